@@ -1,0 +1,3 @@
+"""
+Bios, the plug, the request queue, its schedulers, and device models. Knows no page.
+"""

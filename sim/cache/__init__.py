@@ -1,0 +1,3 @@
+"""
+The page cache, readahead, and the buffered read loop (mm/filemap.c). Knows no bio.
+"""

@@ -1,0 +1,3 @@
+"""
+The readpath command: one verb per file over a plain function.
+"""

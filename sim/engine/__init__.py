@@ -1,0 +1,3 @@
+"""
+Time, cores, costs and traces: the only package that knows simpy.
+"""

@@ -1,0 +1,3 @@
+"""
+From a TOML file to a run directory: configuration, composition, sweeps, results.
+"""

@@ -1,0 +1,3 @@
+"""
+Tables and figures from a run directory.
+"""

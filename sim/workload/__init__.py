@@ -1,0 +1,3 @@
+"""
+What the readers do: fio jobs, and the player that issues them.
+"""
