@@ -1,0 +1,91 @@
+"""
+Bios and requests.
+
+A `Bio` here stands for `count` bios of `unit_sectors` each that lie side by side on the disk: one bio of
+a whole run (count = 1), or the one-block bios of a run of buffer heads. Counts are exact; objects are few.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class EndIo(Protocol):
+    """
+    What happens when a bio completes (bi_end_io), in two steps.
+
+    Each submitted bio sees both exactly once, in this order.
+    """
+
+    def charge(self, bio: Bio, context: str) -> int:
+        """Return the ps of the completion work, charged to `context`."""
+        ...
+
+    def done(self, bio: Bio) -> None:
+        """Do what the completion does: unlock pages, queue decryption, wake."""
+        ...
+
+
+class Bio:
+    """
+    `count` read bios of `unit_sectors` sectors from `sector` on, adjacent on the disk.
+
+    owner: whose data it is (an open file, a buffer cache), for `end_io`. blocks: the runs of the owner's
+    blocks (logical, length) that it holds, in disk order. segments: physical segments in all. ahead:
+    REQ_RAHEAD. parts: requests that hold a piece of it and are not complete.
+    """
+
+    __slots__ = ("ahead", "blocks", "count", "end_io", "owner", "parts", "sector", "segments", "unit_sectors")
+
+    def __init__(
+        self,
+        sector: int,
+        unit_sectors: int,
+        count: int,
+        segments: int,
+        end_io: EndIo,
+        owner: Any,
+        blocks: list[tuple[int, int]],
+        ahead: bool,
+    ) -> None:
+        self.sector = sector
+        self.unit_sectors = unit_sectors
+        self.count = count
+        self.segments = segments
+        self.end_io = end_io
+        self.owner = owner
+        self.blocks = blocks
+        self.ahead = ahead
+        self.parts = 1
+
+    @property
+    def sectors(self) -> int:
+        """All sectors of all bios."""
+        return self.unit_sectors * self.count
+
+
+class Request:
+    """A request: bios merged into one run of sectors. `bios` is in disk order."""
+
+    __slots__ = ("bios", "deadline_ns", "sector", "sectors", "segments")
+
+    def __init__(self, sector: int, sectors: int, segments: int) -> None:
+        self.sector = sector
+        self.sectors = sectors
+        self.segments = segments
+        self.bios: list[Bio] = []
+        self.deadline_ns = 0
+
+    @property
+    def end(self) -> int:
+        """The sector after the last."""
+        return self.sector + self.sectors
+
+
+class Plug:
+    """A task's plug (struct blk_plug): requests held back so that neighbours can merge."""
+
+    __slots__ = ("requests",)
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []

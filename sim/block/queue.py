@@ -1,0 +1,353 @@
+"""
+The request queue: submit_bio() to completion (block/blk-core.c, blk-mq.c, blk-merge.c).
+
+A bio first tries to merge with the plug's newest request (back, then front), then with what waits in the
+elevator, else it takes a request. The plug is flushed when it is full, when its newest request is large,
+when the task sleeps and at the end of the window. A flushed request goes to the scheduler or straight to the
+hardware, at the time the task has come to. Limits: max_sectors, max_segments (every page its own segment,
+for page memory is taken as scattered), queue depth.
+
+Left out: multiple hardware queues, tag waits (a task never sleeps for a tag; its requests wait in line),
+cgroups, polling, requeues, errors.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sim.block.bio import Bio, Plug, Request
+from sim.block.schedulers import Fifo, MqDeadline, Scheduler
+from sim.engine.clock import Clock
+from sim.engine.cpu import Cpu, Task
+from sim.engine.ledger import IRQ, TASK, Ledger
+from sim.errors import InvariantError
+from sim.units import SECTOR_BYTES
+
+
+class Hardware(Protocol):
+    """The device below the queue."""
+
+    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start a command now; call `done(token)` once, when it completes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """
+    What the queue allows.
+
+    queue_depth: commands at the hardware at once. plug_requests and plug_flush_sectors: when a plug is
+    flushed early (0 sectors: never for size). driver: symbol of ->queue_rq or ->submit_bio.
+    copy_ps_per_sector: CPU time of a device that is memory.
+    """
+
+    max_sectors: int
+    max_segments: int
+    queue_depth: int
+    scheduler: str = "none"
+    bio_based: bool = False
+    plug_requests: int = 32
+    plug_flush_sectors: int = 256
+    driver: str = "null_queue_rq"
+    copy_ps_per_sector: int = 0
+
+
+@dataclass(slots=True)
+class BlockStats:
+    """Events as blktrace counts them, and histograms of sizes in sectors."""
+
+    queued: int = 0
+    back_merges: int = 0
+    front_merges: int = 0
+    getrq: int = 0
+    inserted: int = 0
+    request_merges: int = 0
+    issued: int = 0
+    completed: int = 0
+    plugs: int = 0
+    unplugs: int = 0
+    splits: int = 0
+    bio_sectors: Counter[int] = field(default_factory=Counter)
+    request_sectors: Counter[int] = field(default_factory=Counter)
+
+
+BlockTracer = Callable[[str, int, int, int], None]
+"""Called with blktrace's letter, time in ns, sector, sectors."""
+
+
+class BlockQueue:
+    """One block device's queue."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        cpu: Cpu,
+        ledger: Ledger,
+        limits: QueueLimits,
+        device: Hardware,
+        tracer: BlockTracer | None = None,
+    ) -> None:
+        self.limits = limits
+        self.stats = BlockStats()
+        self.pending = 0
+        self._clock = clock
+        self._cpu = cpu
+        self._device = device
+        self._tracer = tracer
+        self._scheduler: Scheduler = MqDeadline() if limits.scheduler == "mq-deadline" else Fifo()
+        self._in_flight = 0
+        self._irq_core = cpu.cores[0]
+        submit = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio"
+        chain = (
+            "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
+        )
+        if limits.bio_based:
+            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{limits.driver}")
+        else:
+            mq = f"{submit};blk_mq_submit_bio"
+            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge")
+        self._s_getrq = ledger.site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
+        flush = "blk_finish_plug;__blk_flush_plug"
+        self._s_flush = ledger.site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
+        self._s_early = ledger.site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
+        driver = limits.driver
+        self._s_issue = ledger.site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
+        self._s_insert = ledger.site(
+            TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}"
+        )
+        self._s_copy = ledger.site(TASK, driver, "memcpy_page", unit="memcpy_page")
+        self._s_complete = ledger.site(IRQ, "", "blk_mq_complete_request blk_mq_end_request")
+        self._s_endio = {
+            IRQ: ledger.site(IRQ, "blk_mq_end_request", "bio_endio bio_put bio_put;bio_free"),
+            TASK: ledger.site(TASK, driver, "bio_endio bio_put bio_put;bio_free"),
+        }
+
+    def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """submit_bio(): merge, or take a request; never sleeps."""
+        task.ps += self._s_submit.charge(bio.count)
+        stats = self.stats
+        stats.queued += bio.count
+        stats.bio_sectors[bio.unit_sectors] += bio.count
+        self.pending += bio.count
+        if self._tracer is not None:
+            for i in range(bio.count):
+                self._tracer("Q", task.time_ns, bio.sector + i * bio.unit_sectors, bio.unit_sectors)
+        if self.limits.bio_based:
+            self._complete_inline(task, bio)
+        elif bio.count == 1:
+            self._submit_one(task, bio, plug)
+        else:
+            self._submit_row(task, bio, plug)
+
+    def finish_plug(self, task: Task, plug: Plug) -> None:
+        """blk_finish_plug(): flush what is left."""
+        task.ps += self._s_flush.charge(1)
+        if plug.requests:
+            self._dispatch(task, plug, from_schedule=False)
+
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """The task is about to sleep: its plug goes to the scheduler (io_schedule)."""
+        if plug.requests:
+            task.ps += self._s_flush.charge(1)
+            self._dispatch(task, plug, from_schedule=True)
+
+    def _trace(self, letter: str, time_ns: int, sector: int, sectors: int) -> None:
+        if self._tracer is not None:
+            self._tracer(letter, time_ns, sector, sectors)
+
+    def _submit_one(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """One bio: split it to the limits, merge or take requests."""
+        limits = self.limits
+        pieces = 1
+        sector, left, segments = bio.sector, bio.unit_sectors, bio.segments
+        while left > limits.max_sectors or segments > limits.max_segments:
+            # Every segment is taken as equally long, as the pages of a bio are.
+            per_segment = left // segments
+            take = min(limits.max_segments, limits.max_sectors // per_segment)
+            self.stats.splits += 1
+            self._trace("X", task.time_ns, sector, take * per_segment)
+            piece = self._merge_or_get(task, sector, take * per_segment, take, plug)
+            self._join(piece, bio)
+            sector += take * per_segment
+            left -= take * per_segment
+            segments -= take
+            pieces += 1
+        request = self._merge_or_get(task, sector, left, segments, plug)
+        self._join(request, bio)
+        bio.parts = pieces
+
+    def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """One-block bios in a row: the first merges or takes a request, the others join from behind."""
+        limits, unit = self.limits, bio.unit_sectors
+        done = 0
+        while done < bio.count:
+            sector = bio.sector + done * unit
+            request = self._merge_or_get(task, sector, unit, 1, plug)
+            joined = 1
+            if request.end == sector + unit:
+                room = min(
+                    (limits.max_sectors - request.sectors) // unit, limits.max_segments - request.segments
+                )
+                more = max(min(bio.count - done - 1, room), 0)
+                request.sectors += more * unit
+                request.segments += more
+                self.stats.back_merges += more
+                joined += more
+                if self._tracer is not None:
+                    for i in range(1, joined):
+                        self._tracer("M", task.time_ns, sector + i * unit, unit)
+            self._join(request, bio if joined == bio.count else self._slice(bio, done, joined))
+            done += joined
+
+    @staticmethod
+    def _join(request: Request, bio: Bio) -> None:
+        """Keep a request's bios in disk order: a front merge goes first."""
+        if request.bios and bio.sector < request.bios[0].sector:
+            request.bios.insert(0, bio)
+        else:
+            request.bios.append(bio)
+
+    @staticmethod
+    def _slice(bio: Bio, first: int, count: int) -> Bio:
+        """Return bios [first, first + count) of a row of one-block bios over one run of blocks."""
+        lblk = bio.blocks[0][0]
+        return Bio(
+            bio.sector + first * bio.unit_sectors,
+            bio.unit_sectors,
+            count,
+            count,
+            bio.end_io,
+            bio.owner,
+            [(lblk + first, count)],
+            bio.ahead,
+        )
+
+    def _merge_or_get(self, task: Task, sector: int, sectors: int, segments: int, plug: Plug) -> Request:
+        """Return the request that now holds [sector, sector + sectors): merged into or new."""
+        requests = plug.requests
+        if requests and self._try_merge(task, requests[-1], sector, sectors, segments):
+            return requests[-1]
+        if self._scheduler.elevator:
+            waiting = self._scheduler.neighbour(sector, sectors)
+            if waiting is not None:
+                old = waiting.sector
+                if self._try_merge(task, waiting, sector, sectors, segments):
+                    self._scheduler.moved(waiting, old)
+                    return waiting
+        task.ps += self._s_getrq.charge(1)
+        self.stats.getrq += 1
+        self._trace("G", task.time_ns, sector, sectors)
+        request = Request(sector, sectors, segments)
+        limits = self.limits
+        if not requests:
+            self.stats.plugs += 1
+            self._trace("P", task.time_ns, 0, 0)
+        elif len(requests) >= limits.plug_requests or (
+            limits.plug_flush_sectors and requests[-1].sectors >= limits.plug_flush_sectors
+        ):
+            task.ps += self._s_early.charge(1)
+            self._dispatch(task, plug, from_schedule=False)
+            self.stats.plugs += 1
+            self._trace("P", task.time_ns, 0, 0)
+        plug.requests.append(request)
+        return request
+
+    def _try_merge(self, task: Task, request: Request, sector: int, sectors: int, segments: int) -> bool:
+        """Merge behind or before a request, within the limits."""
+        behind = request.end == sector
+        if not behind and request.sector != sector + sectors:
+            return False
+        limits = self.limits
+        if (
+            request.sectors + sectors > limits.max_sectors
+            or request.segments + segments > limits.max_segments
+        ):
+            return False
+        request.sectors += sectors
+        request.segments += segments
+        if behind:
+            self.stats.back_merges += 1
+        else:
+            request.sector = sector
+            self.stats.front_merges += 1
+        self._trace("M" if behind else "F", task.time_ns, sector, sectors)
+        return True
+
+    def _dispatch(self, task: Task, plug: Plug, from_schedule: bool) -> None:
+        """Send a plug's requests on their way, at the time the task has come to."""
+        requests, plug.requests = plug.requests, []
+        via_insert = from_schedule or self._scheduler.elevator
+        if via_insert:
+            task.ps += self._s_insert.charge(len(requests))
+            self.stats.inserted += len(requests)
+            self.stats.unplugs += 1
+        else:
+            task.ps += self._s_issue.charge(len(requests))
+        if self.limits.copy_ps_per_sector:
+            sectors = sum(request.sectors for request in requests)
+            task.ps += self._s_copy.charge(len(requests), sectors * SECTOR_BYTES)
+        core = task.core
+        now = self._clock.now
+        delay = task.time_ns - now
+        if self._tracer is not None and via_insert:
+            for request in requests:
+                self._tracer("I", now + delay, request.sector, request.sectors)
+
+        def arrive(_event: Any) -> None:
+            self._irq_core = core
+            for request in requests:
+                self._scheduler.add(request, self._clock.now)
+            self._run()
+
+        self._clock.call_event(delay, arrive)
+
+    def _run(self) -> None:
+        """Issue waiting requests while the hardware has room."""
+        while self._in_flight < self.limits.queue_depth:
+            request = self._scheduler.next(self._clock.now)
+            if request is None:
+                return
+            self._in_flight += 1
+            self.stats.issued += 1
+            self.stats.request_sectors[request.sectors] += 1
+            self._trace("D", self._clock.now, request.sector, request.sectors)
+            self._device.submit(request.sector, request.sectors, (request, self._irq_core), self._complete)
+
+    def _complete(self, token: Any) -> None:
+        """The device's interrupt: end the request and its bios on the core that issued it."""
+        request, core = token
+        self._in_flight -= 1
+        self.stats.completed += 1
+        self._trace("C", self._clock.now, request.sector, request.sectors)
+        ps = self._s_complete.charge(1)
+        finished = []
+        for bio in request.bios:
+            bio.parts -= 1
+            if not bio.parts:
+                finished.append(bio)
+        for bio in finished:
+            ps += self._s_endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
+
+        def end(_event: Any) -> None:
+            for bio in finished:
+                self._finish(bio)
+
+        self._cpu.interrupt(core, ps, end)
+        self._run()
+
+    def _complete_inline(self, task: Task, bio: Bio) -> None:
+        """A bio-based device that is memory: copy and complete in the caller."""
+        sectors = bio.sectors
+        task.ps += self._s_copy.charge(bio.count, sectors * SECTOR_BYTES)
+        task.ps += self._s_endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
+        self._finish(bio)
+
+    def _finish(self, bio: Bio) -> None:
+        self.pending -= bio.count
+        if self.pending < 0:
+            raise InvariantError("a bio completed more often than it was submitted")
+        bio.end_io.done(bio)

@@ -1,0 +1,243 @@
+"""
+The buffered read loop: filemap_read() of mm/filemap.c and the readahead calls of mm/readahead.c.
+
+Modelled on 6.1. A batch holds up to 15 pages and ends at a page that is not up to date or carries the
+readahead mark; the mark starts the next window before the copy; a locked page is waited for and then looked
+up again. Left out: IOCB_NOWAIT and friends, ->read_folio (6.1 reads single pages through ->readahead too),
+truncation, writable mappings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Protocol
+
+from sim.cache.pages import ABSENT, LOCKED, MARKED, UPTODATE, Mapping, PageCache
+from sim.cache.readahead import RaState, ReadaheadPolicy
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.units import PAGE_BYTES
+
+PAGE_SHIFT = 12
+BATCH_PAGES = 15
+FORCED_CHUNK_PAGES = (2 << 20) // PAGE_BYTES
+
+PageRange = tuple[int, int]
+"""Pages [start, end)."""
+
+
+class ReadPages(Protocol):
+    """The file system's side: ->readahead, or ->read_folio page by page."""
+
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """Start reading locked pages under one plug. Each page is unlocked exactly once, later."""
+        ...
+
+
+class Sink(Protocol):
+    """Where a read's bytes go, when they are real."""
+
+    def take(self, mapping: Mapping, offset: int, length: int) -> None:
+        """Take `length` bytes from `offset` of up-to-date pages."""
+        ...
+
+
+class OpenFile:
+    """One open file: its mapping, its own readahead state, and the file system's inode."""
+
+    __slots__ = ("inode", "mapping", "position", "ra", "ra_pages", "random", "sink", "size_bytes")
+
+    def __init__(
+        self, mapping: Mapping, inode: Any, size_bytes: int, ra_pages: int, random: bool = False
+    ) -> None:
+        self.mapping = mapping
+        self.inode = inode
+        self.size_bytes = size_bytes
+        self.ra_pages = ra_pages
+        self.random = random
+        self.ra = RaState()
+        self.position = -1
+        self.sink: Sink | None = None
+
+
+class Filemap:
+    """The read loop of one machine: one page cache, one readahead policy, one read path."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        cache: PageCache,
+        policy: ReadaheadPolicy,
+        path: ReadPages,
+        io_pages: int,
+    ) -> None:
+        """`io_pages`: the largest I/O of the device, in pages."""
+        self.cache = cache
+        self._clock = clock
+        self._policy = policy
+        self._path = path
+        self._io_pages = io_pages
+        read, ra = "filemap_read", "filemap_read;filemap_get_pages"
+        unbounded = f"{ra};page_cache_ra_unbounded"
+        self._s_read = ledger.site(TASK, "", "filemap_read")
+        self._s_batch = ledger.site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
+        self._s_rebatch = ledger.site(TASK, ra, "filemap_get_read_batch")
+        self._s_accessed = ledger.site(TASK, read, "folio_mark_accessed")
+        self._s_copy = ledger.site(TASK, read, "copy_page_to_iter", unit="copy_page_to_iter")
+        self._s_wait = ledger.site(TASK, ra, "folio_put_wait_locked")
+        self._s_sync = ledger.site(TASK, ra, "page_cache_sync_ra")
+        self._s_async = ledger.site(TASK, ra, "page_cache_async_ra")
+        self._s_force = ledger.site(TASK, ra, "force_page_cache_ra")
+        self._s_ondemand = ledger.site(TASK, ra, "ondemand_readahead")
+        self._s_order = ledger.site(TASK, ra, "page_cache_ra_order")
+        self._s_unbounded = ledger.site(TASK, ra, "page_cache_ra_unbounded")
+        self._s_read_pages = ledger.site(TASK, unbounded, "read_pages")
+        self._s_add = ledger.site(
+            TASK,
+            unbounded,
+            "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
+            " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru",
+        )
+        self._s_reclaim = ledger.site(TASK, unbounded, "shrink_folio_list")
+
+    def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
+        """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
+        mapping = file.mapping
+        state = mapping.state
+        task.ps += self._s_read.charge(1)
+        position = offset
+        end = min(offset + length, file.size_bytes)
+        last_index = (offset + length + PAGE_BYTES - 1) >> PAGE_SHIFT
+        limit = min(last_index, mapping.pages)
+        while position < end:
+            index = position >> PAGE_SHIFT
+            plain = mapping.plain_run(index, limit)
+            if plain >= BATCH_PAGES:
+                batches = plain // BATCH_PAGES
+                task.ps += self._s_batch.charge(batches)
+                plain = batches * BATCH_PAGES
+            else:
+                task.ps += self._s_batch.charge(1)
+                at = index + plain
+                if at < limit:
+                    if plain == 0 and state[at] == ABSENT:
+                        yield from self._sync_readahead(task, file, at, last_index - at)
+                        task.ps += self._s_rebatch.charge(1)
+                        plain = mapping.plain_run(at, limit)
+                        at += min(plain, BATCH_PAGES)
+                        if plain >= BATCH_PAGES or at >= limit:
+                            plain = at - index
+                            position = self._copy(task, file, position, min(end, at << PAGE_SHIFT))
+                            continue
+                    if state[at] != ABSENT:
+                        if state[at] & MARKED:
+                            yield from self._async_readahead(task, file, at, last_index - at)
+                        if state[at] == LOCKED:
+                            yield from self._wait(task, mapping, at)
+                        elif state[at] == UPTODATE:
+                            plain = at + 1 - index
+                if not plain:
+                    continue
+            position = self._copy(task, file, position, min(end, (index + plain) << PAGE_SHIFT))
+        return max(position - offset, 0)
+
+    def _copy(self, task: Task, file: OpenFile, position: int, stop: int) -> int:
+        """Copy [position, stop) out of up-to-date pages; return `stop`."""
+        index = position >> PAGE_SHIFT
+        pages_end = (stop + PAGE_BYTES - 1) >> PAGE_SHIFT
+        first = index + 1 if (file.position - 1) >> PAGE_SHIFT == index and file.position > 0 else index
+        if first < pages_end:
+            self.cache.mark_accessed(file.mapping, first, pages_end)
+            task.ps += self._s_accessed.charge(pages_end - first)
+        task.ps += self._s_copy.charge(pages_end - index, stop - position)
+        if file.sink is not None:
+            file.sink.take(file.mapping, position, stop - position)
+        file.position = stop
+        file.ra.prev_page = stop >> PAGE_SHIFT
+        return stop
+
+    def _wait(self, task: Task, mapping: Mapping, index: int) -> Generator[Any, Any, None]:
+        """Sleep until page `index` is unlocked."""
+        task.ps += self._s_wait.charge(1)
+        if mapping.state[index] & LOCKED:
+            yield from task.wait(mapping.waiter(index, self._clock.event))
+
+    def _sync_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
+        """page_cache_sync_ra(): the page at `index` is not cached."""
+        task.ps += self._s_sync.charge(1)
+        if not file.ra_pages:
+            yield from self._force(task, file, index, 1)
+        elif file.random:
+            yield from self._force(task, file, index, req)
+        else:
+            yield from self._ondemand(task, file, index, req, marker=False)
+
+    def _async_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
+        """page_cache_async_ra(): the page at `index` carried the mark."""
+        task.ps += self._s_async.charge(1)
+        if file.ra_pages:
+            file.mapping.state[index] &= ~MARKED
+            yield from self._ondemand(task, file, index, req, marker=True)
+
+    def _ondemand(
+        self, task: Task, file: OpenFile, index: int, req: int, marker: bool
+    ) -> Generator[Any, Any, None]:
+        """Let the policy decide, and read what it says."""
+        task.ps += self._s_ondemand.charge(1)
+        policy = self._policy
+        window = policy.ondemand(
+            file.ra, index, req, marker, policy.limit(file.ra_pages), self._io_pages, file.mapping
+        )
+        if window is not None:
+            if window.windowed:
+                task.ps += self._s_order.charge(1)
+            yield from self._unbounded(task, file, window.start, window.pages, window.lookahead)
+
+    def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
+        """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB."""
+        task.ps += self._s_force.charge(1)
+        left = min(req, max(self._io_pages, file.ra_pages))
+        while left > 0:
+            chunk = min(left, FORCED_CHUNK_PAGES)
+            yield from self._unbounded(task, file, index, chunk, 0)
+            index += chunk
+            left -= chunk
+
+    def _unbounded(
+        self, task: Task, file: OpenFile, start: int, planned: int, lookahead: int
+    ) -> Generator[Any, Any, None]:
+        """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
+        mapping = file.mapping
+        pages = self._policy.clip(start, planned, (file.size_bytes - 1) >> PAGE_SHIFT)
+        if pages <= 0:
+            return
+        task.ps += self._s_unbounded.charge(1)
+        mark = self._policy.mark_at(start, planned, pages, lookahead)
+        end = start + pages
+        at = start
+        batch: list[PageRange] = []
+        while True:
+            rest = mapping.state[at:end]
+            absent = len(rest) - len(rest.lstrip(b"\0"))
+            if absent:
+                reclaimed = self.cache.insert(mapping, at, at + absent, mark)
+                if reclaimed:
+                    task.ps += self._s_reclaim.charge(reclaimed)
+                task.ps += self._s_add.charge(absent)
+                batch.append((at, at + absent))
+                at += absent
+            if at >= end:
+                break
+            if self._policy.breaks_at_cached:
+                yield from self._read_pages(task, file, batch)
+                batch = []
+            at += 1
+        yield from self._read_pages(task, file, batch)
+
+    def _read_pages(self, task: Task, file: OpenFile, batch: list[PageRange]) -> Generator[Any, Any, None]:
+        """read_pages(): hand a batch to the file system."""
+        task.ps += self._s_read_pages.charge(1)
+        if batch:
+            yield from self._path.read_pages(task, file, batch)

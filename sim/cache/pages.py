@@ -1,0 +1,222 @@
+"""
+Page state and the page cache: which pages are cached, locked, up to date, marked; and who goes first.
+
+State is one byte a page in a bytearray per file, never an object per page: scans and updates of a window
+are slice operations. LRU lists hold runs of pages.
+
+Reclaim follows mm/vmscan.c in outline: new pages enter the inactive list, a page read twice moves to the
+active list, reclaim takes clean, unlocked inactive pages in order and ages the active list when the inactive
+one runs out. Left out: kswapd (reclaim is direct, by the task that needs the page), refaults, memory cgroups.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+ABSENT, LOCKED, UPTODATE = 0, 1, 2
+MARKED = 4
+"""Added to LOCKED or UPTODATE: the page carries PG_readahead."""
+
+_PLAIN = bytes((UPTODATE,))
+_ACCESS = bytes((1, 2, 3, 3)) + bytes(range(4, 256))
+_DEACTIVATE = bytes((0, 1, 0, 1)) + bytes(range(4, 256))
+
+
+class Mapping:
+    """
+    The cached pages of one file (struct address_space).
+
+    state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. buffers: pages
+    that carry buffer heads, where a path makes any. parts: blocks still to come, for pages that are read in
+    parts (a page of which all blocks are read needs an entry only between its parts).
+    waiters: events of tasks that wait for a page. content: the bytes of cached pages, with real data.
+    """
+
+    __slots__ = ("access", "buffers", "content", "pages", "parts", "state", "waiters")
+
+    def __init__(self, pages: int, keep_content: bool) -> None:
+        self.pages = pages
+        self.state = bytearray(pages)
+        self.access = bytearray(pages)
+        self.buffers: bytearray | None = None
+        self.parts: dict[int, int] = {}
+        self.waiters: dict[int, Any] = {}
+        self.content: dict[int, Any] | None = {} if keep_content else None
+
+    def plain_run(self, start: int, end: int) -> int:
+        """Return how many pages from `start` (before `end`) are up to date and not marked."""
+        run = self.state[start:end]
+        return len(run) - len(run.lstrip(_PLAIN))
+
+    def next_miss(self, index: int, max_scan: int) -> int:
+        """Return the first uncached page from `index`, or `index + max_scan`; past EOF all are."""
+        end = index + max_scan
+        found = self.state.find(ABSENT, index, end)
+        if found >= 0:
+            return found
+        return min(max(index, self.pages), end)
+
+    def prev_miss(self, index: int, max_scan: int) -> int:
+        """Return the last uncached page up to `index`, -1 before the file, or `index - max_scan`."""
+        first = max(index - max_scan + 1, 0)
+        found = self.state.rfind(ABSENT, first, index + 1)
+        if found >= 0:
+            return found
+        return first - 1
+
+    def set_uptodate(self, start: int, end: int) -> None:
+        """Unlock pages whose data has come, and wake who waits for them."""
+        state = self.state
+        if state.find(LOCKED | MARKED, start, end) < 0:
+            state[start:end] = _PLAIN * (end - start)
+        else:
+            for page in range(start, end):
+                state[page] = (state[page] & MARKED) | UPTODATE
+        if self.waiters:
+            self._wake(start, end)
+
+    def blocks_done(self, page: int, blocks: int, blocks_per_page: int) -> None:
+        """Count `blocks` of a page as read; unlock it when they were the last."""
+        left = self.parts.get(page, blocks_per_page) - blocks
+        if left:
+            self.parts[page] = left
+        else:
+            self.parts.pop(page, None)
+            self.set_uptodate(page, page + 1)
+
+    def waiter(self, page: int, new_event: Any) -> Any:
+        """Return the event on which to wait for `page`, made by `new_event()` if there is none."""
+        event = self.waiters.get(page)
+        if event is None:
+            event = self.waiters[page] = new_event()
+        return event
+
+    def _wake(self, start: int, end: int) -> None:
+        for page in [page for page in self.waiters if start <= page < end]:
+            self.waiters.pop(page).succeed()
+
+
+class PageCache:
+    """
+    All mappings under one memory limit.
+
+    limit_pages: how many pages may be cached. evicted: pages reclaimed so far.
+    """
+
+    def __init__(self, limit_pages: int) -> None:
+        self.limit_pages = limit_pages
+        self.cached = 0
+        self.evicted = 0
+        self.peak = 0
+        self._inactive: deque[tuple[Mapping, int, int]] = deque()
+        self._active: deque[tuple[Mapping, int, int]] = deque()
+        self._active_pages = 0
+
+    def insert(self, mapping: Mapping, start: int, end: int, mark: int = -1) -> int:
+        """
+        Add the locked pages [start, end), `mark` with PG_readahead; return how many pages were reclaimed.
+
+        The pages must be absent.
+        """
+        count = end - start
+        reclaimed = 0
+        excess = self.cached + count - self.limit_pages
+        if excess > 0:
+            reclaimed = self._reclaim(excess)
+        mapping.state[start:end] = b"\x01" * count
+        if start <= mark < end:
+            mapping.state[mark] = LOCKED | MARKED
+        mapping.access[start:end] = bytes(count)
+        inactive = self._inactive
+        if inactive and inactive[-1][0] is mapping and inactive[-1][2] == start and count == 1:
+            inactive[-1] = (mapping, inactive[-1][1], end)
+        else:
+            inactive.append((mapping, start, end))
+        self.cached += count
+        if self.cached > self.peak:
+            self.peak = self.cached
+        return reclaimed
+
+    def mark_accessed(self, mapping: Mapping, start: int, end: int) -> None:
+        """Tell of a read of [start, end): first referenced, then active (folio_mark_accessed)."""
+        access = mapping.access
+        before = access[start:end]
+        access[start:end] = before.translate(_ACCESS)
+        activated = before.count(1)
+        if activated:
+            self._active_pages += activated
+            if activated == end - start:
+                self._active.append((mapping, start, end))
+            else:
+                self._active.extend(
+                    (mapping, page, page + 1) for page in range(start, end) if before[page - start] == 1
+                )
+
+    def drop(self, mapping: Mapping) -> int:
+        """Forget all up-to-date pages of a mapping (POSIX_FADV_DONTNEED); return how many."""
+        dropped = 0
+        for run in list(self._inactive) + list(self._active):
+            if run[0] is mapping:
+                dropped += self._evict_run(mapping, run[1], run[2], include_active=True)
+        self._inactive = deque(run for run in self._inactive if run[0] is not mapping)
+        self._active = deque(run for run in self._active if run[0] is not mapping)
+        return dropped
+
+    def _reclaim(self, wanted: int) -> int:
+        """Evict at least `wanted` pages if that many can go; return how many went."""
+        freed = 0
+        patience = len(self._inactive) + len(self._active) + 1
+        while freed < wanted and patience > 0:
+            patience -= 1
+            if not self._inactive or self._active_pages > self.cached - self._active_pages:
+                self._age_active()
+                if not self._inactive:
+                    break
+            mapping, start, end = self._inactive.popleft()
+            if wanted - freed < end - start:
+                cut = start + wanted - freed
+                self._inactive.appendleft((mapping, cut, end))
+                end = cut
+            freed += self._evict_run(mapping, start, end, include_active=False)
+            if mapping.state.find(LOCKED, start, end) >= 0 or mapping.state.find(5, start, end) >= 0:
+                self._inactive.append((mapping, start, end))
+        self.evicted += freed
+        return freed
+
+    def _age_active(self) -> None:
+        """Move the oldest active run back to the inactive list."""
+        if self._active:
+            mapping, start, end = self._active.popleft()
+            run = mapping.access[start:end]
+            self._active_pages -= run.count(2) + run.count(3)
+            mapping.access[start:end] = run.translate(_DEACTIVATE)
+            self._inactive.append((mapping, start, end))
+
+    def _evict_run(self, mapping: Mapping, start: int, end: int, include_active: bool) -> int:
+        """Evict the clean, unlocked (and unless asked, inactive) pages of a run."""
+        state, access, count = mapping.state, mapping.access, end - start
+        pages: range | list[int]
+        active = access.count(2, start, end) + access.count(3, start, end)
+        if state.count(UPTODATE, start, end) == count and not active:
+            pages = range(start, end)
+            state[start:end] = bytes(count)
+        else:
+            pages = [
+                page
+                for page in range(start, end)
+                if state[page] & UPTODATE and (include_active or access[page] < 2)
+            ]
+            for page in pages:
+                if access[page] > 1:
+                    self._active_pages -= 1
+                state[page] = ABSENT
+                access[page] = 0
+        if mapping.content is not None:
+            for page in pages:
+                mapping.content.pop(page, None)
+        if mapping.buffers is not None:
+            for page in pages:
+                mapping.buffers[page] = 0
+        self.cached -= len(pages)
+        return len(pages)

@@ -1,0 +1,216 @@
+"""
+Readahead decisions: mm/readahead.c as a function of its state, without pages and without a clock.
+
+All sizes and indices are in pages. `Linux61` is 5.15 to 6.13 (recorded on 6.1.192), `Linux316` is 3.13 to
+4.3. A version is a small class: add one to model another kernel.
+
+Left out: congestion, large folios (`page_cache_ra_order` always falls back to single pages, as it does
+on ext4 before 6.16), MADV_HUGEPAGE, and mmap read-around.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+NEVER_READ = (1 << 52) - 1
+"""The page of prev_pos = -1 in a file never read: far from every page."""
+
+
+@dataclass(slots=True)
+class RaState:
+    """struct file_ra_state, in pages; `prev_page` is the page of the last byte position read to."""
+
+    start: int = 0
+    size: int = 0
+    async_size: int = 0
+    prev_page: int = NEVER_READ
+
+
+class Window(NamedTuple):
+    """
+    What to read: `pages` from `start`, with the marker on page `start + pages - lookahead`.
+
+    `windowed` tells a window that was planned (page_cache_ra_order) from a bare request.
+    """
+
+    start: int
+    pages: int
+    lookahead: int
+    windowed: bool
+
+
+class Cached(Protocol):
+    """What readahead may ask of the page cache."""
+
+    def next_miss(self, index: int, max_scan: int) -> int:
+        """Return the first page from `index` that is not cached, or `index + max_scan`."""
+        ...
+
+    def prev_miss(self, index: int, max_scan: int) -> int:
+        """Return the last page up to `index` that is not cached, -1, or `index - max_scan`."""
+        ...
+
+
+class ReadaheadPolicy(Protocol):
+    """
+    One kernel version's decisions.
+
+    breaks_at_cached: a cached page inside the window ends the batch handed to the file system.
+    """
+
+    breaks_at_cached: bool
+
+    def limit(self, ra_pages: int) -> int:
+        """Return the largest window that the version allows for a device setting of `ra_pages`."""
+        ...
+
+    def ondemand(
+        self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
+    ) -> Window | None:
+        """
+        Decide for a read of `req` pages at `index`; update `ra`.
+
+        marker: page `index` is cached and carried the readahead mark. None: nothing to read.
+        """
+        ...
+
+    def clip(self, start: int, pages: int, last: int) -> int:
+        """Return how many of `pages` from `start` are read in a file whose last page is `last`."""
+        ...
+
+    def mark_at(self, start: int, pages: int, clipped: int, lookahead: int) -> int:
+        """Return the page that gets the mark, or -1."""
+        ...
+
+
+def initial_window(req: int, max_pages: int) -> int:
+    """Return the first window's size: the request to the next power of two, then x4, x2 or the limit."""
+    size = 1 << (req - 1).bit_length()
+    if size <= max_pages // 32:
+        return size * 4
+    if size <= max_pages // 4:
+        return size * 2
+    return max_pages
+
+
+def next_window(size: int, max_pages: int) -> int:
+    """Return the window after one of `size`: x4 while small, x2 up to the limit."""
+    if size < max_pages // 16:
+        return 4 * size
+    if size <= max_pages // 2:
+        return 2 * size
+    return max_pages
+
+
+class Linux61:
+    """Linux 5.15 to 6.13."""
+
+    breaks_at_cached = True
+    # page_cache_next_miss() and _prev_miss() of these versions return the last page scanned, not the one
+    # beyond it, when all pages are cached.
+    _scan_stops_short = 1
+
+    def limit(self, ra_pages: int) -> int:
+        """Return `ra_pages`: the device setting alone counts."""
+        return ra_pages
+
+    def ondemand(
+        self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
+    ) -> Window | None:
+        """Decide as ondemand_readahead() does; see ReadaheadPolicy."""
+        max_pages = self._oversize(req, max_pages, io_pages)
+        initial = index == 0
+        if not initial:
+            end = ra.start + ra.size
+            if index in (end - ra.async_size, end):
+                ra.start = end
+                ra.size = ra.async_size = next_window(ra.size, max_pages)
+            elif marker:
+                miss = cached.next_miss(index + 1, max_pages)
+                if miss == index + 1 + max_pages:
+                    miss -= self._scan_stops_short
+                if miss - index > max_pages:
+                    return None
+                ra.start = miss
+                ra.size = ra.async_size = next_window(miss - index + req, max_pages)
+            elif req > max_pages or 0 <= index - ra.prev_page <= 1:
+                initial = True
+            elif not self._context(ra, index, req, max_pages, cached):
+                return Window(index, req, 0, False)
+        if initial:
+            ra.start = index
+            ra.size = initial_window(req, max_pages)
+            ra.async_size = ra.size - req if ra.size > req else ra.size
+        if index == ra.start and ra.size == ra.async_size:
+            self._self_merge(ra, max_pages)
+        return Window(ra.start, ra.size, ra.async_size, True)
+
+    def clip(self, start: int, pages: int, last: int) -> int:
+        """Return the pages up to the page of EOF (do_page_cache_ra)."""
+        if start > last:
+            return 0
+        return last - start + 1 if pages > last - start else pages
+
+    def mark_at(self, start: int, pages: int, clipped: int, lookahead: int) -> int:
+        """Return the marked page: the lookahead counts back from the clipped end."""
+        del pages
+        at = clipped - lookahead
+        return start + at if 0 <= at < clipped else -1
+
+    def _oversize(self, req: int, max_pages: int, io_pages: int) -> int:
+        """A request beyond the window may go up to what the device takes in one I/O."""
+        return min(req, io_pages) if req > max_pages and io_pages > max_pages else max_pages
+
+    def _context(self, ra: RaState, index: int, req: int, max_pages: int, cached: Cached) -> bool:
+        """Look for the traces of a stream: more cached pages before `index` than are asked for."""
+        miss = cached.prev_miss(index - 1, max_pages)
+        if miss == index - 1 - max_pages:
+            miss += self._scan_stops_short
+        size = index - 1 - miss
+        if size <= req:
+            return False
+        if size >= index:
+            size *= 2
+        ra.start = index
+        ra.size = min(size + req, max_pages)
+        ra.async_size = 1
+        return True
+
+    def _self_merge(self, ra: RaState, max_pages: int) -> None:
+        """The window's mark would be hit at once: take the next window along."""
+        more = next_window(ra.size, max_pages)
+        if ra.size + more <= max_pages:
+            ra.async_size = more
+            ra.size += more
+        else:
+            ra.size = max_pages
+            ra.async_size = max_pages >> 1
+
+
+class Linux316(Linux61):
+    """
+    Linux 3.13 to 4.3: windows are capped at 2 MiB, never enlarged for oversize requests; the self-merge is
+    uncapped; a cached page does not end the batch; the mark counts back from the unclipped end.
+    """
+
+    breaks_at_cached = False
+    _scan_stops_short = 0
+    _max_readahead = 512
+
+    def limit(self, ra_pages: int) -> int:
+        """Return `ra_pages`, at most 512 (max_sane_readahead)."""
+        return min(ra_pages, self._max_readahead)
+
+    def mark_at(self, start: int, pages: int, clipped: int, lookahead: int) -> int:
+        """Return the marked page: the lookahead counts back from the planned end."""
+        at = pages - lookahead
+        return start + at if 0 <= at < clipped else -1
+
+    def _oversize(self, req: int, max_pages: int, io_pages: int) -> int:
+        del req, io_pages
+        return max_pages
+
+    def _self_merge(self, ra: RaState, max_pages: int) -> None:
+        ra.async_size = next_window(ra.size, max_pages)
+        ra.size += ra.async_size

@@ -1,0 +1,152 @@
+"""
+Cores and what runs on them: tasks, interrupts, kworkers.
+
+A core is a timeline. A task gathers the cost of what it does and *settles* it as one burst before it
+touches anything that others can see (a request issued, a page waited for). Bursts on one core are served
+first come, first served; interrupt work preempts them and pushes their ends back. Left out: time slices
+(a burst is a few microseconds, a slice is milliseconds), migration, caches going cold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from sim.engine.clock import Clock
+from sim.engine.costs import PS_PER_NS
+
+
+class Core:
+    """
+    One core's timeline, in ns.
+
+    free_at: end of the last burst queued. stolen: interrupt ns ever taken from bursts. busy_*: ns spent.
+    """
+
+    __slots__ = (
+        "busy_irq_ns",
+        "busy_kworker_ns",
+        "busy_task_ns",
+        "free_at",
+        "index",
+        "irq_free_at",
+        "stolen",
+    )
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.free_at = 0
+        self.irq_free_at = 0
+        self.stolen = 0
+        self.busy_task_ns = 0
+        self.busy_irq_ns = 0
+        self.busy_kworker_ns = 0
+
+    def starts_at(self, now: int) -> int:
+        """Return when a burst queued now would start."""
+        start = self.free_at if self.free_at > now else now
+        return self.irq_free_at if self.irq_free_at > start else start
+
+
+class Task:
+    """
+    A thread pinned to a core. `ps` is what it has done and not yet settled.
+
+    Charge with `task.ps += site.charge(n)`. Work that others must see at its right time is scheduled at
+    `time_ns`; before it stops or looks at shared state the task calls `yield from settle()`, and to wait
+    for something `yield from wait(event)`.
+    """
+
+    __slots__ = ("_clock", "core", "name", "ps")
+
+    def __init__(self, clock: Clock, core: Core, name: str) -> None:
+        self._clock = clock
+        self.core = core
+        self.name = name
+        self.ps = 0
+
+    @property
+    def time_ns(self) -> int:
+        """The time this task has come to, its unsettled work included."""
+        return self.core.starts_at(self._clock.now) + self.ps // PS_PER_NS
+
+    def _queue_burst(self) -> int:
+        """Put the gathered cost on the core; return when it ends if nothing interrupts it."""
+        ns, self.ps = divmod(self.ps, PS_PER_NS)
+        core = self.core
+        end = core.starts_at(self._clock.now) + ns
+        core.free_at = end
+        core.busy_task_ns += ns
+        return end
+
+    def settle(self) -> Generator[Any, Any, None]:
+        """Spend the gathered cost on the core, behind what is queued there and what interrupts it."""
+        core, stolen = self.core, self.core.stolen
+        wait = self._queue_burst() - self._clock.now
+        while wait:
+            yield self._clock.timeout(wait)
+            wait = core.stolen - stolen
+            stolen = core.stolen
+
+    def wait(self, event: Any) -> Generator[Any, Any, None]:
+        """
+        Spend the gathered cost, then sleep until `event`.
+
+        The event may come before the work is done: the later of both counts. One event, not two, in the
+        usual case that the device is slower than the burst.
+        """
+        core, stolen = self.core, self.core.stolen
+        end = self._queue_burst()
+        yield event
+        while (wait := end + core.stolen - stolen - self._clock.now) > 0:
+            yield self._clock.timeout(wait)
+
+
+class Cpu:
+    """All cores of a machine."""
+
+    def __init__(self, clock: Clock, cores: int) -> None:
+        self._clock = clock
+        self.cores = [Core(index) for index in range(cores)]
+
+    def task(self, number: int, name: str) -> Task:
+        """Return a task pinned to core `number` modulo the number of cores."""
+        return Task(self._clock, self.cores[number % len(self.cores)], name)
+
+    def interrupt(self, core: Core, ps: int, done: Callable[[Any], None]) -> None:
+        """Run `ps` of interrupt work on `core` now, ahead of its bursts; `done(event)` at its end."""
+        ns = ps // PS_PER_NS
+        now = self._clock.now
+        start = core.irq_free_at if core.irq_free_at > now else now
+        core.irq_free_at = start + ns
+        core.busy_irq_ns += ns
+        if core.free_at > now:
+            core.free_at += ns
+            core.stolen += ns
+        self._clock.call_event(start + ns - now, done)
+
+    def kworker(self, ps: int, done: Callable[[Any], None]) -> None:
+        """
+        Run a work item of `ps` on the core that is free first (an unbound work queue); `done` at its end.
+
+        Ties go to the lowest core. Interrupts that come later delay the bursts after it, not the item.
+        """
+        ns = ps // PS_PER_NS
+        now = self._clock.now
+        core = self.cores[0]
+        for other in self.cores:
+            if other.free_at < core.free_at:
+                core = other
+        start = core.starts_at(now)
+        core.free_at = start + ns
+        core.busy_kworker_ns += ns
+        self._clock.call_event(start + ns - now, done)
+
+    @property
+    def busy_ns(self) -> tuple[int, int, int]:
+        """Return ns spent by tasks, interrupts and kworkers over all cores."""
+        return (
+            sum(core.busy_task_ns for core in self.cores),
+            sum(core.busy_irq_ns for core in self.cores),
+            sum(core.busy_kworker_ns for core in self.cores),
+        )

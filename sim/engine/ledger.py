@@ -1,0 +1,121 @@
+"""
+The ledger: calls and picoseconds per symbol, stack and context.
+
+Code does not charge symbols one by one. It charges a *site*: a stretch of kernel code whose calls per pass
+are fixed, declared once with its stack. Charging is then two additions, and the kernel's symbols come
+out exactly when the ledger is read.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sim.engine.costs import CostTable
+
+TASK, IRQ, KWORKER = "task", "irq", "kworker"
+
+
+class CallRow(NamedTuple):
+    """One symbol below one stack: `stack` is folded ("a;b;c", the symbol last), times in ps."""
+
+    symbol: str
+    stack: str
+    context: str
+    group: str
+    calls: int
+    ps: int
+
+
+class Site:
+    """
+    A place that charges: `passes` times all of its symbols, and `units` of its unit symbol.
+
+    ps: cost of one pass in picoseconds; unit_ps: cost of one unit.
+    """
+
+    __slots__ = ("context", "passes", "ps", "stack", "symbols", "unit_ps", "unit_symbol", "units")
+
+    def __init__(self, context: str, stack: str, symbols: tuple[tuple[str, int], ...]) -> None:
+        self.context = context
+        self.stack = stack
+        self.symbols = symbols
+        self.passes = 0
+        self.units = 0
+        self.ps = 0
+        self.unit_ps = 0
+        self.unit_symbol = ""
+
+    def charge(self, passes: int, units: int = 0) -> int:
+        """Count `passes` and `units`; return their cost in ps, for the caller's core to spend."""
+        self.passes += passes
+        self.units += units
+        return passes * self.ps + units * self.unit_ps
+
+
+class Ledger:
+    """All sites of one run, over one cost table."""
+
+    def __init__(self, costs: CostTable, renamed: dict[str, str] | None = None) -> None:
+        """`renamed` gives the names of another kernel version for symbols of the same duty."""
+        self._costs = costs
+        self._renamed = renamed or {}
+        self._sites: list[Site] = []
+
+    def site(self, context: str, stack: str, calls: str, unit: str = "") -> Site:
+        """
+        Declare a site.
+
+        stack: folded callers ("filemap_read;read_pages"), may be empty.
+        calls: the symbols of one pass, blank-separated; "a;b" stands for b called by a (only b is
+               counted), "b*3" for three calls. Children are separate entries: costs are self costs.
+        unit: the symbol whose per-unit cost `units` are charged to; one of `calls`.
+
+        Raises ConfigError if the cost table lacks a symbol.
+        """
+        symbols = []
+        for word in calls.split():
+            path, _, times = word.partition("*")
+            symbols.append((path, int(times) if times else 1))
+        site = Site(context, stack, tuple(symbols))
+        site.ps = sum(self._costs[path.rpartition(";")[2]].self_ps * n for path, n in symbols)
+        if unit:
+            site.unit_symbol = next(path for path, _ in symbols if path.rpartition(";")[2] == unit)
+            site.unit_ps = self._costs[unit].unit_ps
+        self._sites.append(site)
+        return site
+
+    def reset(self) -> None:
+        """Forget all charges (after preparing an initial state)."""
+        for site in self._sites:
+            site.passes = site.units = 0
+
+    def rows(self) -> list[CallRow]:
+        """Return the charges, one row per (stack, symbol, context), sorted, without empty ones."""
+        sums: dict[tuple[str, str, str], list[int]] = {}
+        for site in self._sites:
+            if not site.passes and not site.units:
+                continue
+            for path, times in site.symbols:
+                symbol = path.rpartition(";")[2]
+                stack = ";".join(self._name(word) for word in f"{site.stack};{path}".split(";") if word)
+                entry = sums.setdefault((stack, symbol, site.context), [0, 0])
+                calls = site.passes * times
+                entry[0] += calls
+                entry[1] += calls * self._costs[symbol].self_ps
+                if path == site.unit_symbol:
+                    entry[1] += site.units * site.unit_ps
+        return [
+            CallRow(self._name(symbol), stack, context, self._costs[symbol].group, calls, ps)
+            for (stack, symbol, context), (calls, ps) in sorted(sums.items())
+            if calls or ps
+        ]
+
+    def calls(self) -> dict[str, int]:
+        """Return the calls per symbol, over all stacks and contexts."""
+        totals: dict[str, int] = {}
+        for row in self.rows():
+            totals[row.symbol] = totals.get(row.symbol, 0) + row.calls
+        return totals
+
+    def _name(self, symbol: str) -> str:
+        return self._renamed.get(symbol, symbol)

@@ -1,0 +1,316 @@
+"""
+Recorded kernel cases: set up the same work in the simulator and compare the counts.
+
+A record is one line of a counts file (see results/kernel/README.md): block size, path, layout, access
+pattern, state of the extent status cache, and the calls per kernel symbol. The layout is a FIEMAP list.
+
+FIEMAP does not tell where the blocks of the extent tree lie. That decides into how many pages of the
+device's own cache they fall when blocks are smaller than pages, and nothing else that is counted:
+`infer_tree_pages` takes that one number per layout from the records themselves.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sim.block.queue import QueueLimits
+from sim.cache.filemap import OpenFile
+from sim.engine.clock import Clock
+from sim.engine.costs import CostTable
+from sim.engine.cpu import Task
+from sim.errors import ConfigError
+from sim.experiment.machine import Machine, MachineSpec
+from sim.ext4.extents import Extent, ExtentTree, normalise, plan_tree
+from sim.paths.inode import FsInode
+from sim.units import KIB, PAGE_BYTES
+
+PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap"}
+STATUS_NAMES = ("warm", "es_cold", "all_cold")
+FIEMAP_UNWRITTEN = 0x800
+
+COMPARED = (
+    "ext4_get_block",
+    "ext4_map_blocks",
+    "ext4_es_lookup_extent",
+    "ext4_ext_map_blocks",
+    "ext4_find_extent",
+    "ext4_es_insert_extent",
+    "ext4_es_cache_extent",
+    "ext4_cache_extents",
+    "__read_extent_tree_block",
+    "ext4_read_bh",
+    "ext4_mpage_readpages",
+    "ext4_readahead",
+    "ext4_mpage_end_io",
+    "__read_end_io",
+    "bio_post_read_processing",
+    "block_read_full_folio",
+    "create_empty_buffers",
+    "create_page_buffers",
+    "end_buffer_async_read",
+    "end_buffer_async_read_io",
+    "mpage_readahead",
+    "do_mpage_readpage",
+    "page_cache_ra_unbounded",
+    "ondemand_readahead",
+    "page_cache_ra_order",
+    "force_page_cache_ra",
+    "page_cache_sync_ra",
+    "page_cache_async_ra",
+    "read_pages",
+    "filemap_read",
+    "fscrypt_decrypt_pagecache_blocks",
+    "fscrypt_crypt_block",
+    "fscrypt_decrypt_bio",
+    "fscrypt_generate_iv",
+    "crypto_skcipher_decrypt",
+    "xts_decrypt",
+)
+"""Symbols that no other task of the recorded machine calls: always compared exactly."""
+
+COMPARED_WHEN_QUIET = (
+    "submit_bh",
+    "submit_bh_wbc",
+    "alloc_page_buffers",
+    "alloc_buffer_head",
+    "end_bio_bh_io_sync",
+    "submit_bio",
+    "submit_bio_noacct",
+    "submit_bio_noacct_nocheck",
+    "__submit_bio",
+    "bio_alloc_bioset",
+    "bio_add_page",
+    "bio_add_folio",
+    "bio_endio",
+    "bio_free",
+    "bio_put",
+    "blk_mq_submit_bio",
+    "blk_attempt_plug_merge",
+    "blk_mq_complete_request",
+    "blk_mq_end_request",
+    "filemap_add_folio",
+    "__filemap_add_folio",
+    "filemap_alloc_folio",
+    "folio_mark_accessed",
+)
+"""Symbols that write-back calls too: compared exactly in every case whose block events show no write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One counter on which kernel and simulator disagree."""
+
+    case: str
+    counter: str
+    kernel: int | dict[str, int]
+    simulator: int | dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A record with its layout: extents in blocks."""
+
+    record: dict[str, Any]
+    extents: list[Extent]
+
+    @property
+    def name(self) -> str:
+        """The record's own name."""
+        return str(self.record["case"])
+
+    @property
+    def quiet(self) -> bool:
+        """Whether all bios of the recording were reads, so that system-wide counters are this case's."""
+        blk = self.record["blk"]
+        return bool(blk["bio_queue"] == sum(blk["bio_sectors_hist"].values()))
+
+
+def load_cases(counts: Path, layouts: Path) -> list[Case]:
+    """
+    Return the cases of a counts file (JSON lines), with layouts from a folder.
+
+    Raises ConfigError for a file that is not readable or not of this form.
+    """
+    cases = []
+    for number, line in enumerate(_read(counts).splitlines(), start=1):
+        at = f"{counts}:{number}"
+        try:
+            record = json.loads(line)
+            layout = json.loads(_read(layouts / record["layout_file"]))
+            block_size = int(layout["block_size"])
+            extents = [
+                Extent(
+                    logical // block_size, physical // block_size, length // block_size,
+                    bool(flags & FIEMAP_UNWRITTEN),
+                )
+                for logical, physical, length, flags in layout["extents"]
+            ]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(at, f"is not a recorded case ({error!r})", "see results/kernel/README.md") from error
+        cases.append(Case(record, extents))
+    return cases
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a recorded file") from error
+
+
+class _Instant:
+    """A device without latency: what null_blk is to the counts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Complete at once, from the event queue."""
+        del sector, sectors
+        self._clock.call_event(0, lambda _event: done(token))
+
+
+def case_limits(device: str) -> QueueLimits:
+    """
+    Return the queue limits of a recording's device, from its description.
+
+    null_blk: the rig sets max_sectors 1280; 128 segments and depth 64 are the driver's defaults. virtio-blk:
+    one queue, so the elevator is mq-deadline; 254 segments, 1280 KiB.
+    """
+    if "virtio" in device:
+        return QueueLimits(2560, 254, 256, "mq-deadline", driver="virtio_queue_rq")
+    if "gtram" in device:
+        return QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio")
+    return QueueLimits(1280, 128, 64, "none", driver="null_queue_rq")
+
+
+def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
+    """Return the tree the kernel built, its blocks in `tree_pages` pages beyond the data (None: one each)."""
+    block_size = int(case.record["block_size"])
+    plan = plan_tree(normalise(case.extents), block_size)
+    per_page = PAGE_BYTES // block_size
+    count = plan.blocks_needed
+    pages = min(max(tree_pages or count, -(-count // per_page)), count)
+    end = max((extent.physical + extent.length for extent in plan.extents), default=0)
+    base = (end // per_page + 2) * per_page
+    numbers, at_page = [], [0] * max(pages, 1)
+    for i in range(count):
+        page = i * pages // count
+        numbers.append(base + page * per_page + at_page[page])
+        at_page[page] += 1
+    return plan.tree(numbers)
+
+
+def _offsets(record: dict[str, Any]) -> Iterator[tuple[int, int]]:
+    """Yield (offset, length) in bytes of the recorded access pattern."""
+    access, size = str(record["access"]), int(record["file_bytes"])
+    if access in ("seq128k", "seq4k"):
+        step = 128 * KIB if access == "seq128k" else 4 * KIB
+        for offset in range(0, size, step):
+            yield offset, step
+    elif access in ("rand4k", "rand4k_advrandom"):
+        for page in page_order(size // PAGE_BYTES)[: int(record["pages_read"])]:
+            yield page * PAGE_BYTES, PAGE_BYTES
+    else:
+        raise ConfigError(
+            str(record["case"]), f"access {access!r}", "seq128k, seq4k, rand4k, rand4k_advrandom"
+        )
+
+
+def page_order(pages: int) -> list[int]:
+    """Return the rig's random order: a Fisher-Yates shuffle on a 32-bit xorshift from 12345."""
+    order = list(range(pages))
+    x = 12345
+    for i in range(pages - 1, 0, -1):
+        x ^= (x << 13) & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= (x << 5) & 0xFFFFFFFF
+        j = x % (i + 1)
+        order[i], order[j] = order[j], order[i]
+    return order
+
+
+def run_case(case: Case, costs: CostTable, tree_pages: int | None = None) -> Machine:
+    """Simulate a case and return the machine with its counts."""
+    record = case.record
+    if record["path"] not in PATH_NAMES:
+        raise ConfigError(case.name, f"path {record['path']!r}", ", ".join(PATH_NAMES))
+    if record["es"] not in STATUS_NAMES:
+        raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
+    block_size = int(record["block_size"])
+    spec = MachineSpec(PATH_NAMES[record["path"]], block_size, case_limits(str(record["device"])), costs)
+    machine = Machine(spec, _Instant)
+    tree = case_tree(case, tree_pages)
+    encrypted = str(record.get("encryption", "")).startswith("fscrypt")
+    inode = FsInode(tree, int(record["file_bytes"]), block_size, encrypted)
+    if record["es"] == "warm":
+        inode.map.status.fill()
+    if record["es"] != "all_cold":
+        machine.buffers.warm(tree.blocks)
+    file = machine.open(machine.mapping(inode), inode, random=record["access"] == "rand4k_advrandom")
+    task = machine.cpu.task(0, "reader")
+
+    def reader(task: Task, file: OpenFile) -> Iterator[Any]:
+        for offset, length in _offsets(record):
+            yield from machine.filemap.read(task, file, offset, length)
+        yield from task.settle()
+
+    machine.clock.process(reader(task, file))  # type: ignore[arg-type]
+    machine.clock.run()
+    machine.check_quiet()
+    return machine
+
+
+def compare(case: Case, machine: Machine) -> list[Difference]:
+    """Return the counters on which a simulated case differs from its record."""
+    counts, blk = case.record["counts"], case.record["blk"]
+    simulated = machine.ledger.calls()
+    stats = machine.queue.stats
+    symbols = COMPARED + (COMPARED_WHEN_QUIET if case.quiet else ())
+    pairs: list[tuple[str, Any, Any]] = [
+        (symbol, counts[symbol], simulated.get(symbol, 0)) for symbol in symbols if symbol in counts
+    ]
+    for name, ours in (("bio_sectors_hist", stats.bio_sectors), ("rq_sectors_hist", stats.request_sectors)):
+        pairs.append((name, blk[name], {str(size): n for size, n in sorted(ours.items())}))
+    reads = sum(blk["bio_sectors_hist"].values())
+    if case.quiet and not machine.spec.limits.bio_based:
+        pairs += [
+            ("bio_backmerge", blk["bio_backmerge"], stats.back_merges),
+            ("bio_frontmerge", blk["bio_frontmerge"], stats.front_merges),
+            ("getrq", blk["getrq"], stats.getrq),
+            ("rq_issue", blk["rq_issue"], stats.issued),
+            ("rq_complete", blk["rq_complete"], stats.completed),
+            ("plug", blk["plug"], stats.plugs),
+        ]
+    pairs.append(("read bios", reads, stats.queued))
+    return [
+        Difference(case.name, counter, kernel, ours) for counter, kernel, ours in pairs if kernel != ours
+    ]
+
+
+def infer_tree_pages(cases: list[Case], costs: CostTable) -> dict[str, int]:
+    """
+    Return, per layout file, in how many pages of the device's cache its tree blocks lie.
+
+    Taken from one quiet, freshly mounted case that reads the whole file; the others of the layout are then
+    compared with it. Layouts with blocks as large as a page, or without tree blocks, need no entry.
+    """
+    pages: dict[str, int] = {}
+    for case in cases:
+        record = case.record
+        layout = str(record["layout_file"])
+        block_size = int(record["block_size"])
+        whole = int(record["pages_read"]) * PAGE_BYTES >= int(record["file_bytes"])
+        if layout in pages or block_size == PAGE_BYTES or record["es"] != "all_cold" or not whole:
+            continue
+        blocks = case_tree(case, None).blocks
+        if not blocks or not case.quiet:
+            continue
+        alone = replace(case)
+        excess = run_case(alone, costs).ledger.calls()["alloc_page_buffers"]
+        pages[layout] = len(blocks) - (excess - int(record["counts"]["alloc_page_buffers"]))
+    return pages

@@ -1,0 +1,180 @@
+"""
+The extent walk: map an extent, then put all its blocks of the window into bios; contiguity ends a bio, not
+the page.
+
+Two designs of that kind. `iomap`: iomap_readahead() of fs/iomap/buffered-io.c (Linux 6.1), which walks extent
+by extent and, for blocks smaller than pages, keeps a bitmap and a count of pending bytes per page
+(iomap_page). `page_io_pure`: what the remark of 2014 proposes, fs/ext4/page_io.c's write scheme turned to
+reads: the same walk in ext4's own loop, a hole mapped once, no page ever confused, no per-page state but a
+count. It exists in no kernel; its symbols are ext4's.
+
+A window is mapped before its first bio is built, where the kernel alternates: with a cold tree the plug is
+then flushed at other places. Left out: inline data, pages partly up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from sim.block.bio import Plug
+from sim.block.queue import BlockQueue
+from sim.cache.filemap import OpenFile, PageRange
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.paths.inode import FsInode
+from sim.paths.map_blocks import Mapper
+from sim.paths.page_bio import PageBio, PageBioFactory
+from sim.paths.status_cache import WRITTEN
+from sim.units import PAGE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class WalkSymbols:
+    """call: per readahead call; extent: per mapping; piece: per page and extent; page_state: per page smaller
+    blocks need state for."""
+
+    call: str
+    extent: str
+    piece: str
+    page_state: str
+    zero: str
+    unlock: str
+
+
+IOMAP = WalkSymbols(
+    call="iomap_readahead",
+    extent="iomap_iter iomap_iter;ext4_iomap_begin",
+    piece="iomap_readpage_iter",
+    page_state="iomap_page_create",
+    zero="folio_zero_range",
+    unlock="folio_unlock",
+)
+PAGE_IO_PURE = WalkSymbols(
+    call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
+    extent="",
+    piece="ext4_readpage_loop",
+    page_state="",
+    zero="zero_user_segments",
+    unlock="unlock_page unlock_page;folio_unlock",
+)
+
+
+class ExtentWalkPath:
+    """A read path that walks extents (ReadPages)."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: BlockQueue,
+        mapper: Mapper,
+        bios: PageBioFactory,
+        block_size: int,
+        symbols: WalkSymbols,
+    ) -> None:
+        self._queue = queue
+        self._mapper = mapper
+        self._bios = bios
+        self._block_size = block_size
+        self._per_page = PAGE_BYTES // block_size
+        stack = symbols.call.rpartition(" ")[2]
+        self._s_call = ledger.site(TASK, "read_pages", symbols.call)
+        self._s_extent = ledger.site(TASK, stack, symbols.extent)
+        self._s_piece = ledger.site(TASK, stack, symbols.piece)
+        self._s_state = ledger.site(TASK, stack, symbols.page_state if self._per_page > 1 else "")
+        self._s_zero = ledger.site(TASK, stack, symbols.zero, unit=symbols.zero)
+        self._s_unlock = ledger.site(TASK, stack, symbols.unlock)
+
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """Read the pages of a batch in one call (ReadPages)."""
+        plug = Plug()
+        task.ps += self._s_call.charge(1)
+        bio = self._bios.open(task, file, plug)
+        for start, end in ranges:
+            runs = yield from self._map_all(task, file, start, end, plug)
+            self._count_parts(file, runs)
+            for lblk, physical, blocks, kind in runs:
+                self._add_run(task, bio, (lblk, physical, blocks, kind))
+            self._finish_holes(task, file, start, end, runs)
+        bio.submit()
+        self._queue.finish_plug(task, plug)
+
+    def _map_all(
+        self, task: Task, file: OpenFile, start: int, end: int, plug: Plug
+    ) -> Generator[Any, Any, list[tuple[int, int, int, int]]]:
+        """Map the window extent by extent: (logical, physical, blocks, kind)."""
+        inode: FsInode = file.inode
+        block, stop = start * self._per_page, min(end * self._per_page, inode.blocks)
+        runs: list[tuple[int, int, int, int]] = []
+        while block < stop:
+            found = yield from self._mapper.map(task, inode.map, block, stop - block, plug)
+            task.ps += self._s_extent.charge(1)
+            runs.append((block, found.physical, found.length, found.kind))
+            block += found.length
+        return runs
+
+    def _count_parts(self, file: OpenFile, runs: list[tuple[int, int, int, int]]) -> None:
+        """Note, for pages that are not read whole, how many of their blocks will come."""
+        per_page = self._per_page
+        partial: dict[int, int] = {}
+        for lblk, _, blocks, kind in runs:
+            end = lblk + blocks
+            if kind != WRITTEN:
+                continue
+            if lblk % per_page:
+                page = lblk // per_page
+                partial[page] = partial.get(page, 0) + min(end, (page + 1) * per_page) - lblk
+            if end % per_page and (end // per_page > lblk // per_page or lblk % per_page == 0):
+                page = end // per_page
+                partial[page] = partial.get(page, 0) + end % per_page
+        for page, blocks in partial.items():
+            if blocks < per_page:
+                file.mapping.parts[page] = blocks
+
+    def _add_run(self, task: Task, bio: PageBio, run: tuple[int, int, int, int]) -> None:
+        """Put a mapped run into bios, piece by piece of a page; zero a hole's."""
+        lblk, physical, blocks, kind = run
+        per_page = self._per_page
+        stop = lblk + blocks
+        pieces = -(-stop // per_page) - lblk // per_page
+        task.ps += self._s_piece.charge(pieces)
+        task.ps += self._s_state.charge(pieces)
+        if kind != WRITTEN:
+            task.ps += self._s_zero.charge(pieces, blocks * self._block_size)
+            return
+        # Room is asked for as many pages as the rest of this extent covers.
+        head = min(-lblk % per_page, blocks)
+        tail = (blocks - head) % per_page
+        for part in (head, blocks - head - tail, tail):
+            if part:
+                vectors = -(-part // per_page)
+                bio.add(lblk, physical, part, vectors, pieces)
+                pieces -= vectors
+                lblk, physical = lblk + part, physical + part
+
+    def _finish_holes(
+        self, task: Task, file: OpenFile, start: int, end: int, runs: list[tuple[int, int, int, int]]
+    ) -> None:
+        """Unlock the pages that need no I/O at all, and zero what lies beyond EOF."""
+        per_page = self._per_page
+        at = start * per_page
+        reads: list[tuple[int, int]] = []
+        for lblk, _, blocks, kind in runs:
+            at = lblk + blocks
+            if kind == WRITTEN:
+                reads.append((lblk // per_page, -(-at // per_page)))
+        beyond = end * per_page - at
+        if beyond:
+            task.ps += self._s_zero.charge(1, beyond * self._block_size)
+        page = start
+        for first, last in reads:
+            if page < first:
+                self._unlock(task, file, page, first)
+            page = max(page, last)
+        if page < end:
+            self._unlock(task, file, page, end)
+
+    def _unlock(self, task: Task, file: OpenFile, start: int, end: int) -> None:
+        task.ps += self._s_unlock.charge(end - start)
+        file.mapping.set_uptodate(start, end)

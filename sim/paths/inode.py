@@ -1,0 +1,44 @@
+"""
+The file system's side of an open file: size in blocks, block map, and how to decrypt its contents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.ext4.extents import ExtentTree
+from sim.paths.map_blocks import InodeMap
+from sim.units import PAGE_BYTES
+
+Decrypt = Callable[[memoryview, int], bytes]
+"""Decrypt whole blocks: (ciphertext, first logical block) -> plaintext of the same length."""
+
+
+class FsInode:
+    """
+    A regular file.
+
+    encrypted: its blocks are decrypted after reading. decrypt: how, when data is real. blocks: ceil(size /
+    block size); blocks from there on are beyond EOF.
+    """
+
+    __slots__ = ("blocks", "decrypt", "encrypted", "map", "size_bytes")
+
+    def __init__(
+        self,
+        tree: ExtentTree,
+        size_bytes: int,
+        block_size: int,
+        encrypted: bool = False,
+        decrypt: Decrypt | None = None,
+    ) -> None:
+        self.map = InodeMap(tree)
+        self.size_bytes = size_bytes
+        self.blocks = -(-size_bytes // block_size)
+        self.encrypted = encrypted
+        self.decrypt = decrypt
+
+    @property
+    def pages(self) -> int:
+        """Pages up to EOF."""
+        return -(-self.size_bytes // PAGE_BYTES)

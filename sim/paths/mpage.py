@@ -1,0 +1,213 @@
+"""
+The mpage skeleton: one readahead call that turns pages into few large bios.
+
+`do_mpage_readpage()` of fs/mpage.c and `ext4_mpage_readpages()` of fs/ext4/readpage.c (Linux 6.1) are one
+algorithm with two sets of symbols: a call maps as many blocks as the window still needs, the answer is
+carried to the next pages of the same call, a hole is asked for block by block, and a page whose blocks are
+not adjacent (or are data after a hole) is *confused*: the bio goes out and the page is read through buffer
+heads.
+
+`per_block=True` is the counterfactual of before 2006: every block mapped by a call of its own, no carry.
+
+Left out: pages that already have buffers, BOUNDARY (extent files never set it), the cleancache, errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+from sim.block.bio import Plug
+from sim.block.queue import BlockQueue
+from sim.cache.filemap import OpenFile, PageRange
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.paths.buffer_head import BufferHeadReader
+from sim.paths.inode import FsInode
+from sim.paths.map_blocks import Mapper
+from sim.paths.page_bio import PageBio, PageBioFactory
+from sim.paths.status_cache import WRITTEN
+from sim.units import PAGE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class MpageSymbols:
+    """The names in the two kernel functions. call: per readahead; page: per page; get_block: per map."""
+
+    call: str
+    page: str
+    get_block: str
+    hole: str
+    hole_unlock: str
+
+
+MPAGE = MpageSymbols(
+    call="mpage_readahead",
+    page="mpage_readahead;do_mpage_readpage",
+    get_block="ext4_get_block",
+    hole="folio_zero_segment",
+    hole_unlock="folio_unlock",
+)
+EXT4_MPAGE = MpageSymbols(
+    call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
+    page="ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop",
+    get_block="",
+    hole="zero_user_segments",
+    hole_unlock="unlock_page unlock_page;folio_unlock",
+)
+
+
+class _Call:
+    """The state of one readahead call: the carried map and the bio."""
+
+    __slots__ = ("bio", "lblk", "left", "length", "physical", "plug")
+
+    def __init__(self, bio: PageBio, pages: int, plug: Plug) -> None:
+        self.bio = bio
+        self.left = pages
+        self.plug = plug
+        self.lblk = 0
+        self.physical = 0
+        self.length = 0
+
+
+class MpagePath:
+    """A read path on the mpage skeleton (ReadPages)."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: BlockQueue,
+        mapper: Mapper,
+        bios: PageBioFactory,
+        fallback: BufferHeadReader,
+        block_size: int,
+        symbols: MpageSymbols,
+        per_block: bool = False,
+    ) -> None:
+        self._queue = queue
+        self._mapper = mapper
+        self._bios = bios
+        self._fallback = fallback
+        self._block_size = block_size
+        self._per_page = PAGE_BYTES // block_size
+        self._per_block = per_block
+        stack = symbols.call.rpartition(" ")[2]
+        self._s_call = ledger.site(TASK, "read_pages", symbols.call)
+        self._s_page = ledger.site(TASK, "read_pages", symbols.page)
+        self._s_get = ledger.site(TASK, stack, symbols.get_block)
+        self._s_zero = ledger.site(TASK, stack, symbols.hole, unit=symbols.hole)
+        self._s_unlock = ledger.site(TASK, stack, symbols.hole_unlock)
+
+    @property
+    def get_block_calls(self) -> int:
+        """Calls of ext4_get_block() made here (not those of confused pages)."""
+        return self._s_get.passes if self._s_get.symbols else 0
+
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """Read the pages of a batch in one call (ReadPages)."""
+        plug = Plug()
+        task.ps += self._s_call.charge(1)
+        call = _Call(self._bios.open(task, file, plug), sum(end - start for start, end in ranges), plug)
+        for start, end in ranges:
+            page = start
+            while page < end:
+                done = self._whole_pages(task, file, call, page, end)
+                if not done:
+                    yield from self._one_page(task, file, call, page)
+                    done = 1
+                page += done
+                call.left -= done
+        call.bio.submit()
+        self._queue.finish_plug(task, plug)
+
+    def _whole_pages(self, task: Task, file: OpenFile, call: _Call, page: int, end: int) -> int:
+        """Add the pages that lie wholly in the carried map; return how many."""
+        lblk = page * self._per_page
+        if self._per_block:
+            return self._whole_pages_each(task, file.inode, call, page, end)
+        if not call.lblk < lblk < call.lblk + call.length:
+            return 0
+        offset = lblk - call.lblk
+        pages = min((call.length - offset) // self._per_page, end - page)
+        if pages:
+            task.ps += self._s_page.charge(pages)
+            call.bio.add(lblk, call.physical + offset, pages * self._per_page, pages, call.left)
+        return pages
+
+    def _whole_pages_each(self, task: Task, inode: FsInode, call: _Call, page: int, end: int) -> int:
+        """The counterfactual's pages that lie wholly in one known run: a call for each of their blocks."""
+        lblk = page * self._per_page
+        found = inode.map.status.lookup(lblk)
+        if found is None or found.kind != WRITTEN:
+            return 0
+        pages = min(min(found.length, inode.blocks - lblk) // self._per_page, end - page)
+        if pages:
+            blocks = pages * self._per_page
+            self._mapper.charge_hits(task, inode.map, blocks)
+            task.ps += self._s_get.charge(blocks)
+            task.ps += self._s_page.charge(pages)
+            call.bio.add(lblk, found.physical, blocks, pages, call.left)
+        return pages
+
+    def _map(self, task: Task, inode: FsInode, call: _Call, lblk: int, want: int) -> Generator[Any, Any, int]:
+        """One call for `want` blocks from `lblk`; return how many are mapped, 0 for a hole."""
+        found = yield from self._mapper.map(task, inode.map, lblk, 1 if self._per_block else want, call.plug)
+        task.ps += self._s_get.charge(1)
+        if found.kind != WRITTEN:
+            call.length = 0
+            return 0
+        call.lblk, call.physical, call.length = lblk, found.physical, found.length
+        return found.length
+
+    def _one_page(self, task: Task, file: OpenFile, call: _Call, page: int) -> Generator[Any, Any, None]:
+        """A page at the border of a map: ask for what is missing, or give up on it."""
+        per_page = self._per_page
+        inode: FsInode = file.inode
+        first = page * per_page
+        last = min(first + call.left * per_page, inode.blocks)
+        if self._per_block:
+            last = min(last, first + per_page)
+        task.ps += self._s_page.charge(1)
+        at = 0
+        start = -1
+        if call.lblk < first < call.lblk + call.length:
+            start = call.physical + first - call.lblk
+            at = call.lblk + call.length - first
+            call.length = 0
+        first_hole = per_page
+        while at < per_page:
+            mapped = 0
+            if first + at < last:
+                mapped = yield from self._map(task, inode, call, first + at, last - first - at)
+            else:
+                call.length = 0
+            if not mapped:
+                first_hole = min(first_hole, at)
+                at += 1
+                continue
+            if first_hole != per_page or (at and start + at != call.physical):
+                yield from self._confused(task, file, call, page)
+                return
+            if not at:
+                start = call.physical
+            at += mapped
+            if at <= per_page:
+                call.length = 0
+        if first_hole < per_page:
+            zeroed = (per_page - first_hole) * self._block_size
+            task.ps += self._s_zero.charge(1, zeroed)
+            if not first_hole:
+                task.ps += self._s_unlock.charge(1)
+                file.mapping.set_uptodate(page, page + 1)
+                return
+            file.mapping.parts[page] = first_hole
+        call.bio.add(first, start, first_hole, 1, call.left)
+        if first_hole < per_page:
+            call.bio.submit()
+
+    def _confused(self, task: Task, file: OpenFile, call: _Call, page: int) -> Generator[Any, Any, None]:
+        """Submit what there is, and read the page through buffer heads."""
+        call.bio.submit()
+        yield from self._fallback.read_folios(task, file, page, page + 1, True, call.plug)

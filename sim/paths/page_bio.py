@@ -1,0 +1,103 @@
+"""
+The bio that a readahead call builds page by page, shared by the paths that build any.
+"""
+
+from __future__ import annotations
+
+from sim.block.bio import Bio, EndIo, Plug
+from sim.block.queue import BlockQueue
+from sim.cache.filemap import OpenFile
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.units import SECTOR_BYTES
+
+MAX_VECTORS = 256
+"""BIO_MAX_VECS: a bio is allocated for as many pages as are left, at most these."""
+
+
+class PageBio:
+    """
+    The one bio under construction of a readahead call.
+
+    next_block: the physical block that would continue it, -1 without a bio.
+    """
+
+    __slots__ = ("_bio", "_factory", "_file", "_plug", "_room", "_task", "next_block")
+
+    def __init__(self, factory: PageBioFactory, task: Task, file: OpenFile, plug: Plug) -> None:
+        self._factory = factory
+        self._task = task
+        self._file = file
+        self._plug = plug
+        self._bio: Bio | None = None
+        self._room = 0
+        self.next_block = -1
+
+    def add(self, lblk: int, physical: int, blocks: int, vectors: int, wanted: int) -> None:
+        """
+        Add `blocks` blocks in `vectors` pages, which continue the bio or start one with room for `wanted`.
+
+        A bio whose room is used up is submitted and another one started.
+        """
+        if self._bio is not None and self.next_block != physical:
+            self.submit()
+        factory = self._factory
+        factory.charge_pages(self._task, vectors)
+        while True:
+            if self._bio is None:
+                self._room = min(wanted, MAX_VECTORS)
+                self._bio = factory.start(self._task, self._file, physical, self._room)
+            take = min(vectors, self._room)
+            part = blocks if take == vectors else blocks // vectors * take
+            self._append(self._bio, lblk, part, take)
+            if take == vectors:
+                self.next_block = physical + blocks
+                return
+            factory.charge_pages(self._task, 1)  # the attempt that did not fit
+            self.submit()
+            lblk, physical, blocks = lblk + part, physical + part, blocks - part
+            vectors, wanted = vectors - take, wanted - take
+
+    def _append(self, bio: Bio, lblk: int, blocks: int, vectors: int) -> None:
+        """Add blocks to the bio's runs and sizes."""
+        runs = bio.blocks
+        if runs and runs[-1][0] + runs[-1][1] == lblk:
+            runs[-1] = (runs[-1][0], runs[-1][1] + blocks)
+        elif blocks:
+            runs.append((lblk, blocks))
+        bio.unit_sectors += blocks * self._factory.block_sectors
+        bio.segments += vectors
+        self._room -= vectors
+
+    def submit(self) -> None:
+        """Submit the bio, if there is one."""
+        if self._bio is not None:
+            bio, self._bio = self._bio, None
+            self.next_block = -1
+            self._factory.queue.submit(self._task, bio, self._plug)
+
+
+class PageBioFactory:
+    """What all page bios of a path share. add_symbol: bio_add_page or bio_add_folio."""
+
+    def __init__(
+        self, ledger: Ledger, queue: BlockQueue, end_io: EndIo, block_size: int, caller: str, add_symbol: str
+    ) -> None:
+        self.queue = queue
+        self.block_sectors = block_size // SECTOR_BYTES
+        self._end_io = end_io
+        self._s_alloc = ledger.site(TASK, caller, "bio_alloc_bioset", unit="bio_alloc_bioset")
+        self._s_add = ledger.site(TASK, caller, add_symbol)
+
+    def open(self, task: Task, file: OpenFile, plug: Plug) -> PageBio:
+        """Return a call's bio, not yet allocated."""
+        return PageBio(self, task, file, plug)
+
+    def start(self, task: Task, file: OpenFile, physical: int, room: int) -> Bio:
+        """bio_alloc() with `room` vectors; its cost grows with them (they are zeroed)."""
+        task.ps += self._s_alloc.charge(1, room)
+        return Bio(physical * self.block_sectors, 0, 1, 0, self._end_io, file, [], True)
+
+    def charge_pages(self, task: Task, pages: int) -> None:
+        """Charge adding `pages` vectors."""
+        task.ps += self._s_add.charge(pages)
