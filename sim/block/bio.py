@@ -65,9 +65,9 @@ class Bio:
 
 
 class Request:
-    """A request: bios merged into one run of sectors. `bios` is in disk order."""
+    """A request: bios merged into one run of sectors, in disk order. core: who gets its interrupt."""
 
-    __slots__ = ("bios", "deadline_ns", "sector", "sectors", "segments")
+    __slots__ = ("bios", "core", "deadline_ns", "sector", "sectors", "segments")
 
     def __init__(self, sector: int, sectors: int, segments: int) -> None:
         self.sector = sector
@@ -75,6 +75,7 @@ class Request:
         self.segments = segments
         self.bios: list[Bio] = []
         self.deadline_ns = 0
+        self.core: Any = None
 
     @property
     def end(self) -> int:

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from sim.block.bio import Bio, Plug, Request
 from sim.block.schedulers import Fifo, MqDeadline, Scheduler
 from sim.engine.clock import Clock
-from sim.engine.cpu import Cpu, Task
+from sim.engine.cpu import Core, Cpu, Task
 from sim.engine.ledger import IRQ, TASK, Ledger
 from sim.errors import InvariantError
 from sim.units import SECTOR_BYTES
@@ -110,21 +110,20 @@ class BlockQueue:
         else:
             mq = f"{submit};blk_mq_submit_bio"
             self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge")
-        self._s_getrq = ledger.site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
-        flush = "blk_finish_plug;__blk_flush_plug"
-        self._s_flush = ledger.site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
-        self._s_early = ledger.site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
-        driver = limits.driver
-        self._s_issue = ledger.site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
-        self._s_insert = ledger.site(
-            TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}"
-        )
-        self._s_copy = ledger.site(TASK, driver, "memcpy_page", unit="memcpy_page")
-        self._s_complete = ledger.site(IRQ, "", "blk_mq_complete_request blk_mq_end_request")
+        site, fuse = ledger.site, ledger.fuse
+        self._s_getrq = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
+        flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
+        self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
+        self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
+        self._s_issue = site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
+        self._s_insert = site(TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}")
+        self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
+        self._s_complete = site(IRQ, "", "blk_mq_complete_request blk_mq_end_request")
         self._s_endio = {
-            IRQ: ledger.site(IRQ, "blk_mq_end_request", "bio_endio bio_put bio_put;bio_free"),
-            TASK: ledger.site(TASK, driver, "bio_endio bio_put bio_put;bio_free"),
+            IRQ: site(IRQ, "blk_mq_end_request", "bio_endio bio_put bio_put;bio_free"),
+            TASK: site(TASK, driver, "bio_endio bio_put bio_put;bio_free"),
         }
+        self._s_complete_one = fuse(self._s_complete, self._s_endio[IRQ])
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """submit_bio(): merge, or take a request; never sleeps."""
@@ -139,7 +138,11 @@ class BlockQueue:
         if self.limits.bio_based:
             self._complete_inline(task, bio)
         elif bio.count == 1:
-            self._submit_one(task, bio, plug)
+            limits = self.limits
+            if bio.unit_sectors <= limits.max_sectors and bio.segments <= limits.max_segments:
+                self._join(self._merge_or_get(task, bio.sector, bio.unit_sectors, bio.segments, plug), bio)
+            else:
+                self._submit_split(task, bio, plug)
         else:
             self._submit_row(task, bio, plug)
 
@@ -155,12 +158,8 @@ class BlockQueue:
             task.ps += self._s_flush.charge(1)
             self._dispatch(task, plug, from_schedule=True)
 
-    def _trace(self, letter: str, time_ns: int, sector: int, sectors: int) -> None:
-        if self._tracer is not None:
-            self._tracer(letter, time_ns, sector, sectors)
-
-    def _submit_one(self, task: Task, bio: Bio, plug: Plug) -> None:
-        """One bio: split it to the limits, merge or take requests."""
+    def _submit_split(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """One bio beyond the limits: split it, merge or take requests for the pieces."""
         limits = self.limits
         pieces = 1
         sector, left, segments = bio.sector, bio.unit_sectors, bio.segments
@@ -169,7 +168,8 @@ class BlockQueue:
             per_segment = left // segments
             take = min(limits.max_segments, limits.max_sectors // per_segment)
             self.stats.splits += 1
-            self._trace("X", task.time_ns, sector, take * per_segment)
+            if self._tracer is not None:
+                self._tracer("X", task.time_ns, sector, take * per_segment)
             piece = self._merge_or_get(task, sector, take * per_segment, take, plug)
             self._join(piece, bio)
             sector += take * per_segment
@@ -240,21 +240,26 @@ class BlockQueue:
                     return waiting
         task.ps += self._s_getrq.charge(1)
         self.stats.getrq += 1
-        self._trace("G", task.time_ns, sector, sectors)
+        if self._tracer is not None:
+            self._tracer("G", task.time_ns, sector, sectors)
         request = Request(sector, sectors, segments)
         limits = self.limits
         if not requests:
-            self.stats.plugs += 1
-            self._trace("P", task.time_ns, 0, 0)
+            self._count_plug(task)
         elif len(requests) >= limits.plug_requests or (
             limits.plug_flush_sectors and requests[-1].sectors >= limits.plug_flush_sectors
         ):
             task.ps += self._s_early.charge(1)
             self._dispatch(task, plug, from_schedule=False)
-            self.stats.plugs += 1
-            self._trace("P", task.time_ns, 0, 0)
+            self._count_plug(task)
         plug.requests.append(request)
         return request
+
+    def _count_plug(self, task: Task) -> None:
+        """A request is the first in a plug."""
+        self.stats.plugs += 1
+        if self._tracer is not None:
+            self._tracer("P", task.time_ns, 0, 0)
 
     def _try_merge(self, task: Task, request: Request, sector: int, sectors: int, segments: int) -> bool:
         """Merge behind or before a request, within the limits."""
@@ -274,7 +279,8 @@ class BlockQueue:
         else:
             request.sector = sector
             self.stats.front_merges += 1
-        self._trace("M" if behind else "F", task.time_ns, sector, sectors)
+        if self._tracer is not None:
+            self._tracer("M" if behind else "F", task.time_ns, sector, sectors)
         return True
 
     def _dispatch(self, task: Task, plug: Plug, from_schedule: bool) -> None:
@@ -290,54 +296,62 @@ class BlockQueue:
         if self.limits.copy_ps_per_sector:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge(len(requests), sectors * SECTOR_BYTES)
-        core = task.core
-        now = self._clock.now
-        delay = task.time_ns - now
         if self._tracer is not None and via_insert:
             for request in requests:
-                self._tracer("I", now + delay, request.sector, request.sectors)
+                self._tracer("I", task.time_ns, request.sector, request.sectors)
+        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
 
-        def arrive(_event: Any) -> None:
-            self._irq_core = core
-            for request in requests:
-                self._scheduler.add(request, self._clock.now)
-            self._run()
-
-        self._clock.call_event(delay, arrive)
+    def _arrive(self, batch: tuple[list[Request], Core]) -> None:
+        """The task has come to where it hands its requests over."""
+        requests, self._irq_core = batch
+        now = self._clock.now
+        for request in requests:
+            self._scheduler.add(request, now)
+        self._run()
 
     def _run(self) -> None:
         """Issue waiting requests while the hardware has room."""
+        stats, scheduler, now = self.stats, self._scheduler, self._clock.now
         while self._in_flight < self.limits.queue_depth:
-            request = self._scheduler.next(self._clock.now)
+            request = scheduler.next(now)
             if request is None:
                 return
             self._in_flight += 1
-            self.stats.issued += 1
-            self.stats.request_sectors[request.sectors] += 1
-            self._trace("D", self._clock.now, request.sector, request.sectors)
-            self._device.submit(request.sector, request.sectors, (request, self._irq_core), self._complete)
+            stats.issued += 1
+            stats.request_sectors[request.sectors] += 1
+            if self._tracer is not None:
+                self._tracer("D", now, request.sector, request.sectors)
+            request.core = self._irq_core
+            self._device.submit(request.sector, request.sectors, request, self._complete)
 
     def _complete(self, token: Any) -> None:
         """The device's interrupt: end the request and its bios on the core that issued it."""
-        request, core = token
+        request: Request = token
         self._in_flight -= 1
         self.stats.completed += 1
-        self._trace("C", self._clock.now, request.sector, request.sectors)
-        ps = self._s_complete.charge(1)
-        finished = []
-        for bio in request.bios:
-            bio.parts -= 1
-            if not bio.parts:
-                finished.append(bio)
-        for bio in finished:
-            ps += self._s_endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
-
-        def end(_event: Any) -> None:
-            for bio in finished:
-                self._finish(bio)
-
-        self._cpu.interrupt(core, ps, end)
+        if self._tracer is not None:
+            self._tracer("C", self._clock.now, request.sector, request.sectors)
+        bios = request.bios
+        if len(bios) == 1 and bios[0].parts == 1:
+            bio = bios[0]
+            ps = self._s_complete_one.charge(1) + bio.end_io.charge(bio, IRQ)
+            if bio.count > 1:
+                ps += self._s_endio[IRQ].charge(bio.count - 1)
+        else:
+            ps = self._s_complete.charge(1)
+            bios = []
+            for bio in request.bios:
+                bio.parts -= 1
+                if not bio.parts:
+                    bios.append(bio)
+                    ps += self._s_endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
+        self._cpu.interrupt(request.core, ps, self._end, bios)
         self._run()
+
+    def _end(self, bios: list[Bio]) -> None:
+        """The interrupt's work is done."""
+        for bio in bios:
+            self._finish(bio)
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""

@@ -81,26 +81,28 @@ class Filemap:
         self._io_pages = io_pages
         read, ra = "filemap_read", "filemap_read;filemap_get_pages"
         unbounded = f"{ra};page_cache_ra_unbounded"
-        self._s_read = ledger.site(TASK, "", "filemap_read")
-        self._s_batch = ledger.site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
-        self._s_rebatch = ledger.site(TASK, ra, "filemap_get_read_batch")
-        self._s_accessed = ledger.site(TASK, read, "folio_mark_accessed")
-        self._s_copy = ledger.site(TASK, read, "copy_page_to_iter", unit="copy_page_to_iter")
-        self._s_wait = ledger.site(TASK, ra, "folio_put_wait_locked")
-        self._s_sync = ledger.site(TASK, ra, "page_cache_sync_ra")
-        self._s_async = ledger.site(TASK, ra, "page_cache_async_ra")
-        self._s_force = ledger.site(TASK, ra, "force_page_cache_ra")
-        self._s_ondemand = ledger.site(TASK, ra, "ondemand_readahead")
-        self._s_order = ledger.site(TASK, ra, "page_cache_ra_order")
-        self._s_unbounded = ledger.site(TASK, ra, "page_cache_ra_unbounded")
-        self._s_read_pages = ledger.site(TASK, unbounded, "read_pages")
-        self._s_add = ledger.site(
+        site, fuse = ledger.site, ledger.fuse
+        self._s_read = site(TASK, "", "filemap_read")
+        self._s_batch = site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
+        s_rebatch = site(TASK, ra, "filemap_get_read_batch")
+        self._s_copy = site(TASK, read, "folio_mark_accessed copy_page_to_iter", unit="copy_page_to_iter")
+        self._s_recopy = site(TASK, read, "copy_page_to_iter", unit="copy_page_to_iter")
+        self._s_wait = site(TASK, ra, "folio_put_wait_locked")
+        s_sync = site(TASK, ra, "page_cache_sync_ra")
+        s_ondemand = site(TASK, ra, "ondemand_readahead")
+        self._s_sync = fuse(s_sync, s_ondemand, s_rebatch)
+        self._s_force = fuse(s_sync, site(TASK, ra, "force_page_cache_ra"), s_rebatch)
+        self._s_async = fuse(site(TASK, ra, "page_cache_async_ra"), s_ondemand)
+        self._s_order = site(TASK, ra, "page_cache_ra_order")
+        self._s_read_pages = site(TASK, unbounded, "read_pages")
+        self._s_unbounded = fuse(site(TASK, ra, "page_cache_ra_unbounded"), self._s_read_pages)
+        self._s_add = site(
             TASK,
             unbounded,
             "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
             " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru",
         )
-        self._s_reclaim = ledger.site(TASK, unbounded, "shrink_folio_list")
+        self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
@@ -110,10 +112,14 @@ class Filemap:
         position = offset
         end = min(offset + length, file.size_bytes)
         last_index = (offset + length + PAGE_BYTES - 1) >> PAGE_SHIFT
-        limit = min(last_index, mapping.pages)
+        limit = last_index if last_index < mapping.pages else mapping.pages
         while position < end:
             index = position >> PAGE_SHIFT
             plain = mapping.plain_run(index, limit)
+            if index + plain >= limit:
+                task.ps += self._s_batch.charge((plain + BATCH_PAGES - 1) // BATCH_PAGES)
+                self._copy(task, file, position, end)
+                break
             if plain >= BATCH_PAGES:
                 batches = plain // BATCH_PAGES
                 task.ps += self._s_batch.charge(batches)
@@ -121,83 +127,74 @@ class Filemap:
             else:
                 task.ps += self._s_batch.charge(1)
                 at = index + plain
-                if at < limit:
-                    if plain == 0 and state[at] == ABSENT:
-                        yield from self._sync_readahead(task, file, at, last_index - at)
-                        task.ps += self._s_rebatch.charge(1)
-                        plain = mapping.plain_run(at, limit)
-                        at += min(plain, BATCH_PAGES)
-                        if plain >= BATCH_PAGES or at >= limit:
-                            plain = at - index
-                            position = self._copy(task, file, position, min(end, at << PAGE_SHIFT))
-                            continue
-                    if state[at] != ABSENT:
-                        if state[at] & MARKED:
-                            yield from self._async_readahead(task, file, at, last_index - at)
-                        if state[at] == LOCKED:
-                            yield from self._wait(task, mapping, at)
-                        elif state[at] == UPTODATE:
-                            plain = at + 1 - index
+                if not plain and state[at] == ABSENT:
+                    yield from self._sync_readahead(task, file, at, last_index - at)
+                    plain = min(mapping.plain_run(at, limit), BATCH_PAGES)
+                    at += plain
+                if at < limit and plain < BATCH_PAGES and state[at] != ABSENT:
+                    if state[at] & MARKED:
+                        yield from self._async_readahead(task, file, at, last_index - at)
+                    if state[at] == LOCKED:
+                        task.ps += self._s_wait.charge(1)
+                        yield from task.wait(mapping.waiter(at, self._clock.event))
+                    elif state[at] == UPTODATE:
+                        plain += 1
                 if not plain:
                     continue
-            position = self._copy(task, file, position, min(end, (index + plain) << PAGE_SHIFT))
-        return max(position - offset, 0)
+            stop = (index + plain) << PAGE_SHIFT
+            position = self._copy(task, file, position, stop if stop < end else end)
+        return end - offset if end > offset else 0
 
     def _copy(self, task: Task, file: OpenFile, position: int, stop: int) -> int:
         """Copy [position, stop) out of up-to-date pages; return `stop`."""
         index = position >> PAGE_SHIFT
         pages_end = (stop + PAGE_BYTES - 1) >> PAGE_SHIFT
-        first = index + 1 if (file.position - 1) >> PAGE_SHIFT == index and file.position > 0 else index
-        if first < pages_end:
-            self.cache.mark_accessed(file.mapping, first, pages_end)
-            task.ps += self._s_accessed.charge(pages_end - first)
-        task.ps += self._s_copy.charge(pages_end - index, stop - position)
+        mapping = file.mapping
+        if (file.position - 1) >> PAGE_SHIFT == index and file.position > 0:
+            # The page was read last time too: accessed once for both.
+            self.cache.mark_accessed(mapping, index + 1, pages_end)
+            task.ps += self._s_recopy.charge(1, stop - position)
+            task.ps += self._s_copy.charge(pages_end - index - 1)
+        else:
+            self.cache.mark_accessed(mapping, index, pages_end)
+            task.ps += self._s_copy.charge(pages_end - index, stop - position)
         if file.sink is not None:
-            file.sink.take(file.mapping, position, stop - position)
+            file.sink.take(mapping, position, stop - position)
         file.position = stop
         file.ra.prev_page = stop >> PAGE_SHIFT
         return stop
 
-    def _wait(self, task: Task, mapping: Mapping, index: int) -> Generator[Any, Any, None]:
-        """Sleep until page `index` is unlocked."""
-        task.ps += self._s_wait.charge(1)
-        if mapping.state[index] & LOCKED:
-            yield from task.wait(mapping.waiter(index, self._clock.event))
-
     def _sync_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
         """page_cache_sync_ra(): the page at `index` is not cached."""
+        if file.random or not file.ra_pages:
+            task.ps += self._s_force.charge(1)
+            return self._force(task, file, index, req if file.ra_pages else 1)
         task.ps += self._s_sync.charge(1)
-        if not file.ra_pages:
-            yield from self._force(task, file, index, 1)
-        elif file.random:
-            yield from self._force(task, file, index, req)
-        else:
-            yield from self._ondemand(task, file, index, req, marker=False)
+        return self._ondemand(task, file, index, req, False)
 
     def _async_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
         """page_cache_async_ra(): the page at `index` carried the mark."""
         task.ps += self._s_async.charge(1)
-        if file.ra_pages:
-            file.mapping.state[index] &= ~MARKED
-            yield from self._ondemand(task, file, index, req, marker=True)
+        file.mapping.state[index] &= ~MARKED
+        return self._ondemand(task, file, index, req, True)
 
     def _ondemand(
         self, task: Task, file: OpenFile, index: int, req: int, marker: bool
     ) -> Generator[Any, Any, None]:
         """Let the policy decide, and read what it says."""
-        task.ps += self._s_ondemand.charge(1)
         policy = self._policy
         window = policy.ondemand(
             file.ra, index, req, marker, policy.limit(file.ra_pages), self._io_pages, file.mapping
         )
-        if window is not None:
-            if window.windowed:
-                task.ps += self._s_order.charge(1)
-            yield from self._unbounded(task, file, window.start, window.pages, window.lookahead)
+        if window is None:
+            return _nothing()
+        start, pages, lookahead, windowed = window
+        if windowed:
+            task.ps += self._s_order.charge(1)
+        return self._unbounded(task, file, start, pages, lookahead)
 
     def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
         """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB."""
-        task.ps += self._s_force.charge(1)
         left = min(req, max(self._io_pages, file.ra_pages))
         while left > 0:
             chunk = min(left, FORCED_CHUNK_PAGES)
@@ -209,35 +206,51 @@ class Filemap:
         self, task: Task, file: OpenFile, start: int, planned: int, lookahead: int
     ) -> Generator[Any, Any, None]:
         """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
-        mapping = file.mapping
-        pages = self._policy.clip(start, planned, (file.size_bytes - 1) >> PAGE_SHIFT)
+        mapping, policy = file.mapping, self._policy
+        pages = policy.clip(start, planned, mapping.pages - 1)
         if pages <= 0:
-            return
+            return _nothing()
         task.ps += self._s_unbounded.charge(1)
-        mark = self._policy.mark_at(start, planned, pages, lookahead)
+        mark = policy.mark_at(start, planned, pages, lookahead)
         end = start + pages
+        if mapping.state.count(ABSENT, start, end) == pages:
+            self._insert(task, mapping, start, end, mark)
+            return self._path.read_pages(task, file, [(start, end)])
+        return self._unbounded_around_cached(task, file, start, end, mark)
+
+    def _unbounded_around_cached(
+        self, task: Task, file: OpenFile, start: int, end: int, mark: int
+    ) -> Generator[Any, Any, None]:
+        """The same when some pages are cached: a cached page ends a batch, or is left out of it."""
+        mapping = file.mapping
         at = start
         batch: list[PageRange] = []
         while True:
             rest = mapping.state[at:end]
             absent = len(rest) - len(rest.lstrip(b"\0"))
             if absent:
-                reclaimed = self.cache.insert(mapping, at, at + absent, mark)
-                if reclaimed:
-                    task.ps += self._s_reclaim.charge(reclaimed)
-                task.ps += self._s_add.charge(absent)
+                self._insert(task, mapping, at, at + absent, mark)
                 batch.append((at, at + absent))
                 at += absent
             if at >= end:
                 break
             if self._policy.breaks_at_cached:
-                yield from self._read_pages(task, file, batch)
-                batch = []
+                task.ps += self._s_read_pages.charge(1)
+                if batch:
+                    yield from self._path.read_pages(task, file, batch)
+                    batch = []
             at += 1
-        yield from self._read_pages(task, file, batch)
-
-    def _read_pages(self, task: Task, file: OpenFile, batch: list[PageRange]) -> Generator[Any, Any, None]:
-        """read_pages(): hand a batch to the file system."""
-        task.ps += self._s_read_pages.charge(1)
         if batch:
             yield from self._path.read_pages(task, file, batch)
+
+    def _insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
+        """Add locked pages to the cache."""
+        reclaimed = self.cache.insert(mapping, start, end, mark)
+        if reclaimed:
+            task.ps += self._s_reclaim.charge(reclaimed)
+        task.ps += self._s_add.charge(end - start)
+
+
+def _nothing() -> Generator[Any, Any, None]:
+    """Nothing to read."""
+    yield from ()

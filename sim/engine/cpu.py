@@ -68,38 +68,34 @@ class Task:
     @property
     def time_ns(self) -> int:
         """The time this task has come to, its unsettled work included."""
-        return self.core.starts_at(self._clock.now) + self.ps // PS_PER_NS
-
-    def _queue_burst(self) -> int:
-        """Put the gathered cost on the core; return when it ends if nothing interrupts it."""
-        ns, self.ps = divmod(self.ps, PS_PER_NS)
-        core = self.core
-        end = core.starts_at(self._clock.now) + ns
-        core.free_at = end
-        core.busy_task_ns += ns
-        return end
+        core, start = self.core, self._clock.now
+        if core.free_at > start:
+            start = core.free_at
+        if core.irq_free_at > start:
+            start = core.irq_free_at
+        return start + self.ps // PS_PER_NS
 
     def settle(self) -> Generator[Any, Any, None]:
         """Spend the gathered cost on the core, behind what is queued there and what interrupts it."""
-        core, stolen = self.core, self.core.stolen
-        wait = self._queue_burst() - self._clock.now
-        while wait:
-            yield self._clock.timeout(wait)
-            wait = core.stolen - stolen
-            stolen = core.stolen
+        return self.wait(None)
 
     def wait(self, event: Any) -> Generator[Any, Any, None]:
         """
-        Spend the gathered cost, then sleep until `event`.
+        Spend the gathered cost, then sleep until `event` (None: only spend).
 
         The event may come before the work is done: the later of both counts. One event, not two, in the
         usual case that the device is slower than the burst.
         """
-        core, stolen = self.core, self.core.stolen
-        end = self._queue_burst()
-        yield event
-        while (wait := end + core.stolen - stolen - self._clock.now) > 0:
-            yield self._clock.timeout(wait)
+        clock, core = self._clock, self.core
+        stolen = core.stolen
+        ns, self.ps = divmod(self.ps, PS_PER_NS)
+        end = core.starts_at(clock.now) + ns
+        core.free_at = end
+        core.busy_task_ns += ns
+        if event is not None:
+            yield event
+        while (wait := end + core.stolen - stolen - clock.now) > 0:
+            yield clock.timeout(wait)
 
 
 class Cpu:
@@ -113,8 +109,8 @@ class Cpu:
         """Return a task pinned to core `number` modulo the number of cores."""
         return Task(self._clock, self.cores[number % len(self.cores)], name)
 
-    def interrupt(self, core: Core, ps: int, done: Callable[[Any], None]) -> None:
-        """Run `ps` of interrupt work on `core` now, ahead of its bursts; `done(event)` at its end."""
+    def interrupt(self, core: Core, ps: int, done: Callable[[Any], None], argument: Any) -> None:
+        """Run `ps` of interrupt work on `core` now, ahead of its bursts; `done(argument)` at its end."""
         ns = ps // PS_PER_NS
         now = self._clock.now
         start = core.irq_free_at if core.irq_free_at > now else now
@@ -123,11 +119,12 @@ class Cpu:
         if core.free_at > now:
             core.free_at += ns
             core.stolen += ns
-        self._clock.call_event(start + ns - now, done)
+        self._clock.call(start + ns - now, done, argument)
 
-    def kworker(self, ps: int, done: Callable[[Any], None]) -> None:
+    def kworker(self, ps: int, done: Callable[[Any], None], argument: Any) -> None:
         """
-        Run a work item of `ps` on the core that is free first (an unbound work queue); `done` at its end.
+        Run a work item of `ps` on the core that is free first (an unbound work queue), then
+        `done(argument)`.
 
         Ties go to the lowest core. Interrupts that come later delay the bursts after it, not the item.
         """
@@ -140,7 +137,7 @@ class Cpu:
         start = core.starts_at(now)
         core.free_at = start + ns
         core.busy_kworker_ns += ns
-        self._clock.call_event(start + ns - now, done)
+        self._clock.call(start + ns - now, done, argument)
 
     @property
     def busy_ns(self) -> tuple[int, int, int]:

@@ -52,6 +52,17 @@ class Site:
         return passes * self.ps + units * self.unit_ps
 
 
+class FusedSite(Site):
+    """Sites that are always passed together: charged as one, told apart in the ledger."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, parts: tuple[Site, ...]) -> None:
+        super().__init__(parts[0].context, "", ())
+        self.parts = parts
+        self.ps = sum(part.ps for part in parts)
+
+
 class Ledger:
     """All sites of one run, over one cost table."""
 
@@ -60,6 +71,13 @@ class Ledger:
         self._costs = costs
         self._renamed = renamed or {}
         self._sites: list[Site] = []
+        self._fused: list[FusedSite] = []
+
+    def fuse(self, *parts: Site) -> Site:
+        """Return a site that stands for one pass of each of `parts` (of one context, units apart)."""
+        site = FusedSite(parts)
+        self._fused.append(site)
+        return site
 
     def site(self, context: str, stack: str, calls: str, unit: str = "") -> Site:
         """
@@ -86,12 +104,16 @@ class Ledger:
 
     def reset(self) -> None:
         """Forget all charges (after preparing an initial state)."""
-        for site in self._sites:
+        for site in (*self._sites, *self._fused):
             site.passes = site.units = 0
 
     def rows(self) -> list[CallRow]:
         """Return the charges, one row per (stack, symbol, context), sorted, without empty ones."""
         sums: dict[tuple[str, str, str], list[int]] = {}
+        for fused in self._fused:
+            for part in fused.parts:
+                part.passes += fused.passes
+            fused.passes = 0
         for site in self._sites:
             if not site.passes and not site.units:
                 continue

@@ -171,7 +171,7 @@ class _Instant:
     def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
         """Complete at once, from the event queue."""
         del sector, sectors
-        self._clock.call_event(0, lambda _event: done(token))
+        self._clock.call(0, done, token)
 
 
 def case_limits(device: str) -> QueueLimits:

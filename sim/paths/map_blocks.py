@@ -49,7 +49,7 @@ class InodeMap:
 
 
 class Mapper:
-    """ext4_map_blocks() for all inodes of a file system. `map_calls` counts the calls."""
+    """ext4_map_blocks() for all inodes of a file system."""
 
     def __init__(self, ledger: Ledger, buffers: BufferCache) -> None:
         self.buffers = buffers
@@ -64,11 +64,6 @@ class Mapper:
         self._s_cached = ledger.site(
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
         )
-
-    @property
-    def map_calls(self) -> int:
-        """How often ext4_map_blocks() was called."""
-        return self._s_map.passes
 
     def charge_hits(self, task: Task, imap: InodeMap, calls: int) -> None:
         """Charge `calls` look-ups in the status cache; one costs a step per level of its tree."""

@@ -11,8 +11,6 @@ Left out: verity, errors, bounce buffers.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
 from sim.engine.cpu import Cpu
@@ -91,37 +89,34 @@ class PageEndIo(_EndIo):
     ) -> None:
         super().__init__(ledger, cpu, block_size, contents, "decrypt_work;fscrypt_decrypt_bio")
         contexts = (IRQ, TASK)
-        self._s_bio = {context: ledger.site(context, "bio_endio", per_bio) for context in contexts}
-        self._s_page = {context: ledger.site(context, "bio_endio", per_page) for context in contexts}
-        self._s_before = {context: ledger.site(context, "bio_endio", before_crypt) for context in contexts}
-        self._s_work = ledger.site(KWORKER, "process_one_work;decrypt_work", "fscrypt_decrypt_bio")
-        self._s_after = ledger.site(KWORKER, "process_one_work;decrypt_work", after_crypt)
-        self._s_after_page = ledger.site(KWORKER, "process_one_work;decrypt_work", per_page)
-
-    def _pages(self, bio: Bio) -> int:
-        """Count the bio's vectors: pages, whole or in part."""
-        per_page = self._per_page
-        return sum(-(-(lblk + count) // per_page) - lblk // per_page for lblk, count in bio.blocks)
+        site = ledger.site
+        self._s_bio = {context: site(context, "bio_endio", per_bio) for context in contexts}
+        self._s_page = {context: site(context, "bio_endio", per_page) for context in contexts}
+        self._s_before = {
+            context: ledger.fuse(site(context, "bio_endio", before_crypt), self._s_queue[context])
+            for context in contexts
+        }
+        worker = "process_one_work;decrypt_work"
+        self._s_work = ledger.fuse(
+            site(KWORKER, worker, "fscrypt_decrypt_bio"), site(KWORKER, worker, after_crypt)
+        )
+        self._s_after_page = site(KWORKER, worker, per_page)
 
     def charge(self, bio: Bio, context: str) -> int:
-        """Return the cost of the interrupt's part (EndIo)."""
+        """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         if bio.owner.inode.encrypted:
-            return self._s_before[context].charge(1) + self._s_queue[context].charge(1)
-        return self._s_bio[context].charge(1) + self._s_page[context].charge(self._pages(bio))
+            return self._s_before[context].charge(1)
+        return self._s_bio[context].charge(1) + self._s_page[context].charge(bio.segments)
 
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue the work item that decrypts them (EndIo)."""
         if not bio.owner.inode.encrypted:
             self._finish(bio)
             return
-        pages = self._pages(bio)
-        ps = self._s_work.charge(1) + self._s_after.charge(1) + self._s_after_page.charge(pages)
+        pages = bio.segments
+        ps = self._s_work.charge(1) + self._s_after_page.charge(pages)
         ps += self._crypt_ps(pages, sum(count for _, count in bio.blocks))
-
-        def decrypted(_event: Any) -> None:
-            self._finish(bio)
-
-        self._cpu.kworker(ps, decrypted)
+        self._cpu.kworker(ps, self._finish, bio)
 
 
 class BufferEndIo(_EndIo):
@@ -189,8 +184,4 @@ class BufferEndIo(_EndIo):
             bio.ahead,
         )
         ps = self._s_work.charge(count) + self._crypt_ps(count, count) + self._read_ps(part, KWORKER)
-
-        def decrypted(_event: Any) -> None:
-            self._finish(part)
-
-        self._cpu.kworker(ps, decrypted)
+        self._cpu.kworker(ps, self._finish, part)
