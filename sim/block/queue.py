@@ -100,7 +100,7 @@ class BlockQueue:
         self._tracer = tracer
         self._scheduler: Scheduler = MqDeadline() if limits.scheduler == "mq-deadline" else Fifo()
         self._in_flight = 0
-        self._irq_core = cpu.cores[0]
+        self._waiting = 0
         submit = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio"
         chain = (
             "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
@@ -123,24 +123,26 @@ class BlockQueue:
             IRQ: site(IRQ, "blk_mq_end_request", "bio_endio bio_put bio_put;bio_free"),
             TASK: site(TASK, driver, "bio_endio bio_put bio_put;bio_free"),
         }
+        self._s_flush_one = fuse(self._s_flush, self._s_issue)
+        self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
         self._s_complete_one = fuse(self._s_complete, self._s_endio[IRQ])
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """submit_bio(): merge, or take a request; never sleeps."""
-        task.ps += self._s_submit.charge(bio.count)
-        stats = self.stats
-        stats.queued += bio.count
-        stats.bio_sectors[bio.unit_sectors] += bio.count
-        self.pending += bio.count
+        count, sectors = bio.count, bio.unit_sectors
+        task.ps += self._s_submit.charge(count)
+        stats, limits = self.stats, self.limits
+        stats.queued += count
+        stats.bio_sectors[sectors] += count
+        self.pending += count
         if self._tracer is not None:
-            for i in range(bio.count):
-                self._tracer("Q", task.time_ns, bio.sector + i * bio.unit_sectors, bio.unit_sectors)
-        if self.limits.bio_based:
+            for i in range(count):
+                self._tracer("Q", task.time_ns, bio.sector + i * sectors, sectors)
+        if limits.bio_based:
             self._complete_inline(task, bio)
-        elif bio.count == 1:
-            limits = self.limits
-            if bio.unit_sectors <= limits.max_sectors and bio.segments <= limits.max_segments:
-                self._join(self._merge_or_get(task, bio.sector, bio.unit_sectors, bio.segments, plug), bio)
+        elif count == 1:
+            if sectors <= limits.max_sectors and bio.segments <= limits.max_segments:
+                self._join(self._merge_or_get(task, bio.sector, sectors, bio.segments, plug), bio)
             else:
                 self._submit_split(task, bio, plug)
         else:
@@ -148,6 +150,11 @@ class BlockQueue:
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """blk_finish_plug(): flush what is left."""
+        if len(plug.requests) == 1 and self._direct:
+            task.ps += self._s_flush_one.charge(1)
+            self._clock.call(task.time_ns - self._clock.now, self._arrive, (plug.requests, task.core))
+            plug.requests = []
+            return
         task.ps += self._s_flush.charge(1)
         if plug.requests:
             self._dispatch(task, plug, from_schedule=False)
@@ -303,26 +310,38 @@ class BlockQueue:
 
     def _arrive(self, batch: tuple[list[Request], Core]) -> None:
         """The task has come to where it hands its requests over."""
-        requests, self._irq_core = batch
-        now = self._clock.now
+        requests, core = batch
+        now, scheduler = self._clock.now, self._scheduler
+        room = self.limits.queue_depth - self._in_flight
         for request in requests:
-            self._scheduler.add(request, now)
-        self._run()
+            request.core = core
+            if room > 0 and not self._waiting and not scheduler.elevator:
+                self._issue(request)
+                room -= 1
+            else:
+                self._waiting += 1
+                scheduler.add(request, now)
+        if self._waiting:
+            self._run()
 
     def _run(self) -> None:
         """Issue waiting requests while the hardware has room."""
-        stats, scheduler, now = self.stats, self._scheduler, self._clock.now
-        while self._in_flight < self.limits.queue_depth:
-            request = scheduler.next(now)
+        while self._waiting and self._in_flight < self.limits.queue_depth:
+            request = self._scheduler.next(self._clock.now)
             if request is None:
-                return
-            self._in_flight += 1
-            stats.issued += 1
-            stats.request_sectors[request.sectors] += 1
-            if self._tracer is not None:
-                self._tracer("D", now, request.sector, request.sectors)
-            request.core = self._irq_core
-            self._device.submit(request.sector, request.sectors, request, self._complete)
+                raise InvariantError("the scheduler lost a request")
+            self._waiting -= 1
+            self._issue(request)
+
+    def _issue(self, request: Request) -> None:
+        """Hand a request to the hardware."""
+        stats, sectors = self.stats, request.sectors
+        self._in_flight += 1
+        stats.issued += 1
+        stats.request_sectors[sectors] += 1
+        if self._tracer is not None:
+            self._tracer("D", self._clock.now, request.sector, sectors)
+        self._device.submit(request.sector, sectors, request, self._complete)
 
     def _complete(self, token: Any) -> None:
         """The device's interrupt: end the request and its bios on the core that issued it."""
@@ -346,7 +365,8 @@ class BlockQueue:
                     bios.append(bio)
                     ps += self._s_endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
         self._cpu.interrupt(request.core, ps, self._end, bios)
-        self._run()
+        if self._waiting:
+            self._run()
 
     def _end(self, bios: list[Bio]) -> None:
         """The interrupt's work is done."""

@@ -82,8 +82,8 @@ class Filemap:
         read, ra = "filemap_read", "filemap_read;filemap_get_pages"
         unbounded = f"{ra};page_cache_ra_unbounded"
         site, fuse = ledger.site, ledger.fuse
-        self._s_read = site(TASK, "", "filemap_read")
         self._s_batch = site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
+        self._s_read = fuse(site(TASK, "", "filemap_read"), self._s_batch)
         s_rebatch = site(TASK, ra, "filemap_get_read_batch")
         self._s_copy = site(TASK, read, "folio_mark_accessed copy_page_to_iter", unit="copy_page_to_iter")
         self._s_recopy = site(TASK, read, "copy_page_to_iter", unit="copy_page_to_iter")
@@ -109,28 +109,30 @@ class Filemap:
         mapping = file.mapping
         state = mapping.state
         task.ps += self._s_read.charge(1)
+        unpaid = -1  # batches, less the one that every read pays with its call
         position = offset
         end = min(offset + length, file.size_bytes)
         last_index = (offset + length + PAGE_BYTES - 1) >> PAGE_SHIFT
         limit = last_index if last_index < mapping.pages else mapping.pages
         while position < end:
             index = position >> PAGE_SHIFT
-            plain = mapping.plain_run(index, limit)
+            plain = mapping.plain_run(index, limit) if state[index] == UPTODATE else 0
             if index + plain >= limit:
-                task.ps += self._s_batch.charge((plain + BATCH_PAGES - 1) // BATCH_PAGES)
+                unpaid += (plain + BATCH_PAGES - 1) // BATCH_PAGES
                 self._copy(task, file, position, end)
                 break
             if plain >= BATCH_PAGES:
                 batches = plain // BATCH_PAGES
-                task.ps += self._s_batch.charge(batches)
+                unpaid += batches
                 plain = batches * BATCH_PAGES
             else:
-                task.ps += self._s_batch.charge(1)
+                unpaid += 1
                 at = index + plain
                 if not plain and state[at] == ABSENT:
                     yield from self._sync_readahead(task, file, at, last_index - at)
-                    plain = min(mapping.plain_run(at, limit), BATCH_PAGES)
-                    at += plain
+                    if state[at] == UPTODATE:
+                        plain = min(mapping.plain_run(at, limit), BATCH_PAGES)
+                        at += plain
                 if at < limit and plain < BATCH_PAGES and state[at] != ABSENT:
                     if state[at] & MARKED:
                         yield from self._async_readahead(task, file, at, last_index - at)
@@ -143,6 +145,8 @@ class Filemap:
                     continue
             stop = (index + plain) << PAGE_SHIFT
             position = self._copy(task, file, position, stop if stop < end else end)
+        if unpaid > 0:
+            task.ps += self._s_batch.charge(unpaid)
         return end - offset if end > offset else 0
 
     def _copy(self, task: Task, file: OpenFile, position: int, stop: int) -> int:

@@ -183,12 +183,6 @@ class Machine:
             return MpagePath(ledger, queue, mapper, bios, self.buffer_reader, bs, EXT4_MPAGE)
         return ExtentWalkPath(ledger, queue, mapper, bios, bs, PAGE_IO_PURE)
 
-    @property
-    def get_block_calls(self) -> int:
-        """Calls of ext4_get_block(), wherever from."""
-        own = self.path.get_block_calls if isinstance(self.path, MpagePath) else 0
-        return own + self.buffer_reader.get_block_calls
-
     def mapping(self, inode: FsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
         return Mapping(inode.pages, self.spec.store is not None)

@@ -25,7 +25,7 @@ from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
 class BufferHeadReader:
-    """block_read_full_folio() for one file system. `buffer_heads` counts those made for file pages."""
+    """block_read_full_folio() for one file system."""
 
     def __init__(
         self,
@@ -62,16 +62,6 @@ class BufferHeadReader:
             "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page",
             unit="bio_alloc_bioset",
         )
-
-    @property
-    def buffer_heads(self) -> int:
-        """Buffer heads allocated for file pages."""
-        return self._s_alloc.passes
-
-    @property
-    def get_block_calls(self) -> int:
-        """Calls of ext4_get_block() made here."""
-        return self._s_get.passes
 
     def read_folios(
         self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug

@@ -78,7 +78,11 @@ class PageBio:
 
 
 class PageBioFactory:
-    """What all page bios of a path share. add_symbol: bio_add_page or bio_add_folio."""
+    """
+    What all page bios of a path share.
+
+    add_symbol: bio_add_page or bio_add_folio. added: the site of adding a page.
+    """
 
     def __init__(
         self, ledger: Ledger, queue: BlockQueue, end_io: EndIo, block_size: int, caller: str, add_symbol: str
@@ -87,7 +91,7 @@ class PageBioFactory:
         self.block_sectors = block_size // SECTOR_BYTES
         self._end_io = end_io
         self._s_alloc = ledger.site(TASK, caller, "bio_alloc_bioset", unit="bio_alloc_bioset")
-        self._s_add = ledger.site(TASK, caller, add_symbol)
+        self.added = ledger.site(TASK, caller, add_symbol)
 
     def open(self, task: Task, file: OpenFile, plug: Plug) -> PageBio:
         """Return a call's bio, not yet allocated."""
@@ -100,4 +104,4 @@ class PageBioFactory:
 
     def charge_pages(self, task: Task, pages: int) -> None:
         """Charge adding `pages` vectors."""
-        task.ps += self._s_add.charge(pages)
+        task.ps += self.added.charge(pages)
