@@ -80,7 +80,11 @@ BlockTracer = Callable[[str, int, int, int], None]
 
 
 class BlockQueue:
-    """One block device's queue."""
+    """
+    One block device's queue.
+
+    pending: bios submitted and not completed. busy_ns: time in which the hardware had at least one command.
+    """
 
     def __init__(
         self,
@@ -94,12 +98,14 @@ class BlockQueue:
         self.limits = limits
         self.stats = BlockStats()
         self.pending = 0
+        self.busy_ns = 0
         self._clock = clock
         self._cpu = cpu
         self._device = device
         self._tracer = tracer
         self._scheduler: Scheduler = MqDeadline() if limits.scheduler == "mq-deadline" else Fifo()
         self._in_flight = 0
+        self._busy_since = 0
         self._waiting = 0
         submit = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio"
         chain = (
@@ -336,6 +342,8 @@ class BlockQueue:
     def _issue(self, request: Request) -> None:
         """Hand a request to the hardware."""
         stats, sectors = self.stats, request.sectors
+        if not self._in_flight:
+            self._busy_since = self._clock.now
         self._in_flight += 1
         stats.issued += 1
         stats.request_sectors[sectors] += 1
@@ -347,6 +355,8 @@ class BlockQueue:
         """The device's interrupt: end the request and its bios on the core that issued it."""
         request: Request = token
         self._in_flight -= 1
+        if not self._in_flight:
+            self.busy_ns += self._clock.now - self._busy_since
         self.stats.completed += 1
         if self._tracer is not None:
             self._tracer("C", self._clock.now, request.sector, request.sectors)

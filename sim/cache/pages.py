@@ -101,12 +101,13 @@ class PageCache:
     """
     All mappings under one memory limit.
 
-    limit_pages: how many pages may be cached. evicted: pages reclaimed so far.
+    limit_pages: how many pages may be cached. inserted, evicted: pages so far. peak: most ever cached.
     """
 
     def __init__(self, limit_pages: int) -> None:
         self.limit_pages = limit_pages
         self.cached = 0
+        self.inserted = 0
         self.evicted = 0
         self.peak = 0
         self._inactive: deque[tuple[Mapping, int, int]] = deque()
@@ -133,6 +134,7 @@ class PageCache:
             inactive[-1] = (mapping, inactive[-1][1], end)
         else:
             inactive.append((mapping, start, end))
+        self.inserted += count
         self.cached += count
         if self.cached > self.peak:
             self.peak = self.cached

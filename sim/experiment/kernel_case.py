@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sim.block.queue import QueueLimits
+from sim.block.queue import BlockTracer, QueueLimits
 from sim.cache.filemap import OpenFile
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable
@@ -144,13 +144,17 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
             block_size = int(layout["block_size"])
             extents = [
                 Extent(
-                    logical // block_size, physical // block_size, length // block_size,
+                    logical // block_size,
+                    physical // block_size,
+                    length // block_size,
                     bool(flags & FIEMAP_UNWRITTEN),
                 )
                 for logical, physical, length, flags in layout["extents"]
             ]
         except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(at, f"is not a recorded case ({error!r})", "see results/kernel/README.md") from error
+            raise ConfigError(
+                at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
+            ) from error
         cases.append(Case(record, extents))
     return cases
 
@@ -234,15 +238,18 @@ def page_order(pages: int) -> list[int]:
     return order
 
 
-def run_case(case: Case, costs: CostTable, tree_pages: int | None = None) -> Machine:
-    """Simulate a case and return the machine with its counts."""
+def run_case(
+    case: Case, costs: CostTable, tree_pages: int | None = None, tracer: BlockTracer | None = None
+) -> Machine:
+    """Simulate a case and return the machine with its counts; `tracer` sees its block events."""
     record = case.record
     if record["path"] not in PATH_NAMES:
         raise ConfigError(case.name, f"path {record['path']!r}", ", ".join(PATH_NAMES))
     if record["es"] not in STATUS_NAMES:
         raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
     block_size = int(record["block_size"])
-    spec = MachineSpec(PATH_NAMES[record["path"]], block_size, case_limits(str(record["device"])), costs)
+    limits = case_limits(str(record["device"]))
+    spec = MachineSpec(PATH_NAMES[record["path"]], block_size, limits, costs, tracer=tracer)
     machine = Machine(spec, _Instant)
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
@@ -287,9 +294,23 @@ def compare(case: Case, machine: Machine) -> list[Difference]:
             ("plug", blk["plug"], stats.plugs),
         ]
     pairs.append(("read bios", reads, stats.queued))
-    return [
-        Difference(case.name, counter, kernel, ours) for counter, kernel, ours in pairs if kernel != ours
-    ]
+    return [Difference(case.name, counter, kernel, ours) for counter, kernel, ours in pairs if kernel != ours]
+
+
+def noise_bound(case: Case) -> dict[str, int]:
+    """
+    Return, per system-wide symbol, how many calls write-back can have added to a record at most.
+
+    A write bio costs one call of each bio symbol, and up to 256 of bio_add_page; a bitmap or inode table
+    that is read first, a page with up to 4 buffer heads.
+    """
+    blk = case.record["blk"]
+    writes = int(blk["bio_queue"]) - sum(blk["bio_sectors_hist"].values())
+    return {
+        symbol: writes * (256 if symbol == "bio_add_page" else 4)
+        for symbol in COMPARED_WHEN_QUIET
+        if symbol in case.record["counts"]
+    }
 
 
 def infer_tree_pages(cases: list[Case], costs: CostTable) -> dict[str, int]:

@@ -1,0 +1,71 @@
+"""
+The constants of the device models, in the units they are computed with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.units import KIB, SECTOR_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class RamModel:
+    """A device that is memory. copy_ns_per_kib: CPU time of the submitter's copy, no device time."""
+
+    copy_ns_per_kib: float
+
+    @property
+    def copy_ps_per_sector(self) -> int:
+        """The copy in picoseconds per 512-byte sector."""
+        return round(self.copy_ns_per_kib * 1000 * SECTOR_BYTES / KIB)
+
+
+@dataclass(frozen=True, slots=True)
+class SsdModel:
+    """
+    Parallel flash units behind one controller and one interface.
+
+    units: flash pages that can be read at once. page_bytes: read at once by a unit. stripe_bytes: consecutive
+    bytes on one unit (placement "striped"). latency_kind: constant, exponential or lognormal with mean
+    flash_read_ns; sigma: of the logarithm, for lognormal. bandwidth: bytes per second of the interface.
+    """
+
+    units: int
+    page_bytes: int
+    stripe_bytes: int
+    placement: str
+    latency_kind: str
+    flash_read_ns: int
+    latency_sigma: float
+    command_ns: int
+    bandwidth: int
+
+
+@dataclass(frozen=True, slots=True)
+class HddModel:
+    """
+    One actuator over rotating discs.
+
+    sectors: capacity. heads: tracks per cylinder. outer/inner_track_sectors: sectors per track of the first
+    and last of `zones` zones of equal width. average_seek_ns: over all pairs of cylinders.
+    cylinder_switch_ns: seek to the next cylinder. read_ahead_bytes: how far the drive reads on by itself.
+    ncq: "fifo" or "sptf" (shortest positioning time first).
+    """
+
+    sectors: int
+    heads: int
+    zones: int
+    outer_track_sectors: int
+    inner_track_sectors: int
+    rpm: int
+    average_seek_ns: int
+    cylinder_switch_ns: int
+    head_switch_ns: int
+    command_ns: int
+    bandwidth: int
+    drive_read_ahead_bytes: int
+    ncq: str
+
+
+Model = RamModel | SsdModel | HddModel

@@ -1,0 +1,73 @@
+"""
+What one run gives: metrics, calls per symbol and stack, histograms. Plain data, no units hidden.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+GROUPS = ("copy", "page cache", "mapping", "buffer heads", "bio", "block layer", "decrypt", "other")
+"""The cost groups of the stacked figures, in the order in which they are stacked."""
+
+Context = Literal["task", "irq", "kworker"]
+
+METRICS: dict[str, tuple[str, str]] = {
+    # metric: (unit, what it is)
+    "elapsed_ns": ("ns", "simulated time from the first read(2) to the return of the last"),
+    "bytes_read": ("B", "bytes returned by read(2)"),
+    "pages_read": ("pages", "pages of 4 KiB that were read into the page cache"),
+    "cpu_ns": ("ns", "CPU time of all contexts"),
+    "cpu_task_ns": ("ns", "CPU time of the readers themselves"),
+    "cpu_irq_ns": ("ns", "CPU time of interrupts and softirqs"),
+    "cpu_kworker_ns": ("ns", "CPU time of kernel workers: decryption"),
+    "cpu_ns_per_4k": ("ns / 4 KiB", "cpu_ns per 4 KiB of bytes_read"),
+    "reads": ("calls", "read(2) calls"),
+    "latency_mean_ns": ("ns", "mean duration of a read(2)"),
+    "latency_p50_ns": ("ns", "median duration of a read(2)"),
+    "latency_p99_ns": ("ns", "99th percentile of the duration of a read(2)"),
+    "bios": ("bios", "read bios submitted for file data"),
+    "requests": ("requests", "read requests issued to the device"),
+    "back_merges": ("merges", "bios merged to the back of a request"),
+    "front_merges": ("merges", "bios merged to the front of a request"),
+    "map_calls": ("calls", "ext4_map_blocks, however it was reached"),
+    "get_block_calls": ("calls", "ext4_get_block"),
+    "buffer_heads": ("buffer heads", "buffer heads allocated for file data"),
+    "device_busy_ns": ("ns", "time in which the device had work"),
+    "throughput_mib_s": ("MiB/s", "bytes_read per elapsed_ns"),
+    "digest_ok": ("", "1: what was read equals the plaintext; 0: it does not; -1: not compared"),
+}
+"""The metrics of a run: unit and meaning. A run may give more; these are the ones reports know."""
+
+Number = int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class CallRow:
+    """
+    The calls of one symbol below one stack in one context.
+
+    stack: folded callers, outermost first, the symbol last: "read;filemap_read;...".
+    ns: the symbol's own time over all calls, children not included. group: one of GROUPS.
+    """
+
+    symbol: str
+    stack: str
+    context: Context
+    calls: int
+    ns: int
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """
+    The outcome of one cell with one seed.
+
+    metrics: by name, see METRICS; one type per name in all cells. calls: one row per (stack, context).
+    histograms: name -> {bin: count}, such as "bio_sectors" -> {256: 12}.
+    """
+
+    metrics: dict[str, Number]
+    calls: list[CallRow]
+    histograms: dict[str, dict[int, int]] = field(default_factory=dict)

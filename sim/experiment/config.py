@@ -1,0 +1,307 @@
+"""
+What an experiment file may say: frozen models of its tables, one cell of its matrix at a time.
+
+Sizes are written "4KiB" or 4096 in TOML and held as int bytes in a field that says so. Values that mean the
+same give the same hash. Files that a configuration names (an image, keys, a recorded layout, a profile of
+one's own) enter the hash with their content: see `FileRef`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from sim.errors import ConfigError
+from sim.units import KIB, PAGE_BYTES, format_size, parse_size
+from sim.workload.fio_job import Job
+
+PathName = Literal["buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block"]
+"""The read paths: see sim/paths/. `per_block` is the counterfactual that maps every block."""
+
+
+def custom(problem: str, allowed: str = "") -> PydanticCustomError:
+    """Return the validation error that the loader turns into a ConfigError with a place."""
+    return PydanticCustomError("readpath", "{problem}", {"problem": problem, "allowed": allowed})
+
+
+def _size(value: object) -> int:
+    try:
+        return parse_size("", value)
+    except ConfigError as error:
+        raise custom(error.problem, error.allowed) from None
+
+
+SizeBytes = Annotated[int, BeforeValidator(_size)]
+PositiveBytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
+
+
+class Model(BaseModel):
+    """A table of the file: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False)
+
+
+class FileRef(Model):
+    """A file beside the experiment: `path` as written there, `sha256` of its content; the loader fills it."""
+
+    path: str
+    sha256: str
+
+
+class Machine(Model):
+    """
+    The computer. profile: a machine profile by name, or a *.toml beside the experiment.
+
+    kernel: whose readahead and symbols. currency: what the profile's costs are in; must agree with it.
+    """
+
+    profile: str | FileRef = "linux-6.1-epyc"
+    cpus: int = Field(default=4, ge=1, le=1024)
+    memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
+    kernel: Literal["3.16", "6.1"] = "6.1"
+    currency: str | None = None
+
+
+class Device(Model):
+    """
+    The block device. profile: by name, or a *.toml beside the experiment.
+
+    The others override the profile, under the names that /sys/block/*/queue has for them; None keeps the
+    profile's.
+    """
+
+    profile: str | FileRef
+    scheduler: Literal["none", "mq-deadline"] | None = None
+    read_ahead_kb: int | None = Field(default=None, ge=0)
+    max_sectors_kb: int | None = Field(default=None, ge=4)
+    max_segments: int | None = Field(default=None, ge=1)
+    nr_requests: int | None = Field(default=None, ge=1)
+
+
+class Contiguous(Model):
+    """One extent, as long as the format allows."""
+
+    kind: Literal["contiguous"]
+
+
+class Fragmented(Model):
+    """
+    Extents of `extent` bytes, or of `extent_blocks` blocks; between them on disk lies another file.
+    """
+
+    kind: Literal["fragmented"]
+    extent_bytes: PositiveBytes | None = Field(default=None, alias="extent")
+    extent_blocks: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.extent_bytes is None) == (self.extent_blocks is None):
+            raise custom("one length of extents is needed", "extent or extent_blocks")
+        return self
+
+    def blocks(self, block_size_bytes: int) -> int:
+        """Return the length of an extent in blocks."""
+        return self.extent_blocks or (self.extent_bytes or 0) // block_size_bytes
+
+
+class Sparse(Model):
+    """Data and holes in turn, `data` and `hole` bytes each, data first."""
+
+    kind: Literal["sparse"]
+    data_bytes: PositiveBytes = Field(default=PAGE_BYTES, alias="data")
+    hole_bytes: PositiveBytes = Field(default=PAGE_BYTES, alias="hole")
+
+
+class Unwritten(Model):
+    """Allocated by fallocate and never written: reads give zeros."""
+
+    kind: Literal["unwritten"]
+
+
+class Aged(Model):
+    """Extents of random length, mean `extent` bytes, in random places: a file system used for years."""
+
+    kind: Literal["aged"]
+    seed: int = Field(default=0, ge=0)
+    extent_bytes: PositiveBytes = Field(default=64 * KIB, alias="extent")
+
+
+class Recorded(Model):
+    """A real file's layout: a FIEMAP list (JSON), or what `filefrag -v` prints."""
+
+    kind: Literal["fiemap", "filefrag"]
+    path: FileRef
+
+
+Layout = Annotated[
+    Contiguous | Fragmented | Sparse | Unwritten | Aged | Recorded, Field(discriminator="kind")
+]
+
+
+class VolumeFile(Model):
+    """A file of the volume: its name in the root directory, its size, how its blocks lie."""
+
+    name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\x00]+$")
+    size_bytes: PositiveBytes = Field(alias="size")
+    layout: Layout = Contiguous(kind="contiguous")
+
+
+_IN_BLOCKS = ("extent_bytes", "data_bytes", "hole_bytes")
+
+
+class Volume(Model):
+    """
+    The file system: either made (`block_size`, `files`) or given (`image`, `keys` if encrypted).
+
+    seed: of the contents and keys of a made one. It is apart from the run's seeds, so that every seed
+    reads the same image.
+    """
+
+    block_size_bytes: PositiveBytes | None = Field(default=None, alias="block_size")
+    files: tuple[VolumeFile, ...] = Field(default=(), strict=False)  # a TOML array is a list
+    seed: int = Field(default=0, ge=0)
+    image: FileRef | None = None
+    keys: FileRef | None = None
+
+    @model_validator(mode="after")
+    def _made_or_given(self) -> Self:
+        if self.image is not None:
+            if self.files or self.block_size_bytes is not None:
+                raise custom("image with files or block_size", "either an image, or files to make one of")
+            return self
+        if self.keys is not None:
+            raise custom("keys without image", "keys only for a given image: a made one has its own")
+        if not self.files or self.block_size_bytes is None:
+            raise custom("nothing to read", "block_size and files, or image")
+        if self.block_size_bytes not in (1024, 2048, 4096):
+            raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", "1KiB, 2KiB, 4KiB")
+        names = [file.name for file in self.files]
+        if len(set(names)) < len(names):
+            raise custom("two files of one name", "distinct names")
+        for file in self.files:
+            for name, value in file.layout:
+                if name in _IN_BLOCKS and value is not None and value % self.block_size_bytes:
+                    word = name.removesuffix("_bytes")
+                    problem = f"file {file.name!r}: {word} {format_size(value)} is not whole blocks"
+                    raise custom(problem, f"a multiple of {format_size(self.block_size_bytes)}")
+        return self
+
+
+class Encryption(Model):
+    """How the contents of the files are encrypted, in an image that is made."""
+
+    scheme: Literal["none", "fscrypt-v2"] = "none"
+
+
+class Workload(Model):
+    """Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio."""
+
+    jobs: tuple[Job, ...] = Field(alias="job", min_length=1)
+
+
+class Cache(Model):
+    """
+    What the kernel knows before the first read. No page of the file is cached.
+
+    status: "warm" = every extent is in the extent status cache; "es_cold" = that cache was cleared, the
+    extent tree's blocks are still in memory; "all_cold" = freshly mounted.
+    """
+
+    status: Literal["warm", "es_cold", "all_cold"] = "warm"
+
+
+class CellConfig(Model):
+    """One cell of the matrix, everything resolved: what `run_cell` builds its system from."""
+
+    machine: Machine = Machine()
+    device: Device
+    volume: Volume
+    encryption: Encryption = Encryption()
+    workload: Workload
+    cache: Cache = Cache()
+    path: PathName = "page_io"
+    data: Literal["real", "off"] = "real"
+
+    @model_validator(mode="after")
+    def _files_exist(self) -> Self:
+        if self.volume.image is not None:
+            if self.encryption.scheme != "none":
+                raise custom("encryption.scheme with volume.image", "none: the image says what is encrypted")
+            return self
+        names = [file.name for file in self.volume.files]
+        for job in self.workload.jobs:
+            if job.filename is None and len(names) > 1:
+                raise custom(f"job {job.name!r} does not say which file", "filename=" + "|".join(names))
+            if job.filename is not None and job.filename not in names:
+                raise custom(f"job {job.name!r}: no file {job.filename!r}", ", ".join(names))
+        return self
+
+    def canonical(self) -> dict[str, Any]:
+        """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""
+        return self.model_dump(mode="json")
+
+
+def digest(value: object) -> str:
+    """Return SHA-256 (hex) over the canonical JSON of plain values."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """
+    One run: a cell of the matrix with one seed.
+
+    index: position of the cell in the matrix, 0-based; the same for all of its seeds.
+    labels: (key, label) per axis of the matrix, in file order.
+    config_hash: SHA-256 (hex) of `config`; neither seed, labels nor `base` enter it.
+    base: folder that the paths in `config` are relative to.
+    """
+
+    index: int
+    labels: tuple[tuple[str, str], ...]
+    config: CellConfig
+    config_hash: str
+    seed: int
+    base: Path
+
+    def file(self, ref: FileRef) -> Path:
+        """Return where a file that the configuration names is."""
+        return self.base / ref.path
+
+    def profile(self, profile: str | FileRef) -> str:
+        """Return the name of a shipped profile, or the path of one's own, as the profile loaders take it."""
+        return profile if isinstance(profile, str) else str(self.file(profile))
+
+    @property
+    def name(self) -> str:
+        """The cell in one line: its labels, joined."""
+        return " ".join(label for _, label in self.labels) or "the only cell"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """
+    A whole experiment file.
+
+    stem: the file's name without .toml. axes: (key, labels) per line of [matrix], in file order.
+    cells: in matrix order, the last axis fastest, all seeds of a cell together.
+    """
+
+    stem: str
+    title: str
+    question: str
+    axes: tuple[tuple[str, tuple[str, ...]], ...]
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 (hex) over the cells, their labels and seeds, in order."""
+        return digest([[list(cell.labels), cell.config_hash, cell.seed] for cell in self.cells])

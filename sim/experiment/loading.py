@@ -1,0 +1,206 @@
+"""
+From an experiment file to its cells: read, override, expand, validate.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from sim.errors import ConfigError
+from sim.experiment.config import Cell, CellConfig, Experiment, FileRef, Model, digest
+from sim.experiment.errors import from_validation, line_of
+from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.workload.fio_job import Job, jobs_from_tables, parse_jobs, with_option
+
+
+class _Run(Model):
+    seeds: int | list[int] = 1
+
+
+class _Header(Model):
+    title: str
+    question: str = ""
+    run: _Run = _Run()
+    matrix: dict[str, Any] = Field(default_factory=dict)
+
+
+def load_experiment(path: Path, sets: Sequence[str] = ()) -> Experiment:
+    """
+    Return the experiment of a TOML file, expanded and validated.
+
+    path: the file; what it names lies relative to its folder. sets: "key=value", as after `--set`.
+
+    Raises ConfigError with file, line, key, value and what is allowed.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        raw = tomllib.loads(text)
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "an experiment file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"is not TOML ({error})", "see the examples in experiments/") from None
+    try:
+        return expand(raw, path, [parse_set(word) for word in sets])
+    except ConfigError as error:
+        raise _with_line(error, path, text) from None
+
+
+def _with_line(error: ConfigError, path: Path, text: str) -> ConfigError:
+    """Put the line into the place of an error of this file."""
+    prefix = f"{path}: "
+    if not error.place.startswith(prefix):
+        return error
+    key = error.place.removeprefix(prefix)
+    line = line_of(text, key)
+    place = f"{path}:{line}: {key}" if line else error.place
+    return ConfigError(place, error.problem, error.allowed)
+
+
+def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
+    """
+    Return the experiment that `raw` says: the cartesian product of its matrix, times its seeds.
+
+    raw: as tomllib reads it. path: its file, for names and places; nothing of it is read again.
+    """
+    file = str(path)
+    body = dict(raw)
+    head = {key: body.pop(key) for key in _Header.model_fields if key in body}
+    for override in [o for o in sets if o.key.split(".")[0] in _Header.model_fields]:
+        head = apply(head, [override])
+    sets = [o for o in sets if o.key.split(".")[0] not in _Header.model_fields]
+    try:
+        header = _Header.model_validate(head)
+    except ValidationError as error:
+        raise from_validation(error, _Header, head, file) from None
+    matrix, sets = narrow(axes(header.matrix, f"{file}: matrix"), sets)
+    seeds = _seeds(header.run.seeds, f"{file}: run.seeds")
+    beside = _Beside(path)
+    cells: list[Cell] = []
+    for index, (labels, chosen) in enumerate(product(matrix)):
+        config = _validated(body, [*sets, *chosen], beside)
+        config_hash = digest(config.canonical())
+        cells += [Cell(index, labels, config, config_hash, seed, path.parent) for seed in seeds]
+    known_axes = tuple((axis.key, axis.labels) for axis in matrix)
+    return Experiment(path.stem, header.title, header.question, known_axes, seeds, tuple(cells))
+
+
+def _seeds(seeds: int | list[int], place: str) -> tuple[int, ...]:
+    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
+        raise ConfigError(place, f"{seeds!r} is no choice of seeds", "a count >= 1, or distinct numbers >= 0")
+    return chosen
+
+
+class _Beside:
+    """The files beside an experiment; each is read once for all cells."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hashes: dict[str, str] = {}
+
+    def read(self, place: str, name: str) -> bytes:
+        """Return a file's content; raise ConfigError at `place` if there is none."""
+        try:
+            return (self.path.parent / name).read_bytes()
+        except OSError as error:
+            raise self._missing(place, name, error) from None
+
+    def reference(self, place: str, name: str) -> FileRef:
+        """Return the reference to a file, hashed piecewise: an image may be large."""
+        if name not in self._hashes:
+            try:
+                with (self.path.parent / name).open("rb") as stream:
+                    self._hashes[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+            except OSError as error:
+                raise self._missing(place, name, error) from None
+        return FileRef(path=name, sha256=self._hashes[name])
+
+    def _missing(self, place: str, name: str, error: OSError) -> ConfigError:
+        why = (error.strerror or "error").lower()
+        return ConfigError(place, f"{name!r} cannot be read ({why})", f"a file in {self.path.parent}")
+
+
+def _validated(body: Raw, overrides: list[Override], beside: _Beside) -> CellConfig:
+    path = beside.path
+    raw = apply(body, overrides)
+    try:
+        _resolve_files(raw, beside)
+        workload = raw.get("workload")
+        if isinstance(workload, dict) and "job" in workload:
+            workload["job"] = _jobs(workload["job"], overrides, beside)
+        return CellConfig.model_validate(raw)
+    except ValidationError as error:
+        found = from_validation(error, CellConfig, raw, str(path), tuple(_Header.model_fields))
+        raise _placed(found, overrides, path) from None
+    except ConfigError as error:
+        raise _placed(error, overrides, path) from None
+
+
+def _placed(error: ConfigError, overrides: list[Override], path: Path) -> ConfigError:
+    """Name the override instead of the table when the bad value came from one."""
+    key = error.place.removeprefix(f"{path}: ")
+    plain = re.sub(r"\[[0-9]+\]", "", key)
+    for override in reversed(overrides):
+        made = error.problem.startswith("unknown key") and override.key.startswith(f"{plain}.")
+        if made:
+            return ConfigError(override.place, error.problem, error.allowed)
+        if plain == override.key or plain.startswith(f"{override.key}."):
+            return ConfigError(
+                f"{override.place}{plain.removeprefix(override.key)}", error.problem, error.allowed
+            )
+    return error
+
+
+def _jobs(value: Any, overrides: list[Override], beside: _Beside) -> tuple[Job, ...]:
+    place = f"{beside.path}: {JOB_KEY}"
+    if isinstance(value, str):
+        text = beside.read(place, value).decode("utf-8", errors="replace")
+        jobs = parse_jobs(text, str(beside.path.parent / value))
+    elif isinstance(value, dict):
+        jobs = jobs_from_tables([value], place)
+    elif isinstance(value, list) and value and all(isinstance(table, dict) for table in value):
+        jobs = jobs_from_tables(value, place)
+    else:
+        raise ConfigError(place, f"{value!r} is not a job", "the path of a fio job file, or its options")
+    for override in overrides:
+        if override.key.startswith(f"{JOB_KEY}."):
+            option = override.key.removeprefix(f"{JOB_KEY}.")
+            jobs = tuple(with_option(job, override.place, option, override.value) for job in jobs)
+    return jobs
+
+
+def _resolve_files(raw: Raw, beside: _Beside) -> None:
+    """Put FileRefs where `raw` names files: profiles of one's own, an image, keys, recorded layouts."""
+    for table in ("machine", "device"):
+        _resolve(raw.get(table), "profile", table, beside, suffix=".toml")
+        _known_profile(raw.get(table), table, beside)
+    volume = raw.get("volume")
+    _resolve(volume, "image", "volume", beside)
+    _resolve(volume, "keys", "volume", beside)
+    files = volume.get("files") if isinstance(volume, dict) else None
+    for index, file in enumerate(files if isinstance(files, list) else ()):
+        if isinstance(file, dict):
+            _resolve(file.get("layout"), "path", f"volume.files[{index}].layout", beside)
+
+
+def _resolve(table: Any, key: str, at: str, beside: _Beside, suffix: str = "") -> None:
+    if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].endswith(suffix):
+        table[key] = beside.reference(f"{beside.path}: {at}.{key}", table[key])
+
+
+def _known_profile(table: Any, at: str, beside: _Beside) -> None:
+    """Raise ConfigError now, not after the images are made, if there is no profile of that name."""
+    name = table.get("profile") if isinstance(table, dict) else None
+    folder = resources.files("sim") / "profiles" / f"{at}s"
+    if isinstance(name, str) and not (folder / f"{name}.toml").is_file():
+        names = sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
+        where = f"{beside.path}: {at}.profile"
+        raise ConfigError(where, f"{name!r} is not known", f"{', '.join(names)}, or a .toml file")

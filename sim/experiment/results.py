@@ -1,0 +1,294 @@
+"""
+Run directories: written aside, renamed when whole, the same to the byte for the same run.
+
+    manifest.json       what was run: title, axes, every cell's configuration and hash, versions
+    metrics.parquet     one row per cell and seed: labels of the axes, then metrics
+    calls.parquet       one row per cell, seed, stack and context
+    histograms.parquet  one row per cell, seed, histogram and bin
+    figures/            SVG and PNG
+    run.log.json        when, how long, how many workers: the only file that differs between two runs
+
+Units and meanings of the columns are in the Parquet schemas (field metadata `unit` and `about`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import sim
+from sim.errors import ConfigError
+from sim.experiment.cell_result import METRICS, CellResult
+from sim.experiment.config import Cell, Experiment
+
+FORMAT = 1
+"""Version of the run directory's layout; a reader of another one refuses it."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    A run directory, read.
+
+    manifest: manifest.json. metrics, calls, histograms: rows as dicts, in the order written. A metrics row
+    has `cell`, `seed`, `config_hash`, one column per axis (its label) and the metrics.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    metrics: list[Row]
+    calls: list[Row]
+    histograms: list[Row]
+
+    @property
+    def axes(self) -> dict[str, list[str]]:
+        """Axis -> its labels, both in file order."""
+        return {axis["key"]: list(axis["labels"]) for axis in self.manifest["axes"]}
+
+
+def model_digest() -> str:
+    """Return SHA-256 (hex) over the simulator's own code and profiles: the model's version."""
+    return code_digest("sim")
+
+
+def code_digest(*packages: str) -> str:
+    """Return SHA-256 (hex) over the names and contents of all .py and .toml files of packages of ours."""
+    summary = hashlib.sha256()
+    for package in packages:
+        root = Path(str(resources.files(package)))
+        for file in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
+            if file.suffix in (".py", ".toml"):
+                content = hashlib.sha256(file.read_bytes()).hexdigest()
+                summary.update(f"{package}/{file.relative_to(root).as_posix()}\0{content}\n".encode())
+    return summary.hexdigest()
+
+
+def manifest(experiment: Experiment) -> dict[str, Any]:
+    """Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in."""
+    first = experiment.seeds[0]
+    return {
+        "format": FORMAT,
+        "experiment": experiment.stem,
+        "title": experiment.title,
+        "question": experiment.question,
+        "config_hash": experiment.config_hash,
+        "axes": [{"key": key, "labels": list(labels)} for key, labels in experiment.axes],
+        "seeds": list(experiment.seeds),
+        "cells": [
+            {
+                "cell": cell.index,
+                "labels": dict(cell.labels),
+                "config_hash": cell.config_hash,
+                "config": cell.config.canonical(),
+            }
+            for cell in experiment.cells
+            if cell.seed == first
+        ],
+        "versions": {
+            "readpath": sim.__version__,
+            "model": model_digest(),
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
+        },
+        "platform": {"system": platform.system(), "machine": platform.machine()},
+    }
+
+
+@contextmanager
+def written_aside(target: Path) -> Iterator[Path]:
+    """
+    Yield a new directory beside `target` that takes its place when the block ends without an error.
+
+    A directory already there is replaced only then. On any error, Ctrl-C included, what was written is
+    removed. Raises ConfigError if `target` is there and is not a run directory, or cannot be written.
+    """
+    _check_replaceable(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        aside.chmod(0o777 & ~_umask())
+    except OSError as error:
+        raise ConfigError(str(target), f"cannot be written ({error.strerror})", "another -o DIR") from None
+    try:
+        yield aside
+        replace_directory(aside, target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _check_replaceable(target: Path) -> None:
+    if target.is_dir():
+        if any(target.iterdir()) and not (target / "manifest.json").is_file():
+            raise ConfigError(str(target), "is not empty and not a run directory", "a new -o DIR")
+    elif target.exists():
+        raise ConfigError(str(target), "is not a directory", "a new -o DIR")
+
+
+def replace_directory(new: Path, target: Path) -> None:
+    """Put `new` where `target` is; the old one is renamed away first and deleted last."""
+    if not target.exists():
+        new.rename(target)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent)) / target.name
+    target.rename(old)
+    new.rename(target)
+    shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write plain values as indented JSON with a newline at the end; key order is the value's own."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_results(
+    folder: Path, experiment: Experiment, cells: Sequence[Cell], results: Sequence[CellResult]
+) -> None:
+    """Write manifest and tables of a run into `folder`; `results` in the order of `cells`."""
+    pairs = list(zip(cells, results, strict=True))
+    write_json(folder / "manifest.json", manifest(experiment))
+    _write(folder / "metrics.parquet", _metrics_rows(pairs), _metrics_schema(experiment, results))
+    _write(folder / "calls.parquet", _calls_rows(pairs), _CALLS)
+    _write(folder / "histograms.parquet", _histogram_rows(pairs), _HISTOGRAMS)
+
+
+def _metrics_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
+    return [
+        {
+            "cell": cell.index,
+            "seed": cell.seed,
+            "config_hash": cell.config_hash,
+            **dict(cell.labels),
+            **result.metrics,
+        }
+        for cell, result in pairs
+    ]
+
+
+def _calls_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
+    return [
+        {
+            "cell": cell.index,
+            "seed": cell.seed,
+            "symbol": row.symbol,
+            "stack": row.stack,
+            "context": row.context,
+            "calls": row.calls,
+            "ns": row.ns,
+            "group": row.group,
+        }
+        for cell, result in pairs
+        for row in sorted(result.calls, key=lambda row: (row.context, row.stack, row.symbol))
+    ]
+
+
+def _histogram_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
+    return [
+        {"cell": cell.index, "seed": cell.seed, "histogram": name, "bin": size, "count": count}
+        for cell, result in pairs
+        for name, bins in sorted(result.histograms.items())
+        for size, count in sorted(bins.items())
+    ]
+
+
+def _field(name: str, kind: pa.DataType, unit: str, about: str) -> pa.Field[Any]:
+    return pa.field(name, kind, nullable=True, metadata={"unit": unit, "about": about})
+
+
+_KEYS = [
+    _field("cell", pa.int32(), "", "position of the cell in the matrix"),
+    _field("seed", pa.int64(), "", "seed of the run"),
+]
+_CALLS = pa.schema(
+    [
+        *_KEYS,
+        _field("symbol", pa.string(), "", "the kernel's own name"),
+        _field("stack", pa.string(), "", "callers;...;symbol"),
+        _field("context", pa.string(), "", "task, irq or kworker"),
+        _field("calls", pa.int64(), "calls", "how often"),
+        _field("ns", pa.int64(), "ns", "own CPU time over all calls, children not included"),
+        _field("group", pa.string(), "", "cost group of the stacked figures"),
+    ]
+)
+_HISTOGRAMS = pa.schema(
+    [
+        *_KEYS,
+        _field("histogram", pa.string(), "", "what is counted; a name ends in the unit of its bins"),
+        _field("bin", pa.int64(), "", "value"),
+        _field("count", pa.int64(), "", "how often"),
+    ]
+)
+
+
+def _metrics_schema(experiment: Experiment, results: Sequence[CellResult]) -> pa.Schema:
+    fields = [*_KEYS, _field("config_hash", pa.string(), "", "SHA-256 of the cell's configuration")]
+    fields += [_field(key, pa.string(), "", "label of the axis") for key, _ in experiment.axes]
+    names = [name for name in METRICS if any(name in result.metrics for result in results)]
+    names += sorted({name for result in results for name in result.metrics} - set(names))
+    for name in names:
+        values = [result.metrics[name] for result in results if name in result.metrics]
+        unit, about = METRICS.get(name, ("", ""))
+        if any(isinstance(value, str) for value in values):
+            kind: pa.DataType = pa.string()
+        else:
+            kind = pa.float64() if any(isinstance(value, float) for value in values) else pa.int64()
+        fields.append(_field(name, kind, unit, about))
+    return pa.schema(fields)
+
+
+def _write(path: Path, rows: list[Row], schema: pa.Schema) -> None:
+    # One row group, no dictionary heuristics that depend on memory: equal rows give equal bytes.
+    table = pa.Table.from_pylist(rows, schema=schema)
+    pq.write_table(table, path, compression="zstd", row_group_size=max(len(rows), 1))
+
+
+def load_run(path: Path) -> Run:
+    """
+    Return a run directory.
+
+    Raises ConfigError if `path` is none, is not whole, or is of another format.
+    """
+    try:
+        said = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        if said.get("format") != FORMAT:
+            raise ConfigError(str(path), f"format {said.get('format')!r} of another readpath", str(FORMAT))
+        tables = [_rows(path / f"{name}.parquet") for name in ("metrics", "calls", "histograms")]
+    except (OSError, ValueError, AttributeError, pa.ArrowException) as error:
+        what = type(error).__name__
+        raise ConfigError(str(path), f"is not a run directory ({what})", "what `readpath run` made") from None
+    return Run(path, said, *tables)
+
+
+def _rows(path: Path) -> list[Row]:
+    rows: list[Row] = pq.read_table(path).to_pylist()
+    return rows
+
+
+def draw_into(run: Path, draw: Callable[[Path], list[Path]]) -> list[Path]:
+    """Call `draw` with a new folder, then put that folder where the run's figures/ is; return the files."""
+    with tempfile.TemporaryDirectory(prefix=".figures.", dir=run) as scratch:
+        aside = Path(scratch) / "figures"
+        aside.mkdir()
+        drawn = draw(aside)
+        replace_directory(aside, run / "figures")
+    return [run / "figures" / path.name for path in drawn]

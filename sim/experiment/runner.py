@@ -1,0 +1,146 @@
+"""
+From an experiment to a run directory: images, cells on one or more workers, tables, figures.
+
+How many workers there are changes nothing but the time: cells share nothing, and results are kept in the
+order of the cells.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from sim.experiment.cell_result import CellResult
+from sim.experiment.config import Cell, Experiment
+from sim.experiment.results import Run, load_run, write_json, write_results, written_aside
+
+R = TypeVar("R")
+
+
+class RunCell(Protocol):
+    """Runs one cell; a function of a module, so that a worker process can import it."""
+
+    def __call__(self, cell: Cell, image: Path | None, trace: bool) -> CellResult:
+        """Return the result of `cell` on the volume's `image`, made or given."""
+        ...
+
+
+MakeImage = Callable[[Cell], Path | None]
+"""Returns the image a cell reads, making it if needed; a function of a module or a partial of one."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Something was done: `done` of `total` of `what` ("images", "cells"); `name` says which."""
+
+    what: str
+    done: int
+    total: int
+    name: str
+
+
+Watcher = Callable[[Progress], None]
+
+
+def default_folder(experiment: Experiment, root: Path) -> Path:
+    """Return where a run goes unless told otherwise: <root>/<stem>-<first 8 digits of the hash>."""
+    return root / f"{experiment.stem}-{experiment.config_hash[:8]}"
+
+
+def execute(
+    experiment: Experiment,
+    target: Path,
+    run_cell: RunCell,
+    make_image: MakeImage,
+    *,
+    draw: Callable[[Run, Path], object],
+    jobs: int = 1,
+    watch: Watcher = lambda _progress: None,
+) -> Run:
+    """
+    Run all cells and return the run directory `target`, which appears when it is whole.
+
+    draw: called with the run and its (new) folder for figures. jobs: worker processes; 1 = this process.
+    watch: called in this process after every image and cell.
+
+    Raises ReadpathError as `make_image` and `run_cell` do; then, and on Ctrl-C, `target` stays as it was.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    cells = list(experiment.cells)
+    with written_aside(target) as folder:
+        with _workers(jobs) as each:
+            volumes = _distinct(cells)
+            images: dict[str, Path | None] = {}
+            for key, image in zip(
+                volumes, each(make_image, [(cell,) for cell in volumes.values()]), strict=True
+            ):
+                images[key] = image
+                watch(Progress("images", len(images), len(volumes), volumes[key].name))
+            results: list[CellResult] = []
+            work = [(cell, images[_volume_key(cell)], False) for cell in cells]
+            for cell, result in zip(cells, each(run_cell, work), strict=True):
+                results.append(result)
+                watch(Progress("cells", len(results), len(cells), cell.name))
+        write_results(folder, experiment, cells, results)
+        (folder / "figures").mkdir()
+        draw(load_run(folder), folder / "figures")
+        wall_s = round(time.monotonic() - clock, 3)
+        log = {"started": started.isoformat(timespec="seconds"), "wall_s": wall_s, "workers": jobs}
+        write_json(folder / "run.log.json", log)
+    return load_run(target)
+
+
+def _volume_key(cell: Cell) -> str:
+    config = cell.config
+    return f"{config.volume!r} {config.encryption!r}"
+
+
+def _distinct(cells: Sequence[Cell]) -> dict[str, Cell]:
+    """Return the first cell of each volume, by volume, in order."""
+    volumes: dict[str, Cell] = {}
+    for cell in cells:
+        volumes.setdefault(_volume_key(cell), cell)
+    return volumes
+
+
+class _Each(Protocol):
+    def __call__(self, function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """Call `function(*arguments)` for each of `work`; yield the results in order."""
+        ...
+
+
+@contextmanager
+def _workers(jobs: int) -> Iterator[_Each]:
+    """Yield what maps a function over tuples of arguments on `jobs` processes."""
+
+    def here(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        return (function(*arguments) for arguments in work)
+
+    if jobs == 1:
+        yield here
+        return
+    # spawn: a worker starts from nothing, so it cannot differ from a fresh process
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_die_on_interrupt)
+
+    def there(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        futures = [pool.submit(function, *arguments) for arguments in work]
+        return (future.result() for future in futures)
+
+    try:
+        yield there
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _die_on_interrupt() -> None:
+    """End a worker on Ctrl-C without a traceback; the parent reports it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,0 +1,259 @@
+"""
+From a cell's configuration to a machine, a run and its results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from sim.block.device import make_device
+from sim.block.device_model import RamModel
+from sim.block.device_profile import DeviceProfile, load_device_profile
+from sim.block.queue import QueueLimits
+from sim.cache.pages import Mapping
+from sim.crypto.fscrypt import ContentsCipher, Context
+from sim.crypto.keyfile import read_keys
+from sim.engine.costs import PS_PER_NS, load_costs
+from sim.errors import ConfigError, CryptoError
+from sim.experiment.cell_result import CallRow, CellResult, Number
+from sim.experiment.cell_result import Context as CallContext
+from sim.experiment.config import Cell, CellConfig
+from sim.experiment.images import keys_of, plaintext_digests
+from sim.experiment.machine import Machine, MachineSpec
+from sim.experiment.verify import PieceVerifier, StreamVerifier, Verifier
+from sim.ext4.opened import Inode
+from sim.ext4.reader import Image
+from sim.paths.inode import FsInode
+from sim.units import MIB, NS_PER_S, PAGE_BYTES, SECTOR_BYTES
+from sim.workload.fio_job import Job
+from sim.workload.generator import job_stream, offsets
+from sim.workload.player import Played, play
+
+_DRIVERS = {"ramdisk": "brd_submit_bio", "null_blk": "null_queue_rq", "hdd": "scsi_queue_rq"}
+
+
+@dataclass(slots=True)
+class _File:
+    """A file of the volume as the machine sees it."""
+
+    path: str
+    inode: FsInode
+    mapping: Mapping
+    on_disk: Inode
+
+
+def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
+    """
+    Run one cell on its image and return its metrics, calls and histograms.
+
+    Raises ReadpathError for whatever in the configuration or the image cannot be used.
+    """
+    del trace
+    if image is None:
+        raise ConfigError("volume", "there is no image to read", "files to make one of, or image")
+    config = cell.config
+    volume = Image.open(image)
+    machine = _machine(cell, volume)
+    files: dict[str, _File] = {}
+    players: list[Played] = []
+    verifiers: list[Verifier] = []
+    digests = plaintext_digests(cell, image) if config.data == "real" else {}
+    clones = [(job, clone) for job in config.workload.jobs for clone in range(job.numjobs)]
+    for number, (job, clone) in enumerate(clones):
+        path = _path(cell, volume, job)
+        file = files.get(path)
+        if file is None:
+            file = files[path] = _open_volume_file(cell, image, volume, machine, path)
+        task = machine.cpu.task(number, f"{job.name}.{clone}")
+        opened = machine.open(file.mapping, file.inode, random=job.advice == "random")
+        if job.advice == "sequential":
+            opened.ra_pages *= 2  # POSIX_FADV_SEQUENTIAL doubles the window (mm/fadvise.c)
+        if config.data == "real":
+            verifier = _verifier(volume, file, job, digests.get(path))
+            opened.sink = verifier
+            verifiers.append(verifier)
+        played = Played()
+        players.append(played)
+        reads = offsets(job, file.inode.size_bytes, job_stream(job, cell.seed, clone))
+        machine.clock.process(
+            cast(
+                "Generator[Any, Any, Any]",
+                play(machine.clock, machine.filemap, task, opened, reads, job.thinktime_ns, played),
+            )
+        )
+    machine.clock.run()
+    machine.check_quiet()
+    return _result(machine, players, verifiers)
+
+
+def _machine(cell: Cell, volume: Image) -> Machine:
+    config = cell.config
+    profile = load_device_profile(cell.profile(config.device.profile))
+    device = config.device
+    read_ahead = (
+        profile.limits.read_ahead_bytes if device.read_ahead_kb is None else device.read_ahead_kb * 1024
+    )
+    ra_pages = read_ahead // PAGE_BYTES
+    memory_pages = config.machine.memory_bytes // PAGE_BYTES
+    least = max(4 * ra_pages, 64)
+    if memory_pages < least:
+        raise ConfigError(
+            "machine.memory", f"{memory_pages} pages", f"at least {least}: four readahead windows, 64 pages"
+        )
+    spec = MachineSpec(
+        path=config.path,
+        block_size=volume.block_size,
+        limits=_limits(config, profile),
+        costs=load_costs(cell.profile(config.machine.profile)),
+        kernel=config.machine.kernel,
+        cpus=config.machine.cpus,
+        memory_pages=memory_pages,
+        ra_pages=ra_pages,
+        store=volume.store if config.data == "real" else None,
+    )
+    return Machine(spec, lambda clock: make_device(clock, profile, cell.seed))
+
+
+def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
+    device, limits = config.device, profile.limits
+    max_sectors = limits.max_sectors
+    if device.max_sectors_kb is not None:
+        max_sectors = device.max_sectors_kb * 1024 // SECTOR_BYTES
+    default_driver = "nvme_queue_rq" if profile.limits.hw_queues > 1 else "scsi_queue_rq"
+    model = profile.model
+    return QueueLimits(
+        max_sectors=max_sectors,
+        max_segments=device.max_segments or limits.max_segments,
+        queue_depth=min(limits.queue_depth, device.nr_requests or limits.queue_depth),
+        scheduler=device.scheduler or limits.scheduler,
+        bio_based=limits.bio_based,
+        driver=_DRIVERS.get(profile.kind, default_driver),
+        copy_ps_per_sector=model.copy_ps_per_sector if isinstance(model, RamModel) else 0,
+    )
+
+
+def _path(cell: Cell, volume: Image, job: Job) -> str:
+    """Return the absolute path of the file a job reads."""
+    if job.filename is not None:
+        return "/" + job.filename.lstrip("/")
+    if cell.config.volume.files:
+        return "/" + cell.config.volume.files[0].name
+    files = [path for path, inode in volume.walk() if inode.is_regular]
+    if len(files) != 1:
+        raise ConfigError(
+            f"job {job.name!r}",
+            f"the image has {len(files)} files",
+            "filename= one of " + ", ".join(files[:8]),
+        )
+    return files[0]
+
+
+def _open_volume_file(cell: Cell, image: Path, volume: Image, machine: Machine, path: str) -> _File:
+    """Look a file up, find its key, and bring caches into the asked-for state."""
+    on_disk = volume.lookup(path)
+    if not on_disk.is_regular or not on_disk.size_bytes:
+        raise ConfigError(path, f"is a {on_disk.type_word} of {on_disk.size_bytes} bytes", "a file with data")
+    decrypt = None
+    if on_disk.is_encrypted and cell.config.data == "real":
+        decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks
+    inode = FsInode(on_disk.tree, on_disk.size_bytes, volume.block_size, on_disk.is_encrypted, decrypt)
+    status = cell.config.cache.status
+    if status == "warm":
+        inode.map.status.fill()
+    if status != "all_cold":
+        machine.buffers.warm(on_disk.tree.blocks)
+    return _File(path, inode, machine.mapping(inode), on_disk)
+
+
+def _cipher(cell: Cell, image: Path, volume: Image, inode: Inode, path: str) -> ContentsCipher:
+    context = Context.parse(inode.encryption_context or b"", path)
+    keys_path = keys_of(cell, image)
+    keys = read_keys(keys_path) if keys_path is not None else {}
+    key = keys.get(context.key_reference)
+    if key is None:
+        raise CryptoError(path, f"no key {context.key_reference.hex()}", "volume.keys with that key")
+    return ContentsCipher(
+        key, context, volume.block_size, inode_number=inode.number, filesystem_uuid=volume.uuid
+    )
+
+
+def _verifier(volume: Image, file: _File, job: Job, sha256: str | None) -> Verifier:
+    """Return the check for a job: by stream where it reads the file once, front to back."""
+    once = job.rw == "read" and not job.offset_bytes and job.loops == 1 and job.io_size_bytes is None
+    whole = job.size_bytes in (None, file.inode.size_bytes) and file.inode.size_bytes % job.bs_bytes == 0
+    if once and whole and sha256 is not None:
+        return StreamVerifier(file.inode.size_bytes, sha256)
+    plaintext = plain_contents(volume, file.on_disk, file.inode)
+    if sha256 is not None and hashlib.sha256(plaintext).hexdigest() != sha256:
+        raise CryptoError(
+            file.path, "the plaintext's digest is not the one it was made with", "the right key"
+        )
+    return PieceVerifier(plaintext)
+
+
+def plain_contents(volume: Image, on_disk: Inode, inode: FsInode) -> bytes:
+    """Return a file's plaintext without the simulator: read, decrypt what is written, cut at EOF."""
+    block_size = volume.block_size
+    raw = bytearray(volume.read_file(on_disk, whole_blocks=True))
+    if inode.decrypt is not None:
+        for extent in on_disk.tree.extents:
+            if extent.unwritten or extent.logical >= inode.blocks:
+                continue
+            start = extent.logical * block_size
+            end = min(extent.logical + extent.length, inode.blocks) * block_size
+            raw[start:end] = inode.decrypt(memoryview(bytes(raw[start:end])), extent.logical)
+    return bytes(raw[: on_disk.size_bytes])
+
+
+def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) -> CellResult:
+    stats = machine.queue.stats
+    rows = machine.ledger.rows()
+    calls = machine.ledger.calls()
+    elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
+    bytes_read = sum(played.bytes_read for played in players)
+    latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
+    by_context = {context: sum(row.ps for row in rows if row.context == context) for context in _CONTEXTS}
+    cpu_ps = sum(by_context.values())
+    good = bool(verifiers) and all(verifier.good() for verifier in verifiers)
+    full = calls.get("block_read_full_folio", 0) + calls.get("block_read_full_page", 0)
+    metrics: dict[str, Number] = {
+        "elapsed_ns": elapsed,
+        "bytes_read": bytes_read,
+        "pages_read": machine.cache.inserted,
+        "cpu_ns": cpu_ps // PS_PER_NS,
+        "cpu_task_ns": by_context["task"] // PS_PER_NS,
+        "cpu_irq_ns": by_context["irq"] // PS_PER_NS,
+        "cpu_kworker_ns": by_context["kworker"] // PS_PER_NS,
+        "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
+        "reads": len(latencies),
+        "latency_mean_ns": float(latencies.mean()),
+        "latency_p50_ns": float(np.percentile(latencies, 50)),
+        "latency_p99_ns": float(np.percentile(latencies, 99)),
+        "bios": stats.queued,
+        "requests": stats.issued,
+        "back_merges": stats.back_merges,
+        "front_merges": stats.front_merges,
+        "map_calls": calls.get("ext4_map_blocks", 0),
+        "get_block_calls": calls.get("ext4_get_block", 0),
+        "buffer_heads": full * (PAGE_BYTES // machine.spec.block_size),
+        "device_busy_ns": machine.queue.busy_ns,
+        "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,
+        "digest_ok": int(good),
+    }
+    call_rows = [
+        CallRow(
+            row.symbol, row.stack, cast("CallContext", row.context), row.calls, row.ps // PS_PER_NS, row.group
+        )
+        for row in rows
+    ]
+    histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
+    return CellResult(metrics, call_rows, histograms)
+
+
+_CONTEXTS = ("task", "irq", "kworker")

@@ -1,0 +1,85 @@
+"""
+What was read against what was written: the check on real data.
+
+A sequential pass over a whole file is hashed on the way and compared with the digest of its plaintext. Any
+other order is compared piece by piece with the plaintext, which is decrypted once beforehand by the plain
+reader, without the simulator, and checked against the same digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Protocol
+
+from sim.cache.filemap import Sink
+from sim.cache.pages import Mapping
+from sim.units import PAGE_BYTES
+
+_ZEROS = memoryview(bytes(PAGE_BYTES))
+
+
+class Verifier(Sink, Protocol):
+    """A sink that knows at the end whether all bytes were right."""
+
+    def good(self) -> bool:
+        """Return whether everything taken was what it should be, and all of it came."""
+        ...
+
+
+class StreamVerifier:
+    """Hashes one pass from the first byte to the last; `sha256` (hex) is what must come out."""
+
+    def __init__(self, size_bytes: int, sha256: str) -> None:
+        self._hash = hashlib.sha256()
+        self._position = 0
+        self._size_bytes = size_bytes
+        self._expected = sha256
+
+    def take(self, mapping: Mapping, offset: int, length: int) -> None:
+        """Hash the next bytes (Sink)."""
+        content = mapping.content
+        if content is None or offset != self._position:
+            return
+        self._position = offset + length
+        page, within = divmod(offset, PAGE_BYTES)
+        update, get = self._hash.update, content.get
+        while length > 0:
+            data = get(page, _ZEROS)
+            if within or length < PAGE_BYTES:
+                data = data[within : within + length]
+            update(data)
+            length -= PAGE_BYTES - within
+            within = 0
+            page += 1
+
+    def good(self) -> bool:
+        """Return whether the whole file came, in order, with the right digest."""
+        return self._position == self._size_bytes and self._hash.hexdigest() == self._expected
+
+
+class PieceVerifier:
+    """Compares every piece with `plaintext`, the whole file."""
+
+    def __init__(self, plaintext: bytes) -> None:
+        self._plaintext = memoryview(plaintext)
+        self._taken = 0
+        self._wrong = 0
+
+    def take(self, mapping: Mapping, offset: int, length: int) -> None:
+        """Compare a piece (Sink)."""
+        content = mapping.content
+        if content is None:
+            return
+        page, within = divmod(offset, PAGE_BYTES)
+        while length > 0:
+            step = min(length, PAGE_BYTES - within)
+            data = content.get(page, _ZEROS)[within : within + step]
+            self._wrong += data != self._plaintext[offset : offset + step]
+            self._taken += step
+            offset, length = offset + step, length - step
+            within = 0
+            page += 1
+
+    def good(self) -> bool:
+        """Return whether something came, and all of it was right."""
+        return self._taken > 0 and not self._wrong
