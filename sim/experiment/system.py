@@ -35,6 +35,7 @@ from sim.workload.fio_job import Job
 from sim.workload.generator import job_stream, offsets
 from sim.workload.player import Played, play
 
+NOT_COMPARED = -1
 _DRIVERS = {"ramdisk": "brd_submit_bio", "null_blk": "null_queue_rq", "hdd": "scsi_queue_rq"}
 
 
@@ -220,7 +221,7 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
     by_context = {context: sum(row.ps for row in rows if row.context == context) for context in _CONTEXTS}
     cpu_ps = sum(by_context.values())
-    good = bool(verifiers) and all(verifier.good() for verifier in verifiers)
+    good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     full = calls.get("block_read_full_folio", 0) + calls.get("block_read_full_page", 0)
     metrics: dict[str, Number] = {
         "elapsed_ns": elapsed,
@@ -244,7 +245,7 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         "buffer_heads": full * (PAGE_BYTES // machine.spec.block_size),
         "device_busy_ns": machine.queue.busy_ns,
         "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,
-        "digest_ok": int(good),
+        "digest_ok": good,
     }
     call_rows = [
         CallRow(

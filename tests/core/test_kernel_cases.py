@@ -47,7 +47,7 @@ def test_noisy_counters_differ_by_no_more_than_the_writes_seen(
 
 
 def test_first_bios_are_the_kernels() -> None:
-    """The first 16 bios of each quiet warm case (4 KiB reads) go to the kernel's sectors, in the kernel's order."""
+    """The first 16 bios of quiet warm cases with 4 KiB reads go to the kernel's sectors, in its order."""
     checked = 0
     for case in CASES:
         if not case.quiet or case.record["es"] != "warm" or case.record["access"] not in ("seq4k", "rand4k"):

@@ -1,0 +1,147 @@
+"""
+readpath: the command. Each verb loads what it needs when it runs, so that --help answers at once.
+
+Exit codes: 0 done; 1 done, but what was read is not what was written; 2 a mistake in what was asked; 130
+interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from sim.errors import ReadpathError
+
+EXIT_WRONG_DATA, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
+
+
+class _Group(TyperGroup):
+    """The verbs, with what can go wrong told in one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ReadpathError as error:
+            typer.echo(f"readpath: {error}", err=True)
+            raise typer.Exit(EXIT_MISTAKE) from None
+        except KeyboardInterrupt:
+            typer.echo("readpath: interrupted", err=True)
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            what = f"{error.filename}: " if error.filename else ""
+            typer.echo(f"readpath: {what}{error.strerror or error}", err=True)
+            raise typer.Exit(EXIT_MISTAKE) from None
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Simulate the Linux file read path: per-block against per-extent, on real ext4 images.",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # rich alone would take half of the time that --help may take
+    pretty_exceptions_enable=False,
+)
+
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as `readpath run` made it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from sim import __version__
+
+        typer.echo(f"readpath {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("run")
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (TOML).")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Replace a value: volume.block_size=1KiB. Repeatable."
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="The run directory [results/runs/NAME-HASH]."),
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 = one per core.")] = 0,
+    images: Annotated[
+        Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
+    ] = Path("results/images"),
+    as_json: AsJson = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> None:
+    """Run an experiment: a table, a figure, a run directory."""
+    from sim.cli.run import run_experiment
+
+    raise typer.Exit(run_experiment(file, sets or [], output, jobs, images, as_json, quiet))
+
+
+@app.command("plot")
+def plot(
+    folder: RunFolder,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", metavar="FORMAT", help="svg or png [both]. Repeatable.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the figures of a run again."""
+    from sim.cli.plot import plot_run
+
+    plot_run(folder, formats or ["svg", "png"], as_json)
+
+
+@app.command("show")
+def show(
+    folder: RunFolder,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="AXIS=LABEL", help="Only these cells: path=mpage. Repeatable."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 30,
+    stacks: Annotated[bool, typer.Option("--stacks", help="Per call stack instead of per symbol.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show where the CPU time of a run went, by kernel symbol."""
+    from sim.cli.show import show_run
+
+    show_run(folder, where or [], top, stacks, as_json)
+
+
+@app.command(
+    "image",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def image(context: typer.Context) -> None:
+    """Make, list and check ext4 images: make, ls, extents, cat, check."""
+    from sim.cli.image import app as verbs
+
+    verbs(args=context.args, prog_name="readpath image")
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        app(prog_name="readpath")
+    except KeyboardInterrupt:
+        raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""
+Tables and progress on a terminal, with rich.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import zip_longest
+
+import rich.table
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sim.experiment.runner import Progress as Step
+from sim.experiment.runner import Watcher
+from sim.report.tables import Table
+
+
+def console() -> Console:
+    """Return the console of standard output: as wide as needed when that is not a terminal."""
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def print_table(table: Table, to: Console, title: str = "") -> None:
+    """Print a table: text to the left, numbers to the right, a rule between sections."""
+    drawn = rich.table.Table(
+        title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False
+    )
+    for column in table.columns:
+        drawn.add_column(column.heading, justify="right" if column.form else "left", no_wrap=True)
+    for row, after in zip_longest(table.rows, table.rows[1:]):
+        drawn.add_row(*(rich.markup.escape(text) for text in table.text(row)))
+        if after is not None and table.section(after) != table.section(row):
+            drawn.add_section()
+    to.print(drawn)
+
+
+@contextmanager
+def progress(wanted: bool) -> Iterator[Watcher]:
+    """Yield a watcher that draws progress with the time left on standard error, if that is a terminal."""
+    if not wanted or not sys.stderr.isatty():
+        yield lambda _step: None
+        return
+    columns = (
+        TextColumn("{task.description:>7}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[name]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, rich.progress.TaskID] = {}
+
+        def watch(step: Step) -> None:
+            if step.what not in tasks:
+                tasks[step.what] = bars.add_task(step.what, total=step.total, name="")
+            bars.update(tasks[step.what], completed=step.done, name=step.name)
+
+        yield watch

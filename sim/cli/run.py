@@ -1,0 +1,69 @@
+"""
+readpath run: an experiment file to a run directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+from sim.cli.render import console, print_table, progress
+from sim.experiment.images import ensure_image
+from sim.experiment.loading import load_experiment
+from sim.experiment.runner import default_folder, execute
+from sim.experiment.system import run_cell
+from sim.report.tables import summary, wrong_data
+
+RUNS = Path("results/runs")
+WRONG_DATA = 1
+
+
+def run_experiment(
+    file: Path, sets: list[str], output: Path | None, jobs: int, images: Path, as_json: bool, quiet: bool
+) -> int:
+    """
+    Run the experiment of `file` and print its summary; return the exit code.
+
+    Raises ReadpathError for whatever cannot be used.
+    """
+    from sim.report.figures import draw
+
+    experiment = load_experiment(file, sets)
+    target = output or default_folder(experiment, RUNS)
+    with progress(wanted=not quiet) as watch:
+        run = execute(
+            experiment,
+            target,
+            run_cell,
+            partial(ensure_image, root=images),
+            draw=draw,
+            jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
+            watch=watch,
+        )
+    table, wrong = summary(run), wrong_data(run)
+    figures = sorted((target / "figures").iterdir())
+    if as_json:
+        document = {
+            "run": str(target),
+            "title": experiment.title,
+            "config_hash": experiment.config_hash,
+            "seeds": list(experiment.seeds),
+            "cells": list(table.rows),
+            "wrong_data": [row["cell"] for row in wrong],
+            "figures": [str(path) for path in figures],
+        }
+        print(json.dumps(document, indent=2))
+    elif not quiet:
+        out = console()
+        print_table(table, out, experiment.title)
+        for path in figures:
+            out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"run     {target}", markup=False, highlight=False, soft_wrap=True)
+    for row in wrong:
+        labels = " ".join(row[axis] for axis in run.axes)
+        where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
+        print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
+    return WRONG_DATA if wrong else 0

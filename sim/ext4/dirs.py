@@ -1,0 +1,80 @@
+"""
+Directory blocks: linear entries, as every directory has them (hash trees are hidden in unused entries).
+
+Source of the format: Documentation/filesystems/ext4 (directory.rst), Linux 6.1.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from sim.errors import ImageError
+
+MAX_NAME_BYTES = 255
+
+_ENTRY = struct.Struct("<IHBB")
+_ALIGN = 4
+
+
+class DirEntry(NamedTuple):
+    """A name in a directory: the inode's number, the name's bytes, the type code (0: not recorded)."""
+
+    inode: int
+    name: bytes
+    file_type: int
+
+
+def _length(name: bytes) -> int:
+    return -(-(_ENTRY.size + len(name)) // _ALIGN) * _ALIGN
+
+
+def encode_blocks(entries: Iterable[DirEntry], block_size: int) -> list[bytes]:
+    """Return the blocks of a directory with `entries` in order; the last entry fills its block."""
+    blocks: list[list[DirEntry]] = [[]]
+    used = 0
+    for entry in entries:
+        if used + _length(entry.name) > block_size:
+            blocks.append([])
+            used = 0
+        blocks[-1].append(entry)
+        used += _length(entry.name)
+    return [_encode(entries, block_size) for entries in blocks]
+
+
+def _encode(entries: list[DirEntry], block_size: int) -> bytes:
+    raw = bytearray()
+    for number, (inode, name, file_type) in enumerate(entries, start=1):
+        length = _length(name) if number < len(entries) else block_size - len(raw)
+        raw += (_ENTRY.pack(inode, length, len(name), file_type) + name).ljust(length, b"\0")
+    return bytes(raw)
+
+
+def decode_block(raw: bytes | memoryview, place: str, opaque_names: bool = False) -> list[DirEntry]:
+    """
+    Return the entries in use of one directory block.
+
+    opaque_names: the names are ciphertext, in which every byte may occur.
+    Raises ImageError, naming `place`, on a record length or a name that cannot be.
+    """
+    entries = []
+    at = 0
+    while at < len(raw):
+        left = len(raw) - at
+        inode, length, name_length, file_type = (
+            _ENTRY.unpack_from(raw, at) if left >= _ENTRY.size else (0, 0, 0, 0)
+        )
+        if length < _ENTRY.size or length % _ALIGN or length > left or name_length > length - _ENTRY.size:
+            raise ImageError(
+                place,
+                f"record of {length} bytes with a name of {name_length} at byte {at}",
+                f"{_ENTRY.size} to {left} bytes, in steps of {_ALIGN}, with room for the name",
+            )
+        if inode:
+            name = bytes(raw[at + _ENTRY.size : at + _ENTRY.size + name_length])
+            if not name or (not opaque_names and (b"/" in name or b"\0" in name)):
+                raise ImageError(place, f"the name {name!r} at byte {at}", "1 to 255 bytes, no slash, no NUL")
+            entries.append(DirEntry(inode, name, file_type))
+        at += length
+    return entries

@@ -1,0 +1,216 @@
+"""
+Making an ext4 image from a specification: real groups, trees, directories, xattrs and contents.
+
+The same specification gives the same image to the byte. The image has no journal and no checksums; see
+sim.ext4.geometry for the features chosen.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+from sim.errors import ConfigError
+from sim.ext4.extents import MAX_LOGICAL_BLOCKS, entries_per_block
+from sim.ext4.fill import fill_file, given_source, random_source
+from sim.ext4.geometry import INODE_BYTES, Frame, overhead_blocks, plan_superblock
+from sim.ext4.inode import (
+    EXTRA_ISIZE,
+    FLAG_ENCRYPTED,
+    FLAG_EXTENTS,
+    GOOD_OLD_BYTES,
+    TYPE_REGULAR,
+    RawInode,
+)
+from sim.ext4.layout import Contiguous, Placed
+from sim.ext4.names import Names, add_all
+from sim.ext4.placing import File, Item, place_absolute, place_directories, place_file, place_rest
+from sim.ext4.spec import FileRecord, FileSpec, ImageSpec, Manifest
+from sim.ext4.store import SparseWriter
+from sim.ext4.xattr import (
+    ENCRYPTION_NAME,
+    INDEX_ENCRYPTION,
+    encode_block,
+    encode_body,
+    split_xattrs,
+)
+from sim.units import MIB, SECTOR_BYTES
+
+NEIGHBOURS = "/neighbours"
+"""The directory of the files whose blocks lie between those of fragmented and aged files."""
+
+_BODY_ROOM = INODE_BYTES - GOOD_OLD_BYTES - EXTRA_ISIZE
+
+
+def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
+    """
+    Write the image that `spec` describes to `path` and return what it holds.
+
+    The file is sparse, is written aside and renamed when whole. Raises ConfigError for a specification
+    that cannot be met, ImageError if the file cannot be written.
+    """
+    place = os.fspath(path)
+    names = Names(place)
+    files = _files(place, spec, names)
+    encrypted = any(file.spec.encryption for file in files)
+    size = _auto_size(place, spec, files, names) if spec.size_bytes is None else spec.size_bytes
+    inodes = names.last_inode
+    frame = Frame(place, plan_superblock(place, spec.block_size, size, inodes, spec.seed, encrypted))
+    for file in files:
+        if file.plan.absolute:
+            place_absolute(frame, file)
+    frame.place_tables()
+    folders = place_directories(frame, names)
+    for file in files:
+        if not file.plan.absolute and file.neighbour_of is None:
+            place_file(frame, file, files)
+    for file in files:
+        place_rest(frame, file.item)
+    with SparseWriter(path, size) as writer:
+        records = tuple(_write_file(writer, spec, file) for file in files)
+        for item, blocks in folders:
+            _write_directory(writer, frame, item, blocks)
+        for item in [file.item for file in files] + [item for item, _blocks in folders]:
+            _write_item(writer, frame, item)
+        directory_inodes = [item.inode for item, _blocks in folders]
+        superblock = frame.write(writer, names.last_inode, directory_inodes)
+    identity = str(uuid.UUID(bytes=superblock.uuid))
+    return Manifest(spec.block_size, superblock.blocks_count, identity, spec.seed, records)
+
+
+# -- what is to be made ------------------------------------------------------------------------------
+
+
+def _files(place: str, spec: ImageSpec, names: Names) -> list[File]:
+    """Return the files with their plans, neighbours last."""
+    numbers = add_all(names, spec.directories, [file.path for file in spec.files])
+    files = [_file(place, spec, file, number) for file, number in zip(spec.files, numbers, strict=True)]
+    for owner in list(files):
+        gap_blocks = owner.plan.span - sum(piece.length for piece in owner.plan.pieces)
+        if owner.plan.neighbour and gap_blocks:
+            path = f"{NEIGHBOURS}/{owner.item.inode:06d}"
+            neighbour = FileSpec(path, gap_blocks * spec.block_size)
+            owner.neighbour = len(files)
+            files.append(_file(place, spec, neighbour, names.add_file(path)))
+            files[-1].neighbour_of = owner.spec.path
+    return files
+
+
+def _file(place: str, spec: ImageSpec, file: FileSpec, number: int) -> File:
+    where = f"{place}: {file.path}"
+    size = file.size_bytes
+    if size is None and file.data is not None:
+        size = len(file.data)
+    if size is None and isinstance(file.layout, Placed):
+        size = file.layout.blocks * spec.block_size
+    if size is None or not 0 <= size <= MAX_LOGICAL_BLOCKS * spec.block_size:
+        raise ConfigError(f"{where}: size", f"{size}", f"0 to 2^32 blocks of {spec.block_size} bytes")
+    if file.data is not None and len(file.data) > size:
+        raise ConfigError(f"{where}: size", f"{size} for {len(file.data)} bytes of data", "room for the data")
+    xattrs = dict(file.xattrs)
+    flags = FLAG_EXTENTS
+    if file.encryption:
+        xattrs[INDEX_ENCRYPTION, ENCRYPTION_NAME] = file.encryption.context
+        flags |= FLAG_ENCRYPTED
+    body, block = split_xattrs(where, xattrs, _BODY_ROOM, spec.block_size)
+    item = Item(where, number, size, TYPE_REGULAR | file.mode & 0o7777, flags=flags)
+    item.body_xattrs, item.block_xattrs = body, block
+    plan = file.layout.plan(-(-size // spec.block_size), spec.seed, file.path)
+    return File(file, size, plan, item)
+
+
+def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> int:
+    """Return the bytes of a device that holds everything with about 2 % to spare, in whole MiB."""
+    room = entries_per_block(spec.block_size)
+    need = names.blocks_needed(spec.block_size) + 64
+    top = 0
+    for file in files:
+        # Backups of the superblock cut long pieces, hence the constant; a neighbour has as many pieces.
+        need += 0 if file.neighbour_of else file.plan.span
+        need += (2 if file.plan.neighbour else 1) * (len(file.plan.pieces) * 11 // (10 * room) + 8)
+        if file.plan.absolute:
+            need += sum(piece.length for piece in file.plan.pieces)
+            top = max(
+                [top, *(piece.offset + piece.length for piece in file.plan.pieces), *file.plan.tree_blocks]
+            )
+    blocks = max(need, top + 1)
+    for _round in range(3):  # more blocks, more groups, more overhead: this settles at once
+        size = (blocks * spec.block_size * 51 // 50 + 2 * MIB) // MIB * MIB
+        sb = plan_superblock(place, spec.block_size, size, names.last_inode, spec.seed, False)
+        blocks = max(need + overhead_blocks(sb), top + 1)
+    return size
+
+
+# -- writing -----------------------------------------------------------------------------------------
+
+
+def _write_file(writer: SparseWriter, spec: ImageSpec, file: File) -> FileRecord:
+    item, given = file.item, file.spec.data
+    source = random_source(spec.seed, file.spec.path) if given is None else given_source(given)
+    transform = file.spec.encryption.transform if file.spec.encryption else None
+    sha256 = fill_file(
+        writer,
+        item.place,
+        item.extents,
+        spec.block_size,
+        file.size_bytes,
+        source,
+        transform,
+        strict=given is not None,
+    )
+    assert item.tree is not None
+    return FileRecord(
+        path=file.spec.path,
+        size_bytes=file.size_bytes,
+        inode=item.inode,
+        sha256=sha256,
+        layout=_layout_word(file),
+        extents=len(item.extents),
+        depth=item.tree.depth,
+        encrypted=file.spec.encryption is not None,
+        block_size=spec.block_size,
+        neighbour_of=file.neighbour_of,
+    )
+
+
+def _layout_word(file: File) -> str:
+    layout = file.spec.layout
+    if file.neighbour_of is not None:
+        return "neighbour"
+    if isinstance(layout, Placed):
+        return f"placed ({len(layout.extents)} extents)"
+    return "contiguous" if isinstance(layout, Contiguous) else str(layout)
+
+
+def _write_directory(writer: SparseWriter, frame: Frame, item: Item, blocks: list[bytes]) -> None:
+    size = frame.superblock.block_size
+    for extent in item.extents:
+        data = b"".join(blocks[extent.logical : extent.logical + extent.length])
+        writer.write(extent.physical * size, data)
+
+
+def _write_item(writer: SparseWriter, frame: Frame, item: Item) -> None:
+    """Write the inode with its xattrs, the blocks of its tree, and its xattr block."""
+    assert item.tree is not None
+    size = frame.superblock.block_size
+    root, blocks = item.tree.encode(item.tree_blocks)
+    for number, data in blocks.items():
+        writer.write(number * size, data)
+    if item.xattr_block:
+        writer.write(item.xattr_block * size, encode_block(item.block_xattrs, size))
+    taken = sum(extent.length for extent in item.extents) + len(blocks) + bool(item.xattr_block)
+    time_ns = frame.superblock.mkfs_time_s * 1_000_000_000
+    raw = RawInode(
+        mode=item.mode,
+        links=item.links,
+        size_bytes=item.size_bytes,
+        sectors=taken * size // SECTOR_BYTES,
+        flags=item.flags,
+        block=root,
+        xattr_block=item.xattr_block,
+        atime_ns=time_ns,
+        ctime_ns=time_ns,
+        mtime_ns=time_ns,
+    )
+    body = encode_body(item.body_xattrs, _BODY_ROOM)
+    writer.write(frame.inode_offset(item.inode), raw.encode() + body)

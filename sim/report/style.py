@@ -1,0 +1,64 @@
+"""
+One look for all figures: sizes, fonts, and one colour per cost group, safe for the colour-blind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sim.experiment.cell_result import GROUPS
+
+WIDTH_INCHES = 7.1
+"""The width of a page of two columns; fonts are legible at it without scaling."""
+
+_BLACK, _GREY = "#000000", "#9a9a9a"
+_OKABE_ITO = {
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "yellow": "#F0E442",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+}
+"""Okabe and Ito's palette, the one that stays distinct in all common forms of colour blindness."""
+
+GROUP_COLOURS = dict(
+    zip(
+        GROUPS,
+        (
+            _GREY,  # copy: the same on every path, so it recedes
+            _OKABE_ITO["sky"],
+            _OKABE_ITO["vermillion"],  # mapping: what the question is about
+            _OKABE_ITO["orange"],
+            _OKABE_ITO["green"],
+            _OKABE_ITO["blue"],
+            _OKABE_ITO["purple"],
+            _OKABE_ITO["yellow"],
+        ),
+        strict=True,
+    )
+)
+"""Cost group -> colour, in every figure."""
+
+RC: Any = {  # Any: matplotlib types the keys one by one
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.size": 7.5,
+    "axes.titlesize": 7.5,
+    "axes.labelsize": 7.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "#d8d8d8",
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "hatch.linewidth": 0.5,
+    "figure.dpi": 100,
+    "savefig.dpi": 220,
+    "svg.hashsalt": "readpath",  # ids in the SVG do not change from run to run
+}

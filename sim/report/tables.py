@@ -1,0 +1,190 @@
+"""
+Tables of a run: rows of numbers, and how a column is written. No terminal here: the cli draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from sim.errors import ConfigError
+from sim.experiment.results import Row, Run
+
+REFERENCE_PATH = "page_io"
+"""The path that ratios are taken to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its heading (with unit), the key of its values, and a format of numbers ("" = text)."""
+
+    heading: str
+    key: str
+    form: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """
+    Columns, and rows as dicts from a column's key to a number, a text, or None (does not apply).
+
+    sections: keys; a new section begins where one of their values changes.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[dict[str, Any], ...]
+    sections: tuple[str, ...] = ()
+
+    def text(self, row: Mapping[str, Any]) -> list[str]:
+        """Return one row as it is written, column by column."""
+        return [_written(row[column.key], column.form) for column in self.columns]
+
+    def section(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what the rows of one section have in common."""
+        return tuple(row[key] for key in self.sections)
+
+
+def _written(value: Any, form: str) -> str:
+    if value is None:
+        return "-"
+    return format(value, form) if form else str(value)
+
+
+def short_axes(axes: Sequence[str]) -> dict[str, str]:
+    """Return axis -> its shortest distinct name: the last part of the dotted key if no other has it."""
+    last = [axis.rpartition(".")[2] for axis in axes]
+    return {axis: name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)}
+
+
+def per_page(row: Row, metric: str) -> float | None:
+    """Return a count per page read; None if either is not there."""
+    pages = row.get("pages_read")
+    return row[metric] / pages if pages and row.get(metric) is not None else None
+
+
+def summary(run: Run) -> Table:
+    """
+    Return one row per matrix cell, means over its seeds.
+
+    `ratio` is CPU time over that of `page_io` with the same other labels, taken seed by seed and then
+    averaged (both ran on the same seeds); None where the matrix has no such cell.
+    """
+    axes = list(run.axes)
+    names = short_axes(axes)
+    reference = {
+        _coordinates(row, axes): row["cpu_ns_per_4k"]
+        for row in run.metrics
+        if row.get("path") == REFERENCE_PATH
+    }
+    by_cell: dict[int, list[Row]] = {}
+    for row in run.metrics:
+        by_cell.setdefault(row["cell"], []).append(row)
+    rows = []
+    for cell, seeds in by_cell.items():
+        ratios = []
+        for row in seeds:
+            base = reference.get(_coordinates(row, axes))
+            if base:
+                ratios.append(row["cpu_ns_per_4k"] / base)
+        rows.append(
+            {
+                "cell": cell,
+                **{axis: seeds[0][axis] for axis in axes},
+                "cpu_ns_per_4k": fmean(row["cpu_ns_per_4k"] for row in seeds),
+                "ratio": fmean(ratios) if ratios else None,
+                "maps_per_page": _mean(per_page(row, "map_calls") for row in seeds),
+                "bios_per_page": _mean(per_page(row, "bios") for row in seeds),
+                "requests": _mean(row.get("requests") for row in seeds),
+                "throughput_mib_s": _mean(row.get("throughput_mib_s") for row in seeds),
+            }
+        )
+    columns = (
+        *(Column(names[axis], axis) for axis in axes),
+        Column("CPU ns/4K", "cpu_ns_per_4k", ",.0f"),
+        Column(f"x {REFERENCE_PATH}", "ratio", ".2f"),
+        Column("maps/page", "maps_per_page", ".3f"),
+        Column("bios/page", "bios_per_page", ".3f"),
+        Column("requests", "requests", ",.0f"),
+        Column("MiB/s", "throughput_mib_s", ",.0f"),
+    )
+    return Table(columns, tuple(rows), tuple(axis for axis in axes if axis != "path"))
+
+
+def _coordinates(row: Row, axes: Sequence[str]) -> tuple[Any, ...]:
+    """Return what a cell shares with the cell it is compared to: seed, and all labels but the path."""
+    return (row["seed"], *(row[axis] for axis in axes if axis != "path"))
+
+
+def _mean(values: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def wrong_data(run: Run) -> list[Row]:
+    """Return the metrics rows whose bytes were compared with the plaintext and differ."""
+    return [row for row in run.metrics if row.get("digest_ok") == 0]
+
+
+def select(run: Run, where: Mapping[str, str]) -> list[Row]:
+    """
+    Return the metrics rows whose labels are those of `where` (axis, or its short name -> label).
+
+    Raises ConfigError naming the axes or labels there are.
+    """
+    axes = run.axes
+    full = {short: axis for axis, short in short_axes(list(axes)).items()} | {axis: axis for axis in axes}
+    rows = run.metrics
+    for name, label in where.items():
+        if name not in full:
+            raise ConfigError(str(run.path), f"no axis {name!r}", ", ".join(axes))
+        if label not in axes[full[name]]:
+            raise ConfigError(str(run.path), f"{name} is never {label!r}", ", ".join(axes[full[name]]))
+        rows = [row for row in rows if row[full[name]] == label]
+    return rows
+
+
+def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
+    """
+    Return, as perf report does, one row per symbol and context (`stacks`: per stack), costliest first.
+
+    Sums over the cells that `where` selects; `share` is the part of their CPU time in percent.
+    Raises ConfigError as `select` does.
+    """
+    rows = select(run, where)
+    chosen = {(row["cell"], row["seed"]) for row in rows}
+    pages = sum(row["pages_read"] for row in rows)
+    of_4k = sum(row["bytes_read"] for row in rows) / 4096
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for call in run.calls:
+        if (call["cell"], call["seed"]) in chosen:
+            key = (call["stack"] if stacks else call["symbol"], call["context"], call["group"])
+            total = sums.setdefault(key, [0, 0])
+            total[0] += call["calls"]
+            total[1] += call["ns"]
+    whole = sum(ns for _, ns in sums.values())
+    table = [
+        {
+            "share": 100 * ns / whole if whole else 0.0,
+            "ns_per_4k": ns / of_4k if of_4k else None,
+            "calls": calls,
+            "calls_per_page": calls / pages if pages else None,
+            "context": context,
+            "group": group,
+            "symbol": symbol,
+        }
+        for (symbol, context, group), (calls, ns) in sorted(
+            sums.items(), key=lambda item: (-item[1][1], -item[1][0], item[0])
+        )
+    ]
+    columns = (
+        Column("CPU %", "share", ".2f"),
+        Column("ns/4K", "ns_per_4k", ",.1f"),
+        Column("calls", "calls", ",d"),
+        Column("calls/page", "calls_per_page", ".3f"),
+        Column("context", "context"),
+        Column("group", "group"),
+        Column("stack" if stacks else "symbol", "symbol"),
+    )
+    return Table(columns, tuple(table))

@@ -1,0 +1,183 @@
+"""Cores, tasks, interrupts, kworkers, and the ledger they charge to: tiny model, whole log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sim.engine.clock import Clock, stream
+from sim.engine.costs import Cost, CostTable, load_costs, parse_costs
+from sim.engine.cpu import Cpu, Task
+from sim.engine.ledger import IRQ, TASK, CallRow, Ledger
+from sim.errors import ConfigError
+
+
+def burst(clock: Clock, task: Task, ns: int, log: list[tuple[int, str]]) -> Any:
+    """Work for `ns` and note when it is done."""
+    task.ps += ns * 1000
+    yield from task.settle()
+    log.append((clock.now, task.name))
+
+
+def test_bursts_on_one_core_follow_each_other_and_on_two_run_side_by_side() -> None:
+    """Two tasks of 100 ns: 100 and 200 on one core, both 100 on two."""
+    for cores, expected in ((1, [(100, "a"), (200, "b")]), (2, [(100, "a"), (100, "b")])):
+        clock, log = Clock(), []
+        cpu = Cpu(clock, cores)
+        for i, name in enumerate("ab"):
+            clock.process(burst(clock, cpu.task(i, name), 100, log))
+        clock.run()
+        assert expected == log
+
+
+def test_an_interrupt_pushes_back_the_burst_it_hits() -> None:
+    """30 ns of interrupt work at 50 end at 80, and the burst of 100 at 130; a later burst is untouched."""
+    clock, log = Clock(), []
+    cpu = Cpu(clock, 1)
+    task = cpu.task(0, "task")
+    clock.process(burst(clock, task, 100, log))
+    clock.call(
+        50, lambda _: cpu.interrupt(cpu.cores[0], 30_000, lambda _: log.append((clock.now, "irq")), None)
+    )
+    clock.run()
+    clock.process(burst(clock, task, 100, log))
+    clock.run()
+    assert [(80, "irq"), (130, "task"), (230, "task")] == log
+    assert (200, 30, 0) == cpu.busy_ns
+
+
+def test_waiting_takes_the_later_of_work_and_event() -> None:
+    """An event at 50 during a burst of 100 is seen at 100; one at 300 at 300."""
+    clock, log = Clock(), []
+    cpu = Cpu(clock, 2)
+    for core, at in ((0, 50), (1, 300)):
+
+        def waiter(task: Task, event: Any) -> Any:
+            task.ps += 100_000
+            yield from task.wait(event)
+            log.append(clock.now)
+
+        clock.process(waiter(cpu.task(core, "w"), clock.timeout(at)))
+    clock.run()
+    assert [100, 300] == log
+
+
+def test_work_items_go_to_the_core_that_is_free_first() -> None:
+    """Three items of 100 ns on two cores end at 100, 100 and 200."""
+    clock, log = Clock(), []
+    cpu = Cpu(clock, 2)
+    for name in "abc":
+        cpu.kworker(100_000, lambda n: log.append((clock.now, n)), name)
+    clock.run()
+    assert [(100, "a"), (100, "b"), (200, "c")] == log
+
+
+def test_time_of_a_task_includes_what_it_has_not_settled() -> None:
+    """A charged task is ahead of the clock by its charge, behind what its core is busy with."""
+    clock = Clock()
+    cpu = Cpu(clock, 1)
+    first, second = cpu.task(0, "a"), cpu.task(0, "b")
+    first.ps = 70_000
+    clock.process(first.settle())
+    clock.run(clock.timeout(0))
+    second.ps = 5_500
+    assert 75 == second.time_ns
+
+
+def table(**costs: tuple[int, int]) -> CostTable:
+    """Return costs of (self, per unit) ns by symbol."""
+    return CostTable(
+        "test", {s: Cost(s, a * 1000, b * 1000, "byte", "other", 0, "test") for s, (a, b) in costs.items()}
+    )
+
+
+def test_sites_come_apart_into_symbols() -> None:
+    """A site of f calling g twice and h with units: rows per stack, calls and own times exact."""
+    ledger = Ledger(table(f=(10, 0), g=(3, 0), h=(1, 2)), {"g": "g_old"})
+    site = ledger.site(TASK, "main", "f f;g*2 f;h", unit="h")
+    assert 3 * (10 + 6 + 1) * 1000 + 5 * 2000 == site.charge(3, 5)
+    assert [
+        CallRow("f", "main;f", TASK, "other", 3, 30_000),
+        CallRow("g_old", "main;f;g_old", TASK, "other", 6, 18_000),
+        CallRow("h", "main;f;h", TASK, "other", 3, 13_000),
+    ] == ledger.rows()
+    ledger.reset()
+    assert [] == ledger.rows()
+
+
+def test_fused_sites_count_like_their_parts() -> None:
+    """Charging a fused site is charging each part, also when the rows are read twice."""
+    ledger = Ledger(table(f=(10, 0), g=(3, 0)))
+    first, second = ledger.site(IRQ, "", "f"), ledger.site(IRQ, "f", "g")
+    both = ledger.fuse(first, second)
+    assert 13_000 == both.charge(1)
+    first.charge(1)
+    assert {"f": 2, "g": 1} == ledger.calls()
+    assert {"f": 2, "g": 1} == ledger.calls()
+
+
+def test_a_symbol_without_a_cost_is_an_error_with_its_neighbours() -> None:
+    """No charge disappears: an unknown symbol is refused when its site is declared."""
+    with pytest.raises(ConfigError, match=r"symbol 'ext4_map_block' has no cost; allowed: ext4_map_blocks"):
+        Ledger(load_costs("linux-6.1-epyc")).site(TASK, "", "ext4_map_block")
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"self": 1, "group": "g"}, "m: cost.f: 'source' is missing; allowed: self, per_unit"),
+        ({"self": -1, "group": "g", "source": "s"}, "m: cost.f.self: -1 is not a cost; allowed: a number"),
+        ({"self": 1, "group": "g", "source": "s", "per_unit": 1}, "m: cost.f: per_unit and unit go together"),
+        ({"slef": 1}, "m: cost.f.slef: unknown key; allowed: self"),
+    ],
+)
+def test_profiles_are_checked(entry: dict[str, Any], message: str) -> None:
+    """A constant without source, unit or sense is one clear line."""
+    with pytest.raises(ConfigError) as caught:
+        parse_costs("m", {"cost": {"f": entry}})
+    assert str(caught.value).startswith(message)
+
+
+def test_every_constant_of_the_shipped_profile_has_a_source() -> None:
+    """Nothing gets in without saying where it comes from."""
+    costs = load_costs("linux-6.1-epyc").costs
+    assert [] == [symbol for symbol, cost in costs.items() if not cost.source.strip()]
+    with pytest.raises(ConfigError, match=r"machine.profile: 'linux' is not known; allowed: linux-6.1-epyc"):
+        load_costs("linux")
+
+
+def test_the_clock_runs_calls_and_events_in_order() -> None:
+    """Events of one instant keep the order in which they were scheduled, whatever kind they are."""
+    clock, log = Clock(), []
+
+    def process() -> Any:
+        yield clock.timeout(10)
+        log.append(("process", clock.now))
+
+    clock.process(process())
+    clock.call(10, lambda x: log.append((x, clock.now)), "call")
+    clock.call_after(10, lambda: log.append(("after", clock.now)))
+    clock.run()
+    assert [("call", 10), ("after", 10), ("process", 10)] == log
+    assert clock.idle
+
+
+def test_an_exception_in_a_process_reaches_the_caller() -> None:
+    """A failing process is not lost."""
+    clock = Clock()
+
+    def process() -> Any:
+        yield clock.timeout(1)
+        raise KeyError("lost")
+
+    clock.process(process())
+    with pytest.raises(KeyError, match="lost"):
+        clock.run()
+
+
+def test_streams_are_named_and_independent() -> None:
+    """A stream is a function of seed and name alone."""
+    assert stream(1, "a").integers(1 << 60) == stream(1, "a").integers(1 << 60)
+    assert stream(1, "a").integers(1 << 60) != stream(1, "b").integers(1 << 60)
+    assert stream(1, "a").integers(1 << 60) != stream(2, "a").integers(1 << 60)

@@ -1,0 +1,182 @@
+"""The images of an experiment: made once, with the layout, contents and keys that were asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from sim.crypto.fscrypt import ContentsCipher, Context
+from sim.crypto.keyfile import read_keys
+from sim.errors import ConfigError
+from sim.experiment import images
+from sim.experiment.images import ensure_image, image_hash, keys_of, plaintext_digests
+from sim.experiment.loading import load_experiment
+from sim.ext4.reader import Image
+
+TEXT = """\
+title = "t"
+[device]
+profile = "nvme"
+[volume]
+block_size = "1KiB"
+files = [{ name = "data", size = "70000" }]
+[workload]
+job = { bs = "4k" }
+"""
+
+FILEFRAG = """\
+Filesystem type is: ef53
+File size of data is 70000 (69 blocks of 1024 bytes)
+ ext:     logical_offset:        physical_offset: length:   expected: flags:
+   0:        0..      39:       1000..      1039:     40:
+   1:       40..      68:       2000..      2028:     29:       1040: last,eof
+data: 2 extents found
+"""
+
+
+def _cell(folder: Path, *sets: str):
+    (folder / "e.toml").write_text(TEXT)
+    return load_experiment(folder / "e.toml", sets).cells[0]
+
+
+def _runs(image: Path) -> list[tuple[int, int]]:
+    """Return (logical, length) of every mapped extent of /data."""
+    volume = Image.open(image)
+    return [(extent.logical, extent.length) for extent in volume.lookup("/data").tree.extents]
+
+
+def test_an_image_is_made_once(tmp_path):
+    """The second call gives the same file untouched; another volume gives another; nothing lies around."""
+    root = tmp_path / "images"
+    first = ensure_image(_cell(tmp_path), root)
+    stamp = first.stat().st_mtime_ns
+    assert ensure_image(_cell(tmp_path, "path=mpage", "machine.cpus=2"), root) == first
+    assert stamp == first.stat().st_mtime_ns
+    assert ensure_image(_cell(tmp_path, "volume.seed=1"), root) != first
+    assert len(list(root.iterdir())) == 2
+
+
+def test_what_decides_the_bytes_decides_the_name(tmp_path):
+    """Block size, files, layout, seed and encryption enter the hash; path, machine and workload do not."""
+    plain = image_hash(_cell(tmp_path))
+    for same in (
+        "path=iomap",
+        "device.profile=hdd",
+        "workload.job.bs=8k",
+        "cache.status=es_cold",
+        "data=off",
+    ):
+        assert plain == image_hash(_cell(tmp_path, same)), same
+    for other in (
+        "volume.block_size=4KiB",
+        "volume.seed=3",
+        "volume.files.size=80000",
+        "encryption.scheme=fscrypt-v2",
+        "volume.files.layout={kind='sparse'}",
+    ):
+        assert plain != image_hash(_cell(tmp_path, other)), other
+
+
+def test_an_encrypted_file_decrypts_to_its_digest(tmp_path):
+    """With the key file beside the image, what lies on the disk decrypts to the plaintext of the manifest."""
+    cell = _cell(tmp_path, "encryption.scheme=fscrypt-v2")
+    path = ensure_image(cell, tmp_path / "images")
+    volume = Image.open(path)
+    inode = volume.lookup("/data")
+    raw_context = inode.encryption_context
+    assert raw_context is not None
+    context = Context.parse(raw_context)
+    keys = keys_of(cell, path)
+    assert keys is not None
+    cipher = ContentsCipher(read_keys(keys)[context.key_reference], context, 1024)
+    ciphertext = volume.read_file(inode, whole_blocks=True)
+    plaintext = cipher.decrypt_blocks(ciphertext, 0)[:70000]
+    assert plaintext_digests(cell, path)["/data"] == hashlib.sha256(plaintext).hexdigest()
+    assert ciphertext[:70000] != plaintext
+
+
+def test_contents_do_not_depend_on_layout_or_encryption(tmp_path):
+    """The same seed and name give the same plaintext on every volume without holes."""
+    digests = set()
+    for change in (
+        "path=mpage",
+        "encryption.scheme=fscrypt-v2",
+        "volume.files.layout={kind='fragmented',extent='2KiB'}",
+    ):
+        cell = _cell(tmp_path, change)
+        digests.add(plaintext_digests(cell, ensure_image(cell, tmp_path / "images"))["/data"])
+    assert len(digests) == 1
+
+
+LAYOUTS = [
+    ("{kind='contiguous'}", [(0, 69)]),
+    ("{kind='fragmented',extent='32KiB'}", [(0, 32), (32, 32), (64, 5)]),
+    ("{kind='fragmented',extent_blocks=30}", [(0, 30), (30, 30), (60, 9)]),
+    ("{kind='sparse',data='16KiB',hole='8KiB'}", [(0, 16), (24, 16), (48, 16)]),
+    ("{kind='unwritten'}", [(0, 69)]),
+    ("{kind='filefrag',path='l.txt'}", [(0, 40), (40, 29)]),
+    ("{kind='fiemap',path='l.json'}", [(0, 10), (20, 49)]),
+]
+
+
+@pytest.mark.parametrize(("layout", "runs"), LAYOUTS)
+def test_layouts_lie_as_asked(tmp_path, layout, runs):
+    """Every kind of layout of an experiment file gives the extents it says."""
+    (tmp_path / "l.txt").write_text(FILEFRAG)
+    rows = [[0, 2000 * 1024, 10 * 1024, 0], [20 * 1024, 2500 * 1024, 49 * 1024, 0]]
+    (tmp_path / "l.json").write_text(json.dumps(rows))
+    path = ensure_image(_cell(tmp_path, f"volume.files.layout={layout}"), tmp_path / "images")
+    assert runs == _runs(path)
+
+
+def test_aged_has_a_seed_of_its_own(tmp_path):
+    """The layout's seed moves the extents, and the volume's seed does not."""
+
+    def runs(*sets: str) -> list[tuple[int, int]]:
+        return _runs(ensure_image(_cell(tmp_path, *sets), tmp_path / "images"))
+
+    aged = "volume.files.layout={kind='aged',extent='4KiB',seed=%d}"
+    assert runs(aged % 1) != runs(aged % 2)
+    assert runs(aged % 1) == runs(aged % 1, "volume.seed=9")
+
+
+def test_a_failure_leaves_nothing(tmp_path):
+    """A volume that cannot be made is an error, and no half image stays."""
+    (tmp_path / "l.txt").write_text("rubbish")
+    cell = _cell(tmp_path, "volume.files.layout={kind='filefrag',path='l.txt'}")
+    with pytest.raises(ConfigError):
+        ensure_image(cell, tmp_path / "images")
+    assert list((tmp_path / "images").iterdir()) == []
+
+
+def test_two_makers_at_once(tmp_path, monkeypatch):
+    """If another worker finishes the same image first, its image is used."""
+    root, cell = tmp_path / "images", _cell(tmp_path)
+    make = images._make
+
+    def slower(cell, folder):
+        make(cell, folder)
+        monkeypatch.setattr(images, "_make", make)
+        ensure_image(cell, root)
+
+    monkeypatch.setattr(images, "_make", slower)
+    assert ensure_image(cell, root).is_file()
+    assert len(list(root.iterdir())) == 1
+
+
+def test_a_given_image_is_used_as_it_is(tmp_path):
+    """An experiment on an image of one's own makes nothing."""
+    (tmp_path / "disk.img").write_bytes(b"x")
+    (tmp_path / "k.toml").write_text("")
+    text = TEXT.replace(
+        'block_size = "1KiB"\nfiles = [{ name = "data", size = "70000" }]',
+        'image = "disk.img"\nkeys = "k.toml"',
+    )
+    (tmp_path / "e.toml").write_text(text)
+    cell = load_experiment(tmp_path / "e.toml").cells[0]
+    assert ensure_image(cell, tmp_path / "images") == tmp_path / "disk.img"
+    assert keys_of(cell, tmp_path / "disk.img") == tmp_path / "k.toml"
+    assert not (tmp_path / "images").exists()

@@ -1,0 +1,311 @@
+"""Experiment files: what they mean, and what a mistake in one is told as."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim.errors import ConfigError
+from sim.experiment.config import Experiment, Fragmented, digest
+from sim.experiment.loading import load_experiment
+
+MAIN = Path(__file__).parents[2] / "experiments" / "per_block_vs_per_extent.toml"
+
+SMALL = """\
+title = "small"
+
+[machine]
+memory = "1GiB"
+
+[device]
+profile = "nvme"
+
+[volume]
+block_size = "4KiB"
+files = [{ name = "data", size = "1MiB" }]
+
+[workload]
+job = { name = "r", rw = "read", bs = "128k" }
+
+[matrix]
+path = ["page_io", "mpage"]
+"volume.files.layout" = [
+    { label = "whole", kind = "contiguous" },
+    { kind = "fragmented", extent = "16KiB" },
+]
+
+[run]
+seeds = 2
+"""
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    """Write a changed SMALL as e.toml into an empty current directory and load it."""
+    monkeypatch.chdir(tmp_path)
+
+    def _load(old: str = "", new: str = "", *sets: str) -> Experiment:
+        assert old in SMALL
+        Path("e.toml").write_text(SMALL.replace(old, new, 1) if old else SMALL)
+        return load_experiment(Path("e.toml"), sets)
+
+    return _load
+
+
+def test_matrix_order_labels_and_seeds(load):
+    """The first axis varies slowest, seeds fastest; a table is called by its label or its contents."""
+    experiment = load()
+    assert [(cell.index, *(label for _, label in cell.labels), cell.seed) for cell in experiment.cells] == [
+        (0, "page_io", "whole", 0),
+        (0, "page_io", "whole", 1),
+        (1, "page_io", "fragmented extent=16KiB", 0),
+        (1, "page_io", "fragmented extent=16KiB", 1),
+        (2, "mpage", "whole", 0),
+        (2, "mpage", "whole", 1),
+        (3, "mpage", "fragmented extent=16KiB", 0),
+        (3, "mpage", "fragmented extent=16KiB", 1),
+    ]
+    assert experiment.cells[2].config.volume.files[0].layout == Fragmented(kind="fragmented", extent=16384)
+    assert experiment.cells[4].config.path == "mpage"
+
+
+def test_what_means_the_same_hashes_the_same(load):
+    """The hash is over values: spelling, labels and seeds do not enter, everything else does."""
+    plain = load().cells[0]
+    assert plain.config_hash == load('"4KiB"', "4096").cells[0].config_hash
+    assert plain.config_hash == load('label = "whole"', 'label = "one"').cells[0].config_hash
+    assert plain.config_hash == load().cells[1].config_hash
+    assert plain.config_hash != load('"1MiB"', '"2MiB"').cells[0].config_hash
+    assert plain.config_hash != load('"128k"', '"64k"').cells[0].config_hash
+
+
+def test_digest_is_of_values_not_of_their_order():
+    """Two tables with the same keys and values have one digest."""
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    assert digest({"a": 1}) != digest({"a": "1"})
+
+
+def test_hash_is_stable_across_processes():
+    """Another PYTHONHASHSEED gives the same hash of the main experiment."""
+    code = (
+        "import sys, pathlib; from sim.experiment.loading import load_experiment;"
+        "print(load_experiment(pathlib.Path(sys.argv[1])).config_hash)"
+    )
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(MAIN)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert hashes == {load_experiment(MAIN).config_hash}
+
+
+def test_files_enter_the_hash_by_content(load, tmp_path):
+    """A job file or recorded layout that changes changes the hash of the cells that use it."""
+    (tmp_path / "j.fio").write_text("[r]\nbs=4k\n")
+    use = ('job = { name = "r", rw = "read", bs = "128k" }', 'job = "j.fio"')
+    before = load(*use)
+    assert before.cells[0].config.workload.jobs[0].bs_bytes == 4096
+    (tmp_path / "j.fio").write_text("[r]\nbs=8k\n")
+    assert before.config_hash != load(*use).config_hash
+    (tmp_path / "l.json").write_text("[]")
+    use = ('{ label = "whole", kind = "contiguous" }', '{ kind = "fiemap", path = "l.json" }')
+    before = load(*use)
+    (tmp_path / "l.json").write_text("[[0,0,1,0]]")
+    assert before.config_hash != load(*use).config_hash
+
+
+def test_set_replaces_values_axes_and_options(load):
+    """--set reaches plain values, options of jobs, and narrows an axis by value, list or label."""
+    assert load("", "", "machine.cpus=2").cells[0].config.machine.cpus == 2
+    assert load("", "", "workload.job.bs=4k").cells[0].config.workload.jobs[0].bs_bytes == 4096
+    assert load("", "", "run.seeds=[7]").seeds == (7,)
+    assert [c.config.path for c in load("", "", "path=iomap", "run.seeds=1").cells] == ["iomap", "iomap"]
+    narrowed = load("", "", "volume.files.layout=whole", 'path=["mpage", "iomap"]', "run.seeds=1")
+    assert [tuple(label for _, label in cell.labels) for cell in narrowed.cells] == [
+        ("mpage", "whole"),
+        ("iomap", "whole"),
+    ]
+
+
+KEYS = "block_size, files, seed, image, keys"
+GOLDEN = [
+    (
+        "memory =",
+        "memroy =",
+        "e.toml:4: machine.memroy: unknown key 'memroy', did you mean 'memory'?; "
+        "allowed: profile, cpus, memory, kernel, currency",
+    ),
+    (
+        "[machine]",
+        "[machin]",
+        "e.toml:3: machin: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, volume, "
+        "encryption, workload, cache, path, data, title, question, run, matrix",
+    ),
+    (
+        '"1GiB"',
+        '"1 GiBs"',
+        "e.toml:4: machine.memory: '1 GiBs' is not understood; allowed: bytes, or a number with k, KiB, KB, "
+        "M, MiB, ... P",
+    ),
+    (
+        'profile = "nvme"',
+        "",
+        "e.toml:6: device.profile: is missing; allowed: keys here: profile, scheduler, read_ahead_kb, "
+        "max_sectors_kb, max_segments, nr_requests",
+    ),
+    (
+        'block_size = "4KiB"',
+        'block_size = "8KiB"',
+        "e.toml:9: volume: block_size 8192 bytes is not modelled; allowed: 1KiB, 2KiB, 4KiB",
+    ),
+    ('size = "1MiB"', "size = 0", "e.toml:11: volume.files[0].size: 0 cannot be used; allowed: >= 1"),
+    (
+        '"page_io", "mpage"',
+        '"page_io", "mpages"',
+        "e.toml:17: matrix.path: 'mpages' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, "
+        "iomap, per_block",
+    ),
+    (
+        '["page_io", "mpage"]',
+        "[]",
+        "e.toml:17: matrix.path: [] is not a list of values; allowed: path = [one, or, more]",
+    ),
+    (
+        '"page_io", "mpage"',
+        '"mpage", "mpage"',
+        "e.toml:17: matrix.path: two values are called 'mpage'; allowed: a distinct label for each",
+    ),
+    (
+        "extent =",
+        "extend =",
+        "e.toml:18: matrix.volume.files.layout.extend: unknown key 'extend', did you mean 'extent'?; "
+        "allowed: kind, extent, extent_blocks",
+    ),
+    (
+        '"fragmented"',
+        '"fragment"',
+        "e.toml:18: matrix.volume.files.layout.kind: 'fragment' is not known; allowed: contiguous, "
+        "fragmented, sparse, unwritten, aged, fiemap, filefrag",
+    ),
+    (
+        '"16KiB"',
+        '"6KiB"',
+        "e.toml:9: volume: file 'data': extent 6KiB is not whole blocks; allowed: a multiple of 4KiB",
+    ),
+    (
+        "seeds = 2",
+        "seeds = 0",
+        "e.toml:24: run.seeds: 0 is no choice of seeds; allowed: a count >= 1, or distinct numbers >= 0",
+    ),
+    (
+        "seeds = 2",
+        "seed = 2",
+        "e.toml:24: run.seed: unknown key 'seed', did you mean 'seeds'?; allowed: seeds",
+    ),
+    (
+        'bs = "128k"',
+        'bz = "128k"',
+        "e.toml:14: workload.job.bz: option 'bz' is not modelled; allowed: bs",
+    ),
+    (
+        'rw = "read"',
+        'filename = "date"',
+        "e.toml: job 'r': no file 'date'; allowed: data",
+    ),
+    (
+        'job = { name = "r", rw = "read", bs = "128k" }',
+        'job = "nosuch.fio"',
+        "e.toml:14: workload.job: 'nosuch.fio' cannot be read (no such file or directory); "
+        "allowed: a file in .",
+    ),
+    (
+        'block_size = "4KiB"',
+        'image = "x"',
+        "e.toml:10: volume.image: 'x' cannot be read (no such file or directory); allowed: a file in .",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "message"), GOLDEN)
+def test_errors_name_file_line_key_value_and_what_is_allowed(load, old, new, message):
+    """Every mistake is one line: where, what, and what would have been right."""
+    with pytest.raises(ConfigError) as caught:
+        load(old, new)
+    assert message == str(caught.value)
+
+
+GOLDEN_SETS = [
+    (
+        "machine.cpu=2",
+        "--set machine.cpu: unknown key 'cpu', did you mean 'cpus'?; "
+        "allowed: profile, cpus, memory, kernel, currency",
+    ),
+    ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
+    (
+        "device.profile=nvmee",
+        "--set device.profile: 'nvmee' is not known; allowed: hdd, null_blk, nvme, ramdisk, sata-ssd, "
+        "or a .toml file",
+    ),
+    ("machine=3", "--set machine: 3 cannot be used; allowed: a table"),
+    (
+        "machin.cpus=3",
+        "--set machin.cpus: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, "
+        "volume, encryption, workload, cache, path, data, title, question, run, matrix",
+    ),
+    (
+        "path=nosuch",
+        "--set path: 'nosuch' is not known; allowed: buffer_head, mpage, page_io, "
+        "page_io_pure, iomap, per_block",
+    ),
+    (
+        "volume.files.layout.kind=x",
+        "--set volume.files.layout.kind: the matrix replaces it; allowed: --set volume.files.layout=...",
+    ),
+    ("cpus", "--set cpus: is not understood; allowed: --set table.key=value"),
+    ("device.profile.x=1", "--set device.profile.x: 'x' would be inside 'nvme'; allowed: a key of a table"),
+    ("workload.job.iodepth=4", "--set workload.job.iodepth: iodepth: '4' is not modelled; allowed: 1"),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), GOLDEN_SETS)
+def test_errors_of_set_name_the_set(load, text, message):
+    """A mistake in --set is told as one of --set, not of a line of the file."""
+    with pytest.raises(ConfigError) as caught:
+        load("", "", text)
+    assert message == str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"title = ", b"\xff\xfe", b"[a]\n[a]\n"])
+def test_not_toml(tmp_path, content):
+    """A file that is not TOML is one line of error, as is one that is not there."""
+    file = tmp_path / "e.toml"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match="is not TOML"):
+        load_experiment(file)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_experiment(tmp_path / "nosuch.toml")
+
+
+def test_the_readme_example_loads(tmp_path):
+    """The experiment file in the README is one we accept, key by key."""
+    readme = (MAIN.parents[1] / "README.md").read_text()
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "seqread.fio").write_text((MAIN.parent / "jobs" / "seqread.fio").read_text())
+    (tmp_path / "e.toml").write_text(readme.partition("```toml\n")[2].partition("```")[0])
+    assert len(load_experiment(tmp_path / "e.toml").cells) == 4
+
+
+def test_the_main_experiment():
+    """The shipped experiment has 2 x 2 x 5 x 5 cells, the path fastest."""
+    experiment = load_experiment(MAIN)
+    assert len(experiment.cells) == 100 * len(experiment.seeds)
+    assert experiment.axes[-1] == ("path", ("buffer_head", "mpage", "page_io", "iomap", "per_block"))

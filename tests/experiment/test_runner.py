@@ -1,0 +1,208 @@
+"""Run directories: the same to the byte for the same run, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from sim.errors import ConfigError, ImageError
+from sim.experiment.cell_result import METRICS
+from sim.experiment.loading import load_experiment
+from sim.experiment.results import draw_into, load_run, written_aside
+from sim.experiment.runner import Progress, default_folder, execute
+from sim.experiment.testing import fabricated_cell, no_image
+
+TEXT = """\
+title = "t"
+path = "mpage"
+[device]
+profile = "nvme"
+[volume]
+block_size = "4KiB"
+files = [{ name = "data", size = "1MiB" }]
+[workload]
+job = { bs = "128k" }
+[matrix]
+"volume.block_size" = ["1KiB", "4KiB"]
+path = ["buffer_head", "page_io"]
+[run]
+seeds = 2
+"""
+
+
+def _experiment(folder: Path, old: str = "", new: str = ""):
+    file = folder / "e.toml"
+    file.write_text(TEXT.replace(old, new))
+    return load_experiment(file)
+
+
+def _draw(_run, folder: Path) -> None:
+    (folder / "f.svg").write_text("drawn")
+
+
+def _run(experiment, target: Path, **options):
+    return execute(experiment, target, fabricated_cell, no_image, draw=_draw, **options)
+
+
+def _bytes(folder: Path) -> dict[str, str]:
+    """Return the digest of every file of a run, but the log that says when it was."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "run.log.json"
+    }
+
+
+def test_workers_and_hash_seeds_change_no_byte(tmp_path):
+    """One process, two workers, and a process with another PYTHONHASHSEED write the same files."""
+    experiment = _experiment(tmp_path)
+    _run(experiment, tmp_path / "one")
+    _run(experiment, tmp_path / "two", jobs=2)
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_runner as t;"
+        "d = pathlib.Path(sys.argv[2]); t._run(t.load_experiment(d / 'e.toml'), d / 'three')"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)],
+        env={**os.environ, "PYTHONHASHSEED": "77"},
+        check=True,
+    )
+    one = _bytes(tmp_path / "one")
+    assert set(one) == {
+        "manifest.json", "metrics.parquet", "calls.parquet", "histograms.parquet", "figures/f.svg",
+    }  # fmt: skip
+    assert one == _bytes(tmp_path / "two")
+    assert one == _bytes(tmp_path / "three")
+
+
+def test_a_run_reads_back(tmp_path):
+    """Rows come back in matrix order with labels and metrics; the manifest holds every configuration."""
+    run = _run(_experiment(tmp_path), tmp_path / "out")
+    assert [
+        (row["cell"], row["seed"], row["volume.block_size"], row["path"], row["map_calls"])
+        for row in run.metrics
+    ] == [
+        (0, 0, "1KiB", "buffer_head", 1024),
+        (0, 1, "1KiB", "buffer_head", 1024),
+        (1, 0, "1KiB", "page_io", 8),
+        (1, 1, "1KiB", "page_io", 8),
+        (2, 0, "4KiB", "buffer_head", 256),
+        (2, 1, "4KiB", "buffer_head", 256),
+        (3, 0, "4KiB", "page_io", 8),
+        (3, 1, "4KiB", "page_io", 8),
+    ]
+    assert len(run.calls) == 3 * 8
+    assert run.axes == {"volume.block_size": ["1KiB", "4KiB"], "path": ["buffer_head", "page_io"]}
+    assert [cell["cell"] for cell in run.manifest["cells"]] == [0, 1, 2, 3]
+    assert run.manifest["cells"][0]["config"]["volume"]["block_size_bytes"] == 1024
+    assert set(json.loads((tmp_path / "out" / "run.log.json").read_text())) == {
+        "started",
+        "wall_s",
+        "workers",
+    }
+
+
+def test_columns_say_their_unit(tmp_path):
+    """Every metric we know is written with the unit and meaning that METRICS gives."""
+    _run(_experiment(tmp_path), tmp_path / "out")
+    schema = pq.read_schema(tmp_path / "out" / "metrics.parquet")
+    for name in set(METRICS) & set(schema.names):
+        said = schema.field(name).metadata
+        assert METRICS[name] == (said[b"unit"].decode(), said[b"about"].decode())
+    assert b"pandas" not in (schema.metadata or {})
+
+
+def test_progress_is_told_in_order(tmp_path):
+    """The watcher hears each volume once, then each cell."""
+    heard: list[Progress] = []
+    _run(_experiment(tmp_path), tmp_path / "out", watch=heard.append)
+    assert [(p.what, p.done, p.total) for p in heard[:2]] == [("images", 1, 2), ("images", 2, 2)]
+    assert [("cells", n, 8) for n in range(1, 9)] == [(p.what, p.done, p.total) for p in heard[2:]]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_failing_cell_leaves_the_old_run(tmp_path, jobs):
+    """An error in a cell is passed on; the run that was there stays, and nothing lies around."""
+    _run(_experiment(tmp_path), tmp_path / "out")
+    before = _bytes(tmp_path / "out")
+    broken = _experiment(tmp_path, '"data"', '"broken"')
+    with pytest.raises(ImageError, match=r"volume.img: is damaged"):
+        _run(broken, tmp_path / "out", jobs=jobs)
+    assert before == _bytes(tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.toml", "out"]
+
+
+def test_interrupted_runs_leave_nothing(tmp_path):
+    """Ctrl-C in the middle leaves no half-written directory."""
+
+    def interrupt(progress: Progress) -> None:
+        if progress.what == "cells" and progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(_experiment(tmp_path), tmp_path / "out", watch=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["e.toml"]
+
+
+def test_a_run_replaces_a_run_and_nothing_else(tmp_path):
+    """An old run is replaced when the new one is whole; a directory of something else is not touched."""
+    target = tmp_path / "out"
+    _run(_experiment(tmp_path), target)
+    (target / "stale").write_text("")
+    _run(_experiment(tmp_path), target)
+    assert not (target / "stale").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("")
+    with pytest.raises(ConfigError, match="is not empty and not a run directory"), written_aside(other):
+        pass
+    assert (other / "thesis.tex").exists()
+    with pytest.raises(ConfigError, match="is not a directory"), written_aside(tmp_path / "e.toml"):
+        pass
+
+
+def test_damaged_runs_are_refused(tmp_path):
+    """A directory that is no run, is cut off, or is of another format gives one error."""
+    target = tmp_path / "out"
+    with pytest.raises(ConfigError, match="is not a run directory"):
+        load_run(target)
+    _run(_experiment(tmp_path), target)
+    (target / "calls.parquet").write_bytes((target / "calls.parquet").read_bytes()[:-9])
+    with pytest.raises(ConfigError, match="is not a run directory"):
+        load_run(target)
+    (target / "manifest.json").write_text('{"format": 99}')
+    with pytest.raises(ConfigError, match="format 99 of another readpath; allowed: 1"):
+        load_run(target)
+
+
+def test_figures_are_replaced_when_drawn(tmp_path):
+    """New figures take the place of the old ones at once; a drawing that fails leaves the old."""
+    _run(_experiment(tmp_path), tmp_path / "out")
+
+    def again(folder: Path) -> list[Path]:
+        (folder / "g.svg").write_text("again")
+        return [folder / "g.svg"]
+
+    assert draw_into(tmp_path / "out", again) == [tmp_path / "out" / "figures" / "g.svg"]
+    assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["g.svg"]
+
+    def fails(_folder: Path) -> list[Path]:
+        raise ConfigError("figure", "cannot be drawn")
+
+    with pytest.raises(ConfigError):
+        draw_into(tmp_path / "out", fails)
+    assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["g.svg"]
+
+
+def test_default_folder_is_name_and_hash(tmp_path):
+    """Another configuration goes to another directory by default."""
+    one, other = _experiment(tmp_path), _experiment(tmp_path, '"1MiB"', '"2MiB"')
+    assert default_folder(one, Path("r")) == Path("r") / f"e-{one.config_hash[:8]}"
+    assert default_folder(one, Path("r")) != default_folder(other, Path("r"))

@@ -1,0 +1,93 @@
+"""Tables: ratios, counts per page and shares, against sums done by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sim.errors import ConfigError
+from sim.experiment.loading import load_experiment
+from sim.experiment.results import Run
+from sim.experiment.runner import execute
+from sim.experiment.testing import fabricated_cell, no_image
+from sim.report.tables import select, short_axes, summary, symbols, wrong_data
+
+TEXT = """\
+title = "t"
+[device]
+profile = "nvme"
+[volume]
+block_size = "1KiB"
+files = [{ name = "data", size = "1MiB" }]
+[workload]
+job = { bs = "128k" }
+[matrix]
+path = ["buffer_head", "page_io"]
+data = ["real", "off"]
+[run]
+seeds = [0, 256]
+"""
+
+
+@pytest.fixture
+def run(tmp_path) -> Run:
+    """A run of the fabricated core: 256 pages, two paths, two seeds."""
+    return _run(tmp_path, TEXT)
+
+
+def _run(tmp_path: Path, text: str) -> Run:
+    (tmp_path / "e.toml").write_text(text)
+    experiment = load_experiment(tmp_path / "e.toml")
+    return execute(experiment, tmp_path / "out", fabricated_cell, no_image, draw=lambda _run, _folder: None)
+
+
+def test_summary(run):
+    """Means over seeds; the ratio is taken seed by seed to page_io of the same other labels."""
+    table = summary(run)
+    first, last = table.rows[0], table.rows[-1]
+    # buffer_head: 100 + 4 x 50 ns a page; page_io: 100 + 50 / 32; seed 256 adds 256 ns over 256 pages
+    assert first["cpu_ns_per_4k"] == pytest.approx(300.5)
+    assert first["ratio"] == pytest.approx((300 / 101.5625 + 301 / 102.5625) / 2)
+    assert first["maps_per_page"] == 4
+    assert last["ratio"] == 1
+    assert last["requests"] == 8
+    assert [c.heading for c in table.columns][:4] == ["path", "data", "CPU ns/4K", "x page_io"]
+    assert table.text(last) == ["page_io", "off", "102", "1.00", "0.031", "0.031", "8", "3,906"]
+
+
+def test_summary_without_page_io(tmp_path):
+    """Where there is nothing to compare with, the ratio is absent, not 1 or 0."""
+    table = summary(_run(tmp_path, TEXT.replace('"buffer_head", "page_io"', '"mpage"')))
+    assert [row["ratio"] for row in table.rows] == [None, None]
+    assert table.text(table.rows[0])[3] == "-"
+
+
+def test_symbols(run):
+    """Calls and times are summed over the chosen cells, costliest first, shares of 100 percent."""
+    table = symbols(run, {"path": "buffer_head", "data": "real"})
+    assert [row["symbol"] for row in table.rows] == ["ext4_map_blocks", "copy_page_to_iter", "bio_endio"]
+    top = table.rows[0]
+    assert (top["calls"], top["calls_per_page"], top["ns_per_4k"]) == (2048, 4, 200)
+    assert sum(row["share"] for row in table.rows) == pytest.approx(100)
+    assert symbols(run, {}, stacks=True).rows[0]["symbol"] == "read;ext4_map_blocks"
+
+
+def test_wrong_data(run, tmp_path):
+    """Only cells that compared their bytes can be wrong."""
+    assert wrong_data(run) == []
+    wrong = wrong_data(_run(tmp_path, TEXT.replace('"data"', '"wrong"', 1)))
+    assert {row["data"] for row in wrong} == {"real"}
+
+
+def test_select_names_what_there_is(run):
+    """An axis or label that the run has not is an error that lists those it has."""
+    with pytest.raises(ConfigError, match="no axis 'layout'; allowed: path, data"):
+        select(run, {"layout": "x"})
+    with pytest.raises(ConfigError, match="path is never 'mpage'; allowed: buffer_head, page_io"):
+        select(run, {"path": "mpage"})
+
+
+def test_short_axes():
+    """The last part of a key is enough unless two axes share it."""
+    assert short_axes(["a.x", "b.x", "c.y"]) == {"a.x": "a.x", "b.x": "b.x", "c.y": "y"}
