@@ -42,7 +42,7 @@ class DeviceLimits:
     What the driver tells the request queue (/sys/block/*/queue).
 
     queue_depth: commands at the device at once. nr_requests: requests the scheduler may hold. bio_based: the
-    driver takes bios, there are no requests at all.
+    driver takes bios, there are no requests at all. driver: the function that takes a request or bio.
     """
 
     max_sectors: int
@@ -54,6 +54,7 @@ class DeviceLimits:
     rotational: bool
     bio_based: bool
     read_ahead_bytes: int
+    driver: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ _FREE = {"ns/KiB": 0, "log": 0}
 _KINDS: dict[str, type[Model]] = {"ramdisk": RamModel, "null_blk": RamModel, "ssd": SsdModel, "hdd": HddModel}
 
 _NAMES = {
+    "driver": ("nvme_queue_rq", "scsi_queue_rq", "virtio_queue_rq", "null_queue_rq", "brd_submit_bio"),
     "scheduler": ("none", "mq-deadline"),
     "placement": ("striped", "least-busy"),
     "latency_kind": ("constant", "exponential", "lognormal"),

@@ -36,7 +36,6 @@ from sim.workload.generator import job_stream, offsets
 from sim.workload.player import Played, play
 
 NOT_COMPARED = -1
-_DRIVERS = {"ramdisk": "brd_submit_bio", "null_blk": "null_queue_rq", "hdd": "scsi_queue_rq"}
 
 
 @dataclass(slots=True)
@@ -126,7 +125,6 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
     max_sectors = limits.max_sectors
     if device.max_sectors_kb is not None:
         max_sectors = device.max_sectors_kb * 1024 // SECTOR_BYTES
-    default_driver = "nvme_queue_rq" if profile.limits.hw_queues > 1 else "scsi_queue_rq"
     model = profile.model
     return QueueLimits(
         max_sectors=max_sectors,
@@ -134,7 +132,7 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
         queue_depth=min(limits.queue_depth, device.nr_requests or limits.queue_depth),
         scheduler=device.scheduler or limits.scheduler,
         bio_based=limits.bio_based,
-        driver=_DRIVERS.get(profile.kind, default_driver),
+        driver=limits.driver,
         copy_ps_per_sector=model.copy_ps_per_sector if isinstance(model, RamModel) else 0,
     )
 

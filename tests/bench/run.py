@@ -1,0 +1,247 @@
+"""
+Speed, beside the bars it is held to: `make bench`.
+
+Every figure is the best of a few repetitions, for the machine may be shared; ratios are of repetitions that
+alternate in one process. Exit code 0 whatever comes out: a bar that is not met is shown, not asserted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from sim.block.device import make_device
+from sim.block.device_profile import load_device_profile
+from sim.block.queue import QueueLimits
+from sim.crypto.cipher import XtsUnits
+from sim.engine.clock import Clock
+from sim.engine.costs import load_costs
+from sim.experiment.machine import PATHS, Machine, MachineSpec
+from sim.ext4.extents import Extent, normalise, plan_tree
+from sim.ext4.store import MemoryStore
+from sim.paths.inode import FsInode
+from sim.units import GIB, KIB, MIB, PAGE_BYTES
+
+KEY = bytes(range(64))
+COSTS = load_costs("linux-6.1-epyc")
+NVME = load_device_profile("nvme")
+LIMITS = QueueLimits(
+    NVME.limits.max_sectors, NVME.limits.max_segments, NVME.limits.queue_depth, driver=NVME.limits.driver
+)
+
+
+class Reader:
+    """A machine on an NVMe drive with one contiguous file; `run` gives the wall seconds of reading it."""
+
+    def __init__(
+        self,
+        path: str,
+        block_size: int,
+        size_bytes: int,
+        reads: Iterable[tuple[int, int]],
+        store: MemoryStore | None = None,
+        **spec: Any,
+    ) -> None:
+        self.machine = Machine(
+            MachineSpec(path, block_size, LIMITS, COSTS, store=store, **spec),
+            lambda clock: make_device(clock, NVME),
+        )
+        plan = plan_tree(normalise([Extent(0, 1024, size_bytes // block_size, False)]), block_size)
+        tree = plan.tree(range(64, 64 + plan.blocks_needed))
+        decrypt = None
+        if store is not None:
+            units = XtsUnits(KEY)
+            decrypt = lambda data, lblk: units.decrypt(data, lblk, block_size)  # noqa: E731
+        inode = FsInode(tree, size_bytes, block_size, store is not None, decrypt)
+        inode.map.status.fill()
+        file = self.machine.open(self.machine.mapping(inode), inode)
+        task = self.machine.cpu.task(0, "reader")
+
+        def reader() -> Any:
+            read = self.machine.filemap.read
+            for offset, length in reads:
+                yield from read(task, file, offset, length)
+            yield from task.settle()
+
+        self.machine.clock.process(reader())
+
+    def run(self) -> float:
+        """Run to the end; return wall seconds."""
+        start = time.perf_counter()
+        self.machine.clock.run()
+        seconds = time.perf_counter() - start
+        self.machine.check_quiet()
+        return seconds
+
+
+def sequential(size_bytes: int) -> list[tuple[int, int]]:
+    """Return the reads of a pass in 128 KiB."""
+    return [(offset, 128 * KIB) for offset in range(0, size_bytes, 128 * KIB)]
+
+
+def best(repetitions: int, *runs: Callable[[], float]) -> list[float]:
+    """Return the least seconds of each of `runs`, repeated in turn."""
+    seconds = [float("inf")] * len(runs)
+    for _ in range(repetitions):
+        for i, run in enumerate(runs):
+            seconds[i] = min(seconds[i], run())
+    return seconds
+
+
+def line(what: str, measured: str, bar: str, held: bool) -> None:
+    """Print one row."""
+    print(f"{what:<58} {measured:>18}   {bar:<26} {'held' if held else 'NOT HELD'}", flush=True)
+
+
+def bench_sequential(repetitions: int) -> None:
+    """1 GiB, data off, each path, 1 and 4 KiB blocks."""
+    reads = sequential(GIB)
+    for block_size in (KIB, 4 * KIB):
+        seconds = dict(
+            zip(
+                PATHS,
+                best(
+                    repetitions,
+                    *(lambda path=path: Reader(path, block_size, GIB, reads).run() for path in PATHS),
+                ),
+                strict=True,
+            )
+        )
+        for path in PATHS:
+            rate = 1 / seconds[path]
+            what = f"sequential 1 GiB, {block_size // KIB} KiB blocks, {path}"
+            line(what, f"{rate:.2f} GiB/s", ">= 4 GiB/s", rate >= 4)
+        ratio = seconds["buffer_head"] / seconds["page_io"]
+        what = f"time of buffer_head / page_io, {block_size // KIB} KiB blocks"
+        line(what, f"{ratio:.2f}", "<= 1.5", ratio <= 1.5)
+
+
+def bench_random(repetitions: int) -> None:
+    """Random 4 KiB psync reads, data off."""
+    rng = random.Random(1)
+    count = 50_000
+    reads = [(rng.randrange(GIB // PAGE_BYTES) * PAGE_BYTES, PAGE_BYTES) for _ in range(count)]
+    for path in ("page_io", "buffer_head"):
+        (seconds,) = best(repetitions, lambda path=path: Reader(path, 4096, GIB, reads).run())
+        rate = count / seconds
+        line(f"random 4 KiB reads, {path}", f"{rate:,.0f} /s", ">= 50,000 /s", rate >= 50_000)
+
+
+def bare_loop(data: bytes, block_size: int) -> float:
+    """Decrypt block by block with `cryptography` and nothing else; return seconds."""
+    algorithm = algorithms.AES(KEY)
+    view = memoryview(data)
+    start = time.perf_counter()
+    for block in range(len(data) // block_size):
+        decryptor = Cipher(algorithm, modes.XTS(block.to_bytes(16, "little"))).decryptor()
+        decryptor.update(view[block * block_size : (block + 1) * block_size])
+        decryptor.finalize()
+    return time.perf_counter() - start
+
+
+def bench_real(repetitions: int) -> None:
+    """Real AES in the simulator against the bare loop over the same blocks."""
+    for block_size in (KIB, 4 * KIB):
+        size = 16 * MIB if block_size == KIB else 64 * MIB
+        data = random.Random(2).randbytes(size + 1024 * block_size)
+        store = MemoryStore(data)
+        reads = sequential(size)
+        for path in ("page_io", "buffer_head"):
+            ours, bare = best(
+                repetitions,
+                lambda path=path: Reader(path, block_size, size, reads, store).run(),
+                lambda: bare_loop(data[:size], block_size),
+            )
+            what = f"real AES, {block_size // KIB} KiB blocks, {path}: speed / bare loop"
+            line(what, f"{bare / ours:.2f}", ">= 0.8", bare / ours >= 0.8)
+
+
+def bench_large(gib: int) -> None:
+    """A long sequential read with 1 GiB of page cache: memory, and time per GiB against a short one."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import run\n"
+        "size = int(sys.argv[2]) * run.GIB\n"
+        "reads = ((o, 128 * run.KIB) for o in range(0, size, 128 * run.KIB))\n"
+        "reader = run.Reader('page_io', 4096, size, reads, memory_pages=run.GIB // 4096)\n"
+        "print(reader.run(), run.resource.getrusage(run.resource.RUSAGE_SELF).ru_maxrss)"
+    )
+
+    def child(size_gib: int) -> tuple[float, float]:
+        here = str(Path(__file__).parent)
+        done = subprocess.run(
+            [sys.executable, "-c", script, here, str(size_gib)], check=True, capture_output=True, text=True
+        )
+        seconds, rss_kib = map(float, done.stdout.split())
+        return seconds / size_gib, rss_kib / 1024
+
+    short, _ = child(max(gib // 10, 1))
+    long, rss = child(gib)
+    line(f"sequential {gib} GiB, 1 GiB of page cache: memory", f"{rss:.0f} MiB", "< 400 MiB", rss < 400)
+    what = f"time per GiB, {gib} GiB / {max(gib // 10, 1)} GiB"
+    line(what, f"{long / short:.2f}", "linear: about 1", long / short < 1.25)
+
+
+def bench_start(repetitions: int) -> None:
+    """readpath --help."""
+
+    def run() -> float:
+        start = time.perf_counter()
+        command = Path(sys.executable).with_name("readpath")
+        subprocess.run([command, "--help"], check=True, capture_output=True)
+        return time.perf_counter() - start
+
+    (seconds,) = best(repetitions, run)
+    line("readpath --help", f"{seconds:.2f} s", "< 0.3 s", seconds < 0.3)
+
+
+def event_cost() -> float:
+    """Return the ns that one bare event of the clock takes: what kind of machine this is, and how busy."""
+    clock = Clock()
+    left = [200_000]
+
+    def step(_: Any) -> None:
+        left[0] -= 1
+        if left[0]:
+            clock.call(1, step)
+
+    clock.call(1, step)
+    start = time.perf_counter()
+    clock.run()
+    return (time.perf_counter() - start) / 200_000 * 1e9
+
+
+def main() -> None:
+    """Run all, or what is named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--gib", type=int, default=100, help="size of the long read")
+    parser.add_argument("only", nargs="*", help="sequential random real large start")
+    arguments = parser.parse_args()
+    benches: dict[str, Callable[[], None]] = {
+        "sequential": lambda: bench_sequential(arguments.repetitions),
+        "random": lambda: bench_random(arguments.repetitions),
+        "real": lambda: bench_real(arguments.repetitions),
+        "large": lambda: bench_large(arguments.gib),
+        "start": lambda: bench_start(arguments.repetitions),
+    }
+    load = os.getloadavg()[0]
+    print(f"one bare event: {event_cost():.0f} ns; load before: {load:.2f} on {os.cpu_count()} cores\n")
+    for name, bench in benches.items():
+        if not arguments.only or name in arguments.only:
+            bench()
+
+
+if __name__ == "__main__":
+    main()
+
+__all__ = ["GIB", "KIB", "Reader", "resource"]
