@@ -14,7 +14,7 @@ cgroups, polling, requeues, errors.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -84,6 +84,7 @@ class BlockQueue:
     One block device's queue.
 
     pending: bios submitted and not completed. busy_ns: time in which the hardware had at least one command.
+    alone: the sites that a bio passes which is submitted alone under its plug.
     """
 
     def __init__(
@@ -131,6 +132,8 @@ class BlockQueue:
         }
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
         self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
+        self.alone = (self._s_submit, self._s_getrq, self._s_flush_one)
+        self._alone = self._direct and not limits.bio_based and tracer is None
         self._s_complete_one = fuse(self._s_complete, self._s_endio[IRQ])
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
@@ -153,6 +156,30 @@ class BlockQueue:
                 self._submit_split(task, bio, plug)
         else:
             self._submit_row(task, bio, plug)
+
+    def takes_alone(self, sectors: int, segments: int) -> bool:
+        """Return whether a bio of this size, alone under its plug, becomes one command as it is."""
+        limits = self.limits
+        return self._alone and sectors <= limits.max_sectors and segments <= limits.max_segments
+
+    def submit_alone(self, task: Task, bio: Bio) -> None:
+        """
+        Submit a bio, or a row of them, under a plug of its own and flush it, if `takes_alone` allows.
+
+        What submit() and finish_plug() do, in one step; the caller has charged `alone`: one pass of each, of
+        the first one pass per bio.
+        """
+        count, sectors = bio.count, bio.unit_sectors
+        stats = self.stats
+        stats.queued += count
+        stats.bio_sectors[sectors] += count
+        stats.back_merges += count - 1
+        stats.getrq += 1
+        stats.plugs += 1
+        self.pending += count
+        request = Request(bio.sector, sectors * count, bio.segments)
+        request.bios.append(bio)
+        self._clock.call(task.time_ns - self._clock.now, self._arrive, ((request,), task.core))
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """blk_finish_plug(): flush what is left."""
@@ -308,13 +335,13 @@ class BlockQueue:
             task.ps += self._s_issue.charge(len(requests))
         if self.limits.copy_ps_per_sector:
             sectors = sum(request.sectors for request in requests)
-            task.ps += self._s_copy.charge(len(requests), sectors * SECTOR_BYTES)
+            task.ps += self._s_copy.charge_units(len(requests), sectors * SECTOR_BYTES)
         if self._tracer is not None and via_insert:
             for request in requests:
                 self._tracer("I", task.time_ns, request.sector, request.sectors)
         self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
 
-    def _arrive(self, batch: tuple[list[Request], Core]) -> None:
+    def _arrive(self, batch: tuple[Sequence[Request], Core]) -> None:
         """The task has come to where it hands its requests over."""
         requests, core = batch
         now, scheduler = self._clock.now, self._scheduler
@@ -381,17 +408,14 @@ class BlockQueue:
     def _end(self, bios: list[Bio]) -> None:
         """The interrupt's work is done."""
         for bio in bios:
-            self._finish(bio)
+            self.pending -= bio.count
+            if self.pending < 0:
+                raise InvariantError("a bio completed more often than it was submitted")
+            bio.end_io.done(bio)
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
         sectors = bio.sectors
-        task.ps += self._s_copy.charge(bio.count, sectors * SECTOR_BYTES)
+        task.ps += self._s_copy.charge_units(bio.count, sectors * SECTOR_BYTES)
         task.ps += self._s_endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
-        self._finish(bio)
-
-    def _finish(self, bio: Bio) -> None:
-        self.pending -= bio.count
-        if self.pending < 0:
-            raise InvariantError("a bio completed more often than it was submitted")
-        bio.end_io.done(bio)
+        self._end([bio])

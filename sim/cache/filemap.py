@@ -9,7 +9,7 @@ truncation, writable mappings.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Protocol
 
 from sim.cache.pages import ABSENT, LOCKED, MARKED, UPTODATE, Mapping, PageCache
@@ -30,8 +30,12 @@ PageRange = tuple[int, int]
 class ReadPages(Protocol):
     """The file system's side: ->readahead, or ->read_folio page by page."""
 
-    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
-        """Start reading locked pages under one plug. Each page is unlocked exactly once, later."""
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
+        """
+        Start reading locked pages under one plug. Each page is unlocked exactly once, later.
+
+        The result is to be yielded from at once: () if nothing had to be waited for.
+        """
         ...
 
 
@@ -138,7 +142,10 @@ class Filemap:
                         yield from self._async_readahead(task, file, at, last_index - at)
                     if state[at] == LOCKED:
                         task.ps += self._s_wait.charge(1)
-                        yield from task.wait(mapping.waiter(at, self._clock.event))
+                        task.begin_burst()
+                        yield mapping.waiter(at, self._clock.event)
+                        while (late := task.behind_ns) > 0:
+                            yield self._clock.timeout(late)
                     elif state[at] == UPTODATE:
                         plain += 1
                 if not plain:
@@ -157,18 +164,18 @@ class Filemap:
         if (file.position - 1) >> PAGE_SHIFT == index and file.position > 0:
             # The page was read last time too: accessed once for both.
             self.cache.mark_accessed(mapping, index + 1, pages_end)
-            task.ps += self._s_recopy.charge(1, stop - position)
+            task.ps += self._s_recopy.charge_units(1, stop - position)
             task.ps += self._s_copy.charge(pages_end - index - 1)
         else:
             self.cache.mark_accessed(mapping, index, pages_end)
-            task.ps += self._s_copy.charge(pages_end - index, stop - position)
+            task.ps += self._s_copy.charge_units(pages_end - index, stop - position)
         if file.sink is not None:
             file.sink.take(mapping, position, stop - position)
         file.position = stop
         file.ra.prev_page = stop >> PAGE_SHIFT
         return stop
 
-    def _sync_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
+    def _sync_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Iterable[Any]:
         """page_cache_sync_ra(): the page at `index` is not cached."""
         if file.random or not file.ra_pages:
             task.ps += self._s_force.charge(1)
@@ -176,22 +183,19 @@ class Filemap:
         task.ps += self._s_sync.charge(1)
         return self._ondemand(task, file, index, req, False)
 
-    def _async_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
+    def _async_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Iterable[Any]:
         """page_cache_async_ra(): the page at `index` carried the mark."""
         task.ps += self._s_async.charge(1)
         file.mapping.state[index] &= ~MARKED
         return self._ondemand(task, file, index, req, True)
 
-    def _ondemand(
-        self, task: Task, file: OpenFile, index: int, req: int, marker: bool
-    ) -> Generator[Any, Any, None]:
+    def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""
         policy = self._policy
-        window = policy.ondemand(
-            file.ra, index, req, marker, policy.limit(file.ra_pages), self._io_pages, file.mapping
-        )
+        max_pages = policy.limit(file.ra_pages)
+        window = policy.ondemand(file.ra, index, req, marker, max_pages, self._io_pages, file.mapping)
         if window is None:
-            return _nothing()
+            return ()
         start, pages, lookahead, windowed = window
         if windowed:
             task.ps += self._s_order.charge(1)
@@ -208,17 +212,20 @@ class Filemap:
 
     def _unbounded(
         self, task: Task, file: OpenFile, start: int, planned: int, lookahead: int
-    ) -> Generator[Any, Any, None]:
+    ) -> Iterable[Any]:
         """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
         mapping, policy = file.mapping, self._policy
         pages = policy.clip(start, planned, mapping.pages - 1)
         if pages <= 0:
-            return _nothing()
+            return ()
         task.ps += self._s_unbounded.charge(1)
         mark = policy.mark_at(start, planned, pages, lookahead)
         end = start + pages
         if mapping.state.count(ABSENT, start, end) == pages:
-            self._insert(task, mapping, start, end, mark)
+            reclaimed = self.cache.insert(mapping, start, end, mark)
+            if reclaimed:
+                task.ps += self._s_reclaim.charge(reclaimed)
+            task.ps += self._s_add.charge(pages)
             return self._path.read_pages(task, file, [(start, end)])
         return self._unbounded_around_cached(task, file, start, end, mark)
 
@@ -233,7 +240,8 @@ class Filemap:
             rest = mapping.state[at:end]
             absent = len(rest) - len(rest.lstrip(b"\0"))
             if absent:
-                self._insert(task, mapping, at, at + absent, mark)
+                reclaimed = self.cache.insert(mapping, at, at + absent, mark)
+                task.ps += self._s_reclaim.charge(reclaimed) + self._s_add.charge(absent)
                 batch.append((at, at + absent))
                 at += absent
             if at >= end:
@@ -246,15 +254,3 @@ class Filemap:
             at += 1
         if batch:
             yield from self._path.read_pages(task, file, batch)
-
-    def _insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
-        """Add locked pages to the cache."""
-        reclaimed = self.cache.insert(mapping, start, end, mark)
-        if reclaimed:
-            task.ps += self._s_reclaim.charge(reclaimed)
-        task.ps += self._s_add.charge(end - start)
-
-
-def _nothing() -> Generator[Any, Any, None]:
-    """Nothing to read."""
-    yield from ()

@@ -67,14 +67,20 @@ class Mapping:
 
     def set_uptodate(self, start: int, end: int) -> None:
         """Unlock pages whose data has come, and wake who waits for them."""
-        state = self.state
+        state, waiters = self.state, self.waiters
+        if end - start == 1:
+            state[start] = (state[start] & MARKED) | UPTODATE
+            if start in waiters:
+                waiters.pop(start).succeed()
+            return
         if state.find(LOCKED | MARKED, start, end) < 0:
             state[start:end] = _PLAIN * (end - start)
         else:
             for page in range(start, end):
                 state[page] = (state[page] & MARKED) | UPTODATE
-        if self.waiters:
-            self._wake(start, end)
+        if waiters:
+            for page in [page for page in waiters if start <= page < end]:
+                waiters.pop(page).succeed()
 
     def blocks_done(self, page: int, blocks: int, blocks_per_page: int) -> None:
         """Count `blocks` of a page as read; unlock it when they were the last."""
@@ -91,10 +97,6 @@ class Mapping:
         if event is None:
             event = self.waiters[page] = new_event()
         return event
-
-    def _wake(self, start: int, end: int) -> None:
-        for page in [page for page in self.waiters if start <= page < end]:
-            self.waiters.pop(page).succeed()
 
 
 class PageCache:
@@ -125,15 +127,16 @@ class PageCache:
         excess = self.cached + count - self.limit_pages
         if excess > 0:
             reclaimed = self._reclaim(excess)
-        mapping.state[start:end] = b"\x01" * count
-        if start <= mark < end:
-            mapping.state[mark] = LOCKED | MARKED
-        mapping.access[start:end] = bytes(count)
         inactive = self._inactive
-        if inactive and inactive[-1][0] is mapping and inactive[-1][2] == start and count == 1:
-            inactive[-1] = (mapping, inactive[-1][1], end)
+        if count == 1:
+            mapping.state[start] = LOCKED | MARKED if mark == start else LOCKED
+            mapping.access[start] = 0
         else:
-            inactive.append((mapping, start, end))
+            mapping.state[start:end] = b"\x01" * count
+            mapping.access[start:end] = bytes(count)
+            if start <= mark < end:
+                mapping.state[mark] = LOCKED | MARKED
+        inactive.append((mapping, start, end))
         self.inserted += count
         self.cached += count
         if self.cached > self.peak:
@@ -143,6 +146,13 @@ class PageCache:
     def mark_accessed(self, mapping: Mapping, start: int, end: int) -> None:
         """Tell of a read of [start, end): first referenced, then active (folio_mark_accessed)."""
         access = mapping.access
+        if end - start == 1:
+            was = access[start]
+            access[start] = _ACCESS[was]
+            if was == 1:
+                self._active_pages += 1
+                self._active.append((mapping, start, end))
+            return
         before = access[start:end]
         access[start:end] = before.translate(_ACCESS)
         activated = before.count(1)

@@ -57,13 +57,15 @@ class Task:
     for something `yield from wait(event)`.
     """
 
-    __slots__ = ("_clock", "core", "name", "ps")
+    __slots__ = ("_burst_end", "_clock", "_stolen", "core", "name", "ps")
 
     def __init__(self, clock: Clock, core: Core, name: str) -> None:
         self._clock = clock
         self.core = core
         self.name = name
         self.ps = 0
+        self._burst_end = 0
+        self._stolen = 0
 
     @property
     def time_ns(self) -> int:
@@ -86,16 +88,27 @@ class Task:
         The event may come before the work is done: the later of both counts. One event, not two, in the
         usual case that the device is slower than the burst.
         """
-        clock, core = self._clock, self.core
-        stolen = core.stolen
-        ns, self.ps = divmod(self.ps, PS_PER_NS)
-        end = core.starts_at(clock.now) + ns
-        core.free_at = end
-        core.busy_task_ns += ns
+        self.begin_burst()
         if event is not None:
             yield event
-        while (wait := end + core.stolen - stolen - clock.now) > 0:
-            yield clock.timeout(wait)
+        while (wait := self.behind_ns) > 0:
+            yield self._clock.timeout(wait)
+
+    def begin_burst(self) -> None:
+        """Put the gathered cost on the core, behind what is queued there."""
+        core = self.core
+        ns = self.ps // PS_PER_NS
+        self.ps -= ns * PS_PER_NS
+        end = core.starts_at(self._clock.now) + ns
+        core.free_at = end
+        core.busy_task_ns += ns
+        self._burst_end = end
+        self._stolen = core.stolen
+
+    @property
+    def behind_ns(self) -> int:
+        """How long the last burst still takes, interrupts included; 0 or less when it is over."""
+        return self._burst_end + self.core.stolen - self._stolen - self._clock.now
 
 
 class Cpu:

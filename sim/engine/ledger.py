@@ -45,8 +45,13 @@ class Site:
         self.unit_ps = 0
         self.unit_symbol = ""
 
-    def charge(self, passes: int, units: int = 0) -> int:
-        """Count `passes` and `units`; return their cost in ps, for the caller's core to spend."""
+    def charge(self, passes: int) -> int:
+        """Count `passes`; return their cost in ps, for the caller's core to spend."""
+        self.passes += passes
+        return passes * self.ps
+
+    def charge_units(self, passes: int, units: int) -> int:
+        """Count `passes` and `units`; return their cost in ps."""
         self.passes += passes
         self.units += units
         return passes * self.ps + units * self.unit_ps
@@ -75,7 +80,10 @@ class Ledger:
 
     def fuse(self, *parts: Site) -> Site:
         """Return a site that stands for one pass of each of `parts` (of one context, units apart)."""
-        site = FusedSite(parts)
+        flat: list[Site] = []
+        for part in parts:
+            flat.extend(part.parts if isinstance(part, FusedSite) else (part,))
+        site = FusedSite(tuple(flat))
         self._fused.append(site)
         return site
 

@@ -14,7 +14,7 @@ then flushed at other places. Left out: inline data, pages partly up to date.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
+from sim.paths.one_run import OneRun
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES
@@ -85,9 +86,23 @@ class ExtentWalkPath:
         self._s_state = ledger.site(TASK, stack, symbols.page_state if self._per_page > 1 else "")
         self._s_zero = ledger.site(TASK, stack, symbols.zero, unit=symbols.zero)
         self._s_unlock = ledger.site(TASK, stack, symbols.unlock)
+        self.one_run = OneRun(
+            ledger,
+            queue,
+            mapper,
+            bios,
+            block_size,
+            self._s_call,
+            self._s_extent,
+            ledger.fuse(self._s_piece, self._s_state),
+        )
 
-    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch in one call (ReadPages)."""
+        return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
+
+    def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """Extent by extent, piece by piece."""
         plug = Plug()
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
@@ -141,7 +156,7 @@ class ExtentWalkPath:
         task.ps += self._s_piece.charge(pieces)
         task.ps += self._s_state.charge(pieces)
         if kind != WRITTEN:
-            task.ps += self._s_zero.charge(pieces, blocks * self._block_size)
+            task.ps += self._s_zero.charge_units(pieces, blocks * self._block_size)
             return
         # Room is asked for as many pages as the rest of this extent covers.
         head = min(-lblk % per_page, blocks)
@@ -166,7 +181,7 @@ class ExtentWalkPath:
                 reads.append((lblk // per_page, -(-at // per_page)))
         beyond = end * per_page - at
         if beyond:
-            task.ps += self._s_zero.charge(1, beyond * self._block_size)
+            task.ps += self._s_zero.charge_units(1, beyond * self._block_size)
         page = start
         for first, last in reads:
             if page < first:

@@ -49,12 +49,12 @@ class InodeMap:
 
 
 class Mapper:
-    """ext4_map_blocks() for all inodes of a file system."""
+    """ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that hits."""
 
     def __init__(self, ledger: Ledger, buffers: BufferCache) -> None:
         self.buffers = buffers
         walk = "ext4_map_blocks;ext4_ext_map_blocks"
-        self._s_map = ledger.site(
+        self.mapped = ledger.site(
             TASK, "", "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", unit="ext4_es_lookup_extent"
         )
         self._s_walk = ledger.site(TASK, "", f"{walk} {walk};ext4_find_extent")
@@ -67,7 +67,7 @@ class Mapper:
 
     def charge_hits(self, task: Task, imap: InodeMap, calls: int) -> None:
         """Charge `calls` look-ups in the status cache; one costs a step per level of its tree."""
-        task.ps += self._s_map.charge(calls, calls * imap.status.entries.bit_length())
+        task.ps += self.mapped.charge_units(calls, calls * imap.status.levels)
 
     def map(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug

@@ -14,7 +14,7 @@ Left out: pages that already have buffers, BOUNDARY (extent files never set it),
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,8 @@ from sim.engine.ledger import TASK, Ledger
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
-from sim.paths.page_bio import MAX_VECTORS, PageBio, PageBioFactory
+from sim.paths.one_run import OneRun
+from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES
 
@@ -97,17 +98,19 @@ class MpagePath:
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
         self._s_page = ledger.site(TASK, "read_pages", symbols.page)
         self._s_get = ledger.site(TASK, stack, symbols.get_block)
-        self._s_call_get = ledger.fuse(self._s_call, self._s_get)
-        self._s_page_add = ledger.fuse(self._s_page, bios.added)
         self._s_zero = ledger.site(TASK, stack, symbols.hole, unit=symbols.hole)
         self._s_unlock = ledger.site(TASK, stack, symbols.hole_unlock)
+        self.one_run = OneRun(
+            ledger, queue, mapper, bios, block_size, self._s_call, self._s_get, self._s_page, per_block
+        )
 
-    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch in one call (ReadPages)."""
+        return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
+
+    def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """Page by page, with the map carried along."""
         plug = Plug()
-        if len(ranges) == 1 and not self._per_block and self._one_run(task, file, ranges[0], plug):
-            self._queue.finish_plug(task, plug)
-            return
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
         call = _Call(bio, sum(end - start for start, end in ranges), plug)
@@ -122,31 +125,6 @@ class MpagePath:
                 call.left -= done
         bio.submit()
         self._queue.finish_plug(task, plug)
-
-    def _one_run(self, task: Task, file: OpenFile, pages: PageRange, plug: Plug) -> bool:
-        """
-        The common window at once: whole pages in one mapped run that the status cache knows.
-
-        One map call, whose answer is carried to all pages of one bio: what the loop of read_pages() would
-        do, in one step.
-        """
-        inode: FsInode = file.inode
-        start, end = pages
-        count = end - start
-        lblk, blocks = start * self._per_page, count * self._per_page
-        if count > MAX_VECTORS or lblk + blocks > inode.blocks:
-            return False
-        found = inode.map.status.lookup(lblk)
-        if found is None or found.kind != WRITTEN or found.length < blocks:
-            return False
-        self._mapper.charge_hits(task, inode.map, 1)
-        task.ps += self._s_call_get.charge(1) + self._s_page_add.charge(count)
-        bio = self._bios.start(task, file, found.physical, count)
-        bio.unit_sectors = blocks * self._bios.block_sectors
-        bio.segments = count
-        bio.blocks.append((lblk, blocks))
-        self._queue.submit(task, bio, plug)
-        return True
 
     def _whole_pages(self, task: Task, file: OpenFile, call: _Call, page: int, end: int) -> int:
         """Add the pages that lie wholly in the carried map; return how many."""
@@ -223,7 +201,7 @@ class MpagePath:
                 call.length = 0
         if first_hole < per_page:
             zeroed = (per_page - first_hole) * self._block_size
-            task.ps += self._s_zero.charge(1, zeroed)
+            task.ps += self._s_zero.charge_units(1, zeroed)
             if not first_hole:
                 task.ps += self._s_unlock.charge(1)
                 file.mapping.set_uptodate(page, page + 1)

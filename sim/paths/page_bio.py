@@ -81,7 +81,7 @@ class PageBioFactory:
     """
     What all page bios of a path share.
 
-    add_symbol: bio_add_page or bio_add_folio. added: the site of adding a page.
+    add_symbol: bio_add_page or bio_add_folio. allocated, added: the sites of a bio and of adding a page.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class PageBioFactory:
         self.queue = queue
         self.block_sectors = block_size // SECTOR_BYTES
         self._end_io = end_io
-        self._s_alloc = ledger.site(TASK, caller, "bio_alloc_bioset", unit="bio_alloc_bioset")
+        self.allocated = ledger.site(TASK, caller, "bio_alloc_bioset", unit="bio_alloc_bioset")
         self.added = ledger.site(TASK, caller, add_symbol)
 
     def open(self, task: Task, file: OpenFile, plug: Plug) -> PageBio:
@@ -99,8 +99,13 @@ class PageBioFactory:
 
     def start(self, task: Task, file: OpenFile, physical: int, room: int) -> Bio:
         """bio_alloc() with `room` vectors; its cost grows with them (they are zeroed)."""
-        task.ps += self._s_alloc.charge(1, room)
+        task.ps += self.allocated.charge_units(1, room)
         return Bio(physical * self.block_sectors, 0, 1, 0, self._end_io, file, [], True)
+
+    def whole(self, file: OpenFile, physical: int, lblk: int, blocks: int, pages: int) -> Bio:
+        """Return a bio of one run of blocks, at no charge."""
+        sectors = self.block_sectors
+        return Bio(physical * sectors, blocks * sectors, 1, pages, self._end_io, file, [(lblk, blocks)], True)
 
     def charge_pages(self, task: Task, pages: int) -> None:
         """Charge adding `pages` vectors."""

@@ -47,7 +47,7 @@ class _EndIo:
 
     def _crypt_ps(self, calls: int, blocks: int) -> int:
         """Cost of decrypting `blocks` in `calls` of fscrypt_decrypt_pagecache_blocks()."""
-        return self._s_decrypt.charge(calls) + self._s_crypt.charge(blocks, blocks * self._block_size)
+        return self._s_decrypt.charge(calls) + self._s_crypt.charge_units(blocks, blocks * self._block_size)
 
     def _finish(self, bio: Bio) -> None:
         """Fill and unlock the pages of a bio; pages that come in parts unlock with their last part."""
@@ -147,7 +147,7 @@ class BufferEndIo(_EndIo):
             last = (lblk + count) // per_page - lblk // per_page
             visits += 2 * count + last * (per_page - 2)
             pages += last
-        return self._s_read[context].charge(bio.count, visits) + self._s_unlock[context].charge(pages)
+        return self._s_read[context].charge_units(bio.count, visits) + self._s_unlock[context].charge(pages)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo)."""

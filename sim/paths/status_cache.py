@@ -67,6 +67,11 @@ class StatusCache:
         self.run_kind.append(kind)
         self.run_physical.append(physical)
 
+    @property
+    def levels(self) -> int:
+        """Levels of a balanced tree of the entries: the steps of a lookup."""
+        return self.entries.bit_length()
+
     def fill(self) -> None:
         """Know everything: the state after the file was read and its extents were precached."""
         self._full = True

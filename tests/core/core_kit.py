@@ -46,6 +46,7 @@ class Rig:
         limits: QueueLimits | None = None,
         encrypted: bool = False,
         costs: CostTable | None = None,
+        trace: bool = True,
         **spec: Any,
     ) -> None:
         self.block_log: list[tuple[str, int, int, int]] = []
@@ -55,7 +56,7 @@ class Rig:
                 block_size=block_size,
                 limits=limits or QueueLimits(1280, 128, 64),
                 costs=costs or load_costs("linux-6.1-epyc"),
-                tracer=lambda *event: self.block_log.append(event),
+                tracer=(lambda *event: self.block_log.append(event)) if trace else None,
                 **spec,
             ),
             self._device(latency_ns),

@@ -96,7 +96,7 @@ def test_sites_come_apart_into_symbols() -> None:
     """A site of f calling g twice and h with units: rows per stack, calls and own times exact."""
     ledger = Ledger(table(f=(10, 0), g=(3, 0), h=(1, 2)), {"g": "g_old"})
     site = ledger.site(TASK, "main", "f f;g*2 f;h", unit="h")
-    assert 3 * (10 + 6 + 1) * 1000 + 5 * 2000 == site.charge(3, 5)
+    assert 3 * (10 + 6 + 1) * 1000 + 5 * 2000 == site.charge_units(3, 5)
     assert [
         CallRow("f", "main;f", TASK, "other", 3, 30_000),
         CallRow("g_old", "main;f;g_old", TASK, "other", 6, 18_000),

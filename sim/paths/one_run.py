@@ -1,0 +1,74 @@
+"""
+The common window in one step: whole pages that lie in one mapped run which the status cache knows.
+
+Every path that builds page bios does the same with such a window, whatever its loop looks like: one map
+call (the counterfactual: one per block), one bio, alone under its plug. This is that outcome without the
+loop; any other window takes it. The tests hold the two against each other.
+"""
+
+from __future__ import annotations
+
+from sim.block.queue import BlockQueue
+from sim.cache.filemap import OpenFile, PageRange
+from sim.engine.cpu import Task
+from sim.engine.ledger import Ledger, Site
+from sim.paths.inode import FsInode
+from sim.paths.map_blocks import Mapper
+from sim.paths.page_bio import MAX_VECTORS, PageBioFactory
+from sim.paths.status_cache import WRITTEN
+from sim.units import PAGE_BYTES
+
+
+class OneRun:
+    """
+    One path's common window.
+
+    call, mapped, page: the path's sites per call, per map call and per page. per_block: map every block.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: BlockQueue,
+        mapper: Mapper,
+        bios: PageBioFactory,
+        block_size: int,
+        call: Site,
+        mapped: Site,
+        page: Site,
+        per_block: bool = False,
+    ) -> None:
+        self._queue = queue
+        self._mapper = mapper
+        self._bios = bios
+        self._per_page = PAGE_BYTES // block_size
+        self._per_block = per_block
+        self._s_call = ledger.fuse(call, bios.allocated, *queue.alone)
+        self._s_map = ledger.fuse(mapper.mapped, mapped)
+        self._s_page = ledger.fuse(page, bios.added)
+
+    def read(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> bool:
+        """Read the pages if they are such a window; return whether they were."""
+        if len(ranges) != 1:
+            return False
+        inode: FsInode = file.inode
+        start, end = ranges[0]
+        pages = end - start
+        lblk, blocks = start * self._per_page, pages * self._per_page
+        sectors = blocks * self._bios.block_sectors
+        if pages > MAX_VECTORS or lblk + blocks > inode.blocks or not self._queue.takes_alone(sectors, pages):
+            return False
+        status = inode.map.status
+        found = status.lookup(lblk)
+        if found is None or found.kind != WRITTEN or found.length < blocks:
+            return False
+        maps = blocks if self._per_block else 1
+        task.ps += (
+            self._s_call.charge(1)
+            + self._s_map.charge(maps)
+            + self._s_page.charge(pages)
+            + self._mapper.mapped.charge_units(0, maps * status.levels)
+            + self._bios.allocated.charge_units(0, pages)
+        )
+        self._queue.submit_alone(task, self._bios.whole(file, found.physical, lblk, blocks, pages))
+        return True
