@@ -164,7 +164,7 @@ class Hdd:
         now = self._clock.now
         if not self._sptf:
             end = self._serve(sector, sector + sectors, now + self._command_ns)
-            self._clock.call_event(end - now, lambda _event: done(token))
+            self._clock.call(end - now, done, token)
             return
         self._waiting.append((sector, sectors, token, done, now + self._command_ns))
         if not self._busy:

@@ -132,6 +132,7 @@ class BlockQueue:
         }
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
         self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
+        self._s_one_more = fuse(self._s_getrq, self._s_issue)
         self.alone = (self._s_submit, self._s_getrq, self._s_flush_one)
         self._alone = self._direct and not limits.bio_based and tracer is None
         self._s_complete_one = fuse(self._s_complete, self._s_endio[IRQ])
@@ -157,10 +158,23 @@ class BlockQueue:
         else:
             self._submit_row(task, bio, plug)
 
-    def takes_alone(self, sectors: int, segments: int) -> bool:
+    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
         """Return whether a bio of this size, alone under its plug, becomes one command as it is."""
         limits = self.limits
-        return self._alone and sectors <= limits.max_sectors and segments <= limits.max_segments
+        return self._alone and bio_sectors <= limits.max_sectors and segments <= limits.max_segments
+
+    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
+        """Return whether a row of one-block bios, alone under its plug, is flushed in one go at its end."""
+        room = self._row_room(unit_sectors)
+        if count <= room:
+            return self._alone
+        limits = self.limits
+        early = limits.plug_flush_sectors and room * unit_sectors >= limits.plug_flush_sectors
+        return self._alone and not early and count <= room * limits.plug_requests
+
+    def _row_room(self, unit_sectors: int) -> int:
+        """Return how many one-block bios fill a request."""
+        return min(self.limits.max_segments, self.limits.max_sectors // unit_sectors)
 
     def submit_alone(self, task: Task, bio: Bio) -> None:
         """
@@ -173,13 +187,30 @@ class BlockQueue:
         stats = self.stats
         stats.queued += count
         stats.bio_sectors[sectors] += count
-        stats.back_merges += count - 1
-        stats.getrq += 1
         stats.plugs += 1
         self.pending += count
-        request = Request(bio.sector, sectors * count, bio.segments)
-        request.bios.append(bio)
-        self._clock.call(task.time_ns - self._clock.now, self._arrive, ((request,), task.core))
+        if count == 1 or count <= self._row_room(sectors):
+            stats.getrq += 1
+            stats.back_merges += count - 1
+            request = Request(bio.sector, sectors * count, bio.segments)
+            request.bios.append(bio)
+            requests: Sequence[Request] = (request,)
+        else:
+            requests = self._row_requests(bio)
+            stats.getrq += len(requests)
+            stats.back_merges += count - len(requests)
+            task.ps += self._s_one_more.charge(len(requests) - 1)
+        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
+
+    def _row_requests(self, bio: Bio) -> list[Request]:
+        """Return the requests that a row of one-block bios fills."""
+        room, requests = self._row_room(bio.unit_sectors), []
+        for first in range(0, bio.count, room):
+            part = self._slice(bio, first, min(room, bio.count - first))
+            request = Request(part.sector, part.sectors, part.count)
+            request.bios.append(part)
+            requests.append(request)
+        return requests
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """blk_finish_plug(): flush what is left."""
@@ -390,7 +421,9 @@ class BlockQueue:
         bios = request.bios
         if len(bios) == 1 and bios[0].parts == 1:
             bio = bios[0]
-            ps = self._s_complete_one.charge(1) + bio.end_io.charge(bio, IRQ)
+            one = self._s_complete_one
+            one.passes += 1
+            ps = one.ps + bio.end_io.charge(bio, IRQ)
             if bio.count > 1:
                 ps += self._s_endio[IRQ].charge(bio.count - 1)
         else:

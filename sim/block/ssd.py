@@ -63,6 +63,9 @@ class Ssd:
         self._interface = Interface()
         self._latency = FlashLatency(model, seed, profile.name)
         self._constant_ns = model.flash_read_ns if model.latency_kind == "constant" else -1
+        self._uniform = (
+            model.latency_kind == "constant" and not self._least_busy and self._pages_per_stripe == 1
+        )
         self._first_issue_ns = -1
         self._transferred_ns = 0
 
@@ -75,12 +78,28 @@ class Ssd:
         issued += self._command_ns
         self._controller_free_ns = issued
         page_sectors = self._page_sectors
-        last_sector = sector + sectors
         page = sector // page_sectors
+        free = self._unit_free_ns
+        if self._uniform and not (sector % page_sectors or sectors % page_sectors):
+            # Whole pages on as many idle units: they are ready together and cross the interface in a row.
+            pages = sectors // page_sectors
+            unit = page % self._units
+            ready = issued + self._constant_ns
+            if (
+                unit + pages <= self._units
+                and max(free[unit : unit + pages]) <= issued
+                and self._interface.takes_in_a_row(ready)
+            ):
+                free[unit : unit + pages] = [ready] * pages
+                transferred_ns = pages * self._transfer_ns[page_sectors]
+                end = self._interface.reserve(ready, transferred_ns, now)
+                self._finish(now, end, transferred_ns)
+                self._clock.call(end - now, done, token)
+                return
+        last_sector = sector + sectors
         reserve = self._interface.reserve
         transfers_ns = self._transfer_ns
         constant_ns = self._constant_ns
-        free = self._unit_free_ns
         end = transferred_ns = 0
         # One round a page: this loop decides what simulating a large read costs.
         while sector < last_sector:
@@ -103,12 +122,16 @@ class Ssd:
                 end = arrived
             sector = next_sector
             page += 1
+        self._finish(now, end, transferred_ns)
+        self._clock.call(end - now, done, token)
+
+    def _finish(self, now: int, end: int, transferred_ns: int) -> None:
+        """Check the invariants: no answer before the flash could give it, none faster than the interface."""
         self._transferred_ns += transferred_ns
         if self._first_issue_ns < 0:
             self._first_issue_ns = now
-        if self._interface.end_ns - self._first_issue_ns < self._transferred_ns:
+        if end < now or self._interface.end_ns - self._first_issue_ns < self._transferred_ns:
             raise InvariantError(f"{self.profile.name}: faster than its interface at {now} ns")
-        self._clock.call_event(end - now, lambda _event: done(token))
 
 
 class Interface:
@@ -126,6 +149,10 @@ class Interface:
         self._ends: list[int] = []
         self.end_ns = 0
         """The end of the last reservation."""
+
+    def takes_in_a_row(self, ready_ns: int) -> bool:
+        """Return whether transfers that are ready at `ready_ns` follow all others without filling a gap."""
+        return ready_ns >= self.end_ns or bool(self._starts and ready_ns >= self._starts[-1])
 
     def reserve(self, ready_ns: int, duration_ns: int, now_ns: int) -> int:
         """Take the link for `duration_ns` in all, from `ready_ns` >= `now_ns` on; return when it is done."""

@@ -94,12 +94,20 @@ class Filemap:
         self._s_wait = site(TASK, ra, "folio_put_wait_locked")
         s_sync = site(TASK, ra, "page_cache_sync_ra")
         s_ondemand = site(TASK, ra, "ondemand_readahead")
-        self._s_sync = fuse(s_sync, s_ondemand, s_rebatch)
-        self._s_force = fuse(s_sync, site(TASK, ra, "force_page_cache_ra"), s_rebatch)
-        self._s_async = fuse(site(TASK, ra, "page_cache_async_ra"), s_ondemand)
-        self._s_order = site(TASK, ra, "page_cache_ra_order")
+        s_async = site(TASK, ra, "page_cache_async_ra")
         self._s_read_pages = site(TASK, unbounded, "read_pages")
-        self._s_unbounded = fuse(site(TASK, ra, "page_cache_ra_unbounded"), self._s_read_pages)
+        s_unbounded = fuse(site(TASK, ra, "page_cache_ra_unbounded"), self._s_read_pages)
+        s_order = fuse(site(TASK, ra, "page_cache_ra_order"), s_unbounded)
+        self._s_unbounded = s_unbounded
+        self._s_force = fuse(s_sync, site(TASK, ra, "force_page_cache_ra"), s_rebatch)
+        # By what called for it: the charge when nothing is read, when what was asked for is, and when a
+        # planned window is.
+        called = {True: fuse(s_async, s_ondemand), False: fuse(s_sync, s_ondemand, s_rebatch)}
+        s_planned = site(TASK, ra, "page_cache_ra_order")
+        self._s_ondemand = {
+            marker: (head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order))
+            for marker, head in called.items()
+        }
         self._s_add = site(
             TASK,
             unbounded,
@@ -110,7 +118,7 @@ class Filemap:
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
-        mapping = file.mapping
+        mapping, clock = file.mapping, self._clock
         state = mapping.state
         task.ps += self._s_read.charge(1)
         unpaid = -1  # batches, less the one that every read pays with its call
@@ -143,9 +151,9 @@ class Filemap:
                     if state[at] == LOCKED:
                         task.ps += self._s_wait.charge(1)
                         task.begin_burst()
-                        yield mapping.waiter(at, self._clock.event)
+                        yield mapping.waiter(at, clock.event)
                         while (late := task.behind_ns) > 0:
-                            yield self._clock.timeout(late)
+                            yield clock.timeout(late)
                     elif state[at] == UPTODATE:
                         plain += 1
                 if not plain:
@@ -180,47 +188,47 @@ class Filemap:
         if file.random or not file.ra_pages:
             task.ps += self._s_force.charge(1)
             return self._force(task, file, index, req if file.ra_pages else 1)
-        task.ps += self._s_sync.charge(1)
         return self._ondemand(task, file, index, req, False)
 
     def _async_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Iterable[Any]:
         """page_cache_async_ra(): the page at `index` carried the mark."""
-        task.ps += self._s_async.charge(1)
         file.mapping.state[index] &= ~MARKED
         return self._ondemand(task, file, index, req, True)
 
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""
-        policy = self._policy
+        mapping, policy = file.mapping, self._policy
         max_pages = policy.limit(file.ra_pages)
-        window = policy.ondemand(file.ra, index, req, marker, max_pages, self._io_pages, file.mapping)
+        window = policy.ondemand(file.ra, index, req, marker, max_pages, self._io_pages, mapping)
+        called, bare, planned, whole = self._s_ondemand[marker]
         if window is None:
+            task.ps += called.charge(1)
             return ()
         start, pages, lookahead, windowed = window
-        if windowed:
-            task.ps += self._s_order.charge(1)
-        return self._unbounded(task, file, start, pages, lookahead)
+        clipped = policy.clip(start, pages, mapping.pages - 1)
+        if clipped <= 0:
+            task.ps += (planned if windowed else called).charge(1)
+            return ()
+        task.ps += (whole if windowed else bare).charge(1)
+        mark = policy.mark_at(start, pages, clipped, lookahead)
+        return self._unbounded(task, file, start, start + clipped, mark)
 
     def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
-        """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB."""
+        """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB, unmarked."""
         left = min(req, max(self._io_pages, file.ra_pages))
         while left > 0:
             chunk = min(left, FORCED_CHUNK_PAGES)
-            yield from self._unbounded(task, file, index, chunk, 0)
+            clipped = self._policy.clip(index, chunk, file.mapping.pages - 1)
+            if clipped > 0:
+                task.ps += self._s_unbounded.charge(1)
+                yield from self._unbounded(task, file, index, index + clipped, -1)
             index += chunk
             left -= chunk
 
-    def _unbounded(
-        self, task: Task, file: OpenFile, start: int, planned: int, lookahead: int
-    ) -> Iterable[Any]:
+    def _unbounded(self, task: Task, file: OpenFile, start: int, end: int, mark: int) -> Iterable[Any]:
         """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
-        mapping, policy = file.mapping, self._policy
-        pages = policy.clip(start, planned, mapping.pages - 1)
-        if pages <= 0:
-            return ()
-        task.ps += self._s_unbounded.charge(1)
-        mark = policy.mark_at(start, planned, pages, lookahead)
-        end = start + pages
+        mapping = file.mapping
+        pages = end - start
         if mapping.state.count(ABSENT, start, end) == pages:
             reclaimed = self.cache.insert(mapping, start, end, mark)
             if reclaimed:

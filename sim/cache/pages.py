@@ -11,13 +11,20 @@ one runs out. Left out: kswapd (reclaim is direct, by the task that needs the pa
 
 from __future__ import annotations
 
+import mmap
 from collections import deque
 from typing import Any
+
+from sim.units import PAGE_BYTES
 
 ABSENT, LOCKED, UPTODATE = 0, 1, 2
 MARKED = 4
 """Added to LOCKED or UPTODATE: the page carries PG_readahead."""
 
+CONTENT_SLACK_BYTES = 64
+"""Room behind the contents of a mapping, for ciphers that ask for more than they write."""
+
+_MAP_NORESERVE = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
 _PLAIN = bytes((UPTODATE,))
 _ACCESS = bytes((1, 2, 3, 3)) + bytes(range(4, 256))
 _DEACTIVATE = bytes((0, 1, 0, 1)) + bytes(range(4, 256))
@@ -30,10 +37,11 @@ class Mapping:
     state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. buffers: pages
     that carry buffer heads, where a path makes any. parts: blocks still to come, for pages that are read in
     parts (a page of which all blocks are read needs an entry only between its parts).
-    waiters: events of tasks that wait for a page. content: the bytes of cached pages, with real data.
+    waiters: events of tasks that wait for a page. content: with real data, the bytes of the file as far as
+    cached, zeros elsewhere (anonymous memory, as large as the file, present where it was written).
     """
 
-    __slots__ = ("access", "buffers", "content", "pages", "parts", "state", "waiters")
+    __slots__ = ("_memory", "access", "buffers", "content", "pages", "parts", "state", "waiters")
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
@@ -42,7 +50,19 @@ class Mapping:
         self.buffers: bytearray | None = None
         self.parts: dict[int, int] = {}
         self.waiters: dict[int, Any] = {}
-        self.content: dict[int, Any] | None = {} if keep_content else None
+        self._memory: mmap.mmap | None = None
+        self.content: memoryview | None = None
+        if keep_content:
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
+            self._memory = mmap.mmap(-1, pages * PAGE_BYTES + CONTENT_SLACK_BYTES, flags=flags)
+            # A fault per 4 KiB costs half as much as its AES; per 2 MiB it is nothing.
+            self._memory.madvise(mmap.MADV_HUGEPAGE)
+            self.content = memoryview(self._memory)
+
+    def forget(self, start: int, end: int) -> None:
+        """Give the contents of pages back to the system; they read as zeros from now on."""
+        if self._memory is not None:
+            self._memory.madvise(mmap.MADV_DONTNEED, start * PAGE_BYTES, (end - start) * PAGE_BYTES)
 
     def plain_run(self, start: int, end: int) -> int:
         """Return how many pages from `start` (before `end`) are up to date and not marked."""
@@ -225,8 +245,11 @@ class PageCache:
                 state[page] = ABSENT
                 access[page] = 0
         if mapping.content is not None:
-            for page in pages:
-                mapping.content.pop(page, None)
+            if isinstance(pages, range):
+                mapping.forget(start, end)
+            else:
+                for page in pages:
+                    mapping.forget(page, page + 1)
         if mapping.buffers is not None:
             for page in pages:
                 mapping.buffers[page] = 0

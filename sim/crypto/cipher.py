@@ -17,6 +17,8 @@ from sim.errors import CryptoError, InvariantError
 XTS_KEY_BYTES = 64
 MAX_UNIT = (1 << 64) - 1
 _AES_BLOCK_BYTES = 16
+OUT_SLACK_BYTES = _AES_BLOCK_BYTES - 1
+"""What `update_into` asks for beyond the data, whatever the mode."""
 _TWEAK_BYTES = 16
 _TWEAK_TAIL = bytes(_TWEAK_BYTES - 8)
 
@@ -63,6 +65,27 @@ class XtsUnits:
         """Return the ciphertext of consecutive units: the inverse of `decrypt`, with its errors."""
         units = range(first_unit, first_unit + _count_units(data, unit_bytes))
         return self._apply(self._cipher.encryptor, data, units, unit_bytes)
+
+    def decrypt_into(self, data: Buffer, first_unit: int, unit_bytes: int, out: memoryview) -> None:
+        """
+        Decrypt consecutive units into `out`, without a copy between.
+
+        out: writable, `len(data)` + OUT_SLACK_BYTES long; the slack is asked for and not written to. Raises
+        CryptoError as `decrypt` does.
+        """
+        count = _count_units(data, unit_bytes)
+        if first_unit + count - 1 > MAX_UNIT or first_unit < 0:
+            raise CryptoError("AES-256-XTS", f"data unit number {first_unit}", "0 .. 2^64-1")
+        cipher, xts, new_context = self._cipher, modes.XTS, self._cipher.decryptor
+        view = memoryview(data)
+        written = start = 0
+        for unit in range(first_unit, first_unit + count):
+            end = start + unit_bytes
+            cipher.mode = xts(unit.to_bytes(8, "little") + _TWEAK_TAIL)
+            written += new_context().update_into(view[start:end], out[start : end + OUT_SLACK_BYTES])
+            start = end
+        if written != start:
+            raise InvariantError(f"AES-256-XTS wrote {written} bytes for {start}")
 
     def decrypt_units(self, data: Buffer, units: Sequence[int], unit_bytes: int) -> bytes:
         """

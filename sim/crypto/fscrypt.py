@@ -205,6 +205,10 @@ class ContentsCipher:
         """Return the plaintext of consecutive blocks; CryptoError if `data` is not whole blocks."""
         return self._xts.decrypt(data, self._unit(first_logical_block), self._unit_bytes)
 
+    def decrypt_blocks_into(self, data: Buffer, first_logical_block: int, out: memoryview) -> None:
+        """Decrypt consecutive blocks into `out`, which is `cipher.OUT_SLACK_BYTES` longer than `data`."""
+        self._xts.decrypt_into(data, self._unit(first_logical_block), self._unit_bytes, out)
+
     def encrypt_blocks(self, data: Buffer, first_logical_block: int) -> bytes:
         """Return the ciphertext of consecutive blocks; the inverse of `decrypt_blocks`."""
         return self._xts.encrypt(data, self._unit(first_logical_block), self._unit_bytes)

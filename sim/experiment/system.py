@@ -16,7 +16,7 @@ from sim.block.device import make_device
 from sim.block.device_model import RamModel
 from sim.block.device_profile import DeviceProfile, load_device_profile
 from sim.block.queue import QueueLimits
-from sim.cache.pages import Mapping
+from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.costs import PS_PER_NS, load_costs
@@ -160,7 +160,7 @@ def _open_volume_file(cell: Cell, image: Path, volume: Image, machine: Machine, 
         raise ConfigError(path, f"is a {on_disk.type_word} of {on_disk.size_bytes} bytes", "a file with data")
     decrypt = None
     if on_disk.is_encrypted and cell.config.data == "real":
-        decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks
+        decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks_into
     inode = FsInode(on_disk.tree, on_disk.size_bytes, volume.block_size, on_disk.is_encrypted, decrypt)
     status = cell.config.cache.status
     if status == "warm":
@@ -199,15 +199,16 @@ def _verifier(volume: Image, file: _File, job: Job, sha256: str | None) -> Verif
 def plain_contents(volume: Image, on_disk: Inode, inode: FsInode) -> bytes:
     """Return a file's plaintext without the simulator: read, decrypt what is written, cut at EOF."""
     block_size = volume.block_size
-    raw = bytearray(volume.read_file(on_disk, whole_blocks=True))
-    if inode.decrypt is not None:
-        for extent in on_disk.tree.extents:
-            if extent.unwritten or extent.logical >= inode.blocks:
-                continue
-            start = extent.logical * block_size
-            end = min(extent.logical + extent.length, inode.blocks) * block_size
-            raw[start:end] = inode.decrypt(memoryview(bytes(raw[start:end])), extent.logical)
-    return bytes(raw[: on_disk.size_bytes])
+    raw = volume.read_file(on_disk, whole_blocks=True)
+    if inode.decrypt is None:
+        return raw[: on_disk.size_bytes]
+    plain = memoryview(bytearray(len(raw) + CONTENT_SLACK_BYTES))
+    for extent in on_disk.tree.extents:
+        start, end = extent.logical, min(extent.logical + extent.length, inode.blocks)
+        if not extent.unwritten and start < end:
+            data = memoryview(raw)[start * block_size : end * block_size]
+            inode.decrypt(data, start, plain[start * block_size : end * block_size + CONTENT_SLACK_BYTES])
+    return bytes(plain[: on_disk.size_bytes])
 
 
 def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) -> CellResult:

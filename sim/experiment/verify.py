@@ -13,9 +13,6 @@ from typing import Protocol
 
 from sim.cache.filemap import Sink
 from sim.cache.pages import Mapping
-from sim.units import PAGE_BYTES
-
-_ZEROS = memoryview(bytes(PAGE_BYTES))
 
 
 class Verifier(Sink, Protocol):
@@ -41,16 +38,7 @@ class StreamVerifier:
         if content is None or offset != self._position:
             return
         self._position = offset + length
-        page, within = divmod(offset, PAGE_BYTES)
-        update, get = self._hash.update, content.get
-        while length > 0:
-            data = get(page, _ZEROS)
-            if within or length < PAGE_BYTES:
-                data = data[within : within + length]
-            update(data)
-            length -= PAGE_BYTES - within
-            within = 0
-            page += 1
+        self._hash.update(content[offset : offset + length])
 
     def good(self) -> bool:
         """Return whether the whole file came, in order, with the right digest."""
@@ -70,15 +58,8 @@ class PieceVerifier:
         content = mapping.content
         if content is None:
             return
-        page, within = divmod(offset, PAGE_BYTES)
-        while length > 0:
-            step = min(length, PAGE_BYTES - within)
-            data = content.get(page, _ZEROS)[within : within + step]
-            self._wrong += data != self._plaintext[offset : offset + step]
-            self._taken += step
-            offset, length = offset + step, length - step
-            within = 0
-            page += 1
+        self._wrong += content[offset : offset + length] != self._plaintext[offset : offset + length]
+        self._taken += length
 
     def good(self) -> bool:
         """Return whether something came, and all of it was right."""

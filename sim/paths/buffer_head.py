@@ -77,7 +77,7 @@ class BufferHeadReader:
         inode: FsInode = file.inode
         start, end = ranges[0]
         lblk, blocks = start * self._per_page, (end - start) * self._per_page
-        if lblk + blocks > inode.blocks or not self._queue.takes_alone(blocks * self._sectors, blocks):
+        if lblk + blocks > inode.blocks or not self._queue.takes_row_alone(self._sectors, blocks):
             return False
         status = inode.map.status
         found = status.lookup(lblk)

@@ -10,8 +10,8 @@ from sim.ext4.extents import ExtentTree
 from sim.paths.map_blocks import InodeMap
 from sim.units import PAGE_BYTES
 
-Decrypt = Callable[[memoryview, int], bytes]
-"""Decrypt whole blocks: (ciphertext, first logical block) -> plaintext of the same length."""
+Decrypt = Callable[[memoryview, int, memoryview], None]
+"""Decrypt whole blocks: (ciphertext, first logical block, where to; a few bytes longer than the data)."""
 
 
 class FsInode:

@@ -43,8 +43,8 @@ class OneRun:
         self._bios = bios
         self._per_page = PAGE_BYTES // block_size
         self._per_block = per_block
-        self._s_call = ledger.fuse(call, bios.allocated, *queue.alone)
         self._s_map = ledger.fuse(mapper.mapped, mapped)
+        self._s_call = ledger.fuse(call, bios.allocated, *queue.alone, self._s_map)
         self._s_page = ledger.fuse(page, bios.added)
 
     def read(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> bool:
@@ -63,12 +63,17 @@ class OneRun:
         if found is None or found.kind != WRITTEN or found.length < blocks:
             return False
         maps = blocks if self._per_block else 1
+        mapped, allocated = self._mapper.mapped, self._bios.allocated
+        levels = maps * status.levels
+        mapped.units += levels
+        allocated.units += pages
         task.ps += (
             self._s_call.charge(1)
-            + self._s_map.charge(maps)
             + self._s_page.charge(pages)
-            + self._mapper.mapped.charge_units(0, maps * status.levels)
-            + self._bios.allocated.charge_units(0, pages)
+            + levels * mapped.unit_ps
+            + pages * allocated.unit_ps
         )
+        if maps > 1:
+            task.ps += self._s_map.charge(maps - 1)
         self._queue.submit_alone(task, self._bios.whole(file, found.physical, lblk, blocks, pages))
         return True

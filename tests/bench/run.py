@@ -61,7 +61,7 @@ class Reader:
         decrypt = None
         if store is not None:
             units = XtsUnits(KEY)
-            decrypt = lambda data, lblk: units.decrypt(data, lblk, block_size)  # noqa: E731
+            decrypt = lambda data, lblk, out: units.decrypt_into(data, lblk, block_size, out)  # noqa: E731
         inode = FsInode(tree, size_bytes, block_size, store is not None, decrypt)
         inode.map.status.fill()
         file = self.machine.open(self.machine.mapping(inode), inode)

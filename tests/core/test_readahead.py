@@ -22,20 +22,19 @@ class _Recorder(Linux61):
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self._lookahead = 0
 
     def ondemand(self, ra: RaState, index: int, req: int, marker: bool, *rest: Any) -> Any:
         self.log.append(f"{'async' if marker else 'sync'} idx={index} req={req}")
-        return super().ondemand(ra, index, req, marker, *rest)
+        window = super().ondemand(ra, index, req, marker, *rest)
+        self._lookahead = window.lookahead
+        return window
 
     def clip(self, start: int, pages: int, last: int) -> int:
         clipped = super().clip(start, pages, last)
         if clipped:
-            self._clipped = f"unb idx={start} nr={clipped} la="
+            self.log.append(f"unb idx={start} nr={clipped} la={self._lookahead}")
         return clipped
-
-    def mark_at(self, start: int, pages: int, clipped: int, lookahead: int) -> int:
-        self.log.append(f"{self._clipped}{lookahead}")
-        return super().mark_at(start, pages, clipped, lookahead)
 
 
 @pytest.mark.parametrize("access", ["seq128k", "seq4k", "rand4k", "rand4k_advrandom"])
