@@ -376,12 +376,11 @@ class BlockQueue:
         """The task has come to where it hands its requests over."""
         requests, core = batch
         now, scheduler = self._clock.now, self._scheduler
-        room = self.limits.queue_depth - self._in_flight
+        depth = self.limits.queue_depth
         for request in requests:
             request.core = core
-            if room > 0 and not self._waiting and not scheduler.elevator:
+            if self._in_flight < depth and not self._waiting and not scheduler.elevator:
                 self._issue(request)
-                room -= 1
             else:
                 self._waiting += 1
                 scheduler.add(request, now)

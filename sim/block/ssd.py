@@ -88,7 +88,7 @@ class Ssd:
             if (
                 unit + pages <= self._units
                 and max(free[unit : unit + pages]) <= issued
-                and self._interface.takes_in_a_row(ready)
+                and ready >= self._interface.last_start_ns
             ):
                 free[unit : unit + pages] = [ready] * pages
                 transferred_ns = pages * self._transfer_ns[page_sectors]
@@ -150,9 +150,10 @@ class Interface:
         self.end_ns = 0
         """The end of the last reservation."""
 
-    def takes_in_a_row(self, ready_ns: int) -> bool:
-        """Return whether transfers that are ready at `ready_ns` follow all others without filling a gap."""
-        return ready_ns >= self.end_ns or bool(self._starts and ready_ns >= self._starts[-1])
+    @property
+    def last_start_ns(self) -> int:
+        """From when on transfers follow all others without filling a gap."""
+        return self._starts[-1] if self._starts else 0
 
     def reserve(self, ready_ns: int, duration_ns: int, now_ns: int) -> int:
         """Take the link for `duration_ns` in all, from `ready_ns` >= `now_ns` on; return when it is done."""

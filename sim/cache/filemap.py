@@ -120,7 +120,9 @@ class Filemap:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
         mapping, clock = file.mapping, self._clock
         state = mapping.state
-        task.ps += self._s_read.charge(1)
+        site = self._s_read
+        site.passes += 1
+        task.ps += site.ps
         unpaid = -1  # batches, less the one that every read pays with its call
         position = offset
         end = min(offset + length, file.size_bytes)
@@ -149,7 +151,8 @@ class Filemap:
                     if state[at] & MARKED:
                         yield from self._async_readahead(task, file, at, last_index - at)
                     if state[at] == LOCKED:
-                        task.ps += self._s_wait.charge(1)
+                        self._s_wait.passes += 1
+                        task.ps += self._s_wait.ps
                         task.begin_burst()
                         yield mapping.waiter(at, clock.event)
                         while (late := task.behind_ns) > 0:
@@ -176,7 +179,10 @@ class Filemap:
             task.ps += self._s_copy.charge(pages_end - index - 1)
         else:
             self.cache.mark_accessed(mapping, index, pages_end)
-            task.ps += self._s_copy.charge_units(pages_end - index, stop - position)
+            site, pages, length = self._s_copy, pages_end - index, stop - position
+            site.passes += pages
+            site.units += length
+            task.ps += pages * site.ps + length * site.unit_ps
         if file.sink is not None:
             file.sink.take(mapping, position, stop - position)
         file.position = stop
@@ -205,23 +211,24 @@ class Filemap:
             task.ps += called.charge(1)
             return ()
         start, pages, lookahead, windowed = window
-        clipped = policy.clip(start, pages, mapping.pages - 1)
-        if clipped <= 0:
+        end, mark = policy.place(start, pages, lookahead, mapping.pages - 1)
+        if end <= start:
             task.ps += (planned if windowed else called).charge(1)
             return ()
-        task.ps += (whole if windowed else bare).charge(1)
-        mark = policy.mark_at(start, pages, clipped, lookahead)
-        return self._unbounded(task, file, start, start + clipped, mark)
+        site = whole if windowed else bare
+        site.passes += 1
+        task.ps += site.ps
+        return self._unbounded(task, file, start, end, mark)
 
     def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
         """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB, unmarked."""
         left = min(req, max(self._io_pages, file.ra_pages))
         while left > 0:
             chunk = min(left, FORCED_CHUNK_PAGES)
-            clipped = self._policy.clip(index, chunk, file.mapping.pages - 1)
-            if clipped > 0:
+            end, _ = self._policy.place(index, chunk, 0, file.mapping.pages - 1)
+            if end > index:
                 task.ps += self._s_unbounded.charge(1)
-                yield from self._unbounded(task, file, index, index + clipped, -1)
+                yield from self._unbounded(task, file, index, end, -1)
             index += chunk
             left -= chunk
 
@@ -233,7 +240,8 @@ class Filemap:
             reclaimed = self.cache.insert(mapping, start, end, mark)
             if reclaimed:
                 task.ps += self._s_reclaim.charge(reclaimed)
-            task.ps += self._s_add.charge(pages)
+            self._s_add.passes += pages
+            task.ps += pages * self._s_add.ps
             return self._path.read_pages(task, file, [(start, end)])
         return self._unbounded_around_cached(task, file, start, end, mark)
 

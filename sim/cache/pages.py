@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 from collections import deque
+from contextlib import suppress
 from typing import Any
 
 from sim.units import PAGE_BYTES
@@ -55,8 +56,9 @@ class Mapping:
         if keep_content:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_NORESERVE
             self._memory = mmap.mmap(-1, pages * PAGE_BYTES + CONTENT_SLACK_BYTES, flags=flags)
-            # A fault per 4 KiB costs half as much as its AES; per 2 MiB it is nothing.
-            self._memory.madvise(mmap.MADV_HUGEPAGE)
+            # A fault per 4 KiB costs half as much as its AES, per 2 MiB nothing; a kernel may have none.
+            with suppress(OSError):
+                self._memory.madvise(mmap.MADV_HUGEPAGE)
             self.content = memoryview(self._memory)
 
     def forget(self, start: int, end: int) -> None:

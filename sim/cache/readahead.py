@@ -75,12 +75,13 @@ class ReadaheadPolicy(Protocol):
         """
         ...
 
-    def clip(self, start: int, pages: int, last: int) -> int:
-        """Return how many of `pages` from `start` are read in a file whose last page is `last`."""
-        ...
+    def place(self, start: int, pages: int, lookahead: int, last: int) -> tuple[int, int]:
+        """
+        Return (end, mark) of a window in a file whose last page is `last`.
 
-    def mark_at(self, start: int, pages: int, clipped: int, lookahead: int) -> int:
-        """Return the page that gets the mark, or -1."""
+        end: the page after the last that is read, <= start if there is none. mark: the page that gets the
+        mark, or -1.
+        """
         ...
 
 
@@ -119,7 +120,8 @@ class Linux61:
         self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
     ) -> Window | None:
         """Decide as ondemand_readahead() does; see ReadaheadPolicy."""
-        max_pages = self._oversize(req, max_pages, io_pages)
+        if req > max_pages:
+            max_pages = self._oversize(req, max_pages, io_pages)
         initial = index == 0
         if not initial:
             end = ra.start + ra.size
@@ -146,21 +148,17 @@ class Linux61:
             self._self_merge(ra, max_pages)
         return Window(ra.start, ra.size, ra.async_size, True)
 
-    def clip(self, start: int, pages: int, last: int) -> int:
-        """Return the pages up to the page of EOF (do_page_cache_ra)."""
-        if start > last:
-            return 0
-        return last - start + 1 if pages > last - start else pages
-
-    def mark_at(self, start: int, pages: int, clipped: int, lookahead: int) -> int:
-        """Return the marked page: the lookahead counts back from the clipped end."""
-        del pages
-        at = clipped - lookahead
-        return start + at if 0 <= at < clipped else -1
+    def place(self, start: int, pages: int, lookahead: int, last: int) -> tuple[int, int]:
+        """Read up to the page of EOF (do_page_cache_ra); the lookahead counts back from that end."""
+        end = start + pages
+        if end > last + 1:
+            end = last + 1
+        mark = end - lookahead
+        return end, mark if start <= mark < end else -1
 
     def _oversize(self, req: int, max_pages: int, io_pages: int) -> int:
         """A request beyond the window may go up to what the device takes in one I/O."""
-        return min(req, io_pages) if req > max_pages and io_pages > max_pages else max_pages
+        return min(req, io_pages) if io_pages > max_pages else max_pages
 
     def _context(self, ra: RaState, index: int, req: int, max_pages: int, cached: Cached) -> bool:
         """Look for the traces of a stream: more cached pages before `index` than are asked for."""
@@ -202,10 +200,11 @@ class Linux316(Linux61):
         """Return `ra_pages`, at most 512 (max_sane_readahead)."""
         return min(ra_pages, self._max_readahead)
 
-    def mark_at(self, start: int, pages: int, clipped: int, lookahead: int) -> int:
-        """Return the marked page: the lookahead counts back from the planned end."""
-        at = pages - lookahead
-        return start + at if 0 <= at < clipped else -1
+    def place(self, start: int, pages: int, lookahead: int, last: int) -> tuple[int, int]:
+        """Read up to the page of EOF; the lookahead counts back from the planned end."""
+        end = min(start + pages, last + 1)
+        mark = start + pages - lookahead
+        return end, mark if start <= mark < end else -1
 
     def _oversize(self, req: int, max_pages: int, io_pages: int) -> int:
         del req, io_pages

@@ -13,33 +13,10 @@ import numpy as np
 import simpy
 from simpy.events import NORMAL
 
+_CALL_ENTRY = 5
+
 Process = Generator[Any, Any, Any]
 """What a simulated task is: a generator that yields events of its clock."""
-
-
-class _Call:
-    """
-    A function to be called at a time: what an event with one callback is, without the rest of an event.
-
-    It lies in simpy's queue among the events; `callbacks` and `_ok` are what simpy's own step() reads.
-    """
-
-    __slots__ = ("argument", "function")
-
-    _ok = True
-
-    def __init__(self, function: Callable[[Any], None], argument: Any) -> None:
-        self.function = function
-        self.argument = argument
-
-    @property
-    def callbacks(self) -> list[Callable[[Any], None]]:
-        """The function, as simpy calls it."""
-        return [lambda _event: self.function(self.argument)]
-
-    @callbacks.setter
-    def callbacks(self, _none: None) -> None:
-        pass
 
 
 class Clock(simpy.Environment):
@@ -59,9 +36,14 @@ class Clock(simpy.Environment):
         self.now = 0
 
     def call(self, delay_ns: int, function: Callable[[Any], None], argument: Any = None) -> None:
-        """Call `function(argument)` after `delay_ns` (int, >= 0): the cheapest of all events."""
+        """
+        Call `function(argument)` after `delay_ns` (int, >= 0): the cheapest of all events.
+
+        It lies in simpy's heap among the events, as an entry that is longer by one; entries are ordered by
+        time, priority and sequence, and never compared beyond.
+        """
         queue: list[Any] = self._queue
-        heappush(queue, (self.now + delay_ns, NORMAL, next(self._eid), _Call(function, argument)))
+        heappush(queue, (self.now + delay_ns, NORMAL, next(self._eid), function, argument))
 
     def call_event(self, delay_ns: int, function: Callable[[Any], None]) -> None:
         """Call `function(None)` after `delay_ns`."""
@@ -82,11 +64,12 @@ class Clock(simpy.Environment):
         while queue:
             if stop is not None and stop.processed:
                 return stop.value
-            time, _, _, event = heappop(queue)
-            self.now = self._now = time
-            if event.__class__ is _Call:
-                event.function(event.argument)
+            entry = heappop(queue)
+            self.now = self._now = entry[0]
+            if len(entry) == _CALL_ENTRY:
+                entry[3](entry[4])
                 continue
+            event = entry[3]
             callbacks, event.callbacks = event.callbacks, None
             for callback in callbacks:
                 callback(event)

@@ -96,11 +96,14 @@ class Task:
 
     def begin_burst(self) -> None:
         """Put the gathered cost on the core, behind what is queued there."""
-        core = self.core
+        core, start = self.core, self._clock.now
+        if core.free_at > start:
+            start = core.free_at
+        if core.irq_free_at > start:
+            start = core.irq_free_at
         ns = self.ps // PS_PER_NS
         self.ps -= ns * PS_PER_NS
-        end = core.starts_at(self._clock.now) + ns
-        core.free_at = end
+        core.free_at = end = start + ns
         core.busy_task_ns += ns
         self._burst_end = end
         self._stolen = core.stolen

@@ -65,14 +65,12 @@ class OneRun:
         maps = blocks if self._per_block else 1
         mapped, allocated = self._mapper.mapped, self._bios.allocated
         levels = maps * status.levels
+        call, page = self._s_call, self._s_page
+        call.passes += 1
+        page.passes += pages
         mapped.units += levels
         allocated.units += pages
-        task.ps += (
-            self._s_call.charge(1)
-            + self._s_page.charge(pages)
-            + levels * mapped.unit_ps
-            + pages * allocated.unit_ps
-        )
+        task.ps += call.ps + pages * page.ps + levels * mapped.unit_ps + pages * allocated.unit_ps
         if maps > 1:
             task.ps += self._s_map.charge(maps - 1)
         self._queue.submit_alone(task, self._bios.whole(file, found.physical, lblk, blocks, pages))

@@ -106,7 +106,10 @@ class PageEndIo(_EndIo):
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         if bio.owner.inode.encrypted:
             return self._s_before[context].charge(1)
-        return self._s_bio[context].charge(1) + self._s_page[context].charge(bio.segments)
+        per_bio, per_page, pages = self._s_bio[context], self._s_page[context], bio.segments
+        per_bio.passes += 1
+        per_page.passes += pages
+        return per_bio.ps + pages * per_page.ps
 
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue the work item that decrypts them (EndIo)."""

@@ -22,19 +22,16 @@ class _Recorder(Linux61):
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self._lookahead = 0
 
     def ondemand(self, ra: RaState, index: int, req: int, marker: bool, *rest: Any) -> Any:
         self.log.append(f"{'async' if marker else 'sync'} idx={index} req={req}")
-        window = super().ondemand(ra, index, req, marker, *rest)
-        self._lookahead = window.lookahead
-        return window
+        return super().ondemand(ra, index, req, marker, *rest)
 
-    def clip(self, start: int, pages: int, last: int) -> int:
-        clipped = super().clip(start, pages, last)
-        if clipped:
-            self.log.append(f"unb idx={start} nr={clipped} la={self._lookahead}")
-        return clipped
+    def place(self, start: int, pages: int, lookahead: int, last: int) -> tuple[int, int]:
+        end, mark = super().place(start, pages, lookahead, last)
+        if end > start:
+            self.log.append(f"unb idx={start} nr={end - start} la={lookahead}")
+        return end, mark
 
 
 @pytest.mark.parametrize("access", ["seq128k", "seq4k", "rand4k", "rand4k_advrandom"])
@@ -111,10 +108,9 @@ def test_self_merge_is_capped_in_6_1_and_not_in_3_16() -> None:
 @given(
     start=st.integers(0, 200), pages=st.integers(1, 64), last=st.integers(0, 200), ahead=st.integers(0, 64)
 )
-def test_clip_and_mark_stay_inside(start: int, pages: int, last: int, ahead: int) -> None:
+def test_windows_and_marks_stay_inside_the_file(start: int, pages: int, last: int, ahead: int) -> None:
     """No window reaches past the page of EOF, and a mark lies on a page that is read."""
     for policy in (Linux61(), Linux316()):
-        clipped = policy.clip(start, pages, last)
-        assert clipped == len([page for page in range(start, start + pages) if page <= last])
-        mark = policy.mark_at(start, pages, clipped, ahead)
-        assert mark == -1 or start <= mark < start + clipped
+        end, mark = policy.place(start, pages, ahead, last)
+        assert max(end - start, 0) == len([page for page in range(start, start + pages) if page <= last])
+        assert mark == -1 or start <= mark < end
