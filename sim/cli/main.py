@@ -1,8 +1,8 @@
 """
 readpath: the command. Each verb loads what it needs when it runs, so that --help answers at once.
 
-Exit codes: 0 done; 1 done, but what was read is not what was written; 2 a mistake in what was asked; 130
-interrupted.
+Exit codes: 0 done; 1 done, but what was read is not what was written, or a count is not the kernel's; 2 a
+mistake in what was asked; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -122,6 +122,25 @@ def show(
     from sim.cli.show import show_run
 
     show_run(folder, where or [], top, stacks, as_json)
+
+
+@app.command("validate")
+def validate(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[COUNTS]...", help="Counts files (JSON lines); the recorded ones if none."),
+    ] = None,
+    layouts: Annotated[
+        Path | None,
+        typer.Option("--layouts", help="Folder of layout files; `layouts` beside COUNTS if none."),
+    ] = None,
+    case: Annotated[str, typer.Option("--case", metavar="GLOB", help="Only cases of these names.")] = "*",
+    as_json: AsJson = False,
+) -> None:
+    """Hold recorded kernel cases against the simulator, call for call; exit 1 if any differs."""
+    from sim.cli.validate import validate_cases
+
+    raise typer.Exit(validate_cases(files or [], layouts, case, as_json))
 
 
 @app.command(

@@ -35,6 +35,14 @@ class Clock(simpy.Environment):
         super().__init__()
         self.now = 0
 
+    def event(self) -> simpy.Event:
+        """Return a new event: `yield` it to wait, `.succeed()` it to wake all who do."""
+        return simpy.Event(self)
+
+    def timeout(self, delay_ns: int) -> simpy.Timeout:  # type: ignore[override]
+        """Return an event that fires after `delay_ns` (int, >= 0)."""
+        return simpy.Timeout(self, delay_ns)
+
     def call(self, delay_ns: int, function: Callable[[Any], None], argument: Any = None) -> None:
         """
         Call `function(argument)` after `delay_ns` (int, >= 0): the cheapest of all events.

@@ -1,19 +1,17 @@
 """
-Recorded kernel cases: set up the same work in the simulator and compare the counts.
+Recorded kernel cases: read them, and do the same work in the simulator.
 
 A record is one line of a counts file (see results/kernel/README.md): block size, path, layout, access
 pattern, state of the extent status cache, and the calls per kernel symbol. The layout is a FIEMAP list.
 
-FIEMAP does not tell where the blocks of the extent tree lie. That decides into how many pages of the
-device's own cache they fall when blocks are smaller than pages, and nothing else that is counted:
-`infer_tree_pages` takes that one number per layout from the records themselves.
+FIEMAP does not tell where the blocks of the extent tree lie; kernel_compare.infer_tree_pages helps.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,83 +29,6 @@ from sim.units import KIB, PAGE_BYTES
 PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap"}
 STATUS_NAMES = ("warm", "es_cold", "all_cold")
 FIEMAP_UNWRITTEN = 0x800
-
-COMPARED = (
-    "ext4_get_block",
-    "ext4_map_blocks",
-    "ext4_es_lookup_extent",
-    "ext4_ext_map_blocks",
-    "ext4_find_extent",
-    "ext4_es_insert_extent",
-    "ext4_es_cache_extent",
-    "ext4_cache_extents",
-    "__read_extent_tree_block",
-    "ext4_read_bh",
-    "ext4_mpage_readpages",
-    "ext4_readahead",
-    "ext4_mpage_end_io",
-    "__read_end_io",
-    "bio_post_read_processing",
-    "block_read_full_folio",
-    "create_empty_buffers",
-    "create_page_buffers",
-    "end_buffer_async_read",
-    "end_buffer_async_read_io",
-    "mpage_readahead",
-    "do_mpage_readpage",
-    "page_cache_ra_unbounded",
-    "ondemand_readahead",
-    "page_cache_ra_order",
-    "force_page_cache_ra",
-    "page_cache_sync_ra",
-    "page_cache_async_ra",
-    "read_pages",
-    "filemap_read",
-    "fscrypt_decrypt_pagecache_blocks",
-    "fscrypt_crypt_block",
-    "fscrypt_decrypt_bio",
-    "fscrypt_generate_iv",
-    "crypto_skcipher_decrypt",
-    "xts_decrypt",
-)
-"""Symbols that no other task of the recorded machine calls: always compared exactly."""
-
-COMPARED_WHEN_QUIET = (
-    "submit_bh",
-    "submit_bh_wbc",
-    "alloc_page_buffers",
-    "alloc_buffer_head",
-    "end_bio_bh_io_sync",
-    "submit_bio",
-    "submit_bio_noacct",
-    "submit_bio_noacct_nocheck",
-    "__submit_bio",
-    "bio_alloc_bioset",
-    "bio_add_page",
-    "bio_add_folio",
-    "bio_endio",
-    "bio_free",
-    "bio_put",
-    "blk_mq_submit_bio",
-    "blk_attempt_plug_merge",
-    "blk_mq_complete_request",
-    "blk_mq_end_request",
-    "filemap_add_folio",
-    "__filemap_add_folio",
-    "filemap_alloc_folio",
-    "folio_mark_accessed",
-)
-"""Symbols that write-back calls too: compared exactly in every case whose block events show no write."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One counter on which kernel and simulator disagree."""
-
-    case: str
-    counter: str
-    kernel: int | dict[str, int]
-    simulator: int | dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +104,11 @@ def case_limits(device: str) -> QueueLimits:
     Return the queue limits of a recording's device, from its description.
 
     null_blk: the rig sets max_sectors 1280; 128 segments and depth 64 are the driver's defaults. virtio-blk:
-    one queue, so the elevator is mq-deadline; 254 segments, 1280 KiB.
+    QEMU gives it a queue per CPU, hence no elevator; 254 segments, 1280 KiB. gtram: the rig's bio-based RAM
+    device.
     """
     if "virtio" in device:
-        return QueueLimits(2560, 254, 256, "mq-deadline", driver="virtio_queue_rq")
+        return QueueLimits(2560, 254, 256, "none", driver="virtio_queue_rq")
     if "gtram" in device:
         return QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio")
     return QueueLimits(1280, 128, 64, "none", driver="null_queue_rq")
@@ -270,68 +192,3 @@ def run_case(
     machine.clock.run()
     machine.check_quiet()
     return machine
-
-
-def compare(case: Case, machine: Machine) -> list[Difference]:
-    """Return the counters on which a simulated case differs from its record."""
-    counts, blk = case.record["counts"], case.record["blk"]
-    simulated = machine.ledger.calls()
-    stats = machine.queue.stats
-    symbols = COMPARED + (COMPARED_WHEN_QUIET if case.quiet else ())
-    pairs: list[tuple[str, Any, Any]] = [
-        (symbol, counts[symbol], simulated.get(symbol, 0)) for symbol in symbols if symbol in counts
-    ]
-    for name, ours in (("bio_sectors_hist", stats.bio_sectors), ("rq_sectors_hist", stats.request_sectors)):
-        pairs.append((name, blk[name], {str(size): n for size, n in sorted(ours.items())}))
-    reads = sum(blk["bio_sectors_hist"].values())
-    if case.quiet and not machine.spec.limits.bio_based:
-        pairs += [
-            ("bio_backmerge", blk["bio_backmerge"], stats.back_merges),
-            ("bio_frontmerge", blk["bio_frontmerge"], stats.front_merges),
-            ("getrq", blk["getrq"], stats.getrq),
-            ("rq_issue", blk["rq_issue"], stats.issued),
-            ("rq_complete", blk["rq_complete"], stats.completed),
-            ("plug", blk["plug"], stats.plugs),
-        ]
-    pairs.append(("read bios", reads, stats.queued))
-    return [Difference(case.name, counter, kernel, ours) for counter, kernel, ours in pairs if kernel != ours]
-
-
-def noise_bound(case: Case) -> dict[str, int]:
-    """
-    Return, per system-wide symbol, how many calls write-back can have added to a record at most.
-
-    A write bio costs one call of each bio symbol, and up to 256 of bio_add_page; a bitmap or inode table
-    that is read first, a page with up to 4 buffer heads.
-    """
-    blk = case.record["blk"]
-    writes = int(blk["bio_queue"]) - sum(blk["bio_sectors_hist"].values())
-    return {
-        symbol: writes * (256 if symbol == "bio_add_page" else 4)
-        for symbol in COMPARED_WHEN_QUIET
-        if symbol in case.record["counts"]
-    }
-
-
-def infer_tree_pages(cases: list[Case], costs: CostTable) -> dict[str, int]:
-    """
-    Return, per layout file, in how many pages of the device's cache its tree blocks lie.
-
-    Taken from one quiet, freshly mounted case that reads the whole file; the others of the layout are then
-    compared with it. Layouts with blocks as large as a page, or without tree blocks, need no entry.
-    """
-    pages: dict[str, int] = {}
-    for case in cases:
-        record = case.record
-        layout = str(record["layout_file"])
-        block_size = int(record["block_size"])
-        whole = int(record["pages_read"]) * PAGE_BYTES >= int(record["file_bytes"])
-        if layout in pages or block_size == PAGE_BYTES or record["es"] != "all_cold" or not whole:
-            continue
-        blocks = case_tree(case, None).blocks
-        if not blocks or not case.quiet:
-            continue
-        alone = replace(case)
-        excess = run_case(alone, costs).ledger.calls()["alloc_page_buffers"]
-        pages[layout] = len(blocks) - (excess - int(record["counts"]["alloc_page_buffers"]))
-    return pages

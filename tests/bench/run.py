@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,13 @@ from sim.units import GIB, KIB, MIB, PAGE_BYTES
 
 KEY = bytes(range(64))
 COSTS = load_costs("linux-6.1-epyc")
-NVME = load_device_profile("nvme")
-LIMITS = QueueLimits(
-    NVME.limits.max_sectors, NVME.limits.max_segments, NVME.limits.queue_depth, driver=NVME.limits.driver
-)
+DEVICE = "sata-ssd"
+"""Its queue takes 168 segments: 128 KiB in blocks of 1 KiB are one request. On nvme (127) they are two, so
+two commands and two interrupts a window; that is shown apart."""
 
 
 class Reader:
-    """A machine on an NVMe drive with one contiguous file; `run` gives the wall seconds of reading it."""
+    """A machine with one contiguous file; `run` gives the wall seconds of reading it."""
 
     def __init__(
         self,
@@ -50,11 +50,15 @@ class Reader:
         size_bytes: int,
         reads: Iterable[tuple[int, int]],
         store: MemoryStore | None = None,
+        device: str = DEVICE,
         **spec: Any,
     ) -> None:
+        profile = load_device_profile(device)
+        has = profile.limits
+        limits = QueueLimits(has.max_sectors, has.max_segments, has.queue_depth, driver=has.driver)
         self.machine = Machine(
-            MachineSpec(path, block_size, LIMITS, COSTS, store=store, **spec),
-            lambda clock: make_device(clock, NVME),
+            MachineSpec(path, block_size, limits, COSTS, store=store, **spec),
+            lambda clock: make_device(clock, profile),
         )
         plan = plan_tree(normalise([Extent(0, 1024, size_bytes // block_size, False)]), block_size)
         tree = plan.tree(range(64, 64 + plan.blocks_needed))
@@ -100,30 +104,29 @@ def best(repetitions: int, *runs: Callable[[], float]) -> list[float]:
 
 def line(what: str, measured: str, bar: str, held: bool) -> None:
     """Print one row."""
-    print(f"{what:<58} {measured:>18}   {bar:<26} {'held' if held else 'NOT HELD'}", flush=True)
+    print(f"{what:<62} {measured:>18}   {bar:<26} {'held' if held else 'NOT HELD'}", flush=True)
 
 
 def bench_sequential(repetitions: int) -> None:
     """1 GiB, data off, each path, 1 and 4 KiB blocks."""
     reads = sequential(GIB)
-    for block_size in (KIB, 4 * KIB):
-        seconds = dict(
-            zip(
-                PATHS,
-                best(
-                    repetitions,
-                    *(lambda path=path: Reader(path, block_size, GIB, reads).run() for path in PATHS),
-                ),
-                strict=True,
-            )
-        )
-        for path in PATHS:
-            rate = 1 / seconds[path]
-            what = f"sequential 1 GiB, {block_size // KIB} KiB blocks, {path}"
-            line(what, f"{rate:.2f} GiB/s", ">= 4 GiB/s", rate >= 4)
-        ratio = seconds["buffer_head"] / seconds["page_io"]
-        what = f"time of buffer_head / page_io, {block_size // KIB} KiB blocks"
+    cases = [(path, block_size, DEVICE) for block_size in (KIB, 4 * KIB) for path in PATHS]
+    cases += [(path, KIB, "nvme") for path in ("buffer_head", "page_io")]
+    times = best(repetitions, *(partial(read_once, *case, reads) for case in cases))
+    seconds = dict(zip(cases, times, strict=True))
+    for (path, block_size, device), wall in seconds.items():
+        rate = 1 / wall
+        what = f"sequential 1 GiB, {block_size // KIB} KiB blocks, {device}, {path}"
+        line(what, f"{rate:.2f} GiB/s", ">= 4 GiB/s", rate >= 4)
+    for block_size, device in ((KIB, DEVICE), (4 * KIB, DEVICE), (KIB, "nvme")):
+        ratio = seconds["buffer_head", block_size, device] / seconds["page_io", block_size, device]
+        what = f"time of buffer_head / page_io, {block_size // KIB} KiB blocks, {device}"
         line(what, f"{ratio:.2f}", "<= 1.5", ratio <= 1.5)
+
+
+def read_once(path: str, block_size: int, device: str, reads: list[tuple[int, int]]) -> float:
+    """Return the wall seconds of reading 1 GiB."""
+    return Reader(path, block_size, GIB, reads, device=device).run()
 
 
 def bench_random(repetitions: int) -> None:
@@ -132,7 +135,7 @@ def bench_random(repetitions: int) -> None:
     count = 50_000
     reads = [(rng.randrange(GIB // PAGE_BYTES) * PAGE_BYTES, PAGE_BYTES) for _ in range(count)]
     for path in ("page_io", "buffer_head"):
-        (seconds,) = best(repetitions, lambda path=path: Reader(path, 4096, GIB, reads).run())
+        (seconds,) = best(repetitions, partial(read_once, path, 4096, DEVICE, reads))
         rate = count / seconds
         line(f"random 4 KiB reads, {path}", f"{rate:,.0f} /s", ">= 50,000 /s", rate >= 50_000)
 
@@ -155,15 +158,19 @@ def bench_real(repetitions: int) -> None:
         size = 16 * MIB if block_size == KIB else 64 * MIB
         data = random.Random(2).randbytes(size + 1024 * block_size)
         store = MemoryStore(data)
-        reads = sequential(size)
         for path in ("page_io", "buffer_head"):
             ours, bare = best(
                 repetitions,
-                lambda path=path: Reader(path, block_size, size, reads, store).run(),
-                lambda: bare_loop(data[:size], block_size),
+                partial(read_real, path, block_size, size, store),
+                partial(bare_loop, data[:size], block_size),
             )
             what = f"real AES, {block_size // KIB} KiB blocks, {path}: speed / bare loop"
             line(what, f"{bare / ours:.2f}", ">= 0.8", bare / ours >= 0.8)
+
+
+def read_real(path: str, block_size: int, size_bytes: int, store: MemoryStore) -> float:
+    """Return the wall seconds of reading and decrypting a file."""
+    return Reader(path, block_size, size_bytes, sequential(size_bytes), store).run()
 
 
 def bench_large(gib: int) -> None:

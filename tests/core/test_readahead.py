@@ -14,7 +14,7 @@ from sim.cache.readahead import Linux61, Linux316, RaState, initial_window, next
 from sim.experiment.kernel_case import page_order
 from sim.units import KIB, MIB
 
-DATA = Path(__file__).parents[1] / "data" / "kernel"
+DATA = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192"
 
 
 class _Recorder(Linux61):

@@ -24,7 +24,7 @@ from sim.ext4.reader import Image, Inode
 from sim.ext4.spec import Encryption, FileSpec, ImageSpec
 from sim.ext4.xattr import INDEX_USER
 
-RECORDED = Path(__file__).parents[1] / "data" / "kernel" / "layouts"
+RECORDED = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "layouts"
 BLOCK_SIZES = (1024, 2048, 4096)
 
 

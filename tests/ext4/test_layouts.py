@@ -19,7 +19,7 @@ from sim.ext4.extents import Extent
 from sim.ext4.fiemap import parse_fiemap, parse_filefrag
 from sim.ext4.layout import Aged, Fragmented, Pattern, Piece, Placed, sparse, unwritten
 
-RECORDED = Path(__file__).parents[1] / "data" / "kernel" / "layouts"
+RECORDED = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "layouts"
 SETTINGS = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 
 FILEFRAG = """\

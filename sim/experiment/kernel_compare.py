@@ -1,0 +1,206 @@
+"""
+A recorded kernel case against the simulator: counter by counter.
+
+FIEMAP does not tell where the blocks of the extent tree lie. That decides into how many pages of the
+device's own cache they fall when blocks are smaller than pages, and nothing else that is counted:
+`infer_tree_pages` takes that one number per layout from the records themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sim.engine.costs import CostTable
+from sim.experiment.kernel_case import Case, case_tree, run_case
+from sim.experiment.machine import Machine
+from sim.units import PAGE_BYTES
+
+COMPARED = (
+    "ext4_get_block",
+    "ext4_map_blocks",
+    "ext4_es_lookup_extent",
+    "ext4_ext_map_blocks",
+    "ext4_find_extent",
+    "ext4_es_insert_extent",
+    "ext4_es_cache_extent",
+    "ext4_cache_extents",
+    "__read_extent_tree_block",
+    "ext4_read_bh",
+    "ext4_mpage_readpages",
+    "ext4_readahead",
+    "ext4_mpage_end_io",
+    "__read_end_io",
+    "bio_post_read_processing",
+    "block_read_full_folio",
+    "create_empty_buffers",
+    "create_page_buffers",
+    "end_buffer_async_read",
+    "end_buffer_async_read_io",
+    "mpage_readahead",
+    "do_mpage_readpage",
+    "page_cache_ra_unbounded",
+    "ondemand_readahead",
+    "page_cache_ra_order",
+    "force_page_cache_ra",
+    "page_cache_sync_ra",
+    "page_cache_async_ra",
+    "read_pages",
+    "filemap_read",
+    "fscrypt_decrypt_pagecache_blocks",
+    "fscrypt_crypt_block",
+    "fscrypt_decrypt_bio",
+    "fscrypt_generate_iv",
+    "crypto_skcipher_decrypt",
+    "xts_decrypt",
+)
+"""Symbols that no other task of the recorded machine calls: always compared exactly."""
+
+COMPARED_WHEN_QUIET = (
+    "submit_bh",
+    "submit_bh_wbc",
+    "alloc_page_buffers",
+    "alloc_buffer_head",
+    "end_bio_bh_io_sync",
+    "submit_bio",
+    "submit_bio_noacct",
+    "submit_bio_noacct_nocheck",
+    "__submit_bio",
+    "bio_alloc_bioset",
+    "bio_add_page",
+    "bio_add_folio",
+    "bio_endio",
+    "bio_free",
+    "bio_put",
+    "blk_mq_submit_bio",
+    "blk_attempt_plug_merge",
+    "blk_mq_complete_request",
+    "blk_mq_end_request",
+    "filemap_add_folio",
+    "__filemap_add_folio",
+    "filemap_alloc_folio",
+    "folio_mark_accessed",
+)
+"""Symbols that write-back calls too: compared exactly in every case whose block events show no write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One counter on which kernel and simulator disagree."""
+
+    case: str
+    counter: str
+    kernel: int | dict[str, int]
+    simulator: int | dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A case's verdict: "equal", "differs" or "not modelled"; exact: every counter was compared exactly."""
+
+    case: Case
+    verdict: str
+    exact: bool
+    differences: tuple[Difference, ...] = ()
+
+
+def modelled(case: Case) -> bool:
+    """Return whether the simulator has what the case was recorded on."""
+    encryption = str(case.record.get("encryption", ""))
+    return not encryption or encryption.startswith("fscrypt")
+
+
+def validate(
+    cases: list[Case], costs: CostTable, watch: Callable[[Case], None] = lambda _case: None
+) -> list[Outcome]:
+    """Run all cases and compare them; `watch` is called after each."""
+    tree_pages = infer_tree_pages([case for case in cases if modelled(case)], costs)
+    outcomes = []
+    for case in cases:
+        if not modelled(case):
+            outcomes.append(Outcome(case, "not modelled", False))
+        else:
+            machine = run_case(case, costs, tree_pages.get(case.record["layout_file"]))
+            differences = (*compare(case, machine), *beyond_noise(case, machine))
+            verdict = "differs" if differences else "equal"
+            outcomes.append(Outcome(case, verdict, case.quiet, differences))
+        watch(case)
+    return outcomes
+
+
+def compare(case: Case, machine: Machine) -> list[Difference]:
+    """Return the counters on which a simulated case differs from its record."""
+    counts, blk = case.record["counts"], case.record["blk"]
+    simulated = machine.ledger.calls()
+    stats = machine.queue.stats
+    symbols = COMPARED + (COMPARED_WHEN_QUIET if case.quiet else ())
+    pairs: list[tuple[str, Any, Any]] = [
+        (symbol, counts[symbol], simulated.get(symbol, 0)) for symbol in symbols if symbol in counts
+    ]
+    for name, ours in (("bio_sectors_hist", stats.bio_sectors), ("rq_sectors_hist", stats.request_sectors)):
+        pairs.append((name, blk[name], {str(size): n for size, n in sorted(ours.items())}))
+    reads = sum(blk["bio_sectors_hist"].values())
+    if case.quiet and not machine.spec.limits.bio_based:
+        pairs += [
+            ("bio_backmerge", blk["bio_backmerge"], stats.back_merges),
+            ("bio_frontmerge", blk["bio_frontmerge"], stats.front_merges),
+            ("getrq", blk["getrq"], stats.getrq),
+            ("rq_issue", blk["rq_issue"], stats.issued),
+            ("rq_complete", blk["rq_complete"], stats.completed),
+            ("plug", blk["plug"], stats.plugs),
+        ]
+    pairs.append(("read bios", reads, stats.queued))
+    return [Difference(case.name, counter, kernel, ours) for counter, kernel, ours in pairs if kernel != ours]
+
+
+def noise_bound(case: Case) -> dict[str, int]:
+    """
+    Return, per system-wide symbol, how many calls write-back can have added to a record at most.
+
+    A write bio costs one call of each bio symbol, and up to 256 of bio_add_page; a bitmap or inode table
+    that is read first, a page with up to 4 buffer heads.
+    """
+    blk = case.record["blk"]
+    writes = int(blk["bio_queue"]) - sum(blk["bio_sectors_hist"].values())
+    return {
+        symbol: writes * (256 if symbol == "bio_add_page" else 4)
+        for symbol in COMPARED_WHEN_QUIET
+        if symbol in case.record["counts"]
+    }
+
+
+def beyond_noise(case: Case, machine: Machine) -> list[Difference]:
+    """Return the system-wide counters of a case that is not quiet which its writes cannot explain."""
+    if case.quiet:
+        return []
+    simulated = machine.ledger.calls()
+    counts = case.record["counts"]
+    return [
+        Difference(case.name, symbol, counts[symbol], simulated.get(symbol, 0))
+        for symbol, most in noise_bound(case).items()
+        if not 0 <= counts[symbol] - simulated.get(symbol, 0) <= most
+    ]
+
+
+def infer_tree_pages(cases: list[Case], costs: CostTable) -> dict[str, int]:
+    """
+    Return, per layout file, in how many pages of the device's cache its tree blocks lie.
+
+    Taken from one quiet, freshly mounted case that reads the whole file; the others of the layout are then
+    compared with it. Layouts with blocks as large as a page, or without tree blocks, need no entry.
+    """
+    pages: dict[str, int] = {}
+    for case in cases:
+        record = case.record
+        layout = str(record["layout_file"])
+        block_size = int(record["block_size"])
+        whole = int(record["pages_read"]) * PAGE_BYTES >= int(record["file_bytes"])
+        if layout in pages or block_size == PAGE_BYTES or record["es"] != "all_cold" or not whole:
+            continue
+        blocks = case_tree(case, None).blocks
+        if not blocks or not case.quiet:
+            continue
+        excess = run_case(case, costs).ledger.calls()["alloc_page_buffers"]
+        pages[layout] = len(blocks) - (excess - int(record["counts"]["alloc_page_buffers"]))
+    return pages
