@@ -61,6 +61,11 @@ class Mapping:
                 self._memory.madvise(mmap.MADV_HUGEPAGE)
             self.content = memoryview(self._memory)
 
+    @property
+    def locked(self) -> int:
+        """Pages under I/O."""
+        return self.state.count(LOCKED) + self.state.count(LOCKED | MARKED)
+
     def forget(self, start: int, end: int) -> None:
         """Give the contents of pages back to the system; they read as zeros from now on."""
         if self._memory is not None:

@@ -191,10 +191,16 @@ class Machine:
         """Open a file; `random` is POSIX_FADV_RANDOM."""
         return OpenFile(mapping, inode, inode.size_bytes, self.spec.ra_pages, random)
 
-    def check_quiet(self) -> None:
-        """Raise InvariantError if anything is pending after a run."""
+    def check_quiet(self, *mappings: Mapping) -> None:
+        """Raise InvariantError if anything is pending after a run: a bio, a locked page, a waiting task."""
         if self.queue.pending:
             raise InvariantError(f"{self.queue.pending} bios never completed")
+        if not self.clock.idle:
+            raise InvariantError("events are left in the queue")
+        for mapping in mappings:
+            if mapping.parts or mapping.waiters or mapping.locked:
+                parts, waited = len(mapping.parts), len(mapping.waiters)
+                raise InvariantError(f"{mapping.locked} pages locked, {parts} in parts, {waited} waited for")
 
 
 _POST_READ_EXT4 = (

@@ -20,7 +20,7 @@ from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.costs import PS_PER_NS, load_costs
-from sim.errors import ConfigError, CryptoError
+from sim.errors import ConfigError, CryptoError, InvariantError
 from sim.experiment.cell_result import CallRow, CellResult, Number
 from sim.experiment.cell_result import Context as CallContext
 from sim.experiment.config import Cell, CellConfig
@@ -88,7 +88,8 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
             )
         )
     machine.clock.run()
-    machine.check_quiet()
+    machine.check_quiet(*(file.mapping for file in files.values()))
+    _check_delivery(machine, players)
     return _result(machine, players, verifiers)
 
 
@@ -209,6 +210,16 @@ def plain_contents(volume: Image, on_disk: Inode, inode: FsInode) -> bytes:
             data = memoryview(raw)[start * block_size : end * block_size]
             inode.decrypt(data, start, plain[start * block_size : end * block_size + CONTENT_SLACK_BYTES])
     return bytes(plain[: on_disk.size_bytes])
+
+
+def _check_delivery(machine: Machine, players: list[Played]) -> None:
+    """Raise InvariantError unless the device delivered what was asked of it, and time went on."""
+    sectors = sum(size * count for size, count in machine.queue.stats.request_sectors.items())
+    bios = sum(size * count for size, count in machine.queue.stats.bio_sectors.items())
+    if not machine.spec.limits.bio_based and sectors != bios:
+        raise InvariantError(f"{bios} sectors asked of the device, {sectors} delivered")
+    if any(played.ended_ns < played.started_ns for played in players):
+        raise InvariantError("a job ended before it began")
 
 
 def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) -> CellResult:

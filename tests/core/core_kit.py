@@ -106,7 +106,7 @@ class Rig:
     def finish(self) -> dict[str, int]:
         """Run to the end; return calls per symbol."""
         self.machine.clock.run()
-        self.machine.check_quiet()
+        self.machine.check_quiet(self.mapping)
         return self.machine.ledger.calls()
 
     def letters(self, wanted: str) -> list[tuple[str, int, int]]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.cipher import MAX_UNIT, XtsUnits
+from sim.crypto.cipher import MAX_UNIT, OUT_SLACK_BYTES, XtsUnits
 from sim.errors import CryptoError
 
 # IEEE Std 1619-2007, annex B: key and plaintext are those of all XTS-AES-256 vectors (10 to 14).
@@ -197,3 +197,22 @@ def test_count_of_numbers_must_match() -> None:
 def test_repr_hides_the_key() -> None:
     """Neither repr nor str of the cipher holds key bytes."""
     assert KEY.hex()[:8] not in repr(XtsUnits(KEY)) + str(XtsUnits(KEY))
+
+
+@given(
+    unit_bytes=st.sampled_from((512, 1024, 4096)),
+    count=st.integers(1, 5),
+    first=st.integers(0, MAX_UNIT - 5),
+    data=st.data(),
+)
+def test_decrypting_into_a_buffer_is_decrypting(
+    unit_bytes: int, count: int, first: int, data: st.DataObject
+) -> None:
+    """decrypt_into gives decrypt's bytes, and leaves the slack behind them alone."""
+    units = XtsUnits(bytes(range(64)))
+    ciphertext = data.draw(st.binary(min_size=unit_bytes * count, max_size=unit_bytes * count))
+    out = bytearray(b"\xee" * (len(ciphertext) + OUT_SLACK_BYTES))
+    units.decrypt_into(ciphertext, first, unit_bytes, memoryview(out))
+    expected = units.decrypt(ciphertext, first, unit_bytes)
+    assert expected == bytes(out[: len(ciphertext)])
+    assert b"\xee" * OUT_SLACK_BYTES == bytes(out[len(ciphertext) :])

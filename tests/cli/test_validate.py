@@ -1,0 +1,70 @@
+"""readpath validate: verdicts, exit codes, files it has not seen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from sim.cli.main import app
+
+RECORDED = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192"
+CASE = "nullmq_bs4096/bs4096/mpage/contig/seq128k/warm"
+
+
+def first_record() -> dict[str, object]:
+    """Return the record of CASE."""
+    lines = (RECORDED / "counts.jsonl").read_text().splitlines()
+    return next(record for record in map(json.loads, lines) if record["case"] == CASE)
+
+
+def run(*words: str) -> tuple[int, str]:
+    """Run the verb; return exit code and all output."""
+    result = CliRunner().invoke(app, ["validate", *words])
+    return result.exit_code, result.output
+
+
+def test_equal_cases_exit_with_0() -> None:
+    """A recorded case that agrees is listed as equal and exact."""
+    code, output = run(str(RECORDED / "counts.jsonl"), "--case", CASE, "--json")
+    assert 0 == code
+    assert [{"case": CASE, "verdict": "equal", "exact": True, "differences": []}] == json.loads(output)
+
+
+def test_a_difference_exits_with_1_and_names_the_counter(tmp_path: Path) -> None:
+    """A file of one's own with another count is told apart, with both numbers."""
+    record = first_record()
+    counts = dict(record["counts"]) | {"ext4_map_blocks": 127}  # type: ignore[call-overload]
+    (tmp_path / "mine.jsonl").write_text(json.dumps(record | {"counts": counts}) + "\n")
+    code, output = run(str(tmp_path / "mine.jsonl"), "--layouts", str(RECORDED / "layouts"))
+    assert 1 == code
+    assert f"{CASE}: ext4_map_blocks: kernel 127, simulator 128" in output
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "mine.jsonl:1: is not a recorded case"),
+        ('{"case": "x"}', "mine.jsonl:1: is not a recorded case (KeyError('layout_file'))"),
+        (
+            json.dumps(first_record() | {"path": "xfs"}),
+            f"{CASE}: path 'xfs'; allowed: buffer, mpage, ext4, iomap",
+        ),
+        (json.dumps(first_record() | {"es": "hot"}), f"{CASE}: es 'hot'; allowed: warm, es_cold, all_cold"),
+        (json.dumps(first_record() | {"access": "all"}), f"{CASE}: access 'all'; allowed: seq128k, seq4k"),
+    ],
+)
+def test_what_is_no_recording_exits_with_2(tmp_path: Path, line: str, message: str) -> None:
+    """A damaged or foreign file gives one line that names the place."""
+    (tmp_path / "mine.jsonl").write_text(line + "\n")
+    code, output = run(str(tmp_path / "mine.jsonl"), "--layouts", str(RECORDED / "layouts"))
+    assert 2 == code
+    assert message in output
+    assert 1 == len(output.splitlines())
+
+
+def test_a_pattern_without_cases_exits_with_2() -> None:
+    """Comparing nothing is a mistake, not a success."""
+    assert 2 == run(str(RECORDED / "counts.jsonl"), "--case", "nothing*")[0]
