@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from sim.block.io_record import IoRecord
+
 
 class EndIo(Protocol):
     """
@@ -32,10 +34,23 @@ class Bio:
 
     owner: whose data it is (an open file, a buffer cache), for `end_io`. blocks: the runs of the owner's
     blocks (logical, length) that it holds, in disk order. segments: physical segments in all. ahead:
-    REQ_RAHEAD. parts: requests that hold a piece of it and are not complete.
+    REQ_RAHEAD. parts: requests that hold a piece of it and are not complete. record: its trace, or None.
+    ended_ns: when it completed, if that was in the caller, who is ahead of the clock; else 0.
     """
 
-    __slots__ = ("ahead", "blocks", "count", "end_io", "owner", "parts", "sector", "segments", "unit_sectors")
+    __slots__ = (
+        "ahead",
+        "blocks",
+        "count",
+        "end_io",
+        "ended_ns",
+        "owner",
+        "parts",
+        "record",
+        "sector",
+        "segments",
+        "unit_sectors",
+    )
 
     def __init__(
         self,
@@ -57,11 +72,29 @@ class Bio:
         self.blocks = blocks
         self.ahead = ahead
         self.parts = 1
+        self.record: IoRecord | None = None
+        self.ended_ns = 0
 
     @property
     def sectors(self) -> int:
         """All sectors of all bios."""
         return self.unit_sectors * self.count
+
+    def row(self, first: int, count: int) -> Bio:
+        """Return bios [first, first + count) of a row of one-block bios over one run of blocks."""
+        part = Bio(
+            self.sector + first * self.unit_sectors,
+            self.unit_sectors,
+            count,
+            count,
+            self.end_io,
+            self.owner,
+            [(self.blocks[0][0] + first, count)],
+            self.ahead,
+        )
+        part.record = self.record
+        part.ended_ns = self.ended_ns
+        return part
 
 
 class Request:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sim.block.bio import Bio, Plug, Request
+from sim.block.io_record import IoRecord
 from sim.block.schedulers import Fifo, MqDeadline, Scheduler
 from sim.engine.clock import Clock
 from sim.engine.cpu import Core, Cpu, Task
@@ -95,7 +96,9 @@ class BlockQueue:
         limits: QueueLimits,
         device: Hardware,
         tracer: BlockTracer | None = None,
+        records: list[IoRecord] | None = None,
     ) -> None:
+        """`tracer` sees every event; `records` takes one entry a bio. With neither, nothing is kept."""
         self.limits = limits
         self.stats = BlockStats()
         self.pending = 0
@@ -104,6 +107,7 @@ class BlockQueue:
         self._cpu = cpu
         self._device = device
         self._tracer = tracer
+        self._records = records
         self._scheduler: Scheduler = MqDeadline() if limits.scheduler == "mq-deadline" else Fifo()
         self._in_flight = 0
         self._busy_since = 0
@@ -134,7 +138,7 @@ class BlockQueue:
         self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
         self._s_one_more = fuse(self._s_getrq, self._s_issue)
         self.alone = (self._s_submit, self._s_getrq, self._s_flush_one)
-        self._alone = self._direct and not limits.bio_based and tracer is None
+        self._alone = self._direct and not limits.bio_based and tracer is None and records is None
         self._s_complete_one = fuse(self._s_complete, self._s_endio[IRQ])
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
@@ -148,6 +152,9 @@ class BlockQueue:
         if self._tracer is not None:
             for i in range(count):
                 self._tracer("Q", task.time_ns, bio.sector + i * sectors, sectors)
+        if self._records is not None:
+            bio.record = IoRecord(bio.sector, bio.sectors, count, task.time_ns)
+            self._records.append(bio.record)
         if limits.bio_based:
             self._complete_inline(task, bio)
         elif count == 1:
@@ -206,7 +213,7 @@ class BlockQueue:
         """Return the requests that a row of one-block bios fills."""
         room, requests = self._row_room(bio.unit_sectors), []
         for first in range(0, bio.count, room):
-            part = self._slice(bio, first, min(room, bio.count - first))
+            part = bio.row(first, min(room, bio.count - first))
             request = Request(part.sector, part.sectors, part.count)
             request.bios.append(part)
             requests.append(request)
@@ -271,7 +278,7 @@ class BlockQueue:
                 if self._tracer is not None:
                     for i in range(1, joined):
                         self._tracer("M", task.time_ns, sector + i * unit, unit)
-            self._join(request, bio if joined == bio.count else self._slice(bio, done, joined))
+            self._join(request, bio if joined == bio.count else bio.row(done, joined))
             done += joined
 
     @staticmethod
@@ -281,21 +288,6 @@ class BlockQueue:
             request.bios.insert(0, bio)
         else:
             request.bios.append(bio)
-
-    @staticmethod
-    def _slice(bio: Bio, first: int, count: int) -> Bio:
-        """Return bios [first, first + count) of a row of one-block bios over one run of blocks."""
-        lblk = bio.blocks[0][0]
-        return Bio(
-            bio.sector + first * bio.unit_sectors,
-            bio.unit_sectors,
-            count,
-            count,
-            bio.end_io,
-            bio.owner,
-            [(lblk + first, count)],
-            bio.ahead,
-        )
 
     def _merge_or_get(self, task: Task, sector: int, sectors: int, segments: int, plug: Plug) -> Request:
         """Return the request that now holds [sector, sector + sectors): merged into or new."""
@@ -406,6 +398,10 @@ class BlockQueue:
         stats.request_sectors[sectors] += 1
         if self._tracer is not None:
             self._tracer("D", self._clock.now, request.sector, sectors)
+        if self._records is not None:
+            for bio in request.bios:
+                if bio.record is not None:
+                    bio.record.issued_ns = self._clock.now
         self._device.submit(request.sector, sectors, request, self._complete)
 
     def _complete(self, token: Any) -> None:
@@ -418,6 +414,10 @@ class BlockQueue:
         if self._tracer is not None:
             self._tracer("C", self._clock.now, request.sector, request.sectors)
         bios = request.bios
+        if self._records is not None:
+            for bio in bios:
+                if bio.record is not None:
+                    bio.record.completed_ns = self._clock.now
         if len(bios) == 1 and bios[0].parts == 1:
             bio = bios[0]
             one = self._s_complete_one
@@ -443,6 +443,8 @@ class BlockQueue:
             self.pending -= bio.count
             if self.pending < 0:
                 raise InvariantError("a bio completed more often than it was submitted")
+            if bio.record is not None:
+                bio.record.interrupted_ns = max(self._clock.now, bio.record.completed_ns)
             bio.end_io.done(bio)
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
@@ -450,4 +452,7 @@ class BlockQueue:
         sectors = bio.sectors
         task.ps += self._s_copy.charge_units(bio.count, sectors * SECTOR_BYTES)
         task.ps += self._s_endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
+        bio.ended_ns = task.time_ns
+        if bio.record is not None:
+            bio.record.issued_ns = bio.record.completed_ns = bio.ended_ns
         self._end([bio])

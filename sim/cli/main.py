@@ -84,13 +84,16 @@ def run(
     images: Annotated[
         Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
     ] = Path("results/images"),
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Keep every bio with its stages, and every read(2).")
+    ] = False,
     as_json: AsJson = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
 ) -> None:
     """Run an experiment: a table, a figure, a run directory."""
     from sim.cli.run import run_experiment
 
-    raise typer.Exit(run_experiment(file, sets or [], output, jobs, images, as_json, quiet))
+    raise typer.Exit(run_experiment(file, sets or [], output, jobs, images, trace, as_json, quiet))
 
 
 @app.command("plot")
@@ -114,6 +117,12 @@ def show(
         list[str] | None,
         typer.Option("--where", metavar="AXIS=LABEL", help="Only these cells: path=mpage. Repeatable."),
     ] = None,
+    diff: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--diff", metavar="A B", help="What A costs more than B: path=buffer_head path=page_io."
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 30,
     stacks: Annotated[bool, typer.Option("--stacks", help="Per call stack instead of per symbol.")] = False,
     as_json: AsJson = False,
@@ -121,7 +130,7 @@ def show(
     """Show where the CPU time of a run went, by kernel symbol."""
     from sim.cli.show import show_run
 
-    show_run(folder, where or [], top, stacks, as_json)
+    show_run(folder, where or [], diff, top, stacks, as_json)
 
 
 @app.command("validate")

@@ -22,7 +22,14 @@ WRONG_DATA = 1
 
 
 def run_experiment(
-    file: Path, sets: list[str], output: Path | None, jobs: int, images: Path, as_json: bool, quiet: bool
+    file: Path,
+    sets: list[str],
+    output: Path | None,
+    jobs: int,
+    images: Path,
+    trace: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     """
     Run the experiment of `file` and print its summary; return the exit code.
@@ -41,6 +48,7 @@ def run_experiment(
             partial(ensure_image, root=images),
             draw=draw,
             jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
+            trace=trace,
             watch=watch,
         )
     table, wrong = summary(run), wrong_data(run)

@@ -10,28 +10,50 @@ from pathlib import Path
 from sim.cli.render import console, print_table
 from sim.errors import ConfigError
 from sim.experiment.results import load_run
-from sim.report.tables import Table, symbols
+from sim.report.tables import Table, difference, symbols
 
 
-def show_run(folder: Path, where: list[str], top: int, stacks: bool, as_json: bool) -> None:
+def show_run(
+    folder: Path, where: list[str], diff: tuple[str, str] | None, top: int, stacks: bool, as_json: bool
+) -> None:
     """
-    Print the symbols of a run by CPU time, as perf report does.
+    Print the symbols of a run by CPU time, as perf report does, or by what two selections differ in.
 
-    where: "axis=label" words. Raises ReadpathError for a folder or label there is not.
+    where, diff: "axis=label" words, joined by commas. Raises ReadpathError for a folder or label that is not
+    there.
     """
-    chosen = {}
-    for word in where:
-        axis, equals, label = word.partition("=")
-        if not equals:
-            raise ConfigError(f"--where {word}", "is not understood", "--where AXIS=LABEL")
-        chosen[axis] = label
+    chosen = _labels("--where", where)
     run = load_run(folder)
-    table = symbols(run, chosen, stacks)
+    if diff is None:
+        table = symbols(run, chosen, stacks)
+        of = ", ".join(f"{axis}={label}" for axis, label in chosen.items()) or "all cells together"
+    else:
+        table = difference(run, chosen, *(_labels("--diff", [word]) for word in diff))
+        of = " ".join((f"A: {diff[0]}, B: {diff[1]}", *(f"{axis}={label}" for axis, label in chosen.items())))
     if as_json:
         print(json.dumps(list(table.rows), indent=2))
         return
-    of = ", ".join(f"{axis}={label}" for axis, label in chosen.items()) or "all cells together"
     out = console()
     print_table(Table(table.columns, table.rows[:top]), out, f"{run.manifest['title']}: {of}")
+    if diff is not None:
+        groups: dict[str, float] = {}
+        for row in table.rows:
+            groups[row["group"]] = groups.get(row["group"], 0.0) + row["more"]
+        whole = sum(groups.values())
+        parts = sorted(groups.items(), key=lambda item: -abs(item[1]))
+        words = (f"{group} {more:+,.1f} ({more / whole:.0%})" for group, more in parts if whole and more)
+        line = f"A - B: {whole:+,.1f} ns per 4 KiB: " + ", ".join(words)
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
     if len(table.rows) > top:
         out.print(f"{len(table.rows) - top} more rows: --top {len(table.rows)}", highlight=False)
+
+
+def _labels(option: str, words: list[str]) -> dict[str, str]:
+    """Return axis -> label of "axis=label,axis=label" words."""
+    chosen = {}
+    for word in (part for joined in words for part in joined.split(",")):
+        axis, equals, label = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{option} {word}", "is not understood", f"{option} AXIS=LABEL")
+        chosen[axis] = label
+    return chosen

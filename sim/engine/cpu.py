@@ -121,6 +121,11 @@ class Cpu:
         self._clock = clock
         self.cores = [Core(index) for index in range(cores)]
 
+    @property
+    def now(self) -> int:
+        """The clock's time in ns."""
+        return self._clock.now
+
     def task(self, number: int, name: str) -> Task:
         """Return a task pinned to core `number` modulo the number of cores."""
         return Task(self._clock, self.cores[number % len(self.cores)], name)
@@ -137,10 +142,10 @@ class Cpu:
             core.stolen += ns
         self._clock.call(start + ns - now, done, argument)
 
-    def kworker(self, ps: int, done: Callable[[Any], None], argument: Any) -> None:
+    def kworker(self, ps: int, done: Callable[[Any], None], argument: Any, earliest_ns: int = 0) -> None:
         """
         Run a work item of `ps` on the core that is free first (an unbound work queue), then
-        `done(argument)`.
+        `done(argument)`. It starts at `earliest_ns` or later: when who queued it is ahead of the clock.
 
         Ties go to the lowest core. Interrupts that come later delay the bursts after it, not the item.
         """
@@ -150,7 +155,7 @@ class Cpu:
         for other in self.cores:
             if other.free_at < core.free_at:
                 core = other
-        start = core.starts_at(now)
+        start = max(core.starts_at(now), earliest_ns)
         core.free_at = start + ns
         core.busy_kworker_ns += ns
         self._clock.call(start + ns - now, done, argument)

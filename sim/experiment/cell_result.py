@@ -60,14 +60,44 @@ class CallRow:
 
 
 @dataclass(frozen=True, slots=True)
+class IoRow:
+    """
+    One traced bio, or row of one-block bios submitted together: when it was queued, and its stages, in ns.
+
+    queue_ns: plug and scheduler; device_ns: from issue to the device's answer; interrupt_ns; post_read_ns:
+    waiting for a kernel worker, and decryption. The four add up to the time from queued to ready.
+    """
+
+    sector: int
+    sectors: int
+    bios: int
+    queued_ns: int
+    queue_ns: int
+    device_ns: int
+    interrupt_ns: int
+    post_read_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRow:
+    """One traced read(2): the reader's number, the read's number, and how long it took in ns."""
+
+    reader: int
+    number: int
+    latency_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class CellResult:
     """
     The outcome of one cell with one seed.
 
     metrics: by name, see METRICS; one type per name in all cells. calls: one row per (stack, context).
-    histograms: name -> {bin: count}, such as "bio_sectors" -> {256: 12}.
+    histograms: name -> {bin: count}, such as "bio_sectors" -> {256: 12}. io, reads: only of a traced run.
     """
 
     metrics: dict[str, Number]
     calls: list[CallRow]
     histograms: dict[str, dict[int, int]] = field(default_factory=dict)
+    io: list[IoRow] = field(default_factory=list)
+    reads: list[ReadRow] = field(default_factory=list)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sim.block.io_record import IoRecord
 from sim.block.queue import BlockQueue, BlockTracer, Hardware, QueueLimits
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
 from sim.cache.pages import Mapping, PageCache
@@ -78,6 +79,7 @@ class MachineSpec:
 
     path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
     are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
+    tracer: sees every block event. record_io: keep an IoRecord per bio.
     """
 
     path: str
@@ -90,6 +92,7 @@ class MachineSpec:
     ra_pages: int = 32
     store: ByteStore | None = None
     tracer: BlockTracer | None = None
+    record_io: bool = False
 
 
 class Machine:
@@ -106,6 +109,7 @@ class Machine:
         self.cpu = Cpu(self.clock, spec.cpus)
         self.ledger = Ledger(spec.costs, kernel.renamed)
         limits = spec.limits
+        self.records: list[IoRecord] | None = [] if spec.record_io else None
         self.queue = BlockQueue(
             self.clock,
             self.cpu,
@@ -123,6 +127,7 @@ class Machine:
             ),
             device(self.clock),
             spec.tracer,
+            self.records,
         )
         self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, spec.store)
         self.mapper = Mapper(self.ledger, self.buffers)

@@ -5,6 +5,8 @@ Run directories: written aside, renamed when whole, the same to the byte for the
     metrics.parquet     one row per cell and seed: labels of the axes, then metrics
     calls.parquet       one row per cell, seed, stack and context
     histograms.parquet  one row per cell, seed, histogram and bin
+    io.parquet          one row per bio, with its stages; only of a traced run
+    reads.parquet       one row per read(2); only of a traced run
     figures/            SVG and PNG
     run.log.json        when, how long, how many workers: the only file that differs between two runs
 
@@ -21,7 +23,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,9 @@ def write_results(
     _write(folder / "metrics.parquet", _metrics_rows(pairs), _metrics_schema(experiment, results))
     _write(folder / "calls.parquet", _calls_rows(pairs), _CALLS)
     _write(folder / "histograms.parquet", _histogram_rows(pairs), _HISTOGRAMS)
+    if any(result.reads for result in results):
+        _write(folder / "io.parquet", _trace_rows(pairs, "io"), _IO)
+        _write(folder / "reads.parquet", _trace_rows(pairs, "reads"), _READS)
 
 
 def _metrics_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
@@ -211,6 +216,14 @@ def _histogram_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
     ]
 
 
+def _trace_rows(pairs: list[tuple[Cell, CellResult]], table: str) -> list[Row]:
+    return [
+        {"cell": cell.index, "seed": cell.seed, **asdict(row)}
+        for cell, result in pairs
+        for row in getattr(result, table)
+    ]
+
+
 def _field(name: str, kind: pa.DataType, unit: str, about: str) -> pa.Field[Any]:
     return pa.field(name, kind, nullable=True, metadata={"unit": unit, "about": about})
 
@@ -236,6 +249,28 @@ _HISTOGRAMS = pa.schema(
         _field("histogram", pa.string(), "", "what is counted; a name ends in the unit of its bins"),
         _field("bin", pa.int64(), "", "value"),
         _field("count", pa.int64(), "", "how often"),
+    ]
+)
+
+_IO = pa.schema(
+    [
+        *_KEYS,
+        _field("sector", pa.int64(), "sectors", "first sector"),
+        _field("sectors", pa.int64(), "sectors", "how many"),
+        _field("bios", pa.int32(), "bios", "bios in this row: more than 1 for one-block bios of a run"),
+        _field("queued_ns", pa.int64(), "ns", "simulated time of submit_bio()"),
+        _field("queue_ns", pa.int64(), "ns", "in plug and scheduler, until issued"),
+        _field("device_ns", pa.int64(), "ns", "from issue to the device's answer"),
+        _field("interrupt_ns", pa.int64(), "ns", "until the interrupt's work on it was done"),
+        _field("post_read_ns", pa.int64(), "ns", "until decrypted and ready; 0 for plain files"),
+    ]
+)
+_READS = pa.schema(
+    [
+        *_KEYS,
+        _field("reader", pa.int32(), "", "number of the job's clone, in the order of the jobs"),
+        _field("number", pa.int64(), "", "number of the read(2), from 0"),
+        _field("latency_ns", pa.int64(), "ns", "from call to return"),
     ]
 )
 

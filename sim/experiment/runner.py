@@ -63,12 +63,14 @@ def execute(
     *,
     draw: Callable[[Run, Path], object],
     jobs: int = 1,
+    trace: bool = False,
     watch: Watcher = lambda _progress: None,
 ) -> Run:
     """
     Run all cells and return the run directory `target`, which appears when it is whole.
 
     draw: called with the run and its (new) folder for figures. jobs: worker processes; 1 = this process.
+    trace: keep every bio and read(2) too.
     watch: called in this process after every image and cell.
 
     Raises ReadpathError as `make_image` and `run_cell` do; then, and on Ctrl-C, `target` stays as it was.
@@ -85,7 +87,7 @@ def execute(
                 images[key] = image
                 watch(Progress("images", len(images), len(volumes), volumes[key].name))
             results: list[CellResult] = []
-            work = [(cell, images[_volume_key(cell)], False) for cell in cells]
+            work = [(cell, images[_volume_key(cell)], trace) for cell in cells]
             for cell, result in zip(cells, each(run_cell, work), strict=True):
                 results.append(result)
                 watch(Progress("cells", len(results), len(cells), cell.name))

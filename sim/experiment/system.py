@@ -15,13 +15,14 @@ import numpy as np
 from sim.block.device import make_device
 from sim.block.device_model import RamModel
 from sim.block.device_profile import DeviceProfile, load_device_profile
+from sim.block.io_record import STAGES
 from sim.block.queue import QueueLimits
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.costs import PS_PER_NS, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
-from sim.experiment.cell_result import CallRow, CellResult, Number
+from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
 from sim.experiment.cell_result import Context as CallContext
 from sim.experiment.config import Cell, CellConfig
 from sim.experiment.images import keys_of, plaintext_digests
@@ -54,12 +55,11 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
 
     Raises ReadpathError for whatever in the configuration or the image cannot be used.
     """
-    del trace
     if image is None:
         raise ConfigError("volume", "there is no image to read", "files to make one of, or image")
     config = cell.config
     volume = Image.open(image)
-    machine = _machine(cell, volume)
+    machine = _machine(cell, volume, trace)
     files: dict[str, _File] = {}
     players: list[Played] = []
     verifiers: list[Verifier] = []
@@ -93,7 +93,7 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     return _result(machine, players, verifiers)
 
 
-def _machine(cell: Cell, volume: Image) -> Machine:
+def _machine(cell: Cell, volume: Image, trace: bool) -> Machine:
     config = cell.config
     profile = load_device_profile(cell.profile(config.device.profile))
     device = config.device
@@ -117,6 +117,7 @@ def _machine(cell: Cell, volume: Image) -> Machine:
         memory_pages=memory_pages,
         ra_pages=ra_pages,
         store=volume.store if config.data == "real" else None,
+        record_io=trace,
     )
     return Machine(spec, lambda clock: make_device(clock, profile, cell.seed))
 
@@ -264,7 +265,32 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         for row in rows
     ]
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
-    return CellResult(metrics, call_rows, histograms)
+    return CellResult(metrics, call_rows, histograms, _io_rows(machine), _read_rows(machine, players))
+
+
+def _io_rows(machine: Machine) -> list[IoRow]:
+    """Return the traced bios with the length of their stages."""
+    return [
+        IoRow(
+            record.sector,
+            record.sectors,
+            record.bios,
+            record.queued_ns,
+            *(getattr(record, end) - getattr(record, start) for start, end in STAGES.values()),
+        )
+        for record in machine.records or ()
+    ]
+
+
+def _read_rows(machine: Machine, players: list[Played]) -> list[ReadRow]:
+    """Return the traced reads."""
+    if machine.records is None:
+        return []
+    return [
+        ReadRow(reader, number, latency)
+        for reader, played in enumerate(players)
+        for number, latency in enumerate(played.latencies_ns)
+    ]
 
 
 _CONTEXTS = ("task", "irq", "kworker")

@@ -114,6 +114,8 @@ class BufferCache:
         if self._store is not None:
             node = self._store.read(block * self._block_size, self._block_size)
             decode_header(node, f"extent tree block {block}")
+        if bio.record is not None:
+            bio.record.ready_ns = bio.record.interrupted_ns
         self._uptodate.add(block)
         self._reading.pop(block, None)
         bio.owner.succeed()

@@ -53,6 +53,8 @@ class _EndIo:
         """Fill and unlock the pages of a bio; pages that come in parts unlock with their last part."""
         if self._contents is not None:
             self._contents.fill(bio)
+        if bio.record is not None:
+            bio.record.ready_ns = max(self._cpu.now, bio.record.interrupted_ns)
         file: OpenFile = bio.owner
         mapping, per_page = file.mapping, self._per_page
         for lblk, count in bio.blocks:
@@ -119,7 +121,7 @@ class PageEndIo(_EndIo):
         pages = bio.segments
         ps = self._s_work.charge(1) + self._s_after_page.charge(pages)
         ps += self._crypt_ps(pages, sum(count for _, count in bio.blocks))
-        self._cpu.kworker(ps, self._finish, bio)
+        self._cpu.kworker(ps, self._finish, bio, bio.ended_ns)
 
 
 class BufferEndIo(_EndIo):
@@ -175,16 +177,6 @@ class BufferEndIo(_EndIo):
 
     def _queue_row(self, bio: Bio, first: int, count: int) -> None:
         """Queue `count` work items for the buffers from `first` on."""
-        unit = bio.unit_sectors
-        part = Bio(
-            bio.sector + first * unit,
-            unit,
-            count,
-            count,
-            self,
-            bio.owner,
-            [(bio.blocks[0][0] + first, count)],
-            bio.ahead,
-        )
+        part = bio.row(first, count)
         ps = self._s_work.charge(count) + self._crypt_ps(count, count) + self._read_ps(part, KWORKER)
-        self._cpu.kworker(ps, self._finish, part)
+        self._cpu.kworker(ps, self._finish, part, bio.ended_ns)

@@ -188,3 +188,48 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
         Column("stack" if stacks else "symbol", "symbol"),
     )
     return Table(columns, tuple(table))
+
+
+def difference(
+    run: Run, where: Mapping[str, str], first: Mapping[str, str], second: Mapping[str, str]
+) -> Table:
+    """
+    Return, per symbol, what the cells of `first` cost more than those of `second`, the largest part first.
+
+    Each side sums over the cells that `where` and it select, in ns per 4 KiB read; `share` is the symbol's
+    part of the whole difference in percent. Raises ConfigError as `select` does.
+    """
+    sides = [symbols(run, {**where, **side}).rows for side in (first, second)]
+    sums: dict[tuple[str, str], list[float]] = {}
+    for number, rows in enumerate(sides):
+        for row in rows:
+            both = sums.setdefault((row["symbol"], row["group"]), [0.0, 0.0, 0.0, 0.0])
+            both[number] += row["ns_per_4k"] or 0.0
+            both[number + 2] += row["calls_per_page"] or 0.0
+    whole = sum(a - b for a, b, _, _ in sums.values())
+    table = [
+        {
+            "more": a - b,
+            "share": 100 * (a - b) / whole if whole else None,
+            "a": a,
+            "b": b,
+            "calls_a": calls_a,
+            "calls_b": calls_b,
+            "group": group,
+            "symbol": symbol,
+        }
+        for (symbol, group), (a, b, calls_a, calls_b) in sorted(
+            sums.items(), key=lambda item: (-abs(item[1][0] - item[1][1]), item[0])
+        )
+    ]
+    columns = (
+        Column("A - B ns/4K", "more", "+,.1f"),
+        Column("% of it", "share", ",.1f"),
+        Column("A ns/4K", "a", ",.1f"),
+        Column("B ns/4K", "b", ",.1f"),
+        Column("A calls/page", "calls_a", ",.3f"),
+        Column("B calls/page", "calls_b", ",.3f"),
+        Column("group", "group"),
+        Column("symbol", "symbol"),
+    )
+    return Table(columns, tuple(table))
