@@ -1,5 +1,5 @@
 """
-The request queue: submit_bio() to completion (block/blk-core.c, blk-mq.c, blk-merge.c).
+The request queue: submit_bio(), the plug and merging (block/blk-core.c, blk-mq.c, blk-merge.c).
 
 A bio first tries to merge with the plug's newest request (back, then front), then with what waits in the
 elevator, else it takes a request. The plug is flushed when it is full, when its newest request is large,
@@ -13,78 +13,21 @@ cgroups, polling, requeues, errors.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 from sim.block.bio import Bio, Plug, Request
+from sim.block.dispatch import Dispatcher
 from sim.block.io_record import IoRecord
-from sim.block.schedulers import Fifo, MqDeadline, Scheduler
+from sim.block.limits import BlockStats, BlockTracer, Hardware, QueueLimits
 from sim.engine.clock import Clock
-from sim.engine.cpu import Core, Cpu, Task
-from sim.engine.ledger import IRQ, TASK, Ledger
-from sim.errors import InvariantError
-from sim.units import SECTOR_BYTES
-
-
-class Hardware(Protocol):
-    """The device below the queue."""
-
-    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
-        """Start a command now; call `done(token)` once, when it completes."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class QueueLimits:
-    """
-    What the queue allows.
-
-    queue_depth: commands at the hardware at once. plug_requests and plug_flush_sectors: when a plug is
-    flushed early (0 sectors: never for size). driver: symbol of ->queue_rq or ->submit_bio.
-    copy_ps_per_sector: CPU time of a device that is memory.
-    """
-
-    max_sectors: int
-    max_segments: int
-    queue_depth: int
-    scheduler: str = "none"
-    bio_based: bool = False
-    plug_requests: int = 32
-    plug_flush_sectors: int = 256
-    driver: str = "null_queue_rq"
-    copy_ps_per_sector: int = 0
-
-
-@dataclass(slots=True)
-class BlockStats:
-    """Events as blktrace counts them, and histograms of sizes in sectors."""
-
-    queued: int = 0
-    back_merges: int = 0
-    front_merges: int = 0
-    getrq: int = 0
-    inserted: int = 0
-    request_merges: int = 0
-    issued: int = 0
-    completed: int = 0
-    plugs: int = 0
-    unplugs: int = 0
-    splits: int = 0
-    bio_sectors: Counter[int] = field(default_factory=Counter)
-    request_sectors: Counter[int] = field(default_factory=Counter)
-
-
-BlockTracer = Callable[[str, int, int, int], None]
-"""Called with blktrace's letter, time in ns, sector, sectors."""
+from sim.engine.cpu import Cpu, Task
+from sim.engine.ledger import TASK, Ledger
 
 
 class BlockQueue:
     """
-    One block device's queue.
+    One block device's queue, down to the plug; `dispatcher` is what lies below.
 
-    pending: bios submitted and not completed. busy_ns: time in which the hardware had at least one command.
     alone: the sites that a bio passes which is submitted alone under its plug.
     """
 
@@ -101,17 +44,13 @@ class BlockQueue:
         """`tracer` sees every event; `records` takes one entry a bio. With neither, nothing is kept."""
         self.limits = limits
         self.stats = BlockStats()
-        self.pending = 0
-        self.busy_ns = 0
+        self.dispatcher = Dispatcher(
+            clock, cpu, ledger, limits, device, self.stats, tracer, records is not None
+        )
+        self._scheduler = self.dispatcher.scheduler
         self._clock = clock
-        self._cpu = cpu
-        self._device = device
         self._tracer = tracer
         self._records = records
-        self._scheduler: Scheduler = MqDeadline() if limits.scheduler == "mq-deadline" else Fifo()
-        self._in_flight = 0
-        self._busy_since = 0
-        self._waiting = 0
         submit = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio"
         chain = (
             "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
@@ -129,17 +68,12 @@ class BlockQueue:
         self._s_issue = site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
         self._s_insert = site(TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}")
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
-        self._s_complete = site(IRQ, "", "blk_mq_complete_request blk_mq_end_request")
-        self._s_endio = {
-            IRQ: site(IRQ, "blk_mq_end_request", "bio_endio bio_put bio_put;bio_free"),
-            TASK: site(TASK, driver, "bio_endio bio_put bio_put;bio_free"),
-        }
+        self._s_copy.unit_ps = limits.copy_ps_per_sector  # the device's constant, not the machine's
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
         self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
         self._s_one_more = fuse(self._s_getrq, self._s_issue)
         self.alone = (self._s_submit, self._s_getrq, self._s_flush_one)
         self._alone = self._direct and not limits.bio_based and tracer is None and records is None
-        self._s_complete_one = fuse(self._s_complete, self._s_endio[IRQ])
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """submit_bio(): merge, or take a request; never sleeps."""
@@ -148,7 +82,7 @@ class BlockQueue:
         stats, limits = self.stats, self.limits
         stats.queued += count
         stats.bio_sectors[sectors] += count
-        self.pending += count
+        stats.pending += count
         if self._tracer is not None:
             for i in range(count):
                 self._tracer("Q", task.time_ns, bio.sector + i * sectors, sectors)
@@ -195,7 +129,7 @@ class BlockQueue:
         stats.queued += count
         stats.bio_sectors[sectors] += count
         stats.plugs += 1
-        self.pending += count
+        stats.pending += count
         if count == 1 or count <= self._row_room(sectors):
             stats.getrq += 1
             stats.back_merges += count - 1
@@ -207,7 +141,7 @@ class BlockQueue:
             stats.getrq += len(requests)
             stats.back_merges += count - len(requests)
             task.ps += self._s_one_more.charge(len(requests) - 1)
-        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
+        self._hand_over(task, requests)
 
     def _row_requests(self, bio: Bio) -> list[Request]:
         """Return the requests that a row of one-block bios fills."""
@@ -223,7 +157,9 @@ class BlockQueue:
         """blk_finish_plug(): flush what is left."""
         if len(plug.requests) == 1 and self._direct:
             task.ps += self._s_flush_one.charge(1)
-            self._clock.call(task.time_ns - self._clock.now, self._arrive, (plug.requests, task.core))
+            self._clock.call(
+                task.time_ns - self._clock.now, self.dispatcher.arrive, (plug.requests, task.core)
+            )
             plug.requests = []
             return
         task.ps += self._s_flush.charge(1)
@@ -358,101 +294,21 @@ class BlockQueue:
             task.ps += self._s_issue.charge(len(requests))
         if self.limits.copy_ps_per_sector:
             sectors = sum(request.sectors for request in requests)
-            task.ps += self._s_copy.charge_units(len(requests), sectors * SECTOR_BYTES)
+            task.ps += self._s_copy.charge_units(len(requests), sectors)
         if self._tracer is not None and via_insert:
             for request in requests:
                 self._tracer("I", task.time_ns, request.sector, request.sectors)
-        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
+        self._hand_over(task, requests)
 
-    def _arrive(self, batch: tuple[Sequence[Request], Core]) -> None:
-        """The task has come to where it hands its requests over."""
-        requests, core = batch
-        now, scheduler = self._clock.now, self._scheduler
-        depth = self.limits.queue_depth
-        for request in requests:
-            request.core = core
-            if self._in_flight < depth and not self._waiting and not scheduler.elevator:
-                self._issue(request)
-            else:
-                self._waiting += 1
-                scheduler.add(request, now)
-        if self._waiting:
-            self._run()
-
-    def _run(self) -> None:
-        """Issue waiting requests while the hardware has room."""
-        while self._waiting and self._in_flight < self.limits.queue_depth:
-            request = self._scheduler.next(self._clock.now)
-            if request is None:
-                raise InvariantError("the scheduler lost a request")
-            self._waiting -= 1
-            self._issue(request)
-
-    def _issue(self, request: Request) -> None:
-        """Hand a request to the hardware."""
-        stats, sectors = self.stats, request.sectors
-        if not self._in_flight:
-            self._busy_since = self._clock.now
-        self._in_flight += 1
-        stats.issued += 1
-        stats.request_sectors[sectors] += 1
-        if self._tracer is not None:
-            self._tracer("D", self._clock.now, request.sector, sectors)
-        if self._records is not None:
-            for bio in request.bios:
-                if bio.record is not None:
-                    bio.record.issued_ns = self._clock.now
-        self._device.submit(request.sector, sectors, request, self._complete)
-
-    def _complete(self, token: Any) -> None:
-        """The device's interrupt: end the request and its bios on the core that issued it."""
-        request: Request = token
-        self._in_flight -= 1
-        if not self._in_flight:
-            self.busy_ns += self._clock.now - self._busy_since
-        self.stats.completed += 1
-        if self._tracer is not None:
-            self._tracer("C", self._clock.now, request.sector, request.sectors)
-        bios = request.bios
-        if self._records is not None:
-            for bio in bios:
-                if bio.record is not None:
-                    bio.record.completed_ns = self._clock.now
-        if len(bios) == 1 and bios[0].parts == 1:
-            bio = bios[0]
-            one = self._s_complete_one
-            one.passes += 1
-            ps = one.ps + bio.end_io.charge(bio, IRQ)
-            if bio.count > 1:
-                ps += self._s_endio[IRQ].charge(bio.count - 1)
-        else:
-            ps = self._s_complete.charge(1)
-            bios = []
-            for bio in request.bios:
-                bio.parts -= 1
-                if not bio.parts:
-                    bios.append(bio)
-                    ps += self._s_endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
-        self._cpu.interrupt(request.core, ps, self._end, bios)
-        if self._waiting:
-            self._run()
-
-    def _end(self, bios: list[Bio]) -> None:
-        """The interrupt's work is done."""
-        for bio in bios:
-            self.pending -= bio.count
-            if self.pending < 0:
-                raise InvariantError("a bio completed more often than it was submitted")
-            if bio.record is not None:
-                bio.record.interrupted_ns = max(self._clock.now, bio.record.completed_ns)
-            bio.end_io.done(bio)
+    def _hand_over(self, task: Task, requests: Sequence[Request]) -> None:
+        """Let requests arrive at the hardware's side at the time the task has come to."""
+        self._clock.call(task.time_ns - self._clock.now, self.dispatcher.arrive, (requests, task.core))
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
-        sectors = bio.sectors
-        task.ps += self._s_copy.charge_units(bio.count, sectors * SECTOR_BYTES)
-        task.ps += self._s_endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
+        task.ps += self._s_copy.charge_units(bio.count, bio.sectors)
+        task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         bio.ended_ns = task.time_ns
         if bio.record is not None:
             bio.record.issued_ns = bio.record.completed_ns = bio.ended_ns
-        self._end([bio])
+        self.dispatcher.end([bio])

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.block.queue import BlockTracer, QueueLimits
+from sim.block.limits import BlockTracer, QueueLimits
 from sim.cache.filemap import OpenFile
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable

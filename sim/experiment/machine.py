@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from sim.block.io_record import IoRecord
-from sim.block.queue import BlockQueue, BlockTracer, Hardware, QueueLimits
+from sim.block.limits import BlockTracer, Hardware, QueueLimits
+from sim.block.queue import BlockQueue
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
 from sim.cache.pages import Mapping, PageCache
 from sim.cache.readahead import Linux61, Linux316, ReadaheadPolicy
@@ -198,8 +199,8 @@ class Machine:
 
     def check_quiet(self, *mappings: Mapping) -> None:
         """Raise InvariantError if anything is pending after a run: a bio, a locked page, a waiting task."""
-        if self.queue.pending:
-            raise InvariantError(f"{self.queue.pending} bios never completed")
+        if self.queue.stats.pending:
+            raise InvariantError(f"{self.queue.stats.pending} bios never completed")
         if not self.clock.idle:
             raise InvariantError("events are left in the queue")
         for mapping in mappings:

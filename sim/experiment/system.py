@@ -16,7 +16,7 @@ from sim.block.device import make_device
 from sim.block.device_model import RamModel
 from sim.block.device_profile import DeviceProfile, load_device_profile
 from sim.block.io_record import STAGES
-from sim.block.queue import QueueLimits
+from sim.block.limits import QueueLimits
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
@@ -254,7 +254,7 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         "map_calls": calls.get("ext4_map_blocks", 0),
         "get_block_calls": calls.get("ext4_get_block", 0),
         "buffer_heads": full * (PAGE_BYTES // machine.spec.block_size),
-        "device_busy_ns": machine.queue.busy_ns,
+        "device_busy_ns": machine.queue.stats.busy_ns,
         "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,
         "digest_ok": good,
     }

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from sim.block.device import make_device
 from sim.block.device_profile import load_device_profile
-from sim.block.queue import QueueLimits
+from sim.block.limits import QueueLimits
 from sim.crypto.cipher import XtsUnits
 from sim.engine.clock import Clock
 from sim.engine.costs import load_costs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sim.block.queue import QueueLimits
+from sim.block.limits import QueueLimits
 from sim.cache.filemap import OpenFile
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable, load_costs

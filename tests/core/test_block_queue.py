@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.block.bio import Bio, Plug, Request
-from sim.block.queue import BlockQueue, QueueLimits
+from sim.block.limits import QueueLimits
+from sim.block.queue import BlockQueue
 from sim.block.schedulers import Fifo, MqDeadline
 from sim.engine.clock import Clock
 from sim.engine.costs import Cost, CostTable, load_costs
@@ -69,7 +70,7 @@ class Setup:
         """Flush the plug, run to the end, return the log."""
         self.queue.finish_plug(self.task, self.plug)
         self.clock.run()
-        assert 0 == self.queue.pending
+        assert 0 == self.queue.stats.pending
         return self.log
 
 
@@ -145,7 +146,7 @@ def test_commands_beyond_the_queue_depth_wait_for_completions() -> None:
         setup.submit(i * 100, 8)
     setup.finish()
     assert [0, 0, 0, 0, 100_000, 100_000] == [time for time, _, _ in setup.device.commands]
-    assert 200_000 == setup.queue.busy_ns
+    assert 200_000 == setup.queue.stats.busy_ns
 
 
 def test_a_bio_based_device_sees_no_requests() -> None:
@@ -155,6 +156,20 @@ def test_a_bio_based_device_sees_no_requests() -> None:
     setup.submit(8, 8)
     assert [(0, 8), (8, 8)] == setup.end_io.done_bios
     assert [("Q", 0, 0, 8), ("Q", 0, 8, 8)] == setup.finish()
+
+
+def test_copying_from_a_device_that_is_memory_is_the_submitters_work() -> None:
+    """The device's constant, 10 ns a sector, is spent by the task: in the caller, and at the flush."""
+    setup = Setup(bio_based=True, driver="brd_submit_bio", copy_ps_per_sector=10_000)
+    setup.submit(0, 8)
+    assert 80 == setup.task.time_ns
+    setup = Setup(copy_ps_per_sector=10_000)
+    setup.submit(0, 8)
+    setup.submit(8, 8)
+    setup.queue.finish_plug(setup.task, setup.plug)
+    assert 160 == setup.task.time_ns
+    setup.clock.run()
+    assert [(160, 0, 16)] == setup.device.commands
 
 
 def test_mq_deadline_goes_up_the_disk_and_merges_what_waits() -> None:

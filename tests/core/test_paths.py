@@ -10,7 +10,7 @@ from core_kit import PATHS, Rig, sequential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.block.queue import QueueLimits
+from sim.block.limits import QueueLimits
 from sim.ext4.extents import Extent
 from sim.ext4.store import MemoryStore
 from sim.units import KIB, PAGE_BYTES

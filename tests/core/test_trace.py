@@ -6,7 +6,7 @@ import pytest
 from core_kit import PATHS, Rig, sequential
 
 from sim.block.io_record import STAGES, IoRecord
-from sim.block.queue import QueueLimits
+from sim.block.limits import QueueLimits
 from sim.units import KIB
 
 

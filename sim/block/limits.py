@@ -1,0 +1,67 @@
+"""
+What a request queue allows, what it counts, and what lies below it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Hardware(Protocol):
+    """The device below the queue."""
+
+    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start a command now; call `done(token)` once, when it completes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """
+    What the queue allows.
+
+    queue_depth: commands at the hardware at once. plug_requests and plug_flush_sectors: when a plug is
+    flushed early (0 sectors: never for size). driver: symbol of ->queue_rq or ->submit_bio.
+    copy_ps_per_sector: CPU time of a device that is memory, spent by who submits.
+    """
+
+    max_sectors: int
+    max_segments: int
+    queue_depth: int
+    scheduler: str = "none"
+    bio_based: bool = False
+    plug_requests: int = 32
+    plug_flush_sectors: int = 256
+    driver: str = "null_queue_rq"
+    copy_ps_per_sector: int = 0
+
+
+@dataclass(slots=True)
+class BlockStats:
+    """
+    Events as blktrace counts them, and histograms of sizes in sectors.
+
+    pending: bios submitted and not completed. busy_ns: time in which the hardware had at least one command.
+    """
+
+    queued: int = 0
+    back_merges: int = 0
+    front_merges: int = 0
+    getrq: int = 0
+    inserted: int = 0
+    issued: int = 0
+    completed: int = 0
+    plugs: int = 0
+    unplugs: int = 0
+    splits: int = 0
+    pending: int = 0
+    busy_ns: int = 0
+    bio_sectors: Counter[int] = field(default_factory=Counter)
+    request_sectors: Counter[int] = field(default_factory=Counter)
+
+
+BlockTracer = Callable[[str, int, int, int], None]
+"""Called with blktrace's letter, time in ns, sector, sectors."""
