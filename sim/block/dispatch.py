@@ -55,15 +55,14 @@ class Dispatcher:
     def arrive(self, batch: tuple[Sequence[Request], Core]) -> None:
         """The task has come to where it hands its requests over."""
         requests, core = batch
-        now, scheduler = self._clock.now, self.scheduler
-        depth = self._limits.queue_depth
+        depth, straight = self._limits.queue_depth, not self.scheduler.elevator
         for request in requests:
             request.core = core
-            if self._in_flight < depth and not self._waiting and not scheduler.elevator:
+            if straight and self._in_flight < depth and not self._waiting:
                 self._issue(request)
             else:
                 self._waiting += 1
-                scheduler.add(request, now)
+                self.scheduler.add(request, self._clock.now)
         if self._waiting:
             self._run()
 

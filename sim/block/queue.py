@@ -48,6 +48,7 @@ class BlockQueue:
             clock, cpu, ledger, limits, device, self.stats, tracer, records is not None
         )
         self._scheduler = self.dispatcher.scheduler
+        self._arrive = self.dispatcher.arrive
         self._clock = clock
         self._tracer = tracer
         self._records = records
@@ -141,7 +142,7 @@ class BlockQueue:
             stats.getrq += len(requests)
             stats.back_merges += count - len(requests)
             task.ps += self._s_one_more.charge(len(requests) - 1)
-        self._hand_over(task, requests)
+        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
 
     def _row_requests(self, bio: Bio) -> list[Request]:
         """Return the requests that a row of one-block bios fills."""
@@ -302,7 +303,7 @@ class BlockQueue:
 
     def _hand_over(self, task: Task, requests: Sequence[Request]) -> None:
         """Let requests arrive at the hardware's side at the time the task has come to."""
-        self._clock.call(task.time_ns - self._clock.now, self.dispatcher.arrive, (requests, task.core))
+        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""

@@ -130,7 +130,12 @@ class Filemap:
         limit = last_index if last_index < mapping.pages else mapping.pages
         while position < end:
             index = position >> PAGE_SHIFT
-            plain = mapping.plain_run(index, limit) if state[index] == UPTODATE else 0
+            if state[index] != UPTODATE:
+                plain = 0
+            elif limit - index == 1:
+                plain = 1
+            else:
+                plain = mapping.plain_run(index, limit)
             if index + plain >= limit:
                 unpaid += (plain + BATCH_PAGES - 1) // BATCH_PAGES
                 self._copy(task, file, position, end)
@@ -204,8 +209,7 @@ class Filemap:
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""
         mapping, policy = file.mapping, self._policy
-        max_pages = policy.limit(file.ra_pages)
-        window = policy.ondemand(file.ra, index, req, marker, max_pages, self._io_pages, mapping)
+        window = policy.ondemand(file.ra, index, req, marker, file.ra_pages, self._io_pages, mapping)
         called, bare, planned, whole = self._s_ondemand[marker]
         if window is None:
             task.ps += called.charge(1)

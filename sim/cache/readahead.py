@@ -61,17 +61,14 @@ class ReadaheadPolicy(Protocol):
 
     breaks_at_cached: bool
 
-    def limit(self, ra_pages: int) -> int:
-        """Return the largest window that the version allows for a device setting of `ra_pages`."""
-        ...
-
     def ondemand(
         self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
     ) -> Window | None:
         """
         Decide for a read of `req` pages at `index`; update `ra`.
 
-        marker: page `index` is cached and carried the readahead mark. None: nothing to read.
+        max_pages: the device's setting (ra_pages). io_pages: its largest I/O. marker: page `index` is cached
+        and carried the readahead mark. None: nothing to read.
         """
         ...
 
@@ -111,10 +108,6 @@ class Linux61:
     # page_cache_next_miss() and _prev_miss() of these versions return the last page scanned, not the one
     # beyond it, when all pages are cached.
     _scan_stops_short = 1
-
-    def limit(self, ra_pages: int) -> int:
-        """Return `ra_pages`: the device setting alone counts."""
-        return ra_pages
 
     def ondemand(
         self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
@@ -196,9 +189,12 @@ class Linux316(Linux61):
     _scan_stops_short = 0
     _max_readahead = 512
 
-    def limit(self, ra_pages: int) -> int:
-        """Return `ra_pages`, at most 512 (max_sane_readahead)."""
-        return min(ra_pages, self._max_readahead)
+    def ondemand(
+        self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
+    ) -> Window | None:
+        """Decide as ondemand_readahead() did, under max_sane_readahead(); see ReadaheadPolicy."""
+        max_pages = min(max_pages, self._max_readahead)
+        return super().ondemand(ra, index, req, marker, max_pages, io_pages, cached)
 
     def place(self, start: int, pages: int, lookahead: int, last: int) -> tuple[int, int]:
         """Read up to the page of EOF; the lookahead counts back from the planned end."""

@@ -38,7 +38,8 @@ class OneRun:
         page: Site,
         per_block: bool = False,
     ) -> None:
-        self._queue = queue
+        self._takes_alone = queue.takes_alone
+        self._submit_alone = queue.submit_alone
         self._mapper = mapper
         self._bios = bios
         self._per_page = PAGE_BYTES // block_size
@@ -56,7 +57,7 @@ class OneRun:
         pages = end - start
         lblk, blocks = start * self._per_page, pages * self._per_page
         sectors = blocks * self._bios.block_sectors
-        if pages > MAX_VECTORS or lblk + blocks > inode.blocks or not self._queue.takes_alone(sectors, pages):
+        if pages > MAX_VECTORS or lblk + blocks > inode.blocks or not self._takes_alone(sectors, pages):
             return False
         status = inode.map.status
         found = status.lookup(lblk)
@@ -73,5 +74,5 @@ class OneRun:
         task.ps += call.ps + pages * page.ps + levels * mapped.unit_ps + pages * allocated.unit_ps
         if maps > 1:
             task.ps += self._s_map.charge(maps - 1)
-        self._queue.submit_alone(task, self._bios.whole(file, found.physical, lblk, blocks, pages))
+        self._submit_alone(task, self._bios.whole(file, found.physical, lblk, blocks, pages))
         return True

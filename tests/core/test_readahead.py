@@ -96,7 +96,8 @@ def test_oversize_request_may_fill_one_io_in_6_1_only() -> None:
     """A 1 MiB read with 128 KiB of readahead gets the device's largest I/O; 3.16 keeps to two windows."""
     assert 160 == Linux61().ondemand(RaState(), 0, 256, False, 32, 160, _Pages(set())).pages
     assert 64 == Linux316().ondemand(RaState(), 0, 256, False, 32, 160, _Pages(set())).pages
-    assert (512, 2048) == (Linux316().limit(2048), Linux61().limit(2048))
+    assert 2048 == Linux61().ondemand(RaState(), 0, 2048, False, 2048, 2048, _Pages(set())).pages
+    assert 1024 == Linux316().ondemand(RaState(), 0, 2048, False, 2048, 2048, _Pages(set())).pages
 
 
 def test_self_merge_is_capped_in_6_1_and_not_in_3_16() -> None:
