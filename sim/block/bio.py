@@ -34,7 +34,8 @@ class Bio:
 
     owner: whose data it is (an open file, a buffer cache), for `end_io`. blocks: the runs of the owner's
     blocks (logical, length) that it holds, in disk order. segments: physical segments in all. ahead:
-    REQ_RAHEAD. parts: requests that hold a piece of it and are not complete. record: its trace, or None.
+    REQ_RAHEAD. pieces: how many requests hold a piece of it; parts: those not complete. record: its trace,
+    or None.
     ended_ns: when it completed, if that was in the caller, who is ahead of the clock; else 0.
     """
 
@@ -46,6 +47,7 @@ class Bio:
         "ended_ns",
         "owner",
         "parts",
+        "pieces",
         "record",
         "sector",
         "segments",
@@ -71,7 +73,7 @@ class Bio:
         self.owner = owner
         self.blocks = blocks
         self.ahead = ahead
-        self.parts = 1
+        self.pieces = self.parts = 1
         self.record: IoRecord | None = None
         self.ended_ns = 0
 
@@ -98,9 +100,13 @@ class Bio:
 
 
 class Request:
-    """A request: bios merged into one run of sectors, in disk order. core: who gets its interrupt."""
+    """
+    A request: bios merged into one run of sectors, in disk order.
 
-    __slots__ = ("bios", "core", "deadline_ns", "sector", "sectors", "segments")
+    core: who gets its interrupt. closed: it takes no more bios (REQ_NOMERGE).
+    """
+
+    __slots__ = ("bios", "closed", "core", "deadline_ns", "sector", "sectors", "segments")
 
     def __init__(self, sector: int, sectors: int, segments: int) -> None:
         self.sector = sector
@@ -109,6 +115,7 @@ class Request:
         self.bios: list[Bio] = []
         self.deadline_ns = 0
         self.core: Any = None
+        self.closed = False
 
     @property
     def end(self) -> int:

@@ -119,7 +119,7 @@ class Dispatcher:
                 bio.parts -= 1
                 if not bio.parts:
                     bios.append(bio)
-                    ps += self.endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
+                    ps += self.endio[IRQ].charge(bio.count + bio.pieces - 1) + bio.end_io.charge(bio, IRQ)
         self._cpu.interrupt(request.core, ps, self.end, bios)
         if self._waiting:
             self._run()

@@ -24,7 +24,9 @@ class QueueLimits:
     What the queue allows.
 
     queue_depth: commands at the hardware at once. plug_requests and plug_flush_sectors: when a plug is
-    flushed early (0 sectors: never for size). driver: symbol of ->queue_rq or ->submit_bio.
+    flushed early (0 sectors: never for size). plug_sorted: a flushed plug goes out by sector, and a bio may
+    merge with any of its requests (before 3.17); else the newest request goes first, and only it takes
+    bios. driver: symbol of ->queue_rq or ->submit_bio.
     copy_ps_per_sector: CPU time of a device that is memory, spent by who submits.
     """
 
@@ -35,6 +37,7 @@ class QueueLimits:
     bio_based: bool = False
     plug_requests: int = 32
     plug_flush_sectors: int = 256
+    plug_sorted: bool = False
     driver: str = "null_queue_rq"
     copy_ps_per_sector: int = 0
 

@@ -14,6 +14,7 @@ cgroups, polling, requeues, errors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
 from sim.block.bio import Bio, Plug, Request
 from sim.block.dispatch import Dispatcher
@@ -22,6 +23,7 @@ from sim.block.limits import BlockStats, BlockTracer, Hardware, QueueLimits
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import TASK, Ledger
+from sim.units import PAGE_SECTORS
 
 
 class BlockQueue:
@@ -62,6 +64,13 @@ class BlockQueue:
             mq = f"{submit};blk_mq_submit_bio"
             self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge")
         site, fuse = ledger.site, ledger.fuse
+        again = "submit_bio;submit_bio_noacct"
+        self._s_split = site(
+            TASK,
+            "",
+            f"{submit};blk_mq_submit_bio;bio_alloc_bioset {again} {again};submit_bio_noacct_nocheck {submit}"
+            f" {submit};blk_mq_submit_bio",
+        )
         self._s_getrq = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
         flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
@@ -138,7 +147,8 @@ class BlockQueue:
             request.bios.append(bio)
             requests: Sequence[Request] = (request,)
         else:
-            requests = self._row_requests(bio)
+            parts = self._row_requests(bio)
+            requests = parts if self.limits.plug_sorted else parts[::-1]
             stats.getrq += len(requests)
             stats.back_merges += count - len(requests)
             task.ps += self._s_one_more.charge(len(requests) - 1)
@@ -174,26 +184,25 @@ class BlockQueue:
             self._dispatch(task, plug, from_schedule=True)
 
     def _submit_split(self, task: Task, bio: Bio, plug: Plug) -> None:
-        """One bio beyond the limits: split it, merge or take requests for the pieces."""
-        limits = self.limits
-        pieces = 1
-        sector, left, segments = bio.sector, bio.unit_sectors, bio.segments
-        while left > limits.max_sectors or segments > limits.max_segments:
-            # Every segment is taken as equally long, as the pages of a bio are.
-            per_segment = left // segments
-            take = min(limits.max_segments, limits.max_sectors // per_segment)
-            self.stats.splits += 1
+        """
+        One bio beyond the limits: cut off as much as one request takes, submit the rest again, and so on.
+
+        A cut may lie inside a page. What is cut off merges with nothing (REQ_NOMERGE); only the last piece,
+        which is the bio itself, may.
+        """
+        cuts = _cuts(bio, self.limits.max_sectors, self.limits.max_segments)
+        task.ps += self._s_split.charge(len(cuts) - 1)
+        self.stats.splits += len(cuts) - 1
+        sector = bio.sector
+        for sectors, segments in cuts[:-1]:
             if self._tracer is not None:
-                self._tracer("X", task.time_ns, sector, take * per_segment)
-            piece = self._merge_or_get(task, sector, take * per_segment, take, plug)
-            self._join(piece, bio)
-            sector += take * per_segment
-            left -= take * per_segment
-            segments -= take
-            pieces += 1
-        request = self._merge_or_get(task, sector, left, segments, plug)
-        self._join(request, bio)
-        bio.parts = pieces
+                self._tracer("X", task.time_ns, sector, sectors)
+            piece = self._get_request(task, sector, sectors, segments, plug)
+            piece.closed = True
+            piece.bios.append(bio)
+            sector += sectors
+        self._join(self._merge_or_get(task, sector, *cuts[-1], plug), bio)
+        bio.parts = bio.pieces = len(cuts)
 
     def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
         """One-block bios in a row: the first merges or takes a request, the others join from behind."""
@@ -229,8 +238,9 @@ class BlockQueue:
     def _merge_or_get(self, task: Task, sector: int, sectors: int, segments: int, plug: Plug) -> Request:
         """Return the request that now holds [sector, sector + sectors): merged into or new."""
         requests = plug.requests
-        if requests and self._try_merge(task, requests[-1], sector, sectors, segments):
-            return requests[-1]
+        for request in reversed(requests) if self.limits.plug_sorted else requests[-1:]:
+            if self._try_merge(task, request, sector, sectors, segments):
+                return request
         if self._scheduler.elevator:
             waiting = self._scheduler.neighbour(sector, sectors)
             if waiting is not None:
@@ -238,6 +248,11 @@ class BlockQueue:
                 if self._try_merge(task, waiting, sector, sectors, segments):
                     self._scheduler.moved(waiting, old)
                     return waiting
+        return self._get_request(task, sector, sectors, segments, plug)
+
+    def _get_request(self, task: Task, sector: int, sectors: int, segments: int, plug: Plug) -> Request:
+        """Put a new request into the plug, flushing it first if it is full."""
+        requests = plug.requests
         task.ps += self._s_getrq.charge(1)
         self.stats.getrq += 1
         if self._tracer is not None:
@@ -264,13 +279,14 @@ class BlockQueue:
     def _try_merge(self, task: Task, request: Request, sector: int, sectors: int, segments: int) -> bool:
         """Merge behind or before a request, within the limits."""
         behind = request.end == sector
-        if not behind and request.sector != sector + sectors:
+        if request.closed or (not behind and request.sector != sector + sectors):
             return False
         limits = self.limits
         if (
             request.sectors + sectors > limits.max_sectors
             or request.segments + segments > limits.max_segments
         ):
+            request.closed = True
             return False
         request.sectors += sectors
         request.segments += segments
@@ -287,6 +303,10 @@ class BlockQueue:
         """Send a plug's requests on their way, at the time the task has come to."""
         requests, plug.requests = plug.requests, []
         via_insert = from_schedule or self._scheduler.elevator
+        if self.limits.plug_sorted:
+            requests.sort(key=attrgetter("sector"))
+        elif not via_insert:
+            requests.reverse()  # the plug's list is a stack, and 6.1 issues from its top
         if via_insert:
             task.ps += self._s_insert.charge(len(requests))
             self.stats.inserted += len(requests)
@@ -313,3 +333,29 @@ class BlockQueue:
         if bio.record is not None:
             bio.record.issued_ns = bio.record.completed_ns = bio.ended_ns
         self.dispatcher.end([bio])
+
+
+def _cuts(bio: Bio, max_sectors: int, max_segments: int) -> list[tuple[int, int]]:
+    """
+    Return (sectors, segments) of the pieces of a bio: as much each time as the limits take (bio_split_rw).
+
+    The bio's vectors are its pages, the first and last of each of its runs of blocks maybe in part.
+    """
+    block_sectors = bio.unit_sectors // sum(count for _, count in bio.blocks)
+    per_page = PAGE_SECTORS // block_sectors
+    vectors: list[int] = []
+    for lblk, count in bio.blocks:
+        while count:
+            blocks = min(count, per_page - lblk % per_page)
+            vectors.append(blocks * block_sectors)
+            lblk, count = lblk + blocks, count - blocks
+    cuts = []
+    sectors = segments = 0
+    for left in vectors:
+        while left:
+            if sectors == max_sectors or segments == max_segments:
+                cuts.append((sectors, segments))
+                sectors = segments = 0
+            take = min(left, max_sectors - sectors)
+            sectors, segments, left = sectors + take, segments + 1, left - take
+    return [*cuts, (sectors, segments)]

@@ -1,9 +1,10 @@
 """
 I/O schedulers: in which order waiting requests reach the hardware.
 
-`Fifo` is "none". `MqDeadline` follows block/mq-deadline.c for reads: one list by sector, one by age; batches
-go up the disk from the last position; a request that is too old starts a new batch. Left out: writes,
-priorities, zones.
+`Fifo` is "none". `MqDeadline` follows block/mq-deadline.c of 6.1 for reads: one list by sector, one by age;
+after a request comes the one that lay next above it when it was issued; without one, or when a batch is
+over and the oldest request too old, the oldest. Left out: writes, priorities, zones, merging of whole
+requests on insertion.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class MqDeadline:
         self._ids: dict[int, int] = {}
         self._by_end: dict[int, int] = {}
         self._serial = 0
-        self._position = 0
+        self._following: int | None = None
         self._batching = 0
 
     def add(self, request: Request, now_ns: int) -> None:
@@ -96,22 +97,27 @@ class MqDeadline:
         insort(self._by_sector, (request.sector, serial))
 
     def next(self, now_ns: int) -> Request | None:
-        """Return the next request of the batch, or start a batch from the oldest or the next sector."""
+        """
+        Return the request that followed the last one when that was issued; start a batch if there is none.
+
+        A batch starts with the oldest request if that is too old or nothing followed, else it goes on.
+        """
         if not self._requests:
             return None
-        at = bisect_left(self._by_sector, (self._position, -1))
-        if at == len(self._by_sector) or self._batching >= self.fifo_batch:
-            oldest = next(iter(self._requests.values()))
-            if at == len(self._by_sector) or oldest.deadline_ns <= now_ns:
-                at = self._by_sector.index((oldest.sector, self._ids[id(oldest)]))
+        serial = self._following if self._following in self._requests else None
+        if serial is None or self._batching >= self.fifo_batch:
+            oldest = next(iter(self._requests))
+            if serial is None or self._requests[oldest].deadline_ns <= now_ns:
+                serial = oldest
             self._batching = 0
         self._batching += 1
-        _, serial = self._by_sector.pop(at)
         request = self._requests.pop(serial)
+        at = bisect_left(self._by_sector, (request.sector, serial))
+        self._by_sector.pop(at)
+        self._following = self._by_sector[at][1] if at < len(self._by_sector) else None
         del self._ids[id(request)]
         if self._by_end.get(request.end) == serial:
             del self._by_end[request.end]
-        self._position = request.end
         return request
 
     def neighbour(self, sector: int, sectors: int) -> Request | None:

@@ -3,8 +3,9 @@ The buffered read loop: filemap_read() of mm/filemap.c and the readahead calls o
 
 Modelled on 6.1. A batch holds up to 15 pages and ends at a page that is not up to date or carries the
 readahead mark; the mark starts the next window before the copy; a locked page is waited for and then looked
-up again. Left out: IOCB_NOWAIT and friends, ->read_folio (6.1 reads single pages through ->readahead too),
-truncation, writable mappings.
+up again; a page that readahead did not bring is created alone. A batch is held until it is copied. Left out:
+IOCB_NOWAIT and friends, truncation, writable mappings; ->read_folio, which reads a page created alone, goes
+through ->readahead's code and symbols here.
 """
 
 from __future__ import annotations
@@ -114,6 +115,7 @@ class Filemap:
             "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
             " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru",
         )
+        self._s_create = site(TASK, ra, "filemap_create_folio filemap_create_folio;filemap_read_folio")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
@@ -152,8 +154,15 @@ class Filemap:
                     if state[at] == UPTODATE:
                         plain = min(mapping.plain_run(at, limit), BATCH_PAGES)
                         at += plain
+                    elif state[at] == ABSENT:
+                        yield from self._create_folio(task, file, at)
                 if at < limit and plain < BATCH_PAGES and state[at] != ABSENT:
-                    if state[at] & MARKED:
+                    marked = state[at] & MARKED
+                    # The batch is held while the reader sleeps, and so is the page whose mark it answers.
+                    held = (index, at + 1 if marked else at) if plain or marked else None
+                    if held:
+                        mapping.held.append(held)
+                    if marked:
                         yield from self._async_readahead(task, file, at, last_index - at)
                     if state[at] == LOCKED:
                         self._s_wait.passes += 1
@@ -164,6 +173,8 @@ class Filemap:
                             yield clock.timeout(late)
                     elif state[at] == UPTODATE:
                         plain += 1
+                    if held:
+                        mapping.held.remove(held)
                 if not plain:
                     continue
             stop = (index + plain) << PAGE_SHIFT
@@ -205,6 +216,23 @@ class Filemap:
         """page_cache_async_ra(): the page at `index` carried the mark."""
         file.mapping.state[index] &= ~MARKED
         return self._ondemand(task, file, index, req, True)
+
+    def _create_folio(self, task: Task, file: OpenFile, index: int) -> Generator[Any, Any, None]:
+        """
+        filemap_create_folio(): readahead did not bring the page (or reclaim took it again): read it alone.
+
+        The page is held from its insertion to its copy, so the reader gets on whatever the memory is.
+        """
+        mapping = file.mapping
+        task.ps += self._s_create.charge(1) + self._s_add.charge(1)
+        reclaimed = self.cache.insert(mapping, index, index + 1)
+        task.ps += self._s_reclaim.charge(reclaimed)
+        held = (index, index + 1)
+        mapping.held.append(held)
+        yield from self._path.read_pages(task, file, [held])
+        if mapping.state[index] & LOCKED:
+            yield from task.wait(mapping.waiter(index, self._clock.event))
+        mapping.held.remove(held)
 
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""

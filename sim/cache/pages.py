@@ -16,6 +16,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
+from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
 
 ABSENT, LOCKED, UPTODATE = 0, 1, 2
@@ -38,11 +39,12 @@ class Mapping:
     state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. buffers: pages
     that carry buffer heads, where a path makes any. parts: blocks still to come, for pages that are read in
     parts (a page of which all blocks are read needs an entry only between its parts).
-    waiters: events of tasks that wait for a page. content: with real data, the bytes of the file as far as
+    waiters: events of tasks that wait for a page. held: ranges that a reader holds a reference on and has not
+    copied yet; they are not reclaimed. content: with real data, the bytes of the file as far as
     cached, zeros elsewhere (anonymous memory, as large as the file, present where it was written).
     """
 
-    __slots__ = ("_memory", "access", "buffers", "content", "pages", "parts", "state", "waiters")
+    __slots__ = ("_memory", "access", "buffers", "content", "held", "pages", "parts", "state", "waiters")
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
@@ -51,6 +53,7 @@ class Mapping:
         self.buffers: bytearray | None = None
         self.parts: dict[int, int] = {}
         self.waiters: dict[int, Any] = {}
+        self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
         self.content: memoryview | None = None
         if keep_content:
@@ -60,6 +63,10 @@ class Mapping:
             with suppress(OSError):
                 self._memory.madvise(mmap.MADV_HUGEPAGE)
             self.content = memoryview(self._memory)
+
+    def has_locked(self, start: int, end: int) -> bool:
+        """Return whether any page of [start, end) is under I/O."""
+        return self.state.find(LOCKED, start, end) >= 0 or self.state.find(LOCKED | MARKED, start, end) >= 0
 
     @property
     def locked(self) -> int:
@@ -130,7 +137,8 @@ class PageCache:
     """
     All mappings under one memory limit.
 
-    limit_pages: how many pages may be cached. inserted, evicted: pages so far. peak: most ever cached.
+    limit_pages: how many pages may be cached; pages under I/O or held by a reader may exceed it, for reclaim
+    does not wait. inserted, evicted: pages so far. peak: most ever cached.
     """
 
     def __init__(self, limit_pages: int) -> None:
@@ -202,6 +210,18 @@ class PageCache:
         self._active = deque(run for run in self._active if run[0] is not mapping)
         return dropped
 
+    def check(self, mappings: list[Mapping]) -> None:
+        """Raise InvariantError unless the books agree with the pages; `mappings`: all there are."""
+        present = sum(mapping.pages - mapping.state.count(ABSENT) for mapping in mappings)
+        active = sum(mapping.access.count(2) + mapping.access.count(3) for mapping in mappings)
+        if present != self.cached or active != self._active_pages:
+            raise InvariantError(
+                f"{present} pages present and {active} active, {self.cached} and {self._active_pages} counted"
+            )
+        for mapping in mappings:
+            if mapping.held:
+                raise InvariantError(f"pages {mapping.held} are still held")
+
     def _reclaim(self, wanted: int) -> int:
         """Evict at least `wanted` pages if that many can go; return how many went."""
         freed = 0
@@ -218,7 +238,7 @@ class PageCache:
                 self._inactive.appendleft((mapping, cut, end))
                 end = cut
             freed += self._evict_run(mapping, start, end, include_active=False)
-            if mapping.state.find(LOCKED, start, end) >= 0 or mapping.state.find(5, start, end) >= 0:
+            if mapping.held or mapping.has_locked(start, end):
                 self._inactive.append((mapping, start, end))
         self.evicted += freed
         return freed
@@ -237,14 +257,16 @@ class PageCache:
         state, access, count = mapping.state, mapping.access, end - start
         pages: range | list[int]
         active = access.count(2, start, end) + access.count(3, start, end)
-        if state.count(UPTODATE, start, end) == count and not active:
+        if state.count(UPTODATE, start, end) == count and not active and not mapping.held:
             pages = range(start, end)
             state[start:end] = bytes(count)
         else:
             pages = [
                 page
                 for page in range(start, end)
-                if state[page] & UPTODATE and (include_active or access[page] < 2)
+                if state[page] & UPTODATE
+                and (include_active or access[page] < 2)
+                and not any(first <= page < last for first, last in mapping.held)
             ]
             for page in pages:
                 if access[page] > 1:

@@ -120,7 +120,7 @@ class Linux61:
             end = ra.start + ra.size
             if index in (end - ra.async_size, end):
                 ra.start = end
-                ra.size = ra.async_size = next_window(ra.size, max_pages)
+                ra.size = ra.async_size = self._ramp_up(ra.size, max_pages)
             elif marker:
                 miss = cached.next_miss(index + 1, max_pages)
                 if miss == index + 1 + max_pages:
@@ -148,6 +148,10 @@ class Linux61:
             end = last + 1
         mark = end - lookahead
         return end, mark if start <= mark < end else -1
+
+    def _ramp_up(self, size: int, max_pages: int) -> int:
+        """Return the window after one of `size` that was consumed: never a smaller one."""
+        return max(size, next_window(size, max_pages))
 
     def _oversize(self, req: int, max_pages: int, io_pages: int) -> int:
         """A request beyond the window may go up to what the device takes in one I/O."""
@@ -201,6 +205,9 @@ class Linux316(Linux61):
         end = min(start + pages, last + 1)
         mark = start + pages - lookahead
         return end, mark if start <= mark < end else -1
+
+    def _ramp_up(self, size: int, max_pages: int) -> int:
+        return next_window(size, max_pages)
 
     def _oversize(self, req: int, max_pages: int, io_pages: int) -> int:
         del req, io_pages

@@ -190,5 +190,5 @@ def run_case(
 
     machine.clock.process(reader(task, file))  # type: ignore[arg-type]
     machine.clock.run()
-    machine.check_quiet()
+    machine.check_quiet(file.mapping)
     return machine

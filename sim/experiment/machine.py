@@ -8,7 +8,7 @@ build a machine without an experiment file.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sim.block.io_record import IoRecord
 from sim.block.limits import BlockTracer, Hardware, QueueLimits
@@ -64,12 +64,13 @@ class KernelVersion:
     readahead: Callable[[], ReadaheadPolicy]
     plug_requests: int
     plug_flush_sectors: int
+    plug_sorted: bool
     renamed: dict[str, str] = field(default_factory=dict)
 
 
 KERNELS: dict[str, KernelVersion] = {
-    "3.16": KernelVersion(Linux316, 16, 0, _SYMBOLS_316),
-    "6.1": KernelVersion(Linux61, 32, 256),
+    "3.16": KernelVersion(Linux316, 16, 0, True, _SYMBOLS_316),
+    "6.1": KernelVersion(Linux61, 32, 256, False),
 }
 
 
@@ -115,16 +116,11 @@ class Machine:
             self.clock,
             self.cpu,
             self.ledger,
-            QueueLimits(
-                limits.max_sectors,
-                limits.max_segments,
-                limits.queue_depth,
-                limits.scheduler,
-                limits.bio_based,
-                kernel.plug_requests,
-                kernel.plug_flush_sectors,
-                limits.driver,
-                limits.copy_ps_per_sector,
+            replace(
+                limits,
+                plug_requests=kernel.plug_requests,
+                plug_flush_sectors=kernel.plug_flush_sectors,
+                plug_sorted=kernel.plug_sorted,
             ),
             device(self.clock),
             spec.tracer,
@@ -141,7 +137,7 @@ class Machine:
             self.cache,
             kernel.readahead(),
             self.path,
-            limits.max_sectors // PAGE_SECTORS,
+            _io_pages(limits),
         )
 
     def _build_path(self) -> ReadPages:
@@ -203,10 +199,22 @@ class Machine:
             raise InvariantError(f"{self.queue.stats.pending} bios never completed")
         if not self.clock.idle:
             raise InvariantError("events are left in the queue")
+        if mappings:
+            self.cache.check(list(mappings))
         for mapping in mappings:
             if mapping.parts or mapping.waiters or mapping.locked:
                 parts, waited = len(mapping.parts), len(mapping.waiters)
                 raise InvariantError(f"{mapping.locked} pages locked, {parts} in parts, {waited} waited for")
+
+
+def _io_pages(limits: QueueLimits) -> int:
+    """
+    Return the largest I/O of a device in pages (bdi->io_pages).
+
+    A bio-based driver of 6.1 that sets no limits has BLK_SAFE_MAX_SECTORS, 255, there: 31 pages. Its bios are
+    not split by it.
+    """
+    return 31 if limits.bio_based else limits.max_sectors // PAGE_SECTORS
 
 
 _POST_READ_EXT4 = (

@@ -138,7 +138,9 @@ class Mapper:
             task.ps += self._s_insert.charge(1)
             imap.status.insert(block, length)
             return Mapped(UNWRITTEN if extent.unwritten else WRITTEN, extent.physical + offset, length)
-        start = extent.logical + extent.length if extent is not None else block
+        # Before the first extent a hole is known from `block` on; a tree without extents is one hole.
+        before = block if tree.extents else 0
+        start = extent.logical + extent.length if extent is not None else before
         end = imap.next_allocated(block)
         task.ps += self._s_insert.charge(1)
         imap.status.insert(start, end - start)

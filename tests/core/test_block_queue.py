@@ -61,9 +61,8 @@ class Setup:
 
     def submit(self, sector: int, sectors: int, count: int = 1, segments: int = 0) -> None:
         """Submit `count` bios of `sectors` from `sector` on."""
-        bio = Bio(
-            sector, sectors, count, segments or count, self.end_io, None, [(sector // sectors, count)], True
-        )
+        blocks = [(sector // 8, sectors // 8)] if count == 1 else [(sector // sectors, count)]
+        bio = Bio(sector, sectors, count, segments or count, self.end_io, None, blocks, True)
         self.queue.submit(self.task, bio, self.plug)
 
     def finish(self) -> list[tuple[str, int, int, int]]:
@@ -95,11 +94,11 @@ def test_back_and_front_merge_into_one_command() -> None:
 
 
 def test_only_the_newest_request_of_the_plug_is_tried() -> None:
-    """A bio that would continue an older request of the plug takes one of its own (6.1, one queue)."""
+    """A bio that would continue an older request takes one of its own; 6.1 issues the newest first."""
     setup = Setup()
     for sector in (0, 100, 8):
         setup.submit(sector, 8)
-    assert [("D", 0, 0, 8), ("D", 0, 100, 8), ("D", 0, 8, 8)] == [
+    assert [("D", 0, 8, 8), ("D", 0, 100, 8), ("D", 0, 0, 8)] == [
         event for event in setup.finish() if event[0] == "D"
     ]
 
@@ -108,7 +107,7 @@ def test_merging_stops_at_max_sectors_and_max_segments() -> None:
     """Nine one-block bios in a row: 8 segments fill a request; 40 sectors a bio: 64 sectors do."""
     setup = Setup()
     setup.submit(0, 2, count=9)
-    assert [16, 2] == [event[3] for event in setup.finish() if event[0] == "D"]
+    assert [2, 16] == [event[3] for event in setup.finish() if event[0] == "D"]
     setup = Setup()
     setup.submit(0, 40)
     setup.submit(40, 40)
@@ -120,7 +119,7 @@ def test_a_bio_beyond_the_limits_is_split_and_completes_once() -> None:
     setup = Setup()
     setup.submit(0, 128, segments=16)
     assert [("X", 0, 0, 64)] == [event for event in setup.finish() if event[0] == "X"]
-    assert [(0, 0, 64), (0, 64, 64)] == setup.device.commands
+    assert [(0, 64, 64), (0, 0, 64)] == setup.device.commands
     assert [(0, 128)] == setup.end_io.done_bios
 
 
@@ -172,8 +171,28 @@ def test_copying_from_a_device_that_is_memory_is_the_submitters_work() -> None:
     assert [(160, 0, 16)] == setup.device.commands
 
 
-def test_mq_deadline_goes_up_the_disk_and_merges_what_waits() -> None:
-    """One command at a time: what waits is issued by sector, from the last position on, neighbours joined."""
+def test_before_3_17_a_plug_is_sorted_and_any_of_its_requests_takes_bios() -> None:
+    """With plug_sorted, a bio joins an older request of the plug, and the flush goes by sector."""
+    setup = Setup(plug_sorted=True)
+    for sector in (200, 100, 208):
+        setup.submit(sector, 8)
+    setup.finish()
+    assert [(0, 100, 8), (0, 200, 16)] == setup.device.commands
+
+
+def test_a_bio_is_cut_at_any_sector_and_its_front_piece_merges_with_nothing() -> None:
+    """Limit 60 sectors, pages of 8: pieces of 60, 60 and 8, not whole pages; the last may merge, no other."""
+    setup = Setup(max_sectors=60, max_segments=64)
+    setup.submit(0, 128, segments=16)
+    setup.submit(128, 8)
+    setup.finish()
+    assert [(0, 120, 16), (0, 60, 60), (0, 0, 60)] == setup.device.commands
+    assert 2 == setup.queue.stats.splits
+    assert [(0, 128), (128, 8)] == sorted(setup.end_io.done_bios)
+
+
+def test_mq_deadline_starts_with_the_oldest_and_goes_up_the_disk() -> None:
+    """One command at a time: 500 first, 900 above it takes 908 along; then the oldest, 100, and 300."""
     setup = Setup(queue_depth=1, scheduler="mq-deadline")
     for sector in (500, 900, 100, 300):
         setup.submit(sector, 8)
@@ -181,9 +200,19 @@ def test_mq_deadline_goes_up_the_disk_and_merges_what_waits() -> None:
     setup.clock.run(setup.clock.timeout(1))
     setup.submit(908, 8)
     setup.finish()
-    assert [(100, 8), (300, 8), (500, 8), (900, 16)] == [
+    assert [(500, 8), (900, 16), (100, 8), (300, 8)] == [
         (sector, sectors) for _, sector, sectors in setup.device.commands
     ]
+
+
+def test_mq_deadline_does_not_look_back_for_what_came_later() -> None:
+    """500 was the last above: of 900 and 100, which came after it was issued, the older one is next (6.1)."""
+    waiting = MqDeadline()
+    waiting.add(Request(500, 8, 1), 0)
+    assert 500 == waiting.next(0).sector
+    for sector in (100, 900):
+        waiting.add(Request(sector, 8, 1), 1)
+    assert [100, 900] == [waiting.next(2).sector, waiting.next(2).sector]
 
 
 @pytest.mark.parametrize("scheduler", [Fifo, MqDeadline])
