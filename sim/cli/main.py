@@ -50,6 +50,10 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory,
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+def _formats(asked: list[str] | None) -> list[str]:
+    return list(dict.fromkeys(asked or ["svg", "png"]))
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         from sim import __version__
@@ -102,12 +106,66 @@ def plot(
     formats: Annotated[
         list[str] | None, typer.Option("--format", metavar="FORMAT", help="svg or png [both]. Repeatable.")
     ] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Option("--figure", metavar="NAME", help="Only this one [all that the run has]. Repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Draw the figures of a run again."""
     from sim.cli.plot import plot_run
 
-    plot_run(folder, formats or ["svg", "png"], as_json)
+    plot_run(folder, _formats(formats), as_json, names)
+
+
+@app.command("timeline")
+def timeline(
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the figure goes.")
+    ] = Path("results/timeline"),
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", metavar="FORMAT", help="svg or png [both]. Repeatable.")
+    ] = None,
+    paths: Annotated[
+        list[str] | None,
+        typer.Option("--path", help="buffer_head, mpage, page_io, iomap [these], ... Repeatable."),
+    ] = None,
+    block_size: Annotated[str, typer.Option("--block-size", help="1KiB, 2KiB, 4KiB.")] = "1KiB",
+    pages: Annotated[int, typer.Option("--pages", help="Pages of the window.")] = 8,
+    latency: Annotated[str, typer.Option("--latency", help="Of each command of the device.")] = "8us",
+    as_json: AsJson = False,
+) -> None:
+    """Draw the timeline of one read window on each path, side by side."""
+    from sim.cli.timeline import PATHS, draw_timelines
+
+    draw_timelines(output, _formats(formats), list(paths or PATHS), block_size, pages, latency, as_json)
+
+
+@app.command("list")
+def list_verb(
+    experiments: Annotated[
+        Path, typer.Option("--experiments", metavar="DIR", help="The folder of experiment files.")
+    ] = Path("experiments"),
+    runs: Annotated[
+        Path, typer.Option("--runs", metavar="DIR", help="The folder of run directories.")
+    ] = Path("results/runs"),
+    as_json: AsJson = False,
+) -> None:
+    """List experiments, with what they ask, and run directories."""
+    from sim.cli.listing import list_all
+
+    list_all(experiments, runs, as_json)
+
+
+@app.command("init")
+def init(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The new experiment file (.toml).")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a commented example experiment that runs as it is."""
+    from sim.cli.init import write_example
+
+    write_example(file, as_json)
 
 
 @app.command("show")
@@ -131,6 +189,38 @@ def show(
     from sim.cli.show import show_run
 
     show_run(folder, where or [], diff, top, stacks, as_json)
+
+
+@app.command("check")
+def check(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RUN]", help="A run directory; those committed in results/reference if none."
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--baseline", metavar="DIR", help="Hold the values against this baseline.")
+    ] = None,
+    claims: Annotated[Path, typer.Option("--claims", metavar="DIR", help="The folder of claims.")] = Path(
+        "experiments/claims"
+    ),
+    update: Annotated[
+        bool,
+        typer.Option(
+            "--update-baseline",
+            help="Show what differs, then record it [results/reference/EXPERIMENT if no --baseline].",
+        ),
+    ] = False,
+    junit: Annotated[
+        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the verdicts as JUnit XML.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check claims on a run: exit 0 all held, 1 one failed, 2 one cannot be told or is stale."""
+    from sim.cli.check import check_claims
+
+    raise typer.Exit(check_claims(folder, baseline, claims, update, as_json, junit))
 
 
 @app.command("validate")

@@ -5,20 +5,28 @@ readpath plot: the figures of a run, drawn again.
 from __future__ import annotations
 
 import json
-from functools import partial
+import shutil
 from pathlib import Path
 
 from sim.experiment.results import draw_into, load_run
 from sim.report.figures import draw
 
 
-def plot_run(folder: Path, formats: list[str], as_json: bool) -> None:
+def plot_run(folder: Path, formats: list[str], as_json: bool, names: list[str] | None = None) -> None:
     """
-    Replace the figures of a run and print where they are.
+    Replace the figures of a run, or draw those of `names` beside the others; print where they are.
 
-    Raises ReadpathError if `folder` is not a run or a format is unknown; then the old figures stay.
+    Raises ReadpathError if `folder` is not a run, or a format or name is unknown or does not apply; then
+    the old figures stay.
     """
-    files = draw_into(folder, partial(draw, load_run(folder), formats=formats))
+    run = load_run(folder)
+
+    def draw_all(aside: Path) -> list[Path]:
+        if names and (folder / "figures").is_dir():
+            shutil.copytree(folder / "figures", aside, dirs_exist_ok=True)
+        return draw(run, aside, formats, names)
+
+    files = draw_into(folder, draw_all)
     if as_json:
         print(json.dumps({"figures": [str(path) for path in files]}, indent=2))
     else:

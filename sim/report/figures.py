@@ -1,271 +1,63 @@
 """
 The figures of a run, as SVG and PNG, the same to the byte for the same run.
 
-`cpu_per_4k` is the main one: CPU time per 4 KiB, stacked by cost group, a bar per path, a panel per layout
-(columns) and per block size, encryption and whatever else the matrix varies (rows).
+Each is a function from a run to its pages; it gives none if the run's matrix does not vary what it shows.
+
+    cpu_per_4k      CPU time per 4 KiB, stacked by cost group: every run has it
+    overhead_map    buffer_head over an extent path, block size x layout: where the extent path loses
+    device_bound    elapsed time, CPU share and ratio per device
+    readahead       CPU time and throughput over the readahead window
+    concurrency     the same over the number of readers
+    file_size       the same over the size of the file
+    memory          bytes of buffer heads per cached page
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from sim.errors import ConfigError
-from sim.experiment.cell_result import GROUPS
 from sim.experiment.results import Run
-from sim.report.style import GROUP_COLOURS, RC, WIDTH_INCHES
-from sim.report.tables import short_axes
+from sim.report.cpu_bars import cpu_per_4k
+from sim.report.curves import concurrency, file_size, readahead
+from sim.report.device_bound import device_bound
+from sim.report.frame import FORMATS, check_formats, save
+from sim.report.memory import memory
+from sim.report.overhead_map import overhead_map
+from sim.report.style import RC
 
-FORMATS = ("svg", "png")
-MAX_COLUMNS, MAX_ROWS = 5, 8
-_ROOM_FOR_NUMBERS = 1.36
-_SCALE_RATIO = 1.5
-_WORDS = {"encryption.scheme": "encryption", "volume.block_size": "blocks"}
-"""Axes that read better under another name; for the others the last part of the key will do."""
-
-_HEAD_INCHES, _FOOT_INCHES, _ROW_INCHES, _BAR_INCHES = 0.62, 0.62, 0.46, 0.135
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A bar: ns per 4 KiB by group, means over seeds; the totals of the seeds that were least and most."""
-
-    groups: dict[str, float]
-    least: float
-    most: float
-
-    @property
-    def total(self) -> float:
-        """CPU time in ns per 4 KiB."""
-        return sum(self.groups.values())
+FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
+    "cpu_per_4k": cpu_per_4k,
+    "overhead_map": overhead_map,
+    "device_bound": device_bound,
+    "readahead": readahead,
+    "concurrency": concurrency,
+    "file_size": file_size,
+    "memory": memory,
+}
 
 
-def cpu_bars(run: Run) -> dict[tuple[str, ...], Bar]:
+def draw(
+    run: Run, folder: Path, formats: Sequence[str] = FORMATS, names: Sequence[str] | None = None
+) -> list[Path]:
     """
-    Return the bars of a run by the labels of its axes, in the order of the axes.
+    Draw the figures that a run has into `folder`, in all `formats`; return the files.
 
-    The groups of a bar are those of GROUPS, 0.0 for what the cell never did. Raises ConfigError for a
-    call of an unknown group.
+    names: only these. Raises ConfigError for a format that is not in FORMATS, for a name that is not in
+    FIGURES, and for one that was asked for and that this run's matrix does not give.
     """
-    bytes_read = {(row["cell"], row["seed"]): row["bytes_read"] for row in run.metrics}
-    per_seed: dict[tuple[int, int], dict[str, float]] = {
-        key: dict.fromkeys(GROUPS, 0.0) for key in bytes_read
-    }
-    for call in run.calls:
-        key = (call["cell"], call["seed"])
-        if call["group"] not in GROUPS:
-            raise ConfigError(str(run.path), f"cost group {call['group']!r} is unknown", ", ".join(GROUPS))
-        per_seed[key][call["group"]] += call["ns"] * 4096 / bytes_read[key]
-    by_label: dict[tuple[str, ...], list[dict[str, float]]] = {}
-    for row in run.metrics:
-        labels = tuple(row[axis] for axis in run.axes)
-        by_label.setdefault(labels, []).append(per_seed[row["cell"], row["seed"]])
-    return {
-        labels: Bar(
-            {group: fmean(groups[group] for groups in seeds) for group in GROUPS},
-            min(sum(groups.values()) for groups in seeds),
-            max(sum(groups.values()) for groups in seeds),
-        )
-        for labels, seeds in by_label.items()
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Which axes of the matrix become rows of panels, columns of panels, and bars."""
-
-    axes: tuple[str, ...]
-    rows: tuple[str, ...]
-    column: str | None
-    bar: str | None
-
-
-def _grid(run: Run) -> _Grid:
-    """Bars are the path if it varies; columns the longest other axis that fits; rows the others."""
-    axes = run.axes
-    several = [axis for axis in axes if len(axes[axis]) > 1]
-    bar = "path" if "path" in several else several[-1] if several else None
-    others = [axis for axis in several if axis != bar]
-    fitting = [axis for axis in others if len(axes[axis]) <= MAX_COLUMNS]
-    column = max(fitting, key=lambda axis: len(axes[axis]), default=None)
-    return _Grid(tuple(axes), tuple(axis for axis in others if axis != column), column, bar)
-
-
-def cpu_per_4k(run: Run) -> list[Figure]:
-    """Return the stacked figure of a run; several, of MAX_ROWS rows of panels, if a page is too small."""
-    grid, bars = _grid(run), cpu_bars(run)
-    rows = list(product(*(run.axes[axis] for axis in grid.rows)))
-    limits = _limits_us(grid, bars)
-    return [
-        _page(run, grid, bars, rows[first : first + MAX_ROWS], limits)
-        for first in range(0, len(rows), MAX_ROWS)
-    ]
-
-
-def _limits_us(grid: _Grid, bars: dict[tuple[str, ...], Bar]) -> dict[str, float]:
-    """
-    Return the end of the x axis of each column of panels.
-
-    It is the same for all unless one column's bars would then be too short to tell their parts apart.
-    """
-    at = grid.axes.index(grid.column) if grid.column else None
-    most: dict[str, float] = {}
-    for labels, bar in bars.items():
-        column = "" if at is None else labels[at]
-        most[column] = max(most.get(column, 0.0), bar.most * _ROOM_FOR_NUMBERS / 1000)
-    most = {column: limit or 1.0 for column, limit in most.items()}
-    same = max(most.values()) <= _SCALE_RATIO * min(most.values())
-    return dict.fromkeys(most, max(most.values())) if same else most
-
-
-def _page(
-    run: Run,
-    grid: _Grid,
-    bars: dict[tuple[str, ...], Bar],
-    rows: list[tuple[str, ...]],
-    limits_us: dict[str, float],
-) -> Figure:
-    columns = run.axes[grid.column] if grid.column else [""]
-    names = run.axes[grid.bar] if grid.bar else [_only_path(run)]
-    height = _HEAD_INCHES + _FOOT_INCHES + (_ROW_INCHES + _BAR_INCHES * len(names)) * len(rows)
-    figure = Figure(figsize=(WIDTH_INCHES, height))
-    panels: Any = figure.subplots(len(rows), len(columns), sharex="col", sharey=True, squeeze=False)
-    figure.subplots_adjust(
-        left=0.115,
-        right=0.95,
-        top=1 - _HEAD_INCHES / height,
-        bottom=_FOOT_INCHES / height,
-        wspace=0.09,
-        hspace=0.12,
-    )
-    short = _WORDS | {
-        a: name.replace("_", " ") for a, name in short_axes(grid.axes).items() if a not in _WORDS
-    }
-    for row_panels, row in zip(panels, rows, strict=True):
-        for panel, column in zip(row_panels, columns, strict=True):
-            fixed = dict(zip(grid.rows, row, strict=True))
-            if grid.column:
-                fixed[grid.column] = column
-            _panel(panel, names, [_pick(run, grid, bars, fixed, name) for name in names], limits_us[column])
-        words = [f"{short[axis]} {label}" for axis, label in zip(grid.rows, row, strict=True)]
-        _row_title(row_panels[-1], "\n".join(reversed(words)))
-    for panel, column in zip(panels[0], columns, strict=True):
-        panel.set_title(column, pad=4)
-    _frame(figure, run, height, scales=len(set(limits_us.values())))
-    return figure
-
-
-def _only_path(run: Run) -> str:
-    return str(run.manifest["cells"][0]["config"]["path"])
-
-
-def _pick(run: Run, grid: _Grid, bars: dict[tuple[str, ...], Bar], fixed: dict[str, str], name: str) -> Bar:
-    labels = [name if axis == grid.bar else fixed.get(axis, run.axes[axis][0]) for axis in grid.axes]
-    return bars[tuple(labels)]
-
-
-def _panel(panel: Axes, names: Sequence[str], bars: Sequence[Bar], limit_us: float) -> None:
-    places = range(len(names))
-    left = [0.0] * len(names)
-    for group in GROUPS:
-        widths = [bar.groups[group] / 1000 for bar in bars]
-        panel.barh(places, widths, left=left, height=0.74, color=GROUP_COLOURS[group], linewidth=0)
-        left = [start + width for start, width in zip(left, widths, strict=True)]
-    for place, bar in zip(places, bars, strict=True):
-        if bar.most > bar.least:
-            panel.plot([bar.least / 1000, bar.most / 1000], [place, place], color="black", linewidth=0.7)
-        panel.text(
-            max(bar.total, bar.most) / 1000 + limit_us * 0.015,
-            place,
-            f"{bar.total / 1000:.2f}",
-            va="center",
-            ha="left",
-            fontsize=7,
-            color="#303030",
-        )
-    panel.set_xlim(0, limit_us)
-    panel.set_ylim(len(names) - 0.45, -0.55)
-    panel.set_yticks(list(places), list(names))
-    panel.tick_params(axis="y", length=0)
-    panel.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
-    panel.grid(axis="x")
-
-
-def _row_title(panel: Axes, text: str) -> None:
-    """Say at the right edge what the panels of a row have in common."""
-    panel.text(
-        1.03,
-        0.5,
-        text,
-        transform=panel.transAxes,
-        rotation=270,
-        va="center",
-        ha="left",
-        fontsize=7,
-        linespacing=1.15,
-    )
-
-
-def _frame(figure: Figure, run: Run, height: float, scales: int) -> None:
-    """Add legend, the label of all x axes, and the footer that says where the numbers come from."""
-    used = {call["group"] for call in run.calls if call["ns"]}
-    handles = [Patch(color=GROUP_COLOURS[group], label=group) for group in GROUPS if group in used]
-    figure.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.53, 1 - 0.04 / height),
-        ncols=len(handles),
-        frameon=False,
-        handlelength=1.0,
-        handleheight=0.9,
-        columnspacing=1.3,
-        handletextpad=0.5,
-    )
-    label = "CPU time, µs per 4 KiB read" + (" (each column has its scale)" if scales > 1 else "")
-    figure.text(0.53, 0.27 / height, label, ha="center", va="center", fontsize=7.5)
-    said = run.manifest
-    seeds = ", ".join(str(seed) for seed in said["seeds"])
-    figure.text(
-        0.012,
-        0.07 / height,
-        f"{said['experiment']}   seeds {seeds}   config {said['config_hash'][:12]}   "
-        f"readpath {said['versions']['readpath']}",
-        ha="left",
-        va="center",
-        fontsize=5.5,
-        color="#606060",
-    )
-
-
-FIGURES = {"cpu_per_4k": cpu_per_4k}
-
-
-def draw(run: Run, folder: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
-    """
-    Draw every figure of a run into `folder`, in all `formats`; return the files.
-
-    Raises ConfigError for a format that is not in FORMATS.
-    """
-    for form in formats:
-        if form not in FORMATS:
-            raise ConfigError("--format", f"{form!r} is not known", ", ".join(FORMATS))
-    files = []
+    check_formats(formats)
+    for name in names or ():
+        if name not in FIGURES:
+            raise ConfigError("--figure", f"{name!r} is not known", ", ".join(FIGURES))
     with mpl.rc_context(RC):
-        for name, function in FIGURES.items():
-            for page, figure in enumerate(function(run), start=1):
-                for form in formats:
-                    path = folder / (f"{name}.{form}" if page == 1 else f"{name}_{page}.{form}")
-                    stamp = {"Date": None} if form == "svg" else {"Software": None}
-                    figure.savefig(path, format=form, metadata=stamp)
-                    files.append(path)
-    return files
+        pages = {name: figure(run) for name, figure in FIGURES.items() if names is None or name in names}
+        for name in names or ():
+            if not pages[name]:
+                has = ", ".join(name for name, figure in FIGURES.items() if figure(run))
+                raise ConfigError("--figure", f"{name!r}: {run.path} does not vary what it shows", has)
+        return [path for name, figures in pages.items() for path in save(figures, name, folder, formats)]

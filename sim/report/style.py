@@ -1,5 +1,5 @@
 """
-One look for all figures: sizes, fonts, and one colour per cost group, safe for the colour-blind.
+One look for all figures: sizes, fonts, and one colour per cost group and per path, safe for the colour-blind.
 """
 
 from __future__ import annotations
@@ -40,6 +40,29 @@ GROUP_COLOURS = dict(
     )
 )
 """Cost group -> colour, in every figure."""
+
+PATH_COLOURS = {
+    "buffer_head": _OKABE_ITO["vermillion"],
+    "mpage": _OKABE_ITO["orange"],
+    "page_io": _OKABE_ITO["blue"],
+    "page_io_pure": _OKABE_ITO["sky"],
+    "iomap": _OKABE_ITO["green"],
+    "per_block": _OKABE_ITO["purple"],
+}
+"""Read path -> colour, in every figure."""
+
+PATH_MARKERS = {
+    "buffer_head": "o",
+    "mpage": "s",
+    "page_io": "x",
+    "page_io_pure": "+",
+    "iomap": "^",
+    "per_block": "D",
+}
+"""Read path -> marker: paths often cost the same, and then a cross in a square shows both."""
+
+LOSES, EVEN, WINS = _OKABE_ITO["vermillion"], "#ffffff", _OKABE_ITO["blue"]
+"""Ends and middle of a scale of ratios: below, at and above 1."""
 
 RC: Any = {  # Any: matplotlib types the keys one by one
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine

@@ -14,7 +14,8 @@ from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
 from sim.experiment.testing import fabricated_cell, no_image
-from sim.report.figures import cpu_bars, cpu_per_4k, draw
+from sim.report.cpu_bars import cpu_bars, cpu_per_4k
+from sim.report.figures import draw
 from sim.report.style import GROUP_COLOURS, RC
 
 TEXT = """\

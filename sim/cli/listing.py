@@ -1,0 +1,84 @@
+"""
+readpath list: the experiments and the run directories there are.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sim.cli.render import console, print_table
+from sim.errors import ConfigError, ReadpathError
+from sim.experiment.loading import load_experiment
+from sim.report.tables import Column, Table
+
+_RUNS = (
+    Column("run", "run"),
+    Column("cells", "cells", ",d"),
+    Column("seeds", "seeds", ",d"),
+    Column("config", "config_hash"),
+    Column("title", "title"),
+)
+
+
+def experiments(folder: Path) -> list[dict[str, Any]]:
+    """
+    Return file, title, question and number of cells of each experiment file in `folder`, by name.
+
+    One that cannot be used has its error as title and None for the rest. Raises ConfigError if there is no
+    such folder.
+    """
+    if not folder.is_dir():
+        raise ConfigError("--experiments", f"no folder {str(folder)!r}", "a folder of experiment files")
+    rows: list[dict[str, Any]] = []
+    for path in sorted(folder.glob("*.toml")):
+        row: dict[str, Any] = {"file": str(path)}
+        try:
+            found = load_experiment(path)
+            row |= {"cells": len(found.cells), "title": found.title, "question": found.question}
+        except ReadpathError as error:
+            row |= {"cells": None, "title": f"error: {error}", "question": None}
+        rows.append(row)
+    return rows
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    """Return the run directories below `folder` by name; none if there is no such folder."""
+    rows = []
+    for path in sorted(folder.glob("*/manifest.json")):
+        if path.parent.name.startswith("."):  # written aside, not whole
+            continue
+        try:
+            said = json.loads(path.read_text(encoding="utf-8"))
+            rows.append(
+                {
+                    "run": str(path.parent),
+                    "cells": len(said["cells"]),
+                    "seeds": len(said["seeds"]),
+                    "config_hash": said["config_hash"][:12],
+                    "title": said["title"],
+                }
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            what = type(error).__name__
+            raise ConfigError(str(path), f"is no manifest ({what})", "what `readpath run` made") from None
+    return rows
+
+
+def list_all(experiments_in: Path, runs_in: Path, as_json: bool) -> None:
+    """Print experiments and runs. Raises ReadpathError as `experiments` and `runs` do."""
+    known, made = experiments(experiments_in), runs(runs_in)
+    if as_json:
+        print(json.dumps({"experiments": known, "runs": made}, indent=2))
+        return
+    out = console()
+    for row in known:
+        cells = "" if row["cells"] is None else f"  ({row['cells']} cells)"
+        lines = [f"{row['file']}{cells}", f"    {row['title']}", f"    {row['question'] or ''}"]
+        out.print("\n".join(lines).rstrip(), markup=False, highlight=False, soft_wrap=True)
+    out.print()
+    if made:
+        print_table(Table(_RUNS, tuple(made)), out)
+    else:
+        out.print(f"no runs in {runs_in}", markup=False, highlight=False)

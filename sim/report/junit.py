@@ -1,0 +1,47 @@
+"""
+Verdicts as JUnit XML, which every continuous integration service draws.
+
+A claim that failed is a failure; one that cannot be told or is stale is an error, as it was not tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+from sim.experiment.verdicts import Finding
+
+
+def write_junit(path: Path, suites: Mapping[str, Sequence[Finding]]) -> None:
+    """Write one test suite per experiment, one test case per claim; raises OSError if it cannot."""
+    root = ElementTree.Element("testsuites", name="readpath check")
+    for experiment, findings in suites.items():
+        failures = sum(finding.verdict == "failed" for finding in findings)
+        errors = sum(finding.verdict in ("cannot tell", "stale") for finding in findings)
+        suite = ElementTree.SubElement(
+            root,
+            "testsuite",
+            name=experiment,
+            tests=str(len(findings)),
+            failures=str(failures),
+            errors=str(errors),
+        )
+        for finding in findings:
+            _case(suite, experiment, finding)
+    ElementTree.indent(root)
+    ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _case(suite: ElementTree.Element, experiment: str, finding: Finding) -> None:
+    claim = finding.claim
+    case = ElementTree.SubElement(suite, "testcase", classname=experiment, name=claim.name)
+    if finding.verdict == "held":
+        return
+    tag = "failure" if finding.verdict == "failed" else "error"
+    worst = finding.worst
+    said = f"{claim.sentence} [{claim.describe()}: {claim.rule()}]"
+    if worst is not None:
+        said += f" found {worst.interval.mean:.6g} at {', '.join(worst.labels)}"
+    problem = ElementTree.SubElement(case, tag, type=finding.verdict, message=said)
+    problem.text = "\n".join(finding.notes)
