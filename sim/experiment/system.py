@@ -33,7 +33,7 @@ from sim.ext4.reader import Image
 from sim.paths.inode import FsInode
 from sim.units import MIB, NS_PER_S, PAGE_BYTES, SECTOR_BYTES
 from sim.workload.fio_job import Job
-from sim.workload.generator import job_stream, offsets
+from sim.workload.generator import job_stream, passes, reads_once_in_order
 from sim.workload.player import Played, play
 
 NOT_COMPARED = -1
@@ -62,6 +62,8 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     machine = _machine(cell, volume, trace)
     files: dict[str, _File] = {}
     players: list[Played] = []
+    processes: list[Any] = []
+    wall: Any = None  # what jobs from here on wait for: the end of all before the last stonewall
     verifiers: list[Verifier] = []
     digests = plaintext_digests(cell, image) if config.data == "real" else {}
     clones = [(job, clone) for job in config.workload.jobs for clone in range(job.numjobs)]
@@ -80,13 +82,11 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
             verifiers.append(verifier)
         played = Played()
         players.append(played)
-        reads = offsets(job, file.inode.size_bytes, job_stream(job, cell.seed, clone))
-        machine.clock.process(
-            cast(
-                "Generator[Any, Any, Any]",
-                play(machine.clock, machine.filemap, task, opened, reads, job.thinktime_ns, played),
-            )
-        )
+        if job.stonewall and not clone and processes:
+            wall = machine.clock.all_of(tuple(processes))
+        reads = passes(job, file.inode.size_bytes, job_stream(job, cell.seed, clone))
+        player = play(machine.clock, machine.filemap, task, opened, reads, job, played, wall)
+        processes.append(machine.clock.process(cast("Generator[Any, Any, Any]", player)))
     machine.clock.run()
     machine.check_quiet(*(file.mapping for file in files.values()))
     _check_delivery(machine, players)
@@ -186,9 +186,7 @@ def _cipher(cell: Cell, image: Path, volume: Image, inode: Inode, path: str) -> 
 
 def _verifier(volume: Image, file: _File, job: Job, sha256: str | None) -> Verifier:
     """Return the check for a job: by stream where it reads the file once, front to back."""
-    once = job.rw == "read" and not job.offset_bytes and job.loops == 1 and job.io_size_bytes is None
-    whole = job.size_bytes in (None, file.inode.size_bytes) and file.inode.size_bytes % job.bs_bytes == 0
-    if once and whole and sha256 is not None:
+    if sha256 is not None and reads_once_in_order(job, file.inode.size_bytes):
         return StreamVerifier(file.inode.size_bytes, sha256)
     plaintext = plain_contents(volume, file.on_disk, file.inode)
     if sha256 is not None and hashlib.sha256(plaintext).hexdigest() != sha256:

@@ -1,26 +1,31 @@
 """
-Where a job reads: the offsets of its read(2) calls, in order.
+Where a job reads: the offsets and lengths of its read(2) calls, in order, pass by pass.
 
 How many calls there are, where they start and where they stop is fio's (compared with fio's I/O logs in the
-tests). In a random order the *set* is fio's too (each block once a pass, unless norandommap), the order
-itself is not: fio's LFSR and Tausworthe generators are not reproduced, numpy's Philox takes their place.
+tests). In a random order the *set* is fio's too (each block once a pass, unless norandommap or zipf), the
+order itself is not: fio's LFSR and Tausworthe generators are not reproduced, numpy's Philox takes their
+place. Nor are the lengths under bssplit and bsrange the same ones, only as frequent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sim.engine.clock import stream
 from sim.errors import ConfigError
 from sim.workload.fio_job import Job
+from sim.workload.mixed import mixed_pass, spread
 
 Read = tuple[int, int]
 """(offset_bytes, length_bytes) of one read(2)."""
 
+_ALL = 100
 _DRAW = 1 << 16  # random blocks drawn at a time, so that a long job holds little memory
 
 
@@ -37,76 +42,151 @@ def job_stream(job: Job, run_seed: int, clone: int) -> np.random.Generator:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What a job reads of one file: `pass_blocks` reads from `start_bytes` a pass, `reads` reads in all."""
+    """
+    What a job reads of one file.
+
+    start_bytes, length_bytes: the region. pass_blocks: reads of a pass when all have one size, else places,
+    the smallest block apart, where a random read may start. total_bytes: read in all, loops included.
+    more_bytes: what passes beyond the loops may still add up to, None = there are none.
+    """
 
     start_bytes: int
+    length_bytes: int
     pass_blocks: int
-    reads: int
+    total_bytes: int
+    more_bytes: int | None
 
 
 def region(job: Job, file_size: int) -> Region:
     """
-    Return how often and where `job` reads a file of `file_size` bytes.
+    Return which part of a file of `file_size` bytes `job` reads, and how much.
 
     A block that would stick out of the file is not read. A last block that sticks out of the region only is
-    read by a sequential job and not by a random one, as in fio.
+    read by a sequential job of one block size and by no other, as in fio. An offset in percent is rounded
+    up, a size in percent down to the smallest block, and cut at the end of the file.
 
-    Raises ConfigError if the region reaches past the end of the file, holds no
-    block, or io_size meets loops.
+    Raises ConfigError if the region reaches past the end of the file or holds no block, or if a time_based
+    job has no runtime.
     """
     place = f"job {job.name!r}"
-    left = file_size - job.offset_bytes
+    if job.time_based and job.runtime_ns is None:
+        raise ConfigError(place, "time_based without runtime", "runtime=SECONDS")
+    bs, largest = job.bs_limits_bytes
+    start = job.offset_bytes
+    if job.offset_percent is not None:
+        start = -(-(file_size * job.offset_percent // 100) // bs) * bs
+    left = file_size - start
     length = left if job.size_bytes is None else job.size_bytes
+    if job.size_percent is not None:
+        length = min(file_size * job.size_percent // 100 // bs * bs, left)
     if length > left or left <= 0:
-        what = f"offset {job.offset_bytes} + size {max(length, 0)}"
+        what = f"offset {start} + size {max(length, 0)}"
         raise ConfigError(place, f"{what} is past the end", f"at most {file_size} bytes, the file's size")
-    bs = job.bs_bytes
-    fitting = left // bs
-    wanted = length // bs if job.rw == "randread" else -(-length // bs)
-    blocks = min(wanted, fitting)
+    overhang = job.rw == "read" and bs == largest
+    blocks = min(-(-length // bs) if overhang else length // bs, left // bs)
     if length < bs or blocks == 0:
         raise ConfigError(place, f"bs {bs} is larger than the {length} bytes to read", "a smaller bs")
-    if job.io_size_bytes is not None:
-        if job.loops > 1:
-            raise ConfigError(place, f"io_size with loops={job.loops} is not modelled", "one of the two")
-        reads = -(-job.io_size_bytes // bs)
-    elif wanted > fitting or (job.rw == "randread" and not job.norandommap):
-        reads = blocks * job.loops
-    else:
-        reads = -(-length * job.loops // bs)
-    return Region(job.offset_bytes, blocks, reads)
+    io_size = job.io_size_bytes
+    if job.io_size_percent is not None:
+        io_size = max(length * job.io_size_percent // 100, 1)
+    return Region(start, length, blocks, (io_size or length) * job.loops, io_size)
+
+
+def passes(job: Job, file_size: int, rng: np.random.Generator) -> Iterator[Iterator[Read]]:
+    """
+    Yield the passes of `job` over its region of a file of `file_size` bytes; a pass yields its reads.
+
+    rng: the job's own stream (`job_stream`); a sequential job of one block size draws nothing from it. Each
+    pass has to be used up before the next is asked for, and passes of a time_based job never end.
+
+    A random order without norandommap is one permutation of the blocks; it takes 4 or 8 bytes a block.
+    Passes repeat one another, as fio starts its generators anew, but for a time_based job. There are `loops`
+    passes, and more as long as a whole block of io_size is left; none goes on beyond io_size (or size) times
+    loops. Raises ConfigError as `region` does.
+    """
+    span = region(job, file_size)
+    begin = _pass_maker(job, span, file_size, rng)
+    return iter(begin, None) if job.time_based else _counted_passes(job, span, begin)
 
 
 def offsets(job: Job, file_size: int, rng: np.random.Generator) -> Iterator[Read]:
-    """
-    Yield the reads of `job` on a file of `file_size` bytes.
+    """Yield the reads of all passes of `job`; see `passes`."""
+    return chain.from_iterable(passes(job, file_size, rng))
 
-    rng: the job's own stream (`job_stream`); a sequential job draws nothing from it.
 
-    A random order without norandommap is one permutation of the blocks, repeated pass by pass (fio starts
-    its generator anew each pass); it takes 4 or 8 bytes a block. Raises ConfigError as `region` does.
-    """
+def reads_once_in_order(job: Job, file_size: int) -> bool:
+    """Return whether `job` reads every byte of a file of `file_size` bytes once, front to back."""
     span = region(job, file_size)
-    return islice(_endless(job, span, rng), span.reads)
+    plain = job.rw == "read" and job.runtime_ns is None and span.total_bytes == span.length_bytes == file_size
+    bs, largest = job.bs_limits_bytes
+    return plain and bs == largest and file_size % bs == 0
 
 
-def _endless(job: Job, span: Region, rng: np.random.Generator) -> Iterator[Read]:
-    start, bs = span.start_bytes, job.bs_bytes
-    if job.rw == "read":
-        end = start + span.pass_blocks * bs
-        while True:
-            for offset in range(start, end, bs):
-                yield offset, bs
-    if job.norandommap:
-        while True:
-            for block in rng.integers(span.pass_blocks, size=_DRAW).tolist():
-                yield start + block * bs, bs
-    small = span.pass_blocks <= np.iinfo(np.uint32).max
-    order = rng.permutation(np.arange(span.pass_blocks, dtype=np.uint32 if small else np.uint64))
+def _counted_passes(job: Job, span: Region, begin: Callable[[], Iterator[Read]]) -> Iterator[Iterator[Read]]:
+    """fio's rule for one more pass: keep_running() in backend.c, 3.33."""
+    bs, largest = job.bs_limits_bytes
+    once = job.rw == "read" or not (job.norandommap or job.random_distribution == "zipf")
+    known = bs == largest and (job.rw == "read" or job.percentage_random == _ALL)  # how long a pass is
+    done = 0
+
+    def counted() -> Iterator[Read]:
+        nonlocal done
+        for read in begin():
+            yield read
+            done += read[1]
+            if done >= span.total_bytes:
+                return
+
+    loops = job.loops
+    while done < span.total_bytes:
+        if loops:
+            loops -= 1
+        elif span.more_bytes is None or span.more_bytes - done < largest:
+            return
+        if known:  # nothing to count read by read
+            reads = -(-(span.total_bytes - done) // bs)
+            reads = min(reads, span.pass_blocks) if once else reads
+            done += reads * bs
+            yield islice(begin(), reads)
+        else:
+            yield counted()
+
+
+def _pass_maker(
+    job: Job, span: Region, file_size: int, rng: np.random.Generator
+) -> Callable[[], Iterator[Read]]:
+    """Return a function that begins a pass."""
+    start, blocks = span.start_bytes, span.pass_blocks
+    bs, largest = job.bs_limits_bytes
+    if bs == largest and job.rw == "read":
+        return lambda: ((offset, bs) for offset in range(start, start + blocks * bs, bs))
+    whole = bs == largest and job.percentage_random == _ALL and job.random_distribution == "random"
+    if whole and job.norandommap:
+        return lambda: _anywhere(start, bs, blocks, rng)
+    if whole:
+        order = spread(blocks, rng)
+        return lambda: _in_order(start, bs, spread(blocks, rng) if job.time_based else order)
+    end = start + span.length_bytes
+    state = rng.bit_generator.state
+
+    def again() -> Iterator[Read]:
+        if not job.time_based:
+            rng.bit_generator.state = state
+        return mixed_pass(job, start, end, file_size, rng)
+
+    return again
+
+
+def _anywhere(start: int, bs: int, blocks: int, rng: np.random.Generator) -> Iterator[Read]:
     while True:
-        for at in range(0, len(order), _DRAW):
-            for block in order[at : at + _DRAW].tolist():
-                yield start + block * bs, bs
+        for block in rng.integers(blocks, size=_DRAW).tolist():
+            yield start + block * bs, bs
+
+
+def _in_order(start: int, bs: int, order: NDArray[Any]) -> Iterator[Read]:
+    for at in range(0, len(order), _DRAW):
+        for block in order[at : at + _DRAW].tolist():
+            yield start + block * bs, bs
 
 
 def pattern(positions: Iterable[int], length_bytes: int) -> Iterator[Read]:

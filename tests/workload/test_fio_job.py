@@ -92,8 +92,41 @@ GOLDEN = [
     ),
     ("[global]\nbs=4k\n", "x.fio: no job in it; allowed: at least one section besides [global]"),
     (
-        "[a]\nrandom_distribution=zipf\n",
-        "x.fio:2 [a]: random_distribution: 'zipf' is not modelled; allowed: random",
+        "[a]\nrandom_distribution=pareto:0.2\n",
+        "x.fio:2 [a]: random_distribution: 'pareto:0.2' is not modelled; "
+        "allowed: random, zipf, zipf:theta with theta >= 0 and not 1",
+    ),
+    (
+        "[a]\nbssplit=4k/60:64k/30\n",
+        "x.fio:2 [a]: bssplit: '4k/60:64k/30' adds up to 90 percent; "
+        "allowed: sizes with percentages that add up to 100, as in 4k/60:64k/40",
+    ),
+    (
+        "[a]\nbssplit=4k/100:64k\n",
+        "x.fio:2 [a]: bssplit: '4k/100:64k' leaves no percent for a size; "
+        "allowed: sizes with percentages that add up to 100, as in 4k/60:64k/40",
+    ),
+    (
+        "[a]\nbsrange=4k\n",
+        "x.fio:2 [a]: bsrange: '4k' is not a range; allowed: smallest-largest, as in 1k-4k",
+    ),
+    (
+        "[global]\nbsrange=1k-4k\n[a]\nbssplit=4k/\n",
+        "x.fio:4 [a]: bssplit: bssplit with bsrange is not modelled; allowed: one of the two",
+    ),
+    ("[a]\nsize=101%\n", "x.fio:2 [a]: size: '101' is out of range; allowed: a whole number from 1 to 100"),
+    (
+        "[a]\nruntime=2.5\n",
+        "x.fio:2 [a]: runtime: '2.5' is not understood; allowed: s, or a whole number with us, ms, s, m, h",
+    ),
+    (
+        "[a]\nfilename=x:y\n",
+        "x.fio:2 [a]: filename: 'x:y' is not one file; "
+        "allowed: the name of one file of the volume, without ':'",
+    ),
+    (
+        "[a]\nramp_time=1\n",
+        "x.fio:2 [a]: option 'ramp_time' is not modelled; allowed: runtime, rate, timeout",
     ),
 ]
 
@@ -117,6 +150,166 @@ def test_inline_tables_take_toml_values():
         jobs_from_tables([{"bs": "128KiB"}], "e.toml: workload.job")
     said = "e.toml: workload.job.bs: '128KiB' is a power of 1000 in fio, of 1024 elsewhere; allowed: '128k'"
     assert said == str(caught.value)
+
+
+VALUES = """\
+[global]
+filename=data
+ioengine=psync
+size=8k
+[a]
+bssplit=4k/60:64k/40
+bs=8k
+[b]
+bssplit=1k/50:2k:4k/
+[c]
+bsrange=1k-4k
+[d]
+size=50%
+offset=10%
+io_size=25%
+[e]
+rw=randread
+random_distribution=zipf:0.9
+percentage_random=70
+[f]
+time_based
+runtime=2
+startdelay=3
+[g]
+runtime=30ms
+thinktime=2ms
+thinktime_blocks=4
+rate=100k
+[h]
+wait_for_previous
+"""
+
+
+def test_values_of_options():
+    """Splits, ranges, percentages, distributions, times and rates become the fields they are in fio."""
+    common = {"filename": "data"}
+    sized = {**common, "size_bytes": 8192}
+    expected = (
+        Job(name="a", **sized, bs_bytes=8192, bs_split=((4096, 60), (65536, 40))),
+        Job(name="b", **sized, bs_split=((1024, 50), (2048, 25), (4096, 25))),
+        Job(name="c", **sized, bs_range_bytes=(1024, 4096)),
+        Job(name="d", **common, size_percent=50, offset_percent=10, io_size_percent=25),
+        Job(
+            name="e",
+            **sized,
+            rw="randread",
+            random_distribution="zipf",
+            zipf_theta=0.9,
+            percentage_random=70,
+        ),
+        Job(name="f", **sized, time_based=True, runtime_ns=2_000_000_000, startdelay_ns=3_000_000_000),
+        Job(
+            name="g",
+            **sized,
+            runtime_ns=30_000_000,
+            thinktime_ns=2_000_000,
+            thinktime_blocks=4,
+            rate_bytes_s=102400,
+        ),
+        Job(name="h", **sized, stonewall=True),
+    )
+    assert expected == parse_jobs(VALUES, "x.fio")
+    assert (4096, 65536) == expected[0].bs_limits_bytes
+
+
+def _shown_jobs(text: str, file: Path) -> tuple[Job, ...]:
+    """The jobs of fio's own equivalent command line, on which every option of a job stands."""
+    file.write_text(text)
+    said = subprocess.run(["fio", "--showcmd", str(file)], capture_output=True, text=True, check=True).stdout
+    first, *chunks = said.split("--name=")
+    tables = []
+    for chunk in chunks:
+        name, *words = chunk.split()
+        given = [word.removeprefix("--").partition("=") for word in [*first.split()[1:], *words]]
+        tables.append({"name": name} | {option: value if equals else True for option, equals, value in given})
+    return jobs_from_tables(tables, "shown")
+
+
+@needs_fio
+def test_fio_takes_the_same_options(tmp_path):
+    """Each job is the one that fio's equivalent command line asks for, inherited options included."""
+    assert _shown_jobs(VALUES, tmp_path / "x.fio") == parse_jobs(VALUES, "x.fio")
+    _write_includes(tmp_path)
+    assert _shown_jobs(INCLUDING, tmp_path / "x.fio") == parse_jobs(INCLUDING, str(tmp_path / "x.fio"))
+
+
+@needs_fio
+@pytest.mark.parametrize(
+    "line",
+    [
+        "bsrange=4k",
+        "random_distribution=zipf:1",
+        "io_size=101%",
+        "percentage_random=101",
+        "rw=sideways",
+        "thinktime_blocks=x",
+    ],
+)
+def test_what_fio_refuses_we_refuse(tmp_path, line):
+    """A value that fio does not take is not taken here either."""
+    text = f"[a]\nioengine=psync\nfilename=data\nsize=8k\n{line}\n"
+    (tmp_path / "x.fio").write_text(text)
+    run = subprocess.run(["fio", "--parse-only", "x.fio"], capture_output=True, cwd=tmp_path, check=False)
+    assert run.returncode != 0
+    with pytest.raises(ConfigError):
+        parse_jobs(text, "x.fio")
+
+
+INCLUDING = """\
+[global]
+filename=data
+include common.inc
+[a]
+rw=read
+[b]
+bs=1k
+include deep/own.inc
+"""
+
+
+def _write_includes(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "x.fio").write_text(INCLUDING)
+    (folder / "common.inc").write_text("bs=8k # for all\nsize=64k\n")
+    (folder / "deep" / "own.inc").write_text("include more.inc\nrw=randread\n")
+    (folder / "deep" / "more.inc").write_text("bs=2k\n")
+
+
+def test_include_puts_a_file_in_its_place(tmp_path):
+    """An included file's options count where the line stands, its own includes beside it."""
+    _write_includes(tmp_path)
+    sized = {"filename": "data", "size_bytes": 65536}
+    expected = (
+        Job(name="a", **sized, bs_bytes=8192),
+        Job(name="b", **sized, bs_bytes=2048, rw="randread"),
+    )
+    assert expected == parse_jobs(INCLUDING, str(tmp_path / "x.fio"))
+
+
+def test_include_errors_name_the_included_line(tmp_path):
+    """A file that is not there, a section or a mistake in it, and a circle are errors with their place."""
+    top = str(tmp_path / "x.fio")
+    (tmp_path / "section.inc").write_text("bs=4k\n[b]\n")
+    (tmp_path / "mistake.inc").write_text("\nblok=4k\n")
+    (tmp_path / "circle.inc").write_text("include circle.inc\n")
+    cases = {
+        "none.inc": f"{top}:2: include: 'none.inc' cannot be read (no such file or directory); "
+        f"allowed: a file in {tmp_path}",
+        "section.inc": f"{tmp_path}/section.inc:2: '[b]': a section in an included file; "
+        f"allowed: options only",
+        "mistake.inc": f"{tmp_path}/mistake.inc:2 [a]: option 'blok' is not modelled; allowed: blocksize",
+        "circle.inc": f"{tmp_path}/circle.inc:1: include circle.inc: 17 levels deep; allowed: at most 16",
+    }
+    for name, message in cases.items():
+        with pytest.raises(ConfigError) as caught:
+            parse_jobs(f"[a]\ninclude {name}\n", top)
+        assert message == str(caught.value)
 
 
 def test_advice_is_fios():
