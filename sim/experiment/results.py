@@ -64,17 +64,25 @@ class Run:
 
 
 def model_digest() -> str:
-    """Return SHA-256 (hex) over the simulator's own code and profiles: the model's version."""
-    return code_digest("sim")
+    """
+    Return SHA-256 (hex) over the simulator's own code and profiles: the model's version.
+
+    What only shows results (report, cli) is not of the model.
+    """
+    return code_digest("sim", without=("report", "cli"))
 
 
-def code_digest(*packages: str) -> str:
-    """Return SHA-256 (hex) over the names and contents of all .py and .toml files of packages of ours."""
+def code_digest(*packages: str, without: tuple[str, ...] = ()) -> str:
+    """
+    Return SHA-256 (hex) over the names and contents of all .py and .toml files of packages of ours.
+
+    without: folders of a package that are left out.
+    """
     summary = hashlib.sha256()
     for package in packages:
         root = Path(str(resources.files(package)))
         for file in sorted(root.rglob("*"), key=lambda path: path.relative_to(root).as_posix()):
-            if file.suffix in (".py", ".toml"):
+            if file.suffix in (".py", ".toml") and file.relative_to(root).parts[0] not in without:
                 content = hashlib.sha256(file.read_bytes()).hexdigest()
                 summary.update(f"{package}/{file.relative_to(root).as_posix()}\0{content}\n".encode())
     return summary.hexdigest()
