@@ -64,6 +64,10 @@ class Mapping:
                 self._memory.madvise(mmap.MADV_HUGEPAGE)
             self.content = memoryview(self._memory)
 
+    def holds(self, start: int, end: int) -> bool:
+        """Return whether a reader holds any page of [start, end)."""
+        return any(first < end and start < last for first, last in self.held)
+
     def has_locked(self, start: int, end: int) -> bool:
         """Return whether any page of [start, end) is under I/O."""
         return self.state.find(LOCKED, start, end) >= 0 or self.state.find(LOCKED | MARKED, start, end) >= 0
@@ -238,7 +242,7 @@ class PageCache:
                 self._inactive.appendleft((mapping, cut, end))
                 end = cut
             freed += self._evict_run(mapping, start, end, include_active=False)
-            if mapping.held or mapping.has_locked(start, end):
+            if mapping.holds(start, end) or mapping.has_locked(start, end):
                 self._inactive.append((mapping, start, end))
         self.evicted += freed
         return freed
@@ -257,7 +261,7 @@ class PageCache:
         state, access, count = mapping.state, mapping.access, end - start
         pages: range | list[int]
         active = access.count(2, start, end) + access.count(3, start, end)
-        if state.count(UPTODATE, start, end) == count and not active and not mapping.held:
+        if state.count(UPTODATE, start, end) == count and not active and not mapping.holds(start, end):
             pages = range(start, end)
             state[start:end] = bytes(count)
         else:
@@ -266,7 +270,7 @@ class PageCache:
                 for page in range(start, end)
                 if state[page] & UPTODATE
                 and (include_active or access[page] < 2)
-                and not any(first <= page < last for first, last in mapping.held)
+                and not mapping.holds(page, page + 1)
             ]
             for page in pages:
                 if access[page] > 1:

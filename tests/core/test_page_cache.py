@@ -121,3 +121,13 @@ def test_rereading_a_file_that_fits_touches_no_device() -> None:
     rig.run(reads + reads)
     assert 8 == rig.machine.queue.stats.issued
     assert bytes([2]) * 256 == bytes(rig.mapping.access)
+
+
+def test_what_is_evicted_leaves_the_lists() -> None:
+    """A long pass through a small cache leaves the lists as short as what is cached, whatever is held."""
+    size = 64 * MIB
+    rig = Rig("page_io", [(0, 1000, size // PAGE_BYTES)], size, memory_pages=256, trace=False)
+    rig.run(sequential(size, 128 * KIB))
+    cache = rig.machine.cache
+    assert 256 == sum(end - start for _, start, end in cache._inactive)
+    assert not cache._active
