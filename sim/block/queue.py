@@ -168,10 +168,8 @@ class BlockQueue:
         """blk_finish_plug(): flush what is left."""
         if len(plug.requests) == 1 and self._direct:
             task.ps += self._s_flush_one.charge(1)
-            self._clock.call(
-                task.time_ns - self._clock.now, self.dispatcher.arrive, (plug.requests, task.core)
-            )
-            plug.requests = []
+            requests, plug.requests = plug.requests, []
+            self._hand_over(task, requests)
             return
         task.ps += self._s_flush.charge(1)
         if plug.requests:
@@ -311,14 +309,14 @@ class BlockQueue:
             task.ps += self._s_insert.charge(len(requests))
             self.stats.inserted += len(requests)
             self.stats.unplugs += 1
+            if self._tracer is not None:
+                for request in requests:
+                    self._tracer("I", task.time_ns, request.sector, request.sectors)
         else:
             task.ps += self._s_issue.charge(len(requests))
         if self.limits.copy_ps_per_sector:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)
-        if self._tracer is not None and via_insert:
-            for request in requests:
-                self._tracer("I", task.time_ns, request.sector, request.sectors)
         self._hand_over(task, requests)
 
     def _hand_over(self, task: Task, requests: Sequence[Request]) -> None:

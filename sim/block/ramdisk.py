@@ -49,7 +49,7 @@ class NullBlk:
         """Take the clock on which commands complete."""
         assert isinstance(profile.model, RamModel)
         self.profile = profile
-        self._call_event = clock.call_event
+        self._call = clock.call
 
     def submit(
         self,
@@ -59,4 +59,4 @@ class NullBlk:
         done: Callable[[object], None],
     ) -> None:
         """Complete in an event of this instant."""
-        self._call_event(0, lambda _event: done(token))
+        self._call(0, done, token)

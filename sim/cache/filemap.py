@@ -24,6 +24,12 @@ PAGE_SHIFT = 12
 BATCH_PAGES = 15
 FORCED_CHUNK_PAGES = (2 << 20) // PAGE_BYTES
 
+INSERT_SYMBOLS = (
+    "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
+    " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru"
+)
+"""What allocating a page and adding it to a mapping calls."""
+
 PageRange = tuple[int, int]
 """Pages [start, end)."""
 
@@ -109,12 +115,7 @@ class Filemap:
             marker: (head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order))
             for marker, head in called.items()
         }
-        self._s_add = site(
-            TASK,
-            unbounded,
-            "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
-            " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru",
-        )
+        self._s_add = site(TASK, unbounded, INSERT_SYMBOLS)
         self._s_create = site(TASK, ra, "filemap_create_folio filemap_create_folio;filemap_read_folio")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
 

@@ -36,21 +36,20 @@ class Mapping:
     """
     The cached pages of one file (struct address_space).
 
-    state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. buffers: pages
-    that carry buffer heads, where a path makes any. parts: blocks still to come, for pages that are read in
-    parts (a page of which all blocks are read needs an entry only between its parts).
-    waiters: events of tasks that wait for a page. held: ranges that a reader holds a reference on and has not
-    copied yet; they are not reclaimed. content: with real data, the bytes of the file as far as
-    cached, zeros elsewhere (anonymous memory, as large as the file, present where it was written).
+    state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. parts: blocks
+    still to come, for pages that are read in parts (a page of which all blocks are read needs an entry only
+    between its parts). waiters: events of tasks that wait for a page. held: ranges that a reader holds a
+    reference on and has not copied yet; they are not reclaimed. content: with real data, the bytes of the
+    file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
+    written).
     """
 
-    __slots__ = ("_memory", "access", "buffers", "content", "held", "pages", "parts", "state", "waiters")
+    __slots__ = ("_memory", "access", "content", "held", "pages", "parts", "state", "waiters")
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
         self.state = bytearray(pages)
         self.access = bytearray(pages)
-        self.buffers: bytearray | None = None
         self.parts: dict[int, int] = {}
         self.waiters: dict[int, Any] = {}
         self.held: list[tuple[int, int]] = []
@@ -283,8 +282,5 @@ class PageCache:
             else:
                 for page in pages:
                     mapping.forget(page, page + 1)
-        if mapping.buffers is not None:
-            for page in pages:
-                mapping.buffers[page] = 0
         self.cached -= len(pages)
         return len(pages)

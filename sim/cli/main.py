@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from sim.errors import ReadpathError
 
-EXIT_WRONG_DATA, EXIT_MISTAKE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 
 class _Group(TyperGroup):

@@ -10,14 +10,15 @@ FIEMAP does not tell where the blocks of the extent tree lie; kernel_compare.inf
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sim.block.device import make_device
+from sim.block.device_profile import DeviceProfile, load_device_profile
 from sim.block.limits import BlockTracer, QueueLimits
 from sim.cache.filemap import OpenFile
-from sim.engine.clock import Clock
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
@@ -87,31 +88,19 @@ def _read(path: Path) -> str:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a recorded file") from error
 
 
-class _Instant:
-    """A device without latency: what null_blk is to the counts."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-
-    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
-        """Complete at once, from the event queue."""
-        del sector, sectors
-        self._clock.call(0, done, token)
-
-
-def case_limits(device: str) -> QueueLimits:
+def case_limits(device: str, null_blk: DeviceProfile) -> QueueLimits:
     """
     Return the queue limits of a recording's device, from its description.
 
-    null_blk: the rig sets max_sectors 1280; 128 segments and depth 64 are the driver's defaults. virtio-blk:
-    QEMU gives it a queue per CPU, hence no elevator; 254 segments, 1280 KiB. gtram: the rig's bio-based RAM
-    device.
+    null_blk: those of its profile, which is that of the recordings. virtio-blk: QEMU gives it a queue per
+    CPU, hence no elevator; 254 segments, 1280 KiB. gtram: the rig's bio-based RAM device.
     """
     if "virtio" in device:
         return QueueLimits(2560, 254, 256, "none", driver="virtio_queue_rq")
     if "gtram" in device:
         return QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio")
-    return QueueLimits(1280, 128, 64, "none", driver="null_queue_rq")
+    has = null_blk.limits
+    return QueueLimits(has.max_sectors, has.max_segments, has.queue_depth, has.scheduler, driver=has.driver)
 
 
 def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
@@ -170,9 +159,10 @@ def run_case(
     if record["es"] not in STATUS_NAMES:
         raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
     block_size = int(record["block_size"])
-    limits = case_limits(str(record["device"]))
+    null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
+    limits = case_limits(str(record["device"]), null_blk)
     spec = MachineSpec(PATH_NAMES[record["path"]], block_size, limits, costs, tracer=tracer)
-    machine = Machine(spec, _Instant)
+    machine = Machine(spec, lambda clock: make_device(clock, null_blk))
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
     inode = FsInode(tree, int(record["file_bytes"]), block_size, encrypted)

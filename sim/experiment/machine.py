@@ -31,7 +31,7 @@ from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import BufferEndIo, PageEndIo
-from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
+from sim.units import PAGE_SECTORS
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 
@@ -226,5 +226,3 @@ _POST_READ_IOMAP = (
     "iomap_read_end_io iomap_read_end_io;bio_post_read_processing",
     "bio_post_read_processing",
 )
-
-__all__ = ["KERNELS", "PAGE_BYTES", "PATHS", "SECTOR_BYTES", "Machine", "MachineSpec"]

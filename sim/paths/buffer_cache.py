@@ -13,6 +13,7 @@ from typing import Any
 
 from sim.block.bio import Bio, Plug
 from sim.block.queue import BlockQueue
+from sim.cache.filemap import INSERT_SYMBOLS
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, TASK, Ledger
@@ -41,12 +42,7 @@ class BufferCache:
         self._reading: dict[int, Any] = {}
         self._s_getblk = ledger.site(TASK, _STACK, "__getblk_gfp folio_mark_accessed")
         getblk = f"{_STACK};__getblk_gfp"
-        self._s_grow = ledger.site(
-            TASK,
-            getblk,
-            "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
-            " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru alloc_page_buffers",
-        )
+        self._s_grow = ledger.site(TASK, getblk, f"{INSERT_SYMBOLS} alloc_page_buffers")
         self._s_heads = ledger.site(TASK, f"{getblk};alloc_page_buffers", "alloc_buffer_head")
         self._s_read = ledger.site(
             TASK,

@@ -83,7 +83,6 @@ class BufferHeadReader:
         found = status.lookup(lblk)
         if found is None or found.kind != WRITTEN or found.length < blocks:
             return False
-        self._has_buffers(file.mapping, start, end)
         task.ps += (
             self._s_folio.charge(end - start)
             + self._s_block.charge(blocks)
@@ -98,13 +97,6 @@ class BufferHeadReader:
         self._queue.submit_alone(task, bio)
         return True
 
-    @staticmethod
-    def _has_buffers(mapping: Mapping, start: int, end: int) -> None:
-        """Note that pages carry buffer heads now."""
-        if mapping.buffers is None:
-            mapping.buffers = bytearray(mapping.pages)
-        mapping.buffers[start:end] = b"\x01" * (end - start)
-
     def read_folios(
         self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug
     ) -> Generator[Any, Any, None]:
@@ -112,7 +104,6 @@ class BufferHeadReader:
         pages, per_page = end - start, self._per_page
         task.ps += self._s_folio.charge(pages)
         task.ps += self._s_alloc.charge(pages * per_page)
-        self._has_buffers(file.mapping, start, end)
         inode: FsInode = file.inode
         page = start
         while page < end:
