@@ -209,8 +209,8 @@ class PageCache:
         for run in list(self._inactive) + list(self._active):
             if run[0] is mapping:
                 dropped += self._evict_run(mapping, run[1], run[2], include_active=True)
-        self._inactive = deque(run for run in self._inactive if run[0] is not mapping)
-        self._active = deque(run for run in self._active if run[0] is not mapping)
+        self._inactive = deque(run for run in self._inactive if run[0] is not mapping or _present(run))
+        self._active = deque(run for run in self._active if run[0] is not mapping or _present(run))
         return dropped
 
     def check(self, mappings: list[Mapping]) -> None:
@@ -284,3 +284,9 @@ class PageCache:
                     mapping.forget(page, page + 1)
         self.cached -= len(pages)
         return len(pages)
+
+
+def _present(run: tuple[Mapping, int, int]) -> bool:
+    """Return whether any page of a run is cached."""
+    mapping, start, end = run
+    return mapping.state.count(ABSENT, start, end) < end - start

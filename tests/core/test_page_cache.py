@@ -131,3 +131,18 @@ def test_what_is_evicted_leaves_the_lists() -> None:
     cache = rig.machine.cache
     assert 256 == sum(end - start for _, start, end in cache._inactive)
     assert not cache._active
+
+
+def test_dropping_a_file_keeps_what_cannot_go_within_reach_of_reclaim() -> None:
+    """Pages under I/O outlive a drop of their file, and are reclaimed once they are up to date."""
+    cache = PageCache(4)
+    mapping = Mapping(100, False)
+    cache.insert(mapping, 0, 2)
+    cache.insert(mapping, 2, 4)
+    mapping.set_uptodate(2, 4)
+    assert 2 == cache.drop(mapping)
+    assert [1, 1, 0, 0] == list(mapping.state[0:4])
+    mapping.set_uptodate(0, 2)
+    cache.insert(mapping, 10, 14)
+    assert [0, 0] == list(mapping.state[0:2])
+    assert 4 == cache.cached
