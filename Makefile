@@ -26,7 +26,7 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 bench: $(VENV)/ready
 	$(BIN)/python tests/bench/run.py
