@@ -58,6 +58,10 @@ class Dispatcher:
         depth, straight = self._limits.queue_depth, not self.scheduler.elevator
         for request in requests:
             request.core = core
+            if self._recording:
+                for bio in request.bios:
+                    if bio.record is not None:
+                        bio.record.flushed_ns = self._clock.now
             if straight and self._in_flight < depth and not self._waiting:
                 self._issue(request)
             else:

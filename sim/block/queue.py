@@ -97,7 +97,9 @@ class BlockQueue:
             for i in range(count):
                 self._tracer("Q", task.time_ns, bio.sector + i * sectors, sectors)
         if self._records is not None:
-            bio.record = IoRecord(bio.sector, bio.sectors, count, task.time_ns)
+            # Merges so far are taken off here and added again below: what is left are its own.
+            bio.record = IoRecord(bio.sector, bio.sectors, count, task.time_ns, -stats.merges)
+            bio.record.flushed_ns = bio.record.queued_ns  # until it leaves a plug
             self._records.append(bio.record)
         if limits.bio_based:
             self._complete_inline(task, bio)
@@ -108,6 +110,8 @@ class BlockQueue:
                 self._submit_split(task, bio, plug)
         else:
             self._submit_row(task, bio, plug)
+        if bio.record is not None:
+            bio.record.merges += stats.merges
 
     def takes_alone(self, bio_sectors: int, segments: int) -> bool:
         """Return whether a bio of this size, alone under its plug, becomes one command as it is."""

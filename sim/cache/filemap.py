@@ -169,9 +169,11 @@ class Filemap:
                         self._s_wait.passes += 1
                         task.ps += self._s_wait.ps
                         task.begin_burst()
-                        yield mapping.waiter(at, clock.event)
+                        brought = yield mapping.waiter(at, clock.event)
                         while (late := task.behind_ns) > 0:
                             yield clock.timeout(late)
+                        if brought is not None:
+                            brought.woke(task.time_ns)
                     elif state[at] == UPTODATE:
                         plain += 1
                     if held:
@@ -232,7 +234,9 @@ class Filemap:
         mapping.held.append(held)
         yield from self._path.read_pages(task, file, [held])
         if mapping.state[index] & LOCKED:
-            yield from task.wait(mapping.waiter(index, self._clock.event))
+            brought = yield from task.wait(mapping.waiter(index, self._clock.event))
+            if brought is not None:
+                brought.woke(task.time_ns)
         mapping.held.remove(held)
 
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:

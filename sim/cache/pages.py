@@ -102,13 +102,17 @@ class Mapping:
             return found
         return first - 1
 
-    def set_uptodate(self, start: int, end: int) -> None:
-        """Unlock pages whose data has come, and wake who waits for them."""
+    def set_uptodate(self, start: int, end: int, brought: Any = None) -> None:
+        """
+        Unlock pages whose data has come, and wake who waits for them.
+
+        brought: the record of the I/O, which those who wait are given; None unless there is a trace.
+        """
         state, waiters = self.state, self.waiters
         if end - start == 1:
             state[start] = (state[start] & MARKED) | UPTODATE
             if start in waiters:
-                waiters.pop(start).succeed()
+                waiters.pop(start).succeed(brought)
             return
         if state.find(LOCKED | MARKED, start, end) < 0:
             state[start:end] = _PLAIN * (end - start)
@@ -117,16 +121,16 @@ class Mapping:
                 state[page] = (state[page] & MARKED) | UPTODATE
         if waiters:
             for page in [page for page in waiters if start <= page < end]:
-                waiters.pop(page).succeed()
+                waiters.pop(page).succeed(brought)
 
-    def blocks_done(self, page: int, blocks: int, blocks_per_page: int) -> None:
-        """Count `blocks` of a page as read; unlock it when they were the last."""
+    def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
+        """Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate)."""
         left = self.parts.get(page, blocks_per_page) - blocks
         if left:
             self.parts[page] = left
         else:
             self.parts.pop(page, None)
-            self.set_uptodate(page, page + 1)
+            self.set_uptodate(page, page + 1, brought)
 
     def waiter(self, page: int, new_event: Any) -> Any:
         """Return the event on which to wait for `page`, made by `new_event()` if there is none."""

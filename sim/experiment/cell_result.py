@@ -64,18 +64,23 @@ class IoRow:
     """
     One traced bio, or row of one-block bios submitted together: when it was queued, and its stages, in ns.
 
-    queue_ns: plug and scheduler; device_ns: from issue to the device's answer; interrupt_ns; post_read_ns:
-    waiting for a kernel worker, and decryption. The four add up to the time from queued to ready.
+    merges: bios that joined a request that was there. plug_ns: until its request left the plug; queue_ns: in
+    the scheduler, or until the device had room; device_ns: from issue to the device's answer; interrupt_ns;
+    post_read_ns: waiting for a kernel worker, and decryption; wake_ns: until the reader that slept for it ran
+    on, 0 if none did. The stages add up to the time from queued to woken.
     """
 
     sector: int
     sectors: int
     bios: int
+    merges: int
     queued_ns: int
+    plug_ns: int
     queue_ns: int
     device_ns: int
     interrupt_ns: int
     post_read_ns: int
+    wake_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,11 +266,14 @@ _IO = pa.schema(
         _field("sector", pa.int64(), "sectors", "first sector"),
         _field("sectors", pa.int64(), "sectors", "how many"),
         _field("bios", pa.int32(), "bios", "bios in this row: more than 1 for one-block bios of a run"),
+        _field("merges", pa.int32(), "bios", "of these, those that joined a request which was there"),
         _field("queued_ns", pa.int64(), "ns", "simulated time of submit_bio()"),
-        _field("queue_ns", pa.int64(), "ns", "in plug and scheduler, until issued"),
+        _field("plug_ns", pa.int64(), "ns", "until its request left the plug"),
+        _field("queue_ns", pa.int64(), "ns", "in the scheduler, or until the device had room: issued"),
         _field("device_ns", pa.int64(), "ns", "from issue to the device's answer"),
         _field("interrupt_ns", pa.int64(), "ns", "until the interrupt's work on it was done"),
         _field("post_read_ns", pa.int64(), "ns", "until decrypted and ready; 0 for plain files"),
+        _field("wake_ns", pa.int64(), "ns", "until the last reader that slept for it ran on; 0 if none did"),
     ]
 )
 _READS = pa.schema(

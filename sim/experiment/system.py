@@ -273,6 +273,7 @@ def _io_rows(machine: Machine) -> list[IoRow]:
             record.sector,
             record.sectors,
             record.bios,
+            record.merges,
             record.queued_ns,
             *(getattr(record, end) - getattr(record, start) for start, end in STAGES.values()),
         )
