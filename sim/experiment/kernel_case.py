@@ -25,6 +25,7 @@ from sim.errors import ConfigError
 from sim.experiment.machine import Machine, MachineSpec
 from sim.ext4.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.paths.inode import FsInode
+from sim.stack.dm_crypt import CryptTable
 from sim.units import KIB, PAGE_BYTES
 
 PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap"}
@@ -149,6 +150,11 @@ def page_order(pages: int) -> list[int]:
     return order
 
 
+def _table(record: dict[str, Any]) -> CryptTable | None:
+    """Return the crypt target that a case was recorded on, None if there was none."""
+    return CryptTable() if str(record.get("encryption", "")).startswith("dm-crypt aes-xts-plain64") else None
+
+
 def run_case(
     case: Case, costs: CostTable, tree_pages: int | None = None, tracer: BlockTracer | None = None
 ) -> Machine:
@@ -161,7 +167,9 @@ def run_case(
     block_size = int(record["block_size"])
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
     limits = case_limits(str(record["device"]), null_blk)
-    spec = MachineSpec(PATH_NAMES[record["path"]], block_size, limits, costs, tracer=tracer)
+    spec = MachineSpec(
+        PATH_NAMES[record["path"]], block_size, limits, costs, tracer=tracer, dm_crypt=_table(record)
+    )
     machine = Machine(spec, lambda clock: make_device(clock, null_blk))
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")

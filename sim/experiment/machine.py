@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from sim.block.bio_queue import BioQueue
 from sim.block.io_record import IoRecord
 from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
 from sim.cache.pages import Mapping, PageCache
 from sim.cache.readahead import Linux61, Linux316, ReadaheadPolicy
+from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Cpu
@@ -31,6 +33,7 @@ from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import BufferEndIo, PageEndIo
+from sim.stack.dm_crypt import CryptTable, CryptTarget
 from sim.units import PAGE_SECTORS
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
@@ -81,7 +84,8 @@ class MachineSpec:
 
     path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
     are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio.
+    tracer: sees every block event. record_io: keep an IoRecord per bio. dm_crypt: the file system lies on a
+    crypt target over the device. sectors: how that decrypts `store`. wakeup_ns: see Cpu.
     """
 
     path: str
@@ -95,6 +99,9 @@ class MachineSpec:
     store: ByteStore | None = None
     tracer: BlockTracer | None = None
     record_io: bool = False
+    dm_crypt: CryptTable | None = None
+    sectors: DmCrypt | None = None
+    wakeup_ns: int = 0
 
 
 class Machine:
@@ -108,7 +115,7 @@ class Machine:
         kernel = KERNELS[spec.kernel]
         self.spec = spec
         self.clock = Clock()
-        self.cpu = Cpu(self.clock, spec.cpus)
+        self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns)
         self.ledger = Ledger(spec.costs, kernel.renamed)
         limits = spec.limits
         self.records: list[IoRecord] | None = [] if spec.record_io else None
@@ -125,8 +132,14 @@ class Machine:
             device(self.clock),
             spec.tracer,
             self.records,
+            below=CryptTarget.SUBMITS if spec.dm_crypt else "",
         )
-        self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, spec.store)
+        self.crypt: CryptTarget | None = None
+        if spec.dm_crypt is not None:
+            self.crypt = CryptTarget(self.cpu, self.ledger, self.queue, spec.dm_crypt, spec.tracer)
+        self.disk: BioQueue = self.crypt or self.queue
+        plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
+        self.buffers = BufferCache(self.clock, self.ledger, self.disk, spec.block_size, plain)
         self.mapper = Mapper(self.ledger, self.buffers)
         self.buffer_reader: BufferHeadReader
         self.path = self._build_path()
@@ -141,9 +154,9 @@ class Machine:
         )
 
     def _build_path(self) -> ReadPages:
-        spec, ledger, queue, mapper = self.spec, self.ledger, self.queue, self.mapper
+        spec, ledger, queue, mapper = self.spec, self.ledger, self.disk, self.mapper
         bs = spec.block_size
-        contents = Contents(spec.store, bs) if spec.store is not None else None
+        contents = Contents(spec.store, bs, spec.sectors) if spec.store is not None else None
         callers = {
             "buffer_head": "read_pages",
             "mpage": "mpage_readahead;do_mpage_readpage",
@@ -195,6 +208,8 @@ class Machine:
 
     def check_quiet(self, *mappings: Mapping) -> None:
         """Raise InvariantError if anything is pending after a run: a bio, a locked page, a waiting task."""
+        if self.crypt is not None and self.crypt.pending:
+            raise InvariantError(f"{self.crypt.pending} bios of dm-crypt never completed")
         if self.queue.stats.pending:
             raise InvariantError(f"{self.queue.stats.pending} bios never completed")
         if not self.clock.idle:

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 from typing import Any
 
 from sim.block.bio import Bio, Plug
-from sim.block.queue import BlockQueue
+from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
@@ -30,7 +30,7 @@ class BufferHeadReader:
     def __init__(
         self,
         ledger: Ledger,
-        queue: BlockQueue,
+        queue: BioQueue,
         mapper: Mapper,
         end_io: BufferEndIo,
         block_size: int,
@@ -182,7 +182,7 @@ class BufferHeadReader:
 class BufferHeadPath:
     """read_pages() of a file system without ->readahead: ->read_folio for every page, under one plug."""
 
-    def __init__(self, queue: BlockQueue, reader: BufferHeadReader) -> None:
+    def __init__(self, queue: BioQueue, reader: BufferHeadReader) -> None:
         self._queue = queue
         self._reader = reader
 

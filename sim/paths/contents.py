@@ -10,16 +10,22 @@ from __future__ import annotations
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
 from sim.cache.pages import CONTENT_SLACK_BYTES
+from sim.crypto.dmcrypt import DmCrypt
 from sim.ext4.store import ByteStore
 from sim.units import SECTOR_BYTES
 
 
 class Contents:
-    """Fills page contents of one file system of `block_size` from `store`."""
+    """
+    Fills page contents of one file system of `block_size` from `store`.
 
-    def __init__(self, store: ByteStore, block_size: int) -> None:
+    sectors: how the device below decrypts, None if it holds plain blocks.
+    """
+
+    def __init__(self, store: ByteStore, block_size: int, sectors: DmCrypt | None = None) -> None:
         self._store = store
         self._block_size = block_size
+        self._sectors = sectors
 
     def fill(self, bio: Bio) -> None:
         """Put the blocks of a completed bio into its file's pages."""
@@ -32,7 +38,11 @@ class Contents:
         for lblk, count in bio.blocks:
             length, to = count * block_size, lblk * block_size
             data = memoryview(self._store.read(at, length))
-            if decrypt is None:
+            if self._sectors is not None:
+                self._sectors.decrypt_into(
+                    data, at // SECTOR_BYTES, content[to : to + length + CONTENT_SLACK_BYTES]
+                )
+            elif decrypt is None:
                 content[to : to + length] = data
             else:
                 decrypt(data, lblk, content[to : to + length + CONTENT_SLACK_BYTES])
