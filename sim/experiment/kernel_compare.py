@@ -61,6 +61,10 @@ COMPARED = (
     "kcryptd_queue_crypt",
     "kcryptd_crypt",
     "crypt_convert",
+    "ecryptfs_read_folio",
+    "ecryptfs_decrypt_page",
+    "ecryptfs_read_lower",
+    "crypt_scatterlist",
 )
 """Symbols that no other task of the recorded machine calls: always compared exactly."""
 
@@ -115,7 +119,9 @@ class Outcome:
 def modelled(case: Case) -> bool:
     """Return whether the simulator has what the case was recorded on."""
     encryption = str(case.record.get("encryption", ""))
-    return not encryption or encryption.startswith(("fscrypt", "dm-crypt aes-xts-plain64"))
+    return not encryption or encryption.startswith(
+        ("fscrypt", "dm-crypt aes-xts-plain64", "eCryptfs aes-256")
+    )
 
 
 def validate(
