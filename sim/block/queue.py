@@ -42,8 +42,14 @@ class BlockQueue:
         device: Hardware,
         tracer: BlockTracer | None = None,
         records: list[IoRecord] | None = None,
+        below: str = "",
     ) -> None:
-        """`tracer` sees every event; `records` takes one entry a bio. With neither, nothing is kept."""
+        """
+        `tracer` sees every event; `records` takes one entry a bio. With neither, nothing is kept.
+
+        below: the folded stack of a stacked device's driver that hands bios down (it enters at
+        submit_bio_noacct()); empty for a queue that file systems submit to.
+        """
         self.limits = limits
         self.stats = BlockStats()
         self.dispatcher = Dispatcher(
@@ -54,17 +60,16 @@ class BlockQueue:
         self._clock = clock
         self._tracer = tracer
         self._records = records
-        submit = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio"
-        chain = (
-            "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
-        )
+        entry = below or "submit_bio"
+        again = f"{entry};submit_bio_noacct"
+        submit = f"{again};submit_bio_noacct_nocheck;__submit_bio"
+        chain = f"{'' if below else entry} {again} {again};submit_bio_noacct_nocheck"
         if limits.bio_based:
             self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{limits.driver}")
         else:
             mq = f"{submit};blk_mq_submit_bio"
             self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge")
         site, fuse = ledger.site, ledger.fuse
-        again = "submit_bio;submit_bio_noacct"
         self._s_split = site(
             TASK,
             "",

@@ -201,6 +201,11 @@ class Filemap:
             task.ps += self._s_batch.charge(unpaid)
         return end - offset if end > offset else 0
 
+    def read_each_cached(self, task: Task, file: OpenFile, index: int, pages: int) -> None:
+        """Read `pages` up-to-date, unmarked pages from `index` in one step: as a read() for each."""
+        task.ps += self._s_read.charge(pages)
+        self._copy(task, file, index << PAGE_SHIFT, (index + pages) << PAGE_SHIFT)
+
     def _copy(self, task: Task, file: OpenFile, position: int, stop: int) -> int:
         """Copy [position, stop) out of up-to-date pages; return `stop`."""
         index = position >> PAGE_SHIFT

@@ -119,8 +119,10 @@ class Task:
 class Cpu:
     """All cores of a machine."""
 
-    def __init__(self, clock: Clock, cores: int) -> None:
+    def __init__(self, clock: Clock, cores: int, wakeup_ns: int = 0) -> None:
+        """wakeup_ns: from queueing a work item until an idle worker runs it; no CPU time is spent in it."""
         self._clock = clock
+        self._wakeup_ns = wakeup_ns
         self.cores = [Core(index) for index in range(cores)]
 
     @property
@@ -157,7 +159,7 @@ class Cpu:
         for other in self.cores:
             if other.free_at < core.free_at:
                 core = other
-        start = max(core.starts_at(now), earliest_ns)
+        start = max(core.starts_at(now), max(earliest_ns, now) + self._wakeup_ns)
         core.free_at = start + ns
         core.busy_kworker_ns += ns
         self._clock.call(start + ns - now, done, argument)

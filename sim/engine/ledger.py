@@ -110,6 +110,10 @@ class Ledger:
         self._sites.append(site)
         return site
 
+    def below(self, caller: str) -> Ledger:
+        """Return this ledger for code that `caller` (a folded stack) calls in a task: its stacks say so."""
+        return _Below(self, caller)
+
     def reset(self) -> None:
         """Forget all charges (after preparing an initial state)."""
         for site in (*self._sites, *self._fused):
@@ -149,3 +153,18 @@ class Ledger:
 
     def _name(self, symbol: str) -> str:
         return self._renamed.get(symbol, symbol)
+
+
+class _Below(Ledger):
+    """Another ledger, with a caller before the stacks of tasks."""
+
+    def __init__(self, ledger: Ledger, caller: str) -> None:
+        super().__init__(ledger._costs)
+        self._renamed, self._sites, self._fused = ledger._renamed, ledger._sites, ledger._fused
+        self._caller = caller
+
+    def site(self, context: str, stack: str, calls: str, unit: str = "") -> Site:
+        """Declare a site below the caller."""
+        if context == TASK:
+            stack = f"{self._caller};{stack}" if stack else self._caller
+        return super().site(context, stack, calls, unit)

@@ -19,13 +19,16 @@ from sim.block.device import make_device
 from sim.block.device_profile import DeviceProfile, load_device_profile
 from sim.block.limits import BlockTracer, QueueLimits
 from sim.cache.filemap import OpenFile
+from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
 from sim.experiment.machine import Machine, MachineSpec
 from sim.ext4.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.paths.inode import FsInode
-from sim.units import KIB, PAGE_BYTES
+from sim.stack.dm_crypt import CryptTable
+from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
+from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
 
 PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap"}
 STATUS_NAMES = ("warm", "es_cold", "all_cold")
@@ -77,8 +80,23 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
             raise ConfigError(
                 at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
             ) from error
+        if _is_ecryptfs(record) and not extents:
+            extents = [_lower_extent(record, block_size)]
         cases.append(Case(record, extents))
     return cases
+
+
+def _lower_extent(record: dict[str, Any], block_size: int) -> Extent:
+    """
+    Return where an eCryptfs case's lower file lies: in one extent, which FIEMAP did not show through it.
+
+    Its first bio tells where, for it reads behind the pages that the open brought.
+    """
+    bios = record["blk"]["first_bios"]
+    first = (
+        bios[0][0] // (block_size // SECTOR_BYTES) - OPENED_PAGES * PAGE_BYTES // block_size if bios else 0
+    )
+    return Extent(0, first, (int(record["file_bytes"]) + HEADER_BYTES) // block_size, False)
 
 
 def _read(path: Path) -> str:
@@ -149,6 +167,30 @@ def page_order(pages: int) -> list[int]:
     return order
 
 
+def _table(record: dict[str, Any]) -> CryptTable | None:
+    """Return the crypt target that a case was recorded on, None if there was none."""
+    return CryptTable() if str(record.get("encryption", "")).startswith("dm-crypt aes-xts-plain64") else None
+
+
+def _mount(record: dict[str, Any]) -> EcryptfsMount | None:
+    """Return the eCryptfs mount that a case was recorded on, None if there was none."""
+    return EcryptfsMount("aes-256") if _is_ecryptfs(record) else None
+
+
+def _is_ecryptfs(record: dict[str, Any]) -> bool:
+    return str(record.get("encryption", "")).startswith("eCryptfs aes-256")
+
+
+def _ecryptfs(machine: Machine, record: dict[str, Any], lower: FsInode) -> EcryptfsInode:
+    """Return the file on top, its lower pages in memory as recorded: all, or what the open brought."""
+    inode = machine.ecryptfs_inode(int(record["file_bytes"]), lower, None)
+    pages = lower.pages if record["es"] == "warm" else OPENED_PAGES
+    machine.cache.insert(inode.lower.mapping, 0, pages)
+    inode.lower.mapping.set_uptodate(0, pages)
+    lower.map.status.fill()
+    return inode
+
+
 def run_case(
     case: Case, costs: CostTable, tree_pages: int | None = None, tracer: BlockTracer | None = None
 ) -> Machine:
@@ -161,16 +203,26 @@ def run_case(
     block_size = int(record["block_size"])
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
     limits = case_limits(str(record["device"]), null_blk)
-    spec = MachineSpec(PATH_NAMES[record["path"]], block_size, limits, costs, tracer=tracer)
+    spec = MachineSpec(
+        PATH_NAMES[record["path"]],
+        block_size,
+        limits,
+        costs,
+        tracer=tracer,
+        dm_crypt=_table(record),
+        ecryptfs=_mount(record),
+    )
     machine = Machine(spec, lambda clock: make_device(clock, null_blk))
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
-    inode = FsInode(tree, int(record["file_bytes"]), block_size, encrypted)
+    size_bytes = int(record["file_bytes"]) + (HEADER_BYTES if spec.ecryptfs else 0)
+    inode = FsInode(tree, size_bytes, block_size, encrypted)
     if record["es"] == "warm":
         inode.map.status.fill()
     if record["es"] != "all_cold":
         machine.buffers.warm(tree.blocks)
-    file = machine.open(machine.mapping(inode), inode, random=record["access"] == "rand4k_advrandom")
+    opened = _ecryptfs(machine, record, inode) if spec.ecryptfs else inode
+    file = machine.open(machine.mapping(opened), opened, random=record["access"] == "rand4k_advrandom")
     task = machine.cpu.task(0, "reader")
 
     def reader(task: Task, file: OpenFile) -> Iterator[Any]:

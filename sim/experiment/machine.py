@@ -7,18 +7,22 @@ build a machine without an experiment file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
+from sim.block.bio_queue import BioQueue
 from sim.block.io_record import IoRecord
 from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
 from sim.cache.pages import Mapping, PageCache
 from sim.cache.readahead import Linux61, Linux316, ReadaheadPolicy
+from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
+from sim.crypto.ecryptfs import LowerFile
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable
-from sim.engine.cpu import Cpu
+from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import Ledger
 from sim.errors import ConfigError, InvariantError
 from sim.ext4.store import ByteStore
@@ -31,7 +35,14 @@ from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import BufferEndIo, PageEndIo
-from sim.units import PAGE_SECTORS
+from sim.stack.dm_crypt import CryptTable, CryptTarget
+from sim.stack.ecryptfs import EcryptfsInode, EcryptfsMount, EcryptfsPath, NestedPlug
+from sim.units import PAGE_BYTES, PAGE_SECTORS
+
+VM_READAHEAD_PAGES = 32
+"""Readahead of a file system without a device of its own (include/linux/pagemap.h: 128 KiB)."""
+
+_LOWER = "filemap_read;ecryptfs_read_folio;ecryptfs_decrypt_page;ecryptfs_read_lower"
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 
@@ -81,7 +92,9 @@ class MachineSpec:
 
     path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
     are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio.
+    tracer: sees every block event. record_io: keep an IoRecord per bio. dm_crypt: the file system lies on a
+    crypt target over the device. sectors: how that decrypts `store`. ecryptfs: the file system is the lower
+    one of eCryptfs. wakeup_ns: see Cpu.
     """
 
     path: str
@@ -95,6 +108,10 @@ class MachineSpec:
     store: ByteStore | None = None
     tracer: BlockTracer | None = None
     record_io: bool = False
+    dm_crypt: CryptTable | None = None
+    sectors: DmCrypt | None = None
+    ecryptfs: EcryptfsMount | None = None
+    wakeup_ns: int = 0
 
 
 class Machine:
@@ -108,7 +125,7 @@ class Machine:
         kernel = KERNELS[spec.kernel]
         self.spec = spec
         self.clock = Clock()
-        self.cpu = Cpu(self.clock, spec.cpus)
+        self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns)
         self.ledger = Ledger(spec.costs, kernel.renamed)
         limits = spec.limits
         self.records: list[IoRecord] | None = [] if spec.record_io else None
@@ -125,24 +142,39 @@ class Machine:
             device(self.clock),
             spec.tracer,
             self.records,
+            below=CryptTarget.SUBMITS if spec.dm_crypt else "",
         )
-        self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, spec.store)
-        self.mapper = Mapper(self.ledger, self.buffers)
+        self.crypt: CryptTarget | None = None
+        if spec.dm_crypt is not None:
+            self.crypt = CryptTarget(self.cpu, self.ledger, self.queue, spec.dm_crypt, spec.tracer)
+        self.disk: BioQueue = self.crypt or self.queue
+        self._nested = NestedPlug(self.disk)
+        self._fs_queue: BioQueue = self._nested if spec.ecryptfs else self.disk
+        self._fs_ledger = self.ledger.below(_LOWER) if spec.ecryptfs else self.ledger
+        plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
+        self.buffers = BufferCache(self.clock, self._fs_ledger, self._fs_queue, spec.block_size, plain)
+        self.mapper = Mapper(self._fs_ledger, self.buffers)
         self.path = self._build_path()
         self.cache = PageCache(spec.memory_pages)
-        self.filemap = Filemap(
+        self.filemap = self._fs_filemap = Filemap(
             self.clock,
-            self.ledger,
+            self._fs_ledger,
             self.cache,
             kernel.readahead(),
             self.path,
             _io_pages(limits),
         )
+        self._lower_mappings: list[Mapping] = []
+        if spec.ecryptfs is not None:
+            upper = EcryptfsPath(self.ledger, self.disk, self._nested, self.filemap, spec.ecryptfs)
+            self.filemap = Filemap(
+                self.clock, self.ledger, self.cache, kernel.readahead(), upper, VM_READAHEAD_PAGES
+            )
 
     def _build_path(self) -> ReadPages:
-        spec, ledger, queue, mapper = self.spec, self.ledger, self.queue, self.mapper
+        spec, ledger, queue, mapper = self.spec, self._fs_ledger, self._fs_queue, self.mapper
         bs = spec.block_size
-        contents = Contents(spec.store, bs) if spec.store is not None else None
+        contents = Contents(spec.store, bs, spec.sectors) if spec.store is not None else None
         callers = {
             "buffer_head": "read_pages",
             "mpage": "mpage_readahead;do_mpage_readpage",
@@ -192,21 +224,44 @@ class Machine:
             return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, EXT4_MPAGE)
         return ExtentWalkPath(ledger, queue, mapper, bios, bs, PAGE_IO_PURE)
 
-    def mapping(self, inode: FsInode) -> Mapping:
+    def ecryptfs_inode(self, size_bytes: int, lower: FsInode, key: LowerFile | None) -> EcryptfsInode:
+        """
+        Return a file of eCryptfs over the file `lower`, of which nothing is in memory.
+
+        size_bytes: of the plaintext. key: how to decrypt, None when data is off.
+        """
+        mapping = self.mapping(lower)
+        self._lower_mappings.append(mapping)
+        return EcryptfsInode(size_bytes, self.open(mapping, lower), key)
+
+    def read_header(self, task: Task, inode: EcryptfsInode) -> Generator[Any, Any, int]:
+        """
+        ecryptfs_lookup(): read the first page of the lower file, through a struct file that is then closed.
+
+        Left out: the second reading at open, which finds it in memory, and the parsing of the packets.
+        """
+        lower = inode.lower
+        return self._fs_filemap.read(task, self.open(lower.mapping, lower.inode), 0, PAGE_BYTES)
+
+    def mapping(self, inode: FsInode | EcryptfsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
         return Mapping(inode.pages, self.spec.store is not None)
 
-    def open(self, mapping: Mapping, inode: FsInode, random: bool = False) -> OpenFile:
-        """Open a file; `random` is POSIX_FADV_RANDOM."""
-        return OpenFile(mapping, inode, inode.size_bytes, self.spec.ra_pages, random)
+    def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:
+        """Open a file; `random` is POSIX_FADV_RANDOM. eCryptfs has its own readahead, 128 KiB."""
+        ra_pages = VM_READAHEAD_PAGES if isinstance(inode, EcryptfsInode) else self.spec.ra_pages
+        return OpenFile(mapping, inode, inode.size_bytes, ra_pages, random)
 
     def check_quiet(self, *mappings: Mapping) -> None:
         """Raise InvariantError if anything is pending after a run: a bio, a locked page, a waiting task."""
+        if self.crypt is not None and self.crypt.pending:
+            raise InvariantError(f"{self.crypt.pending} bios of dm-crypt never completed")
         if self.queue.stats.pending:
             raise InvariantError(f"{self.queue.stats.pending} bios never completed")
         if not self.clock.idle:
             raise InvariantError("events are left in the queue")
         if mappings:
+            mappings = (*mappings, *self._lower_mappings)
             self.cache.check(list(mappings))
         for mapping in mappings:
             if mapping.parts or mapping.waiters or mapping.locked:

@@ -12,11 +12,11 @@ from collections.abc import Generator
 from typing import Any
 
 from sim.block.bio import Bio, Plug
-from sim.block.queue import BlockQueue
+from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import INSERT_SYMBOLS
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import IRQ, TASK, Ledger
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.ext4.extents import decode_header
 from sim.ext4.store import ByteStore
 from sim.units import PAGE_BYTES, SECTOR_BYTES
@@ -28,7 +28,7 @@ class BufferCache:
     """Which tree blocks are in memory; reads the others. Block numbers are file-system blocks."""
 
     def __init__(
-        self, clock: Clock, ledger: Ledger, queue: BlockQueue, block_size: int, store: ByteStore | None
+        self, clock: Clock, ledger: Ledger, queue: BioQueue, block_size: int, store: ByteStore | None
     ) -> None:
         """`store` holds the device's bytes, to check that what was read is a tree block; None skips it."""
         self._clock = clock
@@ -53,7 +53,8 @@ class BufferCache:
         )
         self._s_wait = ledger.site(TASK, f"{_STACK};ext4_read_bh", "__wait_on_buffer")
         self._s_end = {
-            context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync") for context in (IRQ, TASK)
+            context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync")
+            for context in (IRQ, TASK, KWORKER)
         }
 
     def warm(self, blocks: list[int]) -> None:

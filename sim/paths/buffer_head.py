@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterable
 from typing import Any
 
 from sim.block.bio import Bio, Plug
-from sim.block.queue import BlockQueue
+from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
@@ -31,7 +31,7 @@ class BufferHeadReader:
     def __init__(
         self,
         ledger: Ledger,
-        queue: BlockQueue,
+        queue: BioQueue,
         mapper: Mapper,
         end_io: BufferEndIo,
         block_size: int,
@@ -206,7 +206,7 @@ class BufferHeadPath:
     alone: the reader of a page that is read by itself, without a plug.
     """
 
-    def __init__(self, queue: BlockQueue, reader: BufferHeadReader, alone: BufferHeadReader) -> None:
+    def __init__(self, queue: BioQueue, reader: BufferHeadReader, alone: BufferHeadReader) -> None:
         self._queue = queue
         self._reader = reader
         self._alone = alone

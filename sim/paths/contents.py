@@ -12,17 +12,23 @@ from bisect import bisect_left, bisect_right
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
+from sim.crypto.dmcrypt import DmCrypt
 from sim.ext4.store import ByteStore
 from sim.paths.inode import FsInode
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
 class Contents:
-    """Fills page contents of one file system of `block_size` from `store`."""
+    """
+    Fills page contents of one file system of `block_size` from `store`.
 
-    def __init__(self, store: ByteStore, block_size: int) -> None:
+    sectors: how the device below decrypts, None if it holds plain blocks.
+    """
+
+    def __init__(self, store: ByteStore, block_size: int, sectors: DmCrypt | None = None) -> None:
         self._store = store
         self._block_size = block_size
+        self._sectors = sectors
 
     def fill(self, bio: Bio) -> None:
         """Put the blocks of a completed bio into its file's pages."""
@@ -51,7 +57,11 @@ class Contents:
             return
         length, to = count * self._block_size, lblk * self._block_size
         data = memoryview(self._store.read(at, length))
-        if inode.decrypt is None:
+        if self._sectors is not None:
+            self._sectors.decrypt_into(
+                data, at // SECTOR_BYTES, content[to : to + length + CONTENT_SLACK_BYTES]
+            )
+        elif inode.decrypt is None:
             content[to : to + length] = data
         else:
             inode.decrypt(data, lblk, content[to : to + length + CONTENT_SLACK_BYTES])

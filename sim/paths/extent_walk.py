@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Plug
-from sim.block.queue import BlockQueue
+from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -72,7 +72,7 @@ class ExtentWalkPath:
     def __init__(
         self,
         ledger: Ledger,
-        queue: BlockQueue,
+        queue: BioQueue,
         mapper: Mapper,
         bios: PageBioFactory,
         block_size: int,

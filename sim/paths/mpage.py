@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Plug
-from sim.block.queue import BlockQueue
+from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
@@ -94,7 +94,7 @@ class MpagePath:
     def __init__(
         self,
         ledger: Ledger,
-        queue: BlockQueue,
+        queue: BioQueue,
         mapper: Mapper,
         bios: PageBioFactory,
         fallback: BufferHeadReader,

@@ -8,7 +8,7 @@ loop; any other window takes it. The tests hold the two against each other.
 
 from __future__ import annotations
 
-from sim.block.queue import BlockQueue
+from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.engine.cpu import Task
 from sim.engine.ledger import Ledger, Site
@@ -29,7 +29,7 @@ class OneRun:
     def __init__(
         self,
         ledger: Ledger,
-        queue: BlockQueue,
+        queue: BioQueue,
         mapper: Mapper,
         bios: PageBioFactory,
         block_size: int,

@@ -5,7 +5,7 @@ The bio that a readahead call builds page by page, shared by the paths that buil
 from __future__ import annotations
 
 from sim.block.bio import Bio, EndIo, Plug
-from sim.block.queue import BlockQueue
+from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import OpenFile
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -85,7 +85,7 @@ class PageBioFactory:
     """
 
     def __init__(
-        self, ledger: Ledger, queue: BlockQueue, end_io: EndIo, block_size: int, caller: str, add_symbol: str
+        self, ledger: Ledger, queue: BioQueue, end_io: EndIo, block_size: int, caller: str, add_symbol: str
     ) -> None:
         self.queue = queue
         self.block_sectors = block_size // SECTOR_BYTES

@@ -35,7 +35,7 @@ class _EndIo:
         self._contents = contents
         self._s_queue = {
             context: ledger.site(context, "bio_endio", "fscrypt_enqueue_decrypt_work queue_work_on")
-            for context in (IRQ, TASK)
+            for context in (IRQ, TASK, KWORKER)
         }
         self._s_decrypt = ledger.site(KWORKER, f"process_one_work;{worker}", _CRYPT)
         self._s_crypt = ledger.site(
@@ -91,7 +91,7 @@ class PageEndIo(_EndIo):
         after_crypt: str,
     ) -> None:
         super().__init__(ledger, cpu, block_size, contents, "decrypt_work;fscrypt_decrypt_bio")
-        contexts = (IRQ, TASK)
+        contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
         site = ledger.site
         self._s_bio = {context: site(context, "bio_endio", per_bio) for context in contexts}
         self._s_page = {context: site(context, "bio_endio", per_page) for context in contexts}
@@ -137,7 +137,7 @@ class BufferEndIo(_EndIo):
         super().__init__(ledger, cpu, block_size, contents, "decrypt_bh")
         sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
         read, unlock = "end_buffer_async_read", "unlock_page unlock_page;folio_unlock"
-        self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK)}
+        self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}
         self._s_read = {
             context: ledger.site(context, stack, read, unit=read)
             for context, stack in ((IRQ, "bio_endio"), (TASK, "bio_endio"), (KWORKER, "process_one_work"))

@@ -1,0 +1,205 @@
+"""
+dm-crypt: a block device that decrypts what another one reads (drivers/md/dm-crypt.c, Linux 6.1.192).
+
+A bio is cloned twice (by device mapper and by the target) and the second clone goes to the device below,
+where clones merge under the reader's plug as any bios do; the bios above never merge. When a clone
+completes, a work item on kcryptd (unbound) decrypts the pages in place, sector by sector, and only then ends
+the file system's bio. With no_read_workqueue that is done at once where the completion runs, unless that is
+a hard interrupt, in which the kernel's ciphers refuse to work: then it goes to kcryptd all the same.
+
+Everything that passes is decrypted: the blocks of an extent tree as well as data. Left out: writes (bounce
+pages), integrity tags, the read queue that a failed allocation falls back to, asynchronous ciphers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.block.bio import Bio, Plug
+from sim.block.limits import BlockTracer
+from sim.block.queue import BlockQueue
+from sim.engine.cpu import Cpu, Task
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.errors import InvariantError
+from sim.units import SECTOR_BYTES
+
+HARD_IRQ_DRIVERS = ("nvme_queue_rq", "virtio_queue_rq")
+"""
+Drivers with a queue per CPU, whose completion runs in the hard interrupt (blk_mq_complete_request_remote());
+with one queue for all CPUs, or without interrupts, it is a softirq or the submitter itself.
+"""
+
+CIPHER_CALLS: dict[str, tuple[str, str, str]] = {
+    # AES-NI's XTS is reached through the wrapper that minds the FPU: two calls a sector, as recorded.
+    "aes-xts-plain64": ("crypt_iv_plain64_gen", "crypto_skcipher_decrypt*2", "xts_decrypt"),
+    # essiv(cbc(aes),sha256) is a template of its own: it encrypts the IV, then calls the wrapped CBC.
+    "aes-cbc-essiv:sha256": (
+        "crypt_iv_plain64_gen essiv_skcipher_decrypt",
+        "crypto_skcipher_decrypt*3",
+        "cbc_decrypt",
+    ),
+}
+"""Cipher of the table line -> symbols per sector: the IV, the layers of the crypto API, the cipher itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class CryptTable:
+    """
+    The table line of a crypt target.
+
+    cipher: one of CIPHER_CALLS. sector_bytes: 512 or 4096, what is encrypted at once. no_read_workqueue:
+    decrypt where the completion runs.
+    """
+
+    cipher: str = "aes-xts-plain64"
+    sector_bytes: int = SECTOR_BYTES
+    no_read_workqueue: bool = False
+
+
+class CryptTarget:
+    """
+    A crypt target as a file system sees it (BioQueue), over the queue of the device below.
+
+    below: a queue made with `below=CryptTarget.SUBMITS`. pending: bios of the file system not completed.
+    """
+
+    SUBMITS = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio;dm_submit_bio"
+    """What hands the clones down: the stack of the queue below."""
+
+    def __init__(
+        self,
+        cpu: Cpu,
+        ledger: Ledger,
+        below: BlockQueue,
+        table: CryptTable,
+        tracer: BlockTracer | None = None,
+    ) -> None:
+        """`tracer` sees the bios that the file system submits, as "Q"."""
+        self.limits = below.limits
+        self.alone = below.alone
+        self.pending = 0
+        self._cpu = cpu
+        self._below = below
+        self._sector_bytes = table.sector_bytes
+        self._inline = table.no_read_workqueue and below.limits.driver not in HARD_IRQ_DRIVERS
+        self._tracer = tracer
+        site, fuse = ledger.site, ledger.fuse
+        entry = (
+            "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
+        )
+        dm = self.SUBMITS
+        mapped = (
+            f"{dm};crypt_map {dm};crypt_map;kcryptd_io_read {dm};crypt_map;kcryptd_io_read;bio_alloc_bioset"
+        )
+        self._s_map = site(TASK, "", f"{entry} {dm.rpartition(';')[0]} {dm} {dm};bio_alloc_bioset {mapped}")
+        iv, layers, cipher = CIPHER_CALLS[table.cipher]
+        sector = f"crypt_convert_block_skcipher {iv} {layers} {cipher}"
+        queued = "crypt_endio crypt_endio;kcryptd_queue_crypt"
+        ended = "bio_endio bio_put bio_put;bio_free"
+        self._s_queue = {
+            context: site(context, "bio_endio", f"{queued} {queued.split()[1]};queue_work_on")
+            for context in (IRQ, TASK)
+        }
+        self._s_arrive = {context: site(context, "bio_endio", queued) for context in (IRQ, TASK)}
+        self._s_work = {}
+        self._s_sector = {}
+        for context, stack in (
+            (KWORKER, "process_one_work"),
+            (IRQ, "bio_endio;crypt_endio;kcryptd_queue_crypt"),
+            (TASK, "bio_endio;crypt_endio;kcryptd_queue_crypt"),
+        ):
+            # Two bios end here: device mapper's clone, and the one it was made from.
+            self._s_work[context] = fuse(
+                site(context, stack, "kcryptd_crypt kcryptd_crypt;crypt_convert"),
+                site(context, f"{stack};kcryptd_crypt", ended),
+                site(context, f"{stack};kcryptd_crypt;bio_endio", ended),
+            )
+            self._s_sector[context] = site(
+                context, f"{stack};kcryptd_crypt;crypt_convert", sector, unit=cipher
+            )
+
+    def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """dm_submit_bio(): clone a bio, or each of a row, and hand the clones down."""
+        if self._tracer is not None and bio.count > 1:
+            for first in range(bio.count):  # each before its clone, as a kernel's trace has them
+                self.submit(task, bio.row(first, 1), plug)
+            return
+        task.ps += self._s_map.charge(bio.count)
+        self.pending += bio.count
+        if self._tracer is not None:
+            self._tracer("Q", task.time_ns, bio.sector, bio.unit_sectors)
+        clone = Bio(bio.sector, bio.unit_sectors, bio.count, bio.segments, self, bio, bio.blocks, bio.ahead)
+        self._below.submit(task, clone, plug)
+
+    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
+        """Return False: what is stacked takes bios one by one."""
+        del bio_sectors, segments
+        return False
+
+    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
+        """Return False, as `takes_alone`."""
+        del unit_sectors, count
+        return False
+
+    def submit_alone(self, task: Task, bio: Bio) -> None:
+        """Raise InvariantError: nothing may be submitted so."""
+        del task, bio
+        raise InvariantError("dm-crypt takes bios one by one")
+
+    def finish_plug(self, task: Task, plug: Plug) -> None:
+        """Flush the clones that the plug holds."""
+        self._below.finish_plug(task, plug)
+
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """Flush the clones that the plug holds because the task is about to sleep."""
+        self._below.flush_for_sleep(task, plug)
+
+    def charge(self, bio: Bio, context: str) -> int:
+        """crypt_endio(): return its cost, with the decryption's where that is done at once (EndIo)."""
+        if not self._inline:
+            return self._s_queue[context].charge(bio.count)
+        return self._s_arrive[context].charge(bio.count) + self._convert_ps(bio, _original(bio), context)
+
+    def done(self, bio: Bio) -> None:
+        """End the file system's bio, or queue the work item that decrypts it first (EndIo)."""
+        original = _original(bio)
+        original.record, original.ended_ns = bio.record, bio.ended_ns
+        if self._inline:
+            self._end(original)
+            return
+        # All items of a row are queued in one interrupt, and an unbound queue spreads them over the cores.
+        rows = min(len(self._cpu.cores), bio.count)
+        first = 0
+        for row in range(rows):
+            count = bio.count * (row + 1) // rows - first
+            part = original if count == original.count else original.row(first, count)
+            ps = self._convert_ps(part, part, KWORKER)
+            self._cpu.kworker(ps, self._decrypted, part, bio.ended_ns)
+            first += count
+
+    def _convert_ps(self, bio: Bio, original: Bio, context: str) -> int:
+        """Cost of decrypting `bio`, ending both clones and the original."""
+        read_bytes = bio.sectors * SECTOR_BYTES
+        sectors = -(-read_bytes // self._sector_bytes)
+        ps = self._s_work[context].charge(bio.count)
+        ps += self._s_sector[context].charge_units(sectors, read_bytes)
+        return ps + original.end_io.charge(original, context)
+
+    def _decrypted(self, bio: Bio) -> None:
+        """The work item is done."""
+        bio.ended_ns = 0  # it ends in an event of its own, at the clock's time
+        self._end(bio)
+
+    def _end(self, bio: Bio) -> None:
+        self.pending -= bio.count
+        if self.pending < 0:
+            raise InvariantError("a bio of dm-crypt completed more often than it was submitted")
+        bio.end_io.done(bio)
+
+
+def _original(clone: Bio) -> Bio:
+    """Return the file system's bio, or the part of a row, that a completed clone was made from."""
+    original: Bio = clone.owner
+    if clone.count == original.count:
+        return original
+    return original.row(clone.blocks[0][0] - original.blocks[0][0], clone.count)

@@ -1,0 +1,182 @@
+"""
+eCryptfs: a file system over a file system (fs/ecryptfs, Linux 6.1).
+
+There is no ->readahead: of every window each page is read for itself, under one plug. A page is read from the
+lower file by a read of its own, 4 KiB into the upper page, and decrypted there, by the reader: no work queue.
+The lower file has its own pages and its own readahead, so everything is cached twice and copied once more; a
+lower window starts where the upper window has come to, and its bios stay in the upper's plug until that is
+flushed or the task sleeps.
+
+All opens of a file share one lower file, and with it one readahead state. Left out: writes, the header in an
+xattr, holes (eCryptfs writes every page), encrypted names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sim.block.bio import Bio, Plug
+from sim.block.bio_queue import BioQueue
+from sim.cache.filemap import Filemap, OpenFile, PageRange
+from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
+from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.errors import InvariantError
+from sim.units import PAGE_BYTES
+
+HEADER_PAGES = HEADER_BYTES // PAGE_BYTES
+OPENED_PAGES = 4
+"""Lower pages in memory once a file is open: the read of the header's first page brings a first window."""
+
+CIPHERS = {"aes-128": "cbc_decrypt_128", "aes-256": "cbc_decrypt"}
+"""Cipher and key size of the mount -> the symbol of the cipher."""
+
+
+@dataclass(frozen=True, slots=True)
+class EcryptfsMount:
+    """Options of an eCryptfs mount. cipher: one of CIPHERS; the utilities' default is 16 bytes of AES."""
+
+    cipher: str = "aes-128"
+
+
+class EcryptfsInode:
+    """
+    A file of eCryptfs. size_bytes: of its plaintext. lower: the lower file, open. key: how to decrypt it.
+    """
+
+    __slots__ = ("key", "lower", "size_bytes")
+
+    def __init__(self, size_bytes: int, lower: OpenFile, key: LowerFile | None) -> None:
+        self.size_bytes = size_bytes
+        self.lower = lower
+        self.key = key
+
+    @property
+    def pages(self) -> int:
+        """Pages up to EOF."""
+        return -(-self.size_bytes // PAGE_BYTES)
+
+
+class NestedPlug:
+    """
+    A block device for code that runs under a caller's plug (BioQueue).
+
+    Within a caller's plug blk_start_plug() and blk_finish_plug() do nothing: bios join the caller's.
+    outer: the plug of each task that has one.
+    """
+
+    def __init__(self, below: BioQueue) -> None:
+        self.limits = below.limits
+        self.alone = below.alone
+        self.outer: dict[Task, Plug] = {}
+        self._below = below
+
+    def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """Submit under the caller's plug, if there is one."""
+        self._below.submit(task, bio, self.outer.get(task, plug))
+
+    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
+        """Return False: nothing is alone under a caller's plug."""
+        del bio_sectors, segments
+        return False
+
+    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
+        """Return False, as `takes_alone`."""
+        del unit_sectors, count
+        return False
+
+    def submit_alone(self, task: Task, bio: Bio) -> None:
+        """Raise InvariantError: nothing may be submitted so."""
+        del task, bio
+        raise InvariantError("a bio is not alone under a caller's plug")
+
+    def finish_plug(self, task: Task, plug: Plug) -> None:
+        """Leave a caller's plug alone; flush one of the task's own."""
+        if task not in self.outer:
+            self._below.finish_plug(task, plug)
+
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """Flush the caller's plug: the task is about to sleep."""
+        self._below.flush_for_sleep(task, self.outer.get(task, plug))
+
+
+class EcryptfsPath:
+    """read_pages() of eCryptfs (ReadPages): ecryptfs_read_folio() page by page, over `lower`'s files."""
+
+    def __init__(
+        self, ledger: Ledger, disk: BioQueue, nested: NestedPlug, lower: Filemap, mount: EcryptfsMount
+    ) -> None:
+        """`disk` is what `nested`, under which the lower file system submits, stands for."""
+        self._disk = disk
+        self._nested = nested
+        self._lower = lower
+        page, decrypt = "ecryptfs_read_folio", "ecryptfs_read_folio;ecryptfs_decrypt_page"
+        cipher = CIPHERS[mount.cipher]
+        symbols = (
+            f"{page} {decrypt} {decrypt};ecryptfs_read_lower {decrypt};ecryptfs_derive_iv"
+            f" {decrypt};crypt_scatterlist {decrypt};crypt_scatterlist;crypto_skcipher_decrypt*2"
+            f" {decrypt};crypt_scatterlist;{cipher} {page};unlock_page {page};unlock_page;folio_unlock"
+        )
+        self._s_page = ledger.site(TASK, "read_pages", symbols, unit=cipher)
+        self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols, unit=cipher)
+
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
+        """Read the pages of a batch (ReadPages)."""
+        return self._loop(task, file, ranges)
+
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
+        """Read one page alone (ReadPages): the lower file system reads under a plug of its own."""
+        inode: EcryptfsInode = file.inode
+        yield from self._lower.read(task, inode.lower, (page + HEADER_PAGES) * PAGE_BYTES, PAGE_BYTES)
+        task.ps += self._s_folio.charge_units(1, PAGE_BYTES)
+        if file.mapping.content is not None:
+            _decrypt(file.mapping, inode, page, 1)
+        yield from task.settle()
+        file.mapping.set_uptodate(page, page + 1)
+
+    def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """Page by page; pages whose lower pages are there together, as they cost the same one by one."""
+        plug = Plug()
+        self._nested.outer[task] = plug
+        inode: EcryptfsInode = file.inode
+        lower = inode.lower
+        for start, end in ranges:
+            page = unlocked = start
+            while page < end:
+                index = page + HEADER_PAGES
+                pages = lower.mapping.plain_run(index, end + HEADER_PAGES)
+                if pages:
+                    self._lower.read_each_cached(task, lower, index, pages)
+                else:
+                    pages = 1
+                    for event in self._lower.read(task, lower, index * PAGE_BYTES, PAGE_BYTES):
+                        # Every event is a sleep: io_schedule() flushes the plug. What was decrypted so far
+                        # has been unlocked before.
+                        file.mapping.set_uptodate(unlocked, page)
+                        unlocked = page
+                        self._disk.flush_for_sleep(task, plug)
+                        yield event
+                task.ps += self._s_page.charge_units(pages, pages * PAGE_BYTES)
+                if file.mapping.content is not None:
+                    _decrypt(file.mapping, inode, page, pages)
+                page += pages
+            yield from task.settle()
+            file.mapping.set_uptodate(unlocked, end)
+        del self._nested.outer[task]
+        self._disk.finish_plug(task, plug)
+
+
+def _decrypt(mapping: Mapping, inode: EcryptfsInode, page: int, pages: int) -> None:
+    """Decrypt lower pages into upper ones."""
+    source, target = inode.lower.mapping.content, mapping.content
+    assert source is not None
+    assert target is not None
+    assert inode.key is not None
+    at = (page + HEADER_PAGES) * PAGE_BYTES
+    to, length = page * PAGE_BYTES, pages * PAGE_BYTES
+    inode.key.decrypt_extents_into(
+        source[at : at + length], page, target[to : to + length + CONTENT_SLACK_BYTES]
+    )
