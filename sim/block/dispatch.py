@@ -135,5 +135,5 @@ class Dispatcher:
             if self.stats.pending < 0:
                 raise InvariantError("a bio completed more often than it was submitted")
             if bio.record is not None:
-                bio.record.interrupted_ns = max(self._clock.now, bio.record.completed_ns)
+                bio.record.interrupted_ns = max(self._clock.now, bio.ended_ns)
             bio.end_io.done(bio)

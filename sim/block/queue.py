@@ -352,11 +352,13 @@ class BlockQueue:
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
+        issued_ns = task.time_ns
         task.ps += self._s_copy.charge_units(bio.count, bio.sectors)
+        copied_ns = task.time_ns
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         bio.ended_ns = task.time_ns
         if bio.record is not None:
-            bio.record.issued_ns = bio.record.completed_ns = bio.ended_ns
+            bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
         self.dispatcher.end([bio])
 
 

@@ -182,10 +182,10 @@ class Filemap:
                         task.ps += self._s_wait.ps
                         task.begin_burst()
                         brought = yield mapping.waiter(at, clock.event)
+                        if brought is not None and task.behind_ns <= 0:  # else it has not slept
+                            brought.woke(task.time_ns)
                         while (late := task.behind_ns) > 0:
                             yield clock.timeout(late)
-                        if brought is not None:
-                            brought.woke(task.time_ns)
                     elif state[at] == UPTODATE:
                         plain += 1
                     elif state[at] == PRESENT:

@@ -83,7 +83,9 @@ class Task:
 
     def wait(self, event: Any) -> Generator[Any, Any, Any]:
         """
-        Spend the gathered cost, then sleep until `event` (None: only spend); return the event's value.
+        Spend the gathered cost, then sleep until `event` (None: only spend).
+
+        Return the event's value if the task slept for it, None if it came before the work was done.
 
         The event may come before the work is done: the later of both counts. One event, not two, in the
         usual case that the device is slower than the burst.
@@ -92,9 +94,12 @@ class Task:
         value = None
         if event is not None:
             value = yield event
-        while (wait := self.behind_ns) > 0:
+        if (wait := self.behind_ns) <= 0:
+            return value
+        while wait > 0:
             yield self._clock.timeout(wait)
-        return value
+            wait = self.behind_ns
+        return None
 
     def begin_burst(self) -> None:
         """Put the gathered cost on the core, behind what is queued there."""

@@ -104,4 +104,5 @@ def _gain(panel: Axes, run: Run, fixed: Labels, devices: Sequence[str]) -> None:
         panel.barh(place, ratio - 1, left=1, height=0.5, color=PATH_COLOURS[BASE], linewidth=0)
         panel.text(max(ratio, 1) + 0.04, place, f"{ratio:.2f}", va="center", ha="left", fontsize=7)
     low, high = panel.get_xlim()
-    panel.set_xlim(min(low, 0.98), high + 0.18 * (high - low))
+    panel.axvline(1, color="#606060", linewidth=0.6, linestyle=(0, (3, 2)))
+    panel.set_xlim(min(low, 0.9), high + 0.18 * (high - low))

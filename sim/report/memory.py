@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from sim.experiment.results import Row, Run
-from sim.report.frame import Labels, footer, mean, others, paths_of, run_footer, said
+from sim.report.frame import Labels, footer, mean, others, paths_of, run_footer, said, spaced
 from sim.report.style import PATH_COLOURS, WIDTH_INCHES
 from sim.units import PAGE_BYTES
 
@@ -64,7 +64,7 @@ def _page(run: Run, columns: list[Labels]) -> Figure:
         panel.grid(axis="x")
         panel.tick_params(axis="y", length=0)
     middle = [group * (len(paths) + 1) + (len(paths) - 1) / 2 for group in range(len(sizes))]
-    panels[0][0].set_yticks(middle, [f"{size}\nblocks" for size in sizes])
+    panels[0][0].set_yticks(middle, [f"{spaced(size)}\nblocks" for size in sizes])
     panels[0][0].set_ylim((len(paths) + 1) * len(sizes) - 1, -1)
     figure.legend(
         handles=[Patch(color=PATH_COLOURS[path], label=path) for path in paths],

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.experiment.results import Run
-from sim.report.frame import Labels, footer, mean, others, run_footer, said, words
+from sim.report.frame import Labels, footer, mean, others, run_footer, said, spaced, words
 from sim.report.style import EVEN, LOSES, WIDTH_INCHES, WINS
 
 BASE = "buffer_head"
@@ -90,7 +90,7 @@ def _page(
             panel.set_xticks(
                 range(len(kinds)), kinds, rotation=40 if long else 0, ha="right" if long else "center"
             )
-            panel.set_yticks(range(len(sizes)), sizes)
+            panel.set_yticks(range(len(sizes)), [spaced(size) for size in sizes])
             panel.tick_params(length=0)
             if n == rows[0]:
                 panel.set_title(f"{BASE} / {path}", pad=4)
@@ -146,6 +146,8 @@ def _map(panel: Axes, table: list[list[float]], norm: TwoSlopeNorm, figures: int
                 va="center",
                 fontsize=7,
                 color="white" if dark else "black",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8} if ratio < 1 else None,
+                zorder=3,
             )
             if ratio < 1:
                 panel.add_patch(
@@ -158,6 +160,7 @@ def _map(panel: Axes, table: list[list[float]], norm: TwoSlopeNorm, figures: int
                         hatch="////",
                         linewidth=1.2,
                         alpha=0.6,
+                        zorder=2,
                     )
                 )
     panel.spines[:].set_visible(False)
