@@ -111,7 +111,7 @@ def _only(allowed: str) -> Callable[[str], Fields]:
 
 
 def _iodepth(value: str) -> Fields:
-    """fio takes any depth with psync and reads one at a time all the same; here only what is true is taken."""
+    """fio takes any depth with psync and reads one at a time all the same; here only 1 is taken."""
     depth = values.count(value)
     if depth > 1:
         problem = f"{value!r} has no effect with psync, which reads one at a time"
