@@ -83,11 +83,18 @@ def cat(
             "--keys", metavar="FILE", help="Master keys: decrypt. Without: ciphertext in whole blocks."
         ),
     ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print length and SHA-256 as JSON, not the contents.")
+    ] = False,
 ) -> None:
     """Write a file's contents to standard output."""
-    from sim.cli.image_verbs import fscrypt_decryptor, run_cat
+    from sim.cli.image_verbs import fscrypt_decryptor, run_cat, run_digest
 
-    run_cat(image, path, sys.stdout.buffer, None if keys is None else fscrypt_decryptor(keys))
+    decryptor = None if keys is None else fscrypt_decryptor(keys)
+    if as_json:
+        run_digest(image, path, decryptor)
+        return
+    run_cat(image, path, sys.stdout.buffer, decryptor)
     sys.stdout.buffer.flush()
 
 

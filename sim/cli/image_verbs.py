@@ -4,13 +4,15 @@ What `readpath image` does: one plain function for each verb.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
@@ -207,6 +209,25 @@ def run_cat(image_path: Path, path: str, out: BinaryIO, decryptor: Decryptor | N
                     block = decrypt(logical + index, bytes(image.read_block(physical + index)))
                 out.write(block[: min(left, image.block_size)])
                 left -= image.block_size
+
+
+class _Digest(io.RawIOBase):
+    """Counts and hashes what is written to it."""
+
+    def __init__(self) -> None:
+        self.bytes, self.sha256 = 0, hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.bytes += len(data)
+        self.sha256.update(data)
+        return len(data)
+
+
+def run_digest(image_path: Path, path: str, decryptor: Decryptor | None = None) -> None:
+    """Print the length and SHA-256 of what `run_cat` would write, as JSON."""
+    digest = _Digest()
+    run_cat(image_path, path, cast("BinaryIO", digest), decryptor)
+    print(json.dumps({"path": path, "bytes": digest.bytes, "sha256": digest.sha256.hexdigest()}, indent=1))
 
 
 def fscrypt_decryptor(keys: Path) -> Decryptor:
