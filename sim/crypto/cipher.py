@@ -66,20 +66,23 @@ class XtsUnits:
         units = range(first_unit, first_unit + _count_units(data, unit_bytes))
         return self._apply(self._cipher.encryptor, data, units, unit_bytes)
 
-    def decrypt_into(self, data: Buffer, first_unit: int, unit_bytes: int, out: memoryview) -> None:
+    def decrypt_into(
+        self, data: Buffer, first_unit: int, unit_bytes: int, out: memoryview, step: int = 1
+    ) -> None:
         """
         Decrypt consecutive units into `out`, without a copy between.
 
-        out: writable, `len(data)` + OUT_SLACK_BYTES long; the slack is asked for and not written to. Raises
-        CryptoError as `decrypt` does.
+        out: writable, `len(data)` + OUT_SLACK_BYTES long; the slack is asked for and not written to. step: by
+        how much the number of the next unit is higher (dm-crypt counts 512 bytes in sectors of any size).
+        Raises CryptoError as `decrypt` does.
         """
         count = _count_units(data, unit_bytes)
-        if first_unit + count - 1 > MAX_UNIT or first_unit < 0:
+        if first_unit + (count - 1) * step > MAX_UNIT or first_unit < 0:
             raise CryptoError("AES-256-XTS", f"data unit number {first_unit}", "0 .. 2^64-1")
         cipher, xts, new_context = self._cipher, modes.XTS, self._cipher.decryptor
         view = memoryview(data)
         written = start = 0
-        for unit in range(first_unit, first_unit + count):
+        for unit in range(first_unit, first_unit + count * step, step):
             end = start + unit_bytes
             cipher.mode = xts(unit.to_bytes(8, "little") + _TWEAK_TAIL)
             written += new_context().update_into(view[start:end], out[start : end + OUT_SLACK_BYTES])
