@@ -221,7 +221,7 @@ def fscrypt_decryptor(keys: Path) -> Decryptor:
         context = Context.parse(raw, inode.place)
         key = master_keys.get(context.key_reference)
         if key is None:
-            raise CryptoError(inode.place, f"its key {context.key_reference.hex()} is not in {keys}")
+            raise CryptoError(inode.place, f"ENOKEY: its key {context.key_reference.hex()} is not in {keys}")
         cipher = ContentsCipher(
             key, context, image.block_size, inode_number=inode.number, filesystem_uuid=image.uuid
         )

@@ -94,10 +94,8 @@ def open_contents(image: Image, inode: Inode, ring: KeyRing, users: str | Sequen
     """
     raw = wrapped_keys(inode)
     names = [users] if isinstance(users, str) else list(users)
-    present = set(owners(raw, inode.place))
     # A group's key stands in for its members': whoever opened it has it on the ring.
-    groups = [key.user for key in ring if key.user.startswith(GROUP_MARK)]
-    names += [group for group in groups if {group, ring.key(group).signature} & present]
+    names += [key.user for key in ring if key.user.startswith(GROUP_MARK)]
     key = ring.unwrap(raw, names, inode.place)
     said = parse_context(inode.encryption_context or b"", inode.place)
     if key.mode != said:

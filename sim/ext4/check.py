@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.errors import ImageError
+from sim.ext4.crc32c import crc32c
 from sim.ext4.inode import (
     DIRENT_TYPES,
     FLAG_EXTENTS,
@@ -151,8 +152,14 @@ class _Check:
             self.say(place, "is encrypted and has no encryption context")
 
     def ea_values(self, inode: Inode) -> None:
-        for number, _size in inode.ea_values:
+        for number, size in inode.ea_values:
+            value = self.image.read_ea_value(number, size)
+            if number not in self.ea_references and not self.hash_is_right(number, value):
+                self.say(f"inode {number} (xattr value)", "the value's hash is wrong")
             self.ea_references[number] = self.ea_references.get(number, 0) + 1
+
+    def hash_is_right(self, number: int, value: bytes) -> bool:
+        return crc32c(self.image.checksum_seed, value) == self.image.inode(number).ea_hash
 
     def contents(self, inode: Inode, place: str) -> None:
         tree = inode.tree
