@@ -223,10 +223,10 @@ class _Digest(io.RawIOBase):
         return len(data)
 
 
-def run_digest(image_path: Path, path: str, decryptor: Decryptor | None = None) -> None:
-    """Print the length and SHA-256 of what `run_cat` would write, as JSON."""
+def run_digest(path: str, write: Callable[[BinaryIO], None]) -> None:
+    """Print the length and SHA-256 of what `write` writes of the file `path`, as JSON."""
     digest = _Digest()
-    run_cat(image_path, path, cast("BinaryIO", digest), decryptor)
+    write(cast("BinaryIO", digest))
     print(json.dumps({"path": path, "bytes": digest.bytes, "sha256": digest.sha256.hexdigest()}, indent=1))
 
 
@@ -242,7 +242,7 @@ def fscrypt_decryptor(keys: Path) -> Decryptor:
         context = Context.parse(raw, inode.place)
         key = master_keys.get(context.key_reference)
         if key is None:
-            raise CryptoError(inode.place, f"its key {context.key_reference.hex()} is not in {keys}")
+            raise CryptoError(inode.place, f"ENOKEY: its key {context.key_reference.hex()} is not in {keys}")
         cipher = ContentsCipher(
             key, context, image.block_size, inode_number=inode.number, filesystem_uuid=image.uuid
         )

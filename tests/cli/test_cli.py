@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -157,7 +156,7 @@ def test_interrupt_exits_130_and_leaves_nothing(folder):
 
 
 def test_help_is_light(folder):
-    """--help imports none of the heavy libraries, and answers in a blink."""
+    """--help imports none of the heavy libraries: that keeps it quick (make bench times it)."""
     code = (
         "import sys\nfrom sim.cli.main import app\n"
         "try:\n    app(['--help'], prog_name='readpath')\nexcept SystemExit:\n    pass\n"
@@ -165,15 +164,10 @@ def test_help_is_light(folder):
     )
     heavy = ["numpy", "matplotlib", "rich", "pydantic", "pyarrow", "simpy", "cryptography"]
     run = [sys.executable, "-c", code, *heavy]
-    least = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True)
-        least = min(least, time.perf_counter() - started)
+    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     for verb in ("run", "plot", "show", "image"):
         assert f"  {verb} " in done.stdout
-    assert least < 0.3
 
 
 def test_version(folder):
