@@ -31,7 +31,7 @@ from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import BufferEndIo, PageEndIo
-from sim.units import PAGE_SECTORS
+from sim.units import PAGE_BYTES, PAGE_SECTORS
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 
@@ -79,9 +79,9 @@ class MachineSpec:
     """
     What a machine is made of.
 
-    path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
-    are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio.
+    path: one of PATHS. memory_pages: the limit of the page cache, its buffer heads included. limits: of the
+    queue, without the plug's, which are the kernel's. store: the device's bytes, None when data is off.
+    ra_pages: readahead of the device. tracer: sees every block event. record_io: keep an IoRecord per bio.
     """
 
     path: str
@@ -128,8 +128,8 @@ class Machine:
         )
         self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, spec.store)
         self.mapper = Mapper(self.ledger, self.buffers)
+        self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
         self.path = self._build_path()
-        self.cache = PageCache(spec.memory_pages)
         self.filemap = Filemap(
             self.clock,
             self.ledger,
@@ -157,7 +157,9 @@ class Machine:
         }
         buffer_end_io = BufferEndIo(ledger, self.cpu, bs, contents)
         buffers, buffers_alone = (
-            BufferHeadReader(ledger, queue, mapper, buffer_end_io, bs, by.get(spec.path, ""))
+            BufferHeadReader(
+                ledger, queue, mapper, buffer_end_io, bs, by.get(spec.path, ""), self.cache.attach_buffers
+            )
             for by in (callers, alone)
         )
         if spec.path == "buffer_head":
