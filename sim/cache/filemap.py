@@ -128,6 +128,7 @@ class Filemap:
         self._s_update = site(TASK, ra, update)
         self._s_update_read = site(TASK, ra, f"{update};filemap_read_folio")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
+        self._s_free_heads = site(TASK, f"{unbounded};shrink_folio_list", "free_buffer_head")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
@@ -248,8 +249,7 @@ class Filemap:
         """
         mapping = file.mapping
         task.ps += self._s_create.charge(1) + self._s_add.charge(1)
-        reclaimed = self.cache.insert(mapping, index, index + 1)
-        task.ps += self._s_reclaim.charge(reclaimed)
+        self._insert(task, mapping, index, index + 1, -1)
         held = (index, index + 1)
         mapping.held.append(held)
         yield from self._path.read_folio(task, file, index)
@@ -312,13 +312,21 @@ class Filemap:
         mapping = file.mapping
         pages = end - start
         if mapping.state.count(ABSENT, start, end) == pages:
-            reclaimed = self.cache.insert(mapping, start, end, mark)
-            if reclaimed:
-                task.ps += self._s_reclaim.charge(reclaimed)
+            self._insert(task, mapping, start, end, mark)
             self._s_add.passes += pages
             task.ps += pages * self._s_add.ps
             return self._path.read_pages(task, file, [(start, end)])
         return self._unbounded_around_cached(task, file, start, end, mark)
+
+    def _insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
+        """Add pages, and pay for those that have to go for them."""
+        cache = self.cache
+        reclaimed = cache.insert(mapping, start, end, mark)
+        if reclaimed:
+            task.ps += self._s_reclaim.charge(reclaimed)
+            if cache.freed_heads:
+                task.ps += self._s_free_heads.charge(cache.freed_heads)
+                cache.freed_heads = 0
 
     def _unbounded_around_cached(
         self, task: Task, file: OpenFile, start: int, end: int, mark: int
@@ -331,8 +339,8 @@ class Filemap:
             rest = mapping.state[at:end]
             absent = len(rest) - len(rest.lstrip(b"\0"))
             if absent:
-                reclaimed = self.cache.insert(mapping, at, at + absent, mark)
-                task.ps += self._s_reclaim.charge(reclaimed) + self._s_add.charge(absent)
+                self._insert(task, mapping, at, at + absent, mark)
+                task.ps += self._s_add.charge(absent)
                 batch.append((at, at + absent))
                 at += absent
             if at >= end:

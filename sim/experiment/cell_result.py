@@ -33,6 +33,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "map_calls": ("calls", "ext4_map_blocks, however it was reached"),
     "get_block_calls": ("calls", "ext4_get_block"),
     "buffer_heads": ("buffer heads", "buffer heads allocated for file data"),
+    "pages_cached": ("pages", "pages of 4 KiB in the page cache at the end"),
+    "buffer_head_pages": ("pages", "pages of 4 KiB that the buffer heads of cached pages take at the end"),
     "device_busy_ns": ("ns", "time in which the device had work"),
     "throughput_mib_s": ("MiB/s", "bytes_read per elapsed_ns"),
     "digest_ok": ("", "1: what was read equals the plaintext; 0: it does not; -1: not compared"),

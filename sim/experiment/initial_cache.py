@@ -44,10 +44,11 @@ def cache_pages(machine: Machine, mapping: Mapping, inode: FsInode, ranges: Iter
     """
     Have pages of a file cached and up to date, read in the order of `ranges`.
 
-    What does not fit in memory pushes out what came first. With real data the pages hold the file's bytes.
+    On the buffer-head path they have their buffer heads, as that read left them. What does not fit in memory
+    pushes out what came first. With real data the pages hold the file's bytes.
     """
     for start, end in ranges:
-        machine.cache.preload(mapping, start, end)
+        machine.cache.preload(mapping, start, end, None, machine.spec.path == "buffer_head")
     _load(machine, mapping, inode, UPTODATE)
 
 
@@ -70,9 +71,16 @@ def pages_with_buffers(
         where = "cache.pages.uptodate_blocks"
         raise ConfigError(where, f"{uptodate_blocks} of {per_page} blocks a page", f"0 to {per_page - 1}")
     known = 0 if machine.spec.path == "page_io_pure" else uptodate_blocks
+    buffers = machine.spec.path not in ("iomap", "page_io_pure")
     for start, end in ranges:
-        machine.cache.preload(mapping, start, end, known * machine.spec.block_size)
+        machine.cache.preload(mapping, start, end, known * machine.spec.block_size, buffers)
     _load(machine, mapping, inode, PRESENT)
+
+
+def _runs(mapping: Mapping, state: int) -> list[list[int]]:
+    """Return [start, end) of the runs of pages in `state`."""
+    there = np.array(mapping.state, np.uint8) == state
+    return np.flatnonzero(np.diff(there, prepend=False, append=False)).reshape(-1, 2).tolist()
 
 
 def _load(machine: Machine, mapping: Mapping, inode: FsInode, state: int) -> None:
@@ -81,7 +89,5 @@ def _load(machine: Machine, mapping: Mapping, inode: FsInode, state: int) -> Non
     if store is None:
         return
     contents = Contents(store, machine.spec.block_size)
-    there = np.frombuffer(mapping.state, np.uint8) == state
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], there, [False])).astype(np.int8)))
-    for start, end in edges.reshape(-1, 2).tolist():
+    for start, end in _runs(mapping, state):
         contents.load(mapping, inode, start, end)

@@ -90,8 +90,8 @@ class MachineSpec:
     """
     What a machine is made of.
 
-    path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
-    are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
+    path: one of PATHS. memory_pages: the limit of the page cache, its buffer heads included. limits: of the
+    queue, without the plug's, which are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
     tracer: sees every block event. record_io: keep an IoRecord per bio. dm_crypt: the file system lies on a
     crypt target over the device. sectors: how that decrypts `store`. ecryptfs: the file system is the lower
     one of eCryptfs. wakeup_ns: see Cpu.
@@ -154,8 +154,8 @@ class Machine:
         plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
         self.buffers = BufferCache(self.clock, self._fs_ledger, self._fs_queue, spec.block_size, plain)
         self.mapper = Mapper(self._fs_ledger, self.buffers)
+        self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
         self.path = self._build_path()
-        self.cache = PageCache(spec.memory_pages)
         self.filemap = self._fs_filemap = Filemap(
             self.clock,
             self._fs_ledger,
@@ -189,7 +189,9 @@ class Machine:
         }
         buffer_end_io = BufferEndIo(ledger, self.cpu, bs, contents)
         buffers, buffers_alone = (
-            BufferHeadReader(ledger, queue, mapper, buffer_end_io, bs, by.get(spec.path, ""))
+            BufferHeadReader(
+                ledger, queue, mapper, buffer_end_io, bs, by.get(spec.path, ""), self.cache.attach_buffers
+            )
             for by in (callers, alone)
         )
         if spec.path == "buffer_head":

@@ -272,6 +272,8 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         "front_merges": stats.front_merges,
         "map_calls": calls.get("ext4_map_blocks", 0),
         "get_block_calls": calls.get("ext4_get_block", 0),
+        "pages_cached": machine.cache.cached,
+        "buffer_head_pages": machine.cache.head_pages,
         "buffer_heads": calls.get("create_empty_buffers", 0) * (PAGE_BYTES // machine.spec.block_size),
         "device_busy_ns": machine.queue.stats.busy_ns,
         "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,

@@ -9,7 +9,7 @@ handle. Left out: buffers that are mapped and not up to date (as after a failed 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from sim.block.bio import Bio, Plug
@@ -24,6 +24,9 @@ from sim.paths.post_read import BufferEndIo
 from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
+Attach = Callable[[Mapping, int, int], None]
+"""Notes that pages [start, end) of a mapping have buffer heads now."""
+
 
 class BufferHeadReader:
     """block_read_full_folio() for one file system."""
@@ -36,7 +39,10 @@ class BufferHeadReader:
         end_io: BufferEndIo,
         block_size: int,
         caller: str,
+        attach: Attach,
     ) -> None:
+        """`attach` is told which pages get buffer heads."""
+        self._attach = attach
         self._queue = queue
         self._mapper = mapper
         self._end_io = end_io
@@ -94,6 +100,7 @@ class BufferHeadReader:
             + self._mapper.mapped.charge_units(0, blocks * status.levels)
             + self._s_submit.charge_units(0, blocks)
         )
+        self._attach(file.mapping, start, end)
         sectors = self._sectors
         bio = Bio(
             found.physical * sectors, sectors, blocks, blocks, self._end_io, file, [(lblk, blocks)], False
@@ -105,6 +112,7 @@ class BufferHeadReader:
         self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug
     ) -> Generator[Any, Any, None]:
         """Read the locked pages [start, end), one call each."""
+        self._attach(file.mapping, start, end)
         pages, per_page = end - start, self._per_page
         task.ps += self._s_folio.charge(pages)
         task.ps += self._s_alloc.charge(pages * per_page)

@@ -11,6 +11,10 @@ from typing import Any
 
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
+from sim.units import PAGE_BYTES
+
+_FULL = 0.95
+"""Share of memory from which on it is shown what fills it."""
 
 REFERENCE_PATH = "page_io"
 """The path that ratios are taken to."""
@@ -69,7 +73,8 @@ def summary(run: Run) -> Table:
     Return one row per matrix cell, means over its seeds.
 
     `ratio` is CPU time over that of `page_io` with the same other labels, taken seed by seed and then
-    averaged (both ran on the same seeds); None where the matrix has no such cell.
+    averaged (both ran on the same seeds); None where the matrix has no such cell. Shares of memory have
+    columns only where a cell fills its memory.
     """
     axes = list(run.axes)
     names = short_axes(axes)
@@ -81,7 +86,8 @@ def summary(run: Run) -> Table:
     by_cell: dict[int, list[Row]] = {}
     for row in run.metrics:
         by_cell.setdefault(row["cell"], []).append(row)
-    rows = []
+    memory = {cell["cell"]: cell["config"]["machine"]["memory_bytes"] for cell in run.manifest["cells"]}
+    rows: list[dict[str, Any]] = []
     for cell, seeds in by_cell.items():
         ratios = []
         for row in seeds:
@@ -98,6 +104,7 @@ def summary(run: Run) -> Table:
                 "bios_per_page": _mean(per_page(row, "bios") for row in seeds),
                 "requests": _mean(row.get("requests") for row in seeds),
                 "throughput_mib_s": _mean(row.get("throughput_mib_s") for row in seeds),
+                **_memory_shares(seeds, memory[cell]),
             }
         )
     columns = (
@@ -109,7 +116,24 @@ def summary(run: Run) -> Table:
         Column("requests", "requests", ",.0f"),
         Column("MiB/s", "throughput_mib_s", ",.0f"),
     )
+    if any(
+        row["cached_share"] is not None and row["cached_share"] + row["heads_share"] > _FULL for row in rows
+    ):
+        columns += (
+            Column("memory: file", "cached_share", ".1%"),
+            Column("buffer heads", "heads_share", ".1%"),
+        )
     return Table(columns, tuple(rows), tuple(axis for axis in axes if axis != "path"))
+
+
+def _memory_shares(seeds: Sequence[Row], memory_bytes: int) -> dict[str, float | None]:
+    """Return which shares of memory the cached file and the heads of its pages take at the end."""
+    pages = memory_bytes / PAGE_BYTES
+    found = {}
+    for share, metric in (("cached_share", "pages_cached"), ("heads_share", "buffer_head_pages")):
+        mean = _mean(row.get(metric) for row in seeds)
+        found[share] = None if mean is None else mean / pages
+    return found
 
 
 def _coordinates(row: Row, axes: Sequence[str]) -> tuple[Any, ...]:

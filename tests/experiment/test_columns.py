@@ -1,4 +1,4 @@
-"""docs/run-directory.md lists every column of every table, as the schemas do; as a script it writes them."""
+"""docs/run-directory.md lists every column of every table as the schemas do. As a script: write them."""
 
 from __future__ import annotations
 
