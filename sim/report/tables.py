@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from statistics import fmean
 from typing import Any
 
@@ -44,6 +45,21 @@ class Table:
     def section(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what the rows of one section have in common."""
         return tuple(row[key] for key in self.sections)
+
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        head = "".join(f"<th>{escape(column.heading)}</th>" for column in self.columns)
+        align = ["right" if column.form else "left" for column in self.columns]
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f'<td style="text-align:{side}">{escape(text)}</td>'
+                for side, text in zip(align, self.text(row), strict=True)
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _written(value: Any, form: str) -> str:
