@@ -19,11 +19,16 @@ REFERENCE_PATH = "page_io"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading (with unit), the key of its values, and a format of numbers ("" = text)."""
+    """
+    A column: its heading (with unit), the key of its values, and a format of numbers ("" = text).
+
+    suffix: what follows each number.
+    """
 
     heading: str
     key: str
     form: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Table:
 
     def text(self, row: Mapping[str, Any]) -> list[str]:
         """Return one row as it is written, column by column."""
-        return [_written(row[column.key], column.form) for column in self.columns]
+        return [_written(row[column.key], column) for column in self.columns]
 
     def section(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what the rows of one section have in common."""
@@ -62,10 +67,10 @@ class Table:
         return f"<table><tr>{head}</tr>{body}</table>"
 
 
-def _written(value: Any, form: str) -> str:
+def _written(value: Any, column: Column) -> str:
     if value is None:
         return "-"
-    return format(value, form) if form else str(value)
+    return f"{format(value, column.form)}{column.suffix}" if column.form else str(value)
 
 
 def short_axes(axes: Sequence[str]) -> dict[str, str]:
@@ -195,7 +200,7 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
         )
     ]
     columns = (
-        Column("CPU %", "share", ".2f"),
+        Column("Overhead", "share", ".2f", "%"),
         Column("ns/4K", "ns_per_4k", ",.1f"),
         Column("calls", "calls", ",d"),
         Column("calls/page", "calls_per_page", ".3f"),
