@@ -91,10 +91,10 @@ class MachineSpec:
     What a machine is made of.
 
     path: one of PATHS. memory_pages: the limit of the page cache, its buffer heads included. limits: of the
-    queue, without the plug's, which are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio. dm_crypt: the file system lies on a
-    crypt target over the device. sectors: how that decrypts `store`. ecryptfs: the file system is the lower
-    one of eCryptfs. wakeup_ns: see Cpu.
+    queue, without the plug's, which are the kernel's. store: the device's bytes, None when data is off.
+    ra_pages: readahead of the device. tracer: sees every block event. record_io: keep an IoRecord per bio.
+    dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
+    ecryptfs: the file system is the lower one of eCryptfs. wakeup_ns: see Cpu.
     """
 
     path: str

@@ -20,7 +20,7 @@ from sim.errors import ConfigError
 from sim.experiment.cell_result import GROUPS
 from sim.experiment.results import Run
 from sim.report.frame import footer, phrase, run_footer, spaced
-from sim.report.style import GROUP_COLOURS, WIDTH_INCHES
+from sim.report.style import COLUMN_INCHES, GROUP_COLOURS, WIDTH_INCHES
 
 MAX_COLUMNS, MAX_ROWS = 5, 8
 _ROOM_FOR_NUMBERS = 1.36
@@ -129,12 +129,13 @@ def _page(
 ) -> Figure:
     columns = run.axes[grid.column] if grid.column else [""]
     names = run.axes[grid.bar] if grid.bar else [_only_path(run)]
+    width = WIDTH_INCHES if len(columns) > 1 else COLUMN_INCHES
     height = _HEAD_INCHES + _FOOT_INCHES + (_ROW_INCHES + _BAR_INCHES * len(names)) * len(rows)
-    figure = Figure(figsize=(WIDTH_INCHES, height))
+    figure = Figure(figsize=(width, height))
     panels: Any = figure.subplots(len(rows), len(columns), sharex="col", sharey=True, squeeze=False)
     figure.subplots_adjust(
-        left=0.115,
-        right=0.95,
+        left=0.82 / width,
+        right=1 - 0.36 / width,
         top=1 - _HEAD_INCHES / height,
         bottom=_FOOT_INCHES / height,
         wspace=0.09,
@@ -213,7 +214,7 @@ def _frame(figure: Figure, run: Run, height: float, scales: int) -> None:
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.53, 1 - 0.04 / height),
-        ncols=len(handles),
+        ncols=len(handles) if figure.get_figwidth() > COLUMN_INCHES else -(-len(handles) // 2),
         frameon=False,
         handlelength=1.0,
         handleheight=0.9,

@@ -24,11 +24,13 @@ from sim.report.frame import (
     run_footer,
     said,
 )
-from sim.report.style import PATH_COLOURS, WIDTH_INCHES
+from sim.report.style import COLUMN_INCHES, PATH_COLOURS
 from sim.units import PAGE_BYTES
 
 BASE, EXTENT = "buffer_head", "page_io"
 _DEVICE = "device.profile"
+_GAP_INCHES = 0.42
+"""Between panels: tick labels and the name of an axis."""
 _DECADES = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -51,11 +53,18 @@ def device_bound(run: Run) -> list[Figure]:
 
 def _page(run: Run, fixed: Labels) -> Figure:
     devices, paths = run.axes[_DEVICE], paths_of(run)
-    head, foot = 0.52 if said(run, fixed) else 0.36, 0.62
-    height = head + foot + 0.32 * len(devices)
-    figure = Figure(figsize=(WIDTH_INCHES, height))
-    panels: Any = figure.subplots(1, 3, sharey=True, width_ratios=(3, 3, 2.4))
-    figure.subplots_adjust(left=0.1, right=0.97, top=1 - head / height, bottom=foot / height, wspace=0.1)
+    legend_rows = 1 if len(paths) < 4 else 2
+    head, foot, each = (0.36 if said(run, fixed) else 0.2) + 0.17 * legend_rows, 0.56, 0.17 * len(devices)
+    height = head + foot + 3 * each + 2 * _GAP_INCHES
+    figure = Figure(figsize=(COLUMN_INCHES, height))
+    panels: Any = figure.subplots(3, 1)
+    figure.subplots_adjust(
+        left=0.75 / COLUMN_INCHES,
+        right=0.95,
+        top=1 - head / height,
+        bottom=foot / height,
+        hspace=_GAP_INCHES / each,
+    )
     time, share, gain = panels
     _dots(time, run, fixed, devices, elapsed_us)
     time.set_xscale("log")
@@ -68,14 +77,14 @@ def _page(run: Run, fixed: Labels) -> Figure:
     if {BASE, EXTENT} <= set(paths):
         _gain(gain, run, fixed, devices)
     gain.set_xlabel(f"elapsed, {BASE} / {EXTENT}")
-    time.set_ylim(len(devices) - 0.5, -0.5)
-    time.set_yticks(range(len(devices)), devices)
     for panel in panels:
+        panel.set_ylim(len(devices) - 0.5, -0.5)
+        panel.set_yticks(range(len(devices)), devices)
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="x")
     if said(run, fixed):
         time.set_title(said(run, fixed), pad=4)
-    path_legend(figure, paths, height)
+    path_legend(figure, paths, height, legend_rows)
     footer(figure, run_footer(run))
     return figure
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from statistics import fmean
 from typing import Any
 
@@ -22,11 +23,16 @@ REFERENCE_PATH = "page_io"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading (with unit), the key of its values, and a format of numbers ("" = text)."""
+    """
+    A column: its heading (with unit), the key of its values, and a format of numbers ("" = text).
+
+    suffix: what follows each number.
+    """
 
     heading: str
     key: str
     form: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +49,32 @@ class Table:
 
     def text(self, row: Mapping[str, Any]) -> list[str]:
         """Return one row as it is written, column by column."""
-        return [_written(row[column.key], column.form) for column in self.columns]
+        return [_written(row[column.key], column) for column in self.columns]
 
     def section(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what the rows of one section have in common."""
         return tuple(row[key] for key in self.sections)
 
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        head = "".join(f"<th>{escape(column.heading)}</th>" for column in self.columns)
+        align = ["right" if column.form else "left" for column in self.columns]
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f'<td style="text-align:{side}">{escape(text)}</td>'
+                for side, text in zip(align, self.text(row), strict=True)
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><tr>{head}</tr>{body}</table>"
 
-def _written(value: Any, form: str) -> str:
+
+def _written(value: Any, column: Column) -> str:
     if value is None:
         return "-"
-    return format(value, form) if form else str(value)
+    return f"{format(value, column.form)}{column.suffix}" if column.form else str(value)
 
 
 def short_axes(axes: Sequence[str]) -> dict[str, str]:
@@ -203,7 +224,7 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
         )
     ]
     columns = (
-        Column("CPU %", "share", ".2f"),
+        Column("Overhead", "share", ".2f", "%"),
         Column("ns/4K", "ns_per_4k", ",.1f"),
         Column("calls", "calls", ",d"),
         Column("calls/page", "calls_per_page", ".3f"),

@@ -33,7 +33,7 @@ def _not_held(folder: Path, images: Path) -> set[str]:
 
 
 def test_every_claim_holds_on_a_small_file_too(tmp_path, images):
-    """On files of 512 KiB and 2 MiB instead of 16 all claims hold: margins do not hang on one size."""
+    """On files of 512 KiB and 2 MiB instead of 16 all hold: margins are not fitted to one size."""
     assert set() == _not_held(tmp_path, images)
     assert len(CLAIMS[MAIN]) >= 15
 

@@ -94,6 +94,11 @@ def test_plot_and_show(folder):
     table = _readpath(folder, "show", "out", "--top", "1").stdout
     assert "copy_page_to_iter" in table
     assert "ext4_map_blocks" not in table
+    assert ["Overhead", "ns/4K"] == next(line for line in table.splitlines() if "Overhead" in line).split()[
+        :2
+    ]
+    assert "%" in next(line for line in table.splitlines() if "copy_page_to_iter" in line)
+    assert "# Cells: 2 of 2; seeds: 1" in table.splitlines()
 
 
 NOT_A_RUN = "is not a run directory (FileNotFoundError); allowed: what `readpath run` made"
