@@ -64,12 +64,15 @@ def ls(
     image: ImagePath,
     path: InnerPath = "/",
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All directories below too.")] = False,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="fscrypt master keys: decrypt names.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List a directory: inode, type, mode, links, bytes, extents/depth, time of change, path."""
     from sim.cli.image_verbs import run_ls
 
-    run_ls(image, path, as_json, recursive)
+    run_ls(image, path, as_json, recursive, keys)
 
 
 @app.command("extents")
@@ -107,7 +110,7 @@ def cat(
     else:
         from sim.cli.image_verbs import fscrypt_decryptor, run_cat
 
-        run_cat(image, path, sys.stdout.buffer, None if keys is None else fscrypt_decryptor(keys))
+        run_cat(image, path, sys.stdout.buffer, None if keys is None else fscrypt_decryptor(keys), keys)
     sys.stdout.buffer.flush()
 
 
