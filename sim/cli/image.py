@@ -66,12 +66,15 @@ def ls(
     image: ImagePath,
     path: InnerPath = "/",
     recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All directories below too.")] = False,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="fscrypt master keys: decrypt names.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List a directory: inode, type, mode, links, bytes, extents/depth, time of change, path."""
     from sim.cli.image_verbs import run_ls
 
-    run_ls(image, path, as_json, recursive)
+    run_ls(image, path, as_json, recursive, keys)
 
 
 @app.command("extents")
@@ -113,7 +116,8 @@ def cat(
             raise typer.BadParameter("--as needs --keys FILE")
         write = partial(run_cat_as, image, path, keys=keys, users=users)
     else:
-        write = partial(run_cat, image, path, decryptor=None if keys is None else fscrypt_decryptor(keys))
+        decryptor = None if keys is None else fscrypt_decryptor(keys)
+        write = partial(run_cat, image, path, decryptor=decryptor, keys=keys)
     if as_json:
         run_digest(path, write)
         return

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, cast
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.errors import ConfigError, CryptoError, ImageError
+from sim.experiment.named_image import NamedImage
 from sim.ext4.check import check_image
 from sim.ext4.inode import FLAG_EXTENTS
 from sim.ext4.mkfs import make_image
@@ -110,9 +111,15 @@ def describe(path: str, inode: Inode) -> dict[str, object]:
     }
 
 
-def run_ls(image_path: Path, path: str = "/", as_json: bool = False, recursive: bool = False) -> None:
-    """List a directory, or show one file; recursive: everything in the image."""
-    image = Image.open(image_path)
+def run_ls(
+    image_path: Path,
+    path: str = "/",
+    as_json: bool = False,
+    recursive: bool = False,
+    keys: Path | None = None,
+) -> None:
+    """List a directory, or show one file; recursive: everything in the image; keys: to decrypt names."""
+    image = _open(image_path, keys)
     found = image.lookup(path)
     base = "/" + path.strip("/")
     if recursive and found.is_directory:
@@ -183,13 +190,25 @@ def run_extents(image_path: Path, path: str, as_json: bool = False) -> None:
             )
 
 
-def run_cat(image_path: Path, path: str, out: BinaryIO, decryptor: Decryptor | None = None) -> None:
+def _open(path: Path, keys: Path | None) -> Image:
+    """Return an image; with keys, one that shows decrypted names in fscrypt's directories."""
+    return Image.open(path) if keys is None else NamedImage.open_with_keys(path, read_keys(keys))
+
+
+def run_cat(
+    image_path: Path,
+    path: str,
+    out: BinaryIO,
+    decryptor: Decryptor | None = None,
+    keys: Path | None = None,
+) -> None:
     """
     Write a file's contents to `out`.
 
-    An encrypted file comes as ciphertext, in whole blocks; with a decryptor as plaintext.
+    An encrypted file comes as ciphertext, in whole blocks; with a decryptor as plaintext. keys: to decrypt
+    names.
     """
-    image = Image.open(image_path)
+    image = _open(image_path, keys)
     inode = image.lookup(path)
     if not inode.is_encrypted:
         for chunk in image.iter_chunks(inode):

@@ -197,7 +197,8 @@ def _fill_page_cache(cell: Cell, machine: Machine, mapping: Mapping, inode: FsIn
 def _cipher(cell: Cell, image: Path, volume: Image, inode: Inode, path: str) -> ContentsCipher:
     context = Context.parse(inode.encryption_context or b"", path)
     keys_path = keys_of(cell, image)
-    keys = read_keys(keys_path) if keys_path is not None else {}
+    public = cell.config.volume.image is None  # made from the experiment's seed, which anyone can read
+    keys = read_keys(keys_path, public=public) if keys_path is not None else {}
     key = keys.get(context.key_reference)
     if key is None:
         raise CryptoError(path, f"no key {context.key_reference.hex()}", "volume.keys with that key")

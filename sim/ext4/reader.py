@@ -259,7 +259,11 @@ class Image:
         """Yield (name, inode) of what a directory holds, without "." and ".."."""
         for number, name, _type in self.entries(directory):
             if name not in (b".", b".."):
-                yield shown_name(name, directory.is_encrypted), self.inode(number)
+                yield self.shown(directory, name), self.inode(number)
+
+    def shown(self, directory: Inode, name: bytes) -> str:
+        """Return how a name of a directory is written: here as `shown_name` does."""
+        return shown_name(name, directory.is_encrypted)
 
     def lookup(self, path: str) -> Inode:
         """
@@ -272,7 +276,7 @@ class Image:
             if part in ("", "."):
                 continue
             for number, name, _type in self.entries(inode):
-                if shown_name(name, inode.is_encrypted) == part:
+                if part in (shown_name(name, inode.is_encrypted), self.shown(inode, name)):
                     inode = self.inode(number)
                     break
             else:

@@ -30,6 +30,8 @@ RECORDED = {
     "xts_plain64_4096": (XTS_PLAIN64, KEY, 4096),
     "cbc_essiv_512": (CBC_ESSIV, KEY[:32], 512),
 }
+LARGE = "xts_plain64_4096_large"
+"""Made with iv_large_sectors; the front of the device only."""
 
 
 def recorded(name: str) -> bytes:
@@ -67,6 +69,9 @@ def test_large_sectors_count_once_with_iv_large_sectors() -> None:
     assert small.encrypt(plain[:4096], 0) == large.encrypt(plain[:4096], 0)
     assert small.encrypt(plain[:4096], 8) == large.encrypt(plain[:4096], 64)
     assert plain == large.decrypt(large.encrypt(plain, 16), 16)
+    stored, text = recorded(f"{LARGE}.img"), recorded("plain.bin")[:HEAD_BYTES]
+    assert text == large.decrypt(stored, 0)
+    assert stored == large.encrypt(text, 0)
 
 
 @pytest.mark.parametrize("cipher", [XTS_PLAIN64, CBC_ESSIV])

@@ -1,10 +1,16 @@
-"""eCryptfs: the documented format against openssl, and what a header tells without a key."""
+"""
+eCryptfs: lower files of a Linux 6.1 kernel, the format against openssl, what a header tells without a key.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
+import lzma
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +28,8 @@ from sim.crypto.ecryptfs import (
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError
 
+DATA = Path(__file__).parents[1] / "data" / "ecryptfs"
+RECORDED = [json.loads(line) for line in (DATA / "files.jsonl").read_text().splitlines()]
 USER_KEY = bytes(range(64))
 PLAIN = hashlib.shake_128(b"contents").digest(3 * EXTENT_BYTES + 17)
 
@@ -40,6 +48,23 @@ def openssl(*words: str, data: bytes) -> bytes:
     return subprocess.run(
         [program, "enc", "-nopad", *words], input=data, capture_output=True, check=True
     ).stdout
+
+
+@pytest.mark.parametrize("record", RECORDED, ids=lambda record: record["file"])
+def test_kernel_made_lower_file(record: dict[str, Any]) -> None:
+    """
+    A lower file of the kernel: header and extents as we write them, contents with the digest the kernel
+    gave.
+    """
+    raw = lzma.decompress((DATA / f"{record['file']}.xz").read_bytes())
+    header = LowerHeader.parse(raw)
+    file = LowerFile(header, bytes.fromhex((DATA / "key.hex").read_text()))
+    assert raw[:HEADER_BYTES] == header.to_bytes()
+    assert (record["size"], record["key_bytes"]) == (header.size_bytes, len(header.wrapped_key))
+    assert len(raw) == file.lower_bytes
+    plain = file.decrypt_extents(raw[HEADER_BYTES:], 0)
+    assert record["sha256"] == hashlib.sha256(plain[: record["size"]]).hexdigest()
+    assert raw[HEADER_BYTES:] == file.encrypt_extents(plain, 0)
 
 
 @pytest.mark.parametrize(("key_bytes", "bits"), [(16, "128"), (32, "256")])

@@ -32,8 +32,8 @@ from sim.ext4.scrub import find_words, words_of
 from sim.ext4.spec import FileSpec, ImageSpec
 
 FSCRYPT = Path(__file__).parents[1] / "data" / "fscrypt_4k"
-TEXT = b"".join(b"line %d of a text that no one else may read\n" % number for number in range(4000))
-NOISE = hashlib.shake_128(b"noise").digest(70_001)
+TEXT = b"".join(b"line %d of a text that no one else may read\n" % number for number in range(1500))
+NOISE = hashlib.shake_128(b"noise").digest(30_001)
 USERS = ("alice", "bob", "carol", "eve")
 
 
@@ -67,7 +67,17 @@ def image(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
         (tmp_path / "source" / "d").mkdir(parents=True)
         (tmp_path / "source" / "d" / "text").write_bytes(TEXT)
         (tmp_path / "source" / "noise").write_bytes(NOISE)
-        mke2fs(path, tmp_path / "source")
+        mke2fs(path, tmp_path / "source", "-b", "1024", "-N", "64", size="6M")
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """The same files on an image of ours."""
+    path = tmp_path / "a.img"
+    make_image(
+        path, ImageSpec((FileSpec("/d/text", data=TEXT), FileSpec("/noise", data=NOISE)), 1024, 1 << 20)
+    )
     return path
 
 
@@ -114,7 +124,7 @@ def test_two_users_share_a_file(image: Path, keys: Path, form: str, mode: str) -
         run("cat", image, "/d/text", "--keys", keys, "--as", "mallory")
     assert looks_like_noise(stored(image, "/d/text")) is True
     data = image.read_bytes()
-    assert all(TEXT[at : at + 40] not in data for at in range(0, len(TEXT), 400))
+    assert all(TEXT[at : at + 40] not in data for at in range(0, len(TEXT), 4000))
     assert NOISE == run("cat", image, "/noise").stdout_bytes
 
 
@@ -212,17 +222,17 @@ def test_shredding(image: Path, keys: Path, form: str) -> None:
     e2fsck(image)
 
 
-def test_scan_finds_copies_in_free_blocks(image: Path, keys: Path) -> None:
+def test_scan_finds_copies_in_free_blocks(small: Path, keys: Path) -> None:
     """shred --scan wipes a copy of the present keys from a free block as well."""
-    run("encrypt", image, "/d/text", "--keys", keys, "--user", "alice")
-    opened = Image.open(image)
+    run("encrypt", small, "/d/text", "--keys", keys, "--user", "alice")
+    opened = Image.open(small)
     secrets = secret_parts(wrapped_keys(opened.lookup("/d/text")))
-    data = bytearray(image.read_bytes())
+    data = bytearray(small.read_bytes())
     data[-300 : -300 + len(secrets[0])] = secrets[0]
-    image.write_bytes(data)
-    run("shred", image, "/d/text", "--scan")
-    e2fsck(image)
-    assert [] == everywhere(image, secrets)
+    small.write_bytes(data)
+    run("shred", small, "/d/text", "--scan")
+    e2fsck(small)
+    assert [] == everywhere(small, secrets)
 
 
 def test_shredding_costs_the_same_for_any_size(tmp_path: Path, keys: Path) -> None:
@@ -273,41 +283,41 @@ def test_a_thousand_users(tmp_path: Path) -> None:
     e2fsck(path)
 
 
-def test_groups_shares_and_escrow(image: Path, keys: Path) -> None:
+def test_groups_shares_and_escrow(small: Path, keys: Path) -> None:
     """A group's member reads; two of three read together and not alone; an authority reads what it may."""
-    run("group", image, "@staff", "--keys", keys, "--user", "alice", "--user", "bob")
-    run("encrypt", image, "/noise", "--keys", keys, "--user", "@staff", "--format", "rfc2014")
+    run("group", small, "@staff", "--keys", keys, "--user", "alice", "--user", "bob")
+    run("encrypt", small, "/noise", "--keys", keys, "--user", "@staff", "--format", "rfc2014")
     words = [word for user in USERS[:3] for word in ("--user", user)]
-    run("encrypt", image, "/d/text", "--keys", keys, *words, "--needed", 2, "--escrow", "eve")
-    e2fsck(image)
+    run("encrypt", small, "/d/text", "--keys", keys, *words, "--needed", 2, "--escrow", "eve")
+    e2fsck(small)
     for user in ("alice", "bob"):
-        assert NOISE == run("cat", image, "/noise", "--keys", keys, "--as", user).stdout_bytes
+        assert NOISE == run("cat", small, "/noise", "--keys", keys, "--as", user).stdout_bytes
     with pytest.raises(CryptoError, match="ENOKEY"):
-        run("cat", image, "/noise", "--keys", keys, "--as", "carol")
+        run("cat", small, "/noise", "--keys", keys, "--as", "carol")
     two = ("--as", "bob", "--as", "carol")
-    assert TEXT == run("cat", image, "/d/text", "--keys", keys, *two).stdout_bytes
-    assert TEXT == run("cat", image, "/d/text", "--keys", keys, "--as", "eve").stdout_bytes
+    assert TEXT == run("cat", small, "/d/text", "--keys", keys, *two).stdout_bytes
+    assert TEXT == run("cat", small, "/d/text", "--keys", keys, "--as", "eve").stdout_bytes
     with pytest.raises(CryptoError, match="ENOKEY: 1 of 2 shares"):
-        run("cat", image, "/d/text", "--keys", keys, "--as", "bob")
+        run("cat", small, "/d/text", "--keys", keys, "--as", "bob")
 
 
-def test_gcm_tells_changes_on_the_image(image: Path, keys: Path) -> None:
+def test_gcm_tells_changes_on_the_image(small: Path, keys: Path) -> None:
     """
     A changed bit of the data, of a tag, and a block turned into a hole are errors; XTS would not notice.
     """
-    run("encrypt", image, "/d/text", "--keys", keys, "--user", "alice", "--mode", "gcm")
-    opened = Image.open(image)
+    run("encrypt", small, "/d/text", "--keys", keys, "--user", "alice", "--mode", "gcm")
+    opened = Image.open(small)
     inode = opened.lookup("/d/text")
     table = joined(inode.xattrs, TAGS_NAME)
     assert RECORD_BYTES * inode.blocks == len(table)
-    data = image.read_bytes()
+    data = small.read_bytes()
     third = inode.tree.extents[0].physical + 3
     for at in (third * opened.block_size + 9, data.index(table[RECORD_BYTES * 3 :][:RECORD_BYTES]) + 7):
         changed = bytearray(data)
         changed[at] ^= 0x10
-        image.write_bytes(changed)
+        small.write_bytes(changed)
         with pytest.raises(CryptoError, match="block 3 fails its AES-256-GCM check"):
-            run("cat", image, "/d/text", "--keys", keys, "--as", "alice")
+            run("cat", small, "/d/text", "--keys", keys, "--as", "alice")
 
 
 def _leaks(path: Path) -> dict[str, Any]:
@@ -315,10 +325,10 @@ def _leaks(path: Path) -> dict[str, Any]:
     return document
 
 
-def test_inspect_needs_no_key(image: Path, keys: Path) -> None:
+def test_inspect_needs_no_key(small: Path, keys: Path) -> None:
     """Names, sizes, extents and who shares what are derived from the image; contents are noise or not."""
-    run("encrypt", image, "/d/text", "--keys", keys, "--user", "alice", "--user", "bob")
-    found = _leaks(image)
+    run("encrypt", small, "/d/text", "--keys", keys, "--user", "alice", "--user", "bob")
+    found = _leaks(small)
     files = {file["path"]: file for file in found["files"]}
     assert ("file-keys aes-kw xts", len(TEXT), True) == tuple(
         files["/d/text"][key] for key in ("scheme", "size_bytes", "noise")
@@ -330,9 +340,9 @@ def test_inspect_needs_no_key(image: Path, keys: Path) -> None:
         rows["file-keys aes-kw xts"]["names"],
         rows["file-keys aes-kw xts"]["contents"],
     )
-    assert "file-keys aes-kw xts" in run("inspect", image).stdout
-    run("shred", image, "/d/text")
-    assert "file-keys shredded xts" == {f["path"]: f for f in _leaks(image)["files"]}["/d/text"]["scheme"]
+    assert "file-keys aes-kw xts" in run("inspect", small).stdout
+    run("shred", small, "/d/text")
+    assert "file-keys shredded xts" == {f["path"]: f for f in _leaks(small)["files"]}["/d/text"]["scheme"]
 
 
 def test_inspect_other_schemes(tmp_path: Path) -> None:
@@ -363,38 +373,38 @@ def test_inspect_other_schemes(tmp_path: Path) -> None:
     assert "no file system is seen" in run("inspect", whole).stdout
 
 
-def test_what_is_refused(image: Path, keys: Path) -> None:
+def test_what_is_refused(small: Path, keys: Path) -> None:
     """Files that are encrypted already or not at all, directories and unknown words are one line each."""
-    run("encrypt", image, "/d/text", "--keys", keys, "--user", "alice")
-    before = image.read_bytes()
+    run("encrypt", small, "/d/text", "--keys", keys, "--user", "alice")
+    before = small.read_bytes()
     for words, message in (
-        (("encrypt", image, "/d/text", "--keys", keys, "--user", "alice"), "is an encrypted file"),
-        (("encrypt", image, "/d", "--keys", keys, "--user", "alice"), "is a directory"),
+        (("encrypt", small, "/d/text", "--keys", keys, "--user", "alice"), "is an encrypted file"),
+        (("encrypt", small, "/d", "--keys", keys, "--user", "alice"), "is a directory"),
         (
-            ("encrypt", image, "/noise", "--keys", keys, "--user", "alice", "--mode", "cbc"),
+            ("encrypt", small, "/noise", "--keys", keys, "--user", "alice", "--mode", "cbc"),
             "allowed: xts, gcm",
         ),
         (
-            ("encrypt", image, "/noise", "--keys", keys, "--user", "alice", "--format", "x"),
+            ("encrypt", small, "/noise", "--keys", keys, "--user", "alice", "--format", "x"),
             "allowed: rfc2014, aes-kw",
         ),
-        (("share", image, "/noise", "bob", "--keys", keys, "--as", "alice"), "is not encrypted"),
+        (("share", small, "/noise", "bob", "--keys", keys, "--as", "alice"), "is not encrypted"),
         (
-            ("share", image, "/d/text", "alice", "--keys", keys, "--as", "alice"),
+            ("share", small, "/d/text", "alice", "--keys", keys, "--as", "alice"),
             "is wrapped for alice already",
         ),
-        (("unshare", image, "/d/text", "alice"), "alice is the last user"),
-        (("shred", image, "/noise"), "is not encrypted"),
-        (("rm", image, "/d"), "is a directory"),
-        (("group", image, "staff", "--keys", keys, "--user", "alice"), "allowed: @name"),
+        (("unshare", small, "/d/text", "alice"), "alice is the last user"),
+        (("shred", small, "/noise"), "is not encrypted"),
+        (("rm", small, "/d"), "is a directory"),
+        (("group", small, "staff", "--keys", keys, "--user", "alice"), "allowed: @name"),
         (("userkey", keys, "alice"), "has a user alice already"),
     ):
         with pytest.raises(ReadpathError, match=message):
             run(*words)
-    assert before == image.read_bytes()
+    assert before == small.read_bytes()
     tool("e2fsck")
-    loose = image.with_name("loose.toml")
+    loose = small.with_name("loose.toml")
     loose.write_bytes(keys.read_bytes())
     loose.chmod(0o644)
     with pytest.raises(CryptoError, match="has mode 0644; allowed: 0600"):
-        run("cat", image, "/d/text", "--keys", loose, "--as", "alice")
+        run("cat", small, "/d/text", "--keys", loose, "--as", "alice")
