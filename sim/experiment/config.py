@@ -14,20 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BeforeValidator, Field, model_validator
 
 from sim.errors import ConfigError
-from sim.units import KIB, PAGE_BYTES, format_size, parse_size
+from sim.experiment.model import Model, custom
+from sim.experiment.scheme import Encryption
+from sim.units import KIB, PAGE_BYTES, format_size, parse_size, parse_time
 from sim.workload.fio_job import Job
 
 PathName = Literal["buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block"]
 """The read paths: see sim/paths/. `per_block` is the counterfactual that maps every block."""
-
-
-def custom(problem: str, allowed: str = "") -> PydanticCustomError:
-    """Return the validation error that the loader turns into a ConfigError with a place."""
-    return PydanticCustomError("readpath", "{problem}", {"problem": problem, "allowed": allowed})
 
 
 def _size(value: object) -> int:
@@ -37,14 +33,16 @@ def _size(value: object) -> int:
         raise custom(error.problem, error.allowed) from None
 
 
+def _time(value: object) -> int:
+    try:
+        return parse_time("", value)
+    except ConfigError as error:
+        raise custom(error.problem, error.allowed) from None
+
+
+TimeNs = Annotated[int, BeforeValidator(_time)]
 SizeBytes = Annotated[int, BeforeValidator(_size)]
 PositiveBytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
-
-
-class Model(BaseModel):
-    """A table of the file: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False)
 
 
 class FileRef(Model):
@@ -59,6 +57,8 @@ class Machine(Model):
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
     kernel: whose readahead and symbols. currency: what the profile's costs are in; must agree with it.
+    wakeup: time from queueing a work item until an idle worker runs it, no CPU time of its own; 0 as
+    long as it is not measured.
     """
 
     profile: str | FileRef = "linux-6.1-epyc"
@@ -66,6 +66,7 @@ class Machine(Model):
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
     kernel: Literal["3.16", "6.1"] = "6.1"
     currency: str | None = None
+    wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
 
 
 class Device(Model):
@@ -193,12 +194,6 @@ class Volume(Model):
         return self
 
 
-class Encryption(Model):
-    """How the contents of the files are encrypted, in an image that is made."""
-
-    scheme: Literal["none", "fscrypt-v2"] = "none"
-
-
 class Workload(Model):
     """Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio."""
 
@@ -234,6 +229,7 @@ class CellConfig(Model):
             if self.encryption.scheme != "none":
                 raise custom("encryption.scheme with volume.image", "none: the image says what is encrypted")
             return self
+        self._check_scheme()
         names = [file.name for file in self.volume.files]
         for job in self.workload.jobs:
             if job.filename is None and len(names) > 1:
@@ -241,6 +237,21 @@ class CellConfig(Model):
             if job.filename is not None and job.filename not in names:
                 raise custom(f"job {job.name!r}: no file {job.filename!r}", ", ".join(names))
         return self
+
+    def _check_scheme(self) -> None:
+        """Raise for what a scheme cannot do with this volume."""
+        scheme, block = self.encryption, self.volume.block_size_bytes or 0
+        if scheme.sector_bytes > block:
+            problem = f"encryption.sector_size {scheme.sector_bytes} with blocks of {block} bytes"
+            raise custom(problem, "blocks as large as a sector, or larger")
+        if scheme.scheme == "rfc2014" and block != PAGE_BYTES:
+            problem = f"encryption.scheme 'rfc2014' with blocks of {block} bytes"
+            raise custom(problem, "4KiB: it encrypts pages, one block each")
+        if scheme.scheme == "ecryptfs":
+            for file in self.volume.files:
+                if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
+                    problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
+                    raise custom(problem, "contiguous, fragmented, aged: eCryptfs writes every page")
 
     def canonical(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""

@@ -1,0 +1,260 @@
+"""
+Keys of files, each wrapped for the users who may read the file: scheme "file-keys".
+
+A file has a random key of its own. What lies in its xattr (index 9, name "c", as fscrypt's context does) is
+that key wrapped for one user after another, in one of two formats: `rfc2014` (sim.crypto.rfc2014) and
+`aes-kw` (sim.crypto.aes_kw). Who gets what is a policy's affair (sim.crypto.policies). Adding and removing
+users changes packets, never the data.
+
+Every function here is bytes in, bytes out. Anything that is not right, a wrong key, a changed bit, a cut
+xattr, an unknown version, is a CryptoError; one that says ENOKEY means that no key at hand is among those
+the file was wrapped for.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from sim.crypto import aes_kw, rfc2014
+from sim.crypto.streams import Random
+from sim.crypto.user_keys import GROUP_MARK, UserKey
+from sim.crypto.wrapped import (
+    MODE_AES_256_GCM,
+    MODE_AES_256_XTS,
+    MODE_GROUP_KEY,
+    FileKey,
+    Secret,
+    Share,
+    join_shares,
+)
+from sim.errors import CryptoError
+
+__all__ = [
+    "FORMATS",
+    "MODE_AES_256_GCM",
+    "MODE_AES_256_XTS",
+    "MODE_GROUP_KEY",
+    "REMOVAL_NOTE",
+    "FileKey",
+    "KeyRing",
+    "UserKey",
+    "add_user",
+    "format_of",
+    "owners",
+    "remove_user",
+    "unwrap",
+    "wrap",
+    "wrap_secrets",
+]
+
+REMOVAL_NOTE = (
+    "a removed user may have kept the file's key or its contents, and opens any older copy of the image; "
+    "only new data under a new key is out of reach"
+)
+"""What removing a user's packet cannot undo."""
+
+PLACE = "wrapped keys"
+
+
+class Format(Protocol):
+    """What a packet format is to this module; both are modules."""
+
+    @property
+    def NAME(self) -> str:  # noqa: N802 - a module's constant
+        """Its name."""
+        ...
+
+    @property
+    def FIRST_BYTE(self) -> int:  # noqa: N802 - a module's constant
+        """The first byte of every set of this format."""
+        ...
+
+    def encode(self, packets: list[bytes], /) -> bytes:
+        """Return packets as a set."""
+        ...
+
+    def decode(self, raw: bytes, place: str, /) -> list[bytes]:
+        """Return the packets of a set."""
+        ...
+
+    def owner(self, packet: bytes, /) -> str:
+        """Return whom a packet is for, as far as it says so without a key."""
+        ...
+
+    def label(self, key: UserKey, /) -> str:
+        """Return what `owner` says of a packet for this key."""
+        ...
+
+    def find(self, raw: bytes, key: UserKey, place: str, /) -> bytes | None:
+        """Return a user's packet, without looking at all of them."""
+        ...
+
+    def wrap(self, secret: Secret, key: UserKey, random: Random, first: bytes | None = None, /) -> bytes:
+        """Return a packet; first: one of the set that it is to join."""
+        ...
+
+    def unwrap(self, packet: bytes, key: UserKey, place: str, /) -> Secret:
+        """Return what a packet holds."""
+        ...
+
+
+FORMATS: Mapping[str, Format] = {rfc2014.NAME: rfc2014, aes_kw.NAME: aes_kw}
+
+
+def format_of(raw: bytes, place: str = PLACE) -> Format:
+    """Return the format of a set of wrapped keys; CryptoError, naming `place`, if it is none of ours."""
+    for form in FORMATS.values():
+        if raw[:1] == bytes((form.FIRST_BYTE,)):
+            return form
+    allowed = ", ".join(f"{form.FIRST_BYTE:#04x} ({form.NAME})" for form in FORMATS.values())
+    raise CryptoError(place, f"version {raw[:1].hex() or 'missing'} of wrapped keys", allowed)
+
+
+def owners(raw: bytes, place: str = PLACE) -> list[str]:
+    """Return whom a file is wrapped for, as anyone can tell: user ids (aes-kw), names of keys (rfc2014)."""
+    form = format_of(raw, place)
+    return [form.owner(packet) for packet in form.decode(raw, place)]
+
+
+def wrap_secrets(form: str, secrets: Iterable[tuple[UserKey, Secret]], random: Random) -> bytes:
+    """Return the xattr that holds a secret for each key; CryptoError if a user is there twice, or none is."""
+    chosen = FORMATS.get(form)
+    if chosen is None:
+        raise CryptoError(PLACE, f"format {form!r}", ", ".join(FORMATS))
+    packets: list[bytes] = []
+    for key, secret in secrets:
+        packets.append(chosen.wrap(secret, key, random, packets[0] if packets else None))
+    labels = {chosen.owner(packet) for packet in packets}
+    if not packets or len(labels) != len(packets):
+        raise CryptoError(
+            PLACE, f"{len(packets)} packets for {len(labels)} users", "one for each, and one user"
+        )
+    return chosen.encode(packets)
+
+
+def wrap(form: str, file_key: FileKey, keys: Iterable[UserKey], random: Random) -> bytes:
+    """Return the xattr that holds a file's key for each of some users; errors as `wrap_secrets`."""
+    return wrap_secrets(form, ((key, file_key) for key in keys), random)
+
+
+def unwrap(raw: bytes, user: UserKey | Sequence[UserKey], place: str = PLACE) -> FileKey:
+    """
+    Return the key of a file for a user, or for several who put their shares together.
+
+    Raises CryptoError, naming `place`: "ENOKEY" if no packet is for the key or there are too few shares,
+    else what is wrong with the packet. Never returns a wrong key.
+    """
+    keys = [user] if isinstance(user, UserKey) else list(user)
+    form = format_of(raw, place)
+    shares: list[Share] = []
+    for key in keys:
+        packet = form.find(raw, key, place)
+        if packet is None:
+            continue
+        secret = form.unwrap(packet, key, place)
+        if isinstance(secret, FileKey):
+            return secret
+        shares.append(secret)
+    if not shares:
+        names = ", ".join(key.user for key in keys) or "nobody"
+        raise CryptoError(place, f"ENOKEY: no wrapped key for {names}", "a user the file is shared with")
+    return join_shares(shares, place)
+
+
+def add_user(raw: bytes, opener: UserKey, new: UserKey, random: Random, place: str = PLACE) -> bytes:
+    """
+    Return the xattr with one user more; `opener` is one who can read the file.
+
+    Raises CryptoError as `unwrap` does, if the new user is there already, and if the key is kept in
+    shares (then another user needs a new split of it: `wrap_secrets` with a policy).
+    """
+    form = format_of(raw, place)
+    packet = form.find(raw, opener, place)
+    if packet is None:
+        raise CryptoError(
+            place, f"ENOKEY: no wrapped key for {opener.user}", "a user the file is shared with"
+        )
+    secret = form.unwrap(packet, opener, place)
+    if isinstance(secret, Share):
+        raise CryptoError(place, f"{opener.user} has a share of the key", "a new split for other users")
+    packets = form.decode(raw, place)
+    if form.label(new) in map(form.owner, packets):
+        raise CryptoError(place, f"is wrapped for {new.user} already", "a new user")
+    return form.encode([*packets, form.wrap(secret, new, random, packets[0])])
+
+
+def remove_user(raw: bytes, label: str, place: str = PLACE) -> bytes:
+    """
+    Return the xattr without a user: an id (aes-kw) or the signature of a key (rfc2014), as `owners` tells it.
+
+    No key is needed. See REMOVAL_NOTE for what this cannot undo; of a key kept in shares, too many can
+    be removed, for how many are needed is not told without a key. Raises CryptoError if the user is not
+    there or is the last.
+    """
+    form = format_of(raw, place)
+    packets = form.decode(raw, place)
+    rest = [packet for packet in packets if form.owner(packet) != label]
+    if len(rest) == len(packets):
+        raise CryptoError(place, f"has no wrapped key for {label}", ", ".join(map(form.owner, packets[:20])))
+    if not rest:
+        raise CryptoError(place, f"{label} is the last user", "another user first, or shred the file")
+    return form.encode(rest)
+
+
+class KeyRing:
+    """
+    The keys that someone holds: their own, and those of groups they could open.
+
+    Its repr tells users, never keys.
+    """
+
+    def __init__(self, keys: Iterable[UserKey] = ()) -> None:
+        self._keys: dict[str, UserKey] = {}
+        for key in keys:
+            self.add(key)
+
+    def __repr__(self) -> str:
+        return f"KeyRing({sorted(self._keys)})"
+
+    def __iter__(self) -> Iterator[UserKey]:
+        return iter(self._keys.values())
+
+    def add(self, key: UserKey) -> None:
+        """Put a key on the ring; CryptoError if another one of the same name is there."""
+        held = self._keys.get(key.user)
+        if held is not None and not hmac.compare_digest(held.raw, key.raw):
+            raise CryptoError("key ring", f"two keys of {key.user}", "one key for each user")
+        self._keys[key.user] = key
+
+    def key(self, user: str) -> UserKey:
+        """Return a user's key; CryptoError (ENOKEY) if the ring has none."""
+        try:
+            return self._keys[user]
+        except KeyError:
+            raise CryptoError(
+                "key ring", f"ENOKEY: no key of user {user}", ", ".join(sorted(self._keys))
+            ) from None
+
+    def add_group(self, group: str, raw: bytes, members: str | Sequence[str]) -> None:
+        """
+        Open a group's key, wrapped for its members as a file's is, and put it on the ring.
+
+        Raises CryptoError as `unwrap` does, and if what is wrapped is no group's key.
+        """
+        opened = self.unwrap(raw, members, f"group {group}")
+        if opened.mode != MODE_GROUP_KEY or not group.startswith(GROUP_MARK):
+            raise CryptoError(
+                f"group {group}", f"holds a key of mode {opened.mode}", f"{MODE_GROUP_KEY}, {GROUP_MARK}name"
+            )
+        self.add(UserKey(group, opened.raw))
+
+    def unwrap(self, raw: bytes, user: str | Sequence[str], place: str = PLACE) -> FileKey:
+        """
+        Return the key of a file for a user, several with shares, or a group whose key is on the ring.
+
+        Raises CryptoError as the function `unwrap` does.
+        """
+        names = [user] if isinstance(user, str) else list(user)
+        return unwrap(raw, [self.key(name) for name in names], place)

@@ -1,0 +1,160 @@
+"""
+Users' keys, with which the keys of files are wrapped: from a key file, or from a passphrase.
+
+A user key file is TOML, one table per user, and readable by its owner alone:
+
+    [[user]]
+    id = "alice"                  # 1 to 31 bytes of UTF-8; "@" in front is for groups
+    raw = "00..."                 # 64 bytes in hexadecimal, or instead of it:
+    [[user]]
+    id = "bob"
+    scrypt = { salt = "00...", n = 131072, r = 8, p = 1 }    # the passphrase is asked for
+
+Passphrases go through scrypt (RFC 7914); n = 2^17, r = 8, p = 1 are what OWASP's Password Storage Cheat
+Sheet names first. No error shows a key or a passphrase.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+
+from sim.errors import CryptoError
+
+USER_KEY_BYTES = 64
+MAX_ID_BYTES = 31
+SIGNATURE_DIGITS = 16
+GROUP_MARK = "@"
+
+SCRYPT_N, SCRYPT_R, SCRYPT_P = 1 << 17, 8, 1
+_SCRYPT_N_ALLOWED = tuple(1 << bits for bits in range(14, 23))
+_SALT_BYTES = range(16, 65)
+
+Passphrase = Callable[[str], bytes]
+"""(user's id) -> passphrase; it may ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserKey:
+    """
+    A user's 64-byte key. Its repr never shows it.
+
+    user: the id, 1 to 31 bytes of UTF-8; a group's starts with "@".
+    """
+
+    user: str
+    raw: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        encoded = self.user.encode("utf-8", "surrogateescape")
+        if not 1 <= len(encoded) <= MAX_ID_BYTES or b"\0" in encoded:
+            raise CryptoError("user key", f"user id {self.user!r}", f"1 .. {MAX_ID_BYTES} bytes, no NUL")
+        if len(self.raw) != USER_KEY_BYTES:
+            raise CryptoError(f"key of user {self.user}", f"is {len(self.raw)} bytes long", "64 bytes")
+
+    @property
+    def id_bytes(self) -> bytes:
+        """The user's id as it is stored."""
+        return self.user.encode("utf-8", "surrogateescape")
+
+    @property
+    def signature(self) -> str:
+        """The 16 hexadecimal digits that name this key: of SHA-512, as eCryptfs makes them."""
+        return hashlib.sha512(self.raw).hexdigest()[:SIGNATURE_DIGITS]
+
+
+def key_from_passphrase(
+    user: str, passphrase: bytes, salt: bytes, n: int = SCRYPT_N, r: int = SCRYPT_R, p: int = SCRYPT_P
+) -> UserKey:
+    """
+    Return the key of a passphrase by scrypt: n the cost (a power of 2, takes 128 * n * r bytes), r, p.
+
+    Raises CryptoError for a cost that is too low to protect or too high to be meant, and for a short salt.
+    """
+    if n not in _SCRYPT_N_ALLOWED or r not in range(1, 33) or p not in range(1, 17):
+        raise CryptoError(
+            f"scrypt of user {user}", f"n = {n}, r = {r}, p = {p}", "n = 2^14 .. 2^22, r <= 32, p <= 16"
+        )
+    if len(salt) not in _SALT_BYTES:
+        raise CryptoError(f"scrypt of user {user}", f"a salt of {len(salt)} bytes", "16 .. 64 bytes")
+    return UserKey(user, Scrypt(salt, USER_KEY_BYTES, n, r, p).derive(passphrase))
+
+
+def refuse_loose(path: Path) -> None:
+    """Raise CryptoError if a file's group or others may read or write it, as ssh does with keys."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise CryptoError(str(path), f"cannot be read ({error.strerror})") from None
+    if stat.S_ISREG(mode) and mode & 0o077:
+        raise CryptoError(str(path), f"holds keys and has mode {mode & 0o777:04o}", "0600 (chmod go= FILE)")
+
+
+def read_user_keys(
+    path: str | Path, passphrase: Passphrase | None = None, only: str | None = None
+) -> list[UserKey]:
+    """
+    Return the users' keys in a file, in order.
+
+    passphrase: asked for each user that has one; None leaves such users out. only: the one user to return
+    (no other's passphrase is asked). Raises CryptoError, naming file and number but no value, for loose
+    permissions, a file that cannot be read, or an entry that cannot be used.
+    """
+    path = Path(path)
+    refuse_loose(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CryptoError(str(path), f"cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):  # the parser's message may quote a key
+        raise CryptoError(str(path), "is no UTF-8 TOML") from None
+    entries = document.get("user")
+    if not isinstance(entries, list) or len(document) != 1:
+        raise CryptoError(str(path), "has other entries than users", "[[user]] tables alone")
+    keys: list[UserKey] = []
+    seen: set[str] = set()
+    for number, entry in enumerate(entries):
+        place = f"{path}: user {number}"
+        if not isinstance(entry, dict) or not isinstance(user := entry.get("id"), str):
+            raise CryptoError(place, "has no id", 'a table with id = "name"')
+        if user in seen:
+            raise CryptoError(place, f"{user!r} is there twice", "every user once")
+        seen.add(user)
+        if (only is None or user == only) and (key := _key(place, user, entry, passphrase)) is not None:
+            keys.append(key)
+    return keys
+
+
+def _key(place: str, user: str, entry: Mapping[str, object], passphrase: Passphrase | None) -> UserKey | None:
+    if len(entry) != 2 or not {"raw", "scrypt"} & entry.keys():
+        raise CryptoError(place, "has other entries than an id and a key", "id, and raw or scrypt")
+    try:
+        if "raw" in entry:
+            return UserKey(user, _hex(entry["raw"]))
+        said = entry["scrypt"]
+        if not isinstance(said, dict) or not said.keys() <= {"salt", "n", "r", "p"} or "salt" not in said:
+            raise CryptoError(place, "scrypt is not understood", "{ salt, n, r, p }")
+        numbers = {name: value for name, value in said.items() if name != "salt"}
+        if not all(isinstance(value, int) for value in numbers.values()):
+            raise CryptoError(place, "scrypt has other numbers than whole ones", "n, r, p")
+        salt = _hex(said["salt"])
+        return None if passphrase is None else key_from_passphrase(user, passphrase(user), salt, **numbers)
+    except CryptoError as error:
+        where = error.place if error.place.startswith(place) else f"{place}: {error.place}"
+        raise CryptoError(where, error.problem, error.allowed) from None
+
+
+def _hex(text: object) -> bytes:
+    if isinstance(text, str):
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            pass
+    raise CryptoError("key or salt", "is not hexadecimal", "a string of hexadecimal digits")
