@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from sim.errors import ConfigError
@@ -153,12 +154,29 @@ class VolumeFile(Model):
     layout: Layout = Contiguous(kind="contiguous")
 
 
+class Objects(Model):
+    """Many files, "object0000" and so on, of lognormal sizes: their median, sigma of the logarithm."""
+
+    count: int = Field(ge=1, le=9999)
+    median_bytes: PositiveBytes = Field(default=16 * KIB, alias="median")
+    sigma: float = Field(default=1.0, ge=0, le=3)
+
+    def files(self, seed: int) -> tuple[VolumeFile, ...]:
+        """Return the files; their sizes follow from the volume's seed."""
+        drawn = np.random.Generator(np.random.Philox(key=seed)).standard_normal(self.count)
+        sizes = np.maximum(np.rint(self.median_bytes * np.exp(self.sigma * drawn)), 1).astype(int)
+        return tuple(
+            VolumeFile.model_validate({"name": f"object{number:04d}", "size": size})
+            for number, size in enumerate(sizes.tolist())
+        )
+
+
 _IN_BLOCKS = ("extent_bytes", "data_bytes", "hole_bytes")
 
 
 class Volume(Model):
     """
-    The file system: either made (`block_size`, `files`) or given (`image`, `keys` if encrypted).
+    The file system: either made (`block_size`, `files`, `objects`) or given (`image`, `keys` if encrypted).
 
     seed: of the contents and keys of a made one. It is apart from the run's seeds, so that every seed
     reads the same image.
@@ -166,19 +184,25 @@ class Volume(Model):
 
     block_size_bytes: PositiveBytes | None = Field(default=None, alias="block_size")
     files: tuple[VolumeFile, ...] = Field(default=(), strict=False)  # a TOML array is a list
+    objects: Objects | None = None
     seed: int = Field(default=0, ge=0)
     image: FileRef | None = None
     keys: FileRef | None = None
 
+    @property
+    def all_files(self) -> tuple[VolumeFile, ...]:
+        """The files of a made volume: those listed, then the objects."""
+        return self.files + (self.objects.files(self.seed) if self.objects else ())
+
     @model_validator(mode="after")
     def _made_or_given(self) -> Self:
         if self.image is not None:
-            if self.files or self.block_size_bytes is not None:
+            if self.files or self.objects or self.block_size_bytes is not None:
                 raise custom("image with files or block_size", "either an image, or files to make one of")
             return self
         if self.keys is not None:
             raise custom("keys without image", "keys only for a given image: a made one has its own")
-        if not self.files or self.block_size_bytes is None:
+        if not (self.files or self.objects) or self.block_size_bytes is None:
             raise custom("nothing to read", "block_size and files, or image")
         if self.block_size_bytes not in (1024, 2048, 4096):
             raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", "1KiB, 2KiB, 4KiB")
@@ -194,10 +218,41 @@ class Volume(Model):
         return self
 
 
-class Workload(Model):
-    """Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio."""
+class BrowserCache(Model):
+    """
+    The workload of sim/workload/browser_cache.py: users who ask for the volume's files by Zipf's law.
 
-    jobs: tuple[Job, ...] = Field(alias="job", min_length=1)
+    capacity: of the cache, all users' together. fetch: what a miss takes. think: mean pause of a user.
+    """
+
+    users: int = Field(ge=1, le=1000)
+    requests: int = Field(ge=1)
+    theta: float = Field(default=0.9, ge=0)
+    capacity_bytes: PositiveBytes = Field(alias="capacity")
+    shared: bool = True
+    fetch_ns: TimeNs = Field(default=0, alias="fetch")
+    think_ns: TimeNs = Field(default=0, alias="think")
+
+    @model_validator(mode="after")
+    def _zipf(self) -> Self:
+        if self.theta == 1:
+            raise custom("theta 1", "any other: the sampler has no 1, nor has fio's")
+        return self
+
+
+class Workload(Model):
+    """
+    Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio; or a browser cache.
+    """
+
+    jobs: tuple[Job, ...] = Field(default=(), alias="job")
+    browser_cache: BrowserCache | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if bool(self.jobs) == (self.browser_cache is not None):
+            raise custom("no workload, or two", "job or browser_cache")
+        return self
 
 
 class Cache(Model):
@@ -225,12 +280,14 @@ class CellConfig(Model):
 
     @model_validator(mode="after")
     def _files_exist(self) -> Self:
+        if self.workload.browser_cache is not None and self.volume.objects is None:
+            raise custom("workload.browser_cache without volume.objects", "objects = { count = 100 }")
         if self.volume.image is not None:
             if self.encryption.scheme != "none":
                 raise custom("encryption.scheme with volume.image", "none: the image says what is encrypted")
             return self
         self._check_scheme()
-        names = [file.name for file in self.volume.files]
+        names = [file.name for file in self.volume.all_files]
         for job in self.workload.jobs:
             if job.filename is None and len(names) > 1:
                 raise custom(f"job {job.name!r} does not say which file", "filename=" + "|".join(names))

@@ -93,7 +93,7 @@ def _make(cell: Cell, folder: Path) -> None:
     block_size = volume.block_size_bytes or 0
     plain = [
         FileSpec(path=f"/{file.name}", size_bytes=file.size_bytes, layout=_layout(cell, file, block_size))
-        for file in volume.files
+        for file in volume.all_files
     ]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
     made = make_image(folder / IMAGE, ImageSpec(files=files, block_size=block_size, seed=volume.seed))

@@ -106,6 +106,11 @@ class Encryption(Model):
         """Whether files have keys of their own that are wrapped for users."""
         return self.scheme in ("file-keys", "rfc2014")
 
+    @property
+    def packets(self) -> int:
+        """Wrapped keys in the xattr of a file."""
+        return self.users if self.policy in ("any-of", "k-of-n") else int(self.wraps_keys)
+
     def of_the_image(self) -> dict[str, Any]:
         """Return what decides the bytes of the image, as plain JSON values."""
         said = self.model_dump(mode="json", exclude={"no_read_workqueue", "charge_open"})

@@ -117,6 +117,11 @@ class Opener:
             keys, looks = (1, 1) if group_open else (2, 1 + self._looks)
         yield from self._files.open(task, xattr_blocks, keys, looks)
 
+    def wrap(self, task: Task, packets: int) -> None:
+        """Wrap the key of a new file."""
+        if self._keys:
+            self._files.wrap(task, packets)
+
     def before(
         self,
         player: Generator[Any, Any, None],

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.costs import PS_PER_NS, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
+from sim.experiment.browser_run import BrowserRun
 from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
 from sim.experiment.cell_result import Context as CallContext
 from sim.experiment.config import Cell, CellConfig
@@ -79,6 +80,20 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     wall: Any = None  # what jobs from here on wait for: the end of all before the last stonewall
     verifiers: list[Verifier] = []
     digests = plaintext_digests(cell, image) if config.data == "real" else {}
+    if config.workload.browser_cache is not None:
+        run = BrowserRun(
+            cell,
+            machine,
+            opener,
+            lambda path: _open_volume_file(cell, image, volume, machine, path, system),
+            digests,
+        )
+        players = run.start()
+        machine.clock.run()
+        machine.check_quiet(*(file.mapping for file in run.files.values()))
+        _check_delivery(machine, players)
+        outcome = _result(machine, players, run.verifiers, run.openings_ns)
+        return replace(outcome, metrics={**outcome.metrics, **run.metrics()})
     clones = [(job, clone) for job in config.workload.jobs for clone in range(job.numjobs)]
     for number, (job, clone) in enumerate(clones):
         path = _path(cell, volume, job)

@@ -58,6 +58,10 @@ class FileOpener:
         self._s_unwrap = ledger.site(TASK, "vfs_open;fscrypt_file_open", calls.unwrap)
         self._s_find = ledger.site(TASK, "vfs_open;fscrypt_file_open", calls.find)
 
+    def wrap(self, task: Task, packets: int) -> None:
+        """Wrap the key of a new file for its users: the work of unwrapping, the other way."""
+        task.ps += self._s_unwrap.charge(packets)
+
     def open(
         self, task: Task, xattr_blocks: Sequence[int], unwraps: int = 0, looks: int = 0
     ) -> Generator[Any, Any, None]:
