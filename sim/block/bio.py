@@ -35,7 +35,8 @@ class Bio:
     owner: whose data it is (an open file, a buffer cache), for `end_io`. blocks: the runs of the owner's
     blocks (logical, length) that it holds, in disk order. segments: physical segments in all. ahead:
     REQ_RAHEAD. pieces: how many requests hold a piece of it; parts: those not complete. record: its trace,
-    or None.
+    or None. crypt: the encryption that the device undoes (blk-crypto), None for plain data; bios of one
+    value hold data units whose numbers go on where their sectors do.
     ended_ns: when it completed, if that was in the caller, who is ahead of the clock; else 0.
     """
 
@@ -43,6 +44,7 @@ class Bio:
         "ahead",
         "blocks",
         "count",
+        "crypt",
         "end_io",
         "ended_ns",
         "owner",
@@ -75,6 +77,7 @@ class Bio:
         self.ahead = ahead
         self.pieces = self.parts = 1
         self.record: IoRecord | None = None
+        self.crypt: tuple[Any, int] | None = None
         self.ended_ns = 0
 
     @property
@@ -95,6 +98,7 @@ class Bio:
             self.ahead,
         )
         part.record = self.record
+        part.crypt = self.crypt
         part.ended_ns = self.ended_ns
         return part
 
@@ -103,10 +107,10 @@ class Request:
     """
     A request: bios merged into one run of sectors, in disk order.
 
-    core: who gets its interrupt. closed: it takes no more bios (REQ_NOMERGE).
+    core: who gets its interrupt. closed: it takes no more bios (REQ_NOMERGE). crypt: that of its bios.
     """
 
-    __slots__ = ("bios", "closed", "core", "deadline_ns", "sector", "sectors", "segments")
+    __slots__ = ("bios", "closed", "core", "crypt", "deadline_ns", "sector", "sectors", "segments")
 
     def __init__(self, sector: int, sectors: int, segments: int) -> None:
         self.sector = sector
@@ -115,6 +119,7 @@ class Request:
         self.bios: list[Bio] = []
         self.deadline_ns = 0
         self.core: Any = None
+        self.crypt: tuple[Any, int] | None = None
         self.closed = False
 
     @property

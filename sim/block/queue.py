@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
+from typing import Any
 
 from sim.block.bio import Bio, Plug, Request
 from sim.block.dispatch import Dispatcher
@@ -77,6 +78,7 @@ class BlockQueue:
             f" {submit};blk_mq_submit_bio",
         )
         self._s_getrq = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
+        self._s_keyslot = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_crypto_rq_get_keyslot")
         flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
@@ -122,7 +124,7 @@ class BlockQueue:
             self._complete_inline(task, bio)
         elif count == 1:
             if sectors <= limits.max_sectors and bio.segments <= limits.max_segments:
-                self._join(self._merge_or_get(task, bio.sector, sectors, bio.segments, plug), bio)
+                self._join(self._merge_or_get(task, bio.sector, sectors, bio.segments, plug, bio.crypt), bio)
             else:
                 self._submit_split(task, bio, plug)
             if not plug.holds and plug.requests:
@@ -175,6 +177,8 @@ class BlockQueue:
             stats.getrq += len(requests)
             stats.back_merges += count - len(requests)
             task.ps += self._s_one_more.charge(len(requests) - 1)
+        if bio.crypt is not None:
+            task.ps += self._s_keyslot.charge(len(requests))
         self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
 
     def _row_requests(self, bio: Bio) -> list[Request]:
@@ -218,11 +222,11 @@ class BlockQueue:
         for sectors, segments in cuts[:-1]:
             if self._tracer is not None:
                 self._tracer("X", task.time_ns, sector, sectors)
-            piece = self._get_request(task, sector, sectors, segments, plug)
+            piece = self._get_request(task, sector, sectors, segments, plug, bio.crypt)
             piece.closed = True
             piece.bios.append(bio)
             sector += sectors
-        self._join(self._merge_or_get(task, sector, *cuts[-1], plug), bio)
+        self._join(self._merge_or_get(task, sector, *cuts[-1], plug, bio.crypt), bio)
         bio.parts = bio.pieces = len(cuts)
 
     def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
@@ -231,7 +235,7 @@ class BlockQueue:
         done = 0
         while done < bio.count:
             sector = bio.sector + done * unit
-            request = self._merge_or_get(task, sector, unit, 1, plug)
+            request = self._merge_or_get(task, sector, unit, 1, plug, bio.crypt)
             joined = 1
             if request.end == sector + unit:
                 room = min(
@@ -256,22 +260,26 @@ class BlockQueue:
         else:
             request.bios.append(bio)
 
-    def _merge_or_get(self, task: Task, sector: int, sectors: int, segments: int, plug: Plug) -> Request:
+    def _merge_or_get(
+        self, task: Task, sector: int, sectors: int, segments: int, plug: Plug, crypt: tuple[Any, int] | None
+    ) -> Request:
         """Return the request that now holds [sector, sector + sectors): merged into or new."""
         requests = plug.requests
         for request in reversed(requests) if self.limits.plug_sorted else requests[-1:]:
-            if self._try_merge(task, request, sector, sectors, segments):
+            if request.crypt == crypt and self._try_merge(task, request, sector, sectors, segments):
                 return request
         if self._scheduler.elevator:
             waiting = self._scheduler.neighbour(sector, sectors)
-            if waiting is not None:
+            if waiting is not None and waiting.crypt == crypt:
                 old = waiting.sector
                 if self._try_merge(task, waiting, sector, sectors, segments):
                     self._scheduler.moved(waiting, old)
                     return waiting
-        return self._get_request(task, sector, sectors, segments, plug)
+        return self._get_request(task, sector, sectors, segments, plug, crypt)
 
-    def _get_request(self, task: Task, sector: int, sectors: int, segments: int, plug: Plug) -> Request:
+    def _get_request(
+        self, task: Task, sector: int, sectors: int, segments: int, plug: Plug, crypt: tuple[Any, int] | None
+    ) -> Request:
         """Put a new request into the plug, flushing it first if it is full."""
         requests = plug.requests
         task.ps += self._s_getrq.charge(1)
@@ -279,6 +287,9 @@ class BlockQueue:
         if self._tracer is not None:
             self._tracer("G", task.time_ns, sector, sectors)
         request = Request(sector, sectors, segments)
+        if crypt is not None:
+            request.crypt = crypt
+            task.ps += self._s_keyslot.charge(1)
         limits = self.limits
         if not plug.holds:
             pass

@@ -37,6 +37,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "buffer_head_pages": ("pages", "pages of 4 KiB that the buffer heads of cached pages take at the end"),
     "device_busy_ns": ("ns", "time in which the device had work"),
     "throughput_mib_s": ("MiB/s", "bytes_read per elapsed_ns"),
+    "open_ns": ("ns", "mean time that opening a file took before its first read; 0: not charged"),
+    "peak_pages": ("pages", "most pages ever in the page cache, those of a lower file included"),
     "digest_ok": ("", "1: what was read equals the plaintext; 0: it does not; -1: not compared"),
 }
 """The metrics of a run: unit and meaning. A run may give more; these are the ones reports know."""

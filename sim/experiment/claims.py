@@ -28,8 +28,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 
 from sim.errors import ConfigError
 from sim.experiment.cell_result import GROUPS, METRICS
-from sim.experiment.config import Model, custom
 from sim.experiment.errors import from_validation
+from sim.experiment.model import Model, custom
 from sim.experiment.statistics import Kind
 
 Per = Literal["run", "page", "4KiB", "block", "bio"]

@@ -14,20 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
-from pydantic_core import PydanticCustomError
+import numpy as np
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from sim.errors import ConfigError
-from sim.units import KIB, PAGE_BYTES, format_size, parse_size
+from sim.experiment.model import Model, custom
+from sim.experiment.scheme import Encryption
+from sim.units import KIB, PAGE_BYTES, format_size, parse_size, parse_time
 from sim.workload.fio_job import Job
 
 PathName = Literal["buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block"]
 """The read paths: see sim/paths/. `per_block` is the counterfactual that maps every block."""
-
-
-def custom(problem: str, allowed: str = "") -> PydanticCustomError:
-    """Return the validation error that the loader turns into a ConfigError with a place."""
-    return PydanticCustomError("readpath", "{problem}", {"problem": problem, "allowed": allowed})
 
 
 def _size(value: object) -> int:
@@ -37,14 +34,16 @@ def _size(value: object) -> int:
         raise custom(error.problem, error.allowed) from None
 
 
+def _time(value: object) -> int:
+    try:
+        return parse_time("", value)
+    except ConfigError as error:
+        raise custom(error.problem, error.allowed) from None
+
+
+TimeNs = Annotated[int, BeforeValidator(_time)]
 SizeBytes = Annotated[int, BeforeValidator(_size)]
 PositiveBytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
-
-
-class Model(BaseModel):
-    """A table of the file: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False)
 
 
 class FileRef(Model):
@@ -59,6 +58,8 @@ class Machine(Model):
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
     kernel: whose readahead and symbols. currency: what the profile's costs are in; must agree with it.
+    wakeup: time from queueing a work item until an idle worker runs it, no CPU time of its own; 0 as
+    long as it is not measured.
     """
 
     profile: str | FileRef = "linux-6.1-epyc"
@@ -66,6 +67,7 @@ class Machine(Model):
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
     kernel: Literal["3.16", "6.1"] = "6.1"
     currency: str | None = None
+    wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
 
 
 class Device(Model):
@@ -152,12 +154,29 @@ class VolumeFile(Model):
     layout: Layout = Contiguous(kind="contiguous")
 
 
+class Objects(Model):
+    """Many files, "object0000" and so on, of lognormal sizes: their median, sigma of the logarithm."""
+
+    count: int = Field(ge=1, le=9999)
+    median_bytes: PositiveBytes = Field(default=16 * KIB, alias="median")
+    sigma: float = Field(default=1.0, ge=0, le=3)
+
+    def files(self, seed: int) -> tuple[VolumeFile, ...]:
+        """Return the files; their sizes follow from the volume's seed."""
+        drawn = np.random.Generator(np.random.Philox(key=seed)).standard_normal(self.count)
+        sizes = np.maximum(np.rint(self.median_bytes * np.exp(self.sigma * drawn)), 1).astype(int)
+        return tuple(
+            VolumeFile.model_validate({"name": f"object{number:04d}", "size": size})
+            for number, size in enumerate(sizes.tolist())
+        )
+
+
 _IN_BLOCKS = ("extent_bytes", "data_bytes", "hole_bytes")
 
 
 class Volume(Model):
     """
-    The file system: either made (`block_size`, `files`) or given (`image`, `keys` if encrypted).
+    The file system: either made (`block_size`, `files`, `objects`) or given (`image`, `keys` if encrypted).
 
     seed: of the contents and keys of a made one. It is apart from the run's seeds, so that every seed
     reads the same image.
@@ -165,19 +184,25 @@ class Volume(Model):
 
     block_size_bytes: PositiveBytes | None = Field(default=None, alias="block_size")
     files: tuple[VolumeFile, ...] = Field(default=(), strict=False)  # a TOML array is a list
+    objects: Objects | None = None
     seed: int = Field(default=0, ge=0)
     image: FileRef | None = None
     keys: FileRef | None = None
 
+    @property
+    def all_files(self) -> tuple[VolumeFile, ...]:
+        """The files of a made volume: those listed, then the objects."""
+        return self.files + (self.objects.files(self.seed) if self.objects else ())
+
     @model_validator(mode="after")
     def _made_or_given(self) -> Self:
         if self.image is not None:
-            if self.files or self.block_size_bytes is not None:
+            if self.files or self.objects or self.block_size_bytes is not None:
                 raise custom("image with files or block_size", "either an image, or files to make one of")
             return self
         if self.keys is not None:
             raise custom("keys without image", "keys only for a given image: a made one has its own")
-        if not self.files or self.block_size_bytes is None:
+        if not (self.files or self.objects) or self.block_size_bytes is None:
             raise custom("nothing to read", "block_size and files, or image")
         if self.block_size_bytes not in (1024, 2048, 4096):
             raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", "1KiB, 2KiB, 4KiB")
@@ -193,16 +218,41 @@ class Volume(Model):
         return self
 
 
-class Encryption(Model):
-    """How the contents of the files are encrypted, in an image that is made."""
+class BrowserCache(Model):
+    """
+    The workload of sim/workload/browser_cache.py: users who ask for the volume's files by Zipf's law.
 
-    scheme: Literal["none", "fscrypt-v2"] = "none"
+    capacity: of the cache, all users' together. fetch: what a miss takes. think: mean pause of a user.
+    """
+
+    users: int = Field(ge=1, le=1000)
+    requests: int = Field(ge=1)
+    theta: float = Field(default=0.9, ge=0)
+    capacity_bytes: PositiveBytes = Field(alias="capacity")
+    shared: bool = True
+    fetch_ns: TimeNs = Field(default=0, alias="fetch")
+    think_ns: TimeNs = Field(default=0, alias="think")
+
+    @model_validator(mode="after")
+    def _zipf(self) -> Self:
+        if self.theta == 1:
+            raise custom("theta 1", "any other: the sampler has no 1, nor has fio's")
+        return self
 
 
 class Workload(Model):
-    """Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio."""
+    """
+    Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio; or a browser cache.
+    """
 
-    jobs: tuple[Job, ...] = Field(alias="job", min_length=1)
+    jobs: tuple[Job, ...] = Field(default=(), alias="job")
+    browser_cache: BrowserCache | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if bool(self.jobs) == (self.browser_cache is not None):
+            raise custom("no workload, or two", "job or browser_cache")
+        return self
 
 
 class SomePages(Model):
@@ -257,11 +307,14 @@ class CellConfig(Model):
 
     @model_validator(mode="after")
     def _files_exist(self) -> Self:
+        if self.workload.browser_cache is not None and self.volume.objects is None:
+            raise custom("workload.browser_cache without volume.objects", "objects = { count = 100 }")
         if self.volume.image is not None:
             if self.encryption.scheme != "none":
                 raise custom("encryption.scheme with volume.image", "none: the image says what is encrypted")
             return self
-        names = [file.name for file in self.volume.files]
+        self._check_scheme()
+        names = [file.name for file in self.volume.all_files]
         for job in self.workload.jobs:
             if job.filename is None and len(names) > 1:
                 raise custom(f"job {job.name!r} does not say which file", "filename=" + "|".join(names))
@@ -289,6 +342,25 @@ class CellConfig(Model):
             problem = f"cache.pages: uptodate_blocks {pages.uptodate_blocks} of {per_page} blocks a page"
             raise custom(problem, f"0 to {per_page - 1}")
         return self
+
+    def _check_scheme(self) -> None:
+        """Raise for what a scheme cannot do with this volume."""
+        scheme, block = self.encryption, self.volume.block_size_bytes or 0
+        if scheme.sector_bytes > block:
+            problem = f"encryption.sector_size {scheme.sector_bytes} with blocks of {block} bytes"
+            raise custom(problem, "blocks as large as a sector, or larger")
+        if scheme.scheme == "rfc2014" and block != PAGE_BYTES:
+            problem = f"encryption.scheme 'rfc2014' with blocks of {block} bytes"
+            raise custom(problem, "4KiB: it encrypts pages, one block each")
+        if scheme.scheme == "ecryptfs":
+            if self.cache.pages != "empty":
+                raise custom(
+                    "cache.pages with encryption.scheme 'ecryptfs'", '"empty": two caches hold a page'
+                )
+            for file in self.volume.files:
+                if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
+                    problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
+                    raise custom(problem, "contiguous, fragmented, aged: eCryptfs writes every page")
 
     def canonical(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""

@@ -5,6 +5,8 @@ The images an experiment needs: made once, kept under a name that says what made
     <root>/<hash>/manifest.json   its files, with the digests of their plaintext
     <root>/<hash>/keys.toml       the master key of encrypted ones
 
+Other schemes' keys follow from the volume's seed too and are not written down (see scheme_image).
+
 The hash is over the volume's configuration and over the code that makes images, so an old image is never
 taken for a new one. A directory is written aside and renamed when whole. The keys are test keys, derived
 from the volume's seed: whoever knows the experiment knows them.
@@ -17,24 +19,16 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.crypto.fscrypt import (
-    FLAG_PADDING_MASK,
-    MODE_AES_256_CTS,
-    MODE_AES_256_XTS,
-    NONCE_BYTES,
-    ContentsCipher,
-    Context,
-    MasterKey,
-)
 from sim.errors import ConfigError
 from sim.experiment import config
 from sim.experiment.config import Cell, digest
 from sim.experiment.results import code_digest, directory_beside
+from sim.experiment.scheme_image import encrypted_file, finished
 from sim.ext4 import layout as ext4_layout
 from sim.ext4.fiemap import parse_fiemap, parse_filefrag
 from sim.ext4.layout import Layout, Pattern, Plan
 from sim.ext4.mkfs import make_image
-from sim.ext4.spec import Encryption, FileSpec, ImageSpec
+from sim.ext4.spec import FileSpec, ImageSpec
 
 IMAGE, MANIFEST, KEYS = "volume.img", "manifest.json", "keys.toml"
 
@@ -43,7 +37,10 @@ def image_hash(cell: Cell) -> str:
     """Return SHA-256 (hex) over all that decides the bytes of a made image."""
     said = cell.config.canonical()
     maker = code_digest("sim.ext4", "sim.crypto")
-    return digest([said["volume"], said["encryption"], maker, Path(__file__).read_text(encoding="utf-8")])
+    encryption = cell.config.encryption.of_the_image()
+    here = Path(__file__)
+    own = [path.read_text(encoding="utf-8") for path in (here, here.with_name("scheme_image.py"))]
+    return digest([said["volume"], encryption, maker, own])
 
 
 def ensure_image(cell: Cell, root: Path) -> Path:
@@ -85,33 +82,19 @@ def plaintext_digests(cell: Cell, image: Path) -> dict[str, str]:
 
 
 def _make(cell: Cell, folder: Path) -> None:
-    volume = cell.config.volume
+    volume, said = cell.config.volume, cell.config.encryption
     block_size = volume.block_size_bytes or 0
-    raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()
-    encrypted = cell.config.encryption.scheme == "fscrypt-v2"
-    files = tuple(
-        FileSpec(
-            path=f"/{file.name}",
-            size_bytes=file.size_bytes,
-            layout=_layout(cell, file, block_size),
-            encryption=_encryption(raw_key, file.name, volume.seed, block_size) if encrypted else None,
-        )
-        for file in volume.files
-    )
-    spec = ImageSpec(files=files, block_size=block_size, seed=volume.seed)
-    made = make_image(folder / IMAGE, spec)
-    if encrypted:
+    plain = [
+        FileSpec(path=f"/{file.name}", size_bytes=file.size_bytes, layout=_layout(cell, file, block_size))
+        for file in volume.all_files
+    ]
+    files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
+    made = make_image(folder / IMAGE, ImageSpec(files=files, block_size=block_size, seed=volume.seed))
+    manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
+    if said.scheme in ("fscrypt-v2", "inline"):
+        raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()
         (folder / KEYS).write_text(f'[[key]]\nraw = "{raw_key.hex()}"\n', encoding="utf-8")
-    (folder / MANIFEST).write_text(made.to_json(), encoding="utf-8")
-
-
-def _encryption(raw_key: bytes, name: str, seed: int, block_size: int) -> Encryption:
-    """Return how a file is encrypted: fscrypt v2, AES-256-XTS, a key of the file's own."""
-    key = MasterKey(raw_key)
-    nonce = hashlib.sha256(f"readpath nonce\0{seed}\0{name}".encode()).digest()[:NONCE_BYTES]
-    context = Context(2, MODE_AES_256_XTS, MODE_AES_256_CTS, FLAG_PADDING_MASK, key.identifier, nonce)
-    cipher = ContentsCipher(key, context, block_size)
-    return Encryption(context.to_bytes(), lambda block, plaintext: cipher.encrypt_blocks(plaintext, block))
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from sim.errors import ConfigError
-from sim.experiment.config import Cell, CellConfig, Experiment, FileRef, Model, digest
+from sim.experiment.config import Cell, CellConfig, Experiment, FileRef, digest
 from sim.experiment.errors import from_validation, line_of
 from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.experiment.model import Model
 from sim.workload.fio_job import Job, jobs_from_tables, parse_jobs, with_option
 
 

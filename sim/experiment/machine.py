@@ -34,7 +34,7 @@ from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
 from sim.paths.page_bio import PageBioFactory
-from sim.paths.post_read import BufferEndIo, PageEndIo
+from sim.paths.post_read import FSCRYPT, RFC2014, BufferEndIo, PageEndIo
 from sim.stack.dm_crypt import CryptTable, CryptTarget
 from sim.stack.ecryptfs import EcryptfsInode, EcryptfsMount, EcryptfsPath, NestedPlug
 from sim.units import PAGE_BYTES, PAGE_SECTORS
@@ -94,7 +94,8 @@ class MachineSpec:
     queue, without the plug's, which are the kernel's. store: the device's bytes, None when data is off.
     ra_pages: readahead of the device. tracer: sees every block event. record_io: keep an IoRecord per bio.
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
-    ecryptfs: the file system is the lower one of eCryptfs. wakeup_ns: see Cpu.
+    ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
+    patches of 2014. wakeup_ns: see Cpu.
     """
 
     path: str
@@ -111,6 +112,7 @@ class MachineSpec:
     dm_crypt: CryptTable | None = None
     sectors: DmCrypt | None = None
     ecryptfs: EcryptfsMount | None = None
+    rfc2014: bool = False
     wakeup_ns: int = 0
 
 
@@ -175,6 +177,7 @@ class Machine:
         spec, ledger, queue, mapper = self.spec, self._fs_ledger, self._fs_queue, self.mapper
         bs = spec.block_size
         contents = Contents(spec.store, bs, spec.sectors) if spec.store is not None else None
+        calls = RFC2014 if spec.rfc2014 else FSCRYPT
         callers = {
             "buffer_head": "read_pages",
             "mpage": "mpage_readahead;do_mpage_readpage",
@@ -187,7 +190,7 @@ class Machine:
             "per_block": "filemap_read_folio;mpage_read_folio;do_mpage_readpage",
             "page_io": "filemap_read_folio;ext4_read_folio;ext4_mpage_readpages",
         }
-        buffer_end_io = BufferEndIo(ledger, self.cpu, bs, contents)
+        buffer_end_io = BufferEndIo(ledger, self.cpu, bs, contents, calls)
         buffers, buffers_alone = (
             BufferHeadReader(
                 ledger, queue, mapper, buffer_end_io, bs, by.get(spec.path, ""), self.cache.attach_buffers
@@ -198,7 +201,7 @@ class Machine:
             return BufferHeadPath(queue, buffers, buffers_alone)
         if spec.path in ("mpage", "per_block"):
             end_io = PageEndIo(
-                ledger, self.cpu, bs, contents, "mpage_end_io", "page_endio", *_POST_READ_MPAGE
+                ledger, self.cpu, bs, contents, "mpage_end_io", "page_endio", *_POST_READ_MPAGE, calls
             )
             bios = PageBioFactory(ledger, queue, end_io, bs, callers["mpage"], "bio_add_folio")
             per_block = spec.path == "per_block"
@@ -206,7 +209,7 @@ class Machine:
         if spec.path == "iomap":
             per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock"
             end_io = PageEndIo(
-                ledger, self.cpu, bs, contents, "iomap_read_end_io", per_page, *_POST_READ_IOMAP
+                ledger, self.cpu, bs, contents, "iomap_read_end_io", per_page, *_POST_READ_IOMAP, calls
             )
             bios = PageBioFactory(
                 ledger, queue, end_io, bs, "iomap_readahead;iomap_readpage_iter", "bio_add_folio"
@@ -220,6 +223,7 @@ class Machine:
             "ext4_mpage_end_io ext4_mpage_end_io;__read_end_io",
             "unlock_page unlock_page;folio_unlock",
             *_POST_READ_EXT4,
+            calls,
         )
         bios = PageBioFactory(ledger, queue, end_io, bs, callers["page_io"], "bio_add_page")
         if spec.path == "page_io":

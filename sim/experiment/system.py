@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,21 +18,25 @@ from sim.block.device_profile import DeviceProfile, load_device_profile
 from sim.block.io_record import STAGES
 from sim.block.limits import QueueLimits
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
+from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.clock import stream
 from sim.engine.costs import PS_PER_NS, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
+from sim.experiment.browser_run import BrowserRun
 from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
 from sim.experiment.cell_result import Context as CallContext
 from sim.experiment.config import Cell, CellConfig
 from sim.experiment.images import keys_of, plaintext_digests
 from sim.experiment.initial_cache import cache_pages, every_nth, pages_with_buffers, random_share
 from sim.experiment.machine import Machine, MachineSpec
+from sim.experiment.scheme_system import Scheme
 from sim.experiment.verify import PieceVerifier, StreamVerifier, Verifier
 from sim.ext4.opened import Inode
 from sim.ext4.reader import Image
 from sim.paths.inode import FsInode
+from sim.stack.ecryptfs import EcryptfsInode
 from sim.units import MIB, NS_PER_S, PAGE_BYTES, SECTOR_BYTES
 from sim.workload.fio_job import Job
 from sim.workload.generator import job_stream, passes, reads_once_in_order
@@ -46,9 +50,15 @@ class _File:
     """A file of the volume as the machine sees it."""
 
     path: str
-    inode: FsInode
+    inode: FsInode | EcryptfsInode
     mapping: Mapping
     on_disk: Inode
+
+    @property
+    def xattr_blocks(self) -> list[int]:
+        """The blocks in which its xattrs lie, beside the inode."""
+        block = self.on_disk.raw.xattr_block
+        return [block] if block else []
 
 
 def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
@@ -60,20 +70,38 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     if image is None:
         raise ConfigError("volume", "there is no image to read", "files to make one of, or image")
     config = cell.config
-    volume = Image.open(image)
-    machine = _machine(cell, volume, trace)
+    system = Scheme(config.encryption, config.volume.seed)
+    volume = system.open_image(image)
+    machine = _machine(cell, volume, trace, system)
+    opener = system.opener(machine)
+    openings: list[int] = []
     files: dict[str, _File] = {}
     players: list[Played] = []
     processes: list[Any] = []
+    opened_paths: set[str] = set()
     wall: Any = None  # what jobs from here on wait for: the end of all before the last stonewall
     verifiers: list[Verifier] = []
     digests = plaintext_digests(cell, image) if config.data == "real" else {}
+    if config.workload.browser_cache is not None:
+        run = BrowserRun(
+            cell,
+            machine,
+            opener,
+            lambda path: _open_volume_file(cell, image, volume, machine, path, system),
+            digests,
+        )
+        players = run.start()
+        machine.clock.run()
+        machine.check_quiet(*(file.mapping for file in run.files.values()))
+        _check_delivery(machine, players)
+        outcome = _result(machine, players, run.verifiers, run.openings_ns)
+        return replace(outcome, metrics={**outcome.metrics, **run.metrics()})
     clones = [(job, clone) for job in config.workload.jobs for clone in range(job.numjobs)]
     for number, (job, clone) in enumerate(clones):
         path = _path(cell, volume, job)
         file = files.get(path)
         if file is None:
-            file = files[path] = _open_volume_file(cell, image, volume, machine, path)
+            file = files[path] = _open_volume_file(cell, image, volume, machine, path, system)
         task = machine.cpu.task(number, f"{job.name}.{clone}")
         opened = machine.open(file.mapping, file.inode, random=job.advice == "random")
         if job.advice == "sequential":
@@ -88,14 +116,18 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
             wall = machine.clock.all_of(tuple(processes))
         reads = passes(job, file.inode.size_bytes, job_stream(job, cell.seed, clone))
         player = play(machine.clock, machine.filemap, task, opened, reads, job, played, wall)
+        if opener is not None:
+            first = path not in opened_paths
+            opened_paths.add(path)
+            player = opener.before(player, task, file.inode, file.xattr_blocks, first, openings)
         processes.append(machine.clock.process(cast("Generator[Any, Any, Any]", player)))
     machine.clock.run()
     machine.check_quiet(*(file.mapping for file in files.values()))
     _check_delivery(machine, players)
-    return _result(machine, players, verifiers)
+    return _result(machine, players, verifiers, openings)
 
 
-def _machine(cell: Cell, volume: Image, trace: bool) -> Machine:
+def _machine(cell: Cell, volume: Image, trace: bool, system: Scheme) -> Machine:
     config = cell.config
     profile = load_device_profile(cell.profile(config.device.profile))
     device = config.device
@@ -118,8 +150,10 @@ def _machine(cell: Cell, volume: Image, trace: bool) -> Machine:
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
         ra_pages=ra_pages,
-        store=volume.store if config.data == "real" else None,
+        store=system.store(volume) if config.data == "real" else None,
         record_io=trace,
+        wakeup_ns=config.machine.wakeup_ns,
+        **system.machine_options(),
     )
     return Machine(spec, lambda clock: make_device(clock, profile, cell.seed))
 
@@ -157,23 +191,34 @@ def _path(cell: Cell, volume: Image, job: Job) -> str:
     return files[0]
 
 
-def _open_volume_file(cell: Cell, image: Path, volume: Image, machine: Machine, path: str) -> _File:
+def _open_volume_file(
+    cell: Cell, image: Path, volume: Image, machine: Machine, path: str, system: Scheme
+) -> _File:
     """Look a file up, find its key, and bring caches into the asked-for state."""
     on_disk = volume.lookup(path)
     if not on_disk.is_regular or not on_disk.size_bytes:
         raise ConfigError(path, f"is a {on_disk.type_word} of {on_disk.size_bytes} bytes", "a file with data")
     decrypt = None
-    if on_disk.is_encrypted and cell.config.data == "real":
-        decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks_into
-    inode = FsInode(on_disk.tree, on_disk.size_bytes, volume.block_size, on_disk.is_encrypted, decrypt)
+    has_key = on_disk.is_encrypted or system.wraps_keys
+    if has_key and cell.config.data == "real":
+        if system.wraps_keys:
+            decrypt = system.file_contents(on_disk, path, volume.block_size).decrypt_blocks_into
+        else:
+            decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks_into
+    encrypted = has_key and not system.inline
+    inode = FsInode(
+        on_disk.tree, on_disk.size_bytes, volume.block_size, encrypted, decrypt, inline=system.inline
+    )
     status = cell.config.cache.status
     if status == "warm":
         inode.map.status.fill()
     if status != "all_cold":
         machine.buffers.warm(on_disk.tree.blocks)
-    mapping = machine.mapping(inode)
-    _fill_page_cache(cell, machine, mapping, inode, path)
-    return _File(path, inode, mapping, on_disk)
+    opened = system.upper_inode(machine, volume, on_disk, inode, path)
+    mapping = machine.mapping(opened)
+    if isinstance(opened, FsInode):
+        _fill_page_cache(cell, machine, mapping, opened, path)
+    return _File(path, opened, mapping, on_disk)
 
 
 def _fill_page_cache(cell: Cell, machine: Machine, mapping: Mapping, inode: FsInode, path: str) -> None:
@@ -219,10 +264,13 @@ def _verifier(volume: Image, file: _File, job: Job, sha256: str | None) -> Verif
     return PieceVerifier(plaintext)
 
 
-def plain_contents(volume: Image, on_disk: Inode, inode: FsInode) -> bytes:
+def plain_contents(volume: Image, on_disk: Inode, inode: FsInode | EcryptfsInode) -> bytes:
     """Return a file's plaintext without the simulator: read, decrypt what is written, cut at EOF."""
     block_size = volume.block_size
     raw = volume.read_file(on_disk, whole_blocks=True)
+    if isinstance(inode, EcryptfsInode):
+        assert inode.key is not None
+        return inode.key.decrypt_extents(raw[HEADER_BYTES : on_disk.size_bytes], 0)[: inode.size_bytes]
     if inode.decrypt is None:
         return raw[: on_disk.size_bytes]
     plain = memoryview(bytearray(len(raw) + CONTENT_SLACK_BYTES))
@@ -244,7 +292,9 @@ def _check_delivery(machine: Machine, players: list[Played]) -> None:
         raise InvariantError("a job ended before it began")
 
 
-def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) -> CellResult:
+def _result(
+    machine: Machine, players: list[Played], verifiers: list[Verifier], openings: list[int]
+) -> CellResult:
     stats = machine.queue.stats
     rows = machine.ledger.rows()
     calls = machine.ledger.calls()
@@ -278,6 +328,8 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         "buffer_heads": calls.get("create_empty_buffers", 0) * (PAGE_BYTES // machine.spec.block_size),
         "device_busy_ns": machine.queue.stats.busy_ns,
         "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,
+        "open_ns": sum(openings) / len(openings) if openings else 0.0,
+        "peak_pages": machine.cache.peak,
         "digest_ok": good,
     }
     call_rows = [

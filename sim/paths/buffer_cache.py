@@ -28,9 +28,19 @@ class BufferCache:
     """Which tree blocks are in memory; reads the others. Block numbers are file-system blocks."""
 
     def __init__(
-        self, clock: Clock, ledger: Ledger, queue: BioQueue, block_size: int, store: ByteStore | None
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        queue: BioQueue,
+        block_size: int,
+        store: ByteStore | None,
+        stack: str = _STACK,
     ) -> None:
-        """`store` holds the device's bytes, to check that what was read is a tree block; None skips it."""
+        """
+        `store` holds the device's bytes, to check that what was read is a tree block; None skips it.
+
+        stack: who reads here; another than the extent tree's walk has a cache of its own.
+        """
         self._clock = clock
         self._queue = queue
         self._block_size = block_size
@@ -40,18 +50,18 @@ class BufferCache:
         self._uptodate: set[int] = set()
         self._verified: set[int] = set()
         self._reading: dict[int, Any] = {}
-        self._s_getblk = ledger.site(TASK, _STACK, "__getblk_gfp folio_mark_accessed")
-        getblk = f"{_STACK};__getblk_gfp"
+        self._s_getblk = ledger.site(TASK, stack, "__getblk_gfp folio_mark_accessed")
+        getblk = f"{stack};__getblk_gfp"
         self._s_grow = ledger.site(TASK, getblk, f"{INSERT_SYMBOLS} alloc_page_buffers")
         self._s_heads = ledger.site(TASK, f"{getblk};alloc_page_buffers", "alloc_buffer_head")
         self._s_read = ledger.site(
             TASK,
-            _STACK,
+            stack,
             "ext4_read_bh ext4_read_bh;submit_bh ext4_read_bh;submit_bh;submit_bh_wbc"
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_alloc_bioset"
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_add_page",
         )
-        self._s_wait = ledger.site(TASK, f"{_STACK};ext4_read_bh", "__wait_on_buffer")
+        self._s_wait = ledger.site(TASK, f"{stack};ext4_read_bh", "__wait_on_buffer")
         self._s_end = {
             context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync")
             for context in (IRQ, TASK, KWORKER)

@@ -20,6 +20,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
+from sim.paths.page_bio import INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo
 from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES, SECTOR_BYTES
@@ -72,6 +73,7 @@ class BufferHeadReader:
             "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page",
             unit="bio_alloc_bioset",
         )
+        self._s_contexts = ledger.site(TASK, f"{full};submit_bh_wbc", INLINE_SYMBOLS)
         merged, getrq, flush = queue.alone
         self._s_alone = ledger.fuse(getrq, flush)
         self._s_block = ledger.fuse(self._s_alloc, self._s_get, mapper.mapped, self._s_submit, merged)
@@ -87,7 +89,11 @@ class BufferHeadReader:
         inode: FsInode = file.inode
         start, end = ranges[0]
         lblk, blocks = start * self._per_page, (end - start) * self._per_page
-        if lblk + blocks > inode.blocks or not self._queue.takes_row_alone(self._sectors, blocks):
+        if (
+            inode.inline
+            or lblk + blocks > inode.blocks
+            or not self._queue.takes_row_alone(self._sectors, blocks)
+        ):
             return False
         status = inode.map.status
         found = status.lookup(lblk)
@@ -204,6 +210,9 @@ class BufferHeadReader:
             [(lblk, blocks)],
             ahead,
         )
+        bio.crypt = file.inode.crypt(lblk, physical)
+        if bio.crypt is not None:
+            task.ps += self._s_contexts.charge(blocks)
         self._queue.submit(task, bio, plug)
 
 

@@ -18,11 +18,11 @@ class FsInode:
     """
     A regular file.
 
-    encrypted: its blocks are decrypted after reading. decrypt: how, when data is real. blocks: ceil(size /
-    block size); blocks from there on are beyond EOF.
+    encrypted: its blocks are decrypted after reading. inline: by the device, before they arrive. decrypt:
+    how, when data is real. blocks: ceil(size / block size); blocks from there on are beyond EOF.
     """
 
-    __slots__ = ("blocks", "decrypt", "encrypted", "map", "size_bytes")
+    __slots__ = ("blocks", "decrypt", "encrypted", "inline", "map", "size_bytes")
 
     def __init__(
         self,
@@ -31,12 +31,22 @@ class FsInode:
         block_size: int,
         encrypted: bool = False,
         decrypt: Decrypt | None = None,
+        inline: bool = False,
     ) -> None:
         self.map = InodeMap(tree)
         self.size_bytes = size_bytes
         self.blocks = -(-size_bytes // block_size)
         self.encrypted = encrypted
         self.decrypt = decrypt
+        self.inline = inline
+
+    def crypt(self, lblk: int, physical: int) -> tuple[FsInode, int] | None:
+        """
+        Return the blk-crypto context of block `lblk` at `physical`: key and data unit number; None without.
+
+        Of two neighbours on the disk it is the same if and only if their numbers are neighbours too.
+        """
+        return (self, physical - lblk) if self.inline else None
 
     @property
     def pages(self) -> int:

@@ -57,7 +57,12 @@ class OneRun:
         pages = end - start
         lblk, blocks = start * self._per_page, pages * self._per_page
         sectors = blocks * self._bios.block_sectors
-        if pages > MAX_VECTORS or lblk + blocks > inode.blocks or not self._takes_alone(sectors, pages):
+        if (
+            inode.inline
+            or pages > MAX_VECTORS
+            or lblk + blocks > inode.blocks
+            or not self._takes_alone(sectors, pages)
+        ):
             return False
         status = inode.map.status
         found = status.lookup(lblk)

@@ -11,6 +11,9 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import SECTOR_BYTES
 
+INLINE_SYMBOLS = "fscrypt_set_bio_crypt_ctx bio_crypt_set_ctx __blk_crypto_bio_prep __bio_crypt_free_ctx"
+"""What a bio costs that the device decrypts: its context, from its making to its end."""
+
 MAX_VECTORS = 256
 """BIO_MAX_VECS: a bio is allocated for as many pages as are left, at most these."""
 
@@ -39,14 +42,20 @@ class PageBio:
 
         A bio whose room is used up is submitted and another one started.
         """
-        if self._bio is not None and self.next_block != physical:
-            self.submit()
         factory = self._factory
+        crypt = self._file.inode.crypt(lblk, physical)
+        if crypt is not None:
+            self._task.ps += factory.mergeable.charge(vectors)
+        if self._bio is not None and (self.next_block != physical or self._bio.crypt != crypt):
+            self.submit()
         factory.charge_pages(self._task, vectors)
         while True:
             if self._bio is None:
                 self._room = min(wanted, MAX_VECTORS)
                 self._bio = factory.start(self._task, self._file, physical, self._room)
+                if crypt is not None:
+                    self._bio.crypt = crypt
+                    self._task.ps += factory.contexts.charge(1)
             take = min(vectors, self._room)
             part = blocks if take == vectors else blocks // vectors * take
             self._append(self._bio, lblk, part, take)
@@ -92,6 +101,8 @@ class PageBioFactory:
         self._end_io = end_io
         self.allocated = ledger.site(TASK, caller, "bio_alloc_bioset", unit="bio_alloc_bioset")
         self.added = ledger.site(TASK, caller, add_symbol)
+        self.mergeable = ledger.site(TASK, caller, "fscrypt_mergeable_bio")
+        self.contexts = ledger.site(TASK, caller, INLINE_SYMBOLS)
 
     def open(self, task: Task, file: OpenFile, plug: Plug) -> PageBio:
         """Return a call's bio, not yet allocated."""

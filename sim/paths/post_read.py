@@ -11,6 +11,8 @@ Left out: verity, errors, bounce buffers.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
 from sim.engine.cpu import Cpu
@@ -23,11 +25,44 @@ _BLOCK = f"{_CRYPT};fscrypt_crypt_block"
 _CIPHER = f"{_BLOCK};crypto_skcipher_decrypt"
 
 
+@dataclass(frozen=True, slots=True)
+class CipherCalls:
+    """What decryption calls in a work item: `page` per page (per buffer head there), `unit` per block."""
+
+    page: str
+    unit: str
+
+
+FSCRYPT = CipherCalls(
+    page=_CRYPT, unit=f"{_BLOCK} {_BLOCK};fscrypt_generate_iv {_CIPHER}*2 {_CIPHER};xts_decrypt"
+)
+"""fs/crypto: the key is set once per inode, a cipher call per block."""
+
+_PAGE = "ext4_decrypt"
+RFC2014 = CipherCalls(
+    page=_PAGE,
+    unit=f"{_PAGE};crypto_skcipher_setkey*2 {_PAGE};crypto_skcipher_setkey;xts_aesni_setkey"
+    f" {_PAGE};crypto_skcipher_decrypt*2 {_PAGE};crypto_skcipher_decrypt;xts_decrypt",
+)
+"""
+The patches of 2014: a cipher from a pool, so the key is set for every page; a page is one data unit.
+
+They queue a work item per bio, as fs/crypto does: its hop has 6.1's symbols here too, and the cipher's
+layers are 6.1's.
+"""
+
+
 class _EndIo:
     """What both kinds share: unlocking pages, and the cost of decrypting blocks."""
 
     def __init__(
-        self, ledger: Ledger, cpu: Cpu, block_size: int, contents: Contents | None, worker: str
+        self,
+        ledger: Ledger,
+        cpu: Cpu,
+        block_size: int,
+        contents: Contents | None,
+        worker: str,
+        cipher_calls: CipherCalls,
     ) -> None:
         self._cpu = cpu
         self._block_size = block_size
@@ -37,12 +72,9 @@ class _EndIo:
             context: ledger.site(context, "bio_endio", "fscrypt_enqueue_decrypt_work queue_work_on")
             for context in (IRQ, TASK, KWORKER)
         }
-        self._s_decrypt = ledger.site(KWORKER, f"process_one_work;{worker}", _CRYPT)
+        self._s_decrypt = ledger.site(KWORKER, f"process_one_work;{worker}", cipher_calls.page)
         self._s_crypt = ledger.site(
-            KWORKER,
-            f"process_one_work;{worker}",
-            f"{_BLOCK} {_BLOCK};fscrypt_generate_iv {_CIPHER}*2 {_CIPHER};xts_decrypt",
-            unit="xts_decrypt",
+            KWORKER, f"process_one_work;{worker}", cipher_calls.unit, unit="xts_decrypt"
         )
 
     def _crypt_ps(self, calls: int, blocks: int) -> int:
@@ -89,8 +121,9 @@ class PageEndIo(_EndIo):
         per_page: str,
         before_crypt: str,
         after_crypt: str,
+        cipher_calls: CipherCalls = FSCRYPT,
     ) -> None:
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_work;fscrypt_decrypt_bio")
+        super().__init__(ledger, cpu, block_size, contents, "decrypt_work;fscrypt_decrypt_bio", cipher_calls)
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
         site = ledger.site
         self._s_bio = {context: site(context, "bio_endio", per_bio) for context in contexts}
@@ -133,8 +166,15 @@ class BufferEndIo(_EndIo):
     the disk that is 2 visits, and all of them for the last.
     """
 
-    def __init__(self, ledger: Ledger, cpu: Cpu, block_size: int, contents: Contents | None) -> None:
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh")
+    def __init__(
+        self,
+        ledger: Ledger,
+        cpu: Cpu,
+        block_size: int,
+        contents: Contents | None,
+        cipher_calls: CipherCalls = FSCRYPT,
+    ) -> None:
+        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls)
         sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
         read, unlock = "end_buffer_async_read", "unlock_page unlock_page;folio_unlock"
         self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}

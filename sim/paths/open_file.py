@@ -1,0 +1,77 @@
+"""
+Opening an encrypted file: read the xattr with its keys, find one's own, unwrap it, set the cipher up.
+
+fscrypt derives a file's key from its nonce (fscrypt_file_open(), fs/crypto/keysetup.c, Linux 6.1). With keys
+of files that are wrapped for users (no kernel has that) the user's packet is looked for first, and unwrapped:
+in `aes-kw` by bisection and RFC 5649, in `rfc2014` by looking at one packet after another and HMACs. A key
+once unwrapped stays on the user's key ring, and what it opens with the inode: opening again costs nothing.
+The xattr is read through the buffer cache if it does not fit into the inode. Left out: path look-up, the
+inode's own block, permissions, which are the same for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sim.block.bio import Plug
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.paths.buffer_cache import BufferCache
+
+XATTR_STACK = "vfs_open;fscrypt_file_open;ext4_xattr_get"
+_SETUP = "crypto_alloc_skcipher crypto_skcipher_setkey*2 crypto_skcipher_setkey;xts_aesni_setkey"
+_ECB_SETUP = "crypto_alloc_skcipher crypto_skcipher_setkey*2"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCalls:
+    """
+    What opening calls. once: per open; unwrap: per wrapped key; find: per key looked at on the way to it.
+    """
+
+    once: str
+    unwrap: str = ""
+    find: str = ""
+
+
+OPEN_CALLS: dict[str, OpenCalls] = {
+    "fscrypt-v2": OpenCalls(f"fscrypt_file_open hmac_sha512 {_SETUP}"),
+    "aes-kw": OpenCalls(f"fscrypt_file_open {_SETUP}", "hmac_sha512*2 aes_kw_unwrap", "find_wrapped_key"),
+    # A cipher from the pool gets its key for every page: nothing is set up here.
+    "rfc2014": OpenCalls("fscrypt_file_open", "hmac_sha512*2 hmac_sha1 aes_ctr", "find_wrapped_key"),
+    "ecryptfs": OpenCalls(
+        f"ecryptfs_open ecryptfs_parse_packet_set {_ECB_SETUP} ecryptfs_derive_iv {_ECB_SETUP}"
+    ),
+}
+"""By scheme, or by the format of wrapped keys."""
+
+
+class FileOpener:
+    """Opens the files of one file system."""
+
+    def __init__(self, ledger: Ledger, xattrs: BufferCache, calls: OpenCalls) -> None:
+        """`xattrs` reads the blocks in which xattrs lie."""
+        self._xattrs = xattrs
+        self._s_once = ledger.site(TASK, "vfs_open", calls.once)
+        self._s_unwrap = ledger.site(TASK, "vfs_open;fscrypt_file_open", calls.unwrap)
+        self._s_find = ledger.site(TASK, "vfs_open;fscrypt_file_open", calls.find)
+
+    def wrap(self, task: Task, packets: int) -> None:
+        """Wrap the key of a new file for its users: the work of unwrapping, the other way."""
+        task.ps += self._s_unwrap.charge(packets)
+
+    def open(
+        self, task: Task, xattr_blocks: Sequence[int], unwraps: int = 0, looks: int = 0
+    ) -> Generator[Any, Any, None]:
+        """
+        Open a file for a user who has not opened it yet; `xattr_blocks` (of the file system) hold its keys.
+
+        unwraps: wrapped keys to open: one; two where one is a group's; k of n. looks: how many are looked at
+        to find them.
+        """
+        plug = Plug()
+        for block in xattr_blocks:
+            yield from self._xattrs.get(task, block, plug)
+        task.ps += self._s_once.charge(1) + self._s_unwrap.charge(unwraps) + self._s_find.charge(looks)
