@@ -274,6 +274,15 @@ def test_damaged_runs_are_refused(tmp_path):
     (target / "calls.parquet").write_bytes((target / "calls.parquet").read_bytes()[:-9])
     with pytest.raises(ConfigError, match="is not a run directory"):
         load_run(target)
+    _run(_experiment(tmp_path), target)
+    (target / "metrics.parquet").write_bytes((target / "histograms.parquet").read_bytes())
+    with pytest.raises(ConfigError, match=r"is not a run directory \(KeyError\)"):
+        load_run(target)
+    for text in ('{"format": 1}', "[]", '{"format": 1, "axes": [], "cells": [], "seeds": [0]}'):
+        _run(_experiment(tmp_path), target)
+        (target / "manifest.json").write_text(text)
+        with pytest.raises(ConfigError, match="is not a run directory"):
+            load_run(target)
     (target / "manifest.json").write_text('{"format": 99}')
     with pytest.raises(ConfigError, match="format 99 of another readpath; allowed: 1"):
         load_run(target)
