@@ -10,6 +10,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     concurrency     the same over the number of readers
     file_size       the same over the size of the file
     memory          bytes of buffer heads per cached page
+    encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sim.experiment.results import Run
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
+from sim.report.encryption import encryption
 from sim.report.frame import FORMATS, check_formats, save
 from sim.report.memory import memory
 from sim.report.overhead_map import overhead_map
@@ -38,6 +40,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "concurrency": concurrency,
     "file_size": file_size,
     "memory": memory,
+    "encryption": encryption,
 }
 
 
