@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test bench lint clean
+CLAIMED := $(shell sed -n 's/^experiment = "\(.*\)"/\1/p' experiments/claims/*.toml | sort -u)
+REFERENCE := results/reference
+
+.PHONY: help run test bench lint baselines clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make lint   ruff, mypy --strict, import-linter"
+	@echo "make baselines  run every experiment there are claims on; record the results and figures"
 
 $(VENV)/ready: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "readpath needs Python >= 3.11")'
@@ -26,10 +30,23 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses=auto --dist=worksteal
 
 bench: $(VENV)/ready
 	$(BIN)/python tests/bench/run.py
+
+# Shows what changes in each baseline before it is written. A claim that fails does not stop the others; the
+# last line checks all again and fails then.
+baselines: $(VENV)/ready
+	for name in $(CLAIMED); do \
+	    $(BIN)/readpath run experiments/$$name.toml -o results/runs/reference/$$name --quiet || exit 1; \
+	    $(BIN)/readpath check results/runs/reference/$$name --update-baseline || test $$? = 1 || exit 1; \
+	done
+	cp results/runs/reference/per_block_vs_per_extent/figures/cpu_per_4k.png $(REFERENCE)/per_block_vs_per_extent.png
+	cp results/runs/reference/fragmentation/figures/overhead_map.png $(REFERENCE)/fragmentation.png
+	cp results/runs/reference/device_bound/figures/device_bound.png $(REFERENCE)/device_bound.png
+	$(BIN)/readpath timeline -o $(REFERENCE) --format png
+	$(BIN)/readpath check
 
 clean:
 	rm -rf $(VENV) results/runs results/images

@@ -58,6 +58,10 @@ class Dispatcher:
         depth, straight = self._limits.queue_depth, not self.scheduler.elevator
         for request in requests:
             request.core = core
+            if self._recording:
+                for bio in request.bios:
+                    if bio.record is not None:
+                        bio.record.flushed_ns = self._clock.now
             if straight and self._in_flight < depth and not self._waiting:
                 self._issue(request)
             else:
@@ -131,5 +135,5 @@ class Dispatcher:
             if self.stats.pending < 0:
                 raise InvariantError("a bio completed more often than it was submitted")
             if bio.record is not None:
-                bio.record.interrupted_ns = max(self._clock.now, bio.record.completed_ns)
+                bio.record.interrupted_ns = max(self._clock.now, bio.ended_ns)
             bio.end_io.done(bio)

@@ -65,6 +65,11 @@ class BlockStats:
     bio_sectors: Counter[int] = field(default_factory=Counter)
     request_sectors: Counter[int] = field(default_factory=Counter)
 
+    @property
+    def merges(self) -> int:
+        """Bios that joined a request, from behind or before."""
+        return self.back_merges + self.front_merges
+
 
 BlockTracer = Callable[[str, int, int, int], None]
 """Called with blktrace's letter, time in ns, sector, sectors."""

@@ -84,6 +84,10 @@ class BlockQueue:
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
         self._s_issue = site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
         self._s_insert = site(TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}")
+        self._s_direct = site(TASK, f"{submit};blk_mq_submit_bio", driver)
+        self._s_insert_one = site(
+            TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
+        )
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
         self._s_copy.unit_ps = limits.copy_ps_per_sector  # the device's constant, not the machine's
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
@@ -93,8 +97,16 @@ class BlockQueue:
         self._alone = self._direct and not limits.bio_based and tracer is None and records is None
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
-        """submit_bio(): merge, or take a request; never sleeps."""
+        """
+        submit_bio(): merge, or take a request; never sleeps.
+
+        Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only.
+        """
         count, sectors = bio.count, bio.unit_sectors
+        if count > 1 and not plug.holds:
+            for number in range(count):
+                self.submit(task, bio.row(number, 1), plug)
+            return
         task.ps += self._s_submit.charge(count)
         stats, limits = self.stats, self.limits
         stats.queued += count
@@ -104,7 +116,9 @@ class BlockQueue:
             for i in range(count):
                 self._tracer("Q", task.time_ns, bio.sector + i * sectors, sectors)
         if self._records is not None:
-            bio.record = IoRecord(bio.sector, bio.sectors, count, task.time_ns)
+            # Merges so far are taken off here and added again below: what is left are its own.
+            bio.record = IoRecord(bio.sector, bio.sectors, count, task.time_ns, -stats.merges)
+            bio.record.flushed_ns = bio.record.queued_ns  # until it leaves a plug
             self._records.append(bio.record)
         if limits.bio_based:
             self._complete_inline(task, bio)
@@ -113,8 +127,12 @@ class BlockQueue:
                 self._join(self._merge_or_get(task, bio.sector, sectors, bio.segments, plug, bio.crypt), bio)
             else:
                 self._submit_split(task, bio, plug)
+            if not plug.holds and plug.requests:
+                self._dispatch(task, plug, from_schedule=False)
         else:
             self._submit_row(task, bio, plug)
+        if bio.record is not None:
+            bio.record.merges += stats.merges
 
     def takes_alone(self, bio_sectors: int, segments: int) -> bool:
         """Return whether a bio of this size, alone under its plug, becomes one command as it is."""
@@ -273,7 +291,9 @@ class BlockQueue:
             request.crypt = crypt
             task.ps += self._s_keyslot.charge(1)
         limits = self.limits
-        if not requests:
+        if not plug.holds:
+            pass
+        elif not requests:
             self._count_plug(task)
         elif len(requests) >= limits.plug_requests or (
             limits.plug_flush_sectors and requests[-1].sectors >= limits.plug_flush_sectors
@@ -322,14 +342,16 @@ class BlockQueue:
         elif not via_insert:
             requests.reverse()  # the plug's list is a stack, and 6.1 issues from its top
         if via_insert:
-            task.ps += self._s_insert.charge(len(requests))
+            insert = self._s_insert if plug.holds else self._s_insert_one
+            task.ps += insert.charge(len(requests))
             self.stats.inserted += len(requests)
-            self.stats.unplugs += 1
+            self.stats.unplugs += plug.holds
             if self._tracer is not None:
                 for request in requests:
                     self._tracer("I", task.time_ns, request.sector, request.sectors)
         else:
-            task.ps += self._s_issue.charge(len(requests))
+            issue = self._s_issue if plug.holds else self._s_direct
+            task.ps += issue.charge(len(requests))
         if self.limits.copy_ps_per_sector:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)
@@ -341,11 +363,13 @@ class BlockQueue:
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
+        issued_ns = task.time_ns
         task.ps += self._s_copy.charge_units(bio.count, bio.sectors)
+        copied_ns = task.time_ns
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         bio.ended_ns = task.time_ns
         if bio.record is not None:
-            bio.record.issued_ns = bio.record.completed_ns = bio.ended_ns
+            bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
         self.dispatcher.end([bio])
 
 

@@ -4,8 +4,7 @@ The buffered read loop: filemap_read() of mm/filemap.c and the readahead calls o
 Modelled on 6.1. A batch holds up to 15 pages and ends at a page that is not up to date or carries the
 readahead mark; the mark starts the next window before the copy; a locked page is waited for and then looked
 up again; a page that readahead did not bring is created alone. A batch is held until it is copied. Left out:
-IOCB_NOWAIT and friends, truncation, writable mappings; ->read_folio, which reads a page created alone, goes
-through ->readahead's code and symbols here.
+IOCB_NOWAIT and friends, truncation, writable mappings.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any, Protocol
 
-from sim.cache.pages import ABSENT, LOCKED, MARKED, UPTODATE, Mapping, PageCache
+from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping, PageCache
 from sim.cache.readahead import RaState, ReadaheadPolicy
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
@@ -42,6 +41,14 @@ class ReadPages(Protocol):
         Start reading locked pages under one plug. Each page is unlocked exactly once, later.
 
         The result is to be yielded from at once: () if nothing had to be waited for.
+        """
+        ...
+
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
+        """
+        ->read_folio: start reading one locked page, without a plug. It is unlocked once, later.
+
+        A page that had buffers has an entry in the mapping's known_bytes, which is taken out.
         """
         ...
 
@@ -116,8 +123,12 @@ class Filemap:
             for marker, head in called.items()
         }
         self._s_add = site(TASK, unbounded, INSERT_SYMBOLS)
-        self._s_create = site(TASK, ra, "filemap_create_folio filemap_create_folio;filemap_read_folio")
+        create, update = "filemap_create_folio", "filemap_update_page"
+        self._s_create = site(TASK, ra, f"{create} {create};filemap_read_folio")
+        self._s_update = site(TASK, ra, update)
+        self._s_update_read = site(TASK, ra, f"{update};filemap_read_folio")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
+        self._s_free_heads = site(TASK, f"{unbounded};shrink_folio_list", "free_buffer_head")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
@@ -159,8 +170,10 @@ class Filemap:
                         yield from self._create_folio(task, file, at)
                 if at < limit and plain < BATCH_PAGES and state[at] != ABSENT:
                     marked = state[at] & MARKED
-                    # The batch is held while the reader sleeps, and so is the page whose mark it answers.
-                    held = (index, at + 1 if marked else at) if plain or marked else None
+                    # The batch is held while the reader sleeps, and so is the page whose mark it answers or
+                    # which it reads.
+                    with_last = marked or state[at] == PRESENT
+                    held = (index, at + 1 if with_last else at) if plain or with_last else None
                     if held:
                         mapping.held.append(held)
                     if marked:
@@ -169,10 +182,15 @@ class Filemap:
                         self._s_wait.passes += 1
                         task.ps += self._s_wait.ps
                         task.begin_burst()
-                        yield mapping.waiter(at, clock.event)
+                        brought = yield mapping.waiter(at, clock.event)
+                        if brought is not None and task.behind_ns <= 0:  # else it has not slept
+                            brought.woke(task.time_ns)
                         while (late := task.behind_ns) > 0:
                             yield clock.timeout(late)
                     elif state[at] == UPTODATE:
+                        plain += 1
+                    elif state[at] == PRESENT:
+                        yield from self._update_page(task, file, at, offset + length)
                         plain += 1
                     if held:
                         mapping.held.remove(held)
@@ -231,14 +249,33 @@ class Filemap:
         """
         mapping = file.mapping
         task.ps += self._s_create.charge(1) + self._s_add.charge(1)
-        reclaimed = self.cache.insert(mapping, index, index + 1)
-        task.ps += self._s_reclaim.charge(reclaimed)
+        self._insert(task, mapping, index, index + 1, -1)
         held = (index, index + 1)
         mapping.held.append(held)
-        yield from self._path.read_pages(task, file, [held])
+        yield from self._path.read_folio(task, file, index)
+        if mapping.state[index] & LOCKED:
+            brought = yield from task.wait(mapping.waiter(index, self._clock.event))
+            if brought is not None:
+                brought.woke(task.time_ns)
+        mapping.held.remove(held)
+
+    def _update_page(self, task: Task, file: OpenFile, index: int, stop: int) -> Generator[Any, Any, None]:
+        """
+        filemap_update_page() of a PRESENT page, for a read up to byte `stop`.
+
+        The page is read, unless all that is wanted of it is up to date (->is_partially_uptodate, which
+        looks at what is asked for, not at the end of the file). Its holder is the caller.
+        """
+        mapping = file.mapping
+        task.ps += self._s_update.charge(1)
+        if stop - index * PAGE_BYTES <= mapping.known_bytes[index]:
+            return
+        self.cache.updated += 1
+        mapping.state[index] = LOCKED
+        task.ps += self._s_update_read.charge(1)
+        yield from self._path.read_folio(task, file, index)
         if mapping.state[index] & LOCKED:
             yield from task.wait(mapping.waiter(index, self._clock.event))
-        mapping.held.remove(held)
 
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""
@@ -275,13 +312,21 @@ class Filemap:
         mapping = file.mapping
         pages = end - start
         if mapping.state.count(ABSENT, start, end) == pages:
-            reclaimed = self.cache.insert(mapping, start, end, mark)
-            if reclaimed:
-                task.ps += self._s_reclaim.charge(reclaimed)
+            self._insert(task, mapping, start, end, mark)
             self._s_add.passes += pages
             task.ps += pages * self._s_add.ps
             return self._path.read_pages(task, file, [(start, end)])
         return self._unbounded_around_cached(task, file, start, end, mark)
+
+    def _insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
+        """Add pages, and pay for those that have to go for them."""
+        cache = self.cache
+        reclaimed = cache.insert(mapping, start, end, mark)
+        if reclaimed:
+            task.ps += self._s_reclaim.charge(reclaimed)
+            if cache.freed_heads:
+                task.ps += self._s_free_heads.charge(cache.freed_heads)
+                cache.freed_heads = 0
 
     def _unbounded_around_cached(
         self, task: Task, file: OpenFile, start: int, end: int, mark: int
@@ -294,8 +339,8 @@ class Filemap:
             rest = mapping.state[at:end]
             absent = len(rest) - len(rest.lstrip(b"\0"))
             if absent:
-                reclaimed = self.cache.insert(mapping, at, at + absent, mark)
-                task.ps += self._s_reclaim.charge(reclaimed) + self._s_add.charge(absent)
+                self._insert(task, mapping, at, at + absent, mark)
+                task.ps += self._s_add.charge(absent)
                 batch.append((at, at + absent))
                 at += absent
             if at >= end:

@@ -22,9 +22,17 @@ from sim.units import PAGE_BYTES
 ABSENT, LOCKED, UPTODATE = 0, 1, 2
 MARKED = 4
 """Added to LOCKED or UPTODATE: the page carries PG_readahead."""
+PRESENT = 8
+"""Cached, unlocked and not up to date: a page that got buffer heads (or iomap's state) before it was read."""
 
 CONTENT_SLACK_BYTES = 64
 """Room behind the contents of a mapping, for ciphers that ask for more than they write."""
+
+HEADS_PER_SLAB_PAGE = 39
+"""Buffer heads in a 4 KiB page of their slab: sizeof(struct buffer_head) is 104 on x86-64 (Linux 6.1)."""
+
+PRELOAD_PAGES = 32
+"""How many pages of before the run enter the lists together: a window of 128 KiB."""
 
 _MAP_NORESERVE = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
 _PLAIN = bytes((UPTODATE,))
@@ -38,19 +46,34 @@ class Mapping:
 
     state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. parts: blocks
     still to come, for pages that are read in parts (a page of which all blocks are read needs an entry only
-    between its parts). waiters: events of tasks that wait for a page. held: ranges that a reader holds a
+    between its parts). waiters: events of tasks that wait for a page. known_bytes: of each
+    PRESENT page, how many bytes from its start are up to date. buffered: one byte a page, 1 if it has buffer
+    heads; None as long as no page had. held: ranges that a reader holds a
     reference on and has not copied yet; they are not reclaimed. content: with real data, the bytes of the
     file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
     written).
     """
 
-    __slots__ = ("_memory", "access", "content", "held", "pages", "parts", "state", "waiters")
+    __slots__ = (
+        "_memory",
+        "access",
+        "buffered",
+        "content",
+        "held",
+        "known_bytes",
+        "pages",
+        "parts",
+        "state",
+        "waiters",
+    )
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
         self.state = bytearray(pages)
         self.access = bytearray(pages)
         self.parts: dict[int, int] = {}
+        self.known_bytes: dict[int, int] = {}
+        self.buffered: bytearray | None = None
         self.waiters: dict[int, Any] = {}
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
@@ -102,13 +125,17 @@ class Mapping:
             return found
         return first - 1
 
-    def set_uptodate(self, start: int, end: int) -> None:
-        """Unlock pages whose data has come, and wake who waits for them."""
+    def set_uptodate(self, start: int, end: int, brought: Any = None) -> None:
+        """
+        Unlock pages whose data has come, and wake who waits for them.
+
+        brought: the record of the I/O, which those who wait are given; None unless there is a trace.
+        """
         state, waiters = self.state, self.waiters
         if end - start == 1:
             state[start] = (state[start] & MARKED) | UPTODATE
             if start in waiters:
-                waiters.pop(start).succeed()
+                waiters.pop(start).succeed(brought)
             return
         if state.find(LOCKED | MARKED, start, end) < 0:
             state[start:end] = _PLAIN * (end - start)
@@ -117,16 +144,16 @@ class Mapping:
                 state[page] = (state[page] & MARKED) | UPTODATE
         if waiters:
             for page in [page for page in waiters if start <= page < end]:
-                waiters.pop(page).succeed()
+                waiters.pop(page).succeed(brought)
 
-    def blocks_done(self, page: int, blocks: int, blocks_per_page: int) -> None:
-        """Count `blocks` of a page as read; unlock it when they were the last."""
+    def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
+        """Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate)."""
         left = self.parts.get(page, blocks_per_page) - blocks
         if left:
             self.parts[page] = left
         else:
             self.parts.pop(page, None)
-            self.set_uptodate(page, page + 1)
+            self.set_uptodate(page, page + 1, brought)
 
     def waiter(self, page: int, new_event: Any) -> Any:
         """Return the event on which to wait for `page`, made by `new_event()` if there is none."""
@@ -138,17 +165,24 @@ class Mapping:
 
 class PageCache:
     """
-    All mappings under one memory limit.
+    All mappings, and the buffer heads of their pages, under one memory limit.
 
-    limit_pages: how many pages may be cached; pages under I/O or held by a reader may exceed it, for reclaim
-    does not wait. inserted, evicted: pages so far. peak: most ever cached.
+    limit_pages: how many pages the cache and the slab of buffer heads may take; pages under I/O or held by a
+    reader may exceed it, for reclaim does not wait. buffer_heads: those there are; freed_heads: those that
+    went with their pages, for who pays for it. Left out: slab pages that stay because some of their heads do.
+    inserted, evicted: pages so far. updated: PRESENT pages that were read. peak: most ever cached.
     """
 
-    def __init__(self, limit_pages: int) -> None:
+    def __init__(self, limit_pages: int, heads_per_page: int = 1) -> None:
+        """heads_per_page: blocks in a page of the file system."""
         self.limit_pages = limit_pages
+        self.heads_per_page = heads_per_page
+        self.buffer_heads = 0
+        self.freed_heads = 0
         self.cached = 0
         self.inserted = 0
         self.evicted = 0
+        self.updated = 0
         self.peak = 0
         self._inactive: deque[tuple[Mapping, int, int]] = deque()
         self._active: deque[tuple[Mapping, int, int]] = deque()
@@ -163,7 +197,9 @@ class PageCache:
         count = end - start
         reclaimed = 0
         excess = self.cached + count - self.limit_pages
-        if excess > 0:
+        if self.buffer_heads:
+            reclaimed = self._reclaim_with_heads(count)
+        elif excess > 0:
             reclaimed = self._reclaim(excess)
         inactive = self._inactive
         if count == 1:
@@ -180,6 +216,45 @@ class PageCache:
         if self.cached > self.peak:
             self.peak = self.cached
         return reclaimed
+
+    def attach_buffers(self, mapping: Mapping, start: int, end: int) -> None:
+        """Give pages their buffer heads (create_empty_buffers), those that have none."""
+        buffered = mapping.buffered
+        if buffered is None:
+            buffered = mapping.buffered = bytearray(mapping.pages)
+        count = end - start
+        self.buffer_heads += (count - buffered.count(1, start, end)) * self.heads_per_page
+        buffered[start:end] = b"\x01" * count
+
+    @property
+    def head_pages(self) -> int:
+        """Pages that the slab of buffer heads takes."""
+        return -(-self.buffer_heads // HEADS_PER_SLAB_PAGE)
+
+    def preload(self, mapping: Mapping, start: int, end: int, known_bytes: int | None, buffers: bool) -> None:
+        """
+        Have pages of before the run: read once, or PRESENT with `known_bytes` up to date. Not counted.
+
+        buffers: they have buffer heads.
+
+        They come in order and push out what came before, as one read after another would.
+        """
+        inserted, evicted = self.inserted, self.evicted
+        step = min(PRELOAD_PAGES, self.limit_pages)
+        for first in range(start, end, step):
+            last = min(first + step, end)
+            self.insert(mapping, first, last)
+            count = last - first
+            mapping.access[first:last] = b"\x01" * count
+            if known_bytes is None:
+                mapping.state[first:last] = _PLAIN * count
+            else:
+                mapping.state[first:last] = bytes((PRESENT,)) * count
+                mapping.known_bytes.update(dict.fromkeys(range(first, last), known_bytes))
+            if buffers:
+                self.attach_buffers(mapping, first, last)
+                self._reclaim_with_heads(0)
+        self.inserted, self.evicted, self.freed_heads = inserted, evicted, 0
 
     def mark_accessed(self, mapping: Mapping, start: int, end: int) -> None:
         """Tell of a read of [start, end): first referenced, then active (folio_mark_accessed)."""
@@ -211,12 +286,16 @@ class PageCache:
                 dropped += self._evict_run(mapping, run[1], run[2], include_active=True)
         self._inactive = deque(run for run in self._inactive if run[0] is not mapping or _present(run))
         self._active = deque(run for run in self._active if run[0] is not mapping or _present(run))
+        self.freed_heads = 0  # dropping is not charged either
         return dropped
 
     def check(self, mappings: list[Mapping]) -> None:
         """Raise InvariantError unless the books agree with the pages; `mappings`: all there are."""
         present = sum(mapping.pages - mapping.state.count(ABSENT) for mapping in mappings)
         active = sum(mapping.access.count(2) + mapping.access.count(3) for mapping in mappings)
+        heads = sum(mapping.buffered.count(1) for mapping in mappings if mapping.buffered is not None)
+        if heads * self.heads_per_page != self.buffer_heads:
+            raise InvariantError(f"{heads} pages have buffer heads, {self.buffer_heads} heads counted")
         if present != self.cached or active != self._active_pages:
             raise InvariantError(
                 f"{present} pages present and {active} active, {self.cached} and {self._active_pages} counted"
@@ -224,6 +303,21 @@ class PageCache:
         for mapping in mappings:
             if mapping.held:
                 raise InvariantError(f"pages {mapping.held} are still held")
+
+    def _reclaim_with_heads(self, count: int) -> int:
+        """
+        Evict until `count` pages more fit, buffer heads counting with their pages; return how many went.
+
+        The heads that those pages will get count at the next insertion.
+        """
+        freed = 0
+        while (excess := self.cached + count + self.head_pages - self.limit_pages) > 0:
+            both = HEADS_PER_SLAB_PAGE + self.heads_per_page
+            gone = self._reclaim(-(-excess * HEADS_PER_SLAB_PAGE // both))
+            if not gone:
+                break
+            freed += gone
+        return freed
 
     def _reclaim(self, wanted: int) -> int:
         """Evict at least `wanted` pages if that many can go; return how many went."""
@@ -267,15 +361,19 @@ class PageCache:
             pages = [
                 page
                 for page in range(start, end)
-                if state[page] & UPTODATE
+                if state[page] & (UPTODATE | PRESENT)
                 and (include_active or access[page] < 2)
                 and not mapping.holds(page, page + 1)
             ]
             for page in pages:
                 if access[page] > 1:
                     self._active_pages -= 1
+                if state[page] == PRESENT:
+                    del mapping.known_bytes[page]
                 state[page] = ABSENT
                 access[page] = 0
+        if mapping.buffered is not None:
+            self._drop_buffers(mapping.buffered, pages)
         if mapping.content is not None:
             if isinstance(pages, range):
                 mapping.forget(start, end)
@@ -284,6 +382,18 @@ class PageCache:
                     mapping.forget(page, page + 1)
         self.cached -= len(pages)
         return len(pages)
+
+    def _drop_buffers(self, buffered: bytearray, pages: range | list[int]) -> None:
+        """Free the buffer heads of evicted pages (try_to_free_buffers)."""
+        if isinstance(pages, range):
+            with_heads = buffered.count(1, pages.start, pages.stop)
+            buffered[pages.start : pages.stop] = bytes(len(pages))
+        else:
+            with_heads = sum(buffered[page] for page in pages)
+            for page in pages:
+                buffered[page] = 0
+        self.buffer_heads -= with_heads * self.heads_per_page
+        self.freed_heads += with_heads * self.heads_per_page
 
 
 def _present(run: tuple[Mapping, int, int]) -> bool:

@@ -37,6 +37,8 @@ from sim.report.junit import write_junit
 REFERENCE, EXPERIMENTS = Path("results/reference"), Path("experiments")
 HELD, FAILED, UNDECIDED = 0, 1, 2
 SHOWN = 40
+_ABSENT: dict[str, Any] = {"run": None, "experiment": None, "baseline": None, "seeds": [], "claims": []}
+"""What --json says of an experiment that has claims and no committed run."""
 _COLOURS = {"held": "green", "failed": "bold red", "cannot tell": "yellow", "stale": "magenta"}
 
 
@@ -59,22 +61,31 @@ def check_claims(
     folder: a run directory; None: those in results/reference, each its own baseline. baseline: what to hold
     it against; None with a folder: nothing. update: show what changes, write the baseline, then judge by it.
 
-    0: all held. 1: one failed. 2: none failed, but one cannot be told or is stale. Raises ReadpathError.
+    0: all held. 1: one failed. 2: none failed, but one cannot be told or is stale, or an experiment there are
+    claims on has no committed run. Raises ReadpathError.
     """
     by_experiment = load_claims(claims)
     done = [_check(run, base, by_experiment, claims, update) for run, base in _runs(folder, baseline, update)]
     if junit is not None:
         write_junit(junit, {checked.run.manifest["experiment"]: checked.findings for checked in done})
+    there = {checked.run.manifest["experiment"] for checked in done}
+    absent = [] if folder or baseline else [name for name in by_experiment if name not in there]
     if as_json:
-        print(json.dumps([_document(checked, update) for checked in done], indent=2))
+        documents = [_document(checked, update) for checked in done]
+        print(json.dumps([*documents, *(_ABSENT | {"experiment": name} for name in absent)], indent=2))
     else:
         for checked in done:
             _print(checked, update, console())
+        for name in absent:
+            words = f"{name}: {len(by_experiment[name])} claims and no run in {REFERENCE}: make baselines"
+            console().print(words, markup=False, highlight=False, soft_wrap=True)
     for checked in done if update else ():  # only now: the difference has been shown
         assert checked.baseline is not None
         write_baseline(checked.baseline, checked.run, checked.findings)
     verdicts = {finding.verdict for checked in done for finding in checked.findings}
-    return FAILED if "failed" in verdicts else HELD if verdicts == {"held"} else UNDECIDED
+    if "failed" in verdicts:
+        return FAILED
+    return HELD if verdicts == {"held"} and not absent else UNDECIDED
 
 
 def _runs(folder: Path | None, baseline: Path | None, update: bool) -> list[tuple[Run, Path | None]]:

@@ -4,17 +4,20 @@ What `readpath image` does: one plain function for each verb.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.errors import ConfigError, CryptoError, ImageError
+from sim.experiment.named_image import NamedImage
 from sim.ext4.check import check_image
 from sim.ext4.inode import FLAG_EXTENTS
 from sim.ext4.mkfs import make_image
@@ -108,9 +111,15 @@ def describe(path: str, inode: Inode) -> dict[str, object]:
     }
 
 
-def run_ls(image_path: Path, path: str = "/", as_json: bool = False, recursive: bool = False) -> None:
-    """List a directory, or show one file; recursive: everything in the image."""
-    image = Image.open(image_path)
+def run_ls(
+    image_path: Path,
+    path: str = "/",
+    as_json: bool = False,
+    recursive: bool = False,
+    keys: Path | None = None,
+) -> None:
+    """List a directory, or show one file; recursive: everything in the image; keys: to decrypt names."""
+    image = _open(image_path, keys)
     found = image.lookup(path)
     base = "/" + path.strip("/")
     if recursive and found.is_directory:
@@ -181,13 +190,25 @@ def run_extents(image_path: Path, path: str, as_json: bool = False) -> None:
             )
 
 
-def run_cat(image_path: Path, path: str, out: BinaryIO, decryptor: Decryptor | None = None) -> None:
+def _open(path: Path, keys: Path | None) -> Image:
+    """Return an image; with keys, one that shows decrypted names in fscrypt's directories."""
+    return Image.open(path) if keys is None else NamedImage.open_with_keys(path, read_keys(keys))
+
+
+def run_cat(
+    image_path: Path,
+    path: str,
+    out: BinaryIO,
+    decryptor: Decryptor | None = None,
+    keys: Path | None = None,
+) -> None:
     """
     Write a file's contents to `out`.
 
-    An encrypted file comes as ciphertext, in whole blocks; with a decryptor as plaintext.
+    An encrypted file comes as ciphertext, in whole blocks; with a decryptor as plaintext. keys: to decrypt
+    names.
     """
-    image = Image.open(image_path)
+    image = _open(image_path, keys)
     inode = image.lookup(path)
     if not inode.is_encrypted:
         for chunk in image.iter_chunks(inode):
@@ -209,6 +230,25 @@ def run_cat(image_path: Path, path: str, out: BinaryIO, decryptor: Decryptor | N
                 left -= image.block_size
 
 
+class _Digest(io.RawIOBase):
+    """Counts and hashes what is written to it."""
+
+    def __init__(self) -> None:
+        self.bytes, self.sha256 = 0, hashlib.sha256()
+
+    def write(self, data: Any) -> int:
+        self.bytes += len(data)
+        self.sha256.update(data)
+        return len(data)
+
+
+def run_digest(path: str, write: Callable[[BinaryIO], None]) -> None:
+    """Print the length and SHA-256 of what `write` writes of the file `path`, as JSON."""
+    digest = _Digest()
+    write(cast("BinaryIO", digest))
+    print(json.dumps({"path": path, "bytes": digest.bytes, "sha256": digest.sha256.hexdigest()}, indent=1))
+
+
 def fscrypt_decryptor(keys: Path) -> Decryptor:
     """Return a decryptor with the master keys in a key file."""
 
@@ -221,7 +261,7 @@ def fscrypt_decryptor(keys: Path) -> Decryptor:
         context = Context.parse(raw, inode.place)
         key = master_keys.get(context.key_reference)
         if key is None:
-            raise CryptoError(inode.place, f"its key {context.key_reference.hex()} is not in {keys}")
+            raise CryptoError(inode.place, f"ENOKEY: its key {context.key_reference.hex()} is not in {keys}")
         cipher = ContentsCipher(
             key, context, image.block_size, inode_number=inode.number, filesystem_uuid=image.uuid
         )

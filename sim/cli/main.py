@@ -1,8 +1,5 @@
 """
 readpath: the command. Each verb loads what it needs when it runs, so that --help answers at once.
-
-Exit codes: 0 done; 1 done, but what was read is not what was written, or a count is not the kernel's; 2 a
-mistake in what was asked; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,9 +10,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sim.cli import complete
+from sim.cli.exits import INTERRUPTED, MISTAKE, epilog
+from sim.cli.image import app as image_verbs
+from sim.cli.quiet import Quiet, with_quiet
 from sim.errors import ReadpathError
-
-EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
 
 class _Group(TyperGroup):
@@ -26,27 +25,42 @@ class _Group(TyperGroup):
             return super().invoke(ctx)
         except ReadpathError as error:
             typer.echo(f"readpath: {error}", err=True)
-            raise typer.Exit(EXIT_MISTAKE) from None
+            raise typer.Exit(MISTAKE) from None
         except KeyboardInterrupt:
             typer.echo("readpath: interrupted", err=True)
-            raise typer.Exit(EXIT_INTERRUPTED) from None
+            raise typer.Exit(INTERRUPTED) from None
         except BrokenPipeError:
             raise
         except OSError as error:
             what = f"{error.filename}: " if error.filename else ""
             typer.echo(f"readpath: {what}{error.strerror or error}", err=True)
-            raise typer.Exit(EXIT_MISTAKE) from None
+            raise typer.Exit(MISTAKE) from None
 
 
 app = typer.Typer(
     cls=_Group,
     help="Simulate the Linux file read path: per-block against per-extent, on real ext4 images.",
+    epilog=epilog(),
     no_args_is_help=True,
     rich_markup_mode=None,  # rich alone would take half of the time that --help may take
     pretty_exceptions_enable=False,
 )
 
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, as `readpath run` made it.")]
+RunFolder = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN", help="A run directory, as `readpath run` made it.", autocompletion=complete.runs
+    ),
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="FORMAT",
+        help="svg or png [both]. Repeatable.",
+        autocompletion=complete.formats,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -73,11 +87,19 @@ def _options(
 
 @app.command("run")
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file (TOML).")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="An experiment file (TOML).", autocompletion=complete.experiments
+        ),
+    ],
     sets: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Replace a value: volume.block_size=1KiB. Repeatable."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Replace a value: volume.block_size=1KiB. Repeatable.",
+            autocompletion=complete.axis_values,
         ),
     ] = None,
     output: Annotated[
@@ -92,7 +114,7 @@ def run(
         bool, typer.Option("--trace", help="Keep every bio with its stages, and every read(2).")
     ] = False,
     as_json: AsJson = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run an experiment: a table, a figure, a run directory."""
     from sim.cli.run import run_experiment
@@ -103,9 +125,7 @@ def run(
 @app.command("plot")
 def plot(
     folder: RunFolder,
-    formats: Annotated[
-        list[str] | None, typer.Option("--format", metavar="FORMAT", help="svg or png [both]. Repeatable.")
-    ] = None,
+    formats: Formats = None,
     names: Annotated[
         list[str] | None,
         typer.Option("--figure", metavar="NAME", help="Only this one [all that the run has]. Repeatable."),
@@ -123,12 +143,14 @@ def timeline(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="DIR", help="Where the figure goes.")
     ] = Path("results/timeline"),
-    formats: Annotated[
-        list[str] | None, typer.Option("--format", metavar="FORMAT", help="svg or png [both]. Repeatable.")
-    ] = None,
+    formats: Formats = None,
     paths: Annotated[
         list[str] | None,
-        typer.Option("--path", help="buffer_head, mpage, page_io, iomap [these], ... Repeatable."),
+        typer.Option(
+            "--path",
+            help="buffer_head, mpage, page_io, iomap [these], ... Repeatable.",
+            autocompletion=complete.paths,
+        ),
     ] = None,
     block_size: Annotated[str, typer.Option("--block-size", help="1KiB, 2KiB, 4KiB.")] = "1KiB",
     pages: Annotated[int, typer.Option("--pages", help="Pages of the window.")] = 8,
@@ -173,7 +195,12 @@ def show(
     folder: RunFolder,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", metavar="AXIS=LABEL", help="Only these cells: path=mpage. Repeatable."),
+        typer.Option(
+            "--where",
+            metavar="AXIS=LABEL",
+            help="Only these cells: path=mpage. Repeatable.",
+            autocompletion=complete.labels,
+        ),
     ] = None,
     diff: Annotated[
         tuple[str, str] | None,
@@ -196,7 +223,9 @@ def check(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RUN]", help="A run directory; those committed in results/reference if none."
+            metavar="[RUN]",
+            help="A run directory; those committed in results/reference if none.",
+            autocompletion=complete.runs,
         ),
     ] = None,
     baseline: Annotated[
@@ -235,22 +264,17 @@ def validate(
     ] = None,
     case: Annotated[str, typer.Option("--case", metavar="GLOB", help="Only cases of these names.")] = "*",
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Hold recorded kernel cases against the simulator, call for call; exit 1 if any differs."""
     from sim.cli.validate import validate_cases
 
-    raise typer.Exit(validate_cases(files or [], layouts, case, as_json))
+    raise typer.Exit(validate_cases(files or [], layouts, case, as_json, quiet))
 
 
-@app.command(
-    "image",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
-)
-def image(context: typer.Context) -> None:
-    """Make, list and check ext4 images: make, ls, extents, cat, check."""
-    from sim.cli.image import app as verbs
-
-    verbs(args=context.args, prog_name="readpath image")
+for _verbs in (app, image_verbs):
+    with_quiet(_verbs)
+app.add_typer(image_verbs, name="image")
 
 
 def main() -> None:
@@ -258,7 +282,7 @@ def main() -> None:
     try:
         app(prog_name="readpath")
     except KeyboardInterrupt:
-        raise SystemExit(EXIT_INTERRUPTED) from None
+        raise SystemExit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -55,7 +55,9 @@ def progress(wanted: bool) -> Iterator[Watcher]:
 
         def watch(step: Step) -> None:
             if step.what not in tasks:
-                tasks[step.what] = bars.add_task(step.what, total=step.total, name="")
+                tasks[step.what] = bars.add_task(
+                    step.what, total=step.total, completed=step.done - 1, name=""
+                )
             bars.update(tasks[step.what], completed=step.done, name=step.name)
 
         yield watch

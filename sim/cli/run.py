@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sim.cli.render import console, print_table, progress
 from sim.experiment.images import ensure_image
+from sim.experiment.kept import count_kept
 from sim.experiment.loading import load_experiment
-from sim.experiment.runner import default_folder, execute
+from sim.experiment.runner import Progress, default_folder, execute
 from sim.experiment.system import run_cell
 from sim.report.tables import summary, wrong_data
 
@@ -40,17 +41,36 @@ def run_experiment(
 
     experiment = load_experiment(file, sets)
     target = output or default_folder(experiment, RUNS)
-    with progress(wanted=not quiet) as watch:
-        run = execute(
-            experiment,
-            target,
-            run_cell,
-            partial(ensure_image, root=images),
-            draw=draw,
-            jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
-            trace=trace,
-            watch=watch,
-        )
+    taken_up = 0
+
+    def heard(step: Progress) -> None:
+        nonlocal taken_up
+        if step.what == "kept":
+            taken_up = step.done
+            if not quiet:
+                note = f"{step.done} of {step.total} cells taken up from an interrupted run"
+                print(f"readpath: {note}", file=sys.stderr)
+        else:
+            watch(step)
+
+    try:
+        with progress(wanted=not quiet) as watch:
+            run = execute(
+                experiment,
+                target,
+                run_cell,
+                partial(ensure_image, root=images),
+                draw=draw,
+                jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
+                trace=trace,
+                watch=heard,
+            )
+    except KeyboardInterrupt:
+        finished = count_kept(target)
+        if finished and not quiet:
+            note = f"{finished} finished cells are kept; the same command goes on from there"
+            print(f"readpath: {note}", file=sys.stderr)
+        raise
     table, wrong = summary(run), wrong_data(run)
     figures = sorted((target / "figures").iterdir())
     if as_json:
@@ -61,6 +81,7 @@ def run_experiment(
             "seeds": list(experiment.seeds),
             "cells": list(table.rows),
             "wrong_data": [row["cell"] for row in wrong],
+            "cells_taken_up": taken_up,
             "figures": [str(path) for path in figures],
         }
         print(json.dumps(document, indent=2))

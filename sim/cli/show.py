@@ -7,10 +7,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from rich.console import Console
+
 from sim.cli.render import console, print_table
 from sim.errors import ConfigError
-from sim.experiment.results import load_run
-from sim.report.tables import Table, difference, symbols
+from sim.experiment.results import Row, Run, load_run
+from sim.report.tables import Table, difference, select, symbols
 
 
 def show_run(
@@ -34,6 +36,8 @@ def show_run(
         print(json.dumps(list(table.rows), indent=2))
         return
     out = console()
+    if diff is None:
+        _header(run, select(run, chosen), table, out)
     print_table(Table(table.columns, table.rows[:top]), out, f"{run.manifest['title']}: {of}")
     if diff is not None:
         groups: dict[str, float] = {}
@@ -46,6 +50,21 @@ def show_run(
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     if len(table.rows) > top:
         out.print(f"{len(table.rows) - top} more rows: --top {len(table.rows)}", highlight=False)
+
+
+def _header(run: Run, rows: list[Row], table: Table, out: Console) -> None:
+    """Print, as perf report does above its table, what was counted and how much of it there was."""
+    ns_per_4k = sum(row["ns_per_4k"] or 0.0 for row in table.rows)
+    cells, seeds = {row["cell"] for row in rows}, {row["seed"] for row in rows}
+    total = sum(row["cpu_ns"] for row in rows)
+    many = len({row["cell"] for row in run.metrics})
+    lines = (
+        f"# Event: CPU time, simulated; {ns_per_4k:,.1f} ns per 4 KiB read",
+        f"# Total: {total:,} ns for {sum(row['bytes_read'] for row in rows):,} bytes",
+        f"# Cells: {len(cells)} of {many}; seeds: {len(seeds)}",
+    )
+    for line in lines:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _labels(option: str, words: list[str]) -> dict[str, str]:

@@ -8,13 +8,15 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from fnmatch import fnmatch
+from itertools import count
 from pathlib import Path
 
-from sim.cli.render import console, print_table
+from sim.cli.render import console, print_table, progress
 from sim.engine.costs import load_costs
 from sim.errors import ConfigError
 from sim.experiment.kernel_case import load_cases
 from sim.experiment.kernel_compare import Outcome, validate
+from sim.experiment.runner import Progress
 from sim.report.tables import Column, Table
 
 RECORDED = Path("results/kernel/linux-6.1.192")
@@ -22,7 +24,7 @@ SHOWN = 40
 DIFFERS = 1
 
 
-def validate_cases(files: list[Path], layouts: Path | None, glob: str, as_json: bool) -> int:
+def validate_cases(files: list[Path], layouts: Path | None, glob: str, as_json: bool, quiet: bool) -> int:
     """
     Compare the cases of counts files whose name matches `glob`; return 1 if any counter differs.
 
@@ -37,7 +39,13 @@ def validate_cases(files: list[Path], layouts: Path | None, glob: str, as_json: 
         raise ConfigError(
             "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
         )
-    outcomes = validate(cases, load_costs("linux-6.1-epyc"))
+    with progress(wanted=not quiet) as watch:
+        numbers = count(1)
+        outcomes = validate(
+            cases,
+            load_costs("linux-6.1-epyc"),
+            lambda case: watch(Progress("cases", next(numbers), len(cases), case.name)),
+        )
     differences = [difference for outcome in outcomes for difference in outcome.differences]
     if as_json:
         document = [
@@ -46,7 +54,7 @@ def validate_cases(files: list[Path], layouts: Path | None, glob: str, as_json: 
             for outcome in outcomes
         ]
         print(json.dumps(document, indent=2))
-    else:
+    elif not quiet:
         out = console()
         print_table(_summary(outcomes), out, "recorded kernel cases against the simulator")
         for difference in differences[:SHOWN]:

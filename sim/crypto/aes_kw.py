@@ -7,9 +7,7 @@ Wrapped keys by AES key wrap with padding (RFC 5649, over RFC 3394), with user i
 
 Slots are sorted by id, so that one among a thousand is found by bisection. A slot's wrapping key is
 HKDF-SHA512 of the user's key with "readpath aes-kw", the version, the nonce and the id: a slot under
-another name, or in another set, does not open. Key wrap itself checks 64 bits. The first byte is none of
-fscrypt's versions (1, 2), so that e2fsck and the kernel take the xattr for a policy of the future and leave
-it alone.
+another name, or in another set, does not open. Key wrap itself checks 64 bits.
 """
 
 from __future__ import annotations
@@ -86,6 +84,11 @@ def _slot(raw: bytes, number: int, room: int, place: str) -> bytes:
 def owner(packet: bytes) -> str:
     """Return the id of the user whom a packet is for."""
     return packet[_NONCE_BYTES:][:MAX_ID_BYTES].rstrip(b"\0").decode("utf-8", "surrogateescape")
+
+
+def secret_part(packet: bytes) -> bytes:
+    """Return what of a packet must be gone for its key to be gone: the wrapped key."""
+    return packet[_NONCE_BYTES + _SLOT_HEAD_BYTES :]
 
 
 def label(key: UserKey) -> str:

@@ -130,6 +130,10 @@ class GcmContents:
             parts.append(sealed[:-TAG_BYTES])
         return b"".join(parts)
 
+    def is_written(self, block: int) -> bool:
+        """Return whether the table has a tag for a block."""
+        return self._record(block) != _UNWRITTEN
+
     def _count(self, data: Buffer) -> int:
         count, rest = divmod(len(data), self.block_bytes)
         if rest:

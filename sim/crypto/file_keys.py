@@ -1,10 +1,13 @@
 """
 Keys of files, each wrapped for the users who may read the file: scheme "file-keys".
 
-A file has a random key of its own. What lies in its xattr (index 9, name "c", as fscrypt's context does) is
-that key wrapped for one user after another, in one of two formats: `rfc2014` (sim.crypto.rfc2014) and
-`aes-kw` (sim.crypto.aes_kw). Who gets what is a policy's affair (sim.crypto.policies). Adding and removing
-users changes packets, never the data.
+A file has a random key of its own. Two xattrs of index 9 belong to it. "c", where fscrypt has its context,
+holds 4 bytes: a version that is none of fscrypt's, so that a kernel does not open the file and e2fsck
+leaves it alone, the mode of its contents, and two zeros. "k" holds the key, wrapped for one user after
+another in one of two formats: `rfc2014` (sim.crypto.rfc2014) and `aes-kw` (sim.crypto.aes_kw). (The 2014
+patches put their packets where "c" is now; their first byte, 0, is one that e2fsck takes for damage.) Who
+gets what is a policy's affair (sim.crypto.policies). Adding and removing users changes packets, never the
+data.
 
 Every function here is bytes in, bytes out. Anything that is not right, a wrong key, a changed bit, a cut
 xattr, an unknown version, is a CryptoError; one that says ENOKEY means that no key at hand is among those
@@ -32,7 +35,9 @@ from sim.crypto.wrapped import (
 from sim.errors import CryptoError
 
 __all__ = [
+    "CONTEXT_VERSION",
     "FORMATS",
+    "KEYS_NAME",
     "MODE_AES_256_GCM",
     "MODE_AES_256_XTS",
     "MODE_GROUP_KEY",
@@ -41,9 +46,13 @@ __all__ = [
     "KeyRing",
     "UserKey",
     "add_user",
+    "clobbered",
+    "context",
     "format_of",
     "owners",
+    "parse_context",
     "remove_user",
+    "secret_parts",
     "unwrap",
     "wrap",
     "wrap_secrets",
@@ -56,6 +65,10 @@ REMOVAL_NOTE = (
 """What removing a user's packet cannot undo."""
 
 PLACE = "wrapped keys"
+
+KEYS_NAME = b"k"
+CONTEXT_VERSION = 0x11
+_CONTEXT_BYTES = 4
 
 
 class Format(Protocol):
@@ -83,6 +96,10 @@ class Format(Protocol):
         """Return whom a packet is for, as far as it says so without a key."""
         ...
 
+    def secret_part(self, packet: bytes, /) -> bytes:
+        """Return what of a packet must be gone for its key to be gone; it looks random."""
+        ...
+
     def label(self, key: UserKey, /) -> str:
         """Return what `owner` says of a packet for this key."""
         ...
@@ -103,8 +120,26 @@ class Format(Protocol):
 FORMATS: Mapping[str, Format] = {rfc2014.NAME: rfc2014, aes_kw.NAME: aes_kw}
 
 
+def context(mode: int) -> bytes:
+    """Return the 4 bytes of the xattr "c" of a file whose contents are in a mode."""
+    return bytes((CONTEXT_VERSION, mode, 0, 0))
+
+
+def parse_context(raw: bytes, place: str) -> int:
+    """Return the mode that an xattr "c" says; CryptoError, naming `place`, if it is not one of ours."""
+    if len(raw) != _CONTEXT_BYTES or raw[0] != CONTEXT_VERSION or any(raw[2:]):
+        raise CryptoError(
+            place, f"encryption context version {raw[:1].hex()}", f"{CONTEXT_VERSION:x} (file-keys)"
+        )
+    if raw[1] not in (MODE_AES_256_XTS, MODE_AES_256_GCM):
+        raise CryptoError(place, f"contents mode {raw[1]}", "1 (AES-256-XTS), 2 (AES-256-GCM)")
+    return raw[1]
+
+
 def format_of(raw: bytes, place: str = PLACE) -> Format:
     """Return the format of a set of wrapped keys; CryptoError, naming `place`, if it is none of ours."""
+    if len(raw) > 1 and not any(raw[1:]):
+        raise CryptoError(place, "ENOKEY: the wrapped keys were shredded", "a file with its keys")
     for form in FORMATS.values():
         if raw[:1] == bytes((form.FIRST_BYTE,)):
             return form
@@ -201,6 +236,19 @@ def remove_user(raw: bytes, label: str, place: str = PLACE) -> bytes:
     if not rest:
         raise CryptoError(place, f"{label} is the last user", "another user first, or shred the file")
     return form.encode(rest)
+
+
+def secret_parts(raw: bytes, place: str = PLACE) -> list[bytes]:
+    """Return what of a set must be gone, wherever it lies, for its keys to be gone."""
+    form = format_of(raw, place)
+    return [form.secret_part(packet) for packet in form.decode(raw, place)]
+
+
+def clobbered(raw: bytes) -> bytes:
+    """
+    Return what is left of a set when its keys are shredded: as many bytes, the first as it was, then zeros.
+    """
+    return raw[:1].ljust(len(raw), b"\0")
 
 
 class KeyRing:

@@ -6,7 +6,8 @@ key derivation (fs/crypto/hkdf.c, keysetup.c, keysetup_v1.c) and AES-256-XTS con
 with per-file keys or, for v2, with IV_INO_LBLK_64. The format is laid down in the kernel's
 Documentation/filesystems/fscrypt.rst.
 
-Left out: file names, the modes of other ciphers, DIRECT_KEY and IV_INO_LBLK_32 (refused by name), and
+File names are in sim.crypto.fscrypt_names. Left out: the modes of other ciphers, IV_INO_LBLK_32, DIRECT_KEY
+(which is for Adiantum alone, a cipher that `cryptography` has not; both refused by name), and
 hardware-wrapped keys.
 """
 
@@ -124,22 +125,23 @@ class MasterKey:
     def __repr__(self) -> str:
         return f"MasterKey(identifier={self.identifier.hex()})"
 
-    def per_file_key(self, nonce: bytes) -> bytes:
-        """Return the 64-byte AES-256-XTS key of a file with a v2 context; CryptoError for a weak key."""
+    def per_file_key(self, nonce: bytes, length_bytes: int = XTS_KEY_BYTES) -> bytes:
+        """Return the key of a file or directory with a v2 context; CryptoError for a weak master key."""
         self._check_bytes(_AES_256_STRENGTH_BYTES)
-        return self._hkdf(_HKDF_PER_FILE_KEY, nonce, XTS_KEY_BYTES)
+        return self._hkdf(_HKDF_PER_FILE_KEY, nonce, length_bytes)
 
-    def iv_ino_lblk_64_key(self, filesystem_uuid: bytes) -> bytes:
-        """Return the 64-byte AES-256-XTS key that all IV_INO_LBLK_64 files of a file system share."""
+    def iv_ino_lblk_64_key(
+        self, filesystem_uuid: bytes, mode: int = MODE_AES_256_XTS, length_bytes: int = XTS_KEY_BYTES
+    ) -> bytes:
+        """Return the key that all IV_INO_LBLK_64 files of a file system share for one mode."""
         self._check_bytes(_AES_256_STRENGTH_BYTES)
-        data = bytes((MODE_AES_256_XTS,)) + filesystem_uuid
-        return self._hkdf(_HKDF_IV_INO_LBLK_64_KEY, data, XTS_KEY_BYTES)
+        return self._hkdf(_HKDF_IV_INO_LBLK_64_KEY, bytes((mode,)) + filesystem_uuid, length_bytes)
 
-    def v1_per_file_key(self, nonce: bytes) -> bytes:
-        """Return the 64-byte AES-256-XTS key of a file with a v1 context: AES-128-ECB(nonce, master key)."""
-        self._check_bytes(XTS_KEY_BYTES)
-        # The format demands ECB: the nonce is the key and the master key the data, four distinct blocks.
-        return Cipher(algorithms.AES(nonce), modes.ECB()).encryptor().update(self._raw)
+    def v1_per_file_key(self, nonce: bytes, length_bytes: int = XTS_KEY_BYTES) -> bytes:
+        """Return the key of a file or directory with a v1 context: AES-128-ECB(nonce, master key)."""
+        self._check_bytes(length_bytes)
+        # The format demands ECB: the nonce is the key and the master key the data, distinct blocks.
+        return Cipher(algorithms.AES(nonce), modes.ECB()).encryptor().update(self._raw[:length_bytes])
 
     def _check_bytes(self, least: int) -> None:
         if len(self._raw) < least:

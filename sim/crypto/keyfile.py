@@ -19,20 +19,25 @@ import tomllib
 from pathlib import Path
 
 from sim.crypto.fscrypt import DESCRIPTOR_BYTES, MasterKey
+from sim.crypto.user_keys import refuse_loose
 from sim.errors import CryptoError
 
 _OPTIONAL = ("v1_descriptor", "v2_identifier")
 
 
-def read_keys(path: str | Path) -> dict[bytes, MasterKey]:
+def read_keys(path: str | Path, *, public: bool = False) -> dict[bytes, MasterKey]:
     """
     Return the master keys of a file by the bytes with which a context names them.
 
     That is the 16-byte identifier (v2) and, where one is given, the 8-byte descriptor (v1). The suffix
-    `.json` means JSON, any other TOML. Raises CryptoError, which names the file and the number of the key
-    but never shows a value, for a file that cannot be read or a key that cannot be used.
+    `.json` means JSON, any other TOML. public: the keys are no secret, as test keys from a seed are; else a
+    file that others than its owner may read or write is refused. Raises CryptoError, which names the file
+    and the number of the key but never shows a value, for a file that cannot be read or a key that cannot
+    be used.
     """
     path = Path(path)
+    if not public:
+        refuse_loose(path)
     raw_name = "raw_key" if path.suffix == ".json" else "raw"
     keys: dict[bytes, MasterKey] = {}
     for number, entry in enumerate(_entries(path)):

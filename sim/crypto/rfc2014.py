@@ -81,6 +81,11 @@ def owner(packet: bytes) -> str:
     return packet[_SIGNATURE_AT : _SIGNATURE_AT + SIGNATURE_DIGITS].decode("ascii", "backslashreplace")
 
 
+def secret_part(packet: bytes) -> bytes:
+    """Return what of a packet must be gone for its key to be gone: nonce, IV, wrapped key, tag."""
+    return packet[_HEAD.size + SIGNATURE_DIGITS + 1 :]
+
+
 def label(key: UserKey) -> str:
     """Return what `owner` says of a packet for this key."""
     return key.signature

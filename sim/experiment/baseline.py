@@ -26,6 +26,7 @@ from sim.experiment.verdicts import Finding
 FORMAT = 1
 FILE = "claims.json"
 _DIGITS = 8
+_TABLES = ("metrics", "calls", "histograms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,9 @@ def write_baseline(folder: Path, run: Run, findings: Sequence[Finding]) -> None:
     """
     Put a run and its claims' values where the baseline `folder` is; it changes as a whole or not at all.
 
-    The run's manifest and tables are copied; other files of the folder stay. Raises ConfigError if it cannot
-    be written.
+    The run's manifest, as one line, and its tables are kept, but for a trace; other files of the folder stay.
+    Raises ConfigError if it cannot be written.
     """
-    ours = [run.path / "manifest.json", *sorted(run.path.glob("*.parquet"))]
     key = key_of(run)
     document = {"format": FORMAT, "experiment": run.manifest["experiment"], "config_hash": key.config}
     document |= {"model": key.model, "claims": recorded(findings)}
@@ -157,6 +157,8 @@ def write_baseline(folder: Path, run: Run, findings: Sequence[Finding]) -> None:
                 shutil.copytree(path, aside / path.name)
             elif path.suffix not in (".json", ".parquet"):
                 shutil.copy(path, aside / path.name)
-        for path in ours:
-            shutil.copy(path, aside / path.name)
+        for name in _TABLES:
+            shutil.copy(run.path / f"{name}.parquet", aside)
+        compact = json.dumps(run.manifest, ensure_ascii=False, separators=(",", ":"))
+        (aside / "manifest.json").write_text(f"{compact}\n", encoding="utf-8")
         write_json(aside / FILE, document)

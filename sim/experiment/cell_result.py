@@ -33,6 +33,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "map_calls": ("calls", "ext4_map_blocks, however it was reached"),
     "get_block_calls": ("calls", "ext4_get_block"),
     "buffer_heads": ("buffer heads", "buffer heads allocated for file data"),
+    "pages_cached": ("pages", "pages of 4 KiB in the page cache at the end"),
+    "buffer_head_pages": ("pages", "pages of 4 KiB that the buffer heads of cached pages take at the end"),
     "device_busy_ns": ("ns", "time in which the device had work"),
     "throughput_mib_s": ("MiB/s", "bytes_read per elapsed_ns"),
     "open_ns": ("ns", "mean time that opening a file took before its first read; 0: not charged"),
@@ -69,18 +71,23 @@ class IoRow:
     """
     One traced bio, or row of one-block bios submitted together: when it was queued, and its stages, in ns.
 
-    queue_ns: plug and scheduler; device_ns: from issue to the device's answer; interrupt_ns; post_read_ns:
-    waiting for a kernel worker, and decryption. The four add up to the time from queued to ready.
+    merges: bios that joined a request that was there. plug_ns: until its request left the plug; queue_ns: in
+    the scheduler, or until the device had room; device_ns: from issue to the device's answer; interrupt_ns;
+    post_read_ns: waiting for a kernel worker, and decryption; wake_ns: until the reader that slept for it ran
+    on, 0 if none did. The stages add up to the time from queued to woken.
     """
 
     sector: int
     sectors: int
     bios: int
+    merges: int
     queued_ns: int
+    plug_ns: int
     queue_ns: int
     device_ns: int
     interrupt_ns: int
     post_read_ns: int
+    wake_ns: int
 
 
 @dataclass(frozen=True, slots=True)

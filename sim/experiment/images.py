@@ -16,15 +16,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim.errors import ConfigError
 from sim.experiment import config
 from sim.experiment.config import Cell, digest
-from sim.experiment.results import code_digest
+from sim.experiment.results import code_digest, directory_beside
 from sim.experiment.scheme_image import encrypted_file, finished
 from sim.ext4 import layout as ext4_layout
 from sim.ext4.fiemap import parse_fiemap, parse_filefrag
@@ -56,18 +54,13 @@ def ensure_image(cell: Cell, root: Path) -> Path:
         return cell.file(given)
     target = root / image_hash(cell)[:16]
     if not (target / MANIFEST).is_file():
-        root.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=root))
-        try:
+        with directory_beside(target, "another --images DIR") as aside:
             _make(cell, aside)
-            aside.chmod(0o755)
             try:
                 aside.rename(target)
             except OSError:  # another worker was faster, with the same bytes
                 if not (target / MANIFEST).is_file():
                     raise
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
     return target / IMAGE
 
 

@@ -90,11 +90,12 @@ class MachineSpec:
     """
     What a machine is made of.
 
-    path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
-    are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio. dm_crypt: the file system lies on a
-    crypt target over the device. sectors: how that decrypts `store`. ecryptfs: the file system is the lower
-    one of eCryptfs. rfc2014: encrypted files are decrypted as in the patches of 2014. wakeup_ns: see Cpu.
+    path: one of PATHS. memory_pages: the limit of the page cache, its buffer heads included. limits: of the
+    queue, without the plug's, which are the kernel's. store: the device's bytes, None when data is off.
+    ra_pages: readahead of the device. tracer: sees every block event. record_io: keep an IoRecord per bio.
+    dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
+    ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
+    patches of 2014. wakeup_ns: see Cpu.
     """
 
     path: str
@@ -155,9 +156,8 @@ class Machine:
         plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
         self.buffers = BufferCache(self.clock, self._fs_ledger, self._fs_queue, spec.block_size, plain)
         self.mapper = Mapper(self._fs_ledger, self.buffers)
-        self.buffer_reader: BufferHeadReader
+        self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
         self.path = self._build_path()
-        self.cache = PageCache(spec.memory_pages)
         self.filemap = self._fs_filemap = Filemap(
             self.clock,
             self._fs_ledger,
@@ -184,23 +184,28 @@ class Machine:
             "per_block": "mpage_readahead;do_mpage_readpage",
             "page_io": "ext4_readahead;ext4_mpage_readpages",
         }
-        self.buffer_reader = BufferHeadReader(
-            ledger,
-            queue,
-            mapper,
-            BufferEndIo(ledger, self.cpu, bs, contents, calls),
-            bs,
-            callers.get(spec.path, ""),
+        alone = {
+            "buffer_head": "filemap_read_folio",
+            "mpage": "filemap_read_folio;mpage_read_folio;do_mpage_readpage",
+            "per_block": "filemap_read_folio;mpage_read_folio;do_mpage_readpage",
+            "page_io": "filemap_read_folio;ext4_read_folio;ext4_mpage_readpages",
+        }
+        buffer_end_io = BufferEndIo(ledger, self.cpu, bs, contents, calls)
+        buffers, buffers_alone = (
+            BufferHeadReader(
+                ledger, queue, mapper, buffer_end_io, bs, by.get(spec.path, ""), self.cache.attach_buffers
+            )
+            for by in (callers, alone)
         )
         if spec.path == "buffer_head":
-            return BufferHeadPath(queue, self.buffer_reader)
+            return BufferHeadPath(queue, buffers, buffers_alone)
         if spec.path in ("mpage", "per_block"):
             end_io = PageEndIo(
                 ledger, self.cpu, bs, contents, "mpage_end_io", "page_endio", *_POST_READ_MPAGE, calls
             )
             bios = PageBioFactory(ledger, queue, end_io, bs, callers["mpage"], "bio_add_folio")
             per_block = spec.path == "per_block"
-            return MpagePath(ledger, queue, mapper, bios, self.buffer_reader, bs, MPAGE, per_block)
+            return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, MPAGE, per_block)
         if spec.path == "iomap":
             per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock"
             end_io = PageEndIo(
@@ -222,7 +227,7 @@ class Machine:
         )
         bios = PageBioFactory(ledger, queue, end_io, bs, callers["page_io"], "bio_add_page")
         if spec.path == "page_io":
-            return MpagePath(ledger, queue, mapper, bios, self.buffer_reader, bs, EXT4_MPAGE)
+            return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, EXT4_MPAGE)
         return ExtentWalkPath(ledger, queue, mapper, bios, bs, PAGE_IO_PURE)
 
     def ecryptfs_inode(self, size_bytes: int, lower: FsInode, key: LowerFile | None) -> EcryptfsInode:

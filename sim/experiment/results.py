@@ -15,14 +15,16 @@ Units and meanings of the columns are in the Parquet schemas (field metadata `un
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata, resources
 from pathlib import Path
@@ -109,13 +111,18 @@ def manifest(experiment: Experiment) -> dict[str, Any]:
             for cell in experiment.cells
             if cell.seed == first
         ],
-        "versions": {
-            "readpath": sim.__version__,
-            "model": model_digest(),
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
-        },
+        "versions": versions(),
         "platform": {"system": platform.system(), "machine": platform.machine()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of all that a result comes from; `model` is the code's own hash."""
+    return {
+        "readpath": sim.__version__,
+        "model": model_digest(),
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
     }
 
 
@@ -128,17 +135,49 @@ def written_aside(target: Path) -> Iterator[Path]:
     removed. Raises ConfigError if `target` is there and is not a run directory, or cannot be written.
     """
     _check_replaceable(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        aside.chmod(0o777 & ~_umask())
-    except OSError as error:
-        raise ConfigError(str(target), f"cannot be written ({error.strerror})", "another -o DIR") from None
-    try:
+    with directory_beside(target, "another -o DIR") as aside:
         yield aside
         replace_directory(aside, target)
+
+
+@contextmanager
+def directory_beside(target: Path, instead: str) -> Iterator[Path]:
+    """
+    Yield a new directory beside `target`, hidden, and remove it if it is still there when the block ends.
+
+    What a killed process left is removed by the next for the same `target`: the lock on it is gone.
+    Raises ConfigError, which allows `instead`, if there can be none.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(target)
+        new = Path(tempfile.mkdtemp(prefix=".new.", dir=target.parent))
+        new.chmod(0o777 & ~_umask())
+        lock = os.open(new, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        aside = new.rename(target.with_name(f".{target.name}.{new.name[5:]}"))  # locked from birth
+    except OSError as error:
+        raise ConfigError(str(target), f"cannot be written ({error.strerror})", instead) from None
+    try:
+        yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+        os.close(lock)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove directories written aside for `target` by processes that are no more."""
+    ours = re.compile(re.escape(f".{target.name}.") + "[a-z0-9_]{8}")
+    for path in target.parent.iterdir():
+        if not ours.fullmatch(path.name) or not path.is_dir():
+            continue
+        with suppress(OSError):  # locked: its process lives
+            lock = os.open(path, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(path, ignore_errors=True)
+            finally:
+                os.close(lock)
 
 
 def _umask() -> int:
@@ -266,11 +305,14 @@ _IO = pa.schema(
         _field("sector", pa.int64(), "sectors", "first sector"),
         _field("sectors", pa.int64(), "sectors", "how many"),
         _field("bios", pa.int32(), "bios", "bios in this row: more than 1 for one-block bios of a run"),
+        _field("merges", pa.int32(), "bios", "of these, those that joined a request which was there"),
         _field("queued_ns", pa.int64(), "ns", "simulated time of submit_bio()"),
-        _field("queue_ns", pa.int64(), "ns", "in plug and scheduler, until issued"),
+        _field("plug_ns", pa.int64(), "ns", "until its request left the plug"),
+        _field("queue_ns", pa.int64(), "ns", "in the scheduler, or until the device had room: issued"),
         _field("device_ns", pa.int64(), "ns", "from issue to the device's answer"),
         _field("interrupt_ns", pa.int64(), "ns", "until the interrupt's work on it was done"),
         _field("post_read_ns", pa.int64(), "ns", "until decrypted and ready; 0 for plain files"),
+        _field("wake_ns", pa.int64(), "ns", "until the last reader that slept for it ran on; 0 if none did"),
     ]
 )
 _READS = pa.schema(

@@ -18,8 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from sim.errors import ReadpathError
 from sim.experiment.cell_result import CellResult
 from sim.experiment.config import Cell, Experiment
+from sim.experiment.kept import forget, kept_folder, keys_of_cells, run_and_keep, take_up
 from sim.experiment.results import Run, load_run, write_json, write_results, written_aside
 
 R = TypeVar("R")
@@ -39,7 +41,11 @@ MakeImage = Callable[[Cell], Path | None]
 
 @dataclass(frozen=True)
 class Progress:
-    """Something was done: `done` of `total` of `what` ("images", "cells"); `name` says which."""
+    """
+    Something was done: `done` of `total` of `what`; `name` says which.
+
+    what: "kept" (cells taken up from an interrupted run, told once if there are any), "images", "cells".
+    """
 
     what: str
     done: int
@@ -74,30 +80,55 @@ def execute(
     watch: called in this process after every image and cell.
 
     Raises ReadpathError as `make_image` and `run_cell` do; then, and on Ctrl-C, `target` stays as it was.
+    The results of cells that were finished when a run was interrupted or killed are kept aside, and a run
+    with the same cells into the same `target` goes on from there (see `kept`).
     """
     started, clock = datetime.now(UTC), time.monotonic()
     cells = list(experiment.cells)
-    with written_aside(target) as folder:
+    keys, kept = keys_of_cells(cells, trace), kept_folder(target)
+    with written_aside(target) as folder, _kept_if_interrupted(kept):
+        done = take_up(kept, keys)
+        taken_up = sum(key in done for key in keys)
+        if taken_up:
+            watch(Progress("kept", taken_up, len(cells), experiment.stem))
+        rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
         with _workers(jobs) as each:
-            volumes = _distinct(cells)
+            volumes = _distinct([cell for cell, _ in rest])
             images: dict[str, Path | None] = {}
             for key, image in zip(
                 volumes, each(make_image, [(cell,) for cell in volumes.values()]), strict=True
             ):
                 images[key] = image
                 watch(Progress("images", len(images), len(volumes), volumes[key].name))
-            results: list[CellResult] = []
-            work = [(cell, images[_volume_key(cell)], trace) for cell in cells]
-            for cell, result in zip(cells, each(run_cell, work), strict=True):
-                results.append(result)
-                watch(Progress("cells", len(results), len(cells), cell.name))
-        write_results(folder, experiment, cells, results)
+            runs = [(run_cell, kept, key, cell, images[_volume_key(cell)], trace) for cell, key in rest]
+            for at, ((cell, key), result) in enumerate(
+                zip(rest, each(run_and_keep, runs), strict=True), start=taken_up + 1
+            ):
+                done[key] = result
+                watch(Progress("cells", at, len(cells), cell.name))
+        write_results(folder, experiment, cells, [done[key] for key in keys])
         (folder / "figures").mkdir()
         draw(load_run(folder), folder / "figures")
         wall_s = round(time.monotonic() - clock, 3)
-        log = {"started": started.isoformat(timespec="seconds"), "wall_s": wall_s, "workers": jobs}
+        log: dict[str, Any] = {
+            "started": started.isoformat(timespec="seconds"),
+            "wall_s": wall_s,
+            "workers": jobs,
+        }
+        log["cells_taken_up"] = taken_up
         write_json(folder / "run.log.json", log)
+    forget(kept)
     return load_run(target)
+
+
+@contextmanager
+def _kept_if_interrupted(kept: Path) -> Iterator[None]:
+    """Forget finished cells when one cannot be run: what comes next is another configuration."""
+    try:
+        yield
+    except ReadpathError:
+        forget(kept)
+        raise
 
 
 def _volume_key(cell: Cell) -> str:

@@ -2,7 +2,7 @@
 Images of each scheme, and the keys to read them: all test keys follow from the volume's seed.
 
 dm-crypt: the whole image is encrypted, superblock and all. eCryptfs: plain ext4 with a lower file. The
-others: the blocks of each file, its context or wrapped keys in the xattr that fscrypt has.
+others: the blocks of each file, its context in the xattr that fscrypt has, wrapped keys beside it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from sim.crypto.contents import XtsContents
 from sim.crypto.dmcrypt import XTS_PLAIN64, DmCrypt, DmCryptStore
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile, LowerHeader
-from sim.crypto.file_keys import KeyRing, wrap
+from sim.crypto.file_keys import KEYS_NAME, KeyRing, context, wrap
 from sim.crypto.fscrypt import (
     FLAG_PADDING_MASK,
     MODE_AES_256_CTS,
@@ -35,6 +35,7 @@ from sim.ext4.reader import Image
 from sim.ext4.spec import Encryption as FileEncryption
 from sim.ext4.spec import FileSpec, Manifest
 from sim.ext4.store import MmapStore, SparseWriter
+from sim.ext4.xattr import INDEX_ENCRYPTION
 from sim.units import MIB, SECTOR_BYTES
 
 GROUP = "@group"
@@ -105,10 +106,9 @@ def encrypted_file(said: Encryption, seed: int, block_size: int, plain: FileSpec
         return replace(
             plain,
             encryption=FileEncryption(
-                wrapped,
-                lambda block, data: contents.encrypt_blocks(data, block),
-                flagged=said.format != "rfc2014",
+                context(key.mode), lambda block, data: contents.encrypt_blocks(data, block)
             ),
+            xattrs={(INDEX_ENCRYPTION, KEYS_NAME): wrapped},
         )
     if said.scheme == "ecryptfs":
         data = _plaintext(seed, plain)

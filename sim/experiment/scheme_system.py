@@ -11,7 +11,7 @@ from typing import Any
 from sim.crypto.contents import XtsContents
 from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.engine.cpu import Task
-from sim.errors import CryptoError
+from sim.experiment.keyed_image import wrapped_keys
 from sim.experiment.machine import Machine
 from sim.experiment.scheme import Encryption
 from sim.experiment.scheme_image import device_cipher, key_ring, lower_file, open_image, openers
@@ -64,9 +64,7 @@ class Scheme:
 
     def file_contents(self, on_disk: Inode, place: str, block_size: int) -> XtsContents:
         """Unwrap a file's key and return its cipher; CryptoError if no key at hand opens it."""
-        wrapped = on_disk.encryption_context
-        if wrapped is None:
-            raise CryptoError(place, "has no wrapped keys", "an image of this scheme")
+        wrapped = wrapped_keys(on_disk)
         key = key_ring(self._said, self._seed).unwrap(wrapped, openers(self._said), place)
         return XtsContents(key, block_size)
 

@@ -117,9 +117,9 @@ class _WatchedMapping(Mapping):
         self._clock = clock
         self.came: dict[int, int] = {}
 
-    def set_uptodate(self, start: int, end: int) -> None:
+    def set_uptodate(self, start: int, end: int, brought: Any = None) -> None:
         """Unlock pages, and note when."""
-        super().set_uptodate(start, end)
+        super().set_uptodate(start, end, brought)
         self.came[self._clock.now] = self.came.get(self._clock.now, 0) + end - start
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.errors import ImageError
+from sim.ext4.crc32c import crc32c
 from sim.ext4.inode import (
     DIRENT_TYPES,
     FLAG_EXTENTS,
@@ -41,6 +42,7 @@ class _Check:
         self.owner = np.zeros(image.blocks_count, dtype=np.uint32)
         self.groups: list[GroupDescriptor] = []
         self.links: dict[int, int] = {}
+        self.ea_references: dict[int, int] = {}
 
     def say(self, place: str, problem: str) -> None:
         self.problems.append(f"{place}: {problem}")
@@ -143,10 +145,21 @@ class _Check:
             self.contents(inode, place)
         if inode.is_directory:
             self.tried(partial(self.directory, inode, place))
+        self.tried(partial(self.ea_values, inode))
 
     def xattrs(self, inode: Inode, place: str) -> None:
         if inode.is_encrypted and inode.encryption_context is None:
             self.say(place, "is encrypted and has no encryption context")
+
+    def ea_values(self, inode: Inode) -> None:
+        for number, size in inode.ea_values:
+            value = self.image.read_ea_value(number, size)
+            if number not in self.ea_references and not self.hash_is_right(number, value):
+                self.say(f"inode {number} (xattr value)", "the value's hash is wrong")
+            self.ea_references[number] = self.ea_references.get(number, 0) + 1
+
+    def hash_is_right(self, number: int, value: bytes) -> bool:
+        return crc32c(self.image.checksum_seed, value) == self.image.inode(number).ea_hash
 
     def contents(self, inode: Inode, place: str) -> None:
         tree = inode.tree
@@ -159,6 +172,7 @@ class _Check:
         for block in tree.blocks:
             self.claim(block, 1, inode.number, f"{place}: extent tree")
         taken += bool(inode.raw.xattr_block)
+        taken += sum(-(-size // self.image.block_size) for _number, size in inode.ea_values)
         if not inode.flags & FLAG_HUGE_FILE:
             sectors = taken * self.image.block_size // SECTOR_BYTES
             self.compare(place, "sectors", inode.raw.sectors, sectors)
@@ -186,7 +200,11 @@ class _Check:
         for number in used:
             inode = self.image.inode(number)
             counted = self.links.get(number, 0)
-            if not counted and number >= LOST_AND_FOUND_INODE:
+            if inode.is_ea_inode:
+                place = f"inode {number} (xattr value)"
+                self.compare(place, "links", inode.raw.links, 1)
+                self.compare(place, "references", inode.ea_references, self.ea_references.get(number, 0))
+            elif not counted and number >= LOST_AND_FOUND_INODE:
                 self.say(f"inode {number}", "is in use and has no name")
             elif not (inode.is_directory and inode.raw.links == 1):  # 1: dir_nlink has stopped counting
                 self.compare(f"inode {number}", "links", inode.raw.links, counted)

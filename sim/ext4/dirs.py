@@ -78,3 +78,26 @@ def decode_block(raw: bytes | memoryview, place: str, opaque_names: bool = False
             entries.append(DirEntry(inode, name, file_type))
         at += length
     return entries
+
+
+def drop_entry(raw: bytearray, name: bytes) -> bool:
+    """
+    Take a name out of a directory block and wipe it; return whether it was there.
+
+    Its record is added to the one before it, as the kernel does; the first of a block stays, as one not in
+    use.
+    """
+    at, before = 0, None
+    while at < len(raw):
+        inode, length, name_length, _type = _ENTRY.unpack_from(raw, at)
+        if inode and raw[at + _ENTRY.size : at + _ENTRY.size + name_length] == name:
+            if before is None:
+                raw[at : at + length] = _ENTRY.pack(0, length, 0, 0).ljust(length, b"\0")
+            else:
+                raw[at : at + length] = bytes(length)
+                known = struct.unpack_from("<H", raw, before + 4)[0]
+                struct.pack_into("<H", raw, before + 4, known + length)
+            return True
+        before = at
+        at += length
+    return False

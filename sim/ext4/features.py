@@ -70,6 +70,7 @@ READ_INCOMPAT = (
     | Incompat.EXTENTS
     | Incompat.BIT64
     | Incompat.FLEX_BG
+    | Incompat.EA_INODE
     | Incompat.CSUM_SEED
     | Incompat.LARGEDIR
     | Incompat.ENCRYPT

@@ -111,7 +111,7 @@ def _file(place: str, spec: ImageSpec, file: FileSpec, number: int) -> File:
     flags = FLAG_EXTENTS
     if file.encryption:
         xattrs[INDEX_ENCRYPTION, ENCRYPTION_NAME] = file.encryption.context
-        flags |= FLAG_ENCRYPTED if file.encryption.flagged else 0
+        flags |= FLAG_ENCRYPTED
     body, block = split_xattrs(where, xattrs, _BODY_ROOM, spec.block_size)
     item = Item(where, number, size, TYPE_REGULAR | file.mode & 0o7777, flags=flags)
     item.body_xattrs, item.block_xattrs = body, block

@@ -106,12 +106,44 @@ class Inode:
         """All xattrs by (name index, name), from the inode and its xattr block."""
         if self._xattrs is None:
             start = inodes.GOOD_OLD_BYTES + self.raw.extra_isize
-            found = xattr.decode_body(self._raw_bytes[start:], self.place)
+            read = self._image.read_ea_value
+            found = xattr.decode_body(self._raw_bytes[start:], self.place, read)
             if self.raw.xattr_block:
                 block = self._image.read_block(self.raw.xattr_block, f"{self.place}, xattr block")
-                found = {**xattr.decode_block(block, f"{self.place}, xattr block"), **found}
+                found = {**xattr.decode_block(block, f"{self.place}, xattr block", read), **found}
             self._xattrs = found
         return self._xattrs
+
+    @property
+    def raw_bytes(self) -> bytes | memoryview:
+        """The inode as it lies in the table, xattrs behind its fields included."""
+        return self._raw_bytes
+
+    @property
+    def ea_values(self) -> list[tuple[int, int]]:
+        """The (inode, bytes) of every xattr value that lies in an inode of its own."""
+        start = inodes.GOOD_OLD_BYTES + self.raw.extra_isize
+        entries = xattr.body_entries(self._raw_bytes[start:], self.place)
+        if self.raw.xattr_block:
+            place = f"{self.place}, xattr block"
+            entries += xattr.block_entries(self._image.read_block(self.raw.xattr_block, place), place)
+        return [(entry.inode, entry.size) for entry in entries if entry.inode]
+
+    @property
+    def is_ea_inode(self) -> bool:
+        """Whether this inode holds the value of other inodes' xattr."""
+        return bool(self.raw.flags & inodes.FLAG_EA_INODE)
+
+    @property
+    def ea_hash(self) -> int:
+        """The hash of the value in an ea_inode: kept where others keep their seconds of access."""
+        return int.from_bytes(self._raw_bytes[8:12], "little")
+
+    @property
+    def ea_references(self) -> int:
+        """How many xattrs have their value in an ea_inode: kept in the seconds of change and the version."""
+        high, low = self._raw_bytes[12:16], self._raw_bytes[36:40]
+        return int.from_bytes(high, "little") << 32 | int.from_bytes(low, "little")
 
     @property
     def encryption_context(self) -> bytes | None:

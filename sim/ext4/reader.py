@@ -15,7 +15,9 @@ from typing import NamedTuple
 from sim.errors import ImageError
 from sim.ext4 import dirs
 from sim.ext4 import inode as inodes
+from sim.ext4.crc32c import crc32c
 from sim.ext4.extents import MAX_LOGICAL_BLOCKS, ExtentTree
+from sim.ext4.features import Incompat
 from sim.ext4.opened import Inode
 from sim.ext4.store import ByteStore, MmapStore
 from sim.ext4.superblock import (
@@ -138,11 +140,30 @@ class Image:
             )
         for flag, word in (
             (inodes.FLAG_INLINE_DATA, "inline_data"),
-            (inodes.FLAG_EA_INODE, "ea_inode"),
             (inodes.FLAG_CASEFOLD, "casefold"),
         ):
             if raw.flags & flag:
                 raise ImageError(inode.place, f"unsupported feature: {word}", "plain files and directories")
+
+    def read_ea_value(self, number: int, size_bytes: int) -> bytes:
+        """
+        Return the xattr value in an inode of its own; ImageError if its size is not what the entry says.
+        """
+        inode = self.inode(number)
+        if not inode.is_ea_inode or not inode.is_regular or inode.size_bytes != size_bytes:
+            raise ImageError(
+                inode.place,
+                f"is to hold an xattr value of {size_bytes} bytes and is a {inode.type_word} of "
+                f"{inode.size_bytes}, flags {inode.flags:#x}",
+                "an inode with the flag ea_inode",
+            )
+        return self.read_file(inode)
+
+    @property
+    def checksum_seed(self) -> int:
+        """What every CRC-32C of the file system starts from."""
+        sb = self.superblock
+        return sb.checksum_seed if sb.incompat & Incompat.CSUM_SEED else crc32c(0xFFFF_FFFF, sb.uuid)
 
     def read_extent_tree(self, inode: Inode) -> ExtentTree:
         """Return the extent tree of an inode, parsed anew; `Inode.tree` keeps it."""
@@ -238,7 +259,11 @@ class Image:
         """Yield (name, inode) of what a directory holds, without "." and ".."."""
         for number, name, _type in self.entries(directory):
             if name not in (b".", b".."):
-                yield shown_name(name, directory.is_encrypted), self.inode(number)
+                yield self.shown(directory, name), self.inode(number)
+
+    def shown(self, directory: Inode, name: bytes) -> str:
+        """Return how a name of a directory is written: here as `shown_name` does."""
+        return shown_name(name, directory.is_encrypted)
 
     def lookup(self, path: str) -> Inode:
         """
@@ -251,7 +276,7 @@ class Image:
             if part in ("", "."):
                 continue
             for number, name, _type in self.entries(inode):
-                if shown_name(name, inode.is_encrypted) == part:
+                if part in (shown_name(name, inode.is_encrypted), self.shown(inode, name)):
                     inode = self.inode(number)
                     break
             else:

@@ -17,16 +17,10 @@ Transform = Callable[[int, bytes], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """
-    How a file is encrypted: the fscrypt context kept as xattr, and the cipher, which lives elsewhere.
-
-    flagged: the inode says that it is encrypted. e2fsck then reads the context, and takes one whose first
-    byte is 0 (the packets of 2014) for damage.
-    """
+    """How a file is encrypted: the fscrypt context kept as xattr, and the cipher, which lives elsewhere."""
 
     context: bytes
     transform: Transform
-    flagged: bool = True
 
 
 @dataclass(frozen=True, slots=True)

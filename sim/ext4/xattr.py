@@ -1,19 +1,22 @@
 """
-Extended attributes: in the space behind the inode's fields, and in a block of their own.
+Extended attributes: in the space behind the inode's fields, in a block of their own, in inodes of their own.
 
-Keys are (name index, name): index 1 is "user.", 7 "system.", 9 the encryption context's. Source of the
-format: Documentation/filesystems/ext4 (attributes.rst), Linux 6.1.
+Keys are (name index, name): index 1 is "user.", 4 "trusted.", 7 "system.", 9 the encryption context's. A
+value that is too large for a block lies in an inode of its own (feature ea_inode), of which the entry keeps
+number and hash. Source of the format: Documentation/filesystems/ext4 (attributes.rst), Linux 6.1.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from sim.errors import ConfigError, ImageError
 
 XATTR_MAGIC = 0xEA020000
 INDEX_USER = 1
+INDEX_TRUSTED = 4
 INDEX_ENCRYPTION = 9
 ENCRYPTION_NAME = b"c"
 BLOCK_HEADER_BYTES = 32
@@ -21,6 +24,33 @@ BODY_HEADER_BYTES = 4
 
 XattrKey = tuple[int, bytes]
 Xattrs = dict[XattrKey, bytes]
+
+
+class EaValue(NamedTuple):
+    """
+    A value of `size` bytes that lies in inode `inode`; hash: CRC-32C of it, from the file system's seed.
+    """
+
+    inode: int
+    size: int
+    hash: int
+
+
+Value = bytes | EaValue
+AnyValue = TypeVar("AnyValue", bound=Value)
+ReadValue = Callable[[int, int], bytes]
+"""(inode, bytes) -> the value that lies there."""
+
+
+class Entry(NamedTuple):
+    """An entry as it lies on disk: `at` and `value_at` are bytes of the area it was found in."""
+
+    key: XattrKey
+    at: int
+    value_at: int
+    size: int
+    inode: int
+
 
 _BLOCK_HEADER = struct.Struct("<IIIII12x")
 _ENTRY = struct.Struct("<BBHIII")
@@ -45,14 +75,19 @@ def entry_hash(name: bytes, value: bytes) -> int:
     return result
 
 
-def packed_bytes(xattrs: Mapping[XattrKey, bytes]) -> int:
+def packed_bytes(xattrs: Mapping[XattrKey, Value]) -> int:
     """Return the bytes that entries, their end mark and values take, headers not counted."""
     return _PAD + sum(
-        _ENTRY.size + _padded(len(name)) + _padded(len(value)) for (_, name), value in xattrs.items()
+        _ENTRY.size + _padded(len(name)) + _padded(len(_in_place(value)))
+        for (_, name), value in xattrs.items()
     )
 
 
-def _pack(xattrs: Mapping[XattrKey, bytes], room: int, origin: int, hashed: bool) -> tuple[bytes, list[int]]:
+def _in_place(value: Value) -> bytes:
+    return b"" if isinstance(value, EaValue) else value
+
+
+def _pack(xattrs: Mapping[XattrKey, Value], room: int, origin: int, hashed: bool) -> tuple[bytes, list[int]]:
     """Return `room` bytes of entries and values whose value offsets count from `origin` bytes before."""
     area = bytearray(room)
     hashes: list[int] = []
@@ -60,24 +95,27 @@ def _pack(xattrs: Mapping[XattrKey, bytes], room: int, origin: int, hashed: bool
     for (index, name), value in sorted(
         xattrs.items(), key=lambda item: (item[0][0], len(item[0][1]), item[0][1])
     ):
-        value_at -= _padded(len(value))
-        hashes.append(entry_hash(name, value) if hashed else 0)
-        offset = value_at + origin if value else 0
-        _ENTRY.pack_into(area, at, len(name), index, offset, 0, len(value), hashes[-1])
+        inode, size, digest = value if isinstance(value, EaValue) else (0, len(value), 0)
+        data = _in_place(value)
+        value_at -= _padded(len(data))
+        said = digest.to_bytes(4, "little") if inode else data
+        hashes.append(entry_hash(name, said) if hashed or inode else 0)
+        offset = value_at + origin if data else 0
+        _ENTRY.pack_into(area, at, len(name), index, offset, inode, size, hashes[-1])
         area[at + _ENTRY.size : at + _ENTRY.size + len(name)] = name
-        area[value_at : value_at + len(value)] = value
+        area[value_at : value_at + len(data)] = data
         at += _ENTRY.size + _padded(len(name))
     return bytes(area), hashes
 
 
-def encode_body(xattrs: Mapping[XattrKey, bytes], room: int) -> bytes:
+def encode_body(xattrs: Mapping[XattrKey, Value], room: int) -> bytes:
     """Return `room` bytes for the space behind the inode's fields; all zero if there is nothing to hold."""
     if not xattrs:
         return bytes(room)
     return struct.pack("<I", XATTR_MAGIC) + _pack(xattrs, room - BODY_HEADER_BYTES, 0, hashed=False)[0]
 
 
-def encode_block(xattrs: Mapping[XattrKey, bytes], block_size: int) -> bytes:
+def encode_block(xattrs: Mapping[XattrKey, Value], block_size: int) -> bytes:
     """Return the bytes of an xattr block used by one inode."""
     body, hashes = _pack(xattrs, block_size - BLOCK_HEADER_BYTES, BLOCK_HEADER_BYTES, hashed=True)
     total = 0
@@ -87,16 +125,16 @@ def encode_block(xattrs: Mapping[XattrKey, bytes], block_size: int) -> bytes:
 
 
 def split_xattrs(
-    place: str, xattrs: Mapping[XattrKey, bytes], body_room: int, block_size: int
-) -> tuple[Xattrs, Xattrs]:
+    place: str, xattrs: Mapping[XattrKey, AnyValue], body_room: int, block_size: int
+) -> tuple[dict[XattrKey, AnyValue], dict[XattrKey, AnyValue]]:
     """
     Return what goes behind the inode's fields (as much as fits, small ones first) and what into a block.
 
     The encryption context comes first: a reader always needs it. Raises ConfigError if the rest does not
     fit in one block.
     """
-    body: Xattrs = {}
-    block: Xattrs = {}
+    body: dict[XattrKey, AnyValue] = {}
+    block: dict[XattrKey, AnyValue] = {}
     for key, value in sorted(
         xattrs.items(), key=lambda item: (item[0][0] != INDEX_ENCRYPTION, len(item[1]), item[0])
     ):
@@ -115,9 +153,13 @@ def split_xattrs(
     return body, block
 
 
-def _unpack(area: bytes | memoryview, first: int, origin: int, place: str) -> Xattrs:
-    """Return the entries from byte `first` of `area`; value offsets count from byte `origin`."""
-    found: Xattrs = {}
+def decode_entries(area: bytes | memoryview, first: int, origin: int, place: str) -> list[Entry]:
+    """
+    Return the entries from byte `first` of `area`; value offsets count from byte `origin`.
+
+    Raises ImageError, naming `place`, for entries and values that do not lie within the area.
+    """
+    found: list[Entry] = []
     at = first
     while True:
         if at + _PAD > len(area):
@@ -129,30 +171,54 @@ def _unpack(area: bytes | memoryview, first: int, origin: int, place: str) -> Xa
         name_length, index, offset, inode, size, _hash = _ENTRY.unpack_from(area, at)
         name = bytes(area[at + _ENTRY.size : at + _ENTRY.size + name_length])
         start = origin + offset
-        if inode:
-            raise ImageError(
-                place, "unsupported feature: ea_inode (an xattr value in an inode)", "values in place"
-            )
-        if len(name) != name_length or (size and (start < first or start + size > len(area))):
+        inside = inode or not size or (start >= first and start + size <= len(area))
+        if len(name) != name_length or not inside:
             raise ImageError(
                 place, f"xattr {name!r} with {size} bytes at offset {offset}", f"within {len(area)} bytes"
             )
-        found[index, name] = bytes(area[start : start + size])
+        found.append(Entry((index, name), at, start, size, inode))
         at += _ENTRY.size + _padded(name_length)
 
 
-def decode_body(area: bytes | memoryview, place: str) -> Xattrs:
-    """Return the xattrs in the bytes behind an inode's fields; none if the magic is not there."""
+def _values(area: bytes | memoryview, entries: list[Entry], read: ReadValue | None, place: str) -> Xattrs:
+    found: Xattrs = {}
+    for key, _at, start, size, inode in entries:
+        if not inode:
+            found[key] = bytes(area[start : start + size])
+        elif read is None:
+            raise ImageError(place, f"xattr {key[1]!r} lies in inode {inode}", "a value in place")
+        else:
+            found[key] = read(inode, size)
+    return found
+
+
+def body_entries(area: bytes | memoryview, place: str) -> list[Entry]:
+    """Return the entries in the bytes behind an inode's fields; none if the magic is not there."""
     if len(area) < BODY_HEADER_BYTES or struct.unpack_from("<I", area)[0] != XATTR_MAGIC:
-        return {}
-    return _unpack(area, BODY_HEADER_BYTES, BODY_HEADER_BYTES, place)
+        return []
+    return decode_entries(area, BODY_HEADER_BYTES, BODY_HEADER_BYTES, place)
 
 
-def decode_block(area: bytes | memoryview, place: str) -> Xattrs:
-    """Return the xattrs in an xattr block; raise ImageError if it is none."""
+def block_entries(area: bytes | memoryview, place: str) -> list[Entry]:
+    """Return the entries in an xattr block; raise ImageError if it is none."""
     magic, _references, blocks, _hash, _checksum = _BLOCK_HEADER.unpack_from(area)
     if magic != XATTR_MAGIC or blocks != 1:
         raise ImageError(
             place, f"xattr magic {magic:#010x}, {blocks} blocks", f"{XATTR_MAGIC:#010x}, 1 block"
         )
-    return _unpack(area, BLOCK_HEADER_BYTES, 0, place)
+    return decode_entries(area, BLOCK_HEADER_BYTES, 0, place)
+
+
+def decode_body(area: bytes | memoryview, place: str, read: ReadValue | None = None) -> Xattrs:
+    """Return the xattrs in the bytes behind an inode's fields; read: gets values in inodes of their own."""
+    return _values(area, body_entries(area, place), read, place)
+
+
+def decode_block(area: bytes | memoryview, place: str, read: ReadValue | None = None) -> Xattrs:
+    """Return the xattrs in an xattr block; raise ImageError if it is none."""
+    return _values(area, block_entries(area, place), read, place)
+
+
+def block_references(area: bytes | bytearray | memoryview) -> int:
+    """Return how many inodes share an xattr block."""
+    return int(_BLOCK_HEADER.unpack_from(area)[1])

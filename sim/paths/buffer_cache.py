@@ -109,7 +109,9 @@ class BufferCache:
             self._queue.submit(task, bio, plug)
         task.ps += self._s_wait.charge(1)
         self._queue.flush_for_sleep(task, plug)
-        yield from task.wait(event)
+        brought = yield from task.wait(event)
+        if brought is not None:
+            brought.woke(task.time_ns)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the completion's cost (EndIo)."""
@@ -122,7 +124,7 @@ class BufferCache:
             node = self._store.read(block * self._block_size, self._block_size)
             decode_header(node, f"extent tree block {block}")
         if bio.record is not None:
-            bio.record.ready_ns = bio.record.interrupted_ns
+            bio.record.ready(bio.record.interrupted_ns)
         self._uptodate.add(block)
         self._reading.pop(block, None)
-        bio.owner.succeed()
+        bio.owner.succeed(bio.record)

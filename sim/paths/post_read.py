@@ -85,21 +85,22 @@ class _EndIo:
         """Fill and unlock the pages of a bio; pages that come in parts unlock with their last part."""
         if self._contents is not None:
             self._contents.fill(bio)
-        if bio.record is not None:
-            bio.record.ready_ns = max(self._cpu.now, bio.record.interrupted_ns)
+        brought = bio.record
+        if brought is not None:
+            brought.ready(self._cpu.now)
         file: OpenFile = bio.owner
         mapping, per_page = file.mapping, self._per_page
         for lblk, count in bio.blocks:
             end = lblk + count
             if lblk % per_page:
                 part = min(end, (lblk // per_page + 1) * per_page) - lblk
-                mapping.blocks_done(lblk // per_page, part, per_page)
+                mapping.blocks_done(lblk // per_page, part, per_page, brought)
                 lblk += part
             if lblk < end and end % per_page:
-                mapping.blocks_done(end // per_page, end % per_page, per_page)
+                mapping.blocks_done(end // per_page, end % per_page, per_page, brought)
                 end -= end % per_page
             if lblk < end:
-                mapping.set_uptodate(lblk // per_page, end // per_page)
+                mapping.set_uptodate(lblk // per_page, end // per_page, brought)
 
 
 class PageEndIo(_EndIo):

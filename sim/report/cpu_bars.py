@@ -19,8 +19,8 @@ from matplotlib.ticker import MaxNLocator
 from sim.errors import ConfigError
 from sim.experiment.cell_result import GROUPS
 from sim.experiment.results import Run
-from sim.report.frame import footer, run_footer, words
-from sim.report.style import GROUP_COLOURS, WIDTH_INCHES
+from sim.report.frame import footer, phrase, run_footer, spaced
+from sim.report.style import COLUMN_INCHES, GROUP_COLOURS, WIDTH_INCHES
 
 MAX_COLUMNS, MAX_ROWS = 5, 8
 _ROOM_FOR_NUMBERS = 1.36
@@ -129,29 +129,28 @@ def _page(
 ) -> Figure:
     columns = run.axes[grid.column] if grid.column else [""]
     names = run.axes[grid.bar] if grid.bar else [_only_path(run)]
+    width = WIDTH_INCHES if len(columns) > 1 else COLUMN_INCHES
     height = _HEAD_INCHES + _FOOT_INCHES + (_ROW_INCHES + _BAR_INCHES * len(names)) * len(rows)
-    figure = Figure(figsize=(WIDTH_INCHES, height))
+    figure = Figure(figsize=(width, height))
     panels: Any = figure.subplots(len(rows), len(columns), sharex="col", sharey=True, squeeze=False)
     figure.subplots_adjust(
-        left=0.115,
-        right=0.95,
+        left=0.82 / width,
+        right=1 - 0.36 / width,
         top=1 - _HEAD_INCHES / height,
         bottom=_FOOT_INCHES / height,
         wspace=0.09,
         hspace=0.12,
     )
-    short = words(grid.axes)
     for row_panels, row in zip(panels, rows, strict=True):
         for panel, column in zip(row_panels, columns, strict=True):
             fixed = dict(zip(grid.rows, row, strict=True))
             if grid.column:
                 fixed[grid.column] = column
             _panel(panel, names, [_pick(run, grid, bars, fixed, name) for name in names], limits_us[column])
-        said = [f"{short[axis]} {label}" for axis, label in zip(grid.rows, row, strict=True)]
+        said = [phrase(grid.axes, axis, label) for axis, label in zip(grid.rows, row, strict=True)]
         _row_title(row_panels[-1], "\n".join(reversed(said)))
     for panel, column in zip(panels[0], columns, strict=True):
-        named = grid.column and not grid.column.endswith(".layout")  # a layout's label speaks for itself
-        panel.set_title(f"{short[grid.column]} {column}" if grid.column and named else column, pad=4)
+        panel.set_title(phrase(grid.axes, grid.column, column) if grid.column else column, pad=4)
     _frame(figure, run, height, scales=len(set(limits_us.values())))
     return figure
 
@@ -186,9 +185,9 @@ def _panel(panel: Axes, names: Sequence[str], bars: Sequence[Bar], limit_us: flo
         )
     panel.set_xlim(0, limit_us)
     panel.set_ylim(len(names) - 0.45, -0.55)
-    panel.set_yticks(list(places), list(names))
+    panel.set_yticks(list(places), [spaced(name) for name in names])
     panel.tick_params(axis="y", length=0)
-    panel.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    panel.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
     panel.grid(axis="x")
 
 
@@ -215,7 +214,7 @@ def _frame(figure: Figure, run: Run, height: float, scales: int) -> None:
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.53, 1 - 0.04 / height),
-        ncols=len(handles),
+        ncols=len(handles) if figure.get_figwidth() > COLUMN_INCHES else -(-len(handles) // 2),
         frameon=False,
         handlelength=1.0,
         handleheight=0.9,

@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.experiment.results import Row, Run
 from sim.report.frame import (
@@ -27,7 +27,7 @@ from sim.report.frame import (
     run_footer,
     said,
 )
-from sim.report.style import WIDTH_INCHES
+from sim.report.style import COLUMN_INCHES, WIDTH_INCHES
 from sim.units import parse_size
 
 _COLUMNS = 4
@@ -70,12 +70,24 @@ def _curves(run: Run, axis: str, name: str, number: Callable[[str], float]) -> l
 
 
 def _page(run: Run, axis: str, name: str, places: list[float], columns: list[Labels]) -> Figure:
-    head, foot, each = 0.52, 0.66, 1.75
+    width = COLUMN_INCHES if len(columns) == 1 else WIDTH_INCHES
+    titled = any(said(run, fixed) for fixed in columns)
+    legend_rows = 1 if len(columns) > 1 or len(paths_of(run)) < 4 else 2
+    head, foot, each = (
+        (0.38 if titled else 0.24) + 0.17 * legend_rows,
+        0.66,
+        1.5 if len(columns) == 1 else 1.75,
+    )
     height = head + foot + 2 * each
-    figure = Figure(figsize=(WIDTH_INCHES, height))
+    figure = Figure(figsize=(width, height))
     panels: Any = figure.subplots(len(_METRICS), len(columns), sharex=True, sharey="row", squeeze=False)
     figure.subplots_adjust(
-        left=0.085, right=0.985, top=1 - head / height, bottom=foot / height, wspace=0.08, hspace=0.12
+        left=0.6 / width,
+        right=1 - 0.11 / width,
+        top=1 - head / height,
+        bottom=foot / height,
+        wspace=0.08,
+        hspace=0.12,
     )
     for row_panels, (label, value) in zip(panels, _METRICS, strict=True):
         highest = 0.0
@@ -90,7 +102,7 @@ def _page(run: Run, axis: str, name: str, places: list[float], columns: list[Lab
     for panel, fixed in zip(panels[0], columns, strict=True):
         panel.set_title(said(run, fixed), pad=4)
     figure.align_ylabels(list(panels[:, 0]))
-    path_legend(figure, paths_of(run), height)
+    path_legend(figure, paths_of(run), height, legend_rows)
     figure.text(0.53, 0.26 / height, name, ha="center", va="center", fontsize=7.5)
     footer(figure, run_footer(run))
     return figure
@@ -101,4 +113,5 @@ def _axes(panel: Axes, places: list[float]) -> None:
         panel.set_xscale("log", base=2)
         plain_logs(panel, "x", places)
     panel.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
     panel.grid(axis="y")

@@ -24,12 +24,14 @@ from sim.report.frame import (
     run_footer,
     said,
 )
-from sim.report.style import PATH_COLOURS, WIDTH_INCHES
+from sim.report.style import COLUMN_INCHES, PATH_COLOURS
 from sim.units import PAGE_BYTES
 
 BASE, EXTENT = "buffer_head", "page_io"
 MAX_PAGES = 12
 _DEVICE = "device.profile"
+_GAP_INCHES = 0.42
+"""Between panels: tick labels and the name of an axis."""
 _DECADES = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 
 
@@ -57,11 +59,18 @@ def device_bound(run: Run) -> list[Figure]:
 
 def _page(run: Run, fixed: Labels) -> Figure:
     devices, paths = run.axes[_DEVICE], paths_of(run)
-    head, foot = 0.52 if said(run, fixed) else 0.36, 0.62
-    height = head + foot + 0.32 * len(devices)
-    figure = Figure(figsize=(WIDTH_INCHES, height))
-    panels: Any = figure.subplots(1, 3, sharey=True, width_ratios=(3, 3, 2.4))
-    figure.subplots_adjust(left=0.1, right=0.97, top=1 - head / height, bottom=foot / height, wspace=0.1)
+    legend_rows = 1 if len(paths) < 4 else 2
+    head, foot, each = (0.36 if said(run, fixed) else 0.2) + 0.17 * legend_rows, 0.56, 0.17 * len(devices)
+    height = head + foot + 3 * each + 2 * _GAP_INCHES
+    figure = Figure(figsize=(COLUMN_INCHES, height))
+    panels: Any = figure.subplots(3, 1)
+    figure.subplots_adjust(
+        left=0.75 / COLUMN_INCHES,
+        right=0.95,
+        top=1 - head / height,
+        bottom=foot / height,
+        hspace=_GAP_INCHES / each,
+    )
     time, share, gain = panels
     _dots(time, run, fixed, devices, elapsed_us)
     time.set_xscale("log")
@@ -74,14 +83,14 @@ def _page(run: Run, fixed: Labels) -> Figure:
     if {BASE, EXTENT} <= set(paths):
         _gain(gain, run, fixed, devices)
     gain.set_xlabel(f"elapsed, {BASE} / {EXTENT}")
-    time.set_ylim(len(devices) - 0.5, -0.5)
-    time.set_yticks(range(len(devices)), devices)
     for panel in panels:
+        panel.set_ylim(len(devices) - 0.5, -0.5)
+        panel.set_yticks(range(len(devices)), devices)
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="x")
     if said(run, fixed):
         time.set_title(said(run, fixed), pad=4)
-    path_legend(figure, paths, height)
+    path_legend(figure, paths, height, legend_rows)
     footer(figure, run_footer(run))
     return figure
 
@@ -110,4 +119,5 @@ def _gain(panel: Axes, run: Run, fixed: Labels, devices: Sequence[str]) -> None:
         panel.barh(place, ratio - 1, left=1, height=0.5, color=PATH_COLOURS[BASE], linewidth=0)
         panel.text(max(ratio, 1) + 0.04, place, f"{ratio:.2f}", va="center", ha="left", fontsize=7)
     low, high = panel.get_xlim()
-    panel.set_xlim(min(low, 0.98), high + 0.18 * (high - low))
+    panel.axvline(1, color="#606060", linewidth=0.6, linestyle=(0, (3, 2)))
+    panel.set_xlim(min(low, 0.9), high + 0.18 * (high - low))

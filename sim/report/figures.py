@@ -11,6 +11,11 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     file_size       the same over the size of the file
     memory          bytes of buffer heads per cached page
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
+
+and of a run made with --trace:
+
+    latency_cdf     latency of read(2): its distribution per path, with percentiles
+    stages          the time of an I/O by stage: plug, queue, device, interrupt, decryption, waking
 """
 
 from __future__ import annotations
@@ -28,8 +33,10 @@ from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
 from sim.report.frame import FORMATS, check_formats, save
+from sim.report.latency import latency_cdf
 from sim.report.memory import memory
 from sim.report.overhead_map import overhead_map
+from sim.report.stages import stages
 from sim.report.style import RC
 
 FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
@@ -41,6 +48,8 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "file_size": file_size,
     "memory": memory,
     "encryption": encryption,
+    "latency_cdf": latency_cdf,
+    "stages": stages,
 }
 
 
@@ -62,5 +71,5 @@ def draw(
         for name in names or ():
             if not pages[name]:
                 has = ", ".join(name for name, figure in FIGURES.items() if figure(run))
-                raise ConfigError("--figure", f"{name!r}: {run.path} does not vary what it shows", has)
+                raise ConfigError("--figure", f"{name!r}: {run.path} does not have what it shows", has)
         return [path for name, figures in pages.items() for path in save(figures, name, folder, formats)]

@@ -4,6 +4,7 @@ What the figures share: which cells a panel shows, names of axes, legend of path
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
@@ -30,6 +31,21 @@ _WORDS = {
 }
 """Axes that read better under another name; for the others the last part of the key will do."""
 
+_PHRASES = {
+    "device.profile": "{}",
+    "device.read_ahead_kb": "readahead {} KiB",
+    "encryption.scheme": "{}",
+    "machine.cpus": "{} cores",
+    "machine.kernel": "Linux {}",
+    "volume.block_size": "{} blocks",
+    "volume.files.layout": "{}",
+    "volume.files.layout.extent_blocks": "extents of {} blocks",
+    "volume.files.size": "files of {}",
+    "workload.job": "{}",
+    "workload.job.numjobs": "{} readers",
+}
+"""How a label of an axis is said; of the others, name and label."""
+
 Labels = dict[str, str]
 """A label for each of some axes."""
 
@@ -45,10 +61,28 @@ def others(run: Run, used: Sequence[str]) -> list[Labels]:
     return [dict(zip(left, labels, strict=True)) for labels in product(*left.values())]
 
 
+def phrase(axes: Sequence[str], axis: str, label: str) -> str:
+    """Return a label of an axis in words: "1 KiB blocks", "1 core", "not encrypted"."""
+    if axis == "encryption.scheme" and label == "none":
+        return "not encrypted"
+    text = _PHRASES.get(axis, f"{words(axes)[axis]} {{}}").format(spaced(label))
+    return text.removesuffix("s") if label == "1" else text
+
+
+def spaced(label: str) -> str:
+    """Return a size with a space before its unit: "1 KiB"; any other label as it is."""
+    return re.sub(r"^([0-9]+)([KMGT]?i?B)$", r"\1 \2", label)
+
+
 def said(run: Run, fixed: Mapping[str, str]) -> str:
     """Return what a panel's cells have in common, axes with one label left out."""
-    short = words(list(run.axes))
-    return ", ".join(f"{short[axis]} {label}" for axis, label in fixed.items() if len(run.axes[axis]) > 1)
+    axes = list(run.axes)
+    return ", ".join(phrase(axes, axis, label) for axis, label in fixed.items() if len(run.axes[axis]) > 1)
+
+
+def cells_at(run: Run, fixed: Mapping[str, str]) -> set[int]:
+    """Return the numbers of the cells with these labels."""
+    return {row["cell"] for row in run.metrics if all(row[axis] == label for axis, label in fixed.items())}
 
 
 def mean(run: Run, fixed: Mapping[str, str], value: Callable[[Row], float]) -> float:
@@ -69,14 +103,14 @@ def paths_of(run: Run) -> list[str]:
     return paths if len(paths) > 1 else []
 
 
-def path_legend(figure: Figure, paths: Sequence[str], height_inches: float) -> None:
-    """Draw the legend of paths at the top, as `path_style` draws them."""
+def path_legend(figure: Figure, paths: Sequence[str], height_inches: float, rows: int = 1) -> None:
+    """Draw the legend of paths at the top, in `rows` lines, as `path_style` draws them."""
     handles = [Line2D([], [], label=path, **path_style(path)) for path in paths]
     figure.legend(
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, 1 - 0.04 / height_inches),
-        ncols=len(handles),
+        ncols=-(-len(handles) // rows),
         frameon=False,
         columnspacing=1.6,
         handletextpad=0.5,
@@ -97,7 +131,7 @@ def path_style(path: str) -> dict[str, Any]:
 
 def plain_logs(panel: Axes, axis: str, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
     """Write the ticks of a log axis ("x" or "y") as plain numbers, and no others."""
-    named = list(labels or (f"{tick:,g}" for tick in ticks))
+    named = list(labels or (f"{tick:g}" for tick in ticks))
     if axis == "x":
         panel.set_xticks(list(ticks), named)
         panel.set_xticks([], minor=True)

@@ -13,15 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from sim.experiment.results import Row, Run
-from sim.report.frame import Labels, footer, mean, others, paths_of, run_footer, said
-from sim.report.style import PATH_COLOURS, WIDTH_INCHES
+from sim.report.frame import Labels, footer, mean, others, paths_of, run_footer, said, spaced
+from sim.report.style import COLUMN_INCHES, PATH_COLOURS
 from sim.units import PAGE_BYTES
 
 BUFFER_HEAD_BYTES = 104
 """sizeof(struct buffer_head) on x86-64: include/linux/buffer_head.h of Linux 6.1, 12 words and two halves."""
 
 _BLOCKS = "volume.block_size"
-_COLUMNS, _MOST = 3, 6
+_MOST = 6
+_GAP_INCHES = 0.26
 
 
 def bytes_per_page(row: Row) -> float:
@@ -41,17 +42,25 @@ def memory(run: Run) -> list[Figure]:
     columns = others(run, (_BLOCKS, "path"))
     if len(columns) > _MOST:
         return []
-    return [_page(run, columns[first : first + _COLUMNS]) for first in range(0, len(columns), _COLUMNS)]
+    return [_page(run, columns)]
 
 
 def _page(run: Run, columns: list[Labels]) -> Figure:
     sizes, paths = run.axes[_BLOCKS], paths_of(run)
-    head, foot = 0.56, 0.62
-    height = head + foot + 0.13 * (len(paths) + 1) * len(sizes)
-    figure = Figure(figsize=(WIDTH_INCHES, height))
-    panels: Any = figure.subplots(1, len(columns), sharex=True, sharey=True, squeeze=False)
-    figure.subplots_adjust(left=0.08, right=0.97, top=1 - head / height, bottom=foot / height, wspace=0.08)
-    for panel, fixed in zip(panels[0], columns, strict=True):
+    legend_rows = 1 if len(paths) < 4 else 2
+    head, foot, each = 0.3 + 0.17 * legend_rows, 0.62, 0.115 * (len(paths) + 1) * len(sizes)
+    height = head + foot + each * len(columns) + _GAP_INCHES * (len(columns) - 1)
+    figure = Figure(figsize=(COLUMN_INCHES, height))
+    panels: Any = figure.subplots(len(columns), 1, sharex=True, squeeze=False)
+    figure.subplots_adjust(
+        left=0.6 / COLUMN_INCHES,
+        right=0.97,
+        top=1 - head / height,
+        bottom=foot / height,
+        hspace=_GAP_INCHES / each,
+    )
+    middle = [group * (len(paths) + 1) + (len(paths) - 1) / 2 for group in range(len(sizes))]
+    for panel, fixed in zip(panels[:, 0], columns, strict=True):
         for group, size in enumerate(sizes):
             for place, path in enumerate(paths):
                 at = group * (len(paths) + 1) + place
@@ -63,21 +72,18 @@ def _page(run: Run, columns: list[Labels]) -> Figure:
         panel.set_xlim(0, BUFFER_HEAD_BYTES * 4 * 1.5)
         panel.grid(axis="x")
         panel.tick_params(axis="y", length=0)
-    middle = [group * (len(paths) + 1) + (len(paths) - 1) / 2 for group in range(len(sizes))]
-    panels[0][0].set_yticks(middle, [f"{size}\nblocks" for size in sizes])
-    panels[0][0].set_ylim((len(paths) + 1) * len(sizes) - 1, -1)
+        panel.set_yticks(middle, [f"{spaced(size)}\nblocks" for size in sizes])
+        panel.set_ylim((len(paths) + 1) * len(sizes) - 1, -1)
     figure.legend(
         handles=[Patch(color=PATH_COLOURS[path], label=path) for path in paths],
         loc="upper center",
         bbox_to_anchor=(0.5, 1 - 0.04 / height),
-        ncols=len(paths),
+        ncols=-(-len(paths) // legend_rows),
         frameon=False,
         handlelength=1.0,
         handleheight=0.9,
     )
-    label = (
-        f"memory of buffer heads, bytes per cached page (and % of the page), {BUFFER_HEAD_BYTES} bytes each"
-    )
+    label = "buffer heads, bytes per cached page (% of it)"
     figure.text(0.53, 0.26 / height, label, ha="center", va="center", fontsize=7.5)
     footer(figure, run_footer(run))
     return figure

@@ -14,14 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.experiment.results import Run
-from sim.report.frame import Labels, footer, mean, others, run_footer, said, words
-from sim.report.style import EVEN, LOSES, WIDTH_INCHES, WINS
+from sim.report.frame import Labels, footer, mean, others, run_footer, said, spaced, words
+from sim.report.style import COLUMN_INCHES, EVEN, LOSES, WINS
 
 BASE = "buffer_head"
 EXTENT_PATHS = ("page_io", "page_io_pure", "iomap")
 _BLOCKS = "volume.block_size"
 _LAYOUT = "volume.files.layout"
-_ROWS = 4
+_ROWS, _PANELS = 4, 8
+"""Combinations of other axes, and panels, on a page at most."""
+_GAP_INCHES = 0.22
 _LETTER_INCHES = 0.065
 _COLOURS = LinearSegmentedColormap.from_list("ratio", [LOSES, EVEN, WINS])
 
@@ -46,7 +48,11 @@ def ratios(run: Run, path: str, layouts: str, fixed: Labels) -> list[list[float]
 
 
 def overhead_map(run: Run) -> list[Figure]:
-    """Return the map, a column of panels per extent path; nothing if the run does not vary what it shows."""
+    """
+    Return the map, a panel per extent path and combination of other axes.
+
+    Nothing if the run does not vary what it shows.
+    """
     layouts, paths = layout_axis(run), run.axes.get("path", [])
     extent_paths = [path for path in EXTENT_PATHS if path in paths]
     if layouts is None or len(run.axes.get(_BLOCKS, [])) < 2 or BASE not in paths or not extent_paths:
@@ -60,8 +66,9 @@ def overhead_map(run: Run) -> list[Figure]:
     most = max(ratio for table in tables.values() for row in table for ratio in row)
     norm = TwoSlopeNorm(1.0, vmin=0.5, vmax=max(most, 2.0))
     pages = []
-    for first in range(0, len(panels), _ROWS):
-        rows = range(first, min(first + _ROWS, len(panels)))
+    most_rows = min(_ROWS, max(_PANELS // len(extent_paths), 1))
+    for first in range(0, len(panels), most_rows):
+        rows = range(first, min(first + most_rows, len(panels)))
         pages.append(_page(run, layouts, extent_paths, panels, rows, tables, norm))
     return pages
 
@@ -76,33 +83,33 @@ def _page(
     norm: TwoSlopeNorm,
 ) -> Figure:
     sizes, kinds = run.axes[_BLOCKS], run.axes[layouts]
-    long = max(len(kind) for kind in kinds) * len(kinds) * _LETTER_INCHES > 6.2 / len(paths)
-    head, foot, each = 0.66, 0.62 + 0.45 * long, 0.26 * len(sizes) + 0.12
-    height = head + foot + each * len(rows)
-    figure = Figure(figsize=(WIDTH_INCHES, height))
-    panels: Any = figure.subplots(len(rows), len(paths), sharex=True, sharey=True, squeeze=False)
+    long = max(len(kind) for kind in kinds) * len(kinds) * _LETTER_INCHES > COLUMN_INCHES - 0.8
+    head, foot, each = 0.72, 0.56 + 0.5 * long, 0.2 * len(sizes)
+    drawn = [(n, path) for n in rows for path in paths]
+    height = head + foot + each * len(drawn) + _GAP_INCHES * (len(drawn) - 1)
+    figure = Figure(figsize=(COLUMN_INCHES, height))
+    panels: Any = figure.subplots(len(drawn), 1, sharex=True, squeeze=False)
     figure.subplots_adjust(
-        left=0.075, right=0.95, top=1 - head / height, bottom=foot / height, wspace=0.05, hspace=0.2
+        left=0.62 / COLUMN_INCHES,
+        right=0.98,
+        top=1 - head / height,
+        bottom=foot / height,
+        hspace=_GAP_INCHES / each,
     )
-    for row_panels, n in zip(panels, rows, strict=True):
-        for panel, path in zip(row_panels, paths, strict=True):
-            _map(panel, tables[n, path], norm, figures=2 if len(paths) * len(kinds) <= 18 else 1)
-            panel.set_xticks(
-                range(len(kinds)), kinds, rotation=40 if long else 0, ha="right" if long else "center"
-            )
-            panel.set_yticks(range(len(sizes)), sizes)
-            panel.tick_params(length=0)
-            if n == rows[0]:
-                panel.set_title(f"{BASE} / {path}", pad=4)
-        row_panels[-1].text(
-            1.015, 0.5, said(run, fixed[n]).replace(" ", "\n", 1), transform=row_panels[-1].transAxes,
-            rotation=270, va="center", ha="left", fontsize=7,
-        )  # fmt: skip
+    for panel, (n, path) in zip(panels[:, 0], drawn, strict=True):
+        _map(panel, tables[n, path], norm)
+        panel.set_xticks(
+            range(len(kinds)), kinds, rotation=40 if long else 0, ha="right" if long else "center"
+        )
+        panel.set_yticks(range(len(sizes)), [spaced(size) for size in sizes])
+        panel.tick_params(length=0)
+        fixed_words = said(run, fixed[n])
+        panel.set_title(f"{BASE} / {path}{', ' if fixed_words else ''}{fixed_words}", pad=3)
     by_length = layouts.endswith(".extent_blocks")
     label = "length of an extent, in blocks" if by_length else words([layouts])[layouts]
-    figure.text(0.52, 0.24 / height, label, ha="center", va="center")
+    figure.text(0.57, 0.24 / height, label, ha="center", va="center")
     figure.text(
-        0.012, (height - head + foot) / 2 / height, "block size", rotation=90, ha="center", va="center"
+        0.03, (height - head + foot) / 2 / height, "block size", rotation=90, ha="center", va="center"
     )
     _title(figure, height)
     footer(figure, run_footer(run))
@@ -113,7 +120,7 @@ def _title(figure: Figure, height: float) -> None:
     figure.text(
         0.5,
         1 - 0.17 / height,
-        "CPU time of the per-block path over that of the extent path (ratio)",
+        "CPU time, per-block path over extent path (ratio)",
         ha="center",
         va="center",
     )
@@ -123,7 +130,7 @@ def _title(figure: Figure, height: float) -> None:
     ]
     figure.legend(
         handles,
-        ["> 1: the extent path needs less", "< 1: the extent path loses"],
+        ["> 1: extent path needs less", "< 1: it loses"],
         loc="center",
         bbox_to_anchor=(0.5, 1 - 0.35 / height),
         ncols=2,
@@ -133,7 +140,7 @@ def _title(figure: Figure, height: float) -> None:
     )
 
 
-def _map(panel: Axes, table: list[list[float]], norm: TwoSlopeNorm, figures: int) -> None:
+def _map(panel: Axes, table: list[list[float]], norm: TwoSlopeNorm) -> None:
     panel.imshow(table, cmap=_COLOURS, norm=norm, aspect="auto", interpolation="nearest")
     for y, row in enumerate(table):
         for x, ratio in enumerate(row):
@@ -141,11 +148,13 @@ def _map(panel: Axes, table: list[list[float]], norm: TwoSlopeNorm, figures: int
             panel.text(
                 x,
                 y,
-                f"{ratio:.{figures}f}",
+                f"{ratio:.2f}",
                 ha="center",
                 va="center",
                 fontsize=7,
                 color="white" if dark else "black",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8} if ratio < 1 else None,
+                zorder=3,
             )
             if ratio < 1:
                 panel.add_patch(
@@ -158,6 +167,7 @@ def _map(panel: Axes, table: list[list[float]], norm: TwoSlopeNorm, figures: int
                         hatch="////",
                         linewidth=1.2,
                         alpha=0.6,
+                        zorder=2,
                     )
                 )
     panel.spines[:].set_visible(False)

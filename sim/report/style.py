@@ -11,6 +11,9 @@ from sim.experiment.cell_result import GROUPS
 WIDTH_INCHES = 7.1
 """The width of a page of two columns; fonts are legible at it without scaling."""
 
+COLUMN_INCHES = 3.5
+"""The width of one of its columns: of figures that have one column of panels. Fonts are the same."""
+
 _BLACK, _GREY = "#000000", "#9a9a9a"
 _OKABE_ITO = {
     "orange": "#E69F00",
@@ -60,6 +63,16 @@ PATH_MARKERS = {
     "per_block": "D",
 }
 """Read path -> marker: paths often cost the same, and then a cross in a square shows both."""
+
+STAGE_COLOURS = {
+    "plug_ns": _OKABE_ITO["yellow"],
+    "queue_ns": _OKABE_ITO["orange"],
+    "device_ns": "#c9c9c9",  # the same on every path, so it recedes; as in the timeline
+    "interrupt_ns": _OKABE_ITO["green"],
+    "post_read_ns": _OKABE_ITO["purple"],  # the colour of decryption in the bars of CPU time
+    "wake_ns": _BLACK,
+}
+"""Stage of an I/O -> colour."""
 
 LOSES, EVEN, WINS = _OKABE_ITO["vermillion"], "#ffffff", _OKABE_ITO["blue"]
 """Ends and middle of a scale of ratios: below, at and above 1."""

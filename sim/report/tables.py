@@ -6,11 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from statistics import fmean
 from typing import Any
 
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
+from sim.units import PAGE_BYTES
+
+_FULL = 0.95
+"""Share of memory from which on it is shown what fills it."""
 
 REFERENCE_PATH = "page_io"
 """The path that ratios are taken to."""
@@ -18,11 +23,16 @@ REFERENCE_PATH = "page_io"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its heading (with unit), the key of its values, and a format of numbers ("" = text)."""
+    """
+    A column: its heading (with unit), the key of its values, and a format of numbers ("" = text).
+
+    suffix: what follows each number.
+    """
 
     heading: str
     key: str
     form: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +49,32 @@ class Table:
 
     def text(self, row: Mapping[str, Any]) -> list[str]:
         """Return one row as it is written, column by column."""
-        return [_written(row[column.key], column.form) for column in self.columns]
+        return [_written(row[column.key], column) for column in self.columns]
 
     def section(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what the rows of one section have in common."""
         return tuple(row[key] for key in self.sections)
 
+    def _repr_html_(self) -> str:
+        """Show the table in a notebook."""
+        head = "".join(f"<th>{escape(column.heading)}</th>" for column in self.columns)
+        align = ["right" if column.form else "left" for column in self.columns]
+        body = "".join(
+            "<tr>"
+            + "".join(
+                f'<td style="text-align:{side}">{escape(text)}</td>'
+                for side, text in zip(align, self.text(row), strict=True)
+            )
+            + "</tr>"
+            for row in self.rows
+        )
+        return f"<table><tr>{head}</tr>{body}</table>"
 
-def _written(value: Any, form: str) -> str:
+
+def _written(value: Any, column: Column) -> str:
     if value is None:
         return "-"
-    return format(value, form) if form else str(value)
+    return f"{format(value, column.form)}{column.suffix}" if column.form else str(value)
 
 
 def short_axes(axes: Sequence[str]) -> dict[str, str]:
@@ -69,7 +94,8 @@ def summary(run: Run) -> Table:
     Return one row per matrix cell, means over its seeds.
 
     `ratio` is CPU time over that of `page_io` with the same other labels, taken seed by seed and then
-    averaged (both ran on the same seeds); None where the matrix has no such cell.
+    averaged (both ran on the same seeds); None where the matrix has no such cell. Shares of memory have
+    columns only where a cell fills its memory.
     """
     axes = list(run.axes)
     names = short_axes(axes)
@@ -81,7 +107,8 @@ def summary(run: Run) -> Table:
     by_cell: dict[int, list[Row]] = {}
     for row in run.metrics:
         by_cell.setdefault(row["cell"], []).append(row)
-    rows = []
+    memory = {cell["cell"]: cell["config"]["machine"]["memory_bytes"] for cell in run.manifest["cells"]}
+    rows: list[dict[str, Any]] = []
     for cell, seeds in by_cell.items():
         ratios = []
         for row in seeds:
@@ -98,6 +125,7 @@ def summary(run: Run) -> Table:
                 "bios_per_page": _mean(per_page(row, "bios") for row in seeds),
                 "requests": _mean(row.get("requests") for row in seeds),
                 "throughput_mib_s": _mean(row.get("throughput_mib_s") for row in seeds),
+                **_memory_shares(seeds, memory[cell]),
             }
         )
     columns = (
@@ -109,7 +137,24 @@ def summary(run: Run) -> Table:
         Column("requests", "requests", ",.0f"),
         Column("MiB/s", "throughput_mib_s", ",.0f"),
     )
+    if any(
+        row["cached_share"] is not None and row["cached_share"] + row["heads_share"] > _FULL for row in rows
+    ):
+        columns += (
+            Column("memory: file", "cached_share", ".1%"),
+            Column("buffer heads", "heads_share", ".1%"),
+        )
     return Table(columns, tuple(rows), tuple(axis for axis in axes if axis != "path"))
+
+
+def _memory_shares(seeds: Sequence[Row], memory_bytes: int) -> dict[str, float | None]:
+    """Return which shares of memory the cached file and the heads of its pages take at the end."""
+    pages = memory_bytes / PAGE_BYTES
+    found = {}
+    for share, metric in (("cached_share", "pages_cached"), ("heads_share", "buffer_head_pages")):
+        mean = _mean(row.get(metric) for row in seeds)
+        found[share] = None if mean is None else mean / pages
+    return found
 
 
 def _coordinates(row: Row, axes: Sequence[str]) -> tuple[Any, ...]:
@@ -179,7 +224,7 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
         )
     ]
     columns = (
-        Column("CPU %", "share", ".2f"),
+        Column("Overhead", "share", ".2f", "%"),
         Column("ns/4K", "ns_per_4k", ",.1f"),
         Column("calls", "calls", ",d"),
         Column("calls/page", "calls_per_page", ".3f"),

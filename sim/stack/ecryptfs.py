@@ -115,18 +115,27 @@ class EcryptfsPath:
         self._lower = lower
         page, decrypt = "ecryptfs_read_folio", "ecryptfs_read_folio;ecryptfs_decrypt_page"
         cipher = CIPHERS[mount.cipher]
-        self._s_page = ledger.site(
-            TASK,
-            "read_pages",
+        symbols = (
             f"{page} {decrypt} {decrypt};ecryptfs_read_lower {decrypt};ecryptfs_derive_iv"
             f" {decrypt};crypt_scatterlist {decrypt};crypt_scatterlist;crypto_skcipher_decrypt*2"
-            f" {decrypt};crypt_scatterlist;{cipher} {page};unlock_page {page};unlock_page;folio_unlock",
-            unit=cipher,
+            f" {decrypt};crypt_scatterlist;{cipher} {page};unlock_page {page};unlock_page;folio_unlock"
         )
+        self._s_page = ledger.site(TASK, "read_pages", symbols, unit=cipher)
+        self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols, unit=cipher)
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch (ReadPages)."""
         return self._loop(task, file, ranges)
+
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
+        """Read one page alone (ReadPages): the lower file system reads under a plug of its own."""
+        inode: EcryptfsInode = file.inode
+        yield from self._lower.read(task, inode.lower, (page + HEADER_PAGES) * PAGE_BYTES, PAGE_BYTES)
+        task.ps += self._s_folio.charge_units(1, PAGE_BYTES)
+        if file.mapping.content is not None:
+            _decrypt(file.mapping, inode, page, 1)
+        yield from task.settle()
+        file.mapping.set_uptodate(page, page + 1)
 
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """Page by page; pages whose lower pages are there together, as they cost the same one by one."""

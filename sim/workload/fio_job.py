@@ -110,6 +110,15 @@ def _only(allowed: str) -> Callable[[str], Fields]:
     return parse
 
 
+def _iodepth(value: str) -> Fields:
+    """fio takes any depth with psync and reads one at a time all the same; here only 1 is taken."""
+    depth = values.count(value)
+    if depth > 1:
+        problem = f"{value!r} has no effect with psync, which reads one at a time"
+        raise OptionValueError(problem, f"1; for {depth} reads at once numjobs={depth}")
+    return {}
+
+
 def _offset(value: str) -> Fields:
     fields = values.size_or_percent("offset", values.size, 0)(value)
     return {**fields, "offset_bytes": fields["offset_bytes"] or 0}
@@ -124,7 +133,7 @@ _OPTIONS: dict[str, Callable[[str], Fields]] = {
     "offset": _offset,
     "io_size": values.size_or_percent("io_size", values.positive_size, 1),
     "numjobs": _field("numjobs", values.count),
-    "iodepth": _only("1"),
+    "iodepth": _iodepth,
     "ioengine": _only("psync"),
     "direct": _only("0"),
     "filename": _field("filename", values.filename),

@@ -11,8 +11,10 @@ import argparse
 import os
 import random
 import resource
+import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -27,13 +29,19 @@ from sim.block.limits import QueueLimits
 from sim.crypto.cipher import XtsUnits
 from sim.engine.clock import Clock
 from sim.engine.costs import load_costs
+from sim.experiment.config import Experiment
+from sim.experiment.images import ensure_image
+from sim.experiment.loading import load_experiment
 from sim.experiment.machine import PATHS, Machine, MachineSpec
+from sim.experiment.runner import execute
+from sim.experiment.system import run_cell
 from sim.ext4.extents import Extent, normalise, plan_tree
 from sim.ext4.store import MemoryStore
 from sim.paths.inode import FsInode
 from sim.units import GIB, KIB, MIB, PAGE_BYTES
 
 KEY = bytes(range(64))
+MAIN = Path(__file__).parents[2] / "experiments" / "per_block_vs_per_extent.toml"
 COSTS = load_costs("linux-6.1-epyc")
 DEVICE = "sata-ssd"
 """Its queue takes 168 segments: 128 KiB in blocks of 1 KiB are one request. On nvme (127) they are two, so
@@ -198,6 +206,38 @@ def bench_large(gib: int) -> None:
     line(what, f"{long / short:.2f}", "linear: about 1", long / short < 1.25)
 
 
+def bench_trace(repetitions: int) -> None:
+    """
+    Cells of the main experiment with --trace and without, run directory included, figures not.
+
+    Medians of CPU seconds of runs that alternate in one process, as a ratio.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        make_image = partial(ensure_image, root=Path(scratch) / "images")
+        for layout in ("contiguous", "1-block extents"):
+            for path in ("page_io", "buffer_head"):
+                sets = [f"path={path}", f"volume.files.layout={layout}", "volume.block_size=1KiB"]
+                experiment = load_experiment(MAIN, [*sets, "encryption.scheme=none"])
+
+                def once(trace: bool, experiment: Experiment = experiment) -> float:
+                    began = time.process_time()
+                    execute(
+                        experiment,
+                        Path(scratch) / "run",
+                        run_cell,
+                        make_image,
+                        draw=lambda _run, _folder: None,
+                        trace=trace,
+                    )
+                    return time.process_time() - began
+
+                once(True)  # the image is made
+                times = [(once(False), once(True)) for _ in range(repetitions)]
+                plain, traced = (statistics.median(column) for column in zip(*times, strict=True))
+                what = f"main experiment, {layout}, 1 KiB, {path}: --trace / without"
+                line(what, f"{traced / plain:.2f}", "stated, no bar", True)
+
+
 def bench_start(repetitions: int) -> None:
     """readpath --help."""
 
@@ -232,13 +272,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--gib", type=int, default=100, help="size of the long read")
-    parser.add_argument("only", nargs="*", help="sequential random real large start")
+    parser.add_argument("only", nargs="*", help="sequential random real large trace start")
     arguments = parser.parse_args()
     benches: dict[str, Callable[[], None]] = {
         "sequential": lambda: bench_sequential(arguments.repetitions),
         "random": lambda: bench_random(arguments.repetitions),
         "real": lambda: bench_real(arguments.repetitions),
         "large": lambda: bench_large(arguments.gib),
+        "trace": lambda: bench_trace(arguments.repetitions),
         "start": lambda: bench_start(arguments.repetitions),
     }
     load = os.getloadavg()[0]

@@ -1,4 +1,4 @@
-"""The main experiment on 1 MiB, for tests of its claims; and runs made by hand."""
+"""Experiments on small files, for tests of their claims; and runs made by hand."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from sim.experiment.system import run_cell
 from sim.experiment.verdicts import Cells, evaluate
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+CLAIMS = load_claims(EXPERIMENTS / "claims")
 MAIN = "per_block_vs_per_extent"
-CLAIMS = load_claims(EXPERIMENTS / "claims")[MAIN]
 
 
-def run_main(folder: Path, images: Path) -> Run:
-    """Run the main experiment on a file of 1 MiB, without moving data, in this process."""
-    experiment = load_experiment(EXPERIMENTS / f"{MAIN}.toml", ["volume.files.size=1MiB", "data=off"])
+def run_small(experiment: str, size: str, folder: Path, images: Path) -> Run:
+    """Run a shipped experiment on files of `size`, without moving data, in this process."""
+    small = load_experiment(EXPERIMENTS / f"{experiment}.toml", [f"volume.files.size={size}", "data=off"])
     make = partial(ensure_image, root=images)
-    return execute(experiment, folder, run_cell, make, draw=lambda _run, _folder: None)
+    return execute(small, folder, run_cell, make, draw=lambda _run, _folder: None)
 
 
 def not_held(run: Run) -> set[str]:
     """Return the names of the claims that a run does not bear out, but the one that needs the data."""
     cells = Cells(run)
-    findings = [evaluate(claim, cells) for claim in CLAIMS]
+    findings = [evaluate(claim, cells) for claim in CLAIMS[run.manifest["experiment"]]]
     return {f.claim.name for f in findings if f.verdict != "held"} - {"what-is-read-is-what-was-written"}
 
 

@@ -167,6 +167,32 @@ def test_a_claim_the_baseline_does_not_have_is_stale(here):
     assert against_baseline(finding, key, other).verdict == "stale"
 
 
+def test_an_experiment_without_a_committed_run_is_named(here, capsys):
+    """Claims that nothing is there to check are not passed over: they are named, and the exit code is 2."""
+    _check(update=True)
+    other = CLAIM.replace('"e"', '"other"').replace('"slow"', '"new"')
+    (here / "experiments" / "claims" / "b.toml").write_text(other)
+    capsys.readouterr()
+    assert _check(folder=None) == 2
+    out = capsys.readouterr().out
+    assert "1 held; 1 seed" in out
+    assert "other: 1 claims and no run in results/reference: make baselines" in out
+    assert _check() == 0  # of one run alone nothing is missing
+    capsys.readouterr()
+    assert _check(folder=None, as_json=True) == 2
+    *_, last = json.loads(capsys.readouterr().out)
+    assert ("other", None, []) == (last["experiment"], last["run"], last["claims"])
+
+
+@pytest.mark.usefixtures("here")
+def test_a_baseline_keeps_no_trace():
+    """What a check does not need is not committed: only three tables and the manifest are taken."""
+    Path("run/io.parquet").write_bytes(b"large")
+    _check(update=True)
+    assert not Path("results/reference/e/io.parquet").exists()
+    assert load_run(Path("run")).manifest == load_run(Path("results/reference/e")).manifest
+
+
 def test_json_and_junit(here, capsys, tmp_path):
     """--json has every value; JUnit has a test case per claim, a failure where one failed."""
     _claims(here, CLAIM.replace("1.3", "1.5"))

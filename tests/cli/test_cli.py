@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -95,6 +94,11 @@ def test_plot_and_show(folder):
     table = _readpath(folder, "show", "out", "--top", "1").stdout
     assert "copy_page_to_iter" in table
     assert "ext4_map_blocks" not in table
+    assert ["Overhead", "ns/4K"] == next(line for line in table.splitlines() if "Overhead" in line).split()[
+        :2
+    ]
+    assert "%" in next(line for line in table.splitlines() if "copy_page_to_iter" in line)
+    assert "# Cells: 2 of 2; seeds: 1" in table.splitlines()
 
 
 NOT_A_RUN = "is not a run directory (FileNotFoundError); allowed: what `readpath run` made"
@@ -157,7 +161,7 @@ def test_interrupt_exits_130_and_leaves_nothing(folder):
 
 
 def test_help_is_light(folder):
-    """--help imports none of the heavy libraries, and answers in a blink."""
+    """--help imports none of the heavy libraries: that keeps it quick (make bench times it)."""
     code = (
         "import sys\nfrom sim.cli.main import app\n"
         "try:\n    app(['--help'], prog_name='readpath')\nexcept SystemExit:\n    pass\n"
@@ -165,15 +169,10 @@ def test_help_is_light(folder):
     )
     heavy = ["numpy", "matplotlib", "rich", "pydantic", "pyarrow", "simpy", "cryptography"]
     run = [sys.executable, "-c", code, *heavy]
-    least = float("inf")
-    for _ in range(3):
-        started = time.perf_counter()
-        done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True)
-        least = min(least, time.perf_counter() - started)
+    done = subprocess.run(run, cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     for verb in ("run", "plot", "show", "image"):
         assert f"  {verb} " in done.stdout
-    assert least < 0.3
 
 
 def test_version(folder):

@@ -90,7 +90,7 @@ def test_wake_and_marks() -> None:
     class Event:
         woken = False
 
-        def succeed(self) -> None:
+        def succeed(self, _brought: object) -> None:
             self.woken = True
 
     cache = PageCache(100)

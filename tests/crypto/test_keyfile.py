@@ -17,7 +17,7 @@ IDENTIFIER = MasterKey(bytes.fromhex(RAW)).identifier
 
 def test_recorded_key_file() -> None:
     """The JSON beside the recorded image gives one key under its v2 identifier and its v1 descriptor."""
-    keys = read_keys(DATA / "keys.json")
+    keys = read_keys(DATA / "keys.json", public=True)
     assert {"2563c40a692c6d13c4dd9514cc85e760", "1122334455667788"} == {name.hex() for name in keys}
     assert len(set(map(id, keys.values()))) == 1
 
@@ -29,14 +29,14 @@ def test_toml(tmp_path: Path) -> None:
         f'[[key]]\nraw = "{RAW}"\n[[key]]\nraw = "{"ab" * 64}"\nv1_descriptor = "0011223344556677"\n'
     )
     other = MasterKey(b"\xab" * 64).identifier
-    assert [IDENTIFIER, other, bytes.fromhex("0011223344556677")] == list(read_keys(file))
+    assert [IDENTIFIER, other, bytes.fromhex("0011223344556677")] == list(read_keys(file, public=True))
 
 
 def test_json_list(tmp_path: Path) -> None:
     """A JSON list holds several keys."""
     file = tmp_path / "keys.json"
     file.write_text(f'[{{"raw_key": "{RAW}"}}, {{"raw_key": "{"ab" * 32}"}}]')
-    assert [IDENTIFIER, MasterKey(b"\xab" * 32).identifier] == list(read_keys(file))
+    assert [IDENTIFIER, MasterKey(b"\xab" * 32).identifier] == list(read_keys(file, public=True))
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_errors_hide_the_key(text: str, message: str, tmp_path: Path) -> None:
     file = tmp_path / "keys.toml"
     file.write_text(text)
     with pytest.raises(CryptoError, match=message) as caught:
-        read_keys(file)
+        read_keys(file, public=True)
     assert str(caught.value).startswith(str(file))
     error: BaseException | None = caught.value
     while error is not None and not error.__suppress_context__:
@@ -79,7 +79,20 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     broken = tmp_path / "keys.json"
     broken.write_text("[" * 100_000)
     with pytest.raises(CryptoError, match=r"keys\.json: is neither"):
-        read_keys(broken)
+        read_keys(broken, public=True)
     broken.write_bytes(b"\xff\xfe")
     with pytest.raises(CryptoError, match=r"keys\.json: is neither"):
-        read_keys(broken)
+        read_keys(broken, public=True)
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])
+def test_loose_permissions_are_refused(tmp_path: Path, mode: int) -> None:
+    """A key file that others may read or write is refused, unless its keys are known to be no secret."""
+    file = tmp_path / "keys.toml"
+    file.write_text(f'[[key]]\nraw = "{RAW}"')
+    file.chmod(mode)
+    with pytest.raises(CryptoError, match=rf"keys\.toml: holds keys and has mode {mode:04o}; allowed: 0600"):
+        read_keys(file)
+    assert [IDENTIFIER] == list(read_keys(file, public=True))
+    file.chmod(0o400)
+    assert [IDENTIFIER] == list(read_keys(file))

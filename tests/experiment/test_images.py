@@ -91,7 +91,7 @@ def test_an_encrypted_file_decrypts_to_its_digest(tmp_path):
     context = Context.parse(raw_context)
     keys = keys_of(cell, path)
     assert keys is not None
-    cipher = ContentsCipher(read_keys(keys)[context.key_reference], context, 1024)
+    cipher = ContentsCipher(read_keys(keys, public=True)[context.key_reference], context, 1024)
     ciphertext = volume.read_file(inode, whole_blocks=True)
     plaintext = cipher.decrypt_blocks(ciphertext, 0)[:70000]
     assert plaintext_digests(cell, path)["/data"] == hashlib.sha256(plaintext).hexdigest()

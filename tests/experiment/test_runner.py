@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from sim.errors import ConfigError, ImageError
-from sim.experiment.cell_result import METRICS
+from sim.experiment.cell_result import METRICS, CallRow, CellResult, IoRow, ReadRow
+from sim.experiment.kept import keys_of_cells, run_and_keep, take_up
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import draw_into, load_run, written_aside
 from sim.experiment.runner import Progress, default_folder, execute
@@ -106,6 +109,7 @@ def test_a_run_reads_back(tmp_path):
         "started",
         "wall_s",
         "workers",
+        "cells_taken_up",
     }
 
 
@@ -139,16 +143,109 @@ def test_a_failing_cell_leaves_the_old_run(tmp_path, jobs):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["e.toml", "out"]
 
 
-def test_interrupted_runs_leave_nothing(tmp_path):
-    """Ctrl-C in the middle leaves no half-written directory."""
-
+def _interrupted(experiment, target: Path, after: int, **options) -> None:
     def interrupt(progress: Progress) -> None:
-        if progress.what == "cells" and progress.done == 3:
+        if progress.what == "cells" and progress.done == after:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        _run(_experiment(tmp_path), tmp_path / "out", watch=interrupt)
-    assert [path.name for path in tmp_path.iterdir()] == ["e.toml"]
+        _run(experiment, target, watch=interrupt, **options)
+
+
+@pytest.mark.parametrize("after", [1, 3, 8])
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path, after):
+    """Ctrl-C after some cells keeps these, and nothing half-written; the rerun has the same bytes."""
+    experiment, target = _experiment(tmp_path), tmp_path / "out"
+    _interrupted(experiment, target, after)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".out.cells", "e.toml"]
+    heard: list[Progress] = []
+    _run(experiment, target, watch=heard.append)
+    assert heard[0] == Progress("kept", after, 8, "e")
+    assert [p.done for p in heard if p.what == "cells"] == list(range(after + 1, 9))
+    assert json.loads((target / "run.log.json").read_text())["cells_taken_up"] == after
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.toml", "out"]
+    _run(experiment, tmp_path / "whole")
+    assert _bytes(target) == _bytes(tmp_path / "whole")
+
+
+def test_only_what_is_still_true_is_taken_up(tmp_path, monkeypatch):
+    """Other cells, another code, another trace flag, a changed byte: nothing of it is used, or left."""
+    experiment, target = _experiment(tmp_path), tmp_path / "out"
+    kept = tmp_path / ".out.cells"
+
+    def taken_up(experiment) -> int:
+        return len(take_up(kept, keys_of_cells(experiment.cells, False)))
+
+    _interrupted(experiment, target, 3)
+    files = sorted(kept.iterdir())
+    files[0].write_bytes(files[0].read_bytes().replace(b"1024", b"1025"))
+    files[1].write_bytes(files[1].read_bytes()[:-1])
+    (kept / "something").write_text("else")
+    assert taken_up(experiment) == 1
+    assert list(kept.iterdir()) == [files[2]]
+    assert taken_up(_experiment(tmp_path, '"1MiB"', '"2MiB"')) == 0
+    assert list(kept.iterdir()) == []
+    _interrupted(experiment, target, 3)
+    assert set(keys_of_cells(experiment.cells, False)).isdisjoint(keys_of_cells(experiment.cells, True))
+    monkeypatch.setattr("sim.experiment.results.model_digest", lambda: "another")
+    assert taken_up(experiment) == 0
+
+
+def test_results_survive_being_kept(tmp_path):
+    """A result with floats, bins and traced rows comes back equal, types and order included."""
+    (cell, *_) = _experiment(tmp_path).cells
+    result = CellResult(
+        {"a_ns": 3, "b": 0.1 + 0.2, "c": "text", "d": 1.0},
+        [CallRow("s", "a;s", "irq", 1, 2, "bio")],
+        {"bio_sectors": {256: 1, 8: 2}},
+        [IoRow(1, 2, 3, 4, 5, 6, 7, 8)],
+        [ReadRow(0, 1, 2)],
+    )
+    run_and_keep(lambda *_: result, tmp_path / "kept", "k", cell, None, True)
+    (back,) = take_up(tmp_path / "kept", ["k"]).values()
+    assert back == result
+    assert repr(back) == repr(result)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_process_is_followed_by_one_that_goes_on(tmp_path, how):
+    """A process killed in its fifth cell, workers and all: the next takes up what was finished."""
+    experiment, target = _experiment(tmp_path), tmp_path / "out"
+    code = (
+        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_runner as t;"
+        "d = pathlib.Path(sys.argv[2]); e = t.load_experiment(d / 'e.toml');"
+        "t.execute(e, d / 'out', t.stops_at_cell_2, t.no_image, draw=t._draw)"
+    )
+    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stopped\n"
+        process.send_signal(how)
+        process.wait(timeout=20)
+    assert len(list((tmp_path / ".out.cells").iterdir())) == 4
+    _run(experiment, target)
+    assert json.loads((target / "run.log.json").read_text())["cells_taken_up"] == 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["e.toml", "out"]
+    _run(experiment, tmp_path / "whole")
+    assert _bytes(target) == _bytes(tmp_path / "whole")
+
+
+def stops_at_cell_2(cell, image, trace):
+    """Do as the fabricated core does, and hang in the third cell of the matrix."""
+    if cell.index == 2:
+        print("stopped", flush=True)
+        time.sleep(60)
+    return fabricated_cell(cell, image, trace)
+
+
+def test_a_directory_of_a_living_process_is_left_alone(tmp_path):
+    """Two runs into one directory: the second does not take away what the first is writing."""
+    with written_aside(tmp_path / "out") as first:
+        (first / "manifest.json").write_text("{}")
+        with written_aside(tmp_path / "out") as second:
+            assert first.is_dir()
+            (second / "manifest.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_run_replaces_a_run_and_nothing_else(tmp_path):

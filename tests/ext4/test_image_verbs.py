@@ -95,11 +95,14 @@ def test_cat_decrypts(tmp_path: Path) -> None:
     """With the keys, cat gives the plaintext of every file that a kernel encrypted; without, ciphertext."""
     path = tmp_path / "kernel.img"
     path.write_bytes(lzma.decompress((FSCRYPT / "fscrypt_4k.img.xz").read_bytes()))
+    keys = tmp_path / "keys.json"
+    keys.write_bytes((FSCRYPT / "keys.json").read_bytes())
+    keys.chmod(0o600)
     names = {row["inode"]: row["path"] for row in _json("ls", path, "-R")}
     records = [json.loads(line) for line in (FSCRYPT / "files.jsonl").read_text().splitlines()]
     for record in records:
         inner = names[record["ino"]]
-        plain = run("cat", path, inner, "--keys", FSCRYPT / "keys.json").stdout_bytes
+        plain = run("cat", path, inner, "--keys", keys).stdout_bytes
         assert record["sha256"] == hashlib.sha256(plain).hexdigest()
         cipher = run("cat", path, inner).stdout_bytes
         assert (0, False) == (len(cipher) % 4096, plain == cipher[: len(plain)])
@@ -187,3 +190,25 @@ def test_file_words() -> None:
     """NAME:SIZE:KIND:OPTIONS is the table it stands for."""
     want = {"name": "a", "size": "1MiB", "layout": {"kind": "aged", "seed": 3, "hole_share": 0.5}}
     assert want == parse_file_word("a:1MiB:aged:seed=3,hole_share=0.5")
+
+
+def test_names_with_keys(tmp_path: Path) -> None:
+    """
+    With the keys, ls shows the names a kernel was given and cat takes them; ciphertext names still lead
+    there.
+    """
+    path = tmp_path / "kernel.img"
+    path.write_bytes(lzma.decompress((FSCRYPT / "fscrypt_4k.img.xz").read_bytes()))
+    keys = tmp_path / "keys.json"
+    keys.write_bytes((FSCRYPT / "keys.json").read_bytes())
+    keys.chmod(0o600)
+    records = [json.loads(line) for line in (FSCRYPT / "files.jsonl").read_text().splitlines()]
+    found = {row["inode"]: row["path"] for row in _json("ls", path, "-R", "--keys", keys)}
+    hidden = {row["inode"]: row["path"] for row in _json("ls", path, "-R")}
+    for record in records:
+        name = record["path"].removeprefix("/mnt")
+        assert name == found[record["ino"]]
+        assert name != hidden[record["ino"]]
+        for said in (name, hidden[record["ino"]]):
+            plain = run("cat", path, said, "--keys", keys).stdout_bytes
+            assert record["sha256"] == hashlib.sha256(plain).hexdigest()

@@ -106,7 +106,7 @@ def test_bars_name_what_their_columns_are():
     with mpl.rc_context(RC):
         (readers,) = FIGURES["cpu_per_4k"](RUNS["concurrency"])
         (layouts,) = FIGURES["cpu_per_4k"](_run(layout=["contiguous", "sparse"], path=PATHS))
-    assert ["readers 1", "readers 8"] == [panel.get_title() for panel in readers.axes[:2]]
+    assert ["1 reader", "8 readers"] == [panel.get_title() for panel in readers.axes[:2]]
     assert ["contiguous", "sparse"] == [panel.get_title() for panel in layouts.axes]
 
 
@@ -181,7 +181,7 @@ def test_figures_by_name(tmp_path):
     assert [tmp_path / "memory.svg"] == draw(run, tmp_path, ["svg"], ["memory"])
     with pytest.raises(ConfigError, match="--figure: 'pie' is not known; allowed: cpu_per_4k, overhead_map"):
         draw(run, tmp_path, ["svg"], ["pie"])
-    with pytest.raises(ConfigError, match="does not vary what it shows; allowed: cpu_per_4k, memory"):
+    with pytest.raises(ConfigError, match="does not have what it shows; allowed: cpu_per_4k, memory"):
         draw(run, tmp_path, ["svg"], ["readahead"])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import ConfigError
-from sim.workload.fio_job import Job, jobs_from_tables, option_names, parse_jobs
+from sim.workload.fio_job import _ALIASES, Job, jobs_from_tables, option_names, parse_jobs
 
 needs_fio = pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed")
 
@@ -82,7 +83,16 @@ GOLDEN = [
     ("[a]\nbs=0\n", "x.fio:2 [a]: bs: '0' is out of range; allowed: >= 1"),
     ("bs=4k\n", "x.fio:1: 'bs=4k' is outside of a section; allowed: a [section] line above it"),
     ("[a\nbs=4k\n", "x.fio:1: '[a' is not a section; allowed: [global], [name of a job]"),
-    ("[global]\niodepth=4\n[a]\n", "x.fio:2 [global]: iodepth: '4' is not modelled; allowed: 1"),
+    (
+        "[global]\niodepth=4\n[a]\n",
+        "x.fio:2 [global]: iodepth: '4' has no effect with psync, which reads one at a time; "
+        "allowed: 1; for 4 reads at once numjobs=4",
+    ),
+    (
+        "[a]\nrandom_distribution=uniform\n",
+        "x.fio:2 [a]: random_distribution: 'uniform' is not modelled; "
+        "allowed: random, zipf, zipf:theta with theta >= 0 and not 1",
+    ),
     ("[a]\nioengine=libaio\n", "x.fio:2 [a]: ioengine: 'libaio' is not modelled; allowed: psync"),
     ("[a]\ndirect=1\n", "x.fio:2 [a]: direct: '1' is not modelled; allowed: 0"),
     ("[a]\nsize\n", "x.fio:2 [a]: option 'size' has no value; allowed: size=VALUE"),
@@ -239,10 +249,64 @@ def test_fio_takes_the_same_options(tmp_path):
     assert _shown_jobs(INCLUDING, tmp_path / "x.fio") == parse_jobs(INCLUDING, str(tmp_path / "x.fio"))
 
 
+CHOICES = {
+    "rw": ("read", "randread"),
+    "bs": ("4k", "1024", "64k", "0x2000", "2ki"),
+    "bsrange": ("1k-4k", "4k-64k"),
+    "bssplit": ("4k/60:64k/40", "1k/50:2k:4k/"),
+    "size": ("8k", "1m", "50%", "2g"),
+    "offset": ("0", "4k", "25%"),
+    "io_size": ("16k", "10%"),
+    "numjobs": ("1", "3"),
+    "iodepth": ("1",),
+    "ioengine": ("psync",),
+    "direct": ("0",),
+    "random_distribution": ("random", "zipf", "zipf:0.8", "zipf:1.3"),
+    "randseed": ("7", "1234567"),
+    "fadvise_hint": ("0", "1", "random", "sequential"),
+    "thinktime": ("10", "2ms", "1s"),
+    "thinktime_blocks": ("1", "8"),
+    "rate": ("100k", "1m"),
+    "loops": ("1", "5"),
+    "time_based": (None, "1", "0"),
+    "runtime": ("2", "30ms", "1m"),
+    "percentage_random": ("0", "30", "100"),
+    "norandommap": (None, "0", "1"),
+    "randrepeat": ("0", "1"),
+    "startdelay": ("1", "5ms"),
+    "stonewall": (None,),
+    "invalidate": ("0", "1"),
+}
+"""All options that we take, with values: what a job may say."""
+
+
+@needs_fio
+def test_fio_takes_any_options_together_as_we_do(tmp_path):
+    """60 jobs of up to 8 options each, some from [global]: each is what fio's command line says."""
+    assert set(option_names()) - set(_ALIASES) - {"filename"} == set(CHOICES)
+    rng = random.Random(3)
+
+    def options(most: int) -> list[str]:
+        names = rng.sample(sorted(CHOICES), rng.randint(0, most))
+        if {"bsrange", "bssplit"} <= set(names):
+            names.remove("bsrange")
+        picked = [(name, rng.choice(CHOICES[name])) for name in names]
+        return [name if value is None else f"{name}={value}" for name, value in picked]
+
+    for part in range(6):
+        head = [line for line in options(4) if not line.startswith("bss") and not line.startswith("bsr")]
+        lines = ["[global]", "filename=data", "size=64k", *head]
+        for number in range(10):
+            lines += [f"[j{part}.{number}]", *options(8)]
+        text = "\n".join(lines) + "\n"
+        assert _shown_jobs(text, tmp_path / "x.fio") == parse_jobs(text, "x.fio")
+
+
 @needs_fio
 @pytest.mark.parametrize(
     "line",
     [
+        "random_distribution=uniform",
         "bsrange=4k",
         "random_distribution=zipf:1",
         "io_size=101%",

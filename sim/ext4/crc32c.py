@@ -1,0 +1,31 @@
+"""
+CRC-32C (Castagnoli) as ext4 uses it: the register as it is, without the final inversion (Linux: crc32c()).
+"""
+
+from __future__ import annotations
+
+_POLYNOMIAL = 0x82F63B78
+"""0x1EDC6F41 (RFC 3720, 12.1) with its bits reversed."""
+
+
+def _table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        for _bit in range(8):
+            byte = byte >> 1 ^ (_POLYNOMIAL if byte & 1 else 0)
+        table.append(byte)
+    return tuple(table)
+
+
+_TABLE = _table()
+
+
+def crc32c(seed: int, data: bytes | bytearray | memoryview) -> int:
+    """
+    Return the register after `data`, from `seed`; the published CRC is crc32c(0xFFFFFFFF, data) ^
+    0xFFFFFFFF.
+    """
+    crc, table = seed, _TABLE
+    for byte in bytes(data):
+        crc = table[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return crc

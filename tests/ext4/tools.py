@@ -1,0 +1,46 @@
+"""
+e2fsprogs, asked by tests: a program of it, what e2fsck finds, images that mke2fs makes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+MKE2FS_KINDS = {
+    "default-4k": ("-b", "4096"),
+    "no-checksums-1k": ("-b", "1024", "-O", "^metadata_csum,^64bit"),
+    "seeded-1k": ("-b", "1024", "-O", "metadata_csum_seed,ea_inode"),
+    "small-inodes-2k": ("-b", "2048", "-I", "128"),
+}
+"""Journal, hash trees, 64 bit and metadata checksums as mke2fs has them by default, and without."""
+
+
+def tool(name: str) -> str:
+    """Return the path of a program of e2fsprogs, or skip the test."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if path is None:
+        pytest.skip(f"{name} (e2fsprogs) is not installed")
+    return path
+
+
+def e2fsck(image: Path) -> None:
+    """Fail unless e2fsck finds nothing. It has no key."""
+    done = subprocess.run([tool("e2fsck"), "-fn", str(image)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def debugfs(image: Path, *commands: str, write: bool = False) -> bytes:
+    """Return what debugfs answers to commands."""
+    words = [tool("debugfs"), *(["-w"] if write else []), "-f", "/dev/stdin", str(image)]
+    return subprocess.run(words, input="\n".join(commands).encode(), capture_output=True, check=True).stdout
+
+
+def mke2fs(image: Path, folder: Path, *options: str, size: str = "12M") -> None:
+    """Make an image that holds a folder's files."""
+    words = [tool("mke2fs"), "-q", "-F", "-t", "ext4", "-d", str(folder), *options, str(image), size]
+    subprocess.run(words, capture_output=True, check=True)
