@@ -39,6 +39,9 @@ METRICS: dict[str, tuple[str, str]] = {
     "throughput_mib_s": ("MiB/s", "bytes_read per elapsed_ns"),
     "open_ns": ("ns", "mean time that opening a file took before its first read; 0: not charged"),
     "peak_pages": ("pages", "most pages ever in the page cache, those of a lower file included"),
+    "hit_rate": ("", "of a browser cache: requests that found their file, of all"),
+    "hit_mean_ns": ("ns", "of a browser cache: mean time of a hit, opening included"),
+    "space_saved": ("", "of a browser cache: what one copy saves of the space of a copy for each user"),
     "digest_ok": ("", "1: what was read equals the plaintext; 0: it does not; -1: not compared"),
 }
 """The metrics of a run: unit and meaning. A run may give more; these are the ones reports know."""

@@ -28,6 +28,7 @@ from sim.report.style import COLUMN_INCHES, PATH_COLOURS
 from sim.units import PAGE_BYTES
 
 BASE, EXTENT = "buffer_head", "page_io"
+MAX_PAGES = 12
 _DEVICE = "device.profile"
 _GAP_INCHES = 0.42
 """Between panels: tick labels and the name of an axis."""
@@ -45,10 +46,15 @@ def cpu_share(row: Row) -> float:
 
 
 def device_bound(run: Run) -> list[Figure]:
-    """Return a page per combination of the other axes; nothing if device or path does not vary."""
-    if len(run.axes.get(_DEVICE, [])) < 2 or not paths_of(run):
+    """
+    Return a page per combination of the other axes; nothing if device or path does not vary.
+
+    Nor if there are more than MAX_PAGES: the run is about something else.
+    """
+    pages = others(run, (_DEVICE, "path"))
+    if len(run.axes.get(_DEVICE, [])) < 2 or not paths_of(run) or len(pages) > MAX_PAGES:
         return []
-    return [_page(run, fixed) for fixed in others(run, (_DEVICE, "path"))]
+    return [_page(run, fixed) for fixed in pages]
 
 
 def _page(run: Run, fixed: Labels) -> Figure:

@@ -11,6 +11,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     concurrency     the same over the number of readers
     file_size       the same over the size of the file
     memory          bytes of buffer heads per cached page
+    encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
 and of a run made with --trace:
 
@@ -31,6 +32,7 @@ from sim.experiment.results import Run
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
+from sim.report.encryption import encryption
 from sim.report.frame import FORMATS, check_formats, save
 from sim.report.latency import latency_cdf
 from sim.report.map_calls import map_calls
@@ -48,6 +50,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "concurrency": concurrency,
     "file_size": file_size,
     "memory": memory,
+    "encryption": encryption,
     "latency_cdf": latency_cdf,
     "stages": stages,
 }

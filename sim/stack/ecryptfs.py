@@ -132,19 +132,22 @@ class EcryptfsPath:
         inode: EcryptfsInode = file.inode
         yield from self._lower.read(task, inode.lower, (page + HEADER_PAGES) * PAGE_BYTES, PAGE_BYTES)
         task.ps += self._s_folio.charge_units(1, PAGE_BYTES)
-        if file.mapping.content is not None:
-            _decrypt(file.mapping, inode, page, 1)
+        _decrypt(file.mapping, inode, page, page + 1)
         yield from task.settle()
         file.mapping.set_uptodate(page, page + 1)
 
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
-        """Page by page; pages whose lower pages are there together, as they cost the same one by one."""
+        """
+        Page by page; pages whose lower pages are there together, as they cost the same one by one.
+
+        A page is charged in its turn and its bytes follow before it is unlocked, many in one piece.
+        """
         plug = Plug()
         self._nested.outer[task] = plug
         inode: EcryptfsInode = file.inode
         lower = inode.lower
         for start, end in ranges:
-            page = unlocked = start
+            page = unlocked = cipher = start  # cipher: from where on the bytes are not decrypted yet
             while page < end:
                 index = page + HEADER_PAGES
                 pages = lower.mapping.plain_run(index, end + HEADER_PAGES)
@@ -152,6 +155,8 @@ class EcryptfsPath:
                     self._lower.read_each_cached(task, lower, index, pages)
                 else:
                     pages = 1
+                    _decrypt(file.mapping, inode, cipher, page)  # before reclaim can take a lower page
+                    cipher = page
                     for event in self._lower.read(task, lower, index * PAGE_BYTES, PAGE_BYTES):
                         # Every event is a sleep: io_schedule() flushes the plug. What was decrypted so far
                         # has been unlocked before.
@@ -160,23 +165,23 @@ class EcryptfsPath:
                         self._disk.flush_for_sleep(task, plug)
                         yield event
                 task.ps += self._s_page.charge_units(pages, pages * PAGE_BYTES)
-                if file.mapping.content is not None:
-                    _decrypt(file.mapping, inode, page, pages)
                 page += pages
+            _decrypt(file.mapping, inode, cipher, end)
             yield from task.settle()
             file.mapping.set_uptodate(unlocked, end)
         del self._nested.outer[task]
         self._disk.finish_plug(task, plug)
 
 
-def _decrypt(mapping: Mapping, inode: EcryptfsInode, page: int, pages: int) -> None:
-    """Decrypt lower pages into upper ones."""
+def _decrypt(mapping: Mapping, inode: EcryptfsInode, page: int, end: int) -> None:
+    """Decrypt lower pages into the upper pages [page, end), if data is real."""
     source, target = inode.lower.mapping.content, mapping.content
+    if target is None or page == end:
+        return
     assert source is not None
-    assert target is not None
     assert inode.key is not None
     at = (page + HEADER_PAGES) * PAGE_BYTES
-    to, length = page * PAGE_BYTES, pages * PAGE_BYTES
+    to, length = page * PAGE_BYTES, (end - page) * PAGE_BYTES
     inode.key.decrypt_extents_into(
         source[at : at + length], page, target[to : to + length + CONTENT_SLACK_BYTES]
     )

@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import schemes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from sim.block.device import make_device
@@ -181,6 +182,13 @@ def read_real(path: str, block_size: int, size_bytes: int, store: MemoryStore) -
     return Reader(path, block_size, size_bytes, sequential(size_bytes), store).run()
 
 
+def bench_schemes(repetitions: int) -> None:
+    """Real AES of dm-crypt and eCryptfs against their bare loops."""
+    for name, (read, loop) in schemes.cases().items():
+        ours, bare = best(repetitions, read, loop)
+        line(f"real AES, {name}: speed / bare loop", f"{bare / ours:.2f}", ">= 0.8", bare / ours >= 0.8)
+
+
 def bench_large(gib: int) -> None:
     """A long sequential read with 1 GiB of page cache: memory, and time per GiB against a short one."""
     script = (
@@ -272,12 +280,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--gib", type=int, default=100, help="size of the long read")
-    parser.add_argument("only", nargs="*", help="sequential random real large trace start")
+    parser.add_argument("only", nargs="*", help="sequential random real schemes large trace start")
     arguments = parser.parse_args()
     benches: dict[str, Callable[[], None]] = {
         "sequential": lambda: bench_sequential(arguments.repetitions),
         "random": lambda: bench_random(arguments.repetitions),
         "real": lambda: bench_real(arguments.repetitions),
+        "schemes": lambda: bench_schemes(arguments.repetitions),
         "large": lambda: bench_large(arguments.gib),
         "trace": lambda: bench_trace(arguments.repetitions),
         "start": lambda: bench_start(arguments.repetitions),

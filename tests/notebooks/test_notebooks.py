@@ -28,9 +28,10 @@ def _read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def test_there_are_two():
-    """A newcomer is led from one read to whole files."""
-    assert ["01_one_read_on_each_path", "02_per_block_vs_per_extent"] == [path.stem for path in NOTEBOOKS]
+def test_there_are_three():
+    """A newcomer is led from one read to whole files, and to the choice of an encryption."""
+    expected = ["01_one_read_on_each_path", "02_per_block_vs_per_extent", "03_which_encryption"]
+    assert expected == [path.stem for path in NOTEBOOKS]
 
 
 @pytest.mark.filterwarnings("default")  # of the kernel's sockets, not ours
