@@ -198,7 +198,7 @@ def test_results_survive_being_kept(tmp_path):
         {"a_ns": 3, "b": 0.1 + 0.2, "c": "text", "d": 1.0},
         [CallRow("s", "a;s", "irq", 1, 2, "bio")],
         {"bio_sectors": {256: 1, 8: 2}},
-        [IoRow(1, 2, 3, 4, 5, 6, 7, 8)],
+        [IoRow(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)],
         [ReadRow(0, 1, 2)],
     )
     run_and_keep(lambda *_: result, tmp_path / "kept", "k", cell, None, True)
