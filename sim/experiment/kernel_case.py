@@ -120,19 +120,35 @@ def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
     return plan.tree(numbers)
 
 
-def _offsets(record: dict[str, Any]) -> Iterator[tuple[int, int]]:
-    """Yield (offset, length) in bytes of the recorded access pattern."""
+def reads(record: dict[str, Any]) -> Iterator[tuple[int, int, int]]:
+    """
+    Yield (offset, length, open file) in bytes of a record's access pattern; open files count from 0.
+
+    The recordings are made from the same list. ConfigError for a pattern that is not known.
+    """
     access, size = str(record["access"]), int(record["file_bytes"])
     if access in ("seq128k", "seq4k"):
         step = 128 * KIB if access == "seq128k" else 4 * KIB
         for offset in range(0, size, step):
-            yield offset, step
+            yield offset, step, 0
     elif access in ("rand4k", "rand4k_advrandom"):
         for page in page_order(size // PAGE_BYTES)[: int(record["pages_read"])]:
-            yield page * PAGE_BYTES, PAGE_BYTES
+            yield page * PAGE_BYTES, PAGE_BYTES, 0
+    elif access in ("stride", "backward", "two_streams"):
+        length, count = int(record["read_bytes"]), int(record["reads"])
+        for number in range(count):
+            if access == "stride":
+                yield number * int(record["step_bytes"]), length, 0
+            elif access == "backward":
+                yield size - (number + 1) * length, length, 0
+            else:
+                start = number % 2 * int(record["second_offset_bytes"])
+                yield start + number // 2 * length, length, number % 2 if record["open_files"] == 2 else 0
     else:
         raise ConfigError(
-            str(record["case"]), f"access {access!r}", "seq128k, seq4k, rand4k, rand4k_advrandom"
+            str(record["case"]),
+            f"access {access!r}",
+            "seq128k, seq4k, rand4k, rand4k_advrandom, stride, backward, two_streams",
         )
 
 
@@ -174,8 +190,8 @@ def run_case(
     task = machine.cpu.task(0, "reader")
 
     def reader(task: Task, file: OpenFile) -> Iterator[Any]:
-        for offset, length in _offsets(record):
-            yield from machine.filemap.read(task, file, offset, length)
+        for offset, length, number in reads(record):
+            yield from machine.filemap.read(task, files[number], offset, length)
         yield from task.settle()
 
     machine.clock.process(reader(task, file))  # type: ignore[arg-type]
