@@ -144,11 +144,11 @@ def _cached(name: str, block_size: int, path: str) -> Iterator[Record]:
 
 
 def _rewritten(name: str, block_size: int, path: str) -> Iterator[Record]:
-    """Pages that already have buffers, for one of their blocks was written before and is up to date."""
+    """Pages that already have buffers: their first blocks were written before and are up to date."""
     per_page = PAGE_BYTES // block_size
     pages = FILE_BYTES // PAGE_BYTES
-    for label, every, which in (("first9", 9, 0), ("last4", 4, per_page - 1)):
-        blocks = [page * per_page + which for page in range(3, pages, every)]
+    for label, every, count in (("one9", 9, 1), ("most4", 4, per_page - 1)):
+        blocks = [page * per_page + at for page in range(3, pages, every) for at in range(count)]
         for layout, access in (("contig", "seq128k"), ("frag2", "seq4k")):
             suffix = f"rewritten-{label}"
             yield case(name, block_size, path, layout, access, "warm", suffix, rewritten_blocks=blocks)
@@ -197,7 +197,7 @@ def _separating(name: str) -> Iterator[Record]:
 SMOKE = (
     "*_bs4096/bs4096/*/contig/seq128k/warm",
     "*_bs4096/bs4096/*/frag1/backward4k/all_cold",
-    "*_bs1024/bs1024/*/frag2/*",
+    "matrix_bs1024/bs1024/*/frag2/*",
     "*_fscrypt_bs4096/*/contig/*",
 )
 """Patterns of the cases of `make truth CASES=smoke`: a few of each kind."""

@@ -9,7 +9,6 @@ carries the results out line by line, so that what is recorded is safe however a
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -110,7 +109,7 @@ def boot(
         access = "cache=unsafe" if writable else "readonly=on"
         words += ["-drive", f"file={drive},if=virtio,format=raw,{access}"]
     machine = subprocess.Popen(
-        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=_nice
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     try:
         _follow(machine, results, console, on_line)
@@ -118,10 +117,6 @@ def boot(
         if machine.poll() is None:
             machine.kill()
         machine.wait()
-
-
-def _nice() -> None:
-    os.nice(5)
 
 
 def _follow(

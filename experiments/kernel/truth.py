@@ -12,6 +12,7 @@ layouts/. A case that has a record is not run again: stop and go on at will.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import shutil
 import sys
@@ -20,7 +21,7 @@ import time
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import cases as plans
 from cases import Record
@@ -261,6 +262,7 @@ def main() -> int:
     progress = Progress()
     try:
         install_tools()
+        lock = _lock()
         kernel = prepare(words.kernel, WORK)
         progress.say(f"kernel {kernel.release}, results in {RESULTS / kernel.version}")
         rig = Rig(kernel, progress)
@@ -281,10 +283,22 @@ def main() -> int:
         if "digests" in only:
             sizes = [4096, 1024] if words.cases == "smoke" else list(plans.BLOCK_SIZES)
             jobs.append(lambda: check_digests(rig, sizes))
-        return _run(jobs, progress)
+        with lock:
+            return _run(jobs, progress)
     except RigError as error:
         print(f"truth: {error}", file=sys.stderr)
         return 2
+
+
+def _lock() -> IO[str]:
+    """Return an open file that no other run has; RigError if another run is on its way."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    lock = (WORK / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise RigError("another run is recording here; wait for it, or stop it") from None
+    return lock
 
 
 def _forget(file: Path, wanted: list[Record]) -> None:
@@ -303,8 +317,8 @@ def _run(jobs: list[Callable[[], None]], progress: Progress) -> int:
         with room:
             try:
                 job()
-            except RigError as error:
-                failed.append(str(error))
+            except Exception as error:  # a thread's failure must not pass for success
+                failed.append(str(error) if isinstance(error, RigError) else repr(error))
 
     threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
     for thread in threads:

@@ -13,7 +13,7 @@
  *   name=     what the record is called
  *   file=     the file to read, below the mount point
  *   ops=      buffer, mpage, own, nop: see readpath_truth.c
- *   es=       warm: file read before, extents precached; es_cold: tree blocks in memory, status cache cleared;
+ *   es=       warm: all extents and holes in the status cache; es_cold: tree blocks in memory, status cache cleared;
  *             all_cold: freshly mounted
  *   reads=    a file of lines "offset length descriptor": the preads to make
  *   advice=   normal, random, sequential: posix_fadvise of every descriptor
@@ -138,8 +138,10 @@ static void place_probes(const char *path)
 {
 	char line[200], symbol[100], event[256];
 	FILE *file = fopen(path, "r");
-	int fd = open(TRACING "kprobe_events", O_WRONLY | O_APPEND);
+	int fd;
 
+	write_text(TRACING "events/truth/enable", "0"); /* those of an earlier run, if there are any */
+	fd = open(TRACING "kprobe_events", O_WRONLY | O_TRUNC);
 	if (!file || fd < 0)
 		die(path);
 	while (fgets(line, sizeof(line), file) && probe_count < MOST_PROBES) {
@@ -408,8 +410,6 @@ static void run_case(const char *line)
 
 	for (int round = 0; round < repetitions; round++) {
 		int own = !strcmp(ops, "own"), fd;
-		struct range whole = { 0, 0, 0 };
-
 		if (!strcmp(es, "all_cold"))
 			mount_again();
 		fd = open(path, O_RDONLY);
@@ -420,13 +420,11 @@ static void run_case(const char *line)
 		if (strcmp(es, "all_cold"))
 			ioctl(fd, PRECACHE_EXTENTS);
 		if (!strcmp(es, "warm") && round == 0) {
-			struct stat st;
+			/* FIEMAP maps all of the file, and so also the holes between two leaves into the cache. */
+			struct fiemap count_only = { .fm_length = ~0ull };
 
-			fstat(fd, &st);
-			whole.length = 131072;
-			for (; whole.offset < st.st_size; whole.offset += whole.length)
-				if (pread(fd, buffer, whole.length, whole.offset) <= 0)
-					die("pread");
+			if (ioctl(fd, FS_IOC_FIEMAP, &count_only))
+				die("fiemap");
 		}
 		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 		if (written.count)
