@@ -124,9 +124,14 @@ class Request:
 
 
 class Plug:
-    """A task's plug (struct blk_plug): requests held back so that neighbours can merge."""
+    """
+    A task's plug (struct blk_plug): requests held back so that neighbours can merge.
 
-    __slots__ = ("requests",)
+    holds: False for a task without a plug, whose requests go on one by one.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("holds", "requests")
+
+    def __init__(self, holds: bool = True) -> None:
         self.requests: list[Request] = []
+        self.holds = holds

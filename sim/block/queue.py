@@ -77,6 +77,10 @@ class BlockQueue:
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
         self._s_issue = site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
         self._s_insert = site(TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}")
+        self._s_direct = site(TASK, f"{submit};blk_mq_submit_bio", driver)
+        self._s_insert_one = site(
+            TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
+        )
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
         self._s_copy.unit_ps = limits.copy_ps_per_sector  # the device's constant, not the machine's
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
@@ -86,8 +90,16 @@ class BlockQueue:
         self._alone = self._direct and not limits.bio_based and tracer is None and records is None
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
-        """submit_bio(): merge, or take a request; never sleeps."""
+        """
+        submit_bio(): merge, or take a request; never sleeps.
+
+        Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only.
+        """
         count, sectors = bio.count, bio.unit_sectors
+        if count > 1 and not plug.holds:
+            for number in range(count):
+                self.submit(task, bio.row(number, 1), plug)
+            return
         task.ps += self._s_submit.charge(count)
         stats, limits = self.stats, self.limits
         stats.queued += count
@@ -106,6 +118,8 @@ class BlockQueue:
                 self._join(self._merge_or_get(task, bio.sector, sectors, bio.segments, plug), bio)
             else:
                 self._submit_split(task, bio, plug)
+            if not plug.holds and plug.requests:
+                self._dispatch(task, plug, from_schedule=False)
         else:
             self._submit_row(task, bio, plug)
 
@@ -257,7 +271,9 @@ class BlockQueue:
             self._tracer("G", task.time_ns, sector, sectors)
         request = Request(sector, sectors, segments)
         limits = self.limits
-        if not requests:
+        if not plug.holds:
+            pass
+        elif not requests:
             self._count_plug(task)
         elif len(requests) >= limits.plug_requests or (
             limits.plug_flush_sectors and requests[-1].sectors >= limits.plug_flush_sectors
@@ -306,14 +322,16 @@ class BlockQueue:
         elif not via_insert:
             requests.reverse()  # the plug's list is a stack, and 6.1 issues from its top
         if via_insert:
-            task.ps += self._s_insert.charge(len(requests))
+            insert = self._s_insert if plug.holds else self._s_insert_one
+            task.ps += insert.charge(len(requests))
             self.stats.inserted += len(requests)
-            self.stats.unplugs += 1
+            self.stats.unplugs += plug.holds
             if self._tracer is not None:
                 for request in requests:
                     self._tracer("I", task.time_ns, request.sector, request.sectors)
         else:
-            task.ps += self._s_issue.charge(len(requests))
+            issue = self._s_issue if plug.holds else self._s_direct
+            task.ps += issue.charge(len(requests))
         if self.limits.copy_ps_per_sector:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)

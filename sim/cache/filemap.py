@@ -4,8 +4,7 @@ The buffered read loop: filemap_read() of mm/filemap.c and the readahead calls o
 Modelled on 6.1. A batch holds up to 15 pages and ends at a page that is not up to date or carries the
 readahead mark; the mark starts the next window before the copy; a locked page is waited for and then looked
 up again; a page that readahead did not bring is created alone. A batch is held until it is copied. Left out:
-IOCB_NOWAIT and friends, truncation, writable mappings; ->read_folio, which reads a page created alone, goes
-through ->readahead's code and symbols here.
+IOCB_NOWAIT and friends, truncation, writable mappings.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any, Protocol
 
-from sim.cache.pages import ABSENT, LOCKED, MARKED, UPTODATE, Mapping, PageCache
+from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping, PageCache
 from sim.cache.readahead import RaState, ReadaheadPolicy
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
@@ -42,6 +41,14 @@ class ReadPages(Protocol):
         Start reading locked pages under one plug. Each page is unlocked exactly once, later.
 
         The result is to be yielded from at once: () if nothing had to be waited for.
+        """
+        ...
+
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
+        """
+        ->read_folio: start reading one locked page, without a plug. It is unlocked once, later.
+
+        A page that had buffers has an entry in the mapping's known_bytes, which is taken out.
         """
         ...
 
@@ -116,7 +123,10 @@ class Filemap:
             for marker, head in called.items()
         }
         self._s_add = site(TASK, unbounded, INSERT_SYMBOLS)
-        self._s_create = site(TASK, ra, "filemap_create_folio filemap_create_folio;filemap_read_folio")
+        create, update = "filemap_create_folio", "filemap_update_page"
+        self._s_create = site(TASK, ra, f"{create} {create};filemap_read_folio")
+        self._s_update = site(TASK, ra, update)
+        self._s_update_read = site(TASK, ra, f"{update};filemap_read_folio")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
@@ -159,8 +169,10 @@ class Filemap:
                         yield from self._create_folio(task, file, at)
                 if at < limit and plain < BATCH_PAGES and state[at] != ABSENT:
                     marked = state[at] & MARKED
-                    # The batch is held while the reader sleeps, and so is the page whose mark it answers.
-                    held = (index, at + 1 if marked else at) if plain or marked else None
+                    # The batch is held while the reader sleeps, and so is the page whose mark it answers or
+                    # which it reads.
+                    with_last = marked or state[at] == PRESENT
+                    held = (index, at + 1 if with_last else at) if plain or with_last else None
                     if held:
                         mapping.held.append(held)
                     if marked:
@@ -173,6 +185,9 @@ class Filemap:
                         while (late := task.behind_ns) > 0:
                             yield clock.timeout(late)
                     elif state[at] == UPTODATE:
+                        plain += 1
+                    elif state[at] == PRESENT:
+                        yield from self._update_page(task, file, at, offset + length)
                         plain += 1
                     if held:
                         mapping.held.remove(held)
@@ -230,10 +245,28 @@ class Filemap:
         task.ps += self._s_reclaim.charge(reclaimed)
         held = (index, index + 1)
         mapping.held.append(held)
-        yield from self._path.read_pages(task, file, [held])
+        yield from self._path.read_folio(task, file, index)
         if mapping.state[index] & LOCKED:
             yield from task.wait(mapping.waiter(index, self._clock.event))
         mapping.held.remove(held)
+
+    def _update_page(self, task: Task, file: OpenFile, index: int, stop: int) -> Generator[Any, Any, None]:
+        """
+        filemap_update_page() of a PRESENT page, for a read up to byte `stop`.
+
+        The page is read, unless all that is wanted of it is up to date (->is_partially_uptodate, which
+        looks at what is asked for, not at the end of the file). Its holder is the caller.
+        """
+        mapping = file.mapping
+        task.ps += self._s_update.charge(1)
+        if stop - index * PAGE_BYTES <= mapping.known_bytes[index]:
+            return
+        self.cache.updated += 1
+        mapping.state[index] = LOCKED
+        task.ps += self._s_update_read.charge(1)
+        yield from self._path.read_folio(task, file, index)
+        if mapping.state[index] & LOCKED:
+            yield from task.wait(mapping.waiter(index, self._clock.event))
 
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""

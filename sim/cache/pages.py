@@ -22,9 +22,14 @@ from sim.units import PAGE_BYTES
 ABSENT, LOCKED, UPTODATE = 0, 1, 2
 MARKED = 4
 """Added to LOCKED or UPTODATE: the page carries PG_readahead."""
+PRESENT = 8
+"""Cached, unlocked and not up to date: a page that got buffer heads (or iomap's state) before it was read."""
 
 CONTENT_SLACK_BYTES = 64
 """Room behind the contents of a mapping, for ciphers that ask for more than they write."""
+
+PRELOAD_PAGES = 32
+"""How many pages of before the run enter the lists together: a window of 128 KiB."""
 
 _MAP_NORESERVE = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
 _PLAIN = bytes((UPTODATE,))
@@ -38,19 +43,21 @@ class Mapping:
 
     state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. parts: blocks
     still to come, for pages that are read in parts (a page of which all blocks are read needs an entry only
-    between its parts). waiters: events of tasks that wait for a page. held: ranges that a reader holds a
+    between its parts). waiters: events of tasks that wait for a page. known_bytes: of each
+    PRESENT page, how many bytes from its start are up to date. held: ranges that a reader holds a
     reference on and has not copied yet; they are not reclaimed. content: with real data, the bytes of the
     file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
     written).
     """
 
-    __slots__ = ("_memory", "access", "content", "held", "pages", "parts", "state", "waiters")
+    __slots__ = ("_memory", "access", "content", "held", "known_bytes", "pages", "parts", "state", "waiters")
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
         self.state = bytearray(pages)
         self.access = bytearray(pages)
         self.parts: dict[int, int] = {}
+        self.known_bytes: dict[int, int] = {}
         self.waiters: dict[int, Any] = {}
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
@@ -141,7 +148,8 @@ class PageCache:
     All mappings under one memory limit.
 
     limit_pages: how many pages may be cached; pages under I/O or held by a reader may exceed it, for reclaim
-    does not wait. inserted, evicted: pages so far. peak: most ever cached.
+    does not wait. inserted, evicted: pages so far. updated: PRESENT pages that were read. peak: most ever
+    cached.
     """
 
     def __init__(self, limit_pages: int) -> None:
@@ -149,6 +157,7 @@ class PageCache:
         self.cached = 0
         self.inserted = 0
         self.evicted = 0
+        self.updated = 0
         self.peak = 0
         self._inactive: deque[tuple[Mapping, int, int]] = deque()
         self._active: deque[tuple[Mapping, int, int]] = deque()
@@ -180,6 +189,26 @@ class PageCache:
         if self.cached > self.peak:
             self.peak = self.cached
         return reclaimed
+
+    def preload(self, mapping: Mapping, start: int, end: int, known_bytes: int | None = None) -> None:
+        """
+        Have pages of before the run: read once, or PRESENT with `known_bytes` up to date. Not counted.
+
+        They come in order and push out what came before, as one read after another would.
+        """
+        inserted, evicted = self.inserted, self.evicted
+        step = min(PRELOAD_PAGES, self.limit_pages)
+        for first in range(start, end, step):
+            last = min(first + step, end)
+            self.insert(mapping, first, last)
+            count = last - first
+            mapping.access[first:last] = b"\x01" * count
+            if known_bytes is None:
+                mapping.state[first:last] = _PLAIN * count
+            else:
+                mapping.state[first:last] = bytes((PRESENT,)) * count
+                mapping.known_bytes.update(dict.fromkeys(range(first, last), known_bytes))
+        self.inserted, self.evicted = inserted, evicted
 
     def mark_accessed(self, mapping: Mapping, start: int, end: int) -> None:
         """Tell of a read of [start, end): first referenced, then active (folio_mark_accessed)."""
@@ -267,13 +296,15 @@ class PageCache:
             pages = [
                 page
                 for page in range(start, end)
-                if state[page] & UPTODATE
+                if state[page] & (UPTODATE | PRESENT)
                 and (include_active or access[page] < 2)
                 and not mapping.holds(page, page + 1)
             ]
             for page in pages:
                 if access[page] > 1:
                     self._active_pages -= 1
+                if state[page] == PRESENT:
+                    del mapping.known_bytes[page]
                 state[page] = ABSENT
                 access[page] = 0
         if mapping.content is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from sim.errors import ConfigError
@@ -205,15 +205,42 @@ class Workload(Model):
     jobs: tuple[Job, ...] = Field(alias="job", min_length=1)
 
 
+class SomePages(Model):
+    """
+    Some pages of each file that is read: every n-th from page 0 on, or a share drawn with the run's seed.
+
+    buffers: they are not up to date but carry buffer heads, of which the first uptodate_blocks are: see
+    `initial_cache`.
+    """
+
+    every: int | None = Field(default=None, ge=1)
+    share: float | None = Field(default=None, gt=0, le=1)
+    buffers: bool = False
+    uptodate_blocks: int = Field(default=0, ge=0, le=3)
+
+    @model_validator(mode="after")
+    def _one_pattern(self) -> Self:
+        if (self.every is None) == (self.share is None):
+            raise custom("which pages are cached is said once", "every = N, or share = 0.25")
+        if self.uptodate_blocks and not self.buffers:
+            raise custom("uptodate_blocks without buffers", "buffers = true with it")
+        return self
+
+
 class Cache(Model):
     """
-    What the kernel knows before the first read. No page of the file is cached.
+    What the kernel knows before the first read.
 
     status: "warm" = every extent is in the extent status cache; "es_cold" = that cache was cleared, the
-    extent tree's blocks are still in memory; "all_cold" = freshly mounted.
+    extent tree's blocks are still in memory; "all_cold" = freshly mounted. pages: what the page cache holds
+    of the files that are read: nothing, all that fits in memory, or some.
     """
 
     status: Literal["warm", "es_cold", "all_cold"] = "warm"
+    pages: Annotated[
+        Annotated[Literal["empty", "warm"], Tag("word")] | Annotated[SomePages, Tag("table")],
+        Discriminator(lambda value: "table" if isinstance(value, dict | SomePages) else "word"),
+    ] = "empty"
 
 
 class CellConfig(Model):
@@ -240,6 +267,27 @@ class CellConfig(Model):
                 raise custom(f"job {job.name!r} does not say which file", "filename=" + "|".join(names))
             if job.filename is not None and job.filename not in names:
                 raise custom(f"job {job.name!r}: no file {job.filename!r}", ", ".join(names))
+        return self
+
+    @model_validator(mode="after")
+    def _cache_is_kept(self) -> Self:
+        """
+        fio drops a file's cached pages when a job begins (invalidate=1, its default): what is asked to be
+        cached would be gone before the first read. Jobs behind a stonewall may drop what others have used.
+        """
+        pages = self.cache.pages
+        if pages == "empty":
+            return self
+        for number, job in enumerate(self.workload.jobs):
+            if job.stonewall and number:
+                break
+            if job.invalidate:
+                problem = f"job {job.name!r} drops the cached pages that cache.pages asks for (invalidate=1)"
+                raise custom(problem, 'invalidate=0 in the job, or cache.pages = "empty"')
+        per_page = PAGE_BYTES // (self.volume.block_size_bytes or 1024)
+        if isinstance(pages, SomePages) and pages.uptodate_blocks >= per_page:
+            problem = f"cache.pages: uptodate_blocks {pages.uptodate_blocks} of {per_page} blocks a page"
+            raise custom(problem, f"0 to {per_page - 1}")
         return self
 
     def canonical(self) -> dict[str, Any]:

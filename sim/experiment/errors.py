@@ -34,7 +34,7 @@ def from_validation(
     """
     first = error.errors(include_url=False)[0]
     kind, context = first["type"], first.get("ctx", {})
-    location = _written(first["loc"], raw)
+    location = _written(first["loc"], raw, new_key=kind in ("missing", "extra_forbidden"))
     place = f"{file}: {dotted(location)}" if location else file
     if kind == "extra_forbidden":
         known = _keys(model, first["loc"][:-1]) + list(also if len(location) == 1 else ())
@@ -64,14 +64,18 @@ def dotted(location: tuple[str | int, ...]) -> str:
     return text
 
 
-def _written(location: tuple[str | int, ...], raw: Any) -> tuple[str | int, ...]:
-    """Drop the parts of a location that pydantic adds (tags of unions) and the file does not have."""
+def _written(location: tuple[str | int, ...], raw: Any, new_key: bool) -> tuple[str | int, ...]:
+    """
+    Drop the parts of a location that pydantic adds (tags of unions) and the file does not have.
+
+    new_key: the last part may be a key that is not there.
+    """
     kept: list[str | int] = []
     for at, part in enumerate(location):
         in_table = isinstance(raw, Mapping) and part in raw
         if in_table or (isinstance(raw, list | tuple) and isinstance(part, int) and part < len(raw)):
             raw = raw[part]
-        elif at < len(location) - 1 or not isinstance(raw, Mapping):
+        elif at < len(location) - 1 or not isinstance(raw, Mapping) or not new_key:
             continue
         kept.append(part)
     return tuple(kept)

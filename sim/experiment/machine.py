@@ -128,7 +128,6 @@ class Machine:
         )
         self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, spec.store)
         self.mapper = Mapper(self.ledger, self.buffers)
-        self.buffer_reader: BufferHeadReader
         self.path = self._build_path()
         self.cache = PageCache(spec.memory_pages)
         self.filemap = Filemap(
@@ -150,18 +149,26 @@ class Machine:
             "per_block": "mpage_readahead;do_mpage_readpage",
             "page_io": "ext4_readahead;ext4_mpage_readpages",
         }
-        self.buffer_reader = BufferHeadReader(
-            ledger, queue, mapper, BufferEndIo(ledger, self.cpu, bs, contents), bs, callers.get(spec.path, "")
+        alone = {
+            "buffer_head": "filemap_read_folio",
+            "mpage": "filemap_read_folio;mpage_read_folio;do_mpage_readpage",
+            "per_block": "filemap_read_folio;mpage_read_folio;do_mpage_readpage",
+            "page_io": "filemap_read_folio;ext4_read_folio;ext4_mpage_readpages",
+        }
+        buffer_end_io = BufferEndIo(ledger, self.cpu, bs, contents)
+        buffers, buffers_alone = (
+            BufferHeadReader(ledger, queue, mapper, buffer_end_io, bs, by.get(spec.path, ""))
+            for by in (callers, alone)
         )
         if spec.path == "buffer_head":
-            return BufferHeadPath(queue, self.buffer_reader)
+            return BufferHeadPath(queue, buffers, buffers_alone)
         if spec.path in ("mpage", "per_block"):
             end_io = PageEndIo(
                 ledger, self.cpu, bs, contents, "mpage_end_io", "page_endio", *_POST_READ_MPAGE
             )
             bios = PageBioFactory(ledger, queue, end_io, bs, callers["mpage"], "bio_add_folio")
             per_block = spec.path == "per_block"
-            return MpagePath(ledger, queue, mapper, bios, self.buffer_reader, bs, MPAGE, per_block)
+            return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, MPAGE, per_block)
         if spec.path == "iomap":
             per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock"
             end_io = PageEndIo(
@@ -182,7 +189,7 @@ class Machine:
         )
         bios = PageBioFactory(ledger, queue, end_io, bs, callers["page_io"], "bio_add_page")
         if spec.path == "page_io":
-            return MpagePath(ledger, queue, mapper, bios, self.buffer_reader, bs, EXT4_MPAGE)
+            return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, EXT4_MPAGE)
         return ExtentWalkPath(ledger, queue, mapper, bios, bs, PAGE_IO_PURE)
 
     def mapping(self, inode: FsInode) -> Mapping:

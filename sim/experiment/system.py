@@ -20,12 +20,14 @@ from sim.block.limits import QueueLimits
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
+from sim.engine.clock import stream
 from sim.engine.costs import PS_PER_NS, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
 from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
 from sim.experiment.cell_result import Context as CallContext
 from sim.experiment.config import Cell, CellConfig
 from sim.experiment.images import keys_of, plaintext_digests
+from sim.experiment.initial_cache import cache_pages, every_nth, pages_with_buffers, random_share
 from sim.experiment.machine import Machine, MachineSpec
 from sim.experiment.verify import PieceVerifier, StreamVerifier, Verifier
 from sim.ext4.opened import Inode
@@ -169,7 +171,27 @@ def _open_volume_file(cell: Cell, image: Path, volume: Image, machine: Machine, 
         inode.map.status.fill()
     if status != "all_cold":
         machine.buffers.warm(on_disk.tree.blocks)
-    return _File(path, inode, machine.mapping(inode), on_disk)
+    mapping = machine.mapping(inode)
+    _fill_page_cache(cell, machine, mapping, inode, path)
+    return _File(path, inode, mapping, on_disk)
+
+
+def _fill_page_cache(cell: Cell, machine: Machine, mapping: Mapping, inode: FsInode, path: str) -> None:
+    """Have the pages cached that the experiment asks for."""
+    said = cell.config.cache.pages
+    if said == "empty":
+        return
+    if said == "warm":
+        cache_pages(machine, mapping, inode, every_nth(inode.pages, 1))
+        return
+    if said.every is not None:
+        ranges = every_nth(inode.pages, said.every)
+    else:
+        ranges = random_share(inode.pages, said.share or 0, stream(cell.seed, f"cached pages {path}"))
+    if said.buffers:
+        pages_with_buffers(machine, mapping, inode, ranges, said.uptodate_blocks)
+    else:
+        cache_pages(machine, mapping, inode, ranges)
 
 
 def _cipher(cell: Cell, image: Path, volume: Image, inode: Inode, path: str) -> ContentsCipher:
@@ -231,11 +253,10 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
     by_context = {context: sum(row.ps for row in rows if row.context == context) for context in _CONTEXTS}
     cpu_ps = sum(by_context.values())
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
-    full = calls.get("block_read_full_folio", 0) + calls.get("block_read_full_page", 0)
     metrics: dict[str, Number] = {
         "elapsed_ns": elapsed,
         "bytes_read": bytes_read,
-        "pages_read": machine.cache.inserted,
+        "pages_read": machine.cache.inserted + machine.cache.updated,
         "cpu_ns": cpu_ps // PS_PER_NS,
         "cpu_task_ns": by_context["task"] // PS_PER_NS,
         "cpu_irq_ns": by_context["irq"] // PS_PER_NS,
@@ -251,7 +272,7 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         "front_merges": stats.front_merges,
         "map_calls": calls.get("ext4_map_blocks", 0),
         "get_block_calls": calls.get("ext4_get_block", 0),
-        "buffer_heads": full * (PAGE_BYTES // machine.spec.block_size),
+        "buffer_heads": calls.get("create_empty_buffers", 0) * (PAGE_BYTES // machine.spec.block_size),
         "device_busy_ns": machine.queue.stats.busy_ns,
         "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,
         "digest_ok": good,

@@ -2,8 +2,9 @@
 The buffer-head path: block_read_full_folio() of fs/buffer.c (Linux 6.1), page by page.
 
 Per page: make its buffer heads, one get_block per block before EOF (one block wanted), zero what is not
-mapped, lock the others, submit one one-block bio for each. `BufferHeadReader` is also where the other
-paths send a page they cannot handle. Left out: pages that already have buffers, errors.
+mapped, lock the others, submit one one-block bio for each. A page that has buffer heads already keeps them,
+and those up to date are passed over. `BufferHeadReader` is also where the other paths send a page they cannot
+handle. Left out: buffers that are mapped and not up to date (as after a failed read), errors.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ class BufferHeadReader:
             "block_read_full_folio block_read_full_folio;create_page_buffers"
             " block_read_full_folio;create_page_buffers;create_empty_buffers"
             " block_read_full_folio;create_page_buffers;create_empty_buffers;alloc_page_buffers",
+        )
+        self._s_kept = ledger.site(
+            TASK, full.rpartition(";")[0], "block_read_full_folio block_read_full_folio;create_page_buffers"
         )
         self._s_alloc = ledger.site(
             TASK, f"{full};create_page_buffers;create_empty_buffers;alloc_page_buffers", "alloc_buffer_head"
@@ -125,15 +129,31 @@ class BufferHeadReader:
             yield from self._read_mixed(task, file, page, ahead, plug)
             page += 1
 
-    def _read_mixed(
-        self, task: Task, file: OpenFile, page: int, ahead: bool, plug: Plug
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
+        """->read_folio: one locked page, with buffer heads or without, and no plug."""
+        plug = Plug(holds=False)
+        known_bytes = file.mapping.known_bytes.pop(page, None)
+        if known_bytes is None:
+            yield from self.read_folios(task, file, page, page + 1, False, plug)
+        else:
+            yield from self.read_kept(task, file, page, known_bytes // self._block_size, plug)
+
+    def read_kept(
+        self, task: Task, file: OpenFile, page: int, known: int, plug: Plug
     ) -> Generator[Any, Any, None]:
-        """One page, block by block: map all, then submit what is mapped."""
+        """Read a locked page that has its buffer heads, the first `known` of them up to date."""
+        task.ps += self._s_kept.charge(1)
+        yield from self._read_mixed(task, file, page, False, plug, known)
+
+    def _read_mixed(
+        self, task: Task, file: OpenFile, page: int, ahead: bool, plug: Plug, known: int = 0
+    ) -> Generator[Any, Any, None]:
+        """One page, block by block but for its first `known`: map all, then submit what is mapped."""
         inode: FsInode = file.inode
         first = page * self._per_page
         stop = min(first + self._per_page, inode.blocks)
         runs: list[tuple[int, int, int]] = []
-        block, mapped = first, 0
+        block, mapped = first + known, 0
         while block < stop:
             found = yield from self._mapper.map_each(task, inode.map, block, stop - block, plug)
             task.ps += self._s_get.charge(found.length)
@@ -148,7 +168,7 @@ class BufferHeadReader:
                 else:
                     runs.append((block, found.physical, found.length))
             block += found.length
-        zeroed = self._per_page - mapped
+        zeroed = self._per_page - known - mapped
         if zeroed:
             task.ps += self._s_zero.charge_units(zeroed, zeroed * self._block_size)
         mapping: Mapping = file.mapping
@@ -156,7 +176,7 @@ class BufferHeadReader:
             task.ps += self._s_unlock.charge(1)
             mapping.set_uptodate(page, page + 1)
             return
-        if zeroed:
+        if zeroed or known:
             mapping.parts[page] = mapped
         for lblk, physical, length in runs:
             self._submit(task, file, lblk, physical, length, ahead, plug)
@@ -180,15 +200,24 @@ class BufferHeadReader:
 
 
 class BufferHeadPath:
-    """read_pages() of a file system without ->readahead: ->read_folio for every page, under one plug."""
+    """
+    read_pages() of a file system without ->readahead: ->read_folio for every page, under one plug.
 
-    def __init__(self, queue: BlockQueue, reader: BufferHeadReader) -> None:
+    alone: the reader of a page that is read by itself, without a plug.
+    """
+
+    def __init__(self, queue: BlockQueue, reader: BufferHeadReader, alone: BufferHeadReader) -> None:
         self._queue = queue
         self._reader = reader
+        self._alone = alone
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch (ReadPages)."""
         return () if self._reader.read_one_run(task, file, ranges) else self._loop(task, file, ranges)
+
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
+        """Read a page alone (ReadPages)."""
+        return self._alone.read_folio(task, file, page)
 
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """Page by page."""

@@ -9,7 +9,8 @@ reads: the same walk in ext4's own loop, a hole mapped once, no page ever confus
 count. It exists in no kernel; its symbols are ext4's.
 
 A window is mapped before its first bio is built, where the kernel alternates: with a cold tree the plug is
-then flushed at other places. Left out: inline data, pages partly up to date.
+then flushed at other places. Of a page that is partly up to date only the rest is read. Left out: inline
+data.
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ from sim.units import PAGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class WalkSymbols:
-    """call: per readahead call; extent: per mapping; piece: per page and extent; page_state: per page smaller
-    blocks need state for."""
+    """call: per readahead call; folio: per ->read_folio; extent: per mapping; piece: per page and extent;
+    page_state: per page smaller blocks need state for."""
 
     call: str
+    folio: str
     extent: str
     piece: str
     page_state: str
@@ -46,6 +48,7 @@ class WalkSymbols:
 
 IOMAP = WalkSymbols(
     call="iomap_readahead",
+    folio="iomap_read_folio",
     extent="iomap_iter iomap_iter;ext4_iomap_begin",
     piece="iomap_readpage_iter",
     page_state="iomap_page_create",
@@ -54,6 +57,7 @@ IOMAP = WalkSymbols(
 )
 PAGE_IO_PURE = WalkSymbols(
     call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
+    folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
     extent="",
     piece="ext4_readpage_loop",
     page_state="",
@@ -81,6 +85,7 @@ class ExtentWalkPath:
         self._per_page = PAGE_BYTES // block_size
         stack = symbols.call.rpartition(" ")[2]
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
+        self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols.folio)
         self._s_extent = ledger.site(TASK, stack, symbols.extent)
         self._s_piece = ledger.site(TASK, stack, symbols.piece)
         self._s_state = ledger.site(TASK, stack, symbols.page_state if self._per_page > 1 else "")
@@ -108,12 +113,36 @@ class ExtentWalkPath:
         bio = self._bios.open(task, file, plug)
         for start, end in ranges:
             runs = yield from self._map_all(task, file, start, end, plug)
-            self._count_parts(file, runs)
-            for lblk, physical, blocks, kind in runs:
-                self._add_run(task, bio, (lblk, physical, blocks, kind))
-            self._finish_holes(task, file, start, end, runs)
+            self._read_runs(task, file, bio, start, end, runs)
         bio.submit()
         self._queue.finish_plug(task, plug)
+
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
+        """Read a page alone, or the rest of it (ReadPages)."""
+        plug = Plug(holds=False)
+        task.ps += self._s_folio.charge(1)
+        bio = self._bios.open(task, file, plug)
+        runs = yield from self._map_all(task, file, page, page + 1, plug)
+        known = file.mapping.known_bytes.pop(page, 0) // self._block_size
+        wanted = page * self._per_page + known
+        self._read_runs(task, file, bio, page, page + 1, [_cut(run, wanted) for run in runs])
+        bio.submit()
+
+    def _read_runs(
+        self,
+        task: Task,
+        file: OpenFile,
+        bio: PageBio,
+        start: int,
+        end: int,
+        runs: list[tuple[int, int, int, int]],
+    ) -> None:
+        """Put what was mapped of the pages [start, end) into bios; unlock pages that need none."""
+        runs = [run for run in runs if run[2]]
+        self._count_parts(file, runs)
+        for run in runs:
+            self._add_run(task, bio, run)
+        self._finish_holes(task, file, start, end, runs)
 
     def _map_all(
         self, task: Task, file: OpenFile, start: int, end: int, plug: Plug
@@ -173,13 +202,11 @@ class ExtentWalkPath:
     ) -> None:
         """Unlock the pages that need no I/O at all, and zero what lies beyond EOF."""
         per_page = self._per_page
-        at = start * per_page
         reads: list[tuple[int, int]] = []
         for lblk, _, blocks, kind in runs:
-            at = lblk + blocks
             if kind == WRITTEN:
-                reads.append((lblk // per_page, -(-at // per_page)))
-        beyond = end * per_page - at
+                reads.append((lblk // per_page, -(-(lblk + blocks) // per_page)))
+        beyond = end * per_page - min(end * per_page, file.inode.blocks)
         if beyond:
             task.ps += self._s_zero.charge_units(1, beyond * self._block_size)
         page = start
@@ -193,3 +220,10 @@ class ExtentWalkPath:
     def _unlock(self, task: Task, file: OpenFile, start: int, end: int) -> None:
         task.ps += self._s_unlock.charge(end - start)
         file.mapping.set_uptodate(start, end)
+
+
+def _cut(run: tuple[int, int, int, int], first: int) -> tuple[int, int, int, int]:
+    """Return what a run (logical, physical, blocks, kind) has from logical block `first` on."""
+    lblk, physical, blocks, kind = run
+    gone = min(max(first - lblk, 0), blocks)
+    return lblk + gone, physical + gone, blocks - gone, kind

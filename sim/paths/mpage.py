@@ -9,7 +9,10 @@ heads.
 
 `per_block=True` is the counterfactual of before 2006: every block mapped by a call of its own, no carry.
 
-Left out: pages that already have buffers, BOUNDARY (extent files never set it), the cleancache, errors.
+A page that has buffer heads already is confused before anything is mapped. Such a page is cached, so it never
+comes in a readahead call, but alone, by ->read_folio (mpage_read_folio, ext4_read_folio).
+
+Left out: BOUNDARY (extent files never set it), the cleancache, errors.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from sim.block.bio import Plug
 from sim.block.queue import BlockQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, Site
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
@@ -34,10 +37,16 @@ from sim.units import PAGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class MpageSymbols:
-    """The names in the two kernel functions. call: per readahead; page: per page; get_block: per map."""
+    """
+    The names in the two kernel functions.
+
+    call: per readahead; page: per page; folio, folio_page: the same of ->read_folio; get_block: per map.
+    """
 
     call: str
     page: str
+    folio: str
+    folio_page: str
     get_block: str
     hole: str
     hole_unlock: str
@@ -46,6 +55,8 @@ class MpageSymbols:
 MPAGE = MpageSymbols(
     call="mpage_readahead",
     page="mpage_readahead;do_mpage_readpage",
+    folio="mpage_read_folio",
+    folio_page="mpage_read_folio;do_mpage_readpage",
     get_block="ext4_get_block",
     hole="folio_zero_segment",
     hole_unlock="folio_unlock",
@@ -53,6 +64,8 @@ MPAGE = MpageSymbols(
 EXT4_MPAGE = MpageSymbols(
     call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
     page="ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop",
+    folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
+    folio_page="ext4_read_folio;ext4_mpage_readpages;ext4_readpage_loop",
     get_block="",
     hole="zero_user_segments",
     hole_unlock="unlock_page unlock_page;folio_unlock",
@@ -60,14 +73,16 @@ EXT4_MPAGE = MpageSymbols(
 
 
 class _Call:
-    """The state of one readahead call: the carried map and the bio."""
+    """The state of one call: the carried map, the bio, what a page is charged to, who reads the confused."""
 
-    __slots__ = ("bio", "lblk", "left", "length", "physical", "plug")
+    __slots__ = ("bio", "confused", "lblk", "left", "length", "page", "physical", "plug")
 
-    def __init__(self, bio: PageBio, pages: int, plug: Plug) -> None:
+    def __init__(self, bio: PageBio, pages: int, plug: Plug, page: Site, confused: BufferHeadReader) -> None:
         self.bio = bio
         self.left = pages
         self.plug = plug
+        self.page = page
+        self.confused = confused
         self.lblk = 0
         self.physical = 0
         self.length = 0
@@ -83,20 +98,25 @@ class MpagePath:
         mapper: Mapper,
         bios: PageBioFactory,
         fallback: BufferHeadReader,
+        fallback_alone: BufferHeadReader,
         block_size: int,
         symbols: MpageSymbols,
         per_block: bool = False,
     ) -> None:
+        """fallback, fallback_alone: who reads confused pages of ->readahead and of ->read_folio."""
         self._queue = queue
         self._mapper = mapper
         self._bios = bios
         self._fallback = fallback
+        self._fallback_alone = fallback_alone
         self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
         self._per_block = per_block
         stack = symbols.call.rpartition(" ")[2]
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
         self._s_page = ledger.site(TASK, "read_pages", symbols.page)
+        self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols.folio)
+        self._s_folio_page = ledger.site(TASK, "filemap_read_folio", symbols.folio_page)
         self._s_get = ledger.site(TASK, stack, symbols.get_block)
         self._s_zero = ledger.site(TASK, stack, symbols.hole, unit=symbols.hole)
         self._s_unlock = ledger.site(TASK, stack, symbols.hole_unlock)
@@ -108,12 +128,28 @@ class MpagePath:
         """Read the pages of a batch in one call (ReadPages)."""
         return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
 
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
+        """Read a page alone (ReadPages); one that has buffer heads is confused at once."""
+        plug = Plug(holds=False)
+        bio = self._bios.open(task, file, plug)
+        call = _Call(bio, 1, plug, self._s_folio_page, self._fallback_alone)
+        task.ps += self._s_folio.charge(1)
+        known_bytes = file.mapping.known_bytes.pop(page, None)
+        if known_bytes is None:
+            yield from self._one_page(task, file, call, page)
+            bio.submit()
+        else:
+            task.ps += self._s_folio_page.charge(1)
+            known = known_bytes // self._block_size
+            yield from self._fallback_alone.read_kept(task, file, page, known, plug)
+
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """Page by page, with the map carried along."""
         plug = Plug()
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
-        call = _Call(bio, sum(end - start for start, end in ranges), plug)
+        pages = sum(end - start for start, end in ranges)
+        call = _Call(bio, pages, plug, self._s_page, self._fallback)
         for start, end in ranges:
             page = start
             while page < end:
@@ -173,7 +209,7 @@ class MpagePath:
         last = min(first + call.left * per_page, inode.blocks)
         if self._per_block:
             last = min(last, first + per_page)
-        task.ps += self._s_page.charge(1)
+        task.ps += call.page.charge(1)
         at = 0
         start = -1
         if call.lblk < first < call.lblk + call.length:
@@ -214,4 +250,4 @@ class MpagePath:
     def _confused(self, task: Task, file: OpenFile, call: _Call, page: int) -> Generator[Any, Any, None]:
         """Submit what there is, and read the page through buffer heads."""
         call.bio.submit()
-        yield from self._fallback.read_folios(task, file, page, page + 1, True, call.plug)
+        yield from call.confused.read_folios(task, file, page, page + 1, call.plug.holds, call.plug)

@@ -232,6 +232,33 @@ GOLDEN = [
         'image = "x"',
         "e.toml:10: volume.image: 'x' cannot be read (no such file or directory); allowed: a file in .",
     ),
+    (
+        "[workload]",
+        '[cache]\npages = "warn"\n[workload]',
+        "e.toml:14: cache.pages: 'warn' is not known; allowed: empty, warm",
+    ),
+    (
+        "[workload]",
+        "[cache]\npages = { evry = 4 }\n[workload]",
+        "e.toml:14: cache.pages.evry: unknown key 'evry', did you mean 'every'?; "
+        "allowed: every, share, buffers, uptodate_blocks",
+    ),
+    (
+        "[workload]",
+        "[cache]\npages = { every = 4, share = 0.5 }\n[workload]",
+        "e.toml:14: cache.pages: which pages are cached is said once; allowed: every = N, or share = 0.25",
+    ),
+    (
+        "[workload]",
+        '[cache]\npages = "warm"\n[workload]',
+        "e.toml: job 'r' drops the cached pages that cache.pages asks for (invalidate=1); "
+        'allowed: invalidate=0 in the job, or cache.pages = "empty"',
+    ),
+    (
+        'rw = "read", bs = "128k" }',
+        "invalidate = 0 }\n[cache]\npages = { every = 2, buffers = true, uptodate_blocks = 1 }",
+        "e.toml: cache.pages: uptodate_blocks 1 of 1 blocks a page; allowed: 0 to 0",
+    ),
 ]
 
 

@@ -70,3 +70,34 @@ def test_jobs_that_cannot_be_played_say_so(tmp_path):
     with pytest.raises(ConfigError) as caught:
         _run(tmp_path, "[a]\ntime_based\n")
     assert str(caught.value) == "job 'a': time_based without runtime; allowed: runtime=SECONDS"
+
+
+@pytest.mark.parametrize("path", ["buffer_head", "mpage", "page_io", "page_io_pure", "iomap"])
+@pytest.mark.parametrize(
+    ("pages", "read"),
+    [
+        ('"empty"', 256),
+        ('"warm"', 0),
+        ("{ every = 4 }", 192),
+        ("{ share = 0.25 }", 192),
+        ("{ share = 0.5, buffers = true, uptodate_blocks = 1 }", 256),
+    ],
+)
+def test_pages_cached_before_the_run_are_not_read(tmp_path, path, pages, read):
+    """Of 256 pages of an encrypted file, those up to date are not read again, and all bytes are right."""
+    text = EXPERIMENT.replace('"page_io"', f'"{path}"').replace('"4KiB"', '"1KiB"')
+    text += f'[encryption]\nscheme = "fscrypt-v2"\n[cache]\npages = {pages}\n'
+    (tmp_path / "e.toml").write_text(text)
+    (tmp_path / "x.fio").write_text(GLOBAL + "[a]\ninvalidate=0\n")
+    (cell,) = load_experiment(tmp_path / "e.toml").cells
+    result = run_cell(cell, ensure_image(cell, root=tmp_path / "images"), False)
+    assert (1, read) == (result.metrics["digest_ok"], result.metrics["pages_read"])
+
+
+def test_a_job_behind_a_stonewall_drops_what_the_first_found_cached(tmp_path):
+    """A warm pass, then a cold one: the second job's invalidate=1 drops the file, and it reads it all."""
+    (tmp_path / "e.toml").write_text(EXPERIMENT + '[cache]\npages = "warm"\n')
+    (tmp_path / "x.fio").write_text(GLOBAL + "[a]\ninvalidate=0\n[b]\nstonewall\n")
+    (cell,) = load_experiment(tmp_path / "e.toml").cells
+    result = run_cell(cell, ensure_image(cell, root=tmp_path / "images"), False)
+    assert (1, 256) == (result.metrics["digest_ok"], result.metrics["pages_read"])
