@@ -1,9 +1,9 @@
 """
 Recorded kernel cases: read them, and do the same work in the simulator.
 
-A record is one line of a counts file (see results/kernel/README.md and schema.json): block size, path, layout,
-access pattern, what is cached beforehand, the device's settings, and the calls per kernel symbol. The layout
-is a FIEMAP list; where the image was ours, it also names the blocks of the extent tree. For the others,
+A record is one line of a counts file (see results/kernel/README.md and schema.json): block size, path,
+layout, access pattern, what is cached beforehand, the device's settings, and the calls per kernel symbol. The
+layout is a FIEMAP list; where the image was ours, it also names the blocks of the extent tree. For the others,
 kernel_compare.infer_tree_pages helps.
 """
 
@@ -116,8 +116,8 @@ def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
     """
     Return the tree the kernel walked.
 
-    Where its blocks were not recorded: the tree the kernel builds, its blocks in `tree_pages` pages beyond the
-    data (None: one each).
+    Where its blocks were not recorded: the tree the kernel builds, its blocks in `tree_pages` pages beyond
+    the data (None: one each).
     """
     block_size = int(case.record["block_size"])
     if case.tree_blocks is not None:
