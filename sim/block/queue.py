@@ -78,7 +78,7 @@ class BlockQueue:
         self._s_issue = site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
         self._s_insert = site(TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}")
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
-        self._s_copy.unit_ps = limits.copy_ps_per_sector  # the device's constant, not the machine's
+        self._s_copy.price_unit(limits.copy_ps_per_sector)  # the device's constant, not the machine's
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
         self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
         self._s_one_more = fuse(self._s_getrq, self._s_issue)

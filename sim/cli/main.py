@@ -223,6 +223,36 @@ def check(
     raise typer.Exit(check_claims(folder, baseline, claims, update, as_json, junit))
 
 
+@app.command("sensitivity")
+def sensitivity(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file that has claims.")],
+    names: Annotated[
+        list[str] | None, typer.Option("--claim", metavar="NAME", help="Only this claim. Repeatable.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, as for run. Repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Where it goes [results/sensitivity/NAME-HASH]."),
+    ] = None,
+    claims: Annotated[Path, typer.Option("--claims", metavar="DIR", help="The folder of claims.")] = Path(
+        "experiments/claims"
+    ),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 = one per core.")] = 0,
+    images: Annotated[
+        Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
+    ] = Path("results/images"),
+    top: Annotated[int, typer.Option("--top", min=1, help="Constants per figure.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show which constants the claims of an experiment hang on: each moved within its interval."""
+    from sim.cli.sensitivity import sensitivity_of
+
+    sensitivity_of(file, names or [], sets or [], output, claims, jobs, images, top, as_json)
+
+
 @app.command("validate")
 def validate(
     files: Annotated[

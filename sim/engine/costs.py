@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,23 @@ class CostTable:
             near = ", ".join(difflib.get_close_matches(symbol, self.costs, 3)) or "see the profile"
             raise ConfigError(f"machine profile {self.name}", f"symbol {symbol!r} has no cost", near)
         return cost
+
+    def varied(self, changes: Mapping[tuple[str, str], float]) -> CostTable:
+        """
+        Return the table with constants multiplied: {(symbol, "self" or "unit"): factor}.
+
+        Raises ConfigError for a symbol the table does not have.
+        """
+        costs = dict(self.costs)
+        for (symbol, part), factor in changes.items():
+            cost = self[symbol] if symbol not in costs else costs[symbol]
+            key = f"{part}_ps"
+            costs[symbol] = replace(cost, **{key: round(getattr(cost, key) * factor)})
+        return CostTable(self.name, costs)
+
+    def scaled(self, factor: float) -> CostTable:
+        """Return the table with every constant multiplied by `factor`: a machine that much slower."""
+        return self.varied({(symbol, part): factor for symbol in self.costs for part in ("self", "unit")})
 
 
 def _number(place: str, entry: dict[str, Any], key: str) -> float:

@@ -78,8 +78,8 @@ def execute(
     started, clock = datetime.now(UTC), time.monotonic()
     cells = list(experiment.cells)
     with written_aside(target) as folder:
-        with _workers(jobs) as each:
-            volumes = _distinct(cells)
+        with workers(jobs) as each:
+            volumes = distinct_volumes(cells)
             images: dict[str, Path | None] = {}
             for key, image in zip(
                 volumes, each(make_image, [(cell,) for cell in volumes.values()]), strict=True
@@ -87,7 +87,7 @@ def execute(
                 images[key] = image
                 watch(Progress("images", len(images), len(volumes), volumes[key].name))
             results: list[CellResult] = []
-            work = [(cell, images[_volume_key(cell)], trace) for cell in cells]
+            work = [(cell, images[volume_key(cell)], trace) for cell in cells]
             for cell, result in zip(cells, each(run_cell, work), strict=True):
                 results.append(result)
                 watch(Progress("cells", len(results), len(cells), cell.name))
@@ -100,27 +100,27 @@ def execute(
     return load_run(target)
 
 
-def _volume_key(cell: Cell) -> str:
+def volume_key(cell: Cell) -> str:
     config = cell.config
     return f"{config.volume!r} {config.encryption!r}"
 
 
-def _distinct(cells: Sequence[Cell]) -> dict[str, Cell]:
+def distinct_volumes(cells: Sequence[Cell]) -> dict[str, Cell]:
     """Return the first cell of each volume, by volume, in order."""
     volumes: dict[str, Cell] = {}
     for cell in cells:
-        volumes.setdefault(_volume_key(cell), cell)
+        volumes.setdefault(volume_key(cell), cell)
     return volumes
 
 
-class _Each(Protocol):
+class Each(Protocol):
     def __call__(self, function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """Call `function(*arguments)` for each of `work`; yield the results in order."""
         ...
 
 
 @contextmanager
-def _workers(jobs: int) -> Iterator[_Each]:
+def workers(jobs: int) -> Iterator[Each]:
     """Yield what maps a function over tuples of arguments on `jobs` processes."""
 
     def here(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:

@@ -20,7 +20,7 @@ from sim.block.limits import QueueLimits
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
-from sim.engine.costs import PS_PER_NS, load_costs
+from sim.engine.costs import PS_PER_NS, CostTable, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
 from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
 from sim.experiment.cell_result import Context as CallContext
@@ -55,11 +55,26 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
 
     Raises ReadpathError for whatever in the configuration or the image cannot be used.
     """
+    return played_cell(cell, image, trace)[0]
+
+
+def played_cell(
+    cell: Cell,
+    image: Path | None,
+    trace: bool = False,
+    costs: CostTable | None = None,
+    device: DeviceProfile | None = None,
+) -> tuple[CellResult, Machine]:
+    """
+    Run one cell as `run_cell` does; return its result, and the machine as it stands at the end.
+
+    costs, device: instead of those of the cell's profiles.
+    """
     if image is None:
         raise ConfigError("volume", "there is no image to read", "files to make one of, or image")
     config = cell.config
     volume = Image.open(image)
-    machine = _machine(cell, volume, trace)
+    machine = _machine(cell, volume, trace, costs, device)
     files: dict[str, _File] = {}
     players: list[Played] = []
     processes: list[Any] = []
@@ -90,12 +105,14 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     machine.clock.run()
     machine.check_quiet(*(file.mapping for file in files.values()))
     _check_delivery(machine, players)
-    return _result(machine, players, verifiers)
+    return _result(machine, players, verifiers), machine
 
 
-def _machine(cell: Cell, volume: Image, trace: bool) -> Machine:
+def _machine(
+    cell: Cell, volume: Image, trace: bool, costs: CostTable | None, given: DeviceProfile | None
+) -> Machine:
     config = cell.config
-    profile = load_device_profile(cell.profile(config.device.profile))
+    profile = given or load_device_profile(cell.profile(config.device.profile))
     device = config.device
     read_ahead = (
         profile.limits.read_ahead_bytes if device.read_ahead_kb is None else device.read_ahead_kb * 1024
@@ -111,7 +128,7 @@ def _machine(cell: Cell, volume: Image, trace: bool) -> Machine:
         path=config.path,
         block_size=volume.block_size,
         limits=_limits(config, profile),
-        costs=load_costs(cell.profile(config.machine.profile)),
+        costs=costs or load_costs(cell.profile(config.machine.profile)),
         kernel=config.machine.kernel,
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
@@ -228,19 +245,13 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
-    by_context = {context: sum(row.ps for row in rows if row.context == context) for context in _CONTEXTS}
-    cpu_ps = sum(by_context.values())
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     full = calls.get("block_read_full_folio", 0) + calls.get("block_read_full_page", 0)
     metrics: dict[str, Number] = {
         "elapsed_ns": elapsed,
         "bytes_read": bytes_read,
         "pages_read": machine.cache.inserted,
-        "cpu_ns": cpu_ps // PS_PER_NS,
-        "cpu_task_ns": by_context["task"] // PS_PER_NS,
-        "cpu_irq_ns": by_context["irq"] // PS_PER_NS,
-        "cpu_kworker_ns": by_context["kworker"] // PS_PER_NS,
-        "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
+        **cpu_metrics([(row.context, row.ps) for row in rows], bytes_read),
         "reads": len(latencies),
         "latency_mean_ns": float(latencies.mean()),
         "latency_p50_ns": float(np.percentile(latencies, 50)),
@@ -264,6 +275,17 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
     ]
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows, histograms, _io_rows(machine), _read_rows(machine, players))
+
+
+def cpu_metrics(spent: list[tuple[str, int]], bytes_read: int) -> dict[str, Number]:
+    """Return the metrics of CPU time, of (context, ps) pairs."""
+    by_context = {context: sum(ps for at, ps in spent if at == context) for context in _CONTEXTS}
+    cpu_ps = sum(by_context.values())
+    return {
+        "cpu_ns": cpu_ps // PS_PER_NS,
+        **{f"cpu_{context}_ns": ps // PS_PER_NS for context, ps in by_context.items()},
+        "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
+    }
 
 
 def _io_rows(machine: Machine) -> list[IoRow]:
