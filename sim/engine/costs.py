@@ -74,6 +74,8 @@ class CostTable:
 
     def scaled(self, factor: float) -> CostTable:
         """Return the table with every constant multiplied by `factor`: a machine that much slower."""
+        if factor == 1:
+            return self
         return self.varied({(symbol, part): factor for symbol in self.costs for part in ("self", "unit")})
 
 

@@ -58,13 +58,17 @@ class Machine(Model):
     """
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
-    kernel: whose readahead and symbols. currency: what the profile's costs are in; must agree with it.
+    kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4. cost_scale:
+    every cost constant of the profile times this, for a machine that much slower. currency: what the
+    profile's costs are in; must agree with it.
     """
 
     profile: str | FileRef = "linux-6.1-epyc"
     cpus: int = Field(default=4, ge=1, le=1024)
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
-    kernel: Literal["3.16", "6.1"] = "6.1"
+    kernel: Literal["3.16", "6.1", "6.16"] = "6.1"
+    large_folios: bool | None = None
+    cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
     currency: str | None = None
 
 

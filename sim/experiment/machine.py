@@ -14,8 +14,10 @@ from sim.block.io_record import IoRecord
 from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
+from sim.cache.filemap_folios import FolioFilemap
+from sim.cache.folios import FolioMapping
 from sim.cache.pages import Mapping, PageCache
-from sim.cache.readahead import Linux61, Linux316, ReadaheadPolicy
+from sim.cache.readahead import Linux61, Linux316, Linux616, ReadaheadPolicy
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Cpu
@@ -57,20 +59,35 @@ _SYMBOLS_316 = {
 }
 
 
+_SYMBOLS_616 = {
+    "copy_page_to_iter": "copy_folio_to_iter",
+    "page_endio": "folio_end_read",
+    "unlock_page": "folio_end_read",
+    "create_page_buffers": "folio_create_buffers",
+    "alloc_page_buffers": "folio_alloc_buffers",
+    "iomap_page_create": "ifs_alloc",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KernelVersion:
-    """What differs between kernel versions: readahead, the plug, and names of symbols."""
+    """
+    What differs between kernel versions: readahead, the plug, names of symbols, and whether ext4's (and
+    iomap's) regular files have large folios, unless encrypted.
+    """
 
     readahead: Callable[[], ReadaheadPolicy]
     plug_requests: int
     plug_flush_sectors: int
     plug_sorted: bool
     renamed: dict[str, str] = field(default_factory=dict)
+    folios: bool = False
 
 
 KERNELS: dict[str, KernelVersion] = {
     "3.16": KernelVersion(Linux316, 16, 0, True, _SYMBOLS_316),
     "6.1": KernelVersion(Linux61, 32, 256, False),
+    "6.16": KernelVersion(Linux616, 32, 256, False, _SYMBOLS_616, folios=True),
 }
 
 
@@ -80,8 +97,8 @@ class MachineSpec:
     What a machine is made of.
 
     path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
-    are the kernel's. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio.
+    are the kernel's. large_folios: None: as the kernel has them. store: the device's bytes, None when data is
+    off. ra_pages: readahead of the device. tracer: sees every block event. record_io: keep a record per bio.
     """
 
     path: str
@@ -89,6 +106,7 @@ class MachineSpec:
     limits: QueueLimits
     costs: CostTable
     kernel: str = "6.1"
+    large_folios: bool | None = None
     cpus: int = 4
     memory_pages: int = 1 << 40
     ra_pages: int = 32
@@ -106,6 +124,12 @@ class Machine:
         if spec.path not in PATHS:
             raise ConfigError("path", f"{spec.path!r} is not modelled", ", ".join(PATHS))
         kernel = KERNELS[spec.kernel]
+        if spec.large_folios and not kernel.folios:
+            has = ", ".join(name for name, version in KERNELS.items() if version.folios)
+            raise ConfigError(
+                "machine.large_folios", f"kernel {spec.kernel} has none", f"false, or kernel {has}"
+            )
+        self._large = kernel.folios and spec.large_folios is not False
         self.spec = spec
         self.clock = Clock()
         self.cpu = Cpu(self.clock, spec.cpus)
@@ -131,7 +155,7 @@ class Machine:
         self.buffer_reader: BufferHeadReader
         self.path = self._build_path()
         self.cache = PageCache(spec.memory_pages)
-        self.filemap = Filemap(
+        self.filemap = (FolioFilemap if kernel.folios else Filemap)(
             self.clock,
             self.ledger,
             self.cache,
@@ -187,7 +211,8 @@ class Machine:
 
     def mapping(self, inode: FsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
-        return Mapping(inode.pages, self.spec.store is not None)
+        kind = FolioMapping if self._large and not inode.encrypted else Mapping
+        return kind(inode.pages, self.spec.store is not None)
 
     def open(self, mapping: Mapping, inode: FsInode, random: bool = False) -> OpenFile:
         """Open a file; `random` is POSIX_FADV_RANDOM."""

@@ -244,7 +244,8 @@ class _Runs:
             profile = cell.profile(cell.config.machine.profile)
             if profile not in self._tables:
                 self._tables[profile] = load_costs(profile)
-            results.append(repriced(base, moved_costs(self._tables[profile], profile, change)))
+            costs = moved_costs(self._tables[profile], profile, change)
+            results.append(repriced(base, costs.scaled(cell.config.machine.cost_scale)))
         return results
 
     def _findings(self, results: Sequence[CellResult]) -> list[Finding]:

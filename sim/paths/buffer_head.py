@@ -72,7 +72,7 @@ class BufferHeadReader:
 
         What read_folios() under a plug of its own comes to; return False for any other window.
         """
-        if len(ranges) != 1:
+        if len(ranges) != 1 or file.mapping.large:
             return False
         inode: FsInode = file.inode
         start, end = ranges[0]
@@ -102,6 +102,9 @@ class BufferHeadReader:
     ) -> Generator[Any, Any, None]:
         """Read the locked pages [start, end), one call each."""
         pages, per_page = end - start, self._per_page
+        if file.mapping.large:
+            yield from self._read_large(task, file, start, end, ahead, plug)
+            return
         task.ps += self._s_folio.charge(pages)
         task.ps += self._s_alloc.charge(pages * per_page)
         inode: FsInode = file.inode
@@ -125,13 +128,23 @@ class BufferHeadReader:
             yield from self._read_mixed(task, file, page, ahead, plug)
             page += 1
 
-    def _read_mixed(
-        self, task: Task, file: OpenFile, page: int, ahead: bool, plug: Plug
+    def _read_large(
+        self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug
     ) -> Generator[Any, Any, None]:
-        """One page, block by block: map all, then submit what is mapped."""
+        """Folio by folio (6.16): a call each, and a buffer head for every block of it."""
+        while start < end:
+            pages = file.mapping.folio_pages(start)
+            task.ps += self._s_folio.charge(1) + self._s_alloc.charge(pages * self._per_page)
+            yield from self._read_mixed(task, file, start, ahead, plug, pages)
+            start += pages
+
+    def _read_mixed(
+        self, task: Task, file: OpenFile, page: int, ahead: bool, plug: Plug, pages: int = 1
+    ) -> Generator[Any, Any, None]:
+        """One page, or large folio, block by block: map all, then submit what is mapped."""
         inode: FsInode = file.inode
         first = page * self._per_page
-        stop = min(first + self._per_page, inode.blocks)
+        stop = min(first + self._per_page * pages, inode.blocks)
         runs: list[tuple[int, int, int]] = []
         block, mapped = first, 0
         while block < stop:
@@ -148,13 +161,13 @@ class BufferHeadReader:
                 else:
                     runs.append((block, found.physical, found.length))
             block += found.length
-        zeroed = self._per_page - mapped
+        zeroed = self._per_page * pages - mapped
         if zeroed:
             task.ps += self._s_zero.charge_units(zeroed, zeroed * self._block_size)
         mapping: Mapping = file.mapping
         if not mapped:
             task.ps += self._s_unlock.charge(1)
-            mapping.set_uptodate(page, page + 1)
+            mapping.set_uptodate(page, page + pages)
             return
         if zeroed:
             mapping.parts[page] = mapped

@@ -106,6 +106,8 @@ class MpagePath:
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch in one call (ReadPages)."""
+        if file.mapping.large:
+            return self._folio_loop(task, file, ranges)
         return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
 
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
@@ -123,6 +125,22 @@ class MpagePath:
                     done = 1
                 page += done
                 call.left -= done
+        bio.submit()
+        self._queue.finish_plug(task, plug)
+
+    def _folio_loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """The same, folio by folio (6.16): a folio is to it what a page was."""
+        plug = Plug()
+        task.ps += self._s_call.charge(1)
+        bio = self._bios.open(task, file, plug)
+        call = _Call(bio, sum(end - start for start, end in ranges), plug)
+        for start, end in ranges:
+            page = start
+            while page < end:
+                pages = file.mapping.folio_pages(page)
+                yield from self._one_page(task, file, call, page, pages)
+                page += pages
+                call.left -= pages
         bio.submit()
         self._queue.finish_plug(task, plug)
 
@@ -165,12 +183,18 @@ class MpagePath:
         call.lblk, call.physical, call.length = lblk, found.physical, found.length
         return found.length
 
-    def _one_page(self, task: Task, file: OpenFile, call: _Call, page: int) -> Generator[Any, Any, None]:
-        """A page at the border of a map: ask for what is missing, or give up on it."""
-        per_page = self._per_page
+    def _one_page(
+        self, task: Task, file: OpenFile, call: _Call, page: int, pages: int = 1
+    ) -> Generator[Any, Any, None]:
+        """
+        A page at the border of a map: ask for what is missing, or give up on it.
+
+        pages: more than 1 for a large folio, which is treated as one page of so many blocks more.
+        """
+        per_page = self._per_page * pages
         inode: FsInode = file.inode
-        first = page * per_page
-        last = min(first + call.left * per_page, inode.blocks)
+        first = page * self._per_page
+        last = min(first + call.left * self._per_page, inode.blocks)
         if self._per_block:
             last = min(last, first + per_page)
         task.ps += self._s_page.charge(1)
@@ -179,7 +203,8 @@ class MpagePath:
         if call.lblk < first < call.lblk + call.length:
             start = call.physical + first - call.lblk
             at = call.lblk + call.length - first
-            call.length = 0
+            if at <= per_page:
+                call.length = 0
         first_hole = per_page
         while at < per_page:
             mapped = 0
@@ -192,7 +217,7 @@ class MpagePath:
                 at += 1
                 continue
             if first_hole != per_page or (at and start + at != call.physical):
-                yield from self._confused(task, file, call, page)
+                yield from self._confused(task, file, call, page, pages)
                 return
             if not at:
                 start = call.physical
@@ -204,14 +229,16 @@ class MpagePath:
             task.ps += self._s_zero.charge_units(1, zeroed)
             if not first_hole:
                 task.ps += self._s_unlock.charge(1)
-                file.mapping.set_uptodate(page, page + 1)
+                file.mapping.set_uptodate(page, page + pages)
                 return
             file.mapping.parts[page] = first_hole
         call.bio.add(first, start, first_hole, 1, call.left)
         if first_hole < per_page:
             call.bio.submit()
 
-    def _confused(self, task: Task, file: OpenFile, call: _Call, page: int) -> Generator[Any, Any, None]:
+    def _confused(
+        self, task: Task, file: OpenFile, call: _Call, page: int, pages: int
+    ) -> Generator[Any, Any, None]:
         """Submit what there is, and read the page through buffer heads."""
         call.bio.submit()
-        yield from self._fallback.read_folios(task, file, page, page + 1, True, call.plug)
+        yield from self._fallback.read_folios(task, file, page, page + pages, True, call.plug)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
+from sim.cache.folios import FolioMapping
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.paths.contents import Contents
@@ -57,6 +58,10 @@ class _EndIo:
             bio.record.ready_ns = max(self._cpu.now, bio.record.interrupted_ns)
         file: OpenFile = bio.owner
         mapping, per_page = file.mapping, self._per_page
+        if isinstance(mapping, FolioMapping):
+            for lblk, count in bio.blocks:
+                mapping.blocks_come(lblk, count, per_page)
+            return
         for lblk, count in bio.blocks:
             end = lblk + count
             if lblk % per_page:
@@ -148,10 +153,14 @@ class BufferEndIo(_EndIo):
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""
         per_page = self._per_page
         visits = pages = 0
-        for lblk, count in bio.blocks:
-            last = (lblk + count) // per_page - lblk // per_page
-            visits += 2 * count + last * (per_page - 2)
-            pages += last
+        mapping = bio.owner.mapping
+        if isinstance(mapping, FolioMapping):
+            visits, pages = _folio_visits(mapping, bio.blocks, per_page)
+        else:
+            for lblk, count in bio.blocks:
+                last = (lblk + count) // per_page - lblk // per_page
+                visits += 2 * count + last * (per_page - 2)
+                pages += last
         return self._s_read[context].charge_units(bio.count, visits) + self._s_unlock[context].charge(pages)
 
     def charge(self, bio: Bio, context: str) -> int:
@@ -180,3 +189,18 @@ class BufferEndIo(_EndIo):
         part = bio.row(first, count)
         ps = self._s_work.charge(count) + self._crypt_ps(count, count) + self._read_ps(part, KWORKER)
         self._cpu.kworker(ps, self._finish, part, bio.ended_ns)
+
+
+def _folio_visits(mapping: FolioMapping, runs: list[tuple[int, int]], per_page: int) -> tuple[int, int]:
+    """Return buffers visited by the completions of these blocks, and how many folios they end."""
+    visits = folios = 0
+    for lblk, count in runs:
+        visits += 2 * count
+        stop = lblk + count
+        while lblk < stop:
+            first, end = mapping.bounds(lblk // per_page)
+            if stop >= end * per_page:
+                visits += max((end - first) * per_page - 2, 0)
+                folios += 1
+            lblk = end * per_page
+    return visits, folios
