@@ -25,6 +25,10 @@ PathName = Literal["buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "
 """The read paths: see sim/paths/. `per_block` is the counterfactual that maps every block."""
 
 
+MappingName = Literal["extents", "indirect", "linear", "linear-remembered"]
+"""How a file system finds its blocks: ext4, ext3, UDF before and since Linux 3.10; see other_maps.py."""
+
+
 def custom(problem: str, allowed: str = "") -> PydanticCustomError:
     """Return the validation error that the loader turns into a ConfigError with a place."""
     return PydanticCustomError("readpath", "{problem}", {"problem": problem, "allowed": allowed})
@@ -230,6 +234,7 @@ class CellConfig(Model):
     workload: Workload
     cache: Cache = Cache()
     path: PathName = "page_io"
+    mapping: MappingName = "extents"
     data: Literal["real", "off"] = "real"
 
     @model_validator(mode="after")

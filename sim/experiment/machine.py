@@ -31,11 +31,14 @@ from sim.paths.extent_walk import IOMAP, PAGE_IO_PURE, ExtentWalkPath
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
+from sim.paths.other_maps import IndirectMapper, LinearMapper
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import BufferEndIo, PageEndIo
 from sim.units import PAGE_SECTORS
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
+
+MAPPINGS = ("extents", "indirect", "linear", "linear-remembered")
 
 _SYMBOLS_316 = {
     "filemap_read": "do_generic_file_read",
@@ -97,8 +100,9 @@ class MachineSpec:
     What a machine is made of.
 
     path: one of PATHS. memory_pages: the page cache's limit. limits: of the queue, without the plug's, which
-    are the kernel's. large_folios: None: as the kernel has them. store: the device's bytes, None when data is
-    off. ra_pages: readahead of the device. tracer: sees every block event. record_io: keep a record per bio.
+    are the kernel's. large_folios: None: as the kernel has them. mapping: one of MAPPINGS. store: the bytes
+    of the device, None when data is off. ra_pages: readahead of the device. tracer: sees every block event.
+    record_io: keep an IoRecord per bio.
     """
 
     path: str
@@ -107,6 +111,7 @@ class MachineSpec:
     costs: CostTable
     kernel: str = "6.1"
     large_folios: bool | None = None
+    mapping: str = "extents"
     cpus: int = 4
     memory_pages: int = 1 << 40
     ra_pages: int = 32
@@ -151,7 +156,7 @@ class Machine:
             self.records,
         )
         self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, spec.store)
-        self.mapper = Mapper(self.ledger, self.buffers)
+        self.mapper = self._build_mapper()
         self.buffer_reader: BufferHeadReader
         self.path = self._build_path()
         self.cache = PageCache(spec.memory_pages)
@@ -163,6 +168,16 @@ class Machine:
             self.path,
             _io_pages(limits),
         )
+
+    def _build_mapper(self) -> Mapper:
+        spec, ledger, buffers = self.spec, self.ledger, self.buffers
+        if spec.mapping == "indirect":
+            return IndirectMapper(ledger, buffers, spec.block_size)
+        if spec.mapping in ("linear", "linear-remembered"):
+            return LinearMapper(ledger, buffers, spec.mapping != "linear")
+        if spec.mapping != "extents":
+            raise ConfigError("mapping", f"{spec.mapping!r} is not modelled", ", ".join(MAPPINGS))
+        return Mapper(ledger, buffers)
 
     def _build_path(self) -> ReadPages:
         spec, ledger, queue, mapper = self.spec, self.ledger, self.queue, self.mapper

@@ -131,6 +131,7 @@ def _machine(
         costs=(costs or load_costs(cell.profile(config.machine.profile))).scaled(config.machine.cost_scale),
         kernel=config.machine.kernel,
         large_folios=config.machine.large_folios,
+        mapping=config.mapping,
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
         ra_pages=ra_pages,
@@ -153,7 +154,9 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
         scheduler=device.scheduler or limits.scheduler,
         bio_based=limits.bio_based,
         driver=limits.driver,
-        copy_ps_per_sector=model.copy_ps_per_sector if isinstance(model, RamModel) else 0,
+        copy_ps_per_sector=(
+            round(model.copy_ps_per_sector * config.machine.cost_scale) if isinstance(model, RamModel) else 0
+        ),
     )
 
 

@@ -72,7 +72,7 @@ class BufferHeadReader:
 
         What read_folios() under a plug of its own comes to; return False for any other window.
         """
-        if len(ranges) != 1 or file.mapping.large:
+        if len(ranges) != 1 or file.mapping.large or self._mapper.by_block:
             return False
         inode: FsInode = file.inode
         start, end = ranges[0]
@@ -120,7 +120,7 @@ class BufferHeadReader:
                     whole = min(whole, end - page)
                     if whole:
                         blocks = whole * per_page
-                        self._mapper.charge_hits(task, inode.map, blocks)
+                        self._mapper.charge_hits(task, inode.map, blocks, page * per_page)
                         task.ps += self._s_get.charge(blocks)
                         self._submit(task, file, page * per_page, found.physical, blocks, ahead, plug)
                         page += whole

@@ -49,7 +49,12 @@ class InodeMap:
 
 
 class Mapper:
-    """ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that hits."""
+    """
+    ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that hits. by_block: what a
+    call costs depends on the block, so that a window cannot be charged in one step.
+    """
+
+    by_block = False
 
     def __init__(self, ledger: Ledger, buffers: BufferCache) -> None:
         self.buffers = buffers
@@ -65,8 +70,12 @@ class Mapper:
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
         )
 
-    def charge_hits(self, task: Task, imap: InodeMap, calls: int) -> None:
-        """Charge `calls` look-ups in the status cache; one costs a step per level of its tree."""
+    def charge_hits(self, task: Task, imap: InodeMap, calls: int, block: int = 0) -> None:  # noqa: ARG002
+        """
+        Charge `calls` look-ups in the status cache; one costs a step per level of its tree.
+
+        block: the first one asked for, if there is one call per block; no matter here.
+        """
         task.ps += self.mapped.charge_units(calls, calls * imap.status.levels)
 
     def map(

@@ -167,7 +167,7 @@ class MpagePath:
         pages = min(min(found.length, inode.blocks - lblk) // self._per_page, end - page)
         if pages:
             blocks = pages * self._per_page
-            self._mapper.charge_hits(task, inode.map, blocks)
+            self._mapper.charge_hits(task, inode.map, blocks, lblk)
             task.ps += self._s_get.charge(blocks)
             task.ps += self._s_page.charge(pages)
             call.bio.add(lblk, found.physical, blocks, pages, call.left)
