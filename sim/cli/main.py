@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from sim.errors import ReadpathError
+from sim.errors import ConfigError, ReadpathError
 
 EXIT_MISTAKE, EXIT_INTERRUPTED = 2, 130
 
@@ -264,9 +264,21 @@ def validate(
         typer.Option("--layouts", help="Folder of layout files; `layouts` beside COUNTS if none."),
     ] = None,
     case: Annotated[str, typer.Option("--case", metavar="GLOB", help="Only cases of these names.")] = "*",
+    published: Annotated[
+        bool, typer.Option("--published", help="What others measured instead, beside the simulator.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="With --published: record what the simulator gives now.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Hold recorded kernel cases against the simulator, call for call; exit 1 if any differs."""
+    if published or update:
+        if not published:
+            raise ConfigError("--update", "is for published numbers", "with --published")
+        from sim.cli.published import validate_published
+
+        raise typer.Exit(validate_published(update, as_json))
     from sim.cli.validate import validate_cases
 
     raise typer.Exit(validate_cases(files or [], layouts, case, as_json))

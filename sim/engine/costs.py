@@ -3,6 +3,7 @@ The cost table: what one call of a kernel symbol costs, with unit, source and sp
 
 A machine profile (`sim/profiles/machines/*.toml`) gives, per symbol, `self` (ns a call, children not
 included), and where it matters `per_unit` (ns per `unit`: a byte, a bio vector, a level of a tree). A
+profile of one's own may name another as its `base`: what it does not say is taken from there. A
 symbol that no entry names costs nothing *only* if the profile lists it under `free` with the reason (its
 cost is inside a caller's); any other is an error: a charge never disappears in silence.
 
@@ -24,7 +25,7 @@ from sim.errors import ConfigError
 PS_PER_NS = 1000
 
 _ENTRY_KEYS = ("self", "per_unit", "unit", "group", "spread", "source")
-_TOP_KEYS = ("name", "about", "currency", "cost", "free")
+_TOP_KEYS = ("name", "about", "currency", "base", "cost", "free")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +153,10 @@ def load_costs(profile: str) -> CostTable:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(profile, f"is not TOML ({error})", "a machine profile") from error
-    return parse_costs(profile, table)
+    costs = parse_costs(profile, table)
+    if "base" not in table:
+        return costs
+    base = str(table["base"])
+    if base.endswith(".toml"):
+        raise ConfigError(f"{profile}: base", f"{base!r} is a file", "the name of a profile")
+    return CostTable(costs.name, load_costs(base).costs | costs.costs)
