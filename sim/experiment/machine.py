@@ -155,7 +155,8 @@ class Machine:
             spec.tracer,
             self.records,
         )
-        self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, spec.store)
+        tree_store = spec.store if spec.mapping == "extents" else None  # only tree blocks can be recognized
+        self.buffers = BufferCache(self.clock, self.ledger, self.queue, spec.block_size, tree_store)
         self.mapper = self._build_mapper()
         self.buffer_reader: BufferHeadReader
         self.path = self._build_path()

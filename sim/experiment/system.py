@@ -184,12 +184,17 @@ def _open_volume_file(cell: Cell, image: Path, volume: Image, machine: Machine, 
     decrypt = None
     if on_disk.is_encrypted and cell.config.data == "real":
         decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks_into
-    inode = FsInode(on_disk.tree, on_disk.size_bytes, volume.block_size, on_disk.is_encrypted, decrypt)
+    indirect, mapping = on_disk.indirect, cell.config.mapping
+    if indirect is not None and mapping != "indirect":
+        raise ConfigError("mapping", f"{mapping!r}, but {path} has a block map", "indirect")
+    inode = FsInode(
+        on_disk.tree, on_disk.size_bytes, volume.block_size, on_disk.is_encrypted, decrypt, indirect
+    )
     status = cell.config.cache.status
     if status == "warm":
         inode.map.status.fill()
     if status != "all_cold":
-        machine.buffers.warm(on_disk.tree.blocks)
+        machine.buffers.warm(list(indirect.nodes.values()) if indirect is not None else on_disk.tree.blocks)
     return _File(path, inode, machine.mapping(inode), on_disk)
 
 
@@ -264,7 +269,7 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         "requests": stats.issued,
         "back_merges": stats.back_merges,
         "front_merges": stats.front_merges,
-        "map_calls": calls.get("ext4_map_blocks", 0),
+        "map_calls": sum(calls.get(symbol, 0) for symbol in _MAP_CALLS),
         "get_block_calls": calls.get("ext4_get_block", 0),
         "buffer_heads": full * (PAGE_BYTES // machine.spec.block_size),
         "device_busy_ns": machine.queue.stats.busy_ns,
@@ -318,3 +323,4 @@ def _read_rows(machine: Machine, players: list[Played]) -> list[ReadRow]:
 
 
 _CONTEXTS = ("task", "irq", "kworker")
+_MAP_CALLS = ("ext4_map_blocks", "ext3_get_blocks_handle", "udf_get_block")

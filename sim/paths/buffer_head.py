@@ -118,6 +118,10 @@ class BufferHeadReader:
                 if found is not None and found.kind == WRITTEN:
                     whole = min(found.length, inode.blocks - page * per_page) // per_page
                     whole = min(whole, end - page)
+                    if self._mapper.by_block and self._mapper.would_sleep(
+                        inode.map, page * per_page, whole * per_page
+                    ):
+                        whole = min(whole, 1)
                     if whole:
                         blocks = whole * per_page
                         self._mapper.charge_hits(task, inode.map, blocks, page * per_page)

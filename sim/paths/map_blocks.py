@@ -17,17 +17,19 @@ from sim.block.bio import Plug
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.ext4.extents import Extent, ExtentTree
+from sim.ext4.indirect import IndirectMap
 from sim.paths.buffer_cache import BufferCache
 from sim.paths.status_cache import END_OF_BLOCKS, HOLE, UNWRITTEN, WRITTEN, Mapped, StatusCache
 
 
 class InodeMap:
-    """One inode's extent tree and status cache."""
+    """One inode's extent tree and status cache; and its block map, if it has one instead of a tree."""
 
-    __slots__ = ("firsts", "status", "tree")
+    __slots__ = ("firsts", "indirect", "status", "tree")
 
-    def __init__(self, tree: ExtentTree) -> None:
+    def __init__(self, tree: ExtentTree, indirect: IndirectMap | None = None) -> None:
         self.tree = tree
+        self.indirect = indirect
         self.firsts = [extent.logical for extent in tree.extents]
         self.status = StatusCache(tree.extents)
 
@@ -87,6 +89,14 @@ class Mapper:
         if found is None:
             found = yield from self._walk(task, imap, block, want, plug)
         return found if found.length <= want else found._replace(length=want)
+
+    def boundary(self, end: int) -> bool:  # noqa: ARG002
+        """Return whether a map that ends before block `end` has BOUNDARY; with extents none has."""
+        return False
+
+    def walkable(self, imap: InodeMap, block: int, blocks: int) -> int:  # noqa: ARG002
+        """Return how many of `blocks` from `block` may be mapped in one go without waiting; here all."""
+        return blocks
 
     def map_each(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug

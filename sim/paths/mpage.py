@@ -9,7 +9,8 @@ heads.
 
 `per_block=True` is the counterfactual of before 2006: every block mapped by a call of its own, no carry.
 
-Left out: pages that already have buffers, BOUNDARY (extent files never set it), the cleancache, errors.
+BOUNDARY, which only a block map sets, submits the bio. Left out: pages that already have buffers, the
+cleancache, errors.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class MpagePath:
         self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
         self._per_block = per_block
+        self._boundary = mapper.boundary if mapper.by_block else None
         stack = symbols.call.rpartition(" ")[2]
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
         self._s_page = ledger.site(TASK, "read_pages", symbols.page)
@@ -156,6 +158,8 @@ class MpagePath:
         if pages:
             task.ps += self._s_page.charge(pages)
             call.bio.add(lblk, call.physical + offset, pages * self._per_page, pages, call.left)
+            if self._boundary is not None and self._boundary(lblk + pages * self._per_page):
+                call.bio.submit()
         return pages
 
     def _whole_pages_each(self, task: Task, inode: FsInode, call: _Call, page: int, end: int) -> int:
@@ -164,13 +168,18 @@ class MpagePath:
         found = inode.map.status.lookup(lblk)
         if found is None or found.kind != WRITTEN:
             return 0
-        pages = min(min(found.length, inode.blocks - lblk) // self._per_page, end - page)
+        length = min(found.length, inode.blocks - lblk)
+        if self._mapper.by_block:
+            length = self._mapper.walkable(inode.map, lblk, length)
+        pages = min(length // self._per_page, end - page)
         if pages:
             blocks = pages * self._per_page
             self._mapper.charge_hits(task, inode.map, blocks, lblk)
             task.ps += self._s_get.charge(blocks)
             task.ps += self._s_page.charge(pages)
             call.bio.add(lblk, found.physical, blocks, pages, call.left)
+            if self._boundary is not None and self._boundary(lblk + blocks):
+                call.bio.submit()
         return pages
 
     def _map(self, task: Task, inode: FsInode, call: _Call, lblk: int, want: int) -> Generator[Any, Any, int]:
@@ -233,7 +242,7 @@ class MpagePath:
                 return
             file.mapping.parts[page] = first_hole
         call.bio.add(first, start, first_hole, 1, call.left)
-        if first_hole < per_page:
+        if first_hole < per_page or (self._boundary is not None and self._boundary(first + per_page)):
             call.bio.submit()
 
     def _confused(

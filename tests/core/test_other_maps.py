@@ -9,6 +9,8 @@ from core_kit import Rig, sequential
 
 from sim.engine.costs import PS_PER_NS, load_costs
 from sim.errors import ConfigError
+from sim.ext4.extents import Extent
+from sim.ext4.indirect import IndirectMap
 from sim.paths.other_maps import IndirectMapper
 from sim.units import KIB, MIB
 
@@ -19,14 +21,6 @@ def charged(rig: Rig, symbol: str) -> tuple[int, int]:
     """Return calls and units of a symbol."""
     rows = [row for row in rig.machine.ledger.charges() if row.symbol == symbol]
     return sum(row.calls for row in rows), sum(row.units for row in rows)
-
-
-def test_depth_of_the_block_map() -> None:
-    """1 KiB blocks hold 256 addresses: 12 direct blocks, then 256, then 65,536, then the rest."""
-    mapper = Rig("mpage", [(0, 1000, 8)], 8 * KIB, 1024, mapping="indirect").machine.mapper
-    assert isinstance(mapper, IndirectMapper)
-    edges = {0: 0, 11: 0, 12: 1, 267: 1, 268: 2, 65_803: 2, 65_804: 3}
-    assert edges == {block: mapper.depth(block) for block in edges}
 
 
 @pytest.mark.parametrize(
@@ -66,6 +60,50 @@ def test_other_maps_change_no_io(mapping: str) -> None:
         rig.run(sequential(256 * KIB, 64 * KIB))
         logs.append((rig.letters("QDC"), bytes(rig.mapping.state)))
     assert logs[0] == logs[1]
+
+
+BOUNDARY_FILE = [(0, 12288, 12), (12, 12301, 4)]
+"""16 blocks of 4 KiB at sectors 98304 to 98399 and 98408 to 98439, the indirect block at 98400 between."""
+
+
+def boundary_rig(path: str, status: str = "all_cold") -> Rig:
+    """Return a machine with that file, its indirect block not in memory."""
+    rig = Rig(path, BOUNDARY_FILE, 64 * KIB, mapping="indirect", status=status)
+    extents = [Extent(*extent, False) for extent in BOUNDARY_FILE]
+    rig.inode.map.indirect = IndirectMap(1024, {(12,): 12300}, extents)
+    return rig
+
+
+@pytest.mark.parametrize("path", ["mpage", "per_block"])
+def test_boundary_lets_the_indirect_block_merge_behind_the_data_before_it(path: str) -> None:
+    """
+    Reading 4 blocks from block 10, as recorded by R. Harjani (linux-ext4, 25 Apr 2024, RFCv3 7/7): 98384+16
+    is queued, 98400+8 merges behind it, then 98408+16: 2 completions.
+    """
+    rig = boundary_rig(path)
+    rig.run([(40 * KIB, 16 * KIB)], random=True)
+    assert [("Q", 98384, 16), ("Q", 98400, 8), ("Q", 98408, 16)] == rig.letters("Q")
+    assert [("M", 98400, 8)] == rig.letters("M")
+    assert [("C", 98384, 24), ("C", 98408, 16)] == rig.letters("C")
+
+
+def test_without_boundary_the_indirect_block_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same without the flush, as recorded there: 98400+8 first, then the data in two: 3 completions."""
+    monkeypatch.setattr(IndirectMapper, "boundary", lambda _mapper, _end: False)
+    rig = boundary_rig("mpage")
+    rig.run([(40 * KIB, 16 * KIB)], random=True)
+    completions = rig.letters("C")
+    assert ("C", 98400, 8) == completions[0]
+    assert {("C", 98384, 16), ("C", 98408, 16)} == set(completions[1:])
+
+
+def test_an_indirect_block_is_read_once_on_every_path() -> None:
+    """Cold, then warm: one read of the indirect block, and the same data on each path."""
+    for path in ("buffer_head", "mpage", "per_block", "iomap"):
+        rig = boundary_rig(path)
+        rig.run([*sequential(64 * KIB, 16 * KIB)])
+        assert 1 == sum(sector == 98400 for _, sector, _ in rig.letters("Q")), path
+        assert 16 * 8 + 8 == sum(sectors for _, _, sectors in rig.letters("Q")), path
 
 
 def test_an_unknown_mapping_is_a_mistake() -> None:

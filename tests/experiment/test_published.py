@@ -160,8 +160,8 @@ def test_a_profile_may_build_on_another(tmp_path: Path) -> None:
     """What a profile does not say is its base's; a base is a name, not a file."""
     from sim.engine.costs import load_costs
 
-    text = tomllib.loads((FOLDER / "cold_memory.toml").read_text())
-    cold, base = load_costs(str(FOLDER / "cold_memory.toml")), load_costs(text["base"])
+    text = tomllib.loads((FOLDER / "profiles" / "cold_memory.toml").read_text())
+    cold, base = load_costs(str(FOLDER / "profiles" / "cold_memory.toml")), load_costs(text["base"])
     changed = {symbol for symbol in base.costs if cold.costs[symbol] != base.costs[symbol]}
     assert set(text["cost"]) == changed
     assert set(base.costs) == set(cold.costs)
