@@ -19,6 +19,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
+from sim.paths.one_run import never_alone
 from sim.paths.post_read import BufferEndIo
 from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES, SECTOR_BYTES
@@ -37,6 +38,7 @@ class BufferHeadReader:
         caller: str,
     ) -> None:
         self._queue = queue
+        self._takes_row_alone = never_alone if mapper.by_block else queue.takes_row_alone
         self._mapper = mapper
         self._end_io = end_io
         self._block_size = block_size
@@ -72,12 +74,12 @@ class BufferHeadReader:
 
         What read_folios() under a plug of its own comes to; return False for any other window.
         """
-        if len(ranges) != 1 or file.mapping.large or self._mapper.by_block:
+        if len(ranges) != 1:
             return False
         inode: FsInode = file.inode
         start, end = ranges[0]
         lblk, blocks = start * self._per_page, (end - start) * self._per_page
-        if lblk + blocks > inode.blocks or not self._queue.takes_row_alone(self._sectors, blocks):
+        if lblk + blocks > inode.blocks or not self._takes_row_alone(self._sectors, blocks):
             return False
         status = inode.map.status
         found = status.lookup(lblk)
@@ -205,7 +207,9 @@ class BufferHeadPath:
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch (ReadPages)."""
-        return () if self._reader.read_one_run(task, file, ranges) else self._loop(task, file, ranges)
+        if file.mapping.large or not self._reader.read_one_run(task, file, ranges):
+            return self._loop(task, file, ranges)
+        return ()
 
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """Page by page."""

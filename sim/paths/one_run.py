@@ -38,7 +38,7 @@ class OneRun:
         page: Site,
         per_block: bool = False,
     ) -> None:
-        self._takes_alone = _never if mapper.by_block else queue.takes_alone
+        self._takes_alone = never_alone if mapper.by_block else queue.takes_alone
         self._submit_alone = queue.submit_alone
         self._mapper = mapper
         self._bios = bios
@@ -78,6 +78,6 @@ class OneRun:
         return True
 
 
-def _never(_sectors: int, _segments: int) -> bool:
+def never_alone(_sectors: int, _segments: int) -> bool:
     """No window is charged in one step."""
     return False

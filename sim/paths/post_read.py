@@ -11,6 +11,8 @@ Left out: verity, errors, bounce buffers.
 
 from __future__ import annotations
 
+from typing import cast
+
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
 from sim.cache.folios import FolioMapping
@@ -58,9 +60,9 @@ class _EndIo:
             bio.record.ready_ns = max(self._cpu.now, bio.record.interrupted_ns)
         file: OpenFile = bio.owner
         mapping, per_page = file.mapping, self._per_page
-        if isinstance(mapping, FolioMapping):
+        if mapping.large:
             for lblk, count in bio.blocks:
-                mapping.blocks_come(lblk, count, per_page)
+                cast(FolioMapping, mapping).blocks_come(lblk, count, per_page)
             return
         for lblk, count in bio.blocks:
             end = lblk + count
@@ -153,9 +155,8 @@ class BufferEndIo(_EndIo):
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""
         per_page = self._per_page
         visits = pages = 0
-        mapping = bio.owner.mapping
-        if isinstance(mapping, FolioMapping):
-            visits, pages = _folio_visits(mapping, bio.blocks, per_page)
+        if bio.owner.mapping.large:
+            visits, pages = _folio_visits(bio.owner.mapping, bio.blocks, per_page)
         else:
             for lblk, count in bio.blocks:
                 last = (lblk + count) // per_page - lblk // per_page
