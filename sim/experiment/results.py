@@ -224,6 +224,23 @@ def write_results(
         _write(folder / "reads.parquet", _trace_rows(pairs, "reads"), _READS)
 
 
+def run_of(experiment: Experiment, cells: Sequence[Cell], results: Sequence[CellResult]) -> Run:
+    """Return what load_run() would give of a run of `cells` with these results, without any directory."""
+    pairs = list(zip(cells, results, strict=True))
+    first = experiment.seeds[0]
+    said = {
+        "experiment": experiment.stem,
+        "title": experiment.title,
+        "config_hash": experiment.config_hash,
+        "axes": [{"key": key, "labels": list(labels)} for key, labels in experiment.axes],
+        "seeds": list(experiment.seeds),
+        "cells": [
+            {"cell": cell.index, "config": cell.config.canonical()} for cell in cells if cell.seed == first
+        ],
+    }
+    return Run(Path(experiment.stem), said, _metrics_rows(pairs), _calls_rows(pairs), _histogram_rows(pairs))
+
+
 def _metrics_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
     return [
         {
