@@ -41,6 +41,9 @@ job = {{ rw = "read", bs = "128k", fadvise_hint = "0" }}
 
 [cache]
 status = "all_cold"           # freshly mounted; es_cold: status cache empty; warm: every extent known
+# pages = "warm"              # the files are cached, or some pages: {{ every = 4 }}, {{ share = 0.25 }};
+                              # with buffers = true: pages with buffer heads that were not read yet.
+                              # The job needs invalidate=0 then
 
 [matrix]                      # every combination is run; the last line varies fastest
 "volume.files.layout" = [

@@ -141,8 +141,8 @@ def test_readers_of_one_page_with_buffers_wait_for_one_io() -> None:
 
 
 def test_pages_with_buffers_can_be_reclaimed_and_dropped() -> None:
-    """They are clean and unlocked: new pages push them out, and so does fadvise."""
-    rig = Rig("page_io", [(0, 1000, 64)], 256 * KIB, memory_pages=8)
+    """They are clean and unlocked: new pages push them out, and so does fadvise. (iomap: no heads)"""
+    rig = Rig("iomap", [(0, 1000, 64)], 256 * KIB, memory_pages=8)
     pages_with_buffers(rig.machine, rig.mapping, rig.inode, [(0, 8)])
     cache_pages(rig.machine, rig.mapping, rig.inode, [(20, 24)])
     assert [0] * 4 + [PRESENT] * 4 == list(rig.mapping.state[:8])
