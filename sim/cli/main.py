@@ -235,11 +235,15 @@ def validate(
     ] = None,
     case: Annotated[str, typer.Option("--case", metavar="GLOB", help="Only cases of these names.")] = "*",
     as_json: AsJson = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", metavar="FILE", help="Draw kernel against simulator: SVG or PNG."),
+    ] = None,
 ) -> None:
     """Hold recorded kernel cases against the simulator, call for call; exit 1 if any differs."""
     from sim.cli.validate import validate_cases
 
-    raise typer.Exit(validate_cases(files or [], layouts, case, as_json))
+    raise typer.Exit(validate_cases(files or [], layouts, case, as_json, figure))
 
 
 @app.command(
