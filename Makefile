@@ -3,11 +3,16 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test bench lint clean
+# make truth: which cases (all, smoke, or a shell pattern), of which kernel (a Debian package, or a bzImage).
+CASES  ?= all
+KERNEL ?= linux-image-amd64
+
+.PHONY: help run test bench truth lint clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make bench  speed, with the bars it is held to"
+	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 
 $(VENV)/ready: pyproject.toml
@@ -31,5 +36,8 @@ test: lint
 bench: $(VENV)/ready
 	$(BIN)/python tests/bench/run.py
 
+truth: $(VENV)/ready
+	$(BIN)/python experiments/kernel/truth.py --cases '$(CASES)' --kernel '$(KERNEL)'
+
 clean:
-	rm -rf $(VENV) results/runs results/images
+	rm -rf $(VENV) results/runs results/images results/kernel/build

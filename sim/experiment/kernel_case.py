@@ -2,9 +2,9 @@
 Recorded kernel cases: read them, and do the same work in the simulator.
 
 A record is one line of a counts file (see results/kernel/README.md and schema.json): block size, path,
-layout, access pattern, what is cached beforehand, the device's settings, and the calls per kernel symbol. The
-layout is a FIEMAP list; where the image was ours, it also names the blocks of the extent tree. For the others,
-kernel_compare.infer_tree_pages helps.
+layout, access pattern, what is cached beforehand, the device's settings, and the calls per kernel symbol.
+The layout is a FIEMAP list; where the image was ours, it also names the blocks of the extent tree. For the
+others, kernel_compare.infer_tree_pages helps.
 """
 
 from __future__ import annotations
@@ -151,6 +151,12 @@ def reads(record: dict[str, Any]) -> Iterator[tuple[int, int, int]]:
         for page in page_order(size // PAGE_BYTES)[: int(record["pages_read"])]:
             yield page * PAGE_BYTES, PAGE_BYTES, 0
     elif access in ("stride", "backward", "two_streams"):
+        needed = {"stride": ["step_bytes"], "two_streams": ["second_offset_bytes", "open_files"]}
+        for field in ("read_bytes", "reads", *needed.get(access, ())):
+            if field not in record:
+                raise ConfigError(
+                    str(record["case"]), f"has no {field!r}", f"what {access} needs, see schema.json"
+                )
         length, count = int(record["read_bytes"]), int(record["reads"])
         for number in range(count):
             if access == "stride":

@@ -112,7 +112,8 @@ class Outcome:
     """
     A case's verdict: "equal", "differs" or "not modelled".
 
-    exact: every counter was compared exactly. left_out: counters that were not compared, each with its reason.
+    exact: every counter was compared exactly. left_out: counters that were not compared, each with its
+    reason.
     compared: (counter, kernel, simulator) of all plain numbers that were.
     """
 
@@ -125,12 +126,20 @@ class Outcome:
 
 
 ELEVATOR = "an elevator merges with what happens to wait in it: time decides"
-SEGMENTS = "a bio has more pages than a request takes segments: where its pages lie in memory decides the cut"
+SEGMENTS = "more pages in a bio than segments in a request: where they lie in memory decides the cut"
 
 _BY_TIME = (
-    "bio_backmerge bio_frontmerge getrq rq_issue rq_complete rq_insert plug rq_sectors_hist"
-    " blk_mq_complete_request blk_mq_end_request"
-).split()
+    "bio_backmerge",
+    "bio_frontmerge",
+    "getrq",
+    "rq_issue",
+    "rq_complete",
+    "rq_insert",
+    "plug",
+    "rq_sectors_hist",
+    "blk_mq_complete_request",
+    "blk_mq_end_request",
+)
 
 
 def not_compared(case: Case) -> dict[str, str]:

@@ -24,7 +24,7 @@ PANELS = {
 }
 """Counter -> what its panel is called."""
 
-_HEIGHT_INCHES = 2.3
+_HEIGHT_INCHES = 2.5
 _TICKS = (0.001, 0.01, 0.1, 1.0, 10.0)
 
 
@@ -69,7 +69,7 @@ def draw_kernel_figure(points: Sequence[Point], file: Path, source: str) -> Path
                 panel.set_ylabel("simulator, calls per page")
             else:
                 panel.tick_params(labelleft=False)
-        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.2, top=0.76, wspace=0.14)
+        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.22, top=0.77, wspace=0.14)
         path_legend(figure, paths, _HEIGHT_INCHES)
         footer(figure, source)
         (saved,) = save([figure], file.stem, file.parent, [file.suffix.lstrip(".")])

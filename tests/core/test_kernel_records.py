@@ -25,7 +25,7 @@ def records(file: Path) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_every_record_follows_the_schema(file: Path) -> None:
-    """No record has a field that the schema does not explain, none lacks one it asks for, no name is twice."""
+    """A record has no field that the schema does not explain, and all it asks for; no name is there twice."""
     found = records(file)
     assert [] == [
         (record.get("case"), error.message) for record in found for error in VALIDATOR.iter_errors(record)
@@ -40,7 +40,7 @@ def test_every_layout_is_there_and_says_what_the_record_says(file: Path) -> None
     for name, extents in counted.items():
         document = json.loads((file.parent / "layouts" / name).read_text())
         assert extents == len(document["extents"])
-        assert parse_fiemap(name, json.dumps(document)).extents
+        assert extents == 0 or parse_fiemap(name, json.dumps(document)).extents
 
 
 @pytest.mark.parametrize(
