@@ -6,11 +6,16 @@ BIN    := $(VENV)/bin
 CLAIMED := $(shell sed -n 's/^experiment = "\(.*\)"/\1/p' experiments/claims/*.toml | sort -u)
 REFERENCE := results/reference
 
-.PHONY: help run test bench lint baselines clean
+# make truth: which cases (all, smoke, or a shell pattern), of which kernel (a Debian package, or a bzImage).
+CASES  ?= all
+KERNEL ?= linux-image-amd64
+
+.PHONY: help run test bench truth lint baselines clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make bench  speed, with the bars it is held to"
+	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make baselines  run every experiment there are claims on; record the results and figures"
 
@@ -48,5 +53,8 @@ baselines: $(VENV)/ready
 	$(BIN)/readpath timeline -o $(REFERENCE) --format png
 	$(BIN)/readpath check
 
+truth: $(VENV)/ready
+	$(BIN)/python experiments/kernel/truth.py --cases '$(CASES)' --kernel '$(KERNEL)'
+
 clean:
-	rm -rf $(VENV) results/runs results/images
+	rm -rf $(VENV) results/runs results/images results/kernel/build

@@ -196,8 +196,9 @@ def _separating(name: str) -> Iterator[Record]:
 
 SMOKE = (
     "*_bs4096/bs4096/*/contig/seq128k/warm",
-    "*_bs4096/bs4096/*/frag1/backward4k/all_cold",
+    "*_bs4096/bs4096/*/contig/seq128k/warm/*",
+    "matrix_bs4096/bs4096/*/frag1/*",
     "matrix_bs1024/bs1024/*/frag2/*",
-    "*_fscrypt_bs4096/*/contig/*",
+    "matrix_fscrypt_bs4096/*/contig/*",
 )
 """Patterns of the cases of `make truth CASES=smoke`: a few of each kind."""

@@ -300,6 +300,10 @@ def validate(
         bool, typer.Option("--update", help="With --published: record what the simulator gives now.")
     ] = False,
     as_json: AsJson = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--figure", metavar="FILE", help="Draw kernel against simulator: SVG or PNG."),
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Hold recorded kernel cases against the simulator, call for call; exit 1 if any differs."""
@@ -311,7 +315,7 @@ def validate(
         raise typer.Exit(validate_published(update, as_json))
     from sim.cli.validate import validate_cases
 
-    raise typer.Exit(validate_cases(files or [], layouts, case, as_json, quiet))
+    raise typer.Exit(validate_cases(files or [], layouts, case, as_json, quiet, figure))
 
 
 for _verbs in (app, image_verbs):

@@ -14,27 +14,39 @@ from pathlib import Path
 from sim.cli.render import console, print_table, progress
 from sim.engine.costs import load_costs
 from sim.errors import ConfigError
-from sim.experiment.kernel_case import load_cases
+from sim.experiment.kernel_case import PATH_NAMES, load_cases
 from sim.experiment.kernel_compare import Outcome, validate
 from sim.experiment.runner import Progress
+from sim.report.frame import check_formats
+from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.tables import Column, Table
 
 RECORDED = Path("results/kernel/linux-6.1.192")
+COUNTS_FILES = ("counts.jsonl", "matrix.jsonl")
 SHOWN = 40
 DIFFERS = 1
 
 
-def validate_cases(files: list[Path], layouts: Path | None, glob: str, as_json: bool, quiet: bool) -> int:
+def validate_cases(
+    files: list[Path],
+    layouts: Path | None,
+    glob: str,
+    as_json: bool,
+    quiet: bool = False,
+    figure: Path | None = None,
+) -> int:
     """
     Compare the cases of counts files whose name matches `glob`; return 1 if any counter differs.
 
-    layouts: folder of the layout files; None: `layouts` beside each counts file. Raises ReadpathError for
-    files that are no recordings, and when no case matches.
+    layouts: folder of the layout files; None: `layouts` beside each counts file. figure: an SVG or PNG to
+    draw. Raises ReadpathError for files that are no recordings, and when no case matches.
     """
+    if figure is not None:
+        check_formats([figure.suffix.lstrip(".")])
     cases = []
-    for file in files or [RECORDED / "counts.jsonl"]:
+    for file in files or [RECORDED / name for name in COUNTS_FILES]:
         cases += load_cases(file, layouts or file.parent / "layouts")
-    cases = [case for case in cases if fnmatch(case.name, glob)]
+    cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
     if not cases:
         raise ConfigError(
             "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
@@ -51,6 +63,7 @@ def validate_cases(files: list[Path], layouts: Path | None, glob: str, as_json: 
         document = [
             {"case": outcome.case.name, "verdict": outcome.verdict, "exact": outcome.exact}
             | {"differences": [asdict(difference) for difference in outcome.differences]}
+            | {"left_out": dict(outcome.left_out)}
             for outcome in outcomes
         ]
         print(json.dumps(document, indent=2))
@@ -63,31 +76,64 @@ def validate_cases(files: list[Path], layouts: Path | None, glob: str, as_json: 
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         if len(differences) > SHOWN:
             out.print(f"{len(differences) - SHOWN} more: --json", highlight=False)
+        for (counters, why), found in _left_out(outcomes).items():
+            line = f"not compared in {found} cases: {counters} ({why})"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if figure is not None:
+        draw_kernel_figure(_points(outcomes), figure, "readpath validate")
     return DIFFERS if differences else 0
 
 
-def _summary(outcomes: list[Outcome]) -> Table:
-    """Return a row per recording and path: how many cases, and how they came out."""
-    numbers: Counter[tuple[str, str, str]] = Counter()
+def _left_out(outcomes: list[Outcome]) -> Counter[tuple[str, str]]:
+    """Return how many cases leave out which counters, and why."""
+    found: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
-        of = (outcome.case.record["tag"], outcome.case.record["path"])
+        for why in dict.fromkeys(reason for _, reason in outcome.left_out):
+            found[", ".join(name for name, reason in outcome.left_out if reason == why), why] += 1
+    return found
+
+
+def _points(outcomes: list[Outcome]) -> list[Point]:
+    """Return the counters that the figure shows."""
+    return [
+        Point(PATH_NAMES[record["path"]], counter, kernel, ours, int(record["pages_read"]))
+        for outcome in outcomes
+        for record in (outcome.case.record,)
+        for counter, kernel, ours in outcome.compared
+        if counter in PANELS
+    ]
+
+
+def _summary(outcomes: list[Outcome]) -> Table:
+    """Return a row per path and block size: how many cases, and how they came out."""
+    numbers: Counter[tuple[str, int, str]] = Counter()
+    for outcome in outcomes:
+        of = (str(outcome.case.record["path"]), int(outcome.case.record["block_size"]))
         numbers[(*of, "cases")] += 1
         numbers[(*of, outcome.verdict)] += 1
         numbers[(*of, "exact")] += outcome.exact and outcome.verdict == "equal"
+        numbers[(*of, "compared")] += len(outcome.compared)
         numbers[(*of, "counters")] += len(outcome.differences)
     columns = (
-        Column("recording", "tag"),
         Column("path", "path"),
+        Column("block size", "block_size", ",d"),
         Column("cases", "cases", ",d"),
         Column("equal", "equal", ",d"),
         Column("of these every counter exact", "exact", ",d"),
         Column("differ", "differs", ",d"),
+        Column("counters compared", "compared", ",d"),
         Column("counters that differ", "counters", ",d"),
         Column("not modelled", "not modelled", ",d"),
     )
     keys = [column.key for column in columns[2:]]
-    pairs = dict.fromkeys((tag, path) for tag, path, _ in numbers)
-    rows = tuple(
-        {"tag": tag, "path": path} | {key: numbers[tag, path, key] for key in keys} for tag, path in pairs
+    pairs = sorted(
+        {(path, size) for path, size, _ in numbers}, key=lambda pair: (_PATHS.index(pair[0]), pair)
     )
-    return Table(columns, rows, ("tag",))
+    rows = tuple(
+        {"path": path, "block_size": size} | {key: numbers[path, size, key] for key in keys}
+        for path, size in pairs
+    )
+    return Table(columns, rows, ("path",))
+
+
+_PATHS = list(PATH_NAMES)

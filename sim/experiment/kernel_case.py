@@ -170,6 +170,12 @@ def reads(record: dict[str, Any]) -> Iterator[tuple[int, int, int]]:
         for page in page_order(size // PAGE_BYTES)[: int(record["pages_read"])]:
             yield page * PAGE_BYTES, PAGE_BYTES, 0
     elif access in ("stride", "backward", "two_streams"):
+        needed = {"stride": ["step_bytes"], "two_streams": ["second_offset_bytes", "open_files"]}
+        for field in ("read_bytes", "reads", *needed.get(access, ())):
+            if field not in record:
+                raise ConfigError(
+                    str(record["case"]), f"has no {field!r}", f"what {access} needs, see schema.json"
+                )
         length, count = int(record["read_bytes"]), int(record["reads"])
         for number in range(count):
             if access == "stride":

@@ -123,7 +123,9 @@ class Outcome:
     """
     A case's verdict: "equal", "differs" or "not modelled".
 
-    exact: every counter was compared exactly. left_out: counters that were not compared, and why.
+    exact: every counter was compared exactly. left_out: counters that were not compared, each with its
+    reason.
+    compared: (counter, kernel, simulator) of all plain numbers that were.
     """
 
     case: Case
@@ -131,13 +133,14 @@ class Outcome:
     exact: bool
     differences: tuple[Difference, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
+    compared: tuple[tuple[str, int, int], ...] = ()
 
 
 ELEVATOR = "an elevator merges with what happens to wait in it: time decides"
 SLEEPS = "requests are inserted where the reader sleeps before its plug is full: time decides"
-SEGMENTS = "a bio has more pages than a request takes segments: where its pages lie in memory decides the cut"
+SEGMENTS = "more pages in a bio than segments in a request: where they lie in memory decides the cut"
 
-_BY_TIME = [
+_BY_TIME = (
     "bio_backmerge",
     "bio_frontmerge",
     "getrq",
@@ -148,7 +151,7 @@ _BY_TIME = [
     "rq_sectors_hist",
     "blk_mq_complete_request",
     "blk_mq_end_request",
-]
+)
 
 
 def not_compared(case: Case) -> dict[str, str]:
@@ -219,13 +222,22 @@ def _outcome(case: Case, costs: CostTable, tree_pages: dict[str, int]) -> Outcom
     machine = run_case(case, costs, tree_pages.get(case.record["layout_file"]))
     differences = (*compare(case, machine), *beyond_noise(case, machine))
     left_out = tuple(not_compared(case).items())
-    return Outcome(
-        case, "differs" if differences else "equal", case.quiet and not left_out, differences, left_out
-    )
+    compared = tuple(pair for pair in _pairs(case, machine) if isinstance(pair[1], int))
+    verdict = "differs" if differences else "equal"
+    return Outcome(case, verdict, case.quiet and not left_out, differences, left_out, compared)
 
 
 def compare(case: Case, machine: Machine) -> list[Difference]:
     """Return the counters on which a simulated case differs from its record."""
+    return [
+        Difference(case.name, counter, kernel, ours)
+        for counter, kernel, ours in _pairs(case, machine)
+        if kernel != ours
+    ]
+
+
+def _pairs(case: Case, machine: Machine) -> list[tuple[str, Any, Any]]:
+    """Return (counter, kernel, simulator) of all that is compared exactly."""
     counts, blk = case.record["counts"], case.record["blk"]
     simulated = machine.ledger.calls()
     stats = machine.queue.stats
@@ -256,11 +268,7 @@ def compare(case: Case, machine: Machine) -> list[Difference]:
         pairs.append(
             ("sectors in requests", sectors, sum(size * n for size, n in stats.request_sectors.items()))
         )
-    return [
-        Difference(case.name, counter, kernel, ours)
-        for counter, kernel, ours in pairs
-        if kernel != ours and counter not in left_out
-    ]
+    return [pair for pair in pairs if pair[0] not in left_out]
 
 
 def noise_bound(case: Case) -> dict[str, int]:

@@ -30,7 +30,8 @@ def test_equal_cases_exit_with_0() -> None:
     """A recorded case that agrees is listed as equal and exact."""
     code, output = run(str(RECORDED / "counts.jsonl"), "--case", CASE, "--json")
     assert 0 == code
-    assert [{"case": CASE, "verdict": "equal", "exact": True, "differences": []}] == json.loads(output)
+    expected = {"case": CASE, "verdict": "equal", "exact": True, "differences": [], "left_out": {}}
+    assert [expected] == json.loads(output)
 
 
 def test_a_difference_exits_with_1_and_names_the_counter(tmp_path: Path) -> None:
@@ -41,6 +42,25 @@ def test_a_difference_exits_with_1_and_names_the_counter(tmp_path: Path) -> None
     code, output = run(str(tmp_path / "mine.jsonl"), "--layouts", str(RECORDED / "layouts"))
     assert 1 == code
     assert f"{CASE}: ext4_map_blocks: kernel 127, simulator 128" in output
+
+
+def test_what_is_not_compared_is_said() -> None:
+    """A case behind an elevator is equal, and the table is followed by what was left out and why."""
+    case = "matrix_bs4096/bs4096/ext4/contig/seq128k/warm/deadline"
+    code, output = run(str(RECORDED / "matrix.jsonl"), "--case", case)
+    assert 0 == code
+    assert "not compared in 1 cases: bio_backmerge" in output
+    assert "an elevator merges" in output
+
+
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
+    """--figure draws what was compared, as SVG or PNG; another suffix is an error before any work."""
+    counts = str(RECORDED / "counts.jsonl")
+    assert 0 == run(counts, "--case", CASE, "--figure", str(tmp_path / "k.svg"))[0]
+    assert "mapping calls" in (tmp_path / "k.svg").read_text()
+    code, output = run(counts, "--case", CASE, "--figure", str(tmp_path / "k.gif"))
+    assert 2 == code
+    assert "'gif' is not known; allowed: svg, png" in output
 
 
 @pytest.mark.parametrize(
@@ -54,6 +74,11 @@ def test_a_difference_exits_with_1_and_names_the_counter(tmp_path: Path) -> None
         ),
         (json.dumps(first_record() | {"es": "hot"}), f"{CASE}: es 'hot'; allowed: warm, es_cold, all_cold"),
         (json.dumps(first_record() | {"access": "all"}), f"{CASE}: access 'all'; allowed: seq128k, seq4k"),
+        (json.dumps(first_record() | {"access": "stride"}), f"{CASE}: has no 'read_bytes'; allowed: what"),
+        (
+            json.dumps(first_record() | {"rewritten_blocks": [9, 10, 11], "block_size": 1024}),
+            f"{CASE}: rewritten_blocks: blocks [1, 2, 3] of page 2; allowed: the first blocks of a page",
+        ),
     ],
 )
 def test_what_is_no_recording_exits_with_2(tmp_path: Path, line: str, message: str) -> None:
