@@ -31,7 +31,7 @@ from sim.ext4.store import MmapStore
 from sim.units import SECTOR_BYTES
 
 _LINKS_AT, _SECTORS_AT, _FLAGS_AT, _XATTR_AT = 0x1A, 0x1C, 0x20, 0x68
-_VERSION_AT, _CTIME_AT = 0x24, 0x0C
+_CTIME_AT = 0x0C
 _SECTORS_HIGH_AT, _XATTR_HIGH_AT = 0x74, 0x76
 _REFERENCES_AT = 4
 _STATE_CLEAN = 1
@@ -164,21 +164,13 @@ class ImageEditor:
         self, inode: Inode, xattrs: Mapping[xattr.XattrKey, bytes], room: int
     ) -> tuple[dict[xattr.XattrKey, xattr.Value], dict[xattr.XattrKey, xattr.Value]]:
         """Return what goes into the inode and what into the block; ea_inodes are made as needed."""
-        values: dict[xattr.XattrKey, xattr.Value] = dict(xattrs)
-        size = self.image.block_size
-        while True:
-            try:
-                xattr.split_xattrs(inode.place, values, room, size)
-                break
-            except ConfigError as error:
-                sizes = {
-                    key: len(v) for key, v in values.items() if isinstance(v, bytes) and len(v) > SECTOR_BYTES
-                }
-                if not sizes:
-                    raise ImageError(error.place, error.problem, error.allowed) from None
-                largest = max(sizes, key=lambda key: (sizes[key], key))
-                values[largest] = self._make_ea_inode(inode, xattrs[largest])
-        return xattr.split_xattrs(inode.place, values, room, size)
+        try:
+            body, block, large = xattr.place_values(inode.place, xattrs, room, self.image.block_size)
+        except ConfigError as error:
+            raise ImageError(error.place, error.problem, error.allowed) from None
+        for key in large:
+            (body if key in body else block)[key] = self._make_ea_inode(inode, xattrs[key])
+        return body, block
 
     def _make_ea_inode(self, owner: Inode, value: bytes) -> xattr.EaValue:
         size = self.image.block_size
@@ -194,22 +186,10 @@ class ImageEditor:
             logical += length
         root, _blocks = plan_tree(extents, size).encode([])
         digest = crc32c(self._checksums.seed, value)
-        fresh = inodes.RawInode(
-            mode=inodes.TYPE_REGULAR | 0o600,
-            links=1,
-            size_bytes=len(value),
-            sectors=count * size // SECTOR_BYTES,
-            flags=inodes.FLAG_EXTENTS | inodes.FLAG_EA_INODE,
-            block=root,
-            atime_ns=digest * 1_000_000_000,
-            mtime_ns=owner.mtime_ns,
-            uid=owner.raw.uid,
-            gid=owner.raw.gid,
-        )
-        raw = bytearray(fresh.encode().ljust(self.image.superblock.inode_size, b"\0"))
-        raw = raw[: self.image.superblock.inode_size]
-        struct.pack_into("<I", raw, _VERSION_AT, 1)  # one reference
-        self._write_inode(number, raw)
+        sectors = count * size // SECTOR_BYTES
+        fresh = inodes.ea_inode(len(value), digest, sectors, root, owner.raw.uid, owner.raw.gid)
+        inode_size = self.image.superblock.inode_size
+        self._write_inode(number, bytearray(fresh.ljust(inode_size, b"\0")[:inode_size]))
         return xattr.EaValue(number, len(value), digest)
 
     def _drop_ea_inode(self, number: int) -> None:
@@ -218,7 +198,7 @@ class ImageEditor:
         references = inode.ea_references - 1
         if references > 0:
             raw = bytearray(inode.raw_bytes)
-            struct.pack_into("<I", raw, _VERSION_AT, references & 0xFFFF_FFFF)
+            struct.pack_into("<I", raw, inodes.EA_REFERENCES_AT, references & 0xFFFF_FFFF)
             struct.pack_into("<I", raw, _CTIME_AT, references >> 32)
             self._write_inode(number, raw)
             return

@@ -223,6 +223,26 @@ def test_copies_are_found_wherever_they_start(secret: bytes, at: int, cut: int) 
     assert all(wiped[byte] == around[byte] for byte in range(len(around)) if byte not in touched)
 
 
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_made_images_have_ea_inodes(tmp_path: Path, block_size: int) -> None:
+    """
+    make_image puts what does not fit in a block into ea_inodes; e2fsck agrees, and it can be changed again.
+    """
+    path = tmp_path / "a.img"
+    xattrs = {(1, b"huge"): HUGE, (1, b"more"): HUGE[:9000], (1, b"b"): b"m" * 300, (1, b"a"): b"small"}
+    make_image(path, ImageSpec((FileSpec("/f", 50_000, Fragmented(1), xattrs=xattrs),), block_size))
+    e2fsck(path)
+    image = Image.open(path)
+    assert xattrs == image.lookup("/f").xattrs
+    assert [] == check_image(image)
+    sizes = {size for _number, size in image.lookup("/f").ea_values}
+    assert {50_000, 9000} == sizes
+    editor = ImageEditor(path)
+    editor.remove("/f")
+    editor.commit()
+    e2fsck(path)
+
+
 def test_crc32c_vectors() -> None:
     """The check value, and the vectors of RFC 3720 (B.4)."""
     assert 0xE3069283 == crc32c(0xFFFFFFFF, b"123456789") ^ 0xFFFFFFFF

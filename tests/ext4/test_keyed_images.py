@@ -139,8 +139,10 @@ def test_who_has_no_key_lists_stats_and_deletes(image: Path, keys: Path) -> None
     assert f"Size: {len(TEXT)}".encode() in debugfs(image, "stat /d/text")
     theirs = image.with_name("theirs.img")
     theirs.write_bytes(image.read_bytes())
+    secrets = secret_parts(wrapped_keys(Image.open(image).lookup("/d/text")))
     run("rm", image, "/d/text")
     e2fsck(image)
+    assert [] == everywhere(image, secrets)
     after = Image.open(image)
     assert before.superblock.free_blocks_count + blocks == after.superblock.free_blocks_count > with_keys
     assert b"text" not in debugfs(image, "ls /d")
@@ -278,7 +280,10 @@ def test_a_thousand_users(tmp_path: Path) -> None:
         path, f"ea_list <{inode.number}>"
     ) or (b"k (65536)" in debugfs(path, f"ea_list <{inode.number}>"))
     assert NOISE == run("cat", path, "/f", "--keys", users, "--as", "user0999").stdout_bytes
+    secrets = secret_parts(wrapped_keys(inode))
+    assert 1000 == len(secrets)
     run("shred", path, "/f")
+    assert [] == everywhere(path, secrets)
     run("rm", path, "/f")
     e2fsck(path)
 
@@ -318,6 +323,15 @@ def test_gcm_tells_changes_on_the_image(small: Path, keys: Path) -> None:
         small.write_bytes(changed)
         with pytest.raises(CryptoError, match="block 3 fails its AES-256-GCM check"):
             run("cat", small, "/d/text", "--keys", keys, "--as", "alice")
+    # The first extent becomes an unwritten one: its blocks would read as zeros.
+    sb = opened.superblock
+    group, index = divmod(inode.number - 1, sb.inodes_per_group)
+    at = opened.group(group).inode_table * sb.block_size + index * sb.inode_size + 0x28 + 12 + 5
+    changed = bytearray(data)
+    changed[at] |= 0x80
+    small.write_bytes(changed)
+    with pytest.raises(CryptoError, match="block 0 was written and is a hole"):
+        run("cat", small, "/d/text", "--keys", keys, "--as", "alice")
 
 
 def _leaks(path: Path) -> dict[str, Any]:
