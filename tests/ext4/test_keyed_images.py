@@ -282,6 +282,10 @@ def test_a_thousand_users(tmp_path: Path) -> None:
     assert NOISE == run("cat", path, "/f", "--keys", users, "--as", "user0999").stdout_bytes
     secrets = secret_parts(wrapped_keys(inode))
     assert 1000 == len(secrets)
+    other = tmp_path / "removed.img"
+    other.write_bytes(path.read_bytes())
+    run("rm", other, "/f")
+    assert [] == everywhere(other, secrets)
     run("shred", path, "/f")
     assert [] == everywhere(path, secrets)
     run("rm", path, "/f")
@@ -304,6 +308,24 @@ def test_groups_shares_and_escrow(small: Path, keys: Path) -> None:
     assert TEXT == run("cat", small, "/d/text", "--keys", keys, "--as", "eve").stdout_bytes
     with pytest.raises(CryptoError, match="ENOKEY: 1 of 2 shares"):
         run("cat", small, "/d/text", "--keys", keys, "--as", "bob")
+
+
+def test_passphrases(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A user with a passphrase is asked for it; with another one nothing is read, and the file holds only a
+    salt.
+    """
+    users = tmp_path / "users.toml"
+    run("userkey", users, "dora", "--passphrase")
+    assert 0o600 == users.stat().st_mode & 0o777
+    said = {"now": "correct horse"}
+    monkeypatch.setattr("getpass.getpass", lambda _prompt: said["now"])
+    run("encrypt", small, "/noise", "--keys", users, "--user", "dora")
+    assert NOISE == run("cat", small, "/noise", "--keys", users, "--as", "dora").stdout_bytes
+    said["now"] = "battery staple"
+    with pytest.raises(CryptoError, match="for another key"):
+        run("cat", small, "/noise", "--keys", users, "--as", "dora")
+    assert "correct" not in users.read_text()
 
 
 def test_gcm_tells_changes_on_the_image(small: Path, keys: Path) -> None:
