@@ -257,6 +257,7 @@ class ImageEditor:
         parent, inode = self.image.lookup(folder), self.image.lookup(path)
         if inode.is_directory:
             raise ImageError(f"{self.path}: {path}", "is a directory", "a file")
+        blocks = _blocks_of(inode)
         if not shown or not self._drop_name(parent, shown):
             raise ImageError(f"{self.path}: {path}", "is not a name in its directory", "a path in the image")
         raw = bytearray(inode.raw_bytes)
@@ -265,7 +266,6 @@ class ImageEditor:
             self._write_inode(inode.number, raw)
             self._reload()
             return 0
-        blocks = _blocks_of(inode)
         before = sum(length for _start, length in self._groups.free_runs())
         for ea_inode, _size in inode.ea_values:
             self._drop_ea_inode(ea_inode)
@@ -328,8 +328,10 @@ class ImageEditor:
 
 
 def _blocks_of(inode: Inode) -> list[int]:
-    """Return the blocks of contents and extent tree."""
+    """Return the blocks of contents and extent tree; ImageError for a file without extents."""
     if not inode.has_contents:
         return []
+    if not inode.flags & inodes.FLAG_EXTENTS:
+        raise ImageError(inode.place, "is mapped by indirect blocks", "a file mapped by extents")
     blocks = [block for e in inode.tree.extents for block in range(e.physical, e.physical + e.length)]
     return blocks + list(inode.tree.blocks)

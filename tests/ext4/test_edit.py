@@ -136,6 +136,9 @@ def test_what_cannot_be_changed(tmp_path: Path, folder: Path) -> None:
         mke2fs(path, folder, "-O", options)
         with pytest.raises(ImageError, match=f"cannot be changed: {word}"):
             ImageEditor(path)
+    mke2fs(path, folder, "-O", "^extents,^metadata_csum,^64bit")
+    with pytest.raises(ImageError, match=r"indirect blocks"):
+        ImageEditor(path).remove("/file")
     make(path, "ours", folder)
     data = bytearray(path.read_bytes())
     data[1024 + 0x0C] ^= 1
