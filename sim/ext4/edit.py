@@ -22,11 +22,11 @@ from sim.ext4.check import check_image
 from sim.ext4.checksums import Checksums
 from sim.ext4.crc32c import crc32c
 from sim.ext4.extents import ROOT_ENTRIES, Extent, plan_tree
-from sim.ext4.features import Compat, Incompat, RoCompat
+from sim.ext4.features import Incompat, RoCompat
 from sim.ext4.groups import Groups
 from sim.ext4.overlay import OverlayStore, commit_aside, commit_in_place
-from sim.ext4.reader import CHUNK_BYTES, Image, Inode, shown_name
-from sim.ext4.scrub import Words, wipe_words, words_of
+from sim.ext4.reader import Image, Inode, shown_name
+from sim.ext4.scrub import journal_runs, wipe_range, words_of
 from sim.ext4.store import MmapStore
 from sim.units import SECTOR_BYTES
 
@@ -301,30 +301,9 @@ class ImageEditor:
         free_space: look into the free blocks too, which takes as long as reading the image. The journal of an
         image that needs no recovery is not read again.
         """
-        words = words_of(secrets)
-        wiped = sum(self._wipe(start, length, words) for start, length in self._journal_runs())
-        if free_space:
-            wiped += sum(self._wipe(start, length, words) for start, length in self._groups.free_runs())
-        return wiped
-
-    def _journal_runs(self) -> list[tuple[int, int]]:
-        sb = self.image.superblock
-        if not sb.compat & Compat.HAS_JOURNAL or not sb.journal_inode:
-            return []
-        journal = self.image.inode(sb.journal_inode)
-        return [(extent.physical, extent.length) for extent in journal.tree.extents]
-
-    def _wipe(self, start: int, length: int, words: Words) -> int:
-        size, wiped = self.image.block_size, 0
-        for first in range(start * size, (start + length) * size, CHUNK_BYTES):
-            # Eight bytes of overlap, for a word that lies across two chunks.
-            stop = min(first + CHUNK_BYTES + 8, (start + length) * size)
-            data = bytearray(self._store.read(first, stop - first))
-            count = wipe_words(data, words)
-            if count:
-                self._store.write(first, data)
-            wiped += count
-        return wiped
+        runs = journal_runs(self.image) + (self._groups.free_runs() if free_space else [])
+        words, size = words_of(secrets), self.image.block_size
+        return sum(wipe_range(self._store, at * size, length * size, words) for at, length in runs)
 
 
 def _blocks_of(inode: Inode) -> list[int]:
