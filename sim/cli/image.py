@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from sim.errors import ConfigError
+
 app = typer.Typer(
     name="image",
     help="Make, list, check and change ext4 images.",
@@ -105,7 +107,7 @@ def cat(
         from sim.cli.image_keys import run_cat_as
 
         if keys is None:
-            raise typer.BadParameter("--as needs --keys FILE")
+            raise ConfigError("image cat", "--as without --keys", "--keys FILE")
         run_cat_as(image, path, sys.stdout.buffer, keys, users)
     else:
         from sim.cli.image_verbs import fscrypt_decryptor, run_cat

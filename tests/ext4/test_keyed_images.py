@@ -376,6 +376,7 @@ def test_inspect_needs_no_key(small: Path, keys: Path) -> None:
         rows["file-keys aes-kw xts"]["names"],
         rows["file-keys aes-kw xts"]["contents"],
     )
+    assert "none" == rows["file-keys aes-kw xts"]["integrity"]
     assert "file-keys aes-kw xts" in run("inspect", small).stdout
     run("shred", small, "/d/text")
     assert "file-keys shredded xts" == {f["path"]: f for f in _leaks(small)["files"]}["/d/text"]["scheme"]
@@ -434,6 +435,7 @@ def test_what_is_refused(small: Path, keys: Path) -> None:
         (("rm", small, "/d"), "is a directory"),
         (("group", small, "staff", "--keys", keys, "--user", "alice"), "allowed: @name"),
         (("userkey", keys, "alice"), "has a user alice already"),
+        (("cat", small, "/d/text", "--as", "alice"), "allowed: --keys FILE"),
     ):
         with pytest.raises(ReadpathError, match=message):
             run(*words)
