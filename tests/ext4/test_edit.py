@@ -184,7 +184,7 @@ def test_commit_aside_leaves_the_old_image_to_who_has_it_open(tmp_path: Path) ->
 
 
 @given(st.lists(st.tuples(st.integers(0, 12_000), st.binary(max_size=5000)), max_size=8), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_overlay_against_a_bytearray(writes: list[tuple[int, bytes]], data: st.DataObject) -> None:
     """Reads see what was written, the store below never does, and the changes make one of the other."""
     below = hashlib.shake_128(b"below").digest(13_333)
@@ -206,7 +206,7 @@ def test_overlay_against_a_bytearray(writes: list[tuple[int, bytes]], data: st.D
 
 
 @given(st.binary(min_size=8, max_size=40), st.integers(0, 300), st.integers(0, 31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_copies_are_found_wherever_they_start(secret: bytes, at: int, cut: int) -> None:
     """A copy at any byte, whole or cut at its end, is found and wiped, and nothing else is."""
     words = words_of([secret])
