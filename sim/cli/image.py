@@ -15,6 +15,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from sim.errors import ConfigError
+
 app = typer.Typer(
     name="image",
     help="Make, list, check and change ext4 images.",
@@ -113,7 +115,7 @@ def cat(
         from sim.cli.image_keys import run_cat_as
 
         if keys is None:
-            raise typer.BadParameter("--as needs --keys FILE")
+            raise ConfigError("image cat", "--as without --keys", "--keys FILE")
         write = partial(run_cat_as, image, path, keys=keys, users=users)
     else:
         decryptor = None if keys is None else fscrypt_decryptor(keys)

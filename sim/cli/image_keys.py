@@ -125,10 +125,10 @@ def run_encrypt(
 def _with_groups(image: Image, ring: KeyRing, members: Sequence[UserKey], groups: Sequence[str]) -> KeyRing:
     """Return the ring with the keys of groups, each opened by a member whose key is in the file."""
     for member in members:
-        helper = KeyRing([member])
-        for group in keyed_image.open_groups(image, helper, member.user):
+        own = KeyRing([member])
+        for group in keyed_image.open_groups(image, own, member.user):
             if group in groups:
-                ring.add(helper.key(group))
+                ring.add(own.key(group))
     return ring
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
 
+from sim.crypto.xts_short import MAX_UNIT_BYTES, ShortUnits
 from sim.errors import CryptoError, InvariantError
 
 XTS_KEY_BYTES = 64
@@ -21,6 +22,9 @@ OUT_SLACK_BYTES = _AES_BLOCK_BYTES - 1
 """What `update_into` asks for beyond the data, whatever the mode."""
 _TWEAK_BYTES = 16
 _TWEAK_TAIL = bytes(_TWEAK_BYTES - 8)
+
+_LEAST_RUN = 32
+"""Short units are handled at once from so many on: about where it takes as long as one by one."""
 
 Buffer = bytes | bytearray | memoryview
 
@@ -37,7 +41,7 @@ class XtsUnits:
     Not for use by two threads at once.
     """
 
-    __slots__ = ("_cipher",)
+    __slots__ = ("_cipher", "_short")
 
     def __init__(self, key64: bytes) -> None:
         """Raise CryptoError if the key is not 64 bytes or has two equal halves (forbidden by FIPS 140)."""
@@ -47,6 +51,7 @@ class XtsUnits:
         if key64[:half] == key64[half:]:
             raise CryptoError("AES-256-XTS key", "has two equal halves", "two independent 32-byte keys")
         self._cipher = Cipher(algorithms.AES(bytes(key64)), modes.XTS(bytes(_TWEAK_BYTES)))
+        self._short = ShortUnits(bytes(key64))
 
     def __repr__(self) -> str:
         return "XtsUnits(<key hidden>)"
@@ -79,6 +84,10 @@ class XtsUnits:
         count = _count_units(data, unit_bytes)
         if first_unit + (count - 1) * step > MAX_UNIT or first_unit < 0:
             raise CryptoError("AES-256-XTS", f"data unit number {first_unit}", "0 .. 2^64-1")
+        if unit_bytes <= MAX_UNIT_BYTES and count >= _LEAST_RUN:
+            units = range(first_unit, first_unit + count * step, step)
+            self._short.decrypt_into(data, units, unit_bytes, out[: len(data) + OUT_SLACK_BYTES])
+            return
         cipher, xts, new_context = self._cipher, modes.XTS, self._cipher.decryptor
         view = memoryview(data)
         written = start = 0

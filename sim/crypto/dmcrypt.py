@@ -122,7 +122,9 @@ class DmCrypt:
     def _essiv_ivs(self, units: range) -> bytes:
         """Return the IVs of sectors in one piece: AES of the numbers, 64 bits little endian, zero-padded."""
         numbers = np.zeros((len(units), IV_BYTES // 8), dtype="<u8")
-        numbers[:, 0] = np.arange(units.start, units.stop, units.step, dtype=np.uint64)
+        numbers[:, 0] = np.uint64(units.start) + np.arange(len(units), dtype=np.uint64) * np.uint64(
+            units.step
+        )
         return self._essiv.encryptor().update(numbers.tobytes())
 
 

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
 
 from sim.crypto import aes_kw, rfc2014
+from sim.crypto.packet_format import Format
 from sim.crypto.streams import Random
 from sim.crypto.user_keys import GROUP_MARK, UserKey
 from sim.crypto.wrapped import (
@@ -69,52 +69,6 @@ PLACE = "wrapped keys"
 KEYS_NAME = b"k"
 CONTEXT_VERSION = 0x11
 _CONTEXT_BYTES = 4
-
-
-class Format(Protocol):
-    """What a packet format is to this module; both are modules."""
-
-    @property
-    def NAME(self) -> str:  # noqa: N802 - a module's constant
-        """Its name."""
-        ...
-
-    @property
-    def FIRST_BYTE(self) -> int:  # noqa: N802 - a module's constant
-        """The first byte of every set of this format."""
-        ...
-
-    def encode(self, packets: list[bytes], /) -> bytes:
-        """Return packets as a set."""
-        ...
-
-    def decode(self, raw: bytes, place: str, /) -> list[bytes]:
-        """Return the packets of a set."""
-        ...
-
-    def owner(self, packet: bytes, /) -> str:
-        """Return whom a packet is for, as far as it says so without a key."""
-        ...
-
-    def secret_part(self, packet: bytes, /) -> bytes:
-        """Return what of a packet must be gone for its key to be gone; it looks random."""
-        ...
-
-    def label(self, key: UserKey, /) -> str:
-        """Return what `owner` says of a packet for this key."""
-        ...
-
-    def find(self, raw: bytes, key: UserKey, place: str, /) -> bytes | None:
-        """Return a user's packet, without looking at all of them."""
-        ...
-
-    def wrap(self, secret: Secret, key: UserKey, random: Random, first: bytes | None = None, /) -> bytes:
-        """Return a packet; first: one of the set that it is to join."""
-        ...
-
-    def unwrap(self, packet: bytes, key: UserKey, place: str, /) -> Secret:
-        """Return what a packet holds."""
-        ...
 
 
 FORMATS: Mapping[str, Format] = {rfc2014.NAME: rfc2014, aes_kw.NAME: aes_kw}

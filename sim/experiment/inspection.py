@@ -86,7 +86,7 @@ class Inspection:
                     "holes": "seen" if any(file.holes_blocks for file in files) else "none here",
                     "keys": _share(bool(file.keys) for file in files),
                     "contents": _share(file.noise is False for file in files if file.noise is not None),
-                    "integrity": _share(file.tags for file in files),
+                    "integrity": _share((file.tags for file in files), "tags", "none"),
                 }
             )
         if self.device_noise is not None:
@@ -98,11 +98,11 @@ class Inspection:
         return rows
 
 
-def _share(flags: Iterable[bool]) -> str:
+def _share(flags: Iterable[bool], yes: str = "seen", no: str = "hidden") -> str:
     known = list(flags)
     if not known:
         return "?"
-    return "seen" if all(known) else "hidden" if not any(known) else f"{sum(known)} of {len(known)} seen"
+    return yes if all(known) else no if not any(known) else f"{sum(known)} of {len(known)} {yes}"
 
 
 def looks_like_noise(data: bytes | memoryview) -> bool | None:

@@ -22,16 +22,16 @@ from sim.ext4.check import check_image
 from sim.ext4.checksums import Checksums
 from sim.ext4.crc32c import crc32c
 from sim.ext4.extents import ROOT_ENTRIES, Extent, plan_tree
-from sim.ext4.features import Compat, Incompat, RoCompat
+from sim.ext4.features import Incompat, RoCompat
 from sim.ext4.groups import Groups
 from sim.ext4.overlay import OverlayStore, commit_aside, commit_in_place
-from sim.ext4.reader import CHUNK_BYTES, Image, Inode, shown_name
-from sim.ext4.scrub import Words, wipe_words, words_of
+from sim.ext4.reader import Image, Inode, shown_name
+from sim.ext4.scrub import journal_runs, wipe_range, words_of
 from sim.ext4.store import MmapStore
 from sim.units import SECTOR_BYTES
 
 _LINKS_AT, _SECTORS_AT, _FLAGS_AT, _XATTR_AT = 0x1A, 0x1C, 0x20, 0x68
-_VERSION_AT, _CTIME_AT = 0x24, 0x0C
+_CTIME_AT = 0x0C
 _SECTORS_HIGH_AT, _XATTR_HIGH_AT = 0x74, 0x76
 _REFERENCES_AT = 4
 _STATE_CLEAN = 1
@@ -164,21 +164,13 @@ class ImageEditor:
         self, inode: Inode, xattrs: Mapping[xattr.XattrKey, bytes], room: int
     ) -> tuple[dict[xattr.XattrKey, xattr.Value], dict[xattr.XattrKey, xattr.Value]]:
         """Return what goes into the inode and what into the block; ea_inodes are made as needed."""
-        values: dict[xattr.XattrKey, xattr.Value] = dict(xattrs)
-        size = self.image.block_size
-        while True:
-            try:
-                xattr.split_xattrs(inode.place, values, room, size)
-                break
-            except ConfigError as error:
-                sizes = {
-                    key: len(v) for key, v in values.items() if isinstance(v, bytes) and len(v) > SECTOR_BYTES
-                }
-                if not sizes:
-                    raise ImageError(error.place, error.problem, error.allowed) from None
-                largest = max(sizes, key=lambda key: (sizes[key], key))
-                values[largest] = self._make_ea_inode(inode, xattrs[largest])
-        return xattr.split_xattrs(inode.place, values, room, size)
+        try:
+            body, block, large = xattr.place_values(inode.place, xattrs, room, self.image.block_size)
+        except ConfigError as error:
+            raise ImageError(error.place, error.problem, error.allowed) from None
+        for key in large:
+            (body if key in body else block)[key] = self._make_ea_inode(inode, xattrs[key])
+        return body, block
 
     def _make_ea_inode(self, owner: Inode, value: bytes) -> xattr.EaValue:
         size = self.image.block_size
@@ -194,22 +186,10 @@ class ImageEditor:
             logical += length
         root, _blocks = plan_tree(extents, size).encode([])
         digest = crc32c(self._checksums.seed, value)
-        fresh = inodes.RawInode(
-            mode=inodes.TYPE_REGULAR | 0o600,
-            links=1,
-            size_bytes=len(value),
-            sectors=count * size // SECTOR_BYTES,
-            flags=inodes.FLAG_EXTENTS | inodes.FLAG_EA_INODE,
-            block=root,
-            atime_ns=digest * 1_000_000_000,
-            mtime_ns=owner.mtime_ns,
-            uid=owner.raw.uid,
-            gid=owner.raw.gid,
-        )
-        raw = bytearray(fresh.encode().ljust(self.image.superblock.inode_size, b"\0"))
-        raw = raw[: self.image.superblock.inode_size]
-        struct.pack_into("<I", raw, _VERSION_AT, 1)  # one reference
-        self._write_inode(number, raw)
+        sectors = count * size // SECTOR_BYTES
+        fresh = inodes.ea_inode(len(value), digest, sectors, root, owner.raw.uid, owner.raw.gid)
+        inode_size = self.image.superblock.inode_size
+        self._write_inode(number, bytearray(fresh.ljust(inode_size, b"\0")[:inode_size]))
         return xattr.EaValue(number, len(value), digest)
 
     def _drop_ea_inode(self, number: int) -> None:
@@ -218,7 +198,7 @@ class ImageEditor:
         references = inode.ea_references - 1
         if references > 0:
             raw = bytearray(inode.raw_bytes)
-            struct.pack_into("<I", raw, _VERSION_AT, references & 0xFFFF_FFFF)
+            struct.pack_into("<I", raw, inodes.EA_REFERENCES_AT, references & 0xFFFF_FFFF)
             struct.pack_into("<I", raw, _CTIME_AT, references >> 32)
             self._write_inode(number, raw)
             return
@@ -277,6 +257,7 @@ class ImageEditor:
         parent, inode = self.image.lookup(folder), self.image.lookup(path)
         if inode.is_directory:
             raise ImageError(f"{self.path}: {path}", "is a directory", "a file")
+        blocks = _blocks_of(inode)
         if not shown or not self._drop_name(parent, shown):
             raise ImageError(f"{self.path}: {path}", "is not a name in its directory", "a path in the image")
         raw = bytearray(inode.raw_bytes)
@@ -285,7 +266,6 @@ class ImageEditor:
             self._write_inode(inode.number, raw)
             self._reload()
             return 0
-        blocks = _blocks_of(inode)
         before = sum(length for _start, length in self._groups.free_runs())
         for ea_inode, _size in inode.ea_values:
             self._drop_ea_inode(ea_inode)
@@ -321,35 +301,16 @@ class ImageEditor:
         free_space: look into the free blocks too, which takes as long as reading the image. The journal of an
         image that needs no recovery is not read again.
         """
-        words = words_of(secrets)
-        wiped = sum(self._wipe(start, length, words) for start, length in self._journal_runs())
-        if free_space:
-            wiped += sum(self._wipe(start, length, words) for start, length in self._groups.free_runs())
-        return wiped
-
-    def _journal_runs(self) -> list[tuple[int, int]]:
-        sb = self.image.superblock
-        if not sb.compat & Compat.HAS_JOURNAL or not sb.journal_inode:
-            return []
-        journal = self.image.inode(sb.journal_inode)
-        return [(extent.physical, extent.length) for extent in journal.tree.extents]
-
-    def _wipe(self, start: int, length: int, words: Words) -> int:
-        size, wiped = self.image.block_size, 0
-        for first in range(start * size, (start + length) * size, CHUNK_BYTES):
-            # Eight bytes of overlap, for a word that lies across two chunks.
-            stop = min(first + CHUNK_BYTES + 8, (start + length) * size)
-            data = bytearray(self._store.read(first, stop - first))
-            count = wipe_words(data, words)
-            if count:
-                self._store.write(first, data)
-            wiped += count
-        return wiped
+        runs = journal_runs(self.image) + (self._groups.free_runs() if free_space else [])
+        words, size = words_of(secrets), self.image.block_size
+        return sum(wipe_range(self._store, at * size, length * size, words) for at, length in runs)
 
 
 def _blocks_of(inode: Inode) -> list[int]:
-    """Return the blocks of contents and extent tree."""
+    """Return the blocks of contents and extent tree; ImageError for a file without extents."""
     if not inode.has_contents:
         return []
+    if not inode.flags & inodes.FLAG_EXTENTS:
+        raise ImageError(inode.place, "is mapped by indirect blocks", "a file mapped by extents")
     blocks = [block for e in inode.tree.extents for block in range(e.physical, e.physical + e.length)]
     return blocks + list(inode.tree.blocks)

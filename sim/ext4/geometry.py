@@ -33,7 +33,13 @@ _EPOCH_SPREAD_S = 1 << 27
 
 
 def plan_superblock(
-    place: str, block_size: int, size_bytes: int, inodes: int, seed: int, encrypted: bool
+    place: str,
+    block_size: int,
+    size_bytes: int,
+    inodes: int,
+    seed: int,
+    encrypted: bool,
+    ea_inodes: bool = False,
 ) -> Superblock:
     """
     Return the superblock for a device of `size_bytes` with at least `inodes` inodes; free counts are 0.
@@ -68,6 +74,7 @@ def plan_superblock(
             | Incompat.EXTENTS
             | Incompat.FLEX_BG
             | (Incompat.ENCRYPT if encrypted else Incompat(0))
+            | (Incompat.EA_INODE if ea_inodes else Incompat(0))
         ),
         ro_compat=int(RoCompat.SPARSE_SUPER | RoCompat.LARGE_FILE | RoCompat.EXTRA_ISIZE),
         uuid=named_key(seed, "uuid")[:16],

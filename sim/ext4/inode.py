@@ -17,6 +17,9 @@ ROOT_INODE = 2
 LOST_AND_FOUND_INODE = 11
 FIRST_USER_INODE = 11
 
+EA_REFERENCES_AT = 0x24
+"""The version of an inode, of which an ea_inode makes its count of references."""
+
 FLAG_ENCRYPTED = 0x800
 FLAG_INDEXED_DIRECTORY = 0x1000
 FLAG_HUGE_FILE = 0x40000
@@ -174,3 +177,27 @@ def decode_inode(raw: bytes | memoryview) -> RawInode:
         generation=generation,
         extra_isize=extra_isize,
     )
+
+
+def ea_inode(size_bytes: int, digest: int, sectors: int, root: bytes, uid: int = 0, gid: int = 0) -> bytes:
+    """
+    Return the 160 bytes of an inode that holds an xattr value with one reference.
+
+    digest: the value's hash, kept as seconds of access; the references are kept in the version and the
+    seconds of change. Source: fs/ext4/xattr.c, Linux 6.1.
+    """
+    raw = bytearray(
+        RawInode(
+            mode=TYPE_REGULAR | 0o600,
+            links=1,
+            size_bytes=size_bytes,
+            sectors=sectors,
+            flags=FLAG_EXTENTS | FLAG_EA_INODE,
+            block=root,
+            atime_ns=digest * _NS_PER_S,
+            uid=uid,
+            gid=gid,
+        ).encode()
+    )
+    struct.pack_into("<I", raw, EA_REFERENCES_AT, 1)
+    return bytes(raw)

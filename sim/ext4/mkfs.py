@@ -11,28 +11,41 @@ import os
 import uuid
 
 from sim.errors import ConfigError
+from sim.ext4.crc32c import crc32c
 from sim.ext4.extents import MAX_LOGICAL_BLOCKS, entries_per_block
 from sim.ext4.fill import fill_file, given_source, random_source
 from sim.ext4.geometry import INODE_BYTES, Frame, overhead_blocks, plan_superblock
 from sim.ext4.inode import (
     EXTRA_ISIZE,
+    FLAG_EA_INODE,
     FLAG_ENCRYPTED,
     FLAG_EXTENTS,
     GOOD_OLD_BYTES,
     TYPE_REGULAR,
     RawInode,
+    ea_inode,
 )
 from sim.ext4.layout import Contiguous, Placed
 from sim.ext4.names import Names, add_all
-from sim.ext4.placing import File, Item, place_absolute, place_directories, place_file, place_rest
+from sim.ext4.placing import (
+    File,
+    HiddenValue,
+    Item,
+    place_absolute,
+    place_directories,
+    place_file,
+    place_hidden,
+    place_rest,
+)
 from sim.ext4.spec import FileRecord, FileSpec, ImageSpec, Manifest
 from sim.ext4.store import SparseWriter
 from sim.ext4.xattr import (
     ENCRYPTION_NAME,
     INDEX_ENCRYPTION,
+    EaValue,
     encode_block,
     encode_body,
-    split_xattrs,
+    place_values,
 )
 from sim.units import MIB, SECTOR_BYTES
 
@@ -55,7 +68,8 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
     encrypted = any(file.spec.encryption for file in files)
     size = _auto_size(place, spec, files, names) if spec.size_bytes is None else spec.size_bytes
     inodes = names.last_inode
-    frame = Frame(place, plan_superblock(place, spec.block_size, size, inodes, spec.seed, encrypted))
+    hidden = any(file.item.hidden for file in files)
+    frame = Frame(place, plan_superblock(place, spec.block_size, size, inodes, spec.seed, encrypted, hidden))
     for file in files:
         if file.plan.absolute:
             place_absolute(frame, file)
@@ -66,6 +80,7 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
             place_file(frame, file, files)
     for file in files:
         place_rest(frame, file.item)
+        place_hidden(frame, file.item)
     with SparseWriter(path, size) as writer:
         records = tuple(_write_file(writer, spec, file) for file in files)
         for item, blocks in folders:
@@ -93,6 +108,8 @@ def _files(place: str, spec: ImageSpec, names: Names) -> list[File]:
             owner.neighbour = len(files)
             files.append(_file(place, spec, neighbour, names.add_file(path)))
             files[-1].neighbour_of = owner.spec.path
+    for hidden in (hidden for file in files for hidden in file.item.hidden):
+        hidden.item.inode = names.add_hidden()
     return files
 
 
@@ -112,9 +129,11 @@ def _file(place: str, spec: ImageSpec, file: FileSpec, number: int) -> File:
     if file.encryption:
         xattrs[INDEX_ENCRYPTION, ENCRYPTION_NAME] = file.encryption.context
         flags |= FLAG_ENCRYPTED
-    body, block = split_xattrs(where, xattrs, _BODY_ROOM, spec.block_size)
     item = Item(where, number, size, TYPE_REGULAR | file.mode & 0o7777, flags=flags)
-    item.body_xattrs, item.block_xattrs = body, block
+    item.body_xattrs, item.block_xattrs, large = place_values(where, xattrs, _BODY_ROOM, spec.block_size)
+    for key in large:
+        hidden = Item(where, 0, len(xattrs[key]), TYPE_REGULAR | 0o600, flags=FLAG_EXTENTS | FLAG_EA_INODE)
+        item.hidden.append(HiddenValue(key, xattrs[key], hidden))
     plan = file.layout.plan(-(-size // spec.block_size), spec.seed, file.path)
     return File(file, size, plan, item)
 
@@ -128,6 +147,7 @@ def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> 
         # Backups of the superblock cut long pieces, hence the constant; a neighbour has as many pieces.
         need += 0 if file.neighbour_of else file.plan.span
         need += (2 if file.plan.neighbour else 1) * (len(file.plan.pieces) * 11 // (10 * room) + 8)
+        need += sum(len(hidden.value) // spec.block_size + 8 for hidden in file.item.hidden)
         if file.plan.absolute:
             need += sum(piece.length for piece in file.plan.pieces)
             top = max(
@@ -196,9 +216,13 @@ def _write_item(writer: SparseWriter, frame: Frame, item: Item) -> None:
     root, blocks = item.tree.encode(item.tree_blocks)
     for number, data in blocks.items():
         writer.write(number * size, data)
+    taken = sum(extent.length for extent in item.extents) + len(blocks) + bool(item.xattr_block)
+    for hidden in item.hidden:
+        where = item.body_xattrs if hidden.key in item.body_xattrs else item.block_xattrs
+        where[hidden.key] = _write_hidden(writer, frame, hidden)
+        taken += -(-len(hidden.value) // size)
     if item.xattr_block:
         writer.write(item.xattr_block * size, encode_block(item.block_xattrs, size))
-    taken = sum(extent.length for extent in item.extents) + len(blocks) + bool(item.xattr_block)
     time_ns = frame.superblock.mkfs_time_s * 1_000_000_000
     raw = RawInode(
         mode=item.mode,
@@ -214,3 +238,20 @@ def _write_item(writer: SparseWriter, frame: Frame, item: Item) -> None:
     )
     body = encode_body(item.body_xattrs, _BODY_ROOM)
     writer.write(frame.inode_offset(item.inode), raw.encode() + body)
+
+
+def _write_hidden(writer: SparseWriter, frame: Frame, hidden: HiddenValue) -> EaValue:
+    """Write an xattr value and its inode; return what its owner's entry says."""
+    item, size = hidden.item, frame.superblock.block_size
+    assert item.tree is not None
+    for extent in item.extents:
+        piece = hidden.value[extent.logical * size : (extent.logical + extent.length) * size]
+        writer.write(extent.physical * size, piece)
+    root, blocks = item.tree.encode(item.tree_blocks)
+    for number, data in blocks.items():
+        writer.write(number * size, data)
+    digest = crc32c(crc32c(0xFFFF_FFFF, frame.superblock.uuid), hidden.value)
+    taken = sum(extent.length for extent in item.extents) + len(blocks)
+    raw = ea_inode(len(hidden.value), digest, taken * size // SECTOR_BYTES, root)
+    writer.write(frame.inode_offset(item.inode), raw)
+    return EaValue(item.inode, len(hidden.value), digest)

@@ -92,6 +92,11 @@ class Names:
         self.files[path] = inode = self._enter(path, TYPE_REGULAR)[0]
         return inode
 
+    def add_hidden(self) -> int:
+        """Return the inode number of something that has no name."""
+        self.last_inode += 1
+        return self.last_inode
+
     def blocks_needed(self, block_size: int) -> int:
         """Return how many blocks all directories take."""
         return sum(len(directory.encode(block_size)) for directory in self.directories.values())

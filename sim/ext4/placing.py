@@ -16,7 +16,7 @@ from sim.ext4.inode import FLAG_EXTENTS, LOST_AND_FOUND_INODE, TYPE_DIRECTORY
 from sim.ext4.layout import Piece, Plan
 from sim.ext4.names import Names
 from sim.ext4.spec import FileSpec
-from sim.ext4.xattr import Xattrs
+from sim.ext4.xattr import Value, XattrKey
 
 
 @dataclass(slots=True)
@@ -32,9 +32,19 @@ class Item:
     extents: list[Extent] = field(default_factory=list)
     tree: TreePlan | None = None
     tree_blocks: list[int] = field(default_factory=list)
-    body_xattrs: Xattrs = field(default_factory=dict)
-    block_xattrs: Xattrs = field(default_factory=dict)
+    body_xattrs: dict[XattrKey, Value] = field(default_factory=dict)
+    block_xattrs: dict[XattrKey, Value] = field(default_factory=dict)
     xattr_block: int = 0
+    hidden: list[HiddenValue] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class HiddenValue:
+    """An xattr value on its way into an inode of its own."""
+
+    key: XattrKey
+    value: bytes
+    item: Item
 
 
 @dataclass(slots=True)
@@ -96,6 +106,16 @@ def place_file(frame: Frame, file: File, files: list[File]) -> None:
         return
     for gap in _translate(gaps, runs):
         frame.allocator.release(gap.physical, gap.length)
+
+
+def place_hidden(frame: Frame, item: Item) -> None:
+    """Give the values of an item that lie in inodes of their own their blocks."""
+    size = frame.superblock.block_size
+    for hidden in item.hidden:
+        blocks = -(-len(hidden.value) // size)
+        runs = frame.allocator.take(blocks, item.place)
+        hidden.item.extents = _translate([Piece(0, 0, blocks, False)], runs)
+        place_rest(frame, hidden.item)
 
 
 def place_rest(frame: Frame, item: Item) -> None:

@@ -9,7 +9,12 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from sim.ext4.features import Compat
+from sim.ext4.overlay import OverlayStore
+from sim.ext4.reader import Image
+
 _WORD_BYTES = 8
+_CHUNK_BYTES = 1 << 20
 
 Words = npt.NDArray[np.uint64]
 
@@ -51,3 +56,25 @@ def wipe_words(data: bytearray, words: Words) -> int:
         wiped[at : at + _WORD_BYTES] = True
     np.frombuffer(data, dtype=np.uint8)[wiped] = 0
     return int(np.count_nonzero(wiped))
+
+
+def wipe_range(store: OverlayStore, offset: int, length: int, words: Words) -> int:
+    """Zero every word that is found in a range of a store's bytes; return how many bytes that were."""
+    wiped = 0
+    for first in range(offset, offset + length, _CHUNK_BYTES):
+        # Eight bytes of overlap, for a word that lies across two chunks.
+        stop = min(first + _CHUNK_BYTES + _WORD_BYTES, offset + length)
+        data = bytearray(store.read(first, stop - first))
+        count = wipe_words(data, words)
+        if count:
+            store.write(first, data)
+        wiped += count
+    return wiped
+
+
+def journal_runs(image: Image) -> list[tuple[int, int]]:
+    """Return where the journal lies, as (first block, length); nothing if there is none inside the image."""
+    sb = image.superblock
+    if not sb.compat & Compat.HAS_JOURNAL or not sb.journal_inode:
+        return []
+    return [(extent.physical, extent.length) for extent in image.inode(sb.journal_inode).tree.extents]

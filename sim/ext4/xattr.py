@@ -55,6 +55,8 @@ class Entry(NamedTuple):
 _BLOCK_HEADER = struct.Struct("<IIIII12x")
 _ENTRY = struct.Struct("<BBHIII")
 _PAD = 4
+_LARGE_BYTES = 512
+"""Values up to this size never get an inode of their own; the kernel's bound follows from the block size."""
 
 
 def _padded(length: int) -> int:
@@ -151,6 +153,32 @@ def split_xattrs(
             place, f"{packed_bytes(block)} bytes of xattrs", f"at most {room} in an xattr block"
         )
     return body, block
+
+
+def place_values(
+    place: str, xattrs: Mapping[XattrKey, bytes], body_room: int, block_size: int
+) -> tuple[dict[XattrKey, Value], dict[XattrKey, Value], list[XattrKey]]:
+    """
+    Return what goes behind the inode's fields, what into a block, and what into inodes of its own.
+
+    The largest values go into inodes, as few as possible; they are in the first two as an EaValue of inode 0,
+    which takes as much room as any. Raises ConfigError if names and small values alone do not fit.
+    """
+    values: dict[XattrKey, Value] = dict(xattrs)
+    large: list[XattrKey] = []
+    while True:
+        try:
+            return (*split_xattrs(place, values, body_room, block_size), large)
+        except ConfigError:
+            sizes = {
+                key: len(xattrs[key])
+                for key in xattrs
+                if key not in large and len(xattrs[key]) > _LARGE_BYTES
+            }
+            if not sizes:
+                raise
+            large.append(max(sizes, key=lambda key: (sizes[key], key)))
+            values[large[-1]] = EaValue(0, len(xattrs[large[-1]]), 0)
 
 
 def decode_entries(area: bytes | memoryview, first: int, origin: int, place: str) -> list[Entry]:

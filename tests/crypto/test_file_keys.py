@@ -120,7 +120,7 @@ def test_wrong_key_under_the_right_name(form: str) -> None:
 
 @both_formats
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_damage_never_gives_another_key(form: str, data: st.DataObject) -> None:
     """One changed bit anywhere, or a cut: each user gets the file's own key, or a CryptoError."""
     raw = wrapped(form)

@@ -216,3 +216,27 @@ def test_decrypting_into_a_buffer_is_decrypting(
     expected = units.decrypt(ciphertext, first, unit_bytes)
     assert expected == bytes(out[: len(ciphertext)])
     assert b"\xee" * OUT_SLACK_BYTES == bytes(out[len(ciphertext) :])
+
+
+@given(
+    unit_bytes=st.sampled_from([16, 32, 48, 272, 512, 1024]),
+    count=st.integers(30, 64),
+    first=st.integers(0, MAX_UNIT - 64 * 8),
+    step=st.integers(1, 8),
+)
+@settings(max_examples=60, deadline=None)
+def test_short_units_at_once(unit_bytes: int, count: int, first: int, step: int) -> None:
+    """
+    Runs of short units, which are handled at once, decrypt as each unit does alone; nothing is written
+    behind.
+    """
+    xts = XtsUnits(IEEE_KEY)
+    plain = (bytes(range(251)) * (unit_bytes * count // 251 + 1))[: unit_bytes * count]
+    units = range(first, first + count * step, step)
+    stored = xts.encrypt_units(plain, units, unit_bytes)
+    out = bytearray(b"\xee" * (len(plain) + OUT_SLACK_BYTES))
+    xts.decrypt_into(stored, first, unit_bytes, memoryview(out), step)
+    assert plain + b"\xee" * OUT_SLACK_BYTES == out
+    unaligned = memoryview(b"#" + stored)[1:]
+    xts.decrypt_into(unaligned, first, unit_bytes, memoryview(out), step)
+    assert plain == out[: len(plain)]

@@ -136,6 +136,9 @@ def test_what_cannot_be_changed(tmp_path: Path, folder: Path) -> None:
         mke2fs(path, folder, "-O", options)
         with pytest.raises(ImageError, match=f"cannot be changed: {word}"):
             ImageEditor(path)
+    mke2fs(path, folder, "-O", "^extents,^metadata_csum,^64bit")
+    with pytest.raises(ImageError, match=r"indirect blocks"):
+        ImageEditor(path).remove("/file")
     make(path, "ours", folder)
     data = bytearray(path.read_bytes())
     data[1024 + 0x0C] ^= 1
@@ -181,7 +184,7 @@ def test_commit_aside_leaves_the_old_image_to_who_has_it_open(tmp_path: Path) ->
 
 
 @given(st.lists(st.tuples(st.integers(0, 12_000), st.binary(max_size=5000)), max_size=8), st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_overlay_against_a_bytearray(writes: list[tuple[int, bytes]], data: st.DataObject) -> None:
     """Reads see what was written, the store below never does, and the changes make one of the other."""
     below = hashlib.shake_128(b"below").digest(13_333)
@@ -203,7 +206,7 @@ def test_overlay_against_a_bytearray(writes: list[tuple[int, bytes]], data: st.D
 
 
 @given(st.binary(min_size=8, max_size=40), st.integers(0, 300), st.integers(0, 31))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_copies_are_found_wherever_they_start(secret: bytes, at: int, cut: int) -> None:
     """A copy at any byte, whole or cut at its end, is found and wiped, and nothing else is."""
     words = words_of([secret])
@@ -221,6 +224,26 @@ def test_copies_are_found_wherever_they_start(secret: bytes, at: int, cut: int) 
     assert [] == find_words(wiped, words)
     touched = {start + byte for start in naive for byte in range(8)}
     assert all(wiped[byte] == around[byte] for byte in range(len(around)) if byte not in touched)
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_made_images_have_ea_inodes(tmp_path: Path, block_size: int) -> None:
+    """
+    make_image puts what does not fit in a block into ea_inodes; e2fsck agrees, and it can be changed again.
+    """
+    path = tmp_path / "a.img"
+    xattrs = {(1, b"huge"): HUGE, (1, b"more"): HUGE[:9000], (1, b"b"): b"m" * 300, (1, b"a"): b"small"}
+    make_image(path, ImageSpec((FileSpec("/f", 50_000, Fragmented(1), xattrs=xattrs),), block_size))
+    e2fsck(path)
+    image = Image.open(path)
+    assert xattrs == image.lookup("/f").xattrs
+    assert [] == check_image(image)
+    sizes = {size for _number, size in image.lookup("/f").ea_values}
+    assert {50_000, 9000} == sizes
+    editor = ImageEditor(path)
+    editor.remove("/f")
+    editor.commit()
+    e2fsck(path)
 
 
 def test_crc32c_vectors() -> None:

@@ -208,7 +208,7 @@ def test_recorded_tree_blocks_are_kept(tmp_path: Path) -> None:
         ([FileSpec("/f", 1, data=b"xy")], "room for the data"),
         ([FileSpec("/f", 1 << 24)], "a larger image"),
         ([FileSpec("/f", 4096, Placed((Extent(0, 0, 1, False),)))], "are not free"),
-        ([FileSpec("/f", 1, xattrs={(1, b"n"): bytes(5000)})], "bytes of xattrs"),
+        ([FileSpec("/f", 1, xattrs={(1, b"n%d" % n): bytes(500) for n in range(9)})], "bytes of xattrs"),
         (
             [FileSpec("/f", 1, encryption=Encryption(CONTEXT_V2, lambda _b, data: data[:-1]))],
             "gave 4095 bytes",
