@@ -7,7 +7,8 @@ A profile is a TOML file with `kind`, `title` and two groups of constants, [limi
     max_segments = { value = 127, unit = "count", source = "Linux 6.1, drivers/nvme/host/pci.c" }
 
 The source is a document that can be looked up, or "assumption: " and the reason. A constant without unit or
-source, or one that the kind does not have, is an error.
+source, or one that the kind does not have, is an error. `spread` may be added: the relative half-width of
+the interval in which the value is believed to lie.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -29,11 +30,16 @@ Value = int | float | str | bool
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """One entry of a profile as it was written: value, unit and where they come from."""
+    """
+    One entry of a profile as it was written: value, unit and where they come from.
+
+    spread: relative half-width of the interval in which the value is believed to lie; 0 if none is said.
+    """
 
     value: Value
     unit: str
     source: str
+    spread: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,14 +195,40 @@ def _group(
 
 
 def _constant(place: str, table: object) -> Constant:
-    _check_names(place, table, ("value", "unit", "source"), "entry")
+    spread = table.get("spread", 0.0) if isinstance(table, dict) else 0.0
+    entries = (
+        "value",
+        "unit",
+        "source",
+        *(("spread",) if isinstance(table, dict) and "spread" in table else ()),
+    )
+    _check_names(place, table, entries, "entry")
     assert isinstance(table, dict)
     value, unit, source = table["value"], table["unit"], table["source"]
     if not isinstance(value, int | float | str):
         raise ConfigError(place, f"value {value!r}", "a number, a name, true or false")
     if not isinstance(unit, str) or not isinstance(source, str) or not source.strip():
         raise ConfigError(place, f"unit {unit!r}, source {source!r}", "two texts")
-    return Constant(value, unit, source)
+    if isinstance(spread, bool) or not isinstance(spread, int | float) or not 0 <= spread < 1:
+        raise ConfigError(
+            f"{place}.spread", f"{spread!r} is no relative half-width", "a number from 0 to below 1"
+        )
+    return Constant(value, unit, source, float(spread))
+
+
+def varied(profile: DeviceProfile, name: str, factor: float) -> DeviceProfile:
+    """
+    Return a profile with one constant of its model ("model.command_ns") multiplied by `factor`.
+
+    Whole numbers stay whole. Raises ConfigError for a constant that is not there or is not a number.
+    """
+    field = name.removeprefix("model.")
+    value = getattr(profile.model, field, None)
+    if not name.startswith("model.") or isinstance(value, str | bool) or value is None:
+        raise ConfigError(f"device {profile.name}", f"{name!r} cannot be varied", "a number of its [model]")
+    changed = value * factor if isinstance(value, float) else max(round(value * factor), 1)
+    model: Any = replace(profile.model, **{field: changed})  # type: ignore[arg-type]  # any of the models
+    return replace(profile, model=model)
 
 
 def _converted(place: str, name: str, constant: Constant) -> Value:

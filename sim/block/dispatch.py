@@ -109,7 +109,7 @@ class Dispatcher:
             for bio in bios:
                 if bio.record is not None:
                     bio.record.completed_ns = self._clock.now
-        if len(bios) == 1 and bios[0].parts == 1:
+        if len(bios) == 1 and bios[0].pieces == 1:
             bio = bios[0]
             one = self._s_complete_one
             one.passes += 1
@@ -121,9 +121,11 @@ class Dispatcher:
             bios = []
             for bio in request.bios:
                 bio.parts -= 1
-                if not bio.parts:
+                if bio.parts:
+                    ps += self.endio[IRQ].charge(1)  # the end of a piece, which the rest waits for
+                else:
                     bios.append(bio)
-                    ps += self.endio[IRQ].charge(bio.count + bio.pieces - 1) + bio.end_io.charge(bio, IRQ)
+                    ps += self.endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
         self._cpu.interrupt(request.core, ps, self.end, bios)
         if self._waiting:
             self._run()

@@ -89,7 +89,7 @@ class BlockQueue:
             TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
         )
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
-        self._s_copy.unit_ps = limits.copy_ps_per_sector  # the device's constant, not the machine's
+        self._s_copy.price_unit(limits.copy_ps_per_sector)  # the device's constant, not the machine's
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
         self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
         self._s_one_more = fuse(self._s_getrq, self._s_issue)

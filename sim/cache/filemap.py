@@ -90,9 +90,15 @@ class Filemap:
         policy: ReadaheadPolicy,
         path: ReadPages,
         io_pages: int,
+        batch_pages: int = BATCH_PAGES,
+        decides: str = "ondemand_readahead",
     ) -> None:
-        """`io_pages`: the largest I/O of the device, in pages."""
+        """
+        io_pages: the largest I/O of the device, in pages. batch_pages: PAGEVEC_SIZE. decides: the symbol that
+        decides on readahead, if it is one of its own.
+        """
         self.cache = cache
+        self._batch_pages = batch_pages
         self._clock = clock
         self._policy = policy
         self._path = path
@@ -107,7 +113,7 @@ class Filemap:
         self._s_recopy = site(TASK, read, "copy_page_to_iter", unit="copy_page_to_iter")
         self._s_wait = site(TASK, ra, "folio_put_wait_locked")
         s_sync = site(TASK, ra, "page_cache_sync_ra")
-        s_ondemand = site(TASK, ra, "ondemand_readahead")
+        s_ondemand = site(TASK, ra, decides)
         s_async = site(TASK, ra, "page_cache_async_ra")
         self._s_read_pages = site(TASK, unbounded, "read_pages")
         s_unbounded = fuse(site(TASK, ra, "page_cache_ra_unbounded"), self._s_read_pages)
@@ -132,7 +138,7 @@ class Filemap:
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
-        mapping, clock = file.mapping, self._clock
+        mapping, clock, batch = file.mapping, self._clock, self._batch_pages
         state = mapping.state
         site = self._s_read
         site.passes += 1
@@ -151,24 +157,24 @@ class Filemap:
             else:
                 plain = mapping.plain_run(index, limit)
             if index + plain >= limit:
-                unpaid += (plain + BATCH_PAGES - 1) // BATCH_PAGES
+                unpaid += (plain + batch - 1) // batch
                 self._copy(task, file, position, end)
                 break
-            if plain >= BATCH_PAGES:
-                batches = plain // BATCH_PAGES
+            if plain >= batch:
+                batches = plain // batch
                 unpaid += batches
-                plain = batches * BATCH_PAGES
+                plain = batches * batch
             else:
                 unpaid += 1
                 at = index + plain
                 if not plain and state[at] == ABSENT:
                     yield from self._sync_readahead(task, file, at, last_index - at)
                     if state[at] == UPTODATE:
-                        plain = min(mapping.plain_run(at, limit), BATCH_PAGES)
+                        plain = min(mapping.plain_run(at, limit), batch)
                         at += plain
                     elif state[at] == ABSENT:
                         yield from self._create_folio(task, file, at)
-                if at < limit and plain < BATCH_PAGES and state[at] != ABSENT:
+                if at < limit and plain < batch and state[at] != ABSENT:
                     marked = state[at] & MARKED
                     # The batch is held while the reader sleeps, and so is the page whose mark it answers or
                     # which it reads.

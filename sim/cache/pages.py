@@ -66,6 +66,8 @@ class Mapping:
         "state",
         "waiters",
     )
+    large = False
+    """Whether it may hold folios of more than a page; then it is a FolioMapping."""
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
@@ -103,6 +105,14 @@ class Mapping:
         """Give the contents of pages back to the system; they read as zeros from now on."""
         if self._memory is not None:
             self._memory.madvise(mmap.MADV_DONTNEED, start * PAGE_BYTES, (end - start) * PAGE_BYTES)
+
+    def whole(self, start: int, end: int) -> tuple[int, int]:
+        """Return [start, end) widened to whole folios."""
+        return start, end
+
+    def folio_pages(self, _index: int) -> int:
+        """Return how many pages the folio at an index has."""
+        return 1
 
     def plain_run(self, start: int, end: int) -> int:
         """Return how many pages from `start` (before `end`) are up to date and not marked."""
@@ -332,6 +342,8 @@ class PageCache:
             mapping, start, end = self._inactive.popleft()
             if wanted - freed < end - start:
                 cut = start + wanted - freed
+                if mapping.large:  # folios go as a whole
+                    cut = mapping.whole(start, cut)[1]
                 self._inactive.appendleft((mapping, cut, end))
                 end = cut
             freed += self._evict_run(mapping, start, end, include_active=False)

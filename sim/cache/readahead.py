@@ -2,10 +2,12 @@
 Readahead decisions: mm/readahead.c as a function of its state, without pages and without a clock.
 
 All sizes and indices are in pages. `Linux61` is 5.15 to 6.13 (recorded on 6.1.192), `Linux316` is 3.13 to
-4.3. A version is a small class: add one to model another kernel.
+4.3, `Linux616` 6.14 to 6.16 (from the algorithm's description, not recorded). A version is a small class:
+add one to model another kernel.
 
-Left out: congestion, large folios (`page_cache_ra_order` always falls back to single pages, as it does
-on ext4 before 6.16), MADV_HUGEPAGE, and mmap read-around.
+How a window is cut into folios is not decided here: see folios.py.
+
+Left out: congestion, MADV_HUGEPAGE, and mmap read-around.
 """
 
 from __future__ import annotations
@@ -49,6 +51,10 @@ class Cached(Protocol):
 
     def prev_miss(self, index: int, max_scan: int) -> int:
         """Return the last page up to `index` that is not cached, -1, or `index - max_scan`."""
+        ...
+
+    def folio_pages(self, index: int) -> int:
+        """Return how many pages the folio at `index` has (asked by Linux616 only)."""
         ...
 
 
@@ -216,3 +222,43 @@ class Linux316(Linux61):
     def _self_merge(self, ra: RaState, max_pages: int) -> None:
         ra.async_size = next_window(ra.size, max_pages)
         ra.size += ra.async_size
+
+
+class Linux616(Linux61):
+    """
+    Linux 6.14 to 6.16: a miss and a mark are told apart.
+
+    Only a mark carries a stream on: at the planned place, rounded down to the marked folio. A miss at the end
+    of the window starts a new one. The first window's mark is in its middle when the request fills it; there
+    is no self-merge; a scan that finds no hole ends beyond the last page scanned.
+    """
+
+    def ondemand(
+        self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
+    ) -> Window | None:
+        """Decide as page_cache_async_ra() or page_cache_sync_ra() does; see ReadaheadPolicy."""
+        if req > max_pages:
+            max_pages = self._oversize(req, max_pages, io_pages)
+        if marker:
+            return self._marked(ra, index, req, max_pages, cached)
+        if not index or req > max_pages or 0 <= index - ra.prev_page <= 1:
+            ra.start = index
+            ra.size = initial_window(req, max_pages)
+            ra.async_size = ra.size - req if ra.size > req else ra.size >> 1
+        elif not self._context(ra, index, req, max_pages, cached):
+            return Window(index, req, 0, False)
+        return Window(ra.start, ra.size, ra.async_size, True)
+
+    def _marked(self, ra: RaState, index: int, req: int, max_pages: int, cached: Cached) -> Window | None:
+        """The folio at `index` carried the mark."""
+        planned = ra.start + ra.size - ra.async_size
+        if index == planned - planned % cached.folio_pages(index):
+            ra.start += ra.size
+            ra.size = ra.async_size = self._ramp_up(ra.size, max_pages)
+        else:
+            miss = cached.next_miss(index + 1, max_pages)
+            if miss - index > max_pages:
+                return None
+            ra.start = miss
+            ra.size = ra.async_size = next_window(miss - index + req, max_pages)
+        return Window(ra.start, ra.size, ra.async_size, True)

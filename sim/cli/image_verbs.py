@@ -33,6 +33,8 @@ EXIT_PROBLEMS = 1
 
 def run_make(image: Path, spec: ImageSpec, as_json: bool = False) -> Manifest:
     """Make an image and print what it holds."""
+    if image.is_dir():
+        raise ConfigError(str(image), "is a directory", "the name of an image file")
     manifest = make_image(image, spec)
     if as_json:
         sys.stdout.write(manifest.to_json())

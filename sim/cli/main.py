@@ -14,7 +14,7 @@ from sim.cli import complete
 from sim.cli.exits import INTERRUPTED, MISTAKE, epilog
 from sim.cli.image import app as image_verbs
 from sim.cli.quiet import Quiet, with_quiet
-from sim.errors import ReadpathError
+from sim.errors import ConfigError, ReadpathError
 
 
 class _Group(TyperGroup):
@@ -252,6 +252,36 @@ def check(
     raise typer.Exit(check_claims(folder, baseline, claims, update, as_json, junit))
 
 
+@app.command("sensitivity")
+def sensitivity(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file that has claims.")],
+    names: Annotated[
+        list[str] | None, typer.Option("--claim", metavar="NAME", help="Only this claim. Repeatable.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, as for run. Repeatable."),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Where it goes [results/sensitivity/NAME-HASH]."),
+    ] = None,
+    claims: Annotated[Path, typer.Option("--claims", metavar="DIR", help="The folder of claims.")] = Path(
+        "experiments/claims"
+    ),
+    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 = one per core.")] = 0,
+    images: Annotated[
+        Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
+    ] = Path("results/images"),
+    top: Annotated[int, typer.Option("--top", min=1, help="Constants per figure.")] = 10,
+    as_json: AsJson = False,
+) -> None:
+    """Show which constants the claims of an experiment hang on: each moved within its interval."""
+    from sim.cli.sensitivity import sensitivity_of
+
+    sensitivity_of(file, names or [], sets or [], output, claims, jobs, images, top, as_json)
+
+
 @app.command("validate")
 def validate(
     files: Annotated[
@@ -263,10 +293,22 @@ def validate(
         typer.Option("--layouts", help="Folder of layout files; `layouts` beside COUNTS if none."),
     ] = None,
     case: Annotated[str, typer.Option("--case", metavar="GLOB", help="Only cases of these names.")] = "*",
+    published: Annotated[
+        bool, typer.Option("--published", help="What others measured instead, beside the simulator.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="With --published: record what the simulator gives now.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Hold recorded kernel cases against the simulator, call for call; exit 1 if any differs."""
+    if published or update:
+        if not published:
+            raise ConfigError("--update", "is for published numbers", "with --published")
+        from sim.cli.published import validate_published
+
+        raise typer.Exit(validate_published(update, as_json))
     from sim.cli.validate import validate_cases
 
     raise typer.Exit(validate_cases(files or [], layouts, case, as_json, quiet))

@@ -141,10 +141,10 @@ def is_lower_file(raw: Buffer) -> bool:
     return bool(marker ^ check == _MARKER)
 
 
-def _packet(raw: bytes, at: int, tag: int, place: str) -> tuple[bytes, int]:
+def _packet(raw: bytes, at: int, kind: int, place: str) -> tuple[bytes, int]:
     """Return the body of the packet at byte `at`, and where it ends. Bodies here have less than 192 bytes."""
-    if len(raw) < at + 2 or raw[at] != tag or raw[at + 1] >= 192 or len(raw) < at + 2 + raw[at + 1]:
-        raise CryptoError(place, f"no packet with tag {tag:#04x} at byte {at}", "tag 3, then tag 11")
+    if len(raw) < at + 2 or raw[at] != kind or raw[at + 1] >= 192 or len(raw) < at + 2 + raw[at + 1]:
+        raise CryptoError(place, f"no packet with tag {kind:#04x} at byte {at}", "tag 3, then tag 11")
     end = at + 2 + raw[at + 1]
     return raw[at + 2 : end], end
 

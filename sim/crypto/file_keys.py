@@ -138,10 +138,10 @@ def parse_context(raw: bytes, place: str) -> int:
 
 def format_of(raw: bytes, place: str = PLACE) -> Format:
     """Return the format of a set of wrapped keys; CryptoError, naming `place`, if it is none of ours."""
-    if len(raw) > 1 and not any(raw[1:]):
-        raise CryptoError(place, "ENOKEY: the wrapped keys were shredded", "a file with its keys")
     for form in FORMATS.values():
         if raw[:1] == bytes((form.FIRST_BYTE,)):
+            if len(raw) > 1 and not any(raw[1:]):
+                raise CryptoError(place, "ENOKEY: the wrapped keys were shredded", "a file with its keys")
             return form
     allowed = ", ".join(f"{form.FIRST_BYTE:#04x} ({form.NAME})" for form in FORMATS.values())
     raise CryptoError(place, f"version {raw[:1].hex() or 'missing'} of wrapped keys", allowed)

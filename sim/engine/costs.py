@@ -3,6 +3,7 @@ The cost table: what one call of a kernel symbol costs, with unit, source and sp
 
 A machine profile (`sim/profiles/machines/*.toml`) gives, per symbol, `self` (ns a call, children not
 included), and where it matters `per_unit` (ns per `unit`: a byte, a bio vector, a level of a tree). A
+profile of one's own may name another as its `base`: what it does not say is taken from there. A
 symbol that no entry names costs nothing *only* if the profile lists it under `free` with the reason (its
 cost is inside a caller's); any other is an error: a charge never disappears in silence.
 
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from sim.errors import ConfigError
 PS_PER_NS = 1000
 
 _ENTRY_KEYS = ("self", "per_unit", "unit", "group", "spread", "source")
-_TOP_KEYS = ("name", "about", "currency", "cost", "free")
+_TOP_KEYS = ("name", "about", "currency", "base", "cost", "free")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,25 @@ class CostTable:
             near = ", ".join(difflib.get_close_matches(symbol, self.costs, 3)) or "see the profile"
             raise ConfigError(f"machine profile {self.name}", f"symbol {symbol!r} has no cost", near)
         return cost
+
+    def varied(self, changes: Mapping[tuple[str, str], float]) -> CostTable:
+        """
+        Return the table with constants multiplied: {(symbol, "self" or "unit"): factor}.
+
+        Raises ConfigError for a symbol the table does not have.
+        """
+        costs = dict(self.costs)
+        for (symbol, part), factor in changes.items():
+            cost = self[symbol] if symbol not in costs else costs[symbol]
+            key = f"{part}_ps"
+            costs[symbol] = replace(cost, **{key: round(getattr(cost, key) * factor)})
+        return CostTable(self.name, costs)
+
+    def scaled(self, factor: float) -> CostTable:
+        """Return the table with every constant multiplied by `factor`: a machine that much slower."""
+        if factor == 1:
+            return self
+        return self.varied({(symbol, part): factor for symbol in self.costs for part in ("self", "unit")})
 
 
 def _number(place: str, entry: dict[str, Any], key: str) -> float:
@@ -132,4 +153,10 @@ def load_costs(profile: str) -> CostTable:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(profile, f"is not TOML ({error})", "a machine profile") from error
-    return parse_costs(profile, table)
+    costs = parse_costs(profile, table)
+    if "base" not in table:
+        return costs
+    base = str(table["base"])
+    if base.endswith(".toml"):
+        raise ConfigError(f"{profile}: base", f"{base!r} is a file", "the name of a profile")
+    return CostTable(costs.name, load_costs(base).costs | costs.costs)

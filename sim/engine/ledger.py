@@ -26,6 +26,23 @@ class CallRow(NamedTuple):
     ps: int
 
 
+class Charge(NamedTuple):
+    """
+    The calls of one cost-table symbol below one stack, and its units, before any price is put on them.
+
+    symbol: the cost table's name; name: the kernel version's. given_ps: what units cost by a price of their
+    own (Site.price_unit) instead of the table's.
+    """
+
+    symbol: str
+    name: str
+    stack: str
+    context: str
+    calls: int
+    units: int
+    given_ps: int
+
+
 class Site:
     """
     A place that charges: `passes` times all of its symbols, and `units` of its unit symbol.
@@ -33,7 +50,17 @@ class Site:
     ps: cost of one pass in picoseconds; unit_ps: cost of one unit.
     """
 
-    __slots__ = ("context", "passes", "ps", "stack", "symbols", "unit_ps", "unit_symbol", "units")
+    __slots__ = (
+        "context",
+        "passes",
+        "ps",
+        "stack",
+        "symbols",
+        "unit_given",
+        "unit_ps",
+        "unit_symbol",
+        "units",
+    )
 
     def __init__(self, context: str, stack: str, symbols: tuple[tuple[str, int], ...]) -> None:
         self.context = context
@@ -44,6 +71,12 @@ class Site:
         self.ps = 0
         self.unit_ps = 0
         self.unit_symbol = ""
+        self.unit_given = False
+
+    def price_unit(self, unit_ps: int) -> None:
+        """Let a unit cost `unit_ps`, whatever the cost table says: a constant of the device, say."""
+        self.unit_ps = unit_ps
+        self.unit_given = True
 
     def charge(self, passes: int) -> int:
         """Count `passes`; return their cost in ps, for the caller's core to spend."""
@@ -121,11 +154,8 @@ class Ledger:
 
     def rows(self) -> list[CallRow]:
         """Return the charges, one row per (stack, symbol, context), sorted, without empty ones."""
+        self._settle_fused()
         sums: dict[tuple[str, str, str], list[int]] = {}
-        for fused in self._fused:
-            for part in fused.parts:
-                part.passes += fused.passes
-            fused.passes = 0
         for site in self._sites:
             if not site.passes and not site.units:
                 continue
@@ -144,12 +174,41 @@ class Ledger:
             if calls or ps
         ]
 
+    def charges(self) -> list[Charge]:
+        """Return what rows() puts prices on, sorted alike: for pricing it otherwise, without another run."""
+        self._settle_fused()
+        sums: dict[tuple[str, str, str], list[int]] = {}
+        for site in self._sites:
+            if not site.passes and not site.units:
+                continue
+            for path, times in site.symbols:
+                symbol = path.rpartition(";")[2]
+                stack = ";".join(self._name(word) for word in f"{site.stack};{path}".split(";") if word)
+                entry = sums.setdefault((stack, symbol, site.context), [0, 0, 0])
+                entry[0] += site.passes * times
+                if path == site.unit_symbol and site.unit_given:
+                    entry[2] += site.units * site.unit_ps
+                elif path == site.unit_symbol:
+                    entry[1] += site.units
+        return [
+            Charge(symbol, self._name(symbol), stack, context, *entry)
+            for (stack, symbol, context), entry in sorted(sums.items())
+            if any(entry)
+        ]
+
     def calls(self) -> dict[str, int]:
         """Return the calls per symbol, over all stacks and contexts."""
         totals: dict[str, int] = {}
         for row in self.rows():
             totals[row.symbol] = totals.get(row.symbol, 0) + row.calls
         return totals
+
+    def _settle_fused(self) -> None:
+        """Give the passes of fused sites to their parts."""
+        for fused in self._fused:
+            for part in fused.parts:
+                part.passes += fused.passes
+            fused.passes = 0
 
     def _name(self, symbol: str) -> str:
         return self._renamed.get(symbol, symbol)

@@ -30,7 +30,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "requests": ("requests", "read requests issued to the device"),
     "back_merges": ("merges", "bios merged to the back of a request"),
     "front_merges": ("merges", "bios merged to the front of a request"),
-    "map_calls": ("calls", "ext4_map_blocks, however it was reached"),
+    "map_calls": ("calls", "ext4_map_blocks, however it was reached (on another mapping: its own)"),
     "get_block_calls": ("calls", "ext4_get_block"),
     "buffer_heads": ("buffer heads", "buffer heads allocated for file data"),
     "pages_cached": ("pages", "pages of 4 KiB in the page cache at the end"),

@@ -27,6 +27,10 @@ PathName = Literal["buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "
 """The read paths: see sim/paths/. `per_block` is the counterfactual that maps every block."""
 
 
+MappingName = Literal["extents", "indirect", "linear", "linear-remembered"]
+"""How a file system finds its blocks: ext4, ext3, UDF before and since Linux 3.10; see other_maps.py."""
+
+
 def _size(value: object) -> int:
     try:
         return parse_size("", value)
@@ -57,15 +61,18 @@ class Machine(Model):
     """
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
-    kernel: whose readahead and symbols. currency: what the profile's costs are in; must agree with it.
-    wakeup: time from queueing a work item until an idle worker runs it, no CPU time of its own; 0 as
-    long as it is not measured.
+    kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4. cost_scale:
+    every cost constant of the profile times this, for a machine that much slower. currency: what the
+    profile's costs are in; must agree with it. wakeup: time from queueing a work item until an idle worker
+    runs it, no CPU time of its own; 0 as long as it is not measured.
     """
 
     profile: str | FileRef = "linux-6.1-epyc"
     cpus: int = Field(default=4, ge=1, le=1024)
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
-    kernel: Literal["3.16", "6.1"] = "6.1"
+    kernel: Literal["3.16", "6.1", "6.16"] = "6.1"
+    large_folios: bool | None = None
+    cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
     currency: str | None = None
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
 
@@ -303,6 +310,7 @@ class CellConfig(Model):
     workload: Workload
     cache: Cache = Cache()
     path: PathName = "page_io"
+    mapping: MappingName = "extents"
     data: Literal["real", "off"] = "real"
 
     @model_validator(mode="after")
@@ -337,6 +345,8 @@ class CellConfig(Model):
             if job.invalidate:
                 problem = f"job {job.name!r} drops the cached pages that cache.pages asks for (invalidate=1)"
                 raise custom(problem, 'invalidate=0 in the job, or cache.pages = "empty"')
+        if isinstance(pages, SomePages) and pages.buffers and self.machine.kernel == "6.16":
+            raise custom("cache.pages: buffers with kernel 6.16", "kernel 6.1 or 3.16")
         per_page = PAGE_BYTES // (self.volume.block_size_bytes or 1024)
         if isinstance(pages, SomePages) and pages.uptodate_blocks >= per_page:
             problem = f"cache.pages: uptodate_blocks {pages.uptodate_blocks} of {per_page} blocks a page"

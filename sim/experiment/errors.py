@@ -32,7 +32,9 @@ def from_validation(
     model: what was validated. raw: the plain values it was given. file: prefix of the place. also: keys
     that the file may have at its top besides those of `model`.
     """
-    first = error.errors(include_url=False)[0]
+    errors = error.errors(include_url=False)
+    # A misspelt key is often also a missing one: the misspelling says more.
+    first = next((found for found in errors if found["type"] == "extra_forbidden"), errors[0])
     kind, context = first["type"], first.get("ctx", {})
     location = _written(first["loc"], raw, new_key=kind in ("missing", "extra_forbidden"))
     place = f"{file}: {dotted(location)}" if location else file

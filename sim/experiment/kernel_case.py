@@ -1,10 +1,10 @@
 """
 Recorded kernel cases: read them, and do the same work in the simulator.
 
-A record is one line of a counts file (see results/kernel/README.md): block size, path, layout, access
-pattern, state of the extent status cache, and the calls per kernel symbol. The layout is a FIEMAP list.
-
-FIEMAP does not tell where the blocks of the extent tree lie; kernel_compare.infer_tree_pages helps.
+A record is one line of a counts file (see results/kernel/README.md and schema.json): block size, path,
+layout, access pattern, what is cached beforehand, the device's settings, and the calls per kernel symbol.
+The layout is a FIEMAP list; where the image was ours, it also names the blocks of the extent tree. For the
+others, kernel_compare.infer_tree_pages helps.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import Any
 from sim.block.device import make_device
 from sim.block.device_profile import DeviceProfile, load_device_profile
 from sim.block.limits import BlockTracer, QueueLimits
-from sim.cache.filemap import OpenFile
+from sim.cache.pages import Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
+from sim.experiment.initial_cache import cache_pages, pages_with_buffers
 from sim.experiment.machine import Machine, MachineSpec
 from sim.ext4.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.paths.inode import FsInode
@@ -37,10 +38,11 @@ FIEMAP_UNWRITTEN = 0x800
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A record with its layout: extents in blocks."""
+    """A record with its layout: extents in blocks, and the tree's blocks (None: not recorded)."""
 
     record: dict[str, Any]
     extents: list[Extent]
+    tree_blocks: tuple[int, ...] | None = None
 
     @property
     def name(self) -> str:
@@ -61,28 +63,22 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
     Raises ConfigError for a file that is not readable or not of this form.
     """
     cases = []
+    known: dict[str, tuple[list[Extent], tuple[int, ...] | None]] = {}
     for number, line in enumerate(_read(counts).splitlines(), start=1):
         at = f"{counts}:{number}"
         try:
             record = json.loads(line)
-            layout = json.loads(_read(layouts / record["layout_file"]))
-            block_size = int(layout["block_size"])
-            extents = [
-                Extent(
-                    logical // block_size,
-                    physical // block_size,
-                    length // block_size,
-                    bool(flags & FIEMAP_UNWRITTEN),
-                )
-                for logical, physical, length, flags in layout["extents"]
-            ]
+            name = record["layout_file"]
+            if name not in known:
+                known[name] = _layout(json.loads(_read(layouts / name)))
+            extents, tree_blocks = known[name]
+            if _is_ecryptfs(record) and not extents:
+                extents = [_lower_extent(record, int(record["block_size"]))]
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
                 at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
             ) from error
-        if _is_ecryptfs(record) and not extents:
-            extents = [_lower_extent(record, block_size)]
-        cases.append(Case(record, extents))
+        cases.append(Case(record, extents, tree_blocks))
     return cases
 
 
@@ -99,6 +95,17 @@ def _lower_extent(record: dict[str, Any], block_size: int) -> Extent:
     return Extent(0, first, (int(record["file_bytes"]) + HEADER_BYTES) // block_size, False)
 
 
+def _layout(layout: dict[str, Any]) -> tuple[list[Extent], tuple[int, ...] | None]:
+    """Return the extents of a layout file, in blocks, and its tree blocks."""
+    size = int(layout["block_size"])
+    extents = [
+        Extent(logical // size, physical // size, length // size, bool(flags & FIEMAP_UNWRITTEN))
+        for logical, physical, length, flags in layout["extents"]
+    ]
+    tree_blocks = layout.get("tree_blocks")
+    return extents, None if tree_blocks is None else tuple(tree_blocks)
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
@@ -106,24 +113,34 @@ def _read(path: Path) -> str:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a recorded file") from error
 
 
-def case_limits(device: str, null_blk: DeviceProfile) -> QueueLimits:
+def case_limits(record: dict[str, Any], null_blk: DeviceProfile) -> QueueLimits:
     """
-    Return the queue limits of a recording's device, from its description.
+    Return the queue limits of a recording's device, from its description and settings.
 
     null_blk: those of its profile, which is that of the recordings. virtio-blk: QEMU gives it a queue per
-    CPU, hence no elevator; 254 segments, 1280 KiB. gtram: the rig's bio-based RAM device.
+    CPU, hence no elevator; 254 segments, 1280 KiB. gtram, rtram: the rigs' bio-based RAM devices.
     """
+    device = str(record["device"])
     if "virtio" in device:
         return QueueLimits(2560, 254, 256, "none", driver="virtio_queue_rq")
-    if "gtram" in device:
+    if "gtram" in device or "rtram" in device:
         return QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio")
     has = null_blk.limits
-    return QueueLimits(has.max_sectors, has.max_segments, has.queue_depth, has.scheduler, driver=has.driver)
+    max_sectors = int(record["max_sectors_kb"]) * 2 if "max_sectors_kb" in record else has.max_sectors
+    scheduler = str(record.get("scheduler", has.scheduler))
+    return QueueLimits(max_sectors, has.max_segments, has.queue_depth, scheduler, driver=has.driver)
 
 
 def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
-    """Return the tree the kernel built, its blocks in `tree_pages` pages beyond the data (None: one each)."""
+    """
+    Return the tree the kernel walked.
+
+    Where its blocks were not recorded: the tree the kernel builds, its blocks in `tree_pages` pages beyond
+    the data (None: one each).
+    """
     block_size = int(case.record["block_size"])
+    if case.tree_blocks is not None:
+        return plan_tree(normalise(case.extents, merge=False), block_size).tree(case.tree_blocks)
     plan = plan_tree(normalise(case.extents), block_size)
     per_page = PAGE_BYTES // block_size
     count = plan.blocks_needed
@@ -138,19 +155,35 @@ def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
     return plan.tree(numbers)
 
 
-def _offsets(record: dict[str, Any]) -> Iterator[tuple[int, int]]:
-    """Yield (offset, length) in bytes of the recorded access pattern."""
+def reads(record: dict[str, Any]) -> Iterator[tuple[int, int, int]]:
+    """
+    Yield (offset, length, open file) in bytes of a record's access pattern; open files count from 0.
+
+    The recordings are made from the same list. ConfigError for a pattern that is not known.
+    """
     access, size = str(record["access"]), int(record["file_bytes"])
     if access in ("seq128k", "seq4k"):
         step = 128 * KIB if access == "seq128k" else 4 * KIB
         for offset in range(0, size, step):
-            yield offset, step
+            yield offset, step, 0
     elif access in ("rand4k", "rand4k_advrandom"):
         for page in page_order(size // PAGE_BYTES)[: int(record["pages_read"])]:
-            yield page * PAGE_BYTES, PAGE_BYTES
+            yield page * PAGE_BYTES, PAGE_BYTES, 0
+    elif access in ("stride", "backward", "two_streams"):
+        length, count = int(record["read_bytes"]), int(record["reads"])
+        for number in range(count):
+            if access == "stride":
+                yield number * int(record["step_bytes"]), length, 0
+            elif access == "backward":
+                yield size - (number + 1) * length, length, 0
+            else:
+                start = number % 2 * int(record["second_offset_bytes"])
+                yield start + number // 2 * length, length, number % 2 if record["open_files"] == 2 else 0
     else:
         raise ConfigError(
-            str(record["case"]), f"access {access!r}", "seq128k, seq4k, rand4k, rand4k_advrandom"
+            str(record["case"]),
+            f"access {access!r}",
+            "seq128k, seq4k, rand4k, rand4k_advrandom, stride, backward, two_streams",
         )
 
 
@@ -200,37 +233,66 @@ def run_case(
         raise ConfigError(case.name, f"path {record['path']!r}", ", ".join(PATH_NAMES))
     if record["es"] not in STATUS_NAMES:
         raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
-    block_size = int(record["block_size"])
-    null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
-    limits = case_limits(str(record["device"]), null_blk)
-    spec = MachineSpec(
-        PATH_NAMES[record["path"]],
-        block_size,
-        limits,
-        costs,
-        tracer=tracer,
-        dm_crypt=_table(record),
-        ecryptfs=_mount(record),
-    )
-    machine = Machine(spec, lambda clock: make_device(clock, null_blk))
+    machine = _machine(record, costs, tracer)
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
-    size_bytes = int(record["file_bytes"]) + (HEADER_BYTES if spec.ecryptfs else 0)
-    inode = FsInode(tree, size_bytes, block_size, encrypted)
+    size_bytes = int(record["file_bytes"]) + (HEADER_BYTES if machine.spec.ecryptfs else 0)
+    inode = FsInode(tree, size_bytes, machine.spec.block_size, encrypted)
     if record["es"] == "warm":
         inode.map.status.fill()
     if record["es"] != "all_cold":
         machine.buffers.warm(tree.blocks)
-    opened = _ecryptfs(machine, record, inode) if spec.ecryptfs else inode
-    file = machine.open(machine.mapping(opened), opened, random=record["access"] == "rand4k_advrandom")
+    opened = _ecryptfs(machine, record, inode) if machine.spec.ecryptfs else inode
+    mapping = machine.mapping(opened)
+    _fill(machine, mapping, inode, record)
+    listed = list(reads(record))
+    random = record["access"] == "rand4k_advrandom" or record.get("fadvise") == "random"
+    files = [machine.open(mapping, opened, random) for _ in range(1 + max(number for _, _, number in listed))]
+    if record.get("fadvise") == "sequential":
+        for file in files:
+            file.ra_pages *= 2  # POSIX_FADV_SEQUENTIAL (mm/fadvise.c)
     task = machine.cpu.task(0, "reader")
 
-    def reader(task: Task, file: OpenFile) -> Iterator[Any]:
-        for offset, length in _offsets(record):
-            yield from machine.filemap.read(task, file, offset, length)
+    def reader(task: Task) -> Iterator[Any]:
+        for offset, length, number in listed:
+            yield from machine.filemap.read(task, files[number], offset, length)
         yield from task.settle()
 
-    machine.clock.process(reader(task, file))  # type: ignore[arg-type]
+    machine.clock.process(reader(task))  # type: ignore[arg-type]
     machine.clock.run()
-    machine.check_quiet(file.mapping)
+    machine.check_quiet(mapping)
     return machine
+
+
+def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None) -> Machine:
+    """Return the machine of a record, with its path, its device and its readahead."""
+    null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
+    ra_pages = int(record.get("read_ahead_kb", 128)) * KIB // PAGE_BYTES
+    spec = MachineSpec(
+        PATH_NAMES[record["path"]],
+        int(record["block_size"]),
+        case_limits(record, null_blk),
+        costs,
+        ra_pages=ra_pages,
+        tracer=tracer,
+        dm_crypt=_table(record),
+        ecryptfs=_mount(record),
+    )
+    return Machine(spec, lambda clock: make_device(clock, null_blk))
+
+
+def _fill(machine: Machine, mapping: Mapping, inode: FsInode, record: dict[str, Any]) -> None:
+    """Have in the page cache what the record says was there before the first read."""
+    cache_pages(machine, mapping, inode, [(start, end) for start, end in record.get("cached_pages", ())])
+    rewritten = sorted(record.get("rewritten_blocks", ()))
+    if not rewritten:
+        return
+    per_page = PAGE_BYTES // machine.spec.block_size
+    blocks_of: dict[int, list[int]] = {}
+    for block in rewritten:
+        blocks_of.setdefault(block // per_page, []).append(block % per_page)
+    for page, blocks in blocks_of.items():
+        if blocks != list(range(len(blocks))):
+            where = f"{record['case']}: rewritten_blocks"
+            raise ConfigError(where, f"blocks {blocks} of page {page}", "the first blocks of a page")
+        pages_with_buffers(machine, mapping, inode, [(page, page + 1)], len(blocks))

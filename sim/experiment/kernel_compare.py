@@ -4,18 +4,25 @@ A recorded kernel case against the simulator: counter by counter.
 FIEMAP does not tell where the blocks of the extent tree lie. That decides into how many pages of the
 device's own cache they fall when blocks are smaller than pages, and nothing else that is counted:
 `infer_tree_pages` takes that one number per layout from the records themselves.
+
+`not_compared` names the few counters of a record that do not follow from the case alone, and says why.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from sim.block.device_profile import load_device_profile
 from sim.engine.costs import CostTable
-from sim.experiment.kernel_case import Case, case_tree, run_case
+from sim.experiment.kernel_case import Case, case_limits, case_tree, run_case
 from sim.experiment.machine import Machine
-from sim.units import PAGE_BYTES
+from sim.units import PAGE_BYTES, PAGE_SECTORS
 
 COMPARED = (
     "ext4_get_block",
@@ -48,6 +55,11 @@ COMPARED = (
     "page_cache_async_ra",
     "read_pages",
     "filemap_read",
+    "filemap_read_folio",
+    "filemap_create_folio",
+    "filemap_update_page",
+    "ext4_read_folio",
+    "mpage_read_folio",
     "fscrypt_decrypt_pagecache_blocks",
     "fscrypt_crypt_block",
     "fscrypt_decrypt_bio",
@@ -108,12 +120,49 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A case's verdict: "equal", "differs" or "not modelled"; exact: every counter was compared exactly."""
+    """
+    A case's verdict: "equal", "differs" or "not modelled".
+
+    exact: every counter was compared exactly. left_out: counters that were not compared, and why.
+    """
 
     case: Case
     verdict: str
     exact: bool
     differences: tuple[Difference, ...] = ()
+    left_out: tuple[tuple[str, str], ...] = ()
+
+
+ELEVATOR = "an elevator merges with what happens to wait in it: time decides"
+SLEEPS = "requests are inserted where the reader sleeps before its plug is full: time decides"
+SEGMENTS = "a bio has more pages than a request takes segments: where its pages lie in memory decides the cut"
+
+_BY_TIME = [
+    "bio_backmerge",
+    "bio_frontmerge",
+    "getrq",
+    "rq_issue",
+    "rq_complete",
+    "rq_insert",
+    "plug",
+    "rq_sectors_hist",
+    "blk_mq_complete_request",
+    "blk_mq_end_request",
+]
+
+
+def not_compared(case: Case) -> dict[str, str]:
+    """Return the counters that the case alone does not decide, each with the reason."""
+    record = case.record
+    if record.get("scheduler", "none") != "none":
+        return dict.fromkeys(_BY_TIME, ELEVATOR)
+    if str(record.get("encryption", "")).startswith("eCryptfs"):
+        return {"rq_insert": SLEEPS}
+    limits = case_limits(record, load_device_profile("null_blk"))
+    largest = max(map(int, record["blk"]["bio_sectors_hist"]), default=0)
+    if min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS and not limits.bio_based:
+        return {"rq_sectors_hist": SEGMENTS}
+    return {}
 
 
 def modelled(case: Case) -> bool:
@@ -125,21 +174,54 @@ def modelled(case: Case) -> bool:
 
 
 def validate(
-    cases: list[Case], costs: CostTable, watch: Callable[[Case], None] = lambda _case: None
+    cases: list[Case],
+    costs: CostTable,
+    watch: Callable[[Case], None] = lambda _case: None,
+    workers: int | None = None,
 ) -> list[Outcome]:
-    """Run all cases and compare them; `watch` is called after each."""
+    """
+    Run all cases and compare them; `watch` is called after each.
+
+    workers: processes to share them among (None: as many as the machine has cores).
+    """
     tree_pages = infer_tree_pages([case for case in cases if modelled(case)], costs)
-    outcomes = []
-    for case in cases:
-        if not modelled(case):
-            outcomes.append(Outcome(case, "not modelled", False))
-        else:
-            machine = run_case(case, costs, tree_pages.get(case.record["layout_file"]))
-            differences = (*compare(case, machine), *beyond_noise(case, machine))
-            verdict = "differs" if differences else "equal"
-            outcomes.append(Outcome(case, verdict, case.quiet, differences))
-        watch(case)
+    count = min(workers or os.cpu_count() or 1, -(-len(cases) // _LEAST_SHARE))
+    outcomes: list[Outcome] = []
+    if count <= 1:
+        for case in cases:
+            outcomes.append(_outcome(case, costs, tree_pages))
+            watch(case)
+        return outcomes
+    # Shares of neighbours: a layout is sent once for all its cases of a share.
+    share = min(-(-len(cases) // count), _MOST_SHARE)
+    parts = [cases[at : at + share] for at in range(0, len(cases), share)]
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        for part, found in zip(
+            parts, pool.map(partial(_outcomes, costs=costs, tree_pages=tree_pages), parts), strict=True
+        ):
+            outcomes += found
+            for case in part:
+                watch(case)
     return outcomes
+
+
+_LEAST_SHARE, _MOST_SHARE = 20, 40
+"""Cases a process must have to be worth its start, and cases that are sent to it at a time."""
+
+
+def _outcomes(cases: list[Case], costs: CostTable, tree_pages: dict[str, int]) -> list[Outcome]:
+    return [_outcome(case, costs, tree_pages) for case in cases]
+
+
+def _outcome(case: Case, costs: CostTable, tree_pages: dict[str, int]) -> Outcome:
+    if not modelled(case):
+        return Outcome(case, "not modelled", False)
+    machine = run_case(case, costs, tree_pages.get(case.record["layout_file"]))
+    differences = (*compare(case, machine), *beyond_noise(case, machine))
+    left_out = tuple(not_compared(case).items())
+    return Outcome(
+        case, "differs" if differences else "equal", case.quiet and not left_out, differences, left_out
+    )
 
 
 def compare(case: Case, machine: Machine) -> list[Difference]:
@@ -163,10 +245,22 @@ def compare(case: Case, machine: Machine) -> list[Difference]:
             ("getrq", blk["getrq"], stats.getrq),
             ("rq_issue", blk["rq_issue"], stats.issued),
             ("rq_complete", blk["rq_complete"], stats.completed),
+            ("rq_insert", blk["rq_insert"], stats.inserted),
+            ("split", blk["split"], stats.splits),
             ("plug", blk["plug"], stats.plugs),
         ]
     pairs.append(("read bios", reads, stats.queued * (2 if machine.crypt is not None else 1)))
-    return [Difference(case.name, counter, kernel, ours) for counter, kernel, ours in pairs if kernel != ours]
+    left_out = not_compared(case)
+    if "rq_sectors_hist" in left_out:
+        sectors = sum(int(size) * count for size, count in blk["rq_sectors_hist"].items())
+        pairs.append(
+            ("sectors in requests", sectors, sum(size * n for size, n in stats.request_sectors.items()))
+        )
+    return [
+        Difference(case.name, counter, kernel, ours)
+        for counter, kernel, ours in pairs
+        if kernel != ours and counter not in left_out
+    ]
 
 
 def noise_bound(case: Case) -> dict[str, int]:
@@ -210,6 +304,8 @@ def infer_tree_pages(cases: list[Case], costs: CostTable) -> dict[str, int]:
         record = case.record
         layout = str(record["layout_file"])
         block_size = int(record["block_size"])
+        if case.tree_blocks is not None:
+            continue
         whole = int(record["pages_read"]) * PAGE_BYTES >= int(record["file_bytes"])
         if layout in pages or block_size == PAGE_BYTES or record["es"] != "all_cold" or not whole:
             continue

@@ -16,8 +16,10 @@ from sim.block.io_record import IoRecord
 from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
+from sim.cache.filemap_folios import FolioFilemap
+from sim.cache.folios import FolioMapping
 from sim.cache.pages import Mapping, PageCache
-from sim.cache.readahead import Linux61, Linux316, ReadaheadPolicy
+from sim.cache.readahead import Linux61, Linux316, Linux616, ReadaheadPolicy
 from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
 from sim.crypto.ecryptfs import LowerFile
 from sim.engine.clock import Clock
@@ -33,6 +35,7 @@ from sim.paths.extent_walk import IOMAP, PAGE_IO_PURE, ExtentWalkPath
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
+from sim.paths.other_maps import IndirectMapper, LinearMapper
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import FSCRYPT, RFC2014, BufferEndIo, PageEndIo
 from sim.stack.dm_crypt import CryptTable, CryptTarget
@@ -45,6 +48,8 @@ VM_READAHEAD_PAGES = 32
 _LOWER = "filemap_read;ecryptfs_read_folio;ecryptfs_decrypt_page;ecryptfs_read_lower"
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
+
+MAPPINGS = ("extents", "indirect", "linear", "linear-remembered")
 
 _SYMBOLS_316 = {
     "filemap_read": "do_generic_file_read",
@@ -68,20 +73,35 @@ _SYMBOLS_316 = {
 }
 
 
+_SYMBOLS_616 = {
+    "copy_page_to_iter": "copy_folio_to_iter",
+    "page_endio": "folio_end_read",
+    "unlock_page": "folio_end_read",
+    "create_page_buffers": "folio_create_buffers",
+    "alloc_page_buffers": "folio_alloc_buffers",
+    "iomap_page_create": "ifs_alloc",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class KernelVersion:
-    """What differs between kernel versions: readahead, the plug, and names of symbols."""
+    """
+    What differs between kernel versions: readahead, the plug, names of symbols, and whether ext4's (and
+    iomap's) regular files have large folios, unless encrypted.
+    """
 
     readahead: Callable[[], ReadaheadPolicy]
     plug_requests: int
     plug_flush_sectors: int
     plug_sorted: bool
     renamed: dict[str, str] = field(default_factory=dict)
+    folios: bool = False
 
 
 KERNELS: dict[str, KernelVersion] = {
     "3.16": KernelVersion(Linux316, 16, 0, True, _SYMBOLS_316),
     "6.1": KernelVersion(Linux61, 32, 256, False),
+    "6.16": KernelVersion(Linux616, 32, 256, False, _SYMBOLS_616, folios=True),
 }
 
 
@@ -91,8 +111,9 @@ class MachineSpec:
     What a machine is made of.
 
     path: one of PATHS. memory_pages: the limit of the page cache, its buffer heads included. limits: of the
-    queue, without the plug's, which are the kernel's. store: the device's bytes, None when data is off.
-    ra_pages: readahead of the device. tracer: sees every block event. record_io: keep an IoRecord per bio.
+    queue, without the plug's, which are the kernel's. large_folios: None: as the kernel has them. mapping:
+    one of MAPPINGS. store: the device's bytes, None when data is off. ra_pages: readahead of the device.
+    tracer: sees every block event. record_io: keep an IoRecord per bio.
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
     patches of 2014. wakeup_ns: see Cpu.
@@ -103,6 +124,8 @@ class MachineSpec:
     limits: QueueLimits
     costs: CostTable
     kernel: str = "6.1"
+    large_folios: bool | None = None
+    mapping: str = "extents"
     cpus: int = 4
     memory_pages: int = 1 << 40
     ra_pages: int = 32
@@ -125,6 +148,14 @@ class Machine:
         if spec.path not in PATHS:
             raise ConfigError("path", f"{spec.path!r} is not modelled", ", ".join(PATHS))
         kernel = KERNELS[spec.kernel]
+        if spec.large_folios and not kernel.folios:
+            has = ", ".join(name for name, version in KERNELS.items() if version.folios)
+            raise ConfigError(
+                "machine.large_folios", f"kernel {spec.kernel} has none", f"false, or kernel {has}"
+            )
+        self._large = kernel.folios and spec.large_folios is not False
+        if self._large and spec.ecryptfs is not None:
+            raise ConfigError("machine.large_folios", "not modelled below eCryptfs", "false")
         self.spec = spec
         self.clock = Clock()
         self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns)
@@ -154,11 +185,12 @@ class Machine:
         self._fs_queue: BioQueue = self._nested if spec.ecryptfs else self.disk
         self._fs_ledger = self.ledger.below(_LOWER) if spec.ecryptfs else self.ledger
         plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
-        self.buffers = BufferCache(self.clock, self._fs_ledger, self._fs_queue, spec.block_size, plain)
-        self.mapper = Mapper(self._fs_ledger, self.buffers)
+        tree_store = plain if spec.mapping == "extents" else None  # only tree blocks can be recognized
+        self.buffers = BufferCache(self.clock, self._fs_ledger, self._fs_queue, spec.block_size, tree_store)
+        self.mapper = self._build_mapper()
         self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
         self.path = self._build_path()
-        self.filemap = self._fs_filemap = Filemap(
+        self.filemap = self._fs_filemap = (FolioFilemap if kernel.folios else Filemap)(
             self.clock,
             self._fs_ledger,
             self.cache,
@@ -172,6 +204,16 @@ class Machine:
             self.filemap = Filemap(
                 self.clock, self.ledger, self.cache, kernel.readahead(), upper, VM_READAHEAD_PAGES
             )
+
+    def _build_mapper(self) -> Mapper:
+        spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers
+        if spec.mapping == "indirect":
+            return IndirectMapper(ledger, buffers, spec.block_size)
+        if spec.mapping in ("linear", "linear-remembered"):
+            return LinearMapper(ledger, buffers, spec.mapping != "linear")
+        if spec.mapping != "extents":
+            raise ConfigError("mapping", f"{spec.mapping!r} is not modelled", ", ".join(MAPPINGS))
+        return Mapper(ledger, buffers)
 
     def _build_path(self) -> ReadPages:
         spec, ledger, queue, mapper = self.spec, self._fs_ledger, self._fs_queue, self.mapper
@@ -251,7 +293,9 @@ class Machine:
 
     def mapping(self, inode: FsInode | EcryptfsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
-        return Mapping(inode.pages, self.spec.store is not None)
+        plain = isinstance(inode, FsInode) and not inode.encrypted and not inode.inline
+        kind = FolioMapping if self._large and plain else Mapping
+        return kind(inode.pages, self.spec.store is not None)
 
     def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:
         """Open a file; `random` is POSIX_FADV_RANDOM. eCryptfs has its own readahead, 128 KiB."""

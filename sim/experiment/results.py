@@ -224,6 +224,23 @@ def write_results(
         _write(folder / "reads.parquet", _trace_rows(pairs, "reads"), _READS)
 
 
+def run_of(experiment: Experiment, cells: Sequence[Cell], results: Sequence[CellResult]) -> Run:
+    """Return what load_run() would give of a run of `cells` with these results, without any directory."""
+    pairs = list(zip(cells, results, strict=True))
+    first = experiment.seeds[0]
+    said = {
+        "experiment": experiment.stem,
+        "title": experiment.title,
+        "config_hash": experiment.config_hash,
+        "axes": [{"key": key, "labels": list(labels)} for key, labels in experiment.axes],
+        "seeds": list(experiment.seeds),
+        "cells": [
+            {"cell": cell.index, "config": cell.config.canonical()} for cell in cells if cell.seed == first
+        ],
+    }
+    return Run(Path(experiment.stem), said, _metrics_rows(pairs), _calls_rows(pairs), _histogram_rows(pairs))
+
+
 def _metrics_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
     return [
         {
@@ -357,15 +374,33 @@ def load_run(path: Path) -> Run:
         said = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         if said.get("format") != FORMAT:
             raise ConfigError(str(path), f"format {said.get('format')!r} of another readpath", str(FORMAT))
-        tables = [_rows(path / f"{name}.parquet") for name in ("metrics", "calls", "histograms")]
-    except (OSError, ValueError, AttributeError, pa.ArrowException) as error:
+        axes = [str(axis["key"]) for axis in said["axes"] if axis["labels"]]
+        cells = [(cell["cell"], cell["labels"], cell["config"]) for cell in said["cells"]]
+        if not cells or not said["seeds"] or any(set(labels) != set(axes) for _, labels, _ in cells):
+            raise ValueError(cells)
+        said["experiment"], said["title"], said["config_hash"], said["versions"]["model"]
+        tables = [
+            _rows(path / "metrics.parquet", [*_KEYS_OF_METRICS, *axes]),
+            _rows(path / "calls.parquet", _CALLS.names),
+            _rows(path / "histograms.parquet", _HISTOGRAMS.names),
+        ]
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
         what = type(error).__name__
         raise ConfigError(str(path), f"is not a run directory ({what})", "what `readpath run` made") from None
     return Run(path, said, *tables)
 
 
-def _rows(path: Path) -> list[Row]:
-    rows: list[Row] = pq.read_table(path).to_pylist()
+_KEYS_OF_METRICS = ("cell", "seed", "config_hash", "bytes_read", "pages_read", "cpu_ns_per_4k")
+"""What every row of metrics.parquet has, besides the axes."""
+
+
+def _rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """Return the rows of a table that has at least `columns`; raise KeyError if it lacks one."""
+    table = pq.read_table(path)
+    for column in columns:
+        if column not in table.column_names:
+            raise KeyError(column)
+    rows: list[Row] = table.to_pylist()
     return rows
 
 

@@ -92,15 +92,15 @@ def execute(
         if taken_up:
             watch(Progress("kept", taken_up, len(cells), experiment.stem))
         rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
-        with _workers(jobs) as each:
-            volumes = _distinct([cell for cell, _ in rest])
+        with workers(jobs) as each:
+            volumes = distinct_volumes([cell for cell, _ in rest])
             images: dict[str, Path | None] = {}
             for key, image in zip(
                 volumes, each(make_image, [(cell,) for cell in volumes.values()]), strict=True
             ):
                 images[key] = image
                 watch(Progress("images", len(images), len(volumes), volumes[key].name))
-            runs = [(run_cell, kept, key, cell, images[_volume_key(cell)], trace) for cell, key in rest]
+            runs = [(run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in rest]
             for at, ((cell, key), result) in enumerate(
                 zip(rest, each(run_and_keep, runs), strict=True), start=taken_up + 1
             ):
@@ -131,27 +131,27 @@ def _kept_if_interrupted(kept: Path) -> Iterator[None]:
         raise
 
 
-def _volume_key(cell: Cell) -> str:
+def volume_key(cell: Cell) -> str:
     config = cell.config
     return f"{config.volume!r} {config.encryption!r}"
 
 
-def _distinct(cells: Sequence[Cell]) -> dict[str, Cell]:
+def distinct_volumes(cells: Sequence[Cell]) -> dict[str, Cell]:
     """Return the first cell of each volume, by volume, in order."""
     volumes: dict[str, Cell] = {}
     for cell in cells:
-        volumes.setdefault(_volume_key(cell), cell)
+        volumes.setdefault(volume_key(cell), cell)
     return volumes
 
 
-class _Each(Protocol):
+class Each(Protocol):
     def __call__(self, function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
         """Call `function(*arguments)` for each of `work`; yield the results in order."""
         ...
 
 
 @contextmanager
-def _workers(jobs: int) -> Iterator[_Each]:
+def workers(jobs: int) -> Iterator[Each]:
     """Yield what maps a function over tuples of arguments on `jobs` processes."""
 
     def here(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:

@@ -22,7 +22,7 @@ from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.clock import stream
-from sim.engine.costs import PS_PER_NS, load_costs
+from sim.engine.costs import PS_PER_NS, CostTable, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
 from sim.experiment.browser_run import BrowserRun
 from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
@@ -64,12 +64,27 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
 
     Raises ReadpathError for whatever in the configuration or the image cannot be used.
     """
+    return played_cell(cell, image, trace)[0]
+
+
+def played_cell(
+    cell: Cell,
+    image: Path | None,
+    trace: bool = False,
+    costs: CostTable | None = None,
+    device: DeviceProfile | None = None,
+) -> tuple[CellResult, Machine]:
+    """
+    Run one cell as `run_cell` does; return its result, and the machine as it stands at the end.
+
+    costs, device: instead of those of the cell's profiles.
+    """
     if image is None:
         raise ConfigError("volume", "there is no image to read", "files to make one of, or image")
     config = cell.config
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
-    machine = _machine(cell, volume, trace, system)
+    machine = _machine(cell, volume, trace, system, costs, device)
     opener = system.opener(machine)
     openings: list[int] = []
     files: dict[str, _File] = {}
@@ -92,7 +107,7 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
         machine.check_quiet(*(file.mapping for file in run.files.values()))
         _check_delivery(machine, players)
         outcome = _result(machine, players, run.verifiers, run.openings_ns)
-        return replace(outcome, metrics={**outcome.metrics, **run.metrics()})
+        return replace(outcome, metrics={**outcome.metrics, **run.metrics()}), machine
     clones = [(job, clone) for job in config.workload.jobs for clone in range(job.numjobs)]
     for number, (job, clone) in enumerate(clones):
         path = _path(cell, volume, job)
@@ -121,12 +136,19 @@ def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     machine.clock.run()
     machine.check_quiet(*(file.mapping for file in files.values()))
     _check_delivery(machine, players)
-    return _result(machine, players, verifiers, openings)
+    return _result(machine, players, verifiers, openings), machine
 
 
-def _machine(cell: Cell, volume: Image, trace: bool, system: Scheme) -> Machine:
+def _machine(
+    cell: Cell,
+    volume: Image,
+    trace: bool,
+    system: Scheme,
+    costs: CostTable | None,
+    given: DeviceProfile | None,
+) -> Machine:
     config = cell.config
-    profile = load_device_profile(cell.profile(config.device.profile))
+    profile = given or load_device_profile(cell.profile(config.device.profile))
     device = config.device
     read_ahead = (
         profile.limits.read_ahead_bytes if device.read_ahead_kb is None else device.read_ahead_kb * 1024
@@ -142,8 +164,10 @@ def _machine(cell: Cell, volume: Image, trace: bool, system: Scheme) -> Machine:
         path=config.path,
         block_size=volume.block_size,
         limits=_limits(config, profile),
-        costs=load_costs(cell.profile(config.machine.profile)),
+        costs=(costs or load_costs(cell.profile(config.machine.profile))).scaled(config.machine.cost_scale),
         kernel=config.machine.kernel,
+        large_folios=config.machine.large_folios,
+        mapping=config.mapping,
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
         ra_pages=ra_pages,
@@ -168,7 +192,9 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
         scheduler=device.scheduler or limits.scheduler,
         bio_based=limits.bio_based,
         driver=limits.driver,
-        copy_ps_per_sector=model.copy_ps_per_sector if isinstance(model, RamModel) else 0,
+        copy_ps_per_sector=(
+            round(model.copy_ps_per_sector * config.machine.cost_scale) if isinstance(model, RamModel) else 0
+        ),
     )
 
 
@@ -202,15 +228,24 @@ def _open_volume_file(
             decrypt = system.file_contents(on_disk, path, volume.block_size).decrypt_blocks_into
         else:
             decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks_into
+    indirect, mapping_kind = on_disk.indirect, cell.config.mapping
+    if indirect is not None and mapping_kind != "indirect":
+        raise ConfigError("mapping", f"{mapping_kind!r}, but {path} has a block map", "indirect")
     encrypted = has_key and not system.inline
     inode = FsInode(
-        on_disk.tree, on_disk.size_bytes, volume.block_size, encrypted, decrypt, inline=system.inline
+        on_disk.tree,
+        on_disk.size_bytes,
+        volume.block_size,
+        encrypted,
+        decrypt,
+        inline=system.inline,
+        indirect=indirect,
     )
     status = cell.config.cache.status
     if status == "warm":
         inode.map.status.fill()
     if status != "all_cold":
-        machine.buffers.warm(on_disk.tree.blocks)
+        machine.buffers.warm(list(indirect.nodes.values()) if indirect is not None else on_disk.tree.blocks)
     opened = system.upper_inode(machine, volume, on_disk, inode, path)
     mapping = machine.mapping(opened)
     if isinstance(opened, FsInode):
@@ -298,18 +333,12 @@ def _result(
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
-    by_context = {context: sum(row.ps for row in rows if row.context == context) for context in _CONTEXTS}
-    cpu_ps = sum(by_context.values())
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     metrics: dict[str, Number] = {
         "elapsed_ns": elapsed,
         "bytes_read": bytes_read,
         "pages_read": machine.cache.inserted + machine.cache.updated,
-        "cpu_ns": cpu_ps // PS_PER_NS,
-        "cpu_task_ns": by_context["task"] // PS_PER_NS,
-        "cpu_irq_ns": by_context["irq"] // PS_PER_NS,
-        "cpu_kworker_ns": by_context["kworker"] // PS_PER_NS,
-        "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
+        **cpu_metrics([(row.context, row.ps) for row in rows], bytes_read),
         "reads": len(latencies),
         "latency_mean_ns": float(latencies.mean()),
         "latency_p50_ns": float(np.percentile(latencies, 50)),
@@ -318,7 +347,7 @@ def _result(
         "requests": stats.issued,
         "back_merges": stats.back_merges,
         "front_merges": stats.front_merges,
-        "map_calls": calls.get("ext4_map_blocks", 0),
+        "map_calls": sum(calls.get(symbol, 0) for symbol in _MAP_CALLS),
         "get_block_calls": calls.get("ext4_get_block", 0),
         "pages_cached": machine.cache.cached,
         "buffer_head_pages": machine.cache.head_pages,
@@ -337,6 +366,17 @@ def _result(
     ]
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows, histograms, _io_rows(machine), _read_rows(machine, players))
+
+
+def cpu_metrics(spent: list[tuple[str, int]], bytes_read: int) -> dict[str, Number]:
+    """Return the metrics of CPU time, of (context, ps) pairs."""
+    by_context = {context: sum(ps for at, ps in spent if at == context) for context in _CONTEXTS}
+    cpu_ps = sum(by_context.values())
+    return {
+        "cpu_ns": cpu_ps // PS_PER_NS,
+        **{f"cpu_{context}_ns": ps // PS_PER_NS for context, ps in by_context.items()},
+        "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
+    }
 
 
 def _io_rows(machine: Machine) -> list[IoRow]:
@@ -366,3 +406,4 @@ def _read_rows(machine: Machine, players: list[Played]) -> list[ReadRow]:
 
 
 _CONTEXTS = ("task", "irq", "kworker")
+_MAP_CALLS = ("ext4_map_blocks", "ext3_get_blocks_handle", "udf_get_block")

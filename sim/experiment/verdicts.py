@@ -133,7 +133,13 @@ class Cells:
             amount = row[measure.metric]
         else:
             amount = sum(_taken(measure, call) for call in self._calls[row["cell"], seed])
-        return float(amount / self._divisor(measure, row)) if measure.per != "run" else float(amount)
+        if measure.per == "run":
+            return float(amount)
+        divisor = self._divisor(measure, row)
+        if not divisor:
+            problem = f"cell {row['cell']} read no {measure.per} to divide by"
+            raise ConfigError(self.place, problem, "a cold cache, or a measure per run")
+        return float(amount / divisor)
 
     def _divisor(self, measure: Measure, row: Row) -> Any:
         if measure.per == "page":

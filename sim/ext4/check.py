@@ -163,13 +163,14 @@ class _Check:
 
     def contents(self, inode: Inode, place: str) -> None:
         tree = inode.tree
-        taken = len(tree.blocks)
+        own = list(inode.indirect.nodes.values()) if inode.indirect is not None else tree.blocks
+        taken = len(own)
         for extent in tree.extents:
             self.claim(extent.physical, extent.length, inode.number, place)
             taken += extent.length
             if extent.logical + extent.length > inode.blocks and not extent.unwritten:
                 self.say(place, f"the extent at logical block {extent.logical} ends behind the last byte")
-        for block in tree.blocks:
+        for block in own:
             self.claim(block, 1, inode.number, f"{place}: extent tree")
         taken += bool(inode.raw.xattr_block)
         taken += sum(-(-size // self.image.block_size) for _number, size in inode.ea_values)

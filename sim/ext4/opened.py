@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sim.ext4 import inode as inodes
 from sim.ext4 import xattr
 from sim.ext4.extents import ExtentTree
+from sim.ext4.indirect import IndirectMap
 
 if TYPE_CHECKING:
     from sim.ext4.reader import Image
@@ -17,12 +18,13 @@ if TYPE_CHECKING:
 class Inode:
     """An inode of an image; its tree and xattrs are parsed on first use and kept."""
 
-    __slots__ = ("_image", "_raw_bytes", "_tree", "_xattrs", "number", "raw")
+    __slots__ = ("_image", "_indirect", "_raw_bytes", "_tree", "_xattrs", "number", "raw")
 
     def __init__(self, image: Image, number: int, raw_bytes: bytes | memoryview) -> None:
         self._image = image
         self._raw_bytes = raw_bytes
         self._tree: ExtentTree | None = None
+        self._indirect: IndirectMap | None = None
         self._xattrs: xattr.Xattrs | None = None
         self.number = number
         self.raw = inodes.decode_inode(raw_bytes)
@@ -100,6 +102,13 @@ class Inode:
         if self._tree is None:
             self._tree = self._image.read_extent_tree(self)
         return self._tree
+
+    @property
+    def indirect(self) -> IndirectMap | None:
+        """The block map of a file of ext2 or ext3; None for one with extents. ImageError if it is damaged."""
+        if self._indirect is None:
+            self._indirect = self._image.read_block_map(self)
+        return self._indirect
 
     @property
     def xattrs(self) -> xattr.Xattrs:

@@ -18,6 +18,7 @@ from sim.ext4 import inode as inodes
 from sim.ext4.crc32c import crc32c
 from sim.ext4.extents import MAX_LOGICAL_BLOCKS, ExtentTree
 from sim.ext4.features import Incompat
+from sim.ext4.indirect import IndirectMap, read_map
 from sim.ext4.opened import Inode
 from sim.ext4.store import ByteStore, MmapStore
 from sim.ext4.superblock import (
@@ -165,12 +166,24 @@ class Image:
         sb = self.superblock
         return sb.checksum_seed if sb.incompat & Incompat.CSUM_SEED else crc32c(0xFFFF_FFFF, sb.uuid)
 
+    def read_block_map(self, inode: Inode) -> IndirectMap | None:
+        """Return the block map of an inode that has no extents, parsed anew; `Inode.indirect` keeps it."""
+        if not inode.has_contents or inode.flags & inodes.FLAG_EXTENTS:
+            return None
+        return read_map(
+            inode.raw.block, self.read_block, self.blocks, inode.blocks, self.block_size, inode.place
+        )
+
     def read_extent_tree(self, inode: Inode) -> ExtentTree:
-        """Return the extent tree of an inode, parsed anew; `Inode.tree` keeps it."""
+        """
+        Return the extent tree of an inode, parsed anew; `Inode.tree` keeps it.
+
+        Of a block map it is a tree of depth 0 with the same data; `Inode.indirect` has the map.
+        """
         if not inode.has_contents:
             raise ImageError(inode.place, f"a {inode.type_word} has no extent tree", "a file or a directory")
-        if not inode.flags & inodes.FLAG_EXTENTS:
-            raise ImageError(inode.place, "unsupported feature: indirect blocks", "a file mapped by extents")
+        if inode.indirect is not None:
+            return ExtentTree(0, inode.indirect.extents, [0], [0], [()])
         return read_tree(inode.raw.block, self.read_block, self.blocks, inode.place)
 
     # -- contents ------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
+from sim.paths.one_run import never_alone
 from sim.paths.page_bio import INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo
 from sim.paths.status_cache import WRITTEN
@@ -45,6 +46,7 @@ class BufferHeadReader:
         """`attach` is told which pages get buffer heads."""
         self._attach = attach
         self._queue = queue
+        self._takes_row_alone = never_alone if mapper.by_block else queue.takes_row_alone
         self._mapper = mapper
         self._end_io = end_io
         self._block_size = block_size
@@ -89,11 +91,7 @@ class BufferHeadReader:
         inode: FsInode = file.inode
         start, end = ranges[0]
         lblk, blocks = start * self._per_page, (end - start) * self._per_page
-        if (
-            inode.inline
-            or lblk + blocks > inode.blocks
-            or not self._queue.takes_row_alone(self._sectors, blocks)
-        ):
+        if inode.inline or lblk + blocks > inode.blocks or not self._takes_row_alone(self._sectors, blocks):
             return False
         status = inode.map.status
         found = status.lookup(lblk)
@@ -120,6 +118,9 @@ class BufferHeadReader:
         """Read the locked pages [start, end), one call each."""
         self._attach(file.mapping, start, end)
         pages, per_page = end - start, self._per_page
+        if file.mapping.large:
+            yield from self._read_large(task, file, start, end, ahead, plug)
+            return
         task.ps += self._s_folio.charge(pages)
         task.ps += self._s_alloc.charge(pages * per_page)
         inode: FsInode = file.inode
@@ -133,9 +134,13 @@ class BufferHeadReader:
                 if found is not None and found.kind == WRITTEN:
                     whole = min(found.length, inode.blocks - page * per_page) // per_page
                     whole = min(whole, end - page)
+                    if self._mapper.by_block and self._mapper.would_sleep(
+                        inode.map, page * per_page, whole * per_page
+                    ):
+                        whole = min(whole, 1)
                     if whole:
                         blocks = whole * per_page
-                        self._mapper.charge_hits(task, inode.map, blocks)
+                        self._mapper.charge_hits(task, inode.map, blocks, page * per_page)
                         task.ps += self._s_get.charge(blocks)
                         self._submit(task, file, page * per_page, found.physical, blocks, ahead, plug)
                         page += whole
@@ -159,13 +164,33 @@ class BufferHeadReader:
         task.ps += self._s_kept.charge(1)
         yield from self._read_mixed(task, file, page, False, plug, known)
 
-    def _read_mixed(
-        self, task: Task, file: OpenFile, page: int, ahead: bool, plug: Plug, known: int = 0
+    def _read_large(
+        self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug
     ) -> Generator[Any, Any, None]:
-        """One page, block by block but for its first `known`: map all, then submit what is mapped."""
+        """Folio by folio (6.16): a call each, and a buffer head for every block of it."""
+        while start < end:
+            pages = file.mapping.folio_pages(start)
+            task.ps += self._s_folio.charge(1) + self._s_alloc.charge(pages * self._per_page)
+            yield from self._read_mixed(task, file, start, ahead, plug, pages=pages)
+            start += pages
+
+    def _read_mixed(
+        self,
+        task: Task,
+        file: OpenFile,
+        page: int,
+        ahead: bool,
+        plug: Plug,
+        known: int = 0,
+        pages: int = 1,
+    ) -> Generator[Any, Any, None]:
+        """
+        One page, or large folio, block by block but for its first `known`: map all, then submit what is
+        mapped.
+        """
         inode: FsInode = file.inode
         first = page * self._per_page
-        stop = min(first + self._per_page, inode.blocks)
+        stop = min(first + self._per_page * pages, inode.blocks)
         runs: list[tuple[int, int, int]] = []
         block, mapped = first + known, 0
         while block < stop:
@@ -182,13 +207,13 @@ class BufferHeadReader:
                 else:
                     runs.append((block, found.physical, found.length))
             block += found.length
-        zeroed = self._per_page - known - mapped
+        zeroed = self._per_page * pages - known - mapped
         if zeroed:
             task.ps += self._s_zero.charge_units(zeroed, zeroed * self._block_size)
         mapping: Mapping = file.mapping
         if not mapped:
             task.ps += self._s_unlock.charge(1)
-            mapping.set_uptodate(page, page + 1)
+            mapping.set_uptodate(page, page + pages)
             return
         if zeroed or known:
             mapping.parts[page] = mapped
@@ -230,7 +255,9 @@ class BufferHeadPath:
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch (ReadPages)."""
-        return () if self._reader.read_one_run(task, file, ranges) else self._loop(task, file, ranges)
+        if file.mapping.large or not self._reader.read_one_run(task, file, ranges):
+            return self._loop(task, file, ranges)
+        return ()
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
         """Read a page alone (ReadPages)."""

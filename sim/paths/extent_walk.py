@@ -15,13 +15,14 @@ data.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Plug
 from sim.block.bio_queue import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
+from sim.cache.folios import FolioMapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.paths.inode import FsInode
@@ -89,6 +90,7 @@ class ExtentWalkPath:
         self._s_extent = ledger.site(TASK, stack, symbols.extent)
         self._s_piece = ledger.site(TASK, stack, symbols.piece)
         self._s_state = ledger.site(TASK, stack, symbols.page_state if self._per_page > 1 else "")
+        self._s_folio_state = ledger.site(TASK, stack, symbols.page_state)
         self._s_zero = ledger.site(TASK, stack, symbols.zero, unit=symbols.zero)
         self._s_unlock = ledger.site(TASK, stack, symbols.unlock)
         self.one_run = OneRun(
@@ -104,6 +106,8 @@ class ExtentWalkPath:
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch in one call (ReadPages)."""
+        if isinstance(file.mapping, FolioMapping):
+            return self._folio_loop(task, file, file.mapping, ranges)
         return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
 
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
@@ -143,6 +147,65 @@ class ExtentWalkPath:
         for run in runs:
             self._add_run(task, bio, run)
         self._finish_holes(task, file, start, end, runs)
+
+    def _folio_loop(
+        self, task: Task, file: OpenFile, mapping: FolioMapping, ranges: list[PageRange]
+    ) -> Generator[Any, Any, None]:
+        """The same over large folios (6.16): a piece is of a folio, and so is the state of its blocks."""
+        plug = Plug()
+        task.ps += self._s_call.charge(1)
+        bio = self._bios.open(task, file, plug)
+        for start, end in ranges:
+            runs = yield from self._map_all(task, file, start, end, plug)
+            idle = self._count_folios(mapping, start, end, runs)
+            for run in runs:
+                self._add_pieces(task, bio, mapping, run)
+            beyond = end * self._per_page - (runs[-1][0] + runs[-1][2] if runs else start * self._per_page)
+            if beyond:
+                task.ps += self._s_zero.charge_units(1, beyond * self._block_size)
+            for first, stop in idle:
+                task.ps += self._s_unlock.charge(1)
+                mapping.set_uptodate(first, stop)
+        bio.submit()
+        self._queue.finish_plug(task, plug)
+
+    def _count_folios(
+        self, mapping: FolioMapping, start: int, end: int, runs: list[tuple[int, int, int, int]]
+    ) -> list[PageRange]:
+        """Note how many blocks of each folio will come; return the folios of which none will."""
+        per_page = self._per_page
+        coming: dict[int, int] = {}
+        for lblk, _, blocks, kind in runs:
+            for first, stop in _pieces(mapping, lblk, blocks, per_page):
+                head = mapping.bounds(first // per_page)[0]
+                coming[head] = coming.get(head, 0) + (stop - first if kind == WRITTEN else 0)
+        idle = []
+        while start < end:
+            stop = start + mapping.folio_pages(start)
+            blocks = (stop - start) * per_page
+            come = coming.get(start, 0)
+            if not come:
+                idle.append((start, stop))
+            elif come < blocks:
+                mapping.parts[start] = come
+            start = stop
+        return idle
+
+    def _add_pieces(
+        self, task: Task, bio: PageBio, mapping: FolioMapping, run: tuple[int, int, int, int]
+    ) -> None:
+        """Put a mapped run into bios, a vector for each folio; zero a hole's pieces."""
+        lblk, physical, blocks, kind = run
+        stop = lblk + blocks
+        for first, end in _pieces(mapping, lblk, blocks, self._per_page):
+            task.ps += self._s_piece.charge(1)
+            if mapping.folio_pages(first // self._per_page) * self._per_page > 1:
+                task.ps += self._s_folio_state.charge(1)
+            if kind == WRITTEN:
+                pages_left = -(-stop // self._per_page) - first // self._per_page
+                bio.add(first, physical + first - lblk, end - first, 1, pages_left)
+            else:
+                task.ps += self._s_zero.charge_units(1, (end - first) * self._block_size)
 
     def _map_all(
         self, task: Task, file: OpenFile, start: int, end: int, plug: Plug
@@ -227,3 +290,12 @@ def _cut(run: tuple[int, int, int, int], first: int) -> tuple[int, int, int, int
     lblk, physical, blocks, kind = run
     gone = min(max(first - lblk, 0), blocks)
     return lblk + gone, physical + gone, blocks - gone, kind
+
+
+def _pieces(mapping: FolioMapping, lblk: int, blocks: int, per_page: int) -> Iterator[tuple[int, int]]:
+    """Yield [first, end) in blocks of the pieces that folios cut a run into."""
+    stop = lblk + blocks
+    while lblk < stop:
+        end = min(stop, mapping.bounds(lblk // per_page)[1] * per_page)
+        yield lblk, end
+        lblk = end

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sim.ext4.extents import ExtentTree
+from sim.ext4.indirect import IndirectMap
 from sim.paths.map_blocks import InodeMap
 from sim.units import PAGE_BYTES
 
@@ -32,8 +33,9 @@ class FsInode:
         encrypted: bool = False,
         decrypt: Decrypt | None = None,
         inline: bool = False,
+        indirect: IndirectMap | None = None,
     ) -> None:
-        self.map = InodeMap(tree)
+        self.map = InodeMap(tree, indirect)
         self.size_bytes = size_bytes
         self.blocks = -(-size_bytes // block_size)
         self.encrypted = encrypted

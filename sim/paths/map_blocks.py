@@ -17,17 +17,19 @@ from sim.block.bio import Plug
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.ext4.extents import Extent, ExtentTree
+from sim.ext4.indirect import IndirectMap
 from sim.paths.buffer_cache import BufferCache
 from sim.paths.status_cache import END_OF_BLOCKS, HOLE, UNWRITTEN, WRITTEN, Mapped, StatusCache
 
 
 class InodeMap:
-    """One inode's extent tree and status cache."""
+    """One inode's extent tree and status cache; and its block map, if it has one instead of a tree."""
 
-    __slots__ = ("firsts", "status", "tree")
+    __slots__ = ("firsts", "indirect", "status", "tree")
 
-    def __init__(self, tree: ExtentTree) -> None:
+    def __init__(self, tree: ExtentTree, indirect: IndirectMap | None = None) -> None:
         self.tree = tree
+        self.indirect = indirect
         self.firsts = [extent.logical for extent in tree.extents]
         self.status = StatusCache(tree.extents)
 
@@ -49,7 +51,12 @@ class InodeMap:
 
 
 class Mapper:
-    """ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that hits."""
+    """
+    ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that hits. by_block: what a
+    call costs depends on the block, so that a window cannot be charged in one step.
+    """
+
+    by_block = False
 
     def __init__(self, ledger: Ledger, buffers: BufferCache) -> None:
         self.buffers = buffers
@@ -65,8 +72,12 @@ class Mapper:
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
         )
 
-    def charge_hits(self, task: Task, imap: InodeMap, calls: int) -> None:
-        """Charge `calls` look-ups in the status cache; one costs a step per level of its tree."""
+    def charge_hits(self, task: Task, imap: InodeMap, calls: int, block: int = 0) -> None:  # noqa: ARG002
+        """
+        Charge `calls` look-ups in the status cache; one costs a step per level of its tree.
+
+        block: the first one asked for, if there is one call per block; no matter here.
+        """
         task.ps += self.mapped.charge_units(calls, calls * imap.status.levels)
 
     def map(
@@ -78,6 +89,14 @@ class Mapper:
         if found is None:
             found = yield from self._walk(task, imap, block, want, plug)
         return found if found.length <= want else found._replace(length=want)
+
+    def boundary(self, end: int) -> bool:  # noqa: ARG002
+        """Return whether a map that ends before block `end` has BOUNDARY; with extents none has."""
+        return False
+
+    def walkable(self, imap: InodeMap, block: int, blocks: int) -> int:  # noqa: ARG002
+        """Return how many of `blocks` from `block` may be mapped in one go without waiting; here all."""
+        return blocks
 
     def map_each(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug

@@ -12,7 +12,7 @@ heads.
 A page that has buffer heads already is confused before anything is mapped. Such a page is cached, so it never
 comes in a readahead call, but alone, by ->read_folio (mpage_read_folio, ext4_read_folio).
 
-Left out: BOUNDARY (extent files never set it), the cleancache, errors.
+BOUNDARY, which only a block map sets, submits the bio. Left out: the cleancache, errors.
 """
 
 from __future__ import annotations
@@ -112,6 +112,7 @@ class MpagePath:
         self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
         self._per_block = per_block
+        self._boundary = mapper.boundary if mapper.by_block else None
         stack = symbols.call.rpartition(" ")[2]
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
         self._s_page = ledger.site(TASK, "read_pages", symbols.page)
@@ -126,6 +127,8 @@ class MpagePath:
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch in one call (ReadPages)."""
+        if file.mapping.large:
+            return self._folio_loop(task, file, ranges)
         return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
@@ -162,6 +165,22 @@ class MpagePath:
         bio.submit()
         self._queue.finish_plug(task, plug)
 
+    def _folio_loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """The same, folio by folio (6.16): a folio is to it what a page was."""
+        plug = Plug()
+        task.ps += self._s_call.charge(1)
+        bio = self._bios.open(task, file, plug)
+        call = _Call(bio, sum(end - start for start, end in ranges), plug, self._s_page, self._fallback)
+        for start, end in ranges:
+            page = start
+            while page < end:
+                pages = file.mapping.folio_pages(page)
+                yield from self._one_page(task, file, call, page, pages)
+                page += pages
+                call.left -= pages
+        bio.submit()
+        self._queue.finish_plug(task, plug)
+
     def _whole_pages(self, task: Task, file: OpenFile, call: _Call, page: int, end: int) -> int:
         """Add the pages that lie wholly in the carried map; return how many."""
         lblk = page * self._per_page
@@ -174,6 +193,8 @@ class MpagePath:
         if pages:
             task.ps += self._s_page.charge(pages)
             call.bio.add(lblk, call.physical + offset, pages * self._per_page, pages, call.left)
+            if self._boundary is not None and self._boundary(lblk + pages * self._per_page):
+                call.bio.submit()
         return pages
 
     def _whole_pages_each(self, task: Task, inode: FsInode, call: _Call, page: int, end: int) -> int:
@@ -182,13 +203,18 @@ class MpagePath:
         found = inode.map.status.lookup(lblk)
         if found is None or found.kind != WRITTEN:
             return 0
-        pages = min(min(found.length, inode.blocks - lblk) // self._per_page, end - page)
+        length = min(found.length, inode.blocks - lblk)
+        if self._mapper.by_block:
+            length = self._mapper.walkable(inode.map, lblk, length)
+        pages = min(length // self._per_page, end - page)
         if pages:
             blocks = pages * self._per_page
-            self._mapper.charge_hits(task, inode.map, blocks)
+            self._mapper.charge_hits(task, inode.map, blocks, lblk)
             task.ps += self._s_get.charge(blocks)
             task.ps += self._s_page.charge(pages)
             call.bio.add(lblk, found.physical, blocks, pages, call.left)
+            if self._boundary is not None and self._boundary(lblk + blocks):
+                call.bio.submit()
         return pages
 
     def _map(self, task: Task, inode: FsInode, call: _Call, lblk: int, want: int) -> Generator[Any, Any, int]:
@@ -201,12 +227,18 @@ class MpagePath:
         call.lblk, call.physical, call.length = lblk, found.physical, found.length
         return found.length
 
-    def _one_page(self, task: Task, file: OpenFile, call: _Call, page: int) -> Generator[Any, Any, None]:
-        """A page at the border of a map: ask for what is missing, or give up on it."""
-        per_page = self._per_page
+    def _one_page(
+        self, task: Task, file: OpenFile, call: _Call, page: int, pages: int = 1
+    ) -> Generator[Any, Any, None]:
+        """
+        A page at the border of a map: ask for what is missing, or give up on it.
+
+        pages: more than 1 for a large folio, which is treated as one page of so many blocks more.
+        """
+        per_page = self._per_page * pages
         inode: FsInode = file.inode
-        first = page * per_page
-        last = min(first + call.left * per_page, inode.blocks)
+        first = page * self._per_page
+        last = min(first + call.left * self._per_page, inode.blocks)
         if self._per_block:
             last = min(last, first + per_page)
         task.ps += call.page.charge(1)
@@ -215,7 +247,8 @@ class MpagePath:
         if call.lblk < first < call.lblk + call.length:
             start = call.physical + first - call.lblk
             at = call.lblk + call.length - first
-            call.length = 0
+            if at <= per_page:
+                call.length = 0
         first_hole = per_page
         while at < per_page:
             mapped = 0
@@ -228,7 +261,7 @@ class MpagePath:
                 at += 1
                 continue
             if first_hole != per_page or (at and start + at != call.physical):
-                yield from self._confused(task, file, call, page)
+                yield from self._confused(task, file, call, page, pages)
                 return
             if not at:
                 start = call.physical
@@ -240,14 +273,16 @@ class MpagePath:
             task.ps += self._s_zero.charge_units(1, zeroed)
             if not first_hole:
                 task.ps += self._s_unlock.charge(1)
-                file.mapping.set_uptodate(page, page + 1)
+                file.mapping.set_uptodate(page, page + pages)
                 return
             file.mapping.parts[page] = first_hole
         call.bio.add(first, start, first_hole, 1, call.left)
-        if first_hole < per_page:
+        if first_hole < per_page or (self._boundary is not None and self._boundary(first + per_page)):
             call.bio.submit()
 
-    def _confused(self, task: Task, file: OpenFile, call: _Call, page: int) -> Generator[Any, Any, None]:
+    def _confused(
+        self, task: Task, file: OpenFile, call: _Call, page: int, pages: int
+    ) -> Generator[Any, Any, None]:
         """Submit what there is, and read the page through buffer heads."""
         call.bio.submit()
-        yield from call.confused.read_folios(task, file, page, page + 1, call.plug.holds, call.plug)
+        yield from call.confused.read_folios(task, file, page, page + pages, call.plug.holds, call.plug)

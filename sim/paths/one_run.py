@@ -38,7 +38,7 @@ class OneRun:
         page: Site,
         per_block: bool = False,
     ) -> None:
-        self._takes_alone = queue.takes_alone
+        self._takes_alone = never_alone if mapper.by_block else queue.takes_alone
         self._submit_alone = queue.submit_alone
         self._mapper = mapper
         self._bios = bios
@@ -81,3 +81,8 @@ class OneRun:
             task.ps += self._s_map.charge(maps - 1)
         self._submit_alone(task, self._bios.whole(file, found.physical, lblk, blocks, pages))
         return True
+
+
+def never_alone(_sectors: int, _segments: int) -> bool:
+    """No window is charged in one step."""
+    return False

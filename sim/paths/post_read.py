@@ -12,9 +12,11 @@ Left out: verity, errors, bounce buffers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
+from sim.cache.folios import FolioMapping
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.paths.contents import Contents
@@ -90,6 +92,10 @@ class _EndIo:
             brought.ready(self._cpu.now)
         file: OpenFile = bio.owner
         mapping, per_page = file.mapping, self._per_page
+        if mapping.large:
+            for lblk, count in bio.blocks:
+                cast(FolioMapping, mapping).blocks_come(lblk, count, per_page)
+            return
         for lblk, count in bio.blocks:
             end = lblk + count
             if lblk % per_page:
@@ -189,10 +195,13 @@ class BufferEndIo(_EndIo):
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""
         per_page = self._per_page
         visits = pages = 0
-        for lblk, count in bio.blocks:
-            last = (lblk + count) // per_page - lblk // per_page
-            visits += 2 * count + last * (per_page - 2)
-            pages += last
+        if bio.owner.mapping.large:
+            visits, pages = _folio_visits(bio.owner.mapping, bio.blocks, per_page)
+        else:
+            for lblk, count in bio.blocks:
+                last = (lblk + count) // per_page - lblk // per_page
+                visits += 2 * count + last * (per_page - 2)
+                pages += last
         return self._s_read[context].charge_units(bio.count, visits) + self._s_unlock[context].charge(pages)
 
     def charge(self, bio: Bio, context: str) -> int:
@@ -221,3 +230,18 @@ class BufferEndIo(_EndIo):
         part = bio.row(first, count)
         ps = self._s_work.charge(count) + self._crypt_ps(count, count) + self._read_ps(part, KWORKER)
         self._cpu.kworker(ps, self._finish, part, bio.ended_ns)
+
+
+def _folio_visits(mapping: FolioMapping, runs: list[tuple[int, int]], per_page: int) -> tuple[int, int]:
+    """Return buffers visited by the completions of these blocks, and how many folios they end."""
+    visits = folios = 0
+    for lblk, count in runs:
+        visits += 2 * count
+        stop = lblk + count
+        while lblk < stop:
+            first, end = mapping.bounds(lblk // per_page)
+            if stop >= end * per_page:
+                visits += max((end - first) * per_page - 2, 0)
+                folios += 1
+            lblk = end * per_page
+    return visits, folios

@@ -5,6 +5,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
 
     cpu_per_4k      CPU time per 4 KiB, stacked by cost group: every run has it
     overhead_map    buffer_head over an extent path, block size x layout: where the extent path loses
+    map_calls       calls of ext4_map_blocks per block, path x layout
     device_bound    elapsed time, CPU share and ratio per device
     readahead       CPU time and throughput over the readahead window
     concurrency     the same over the number of readers
@@ -34,6 +35,7 @@ from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
 from sim.report.frame import FORMATS, check_formats, save
 from sim.report.latency import latency_cdf
+from sim.report.map_calls import map_calls
 from sim.report.memory import memory
 from sim.report.overhead_map import overhead_map
 from sim.report.stages import stages
@@ -42,6 +44,7 @@ from sim.report.style import RC
 FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "cpu_per_4k": cpu_per_4k,
     "overhead_map": overhead_map,
+    "map_calls": map_calls,
     "device_bound": device_bound,
     "readahead": readahead,
     "concurrency": concurrency,

@@ -27,7 +27,9 @@ _GAP_INCHES = 0.26
 
 def bytes_per_page(row: Row) -> float:
     """Return bytes of buffer heads per page that was read into the page cache."""
-    return float(row["buffer_heads"] * BUFFER_HEAD_BYTES / row["pages_read"])
+    return float(
+        row["buffer_heads"] * BUFFER_HEAD_BYTES / max(row["pages_read"], 1)
+    )  # none, if none was read
 
 
 def memory(run: Run) -> list[Figure]:

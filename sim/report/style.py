@@ -77,6 +77,9 @@ STAGE_COLOURS = {
 LOSES, EVEN, WINS = _OKABE_ITO["vermillion"], "#ffffff", _OKABE_ITO["blue"]
 """Ends and middle of a scale of ratios: below, at and above 1."""
 
+LOW, HIGH = _OKABE_ITO["blue"], _OKABE_ITO["orange"]
+"""The lower and the upper end of an interval."""
+
 RC: Any = {  # Any: matplotlib types the keys one by one
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 7.5,

@@ -115,6 +115,12 @@ MISTAKES = [
         ["run", "e.toml", "--set", "volume.files=[{name='broken',size=4096}]", "-j1"],
         "volume.img: is damaged",
     ),
+    (
+        ["run", "e.toml", "--set", "device={profle='nvme'}"],
+        "--set device.profle: unknown key 'profle', did you mean 'profile'?; allowed: profile, scheduler, "
+        "read_ahead_kb, max_sectors_kb, max_segments, nr_requests",
+    ),
+    (["image", "make", ".", "--file", "a:1MiB"], ".: is a directory; allowed: the name of an image file"),
     (["plot", "."], f".: {NOT_A_RUN}"),
     (["show", "nosuch"], f"nosuch: {NOT_A_RUN}"),
 ]

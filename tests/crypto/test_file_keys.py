@@ -188,7 +188,7 @@ POLICIES: list[tuple[Policy, list[set[str]]]] = [
 
 
 @both_formats
-@pytest.mark.parametrize(("policy", "enough"), POLICIES, ids=lambda value: str(value)[:24])
+@pytest.mark.parametrize(("policy", "enough"), POLICIES, ids=lambda value: type(value).__name__)
 def test_policies(form: str, policy: Policy, enough: list[set[str]]) -> None:
     """Of all sets of people, exactly those that hold what the policy asks for open the file."""
     ring = KeyRing((*RING, UserKey("@staff", bytes(range(64)))))

@@ -198,7 +198,7 @@ def test_results_survive_being_kept(tmp_path):
         {"a_ns": 3, "b": 0.1 + 0.2, "c": "text", "d": 1.0},
         [CallRow("s", "a;s", "irq", 1, 2, "bio")],
         {"bio_sectors": {256: 1, 8: 2}},
-        [IoRow(1, 2, 3, 4, 5, 6, 7, 8)],
+        [IoRow(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)],
         [ReadRow(0, 1, 2)],
     )
     run_and_keep(lambda *_: result, tmp_path / "kept", "k", cell, None, True)
@@ -274,6 +274,15 @@ def test_damaged_runs_are_refused(tmp_path):
     (target / "calls.parquet").write_bytes((target / "calls.parquet").read_bytes()[:-9])
     with pytest.raises(ConfigError, match="is not a run directory"):
         load_run(target)
+    _run(_experiment(tmp_path), target)
+    (target / "metrics.parquet").write_bytes((target / "histograms.parquet").read_bytes())
+    with pytest.raises(ConfigError, match=r"is not a run directory \(KeyError\)"):
+        load_run(target)
+    for text in ('{"format": 1}', "[]", '{"format": 1, "axes": [], "cells": [], "seeds": [0]}'):
+        _run(_experiment(tmp_path), target)
+        (target / "manifest.json").write_text(text)
+        with pytest.raises(ConfigError, match="is not a run directory"):
+            load_run(target)
     (target / "manifest.json").write_text('{"format": 99}')
     with pytest.raises(ConfigError, match="format 99 of another readpath; allowed: 1"):
         load_run(target)

@@ -274,13 +274,3 @@ def test_unsupported_features_are_named(tmp_path: Path, options: list[str], word
     )
     with pytest.raises(ImageError, match=f"unsupported feature: .*{words}"):
         Image.open(path)
-
-
-def test_ext2_files_are_refused(tmp_path: Path) -> None:
-    """An ext2 image opens, and its first indirect file is told."""
-    from sim.errors import ImageError
-
-    path = tmp_path / "made.img"
-    subprocess.run([tool("mke2fs"), "-q", "-t", "ext2", str(path), "4M"], check=True, capture_output=True)
-    with pytest.raises(ImageError, match="indirect blocks"):
-        list(Image.open(path).walk())

@@ -12,6 +12,7 @@ from sim.experiment.results import Run
 from sim.report.curves import concurrency, file_size, points, readahead
 from sim.report.device_bound import cpu_share, device_bound, elapsed_us
 from sim.report.figures import FIGURES, draw
+from sim.report.map_calls import calls_per_block, map_calls
 from sim.report.memory import bytes_per_page, memory
 from sim.report.overhead_map import overhead_map, ratios
 from sim.report.style import PATH_COLOURS, RC
@@ -173,6 +174,28 @@ def test_memory_is_104_bytes_a_buffer_head():
     with mpl.rc_context(RC):
         (figure,) = memory(RUNS["memory"])
     assert ["416 B  (10.2 %)", "0", "0"] == [text.get_text() for text in figure.axes[0].texts][:3]
+
+
+def test_calls_per_block():
+    """Four calls a page are one a block of 1 KiB and four a block of 4 KiB; one a block is outlined."""
+    axes = {"volume.files.layout": ["contiguous", "sparse"], "path": ["buffer_head", "page_io"]}
+    calls = {("buffer_head", "contiguous"): 8, ("buffer_head", "sparse"): 8, ("page_io", "contiguous"): 1}
+
+    def metrics(labels):
+        made = calls.get((labels["path"], labels["volume.files.layout"]), 5)
+        return _metrics(labels) | {"map_calls": made}
+
+    run = made_up(axes, metrics)
+    for cell in run.manifest["cells"]:
+        cell["config"]["volume"] = {"block_size_bytes": 1024}
+    assert [[1.0, 1.0], [0.125, 0.625]] == calls_per_block(run, "volume.files.layout", {})
+    with mpl.rc_context(RC):
+        (figure,) = map_calls(run)
+    (panel,) = figure.axes
+    assert ["1.00", "1.00", "0.12", "0.62"] == [text.get_text() for text in panel.texts]
+    assert 2 == len(panel.patches)
+    run.manifest["cells"][0]["config"]["volume"] = {"block_size_bytes": None}
+    assert [] == map_calls(run)
 
 
 def test_figures_by_name(tmp_path):

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""
+The kernel to record: a Debian package by name, or a bzImage of one's own with its modules and build tree.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+TOOLS = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "gcc": "gcc",
+    "make": "make",
+    "cpio": "cpio",
+    "modprobe": "kmod",
+    "e2fsck": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
+    "busybox": "busybox-static",
+}
+"""Command: the Debian package that has it."""
+
+
+class RigError(Exception):
+    """Something outside this program is missing or failed; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """
+    A kernel ready to boot.
+
+    release: what uname -r says. version: names the folder of results. image: bzImage. modules: a folder
+    that holds lib/modules/RELEASE, None if all is built in. build: the tree to compile a module against.
+    """
+
+    release: str
+    version: str
+    image: Path
+    modules: Path | None
+    build: Path
+
+
+def run(*words: str | Path, **options: object) -> str:
+    """Run a command and return its output; RigError with its last lines if it fails."""
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, check=False, **options
+    )
+    if done.returncode:
+        tail = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise RigError(f"{' '.join(map(str, words[:6]))}: exit code {done.returncode}: {tail}")
+    return done.stdout
+
+
+def install(packages: list[str]) -> None:
+    """Install Debian packages; RigError, naming them, where that is not possible."""
+    if not packages:
+        return
+    if os.geteuid() or not shutil.which("apt-get"):
+        raise RigError(f"missing packages, and no right to install them: {' '.join(packages)}")
+    print(f"installing {' '.join(packages)}", flush=True)
+    env = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    words = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages]
+    try:
+        run(*words, env=env)
+    except RigError:
+        run("apt-get", "update", "-q", env=env)
+        run(*words, env=env)
+
+
+def install_tools() -> None:
+    """Install what the rig calls."""
+    path = os.environ["PATH"] = os.environ["PATH"] + ":/usr/sbin:/sbin"
+    missing = {package for command, package in TOOLS.items() if not shutil.which(command, path=path)}
+    if not Path("/usr/include/x86_64-linux-gnu/asm/types.h").exists():
+        missing.add("libc6-dev")
+    install(sorted(missing))
+
+
+def prepare(word: str, work: Path) -> Kernel:
+    """
+    Return the kernel that `word` names, unpacked below `work`.
+
+    A Debian package (linux-image-amd64 or linux-image-VERSION-amd64), or the path of a bzImage; the latter
+    with KERNEL_BUILD (its build tree, modules_prepare done) and KERNEL_MODULES (where modules_install put
+    them; unset: all built in) in the environment.
+    """
+    if "/" in word or Path(word).is_file():
+        return _own(Path(word))
+    package = _package(word)
+    release = package.removeprefix("linux-image-").removesuffix("-unsigned")
+    install([] if Path(f"/usr/src/linux-headers-{release}").is_dir() else [f"linux-headers-{release}"])
+    root = work / package
+    if not (root / "unpacked").exists():
+        print(f"fetching {package}", flush=True)
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+        run("apt-get", "download", package, cwd=root)
+        (deb,) = root.glob("*.deb")
+        run("dpkg-deb", "-x", deb, root / "k")
+        run("depmod", "-b", root / "k", release)
+        (root / "unpacked").write_text(deb.name.split("_")[1])
+        deb.unlink()
+    version = (root / "unpacked").read_text().split("-")[0]
+    image = root / "k" / "boot" / f"vmlinuz-{release}"
+    return Kernel(release, f"linux-{version}", image, root / "k", Path(f"/usr/src/linux-headers-{release}"))
+
+
+def _package(word: str) -> str:
+    """Return the package with the files: a meta package depends on it."""
+    if word.removeprefix("linux-image-")[:1].isdigit():
+        return word
+    for line in run("apt-cache", "depends", word).splitlines():
+        name = line.strip().removeprefix("Depends: ")
+        if name.removeprefix("linux-image-")[:1].isdigit():
+            return name
+    raise RigError(f"{word}: no such kernel package")
+
+
+def _own(image: Path) -> Kernel:
+    build = os.environ.get("KERNEL_BUILD", "")
+    modules = os.environ.get("KERNEL_MODULES", "")
+    if not image.is_file() or not (Path(build) / "Makefile").is_file():
+        raise RigError(f"{image}: needs a bzImage, and KERNEL_BUILD, the tree it was built in")
+    release = run("make", "-s", "-C", build, "kernelrelease").strip()
+    return Kernel(
+        release, f"linux-{release}", image.resolve(), Path(modules) if modules else None, Path(build)
+    )

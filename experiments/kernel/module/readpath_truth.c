@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * readpath_truth: what the recordings of the buffered read path need inside a kernel (5.19 to 6.8).
+ *
+ *   /sys/kernel/debug/readpath_truth/ctl   write one command at a time
+ *       swap <fd> buffer|mpage|own|nop    replace the address-space operations of the file behind <fd>:
+ *                                          buffer  block_read_full_folio + ext4_get_block, no ->readahead
+ *                                          mpage   mpage_readahead + ext4_get_block
+ *                                          own     put the file system's own back
+ *                                          nop     no I/O at all: pages become up to date as they are
+ *       log on|stop|off                    record block events; stop keeps them, off forgets the probes
+ *   /sys/kernel/debug/readpath_truth/log   the events, 8 bytes each (struct event)
+ *   /dev/rtram                             a bio-based RAM disk (ram_mb=) that copies and completes inline
+ *
+ * The operations are swapped for the time of a measurement; swap them back before the last close.
+ */
+#include <linux/blk-mq.h>
+#include <linux/blkdev.h>
+#include <linux/buffer_head.h>
+#include <linux/debugfs.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/highmem.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/mpage.h>
+#include <linux/pagemap.h>
+#include <linux/tracepoint.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+#include <linux/xarray.h>
+
+static int ram_mb = 256;
+module_param(ram_mb, int, 0444);
+
+static get_block_t *get_block; /* ext4_get_block, which ext4 does not export */
+
+/* -------- address-space operations -------- */
+
+static int buffer_read_folio(struct file *file, struct folio *folio)
+{
+	return block_read_full_folio(folio, get_block);
+}
+
+static int mpage_only_read_folio(struct file *file, struct folio *folio)
+{
+	return mpage_read_folio(folio, get_block);
+}
+
+static void mpage_only_readahead(struct readahead_control *rac)
+{
+	mpage_readahead(rac, get_block);
+}
+
+static int nop_read_folio(struct file *file, struct folio *folio)
+{
+	folio_mark_uptodate(folio);
+	folio_unlock(folio);
+	return 0;
+}
+
+static void nop_readahead(struct readahead_control *rac)
+{
+	struct folio *folio;
+
+	while ((folio = readahead_folio(rac)) != NULL)
+		nop_read_folio(NULL, folio);
+}
+
+#define MOST_SWAPPED 16
+static struct {
+	struct inode *inode;
+	const struct address_space_operations *own;
+} swapped[MOST_SWAPPED];
+static struct address_space_operations ops_buffer, ops_mpage, ops_nop;
+
+static int swap_operations(int fd, const char *which)
+{
+	struct fd f = fdget(fd);
+	struct inode *inode;
+	int i, free = -1, ret = 0;
+
+	if (!f.file)
+		return -EBADF;
+	inode = file_inode(f.file);
+	for (i = 0; i < MOST_SWAPPED && swapped[i].inode != inode; i++)
+		if (!swapped[i].inode && free < 0)
+			free = i;
+	if (!strcmp(which, "own")) {
+		if (i < MOST_SWAPPED) {
+			inode->i_mapping->a_ops = swapped[i].own;
+			swapped[i].inode = NULL;
+		}
+		goto out;
+	}
+	if (i == MOST_SWAPPED) {
+		if (free < 0) {
+			ret = -ENOSPC;
+			goto out;
+		}
+		i = free;
+		swapped[i].inode = inode;
+		swapped[i].own = inode->i_mapping->a_ops;
+	}
+	/* All files of a recording are of one kind, so one copy of the file system's operations will do. */
+	ops_buffer = ops_mpage = ops_nop = *swapped[i].own;
+	ops_buffer.read_folio = buffer_read_folio;
+	ops_buffer.readahead = NULL;
+	ops_mpage.read_folio = mpage_only_read_folio;
+	ops_mpage.readahead = mpage_only_readahead;
+	ops_nop.read_folio = nop_read_folio;
+	ops_nop.readahead = nop_readahead;
+	if (!strcmp(which, "buffer"))
+		inode->i_mapping->a_ops = &ops_buffer;
+	else if (!strcmp(which, "mpage"))
+		inode->i_mapping->a_ops = &ops_mpage;
+	else if (!strcmp(which, "nop"))
+		inode->i_mapping->a_ops = &ops_nop;
+	else
+		ret = -EINVAL;
+out:
+	fdput(f);
+	return ret;
+}
+
+/* -------- block events -------- */
+
+struct event {
+	u32 sector;
+	u16 sectors;
+	u8 kind;
+	u8 flags; /* 1 REQ_META, 2 REQ_RAHEAD, 4 a write */
+};
+enum { BIO_QUEUE = 1, BIO_BACKMERGE, BIO_FRONTMERGE, GETRQ, RQ_ISSUE, RQ_INSERT, RQ_MERGE, RQ_COMPLETE,
+	BIO_COMPLETE, PLUG, UNPLUG, SPLIT };
+#define MOST_EVENTS (1 << 20)
+static struct event *events;
+static atomic_t event_count = ATOMIC_INIT(0);
+static bool recording, registered;
+
+static void add_event(u8 kind, u32 sector, u32 sectors, blk_opf_t opf)
+{
+	int i;
+
+	if (!READ_ONCE(recording))
+		return;
+	i = atomic_fetch_inc(&event_count);
+	if (i >= MOST_EVENTS)
+		return;
+	events[i].sector = sector;
+	events[i].sectors = min_t(u32, sectors, U16_MAX);
+	events[i].kind = kind;
+	events[i].flags = (opf & REQ_META ? 1 : 0) | (opf & REQ_RAHEAD ? 2 : 0) | (op_is_write(opf) ? 4 : 0);
+}
+
+static void add_bio(u8 kind, struct bio *bio)
+{
+	add_event(kind, bio->bi_iter.bi_sector, bio_sectors(bio), bio->bi_opf);
+}
+
+static void add_request(u8 kind, struct request *rq)
+{
+	add_event(kind, blk_rq_pos(rq), blk_rq_sectors(rq), rq->cmd_flags);
+}
+
+static void on_bio_queue(void *data, struct bio *bio) { add_bio(BIO_QUEUE, bio); }
+static void on_backmerge(void *data, struct bio *bio) { add_bio(BIO_BACKMERGE, bio); }
+static void on_frontmerge(void *data, struct bio *bio) { add_bio(BIO_FRONTMERGE, bio); }
+static void on_getrq(void *data, struct bio *bio) { add_bio(GETRQ, bio); }
+static void on_issue(void *data, struct request *rq) { add_request(RQ_ISSUE, rq); }
+static void on_insert(void *data, struct request *rq) { add_request(RQ_INSERT, rq); }
+static void on_merge(void *data, struct request *rq) { add_request(RQ_MERGE, rq); }
+static void on_complete(void *data, struct request *rq, blk_status_t status, unsigned int bytes)
+{
+	add_event(RQ_COMPLETE, blk_rq_pos(rq), bytes >> 9, rq->cmd_flags);
+}
+static void on_bio_complete(void *data, struct request_queue *q, struct bio *bio)
+{
+	add_bio(BIO_COMPLETE, bio);
+}
+static void on_plug(void *data, struct request_queue *q) { add_event(PLUG, 0, 0, 0); }
+static void on_unplug(void *data, struct request_queue *q, unsigned int depth, bool explicit)
+{
+	add_event(UNPLUG, explicit, depth, 0);
+}
+static void on_split(void *data, struct bio *bio, unsigned int new_sector)
+{
+	add_event(SPLIT, new_sector, bio_sectors(bio), bio->bi_opf);
+}
+
+static struct {
+	const char *name;
+	void *probe;
+	struct tracepoint *tracepoint;
+} tracepoints[] = {
+	{ "block_bio_queue", on_bio_queue }, { "block_bio_backmerge", on_backmerge },
+	{ "block_bio_frontmerge", on_frontmerge }, { "block_getrq", on_getrq },
+	{ "block_rq_issue", on_issue }, { "block_rq_insert", on_insert },
+	{ "block_rq_merge", on_merge }, { "block_rq_complete", on_complete },
+	{ "block_bio_complete", on_bio_complete }, { "block_plug", on_plug },
+	{ "block_unplug", on_unplug }, { "block_split", on_split },
+};
+
+static void find_tracepoint(struct tracepoint *tracepoint, void *data)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(tracepoints); i++)
+		if (!strcmp(tracepoint->name, tracepoints[i].name))
+			tracepoints[i].tracepoint = tracepoint;
+}
+
+static void register_probes(bool on)
+{
+	int i;
+
+	if (on == registered)
+		return;
+	for (i = 0; i < ARRAY_SIZE(tracepoints); i++) {
+		if (!tracepoints[i].tracepoint)
+			continue;
+		if (on)
+			tracepoint_probe_register(tracepoints[i].tracepoint, tracepoints[i].probe, NULL);
+		else
+			tracepoint_probe_unregister(tracepoints[i].tracepoint, tracepoints[i].probe, NULL);
+	}
+	if (!on)
+		tracepoint_synchronize_unregister();
+	registered = on;
+}
+
+static int set_log(const char *word)
+{
+	if (!strcmp(word, "on")) {
+		register_probes(true);
+		atomic_set(&event_count, 0);
+		WRITE_ONCE(recording, true);
+	} else if (!strcmp(word, "stop")) {
+		WRITE_ONCE(recording, false);
+	} else if (!strcmp(word, "off")) {
+		WRITE_ONCE(recording, false);
+		register_probes(false);
+	} else {
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static ssize_t log_read(struct file *file, char __user *to, size_t bytes, loff_t *pos)
+{
+	size_t have = min_t(size_t, atomic_read(&event_count), MOST_EVENTS) * sizeof(struct event);
+
+	return simple_read_from_buffer(to, bytes, pos, events, have);
+}
+
+/* -------- the RAM disk -------- */
+
+static struct gendisk *disk;
+static DEFINE_XARRAY(ram);
+
+static void copy_piece(struct bio *bio, struct bio_vec *vec, unsigned int at, sector_t sector, unsigned int bytes)
+{
+	unsigned long index = sector >> (PAGE_SHIFT - SECTOR_SHIFT);
+	unsigned int offset = (sector << SECTOR_SHIFT) & (PAGE_SIZE - 1);
+	struct page *page = xa_load(&ram, index);
+
+	if (op_is_write(bio_op(bio))) {
+		if (!page) {
+			page = alloc_page(GFP_NOIO | __GFP_ZERO);
+			if (!page || xa_is_err(xa_store(&ram, index, page, GFP_NOIO))) {
+				bio->bi_status = BLK_STS_RESOURCE;
+				return;
+			}
+		}
+		memcpy_page(page, offset, vec->bv_page, at, bytes);
+	} else if (page) {
+		memcpy_page(vec->bv_page, at, page, offset, bytes);
+	} else {
+		memzero_page(vec->bv_page, at, bytes);
+	}
+}
+
+static void rtram_submit(struct bio *bio)
+{
+	struct bvec_iter iter;
+	struct bio_vec vec;
+	sector_t sector = bio->bi_iter.bi_sector;
+
+	if (bio_op(bio) == REQ_OP_READ || bio_op(bio) == REQ_OP_WRITE) {
+		bio_for_each_segment(vec, bio, iter) {
+			unsigned int at = vec.bv_offset, left = vec.bv_len;
+
+			while (left) {
+				unsigned int room = PAGE_SIZE - ((sector << SECTOR_SHIFT) & (PAGE_SIZE - 1));
+				unsigned int bytes = min(left, room);
+
+				copy_piece(bio, &vec, at, sector, bytes);
+				sector += bytes >> SECTOR_SHIFT;
+				at += bytes;
+				left -= bytes;
+			}
+		}
+	}
+	bio_endio(bio);
+}
+
+static const struct block_device_operations rtram_operations = {
+	.owner = THIS_MODULE,
+	.submit_bio = rtram_submit,
+};
+
+static int add_ram_disk(void)
+{
+	int major = register_blkdev(0, "rtram");
+
+	if (major < 0)
+		return major;
+	disk = blk_alloc_disk(NUMA_NO_NODE);
+	if (!disk)
+		return -ENOMEM;
+	disk->major = major;
+	disk->minors = 1;
+	disk->fops = &rtram_operations;
+	strscpy(disk->disk_name, "rtram", DISK_NAME_LEN);
+	set_capacity(disk, (sector_t)ram_mb << (20 - SECTOR_SHIFT));
+	blk_queue_physical_block_size(disk->queue, PAGE_SIZE);
+	blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
+	return add_disk(disk);
+}
+
+/* -------- control -------- */
+
+static ssize_t ctl_write(struct file *file, const char __user *from, size_t bytes, loff_t *pos)
+{
+	char command[128], word[32];
+	int fd, ret = -EINVAL;
+
+	if (bytes >= sizeof(command))
+		return -EINVAL;
+	if (copy_from_user(command, from, bytes))
+		return -EFAULT;
+	command[bytes] = 0;
+	if (sscanf(command, "swap %d %31s", &fd, word) == 2)
+		ret = swap_operations(fd, word);
+	else if (sscanf(command, "log %31s", word) == 1)
+		ret = set_log(word);
+	return ret ? ret : bytes;
+}
+
+static const struct file_operations ctl_operations = { .owner = THIS_MODULE, .write = ctl_write };
+static const struct file_operations log_operations = {
+	.owner = THIS_MODULE, .read = log_read, .llseek = default_llseek,
+};
+
+static int __init truth_init(void)
+{
+	struct kprobe probe = { .symbol_name = "kallsyms_lookup_name" };
+	unsigned long (*lookup)(const char *);
+	struct dentry *dir;
+	int ret = register_kprobe(&probe);
+
+	if (ret)
+		return ret;
+	lookup = (void *)probe.addr;
+	unregister_kprobe(&probe);
+	get_block = (void *)lookup("ext4_get_block");
+	if (!get_block)
+		return -ENOENT;
+	for_each_kernel_tracepoint(find_tracepoint, NULL);
+	events = vmalloc(MOST_EVENTS * sizeof(*events));
+	if (!events)
+		return -ENOMEM;
+	ret = add_ram_disk();
+	if (ret)
+		return ret;
+	dir = debugfs_create_dir("readpath_truth", NULL);
+	debugfs_create_file("ctl", 0600, dir, NULL, &ctl_operations);
+	debugfs_create_file("log", 0400, dir, NULL, &log_operations);
+	return 0;
+}
+
+/* No exit: the machine is switched off after the recording. */
+module_init(truth_init);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Recordings of the buffered read path for readpath");

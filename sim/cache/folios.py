@@ -1,0 +1,116 @@
+"""
+Large folios: how a readahead window is cut into folios (page_cache_ra_order() of mm/readahead.c, Linux 6.16),
+and the pages of a file that has them.
+
+A folio of order n is 2^n pages that start at a multiple of 2^n and are allocated, inserted, locked, marked,
+read and accessed as one. There is no object per folio: a byte a page says the order of the folio that the
+page is of. Left out: partial truncation and splitting, a smallest order above 0, failed allocations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping
+
+MAX_ORDER = 9
+"""MAX_PAGECACHE_ORDER on x86-64 with 4 KiB pages: a huge page's order; ext4 allows it with any block size."""
+MIN_WINDOW_PAGES = 4
+"""A smaller window is read in single pages."""
+ORDER_STEP = 2
+"""How much the order grows from one window to the next."""
+
+
+def window_order(previous: int, window_pages: int, max_order: int) -> int:
+    """Return the order that a window of `window_pages` starts with; `previous`: of the marked folio, or 0."""
+    return min(previous + ORDER_STEP, max_order, window_pages.bit_length() - 1)
+
+
+def split_window(start: int, end: int, order: int) -> Iterator[tuple[int, int]]:
+    """
+    Yield (first page, order) of the folios that fill [start, end): of `order`, smaller where the index is not
+    aligned to it, and where it would reach beyond `end`.
+    """
+    index = start
+    while index < end:
+        this = order
+        if index & ((1 << this) - 1):
+            this = (index & -index).bit_length() - 1
+        while this and index + (1 << this) > end:
+            this -= 1
+        yield index, this
+        index += 1 << this
+
+
+class FolioMapping(Mapping):
+    """
+    The cached pages of a file that may have large folios.
+
+    orders: one byte a page, the order of the folio that holds it; of absent pages it means nothing. All pages
+    of a folio have the same state, and its mark is on all of them. parts: blocks to come, by a folio's first
+    page.
+    """
+
+    __slots__ = ("max_order", "orders")
+    large = True
+
+    def __init__(self, pages: int, keep_content: bool, max_order: int = MAX_ORDER) -> None:
+        super().__init__(pages, keep_content)
+        self.max_order = max_order
+        self.orders = bytearray(pages)
+
+    def bounds(self, page: int) -> tuple[int, int]:
+        """Return the first page of the folio that holds `page`, and the page after its last."""
+        order = self.orders[page]
+        first = page >> order << order
+        return first, first + (1 << order)
+
+    def folio_pages(self, index: int) -> int:
+        """Return how many pages the folio at `index` has."""
+        return 1 << self.orders[index]
+
+    def folios(self, start: int, end: int) -> int:
+        """Return how many folios the cached pages [start, end) are of."""
+        count = 0
+        while start < end:
+            start = self.bounds(start)[1]
+            count += 1
+        return count
+
+    def whole(self, start: int, end: int) -> tuple[int, int]:
+        """Return [start, end) widened to whole folios."""
+        return self.bounds(start)[0], self.bounds(end - 1)[1]
+
+    def batch_end(self, index: int, limit: int, folios: int) -> tuple[int, int]:
+        """Return the page after up to `folios` plain folios from `index` (below `limit`), and how many."""
+        state, count = self.state, 0
+        while index < limit and count < folios and state[index] == UPTODATE:
+            index = self.bounds(index)[1]
+            count += 1
+        return min(index, limit), count
+
+    def set_folio(self, first: int, order: int, marked: bool) -> None:
+        """Make the locked pages from `first` on one folio, with PG_readahead or without."""
+        end = first + (1 << order)
+        self.orders[first:end] = bytes((order,)) * (end - first)
+        if marked:
+            self.state[first:end] = bytes((LOCKED | MARKED,)) * (end - first)
+
+    def clear_mark(self, page: int) -> None:
+        """Take PG_readahead from the folio that holds `page`."""
+        first, end = self.bounds(page)
+        self.state[first:end] = bytes((self.state[page] & ~MARKED,)) * (end - first)
+
+    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int) -> None:
+        """Count blocks as read; unlock the folios of which they were the last."""
+        stop = lblk + blocks
+        while lblk < stop:
+            first, end = self.bounds(lblk // blocks_per_page)
+            take = min(stop, end * blocks_per_page) - lblk
+            left = self.parts.get(first, (end - first) * blocks_per_page) - take
+            if left:
+                self.parts[first] = left
+            else:
+                self.parts.pop(first, None)
+                self.set_uptodate(first, end)
+            lblk += take

@@ -1,0 +1,115 @@
+"""
+readpath validate --published: what others measured, beside the simulator.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from sim.cli.render import console, print_table, progress
+from sim.experiment.images import ensure_image
+from sim.experiment.published import SIMULATED, Comparison, compare, read_simulated
+from sim.experiment.results import write_json
+from sim.report.tables import Column, Table
+
+FOLDER, IMAGES = Path("experiments/published"), Path("results/images")
+DIFFERS = 1
+AIM = 0.1
+"""The relative error that ratios aim at."""
+
+
+def validate_published(update: bool, as_json: bool, folder: Path = FOLDER, images: Path = IMAGES) -> int:
+    """
+    Print measured and simulated values; return 1 if a simulated one is not what simulated.json says.
+
+    update: write that file instead. An error, however large, is no failure: it stays in the table. Raises
+    ReadpathError for files that cannot be used.
+    """
+    with progress(wanted=not as_json) as watch:
+        found = compare(folder, partial(ensure_image, root=images), len(os.sched_getaffinity(0)), watch)
+    values = found.values()
+    if update:
+        write_json(folder / SIMULATED, values)
+    kept = read_simulated(folder)
+    changed = [name for name in values | kept if values.get(name) != kept.get(name)]
+    if as_json:
+        print(json.dumps(_document(found, changed), indent=2))
+        return DIFFERS if changed else 0
+    out = console()
+    _print(found)
+    for name in changed:
+        line = f"{name}: {kept.get(name)} in {folder / SIMULATED}, now {values.get(name)}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    return DIFFERS if changed else 0
+
+
+def _print(found: Comparison) -> None:
+    columns = (
+        Column("id", "id"),
+        Column("what", "what"),
+        Column("at", "label"),
+        Column("unit", "unit"),
+        Column("measured", "measured", ",.4g"),
+        Column("simulated", "simulated", ",.4g"),
+        Column("error, %", "error", "+.1f"),
+        Column("", "mark"),
+    )
+    out = console()
+    rows = []
+    for row in _rows(found):
+        ratio = row["unit"] == "ratio"
+        mark = "fitted" if row["fitted"] else "" if not ratio or abs(row["error"]) <= AIM else "beyond 10 %"
+        rows.append(row | {"error": 100 * row["error"], "mark": mark})
+    print_table(Table(columns, tuple(rows), ("id",)), out, "published measurements beside the simulator")
+    said = {row.number.id: row.number.stands_for for row in found.rows}
+    for machine in found.machines:
+        line = f"{machine.name}: factor {found.factors[machine.name]:.3f}: {machine.about}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    for name, words in said.items():
+        out.print(f"{name}: {words}", markup=False, highlight=False, soft_wrap=True)
+    for number in found.beyond:
+        line = f"{number.id}, out of reach: {number.what}: {number.reason}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    errors = sorted(abs(row.error) for row in found.rows if row.row.ratio is not None)
+    within = sum(error <= AIM for error in errors)
+    line = (
+        f"{within} of {len(errors)} ratios within 10 %, median error {100 * errors[len(errors) // 2]:.1f} %"
+    )
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _rows(found: Comparison) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": row.number.id,
+            "what": row.number.what,
+            "label": row.row.label,
+            "unit": "ratio" if row.row.ratio is not None else row.number.unit,
+            "measured": row.measured,
+            "simulated": row.simulated,
+            "error": row.error,
+            "fitted": row.fitted,
+        }
+        for row in found.rows
+    ]
+
+
+def _document(found: Comparison, changed: list[str]) -> dict[str, Any]:
+    sources = {row.number.id: row.number for row in found.rows}
+    return {
+        "machines": found.factors,
+        "rows": [
+            row
+            | {"source": sources[row["id"]].source, "stands_for": sources[row["id"]].stands_for}
+            | {"machine": sources[row["id"]].machine}
+            for row in _rows(found)
+        ],
+        "out_of_reach": [
+            {"id": n.id, "what": n.what, "source": n.source, "reason": n.reason} for n in found.beyond
+        ],
+        "changed": changed,
+    }
