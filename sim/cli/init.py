@@ -34,7 +34,7 @@ block_size = "1KiB"           # 1KiB, 2KiB, 4KiB
 files = [{{ name = "data", size = "4MiB" }}]
 
 [encryption]
-scheme = "none"               # or fscrypt-v2: real AES, its CPU time included
+scheme = "none"               # or fscrypt-v2, file-keys, rfc2014, dm-crypt, ecryptfs, inline
 
 [workload]                    # fio's own options, here or in a job file: job = "jobs/mine.fio"
 job = {{ rw = "read", bs = "128k", fadvise_hint = "0" }}

@@ -30,10 +30,8 @@ class CachedFile(Protocol):
     inode: FsInode | EcryptfsInode
     mapping: Mapping
 
-    @property
-    def xattr_blocks(self) -> list[int]:
-        """The blocks in which its xattrs lie."""
-        ...
+    xattr_blocks: list[list[int]]
+    """The blocks in which its xattrs lie, in batches."""
 
 
 class BrowserRun:

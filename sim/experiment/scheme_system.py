@@ -87,6 +87,20 @@ class Scheme:
         return None
 
 
+def xattr_blocks(volume: Image, on_disk: Inode) -> list[list[int]]:
+    """
+    Return the blocks that reading a file's xattrs reads, those that are read at once together.
+
+    First its xattr block, then values in inodes of their own. Left out: the blocks of the inode table in
+    which those inodes lie.
+    """
+    batches = [[on_disk.raw.xattr_block]] if on_disk.raw.xattr_block else []
+    for number, _size in on_disk.ea_values:
+        extents = volume.inode(number).tree.extents
+        batches.append([block for e in extents for block in range(e.physical, e.physical + e.length)])
+    return batches
+
+
 class Opener:
     """Opens files, once per file: a key once unwrapped stays with the inode."""
 
@@ -104,7 +118,11 @@ class Opener:
         self._files = FileOpener(machine.ledger, xattrs, OPEN_CALLS[kind])
 
     def open(
-        self, task: Task, inode: FsInode | EcryptfsInode, xattr_blocks: list[int], group_open: bool = False
+        self,
+        task: Task,
+        inode: FsInode | EcryptfsInode,
+        xattr_blocks: list[list[int]],
+        group_open: bool = False,
     ) -> Generator[Any, Any, None]:
         """Open a file for the first time; `group_open`: the group's key is on the user's ring already."""
         if isinstance(inode, EcryptfsInode):
@@ -125,7 +143,7 @@ class Opener:
         player: Generator[Any, Any, None],
         task: Task,
         inode: FsInode | EcryptfsInode,
-        xattr_blocks: list[int],
+        xattr_blocks: list[list[int]],
         first: bool,
         took_ns: list[int],
     ) -> Generator[Any, Any, None]:

@@ -31,7 +31,7 @@ from sim.experiment.config import Cell, CellConfig
 from sim.experiment.images import keys_of, plaintext_digests
 from sim.experiment.initial_cache import cache_pages, every_nth, pages_with_buffers, random_share
 from sim.experiment.machine import Machine, MachineSpec
-from sim.experiment.scheme_system import Scheme
+from sim.experiment.scheme_system import Scheme, xattr_blocks
 from sim.experiment.verify import PieceVerifier, StreamVerifier, Verifier
 from sim.ext4.opened import Inode
 from sim.ext4.reader import Image
@@ -54,11 +54,8 @@ class _File:
     mapping: Mapping
     on_disk: Inode
 
-    @property
-    def xattr_blocks(self) -> list[int]:
-        """The blocks in which its xattrs lie, beside the inode."""
-        block = self.on_disk.raw.xattr_block
-        return [block] if block else []
+    xattr_blocks: list[list[int]]
+    """See scheme_system.xattr_blocks."""
 
 
 def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
@@ -253,7 +250,7 @@ def _open_volume_file(
     mapping = machine.mapping(opened)
     if isinstance(opened, FsInode):
         _fill_page_cache(cell, machine, mapping, opened, path)
-    return _File(path, opened, mapping, on_disk)
+    return _File(path, opened, mapping, on_disk, xattr_blocks(volume, on_disk))
 
 
 def _fill_page_cache(cell: Cell, machine: Machine, mapping: Mapping, inode: FsInode, path: str) -> None:

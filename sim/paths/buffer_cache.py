@@ -8,7 +8,7 @@ all its buffers; a buffer is then read by ext4_read_bh() and waited for. Left ou
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from sim.block.bio import Bio, Plug
@@ -88,18 +88,30 @@ class BufferCache:
         The plug is flushed when the task sleeps for it, as io_schedule() does.
         """
         task.ps += self._s_getblk.charge(1)
-        page = block // self._per_page
-        if page not in self._pages:
-            self._pages.add(page)
-            task.ps += self._s_grow.charge(1)
-            task.ps += self._s_heads.charge(self._per_page)
+        self._grow(task, block)
         if block not in self._uptodate:
             yield from self._read(task, block, plug)
         first = block not in self._verified
         self._verified.add(block)
         return first
 
-    def _read(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, None]:
+    def start(self, task: Task, blocks: Sequence[int], plug: Plug) -> None:
+        """ext4_bread_batch(): start reading what is not in memory, all before the first is waited for."""
+        for block in blocks:
+            self._grow(task, block)
+            if block not in self._uptodate:
+                self._submit(task, block, plug)
+
+    def _grow(self, task: Task, block: int) -> None:
+        """Make the page of a block, with all its buffers."""
+        page = block // self._per_page
+        if page not in self._pages:
+            self._pages.add(page)
+            task.ps += self._s_grow.charge(1)
+            task.ps += self._s_heads.charge(self._per_page)
+
+    def _submit(self, task: Task, block: int, plug: Plug) -> Any:
+        """Submit the read of a block unless that is under way; return the event of its end."""
         event = self._reading.get(block)
         if event is None:
             event = self._reading[block] = self._clock.event()
@@ -107,6 +119,10 @@ class BufferCache:
             task.ps += self._s_read.charge(1)
             bio = Bio(block * sectors, sectors, 1, 1, self, event, [(block, 1)], False)
             self._queue.submit(task, bio, plug)
+        return event
+
+    def _read(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, None]:
+        event = self._submit(task, block, plug)
         task.ps += self._s_wait.charge(1)
         self._queue.flush_for_sleep(task, plug)
         brought = yield from task.wait(event)

@@ -63,15 +63,18 @@ class FileOpener:
         task.ps += self._s_unwrap.charge(packets)
 
     def open(
-        self, task: Task, xattr_blocks: Sequence[int], unwraps: int = 0, looks: int = 0
+        self, task: Task, xattr_blocks: Sequence[Sequence[int]], unwraps: int = 0, looks: int = 0
     ) -> Generator[Any, Any, None]:
         """
-        Open a file for a user who has not opened it yet; `xattr_blocks` (of the file system) hold its keys.
+        Open a file for a user who has not opened it yet.
 
-        unwraps: wrapped keys to open: one; two where one is a group's; k of n. looks: how many are looked at
-        to find them.
+        xattr_blocks: of the file system, that hold its keys, in batches of what is read at once. unwraps:
+        wrapped keys to open: one; two where one is a group's; k of n. looks: how many are looked at to find
+        them.
         """
         plug = Plug()
-        for block in xattr_blocks:
-            yield from self._xattrs.get(task, block, plug)
+        for batch in xattr_blocks:
+            self._xattrs.start(task, batch, plug)
+            for block in batch:
+                yield from self._xattrs.get(task, block, plug)
         task.ps += self._s_once.charge(1) + self._s_unwrap.charge(unwraps) + self._s_find.charge(looks)

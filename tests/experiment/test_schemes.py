@@ -20,6 +20,7 @@ SCHEMES: list[dict[str, Any]] = [
     {"scheme": "inline"},
     {"scheme": "fscrypt-v2", "charge_open": True},
     {"scheme": "file-keys", "policy": "any-of", "users": 4, "charge_open": True},
+    {"scheme": "file-keys", "policy": "any-of", "users": 60, "charge_open": True},
     {"scheme": "file-keys", "policy": "group", "users": 3},
     {"scheme": "file-keys", "policy": "k-of-n", "users": 5, "needed": 3, "format": "rfc2014"},
     {"scheme": "rfc2014", "charge_open": True},
@@ -82,6 +83,22 @@ def test_only_what_opens_files_has_an_open_time(tmp_path: Path) -> None:
         took[name] = run_cell(chosen, ensure_image(chosen, tmp_path), trace=False).metrics["open_ns"]
     assert 0 == took["free"] < took["one"] < took["three"]
     assert 0 < took["ecryptfs"]
+
+
+def test_keys_that_fill_no_block_are_read_in_one_go(tmp_path: Path) -> None:
+    """60 wrapped keys lie in two blocks of an inode of their own, 4 in an xattr block: one wait each."""
+    took = {}
+    for users in (4, 60):
+        chosen = cell({"scheme": "file-keys", "policy": "any-of", "users": users, "charge_open": True})
+        took[users] = run_cell(chosen, ensure_image(chosen, tmp_path), trace=True)
+    assert 1 == len(took[60].io) - len(took[4].io)
+    nvme = {"device": {"profile": "nvme"}}
+    waits = {}
+    for users in (4, 60):
+        said = {"scheme": "file-keys", "policy": "any-of", "users": users, "charge_open": True}
+        chosen = cell(said, **nvme)
+        waits[users] = run_cell(chosen, ensure_image(chosen, tmp_path), trace=False).metrics["open_ns"]
+    assert waits[4] < waits[60] < 1.2 * waits[4]
 
 
 def test_dm_crypt_hides_the_file_system_and_fscrypt_does_not(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ def made_up(axes: dict[str, list[str]], metrics: Metrics, seeds: tuple[int, ...]
         rows += [{"cell": cell, "seed": seed, **named, **metrics(named)} for seed in seeds]
     manifest = {
         "experiment": "made-up",
+        "title": "Made up",
         "config_hash": "0123456789abcdef",
         "axes": [{"key": key, "labels": labels} for key, labels in axes.items()],
         "seeds": list(seeds),

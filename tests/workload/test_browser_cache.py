@@ -125,6 +125,19 @@ def test_sharing_hits_more_and_keys_cost_nanoseconds(tmp_path: Path) -> None:
     assert got["plain"]["evictions"] > 0
 
 
+def test_a_group_key_is_opened_once_by_each_user(tmp_path: Path) -> None:
+    """It stays on the user's ring: 4 users, 4 unwrappings more than with keys that need no group."""
+    opened = {}
+    for policy, packets in (("any-of", 4), ("group", 1)):
+        chosen = cell({"scheme": "file-keys", "policy": policy, "users": 4, "charge_open": True})
+        result = run_cell(chosen, ensure_image(chosen, tmp_path), trace=False)
+        misses = round(100 * (1 - float(result.metrics["hit_rate"])))
+        unwrapped = sum(row.calls for row in result.calls if row.symbol == "aes_kw_unwrap")
+        opened[policy] = (misses, unwrapped - packets * misses)
+    assert opened["any-of"][0] == opened["group"][0]
+    assert 4 == opened["group"][1] - opened["any-of"][1]
+
+
 def test_mistakes_are_told() -> None:
     """Two workloads at once, no objects, theta 1."""
     with pytest.raises(ConfigError, match="theta 1"):
