@@ -142,13 +142,13 @@ GOLDEN = [
         "memory =",
         "memroy =",
         "e.toml:4: machine.memroy: unknown key 'memroy', did you mean 'memory'?; "
-        "allowed: profile, cpus, memory, kernel, currency, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, wakeup",
     ),
     (
         "[machine]",
         "[machin]",
         "e.toml:3: machin: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, volume, "
-        "encryption, workload, cache, path, data, title, question, run, matrix",
+        "encryption, workload, cache, path, mapping, data, title, question, run, matrix",
     ),
     (
         '"1GiB"',
@@ -274,7 +274,7 @@ GOLDEN_SETS = [
     (
         "machine.cpu=2",
         "--set machine.cpu: unknown key 'cpu', did you mean 'cpus'?; "
-        "allowed: profile, cpus, memory, kernel, currency, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, wakeup",
     ),
     ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
     (
@@ -286,7 +286,7 @@ GOLDEN_SETS = [
     (
         "machin.cpus=3",
         "--set machin.cpus: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, "
-        "volume, encryption, workload, cache, path, data, title, question, run, matrix",
+        "volume, encryption, workload, cache, path, mapping, data, title, question, run, matrix",
     ),
     (
         "path=nosuch",
