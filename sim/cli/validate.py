@@ -8,13 +8,15 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from fnmatch import fnmatch
+from itertools import count
 from pathlib import Path
 
-from sim.cli.render import console, print_table
+from sim.cli.render import console, print_table, progress
 from sim.engine.costs import load_costs
 from sim.errors import ConfigError
 from sim.experiment.kernel_case import PATH_NAMES, load_cases
 from sim.experiment.kernel_compare import Outcome, validate
+from sim.experiment.runner import Progress
 from sim.report.frame import check_formats
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.tables import Column, Table
@@ -44,7 +46,13 @@ def validate_cases(
         raise ConfigError(
             "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
         )
-    outcomes = validate(cases, load_costs("linux-6.1-epyc"))
+    with progress(wanted=not as_json) as watch:
+        done = count(1)
+        outcomes = validate(
+            cases,
+            load_costs("linux-6.1-epyc"),
+            lambda case: watch(Progress("cases", next(done), len(cases), case.name)),
+        )
     differences = [difference for outcome in outcomes for difference in outcome.differences]
     if as_json:
         document = [
@@ -63,8 +71,8 @@ def validate_cases(
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         if len(differences) > SHOWN:
             out.print(f"{len(differences) - SHOWN} more: --json", highlight=False)
-        for (counters, why), count in _left_out(outcomes).items():
-            line = f"not compared in {count} cases: {counters} ({why})"
+        for (counters, why), number in _left_out(outcomes).items():
+            line = f"not compared in {number} case{'s' if number > 1 else ''}: {counters} ({why})"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")

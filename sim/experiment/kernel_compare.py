@@ -143,7 +143,7 @@ _BY_TIME = (
 
 
 def not_compared(case: Case, limits: QueueLimits) -> dict[str, str]:
-    """Return the counters that the case alone does not decide on a queue of `limits`, each with the reason."""
+    """Return the counters that the case alone does not decide, with the reason; `limits`: of its queue."""
     if limits.scheduler != "none":
         return dict.fromkeys(_BY_TIME, ELEVATOR)
     largest = max(map(int, case.record["blk"]["bio_sectors_hist"]), default=0)
