@@ -325,12 +325,20 @@ class BlockQueue:
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
-        task.ps += self._s_copy.charge_units(bio.count, bio.sectors)
+        if self.limits.copy_ps_per_sector:
+            task.ps += self._s_copy.charge_units(_copies(bio), bio.sectors)
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         bio.ended_ns = task.time_ns
         if bio.record is not None:
             bio.record.issued_ns = bio.record.completed_ns = bio.ended_ns
         self.dispatcher.end([bio])
+
+
+def _copies(bio: Bio) -> int:
+    """Return in how many pieces a memory device copies a bio: per vector and page of the device that it meets."""
+    vectors = bio.segments if bio.count == 1 else bio.count
+    crossing = bio.sector % PAGE_SECTORS and bio.unit_sectors >= PAGE_SECTORS
+    return vectors * 2 if crossing else vectors
 
 
 def _cuts(bio: Bio, max_sectors: int, max_segments: int) -> list[tuple[int, int]]:

@@ -30,6 +30,12 @@ INSERT_SYMBOLS = (
 )
 """What allocating a page and adding it to a mapping calls."""
 
+SLEEP_SYMBOLS = "io_schedule;schedule try_to_wake_up"
+"""
+What sleeping until I/O is done calls: off the core and back on it, and the waking, which runs in the interrupt
+or worker that ends the I/O and is charged to the sleeper.
+"""
+
 PageRange = tuple[int, int]
 """Pages [start, end)."""
 
@@ -94,11 +100,15 @@ class Filemap:
         unbounded = f"{ra};page_cache_ra_unbounded"
         site, fuse = ledger.site, ledger.fuse
         self._s_batch = site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
-        self._s_read = fuse(site(TASK, "", "filemap_read"), self._s_batch)
+        entered = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_read"
+        self._s_read = fuse(site(TASK, "", f"{entered} filemap_read"), self._s_batch)
         s_rebatch = site(TASK, ra, "filemap_get_read_batch")
-        self._s_copy = site(TASK, read, "folio_mark_accessed copy_page_to_iter", unit="copy_page_to_iter")
-        self._s_recopy = site(TASK, read, "copy_page_to_iter", unit="copy_page_to_iter")
-        self._s_wait = site(TASK, ra, "folio_put_wait_locked")
+        in_batch = "/filemap_read:page filemap_get_pages;filemap_get_read_batch:page"
+        self._s_copy = site(
+            TASK, read, f"folio_mark_accessed copy_page_to_iter {in_batch}", unit="copy_page_to_iter"
+        )
+        self._s_recopy = site(TASK, read, f"copy_page_to_iter {in_batch}", unit="copy_page_to_iter")
+        self._s_wait = site(TASK, ra, f"folio_put_wait_locked {SLEEP_SYMBOLS}")
         s_sync = site(TASK, ra, "page_cache_sync_ra")
         s_ondemand = site(TASK, ra, "ondemand_readahead")
         s_async = site(TASK, ra, "page_cache_async_ra")
@@ -115,9 +125,14 @@ class Filemap:
             marker: (head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order))
             for marker, head in called.items()
         }
-        self._s_add = site(TASK, unbounded, INSERT_SYMBOLS)
-        self._s_create = site(TASK, ra, "filemap_create_folio filemap_create_folio;filemap_read_folio")
+        self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
+        self._s_create = site(
+            TASK, ra, f"filemap_create_folio filemap_create_folio;filemap_read_folio {INSERT_SYMBOLS}"
+        )
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
+        freed = "shrink_folio_list;try_to_free_buffers"
+        self._s_free_buffers = site(TASK, unbounded, freed)
+        self._s_free_heads = site(TASK, unbounded, f"{freed};free_buffer_head")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
@@ -225,15 +240,20 @@ class Filemap:
         The page is held from its insertion to its copy, so the reader gets on whatever the memory is.
         """
         mapping = file.mapping
-        task.ps += self._s_create.charge(1) + self._s_add.charge(1)
-        reclaimed = self.cache.insert(mapping, index, index + 1)
-        task.ps += self._s_reclaim.charge(reclaimed)
+        task.ps += self._s_create.charge(1)
+        self._charge_reclaim(task, self.cache.insert(mapping, index, index + 1))
         held = (index, index + 1)
         mapping.held.append(held)
         yield from self._path.read_pages(task, file, [held])
         if mapping.state[index] & LOCKED:
             yield from task.wait(mapping.waiter(index, self._clock.event))
         mapping.held.remove(held)
+
+    def _charge_reclaim(self, task: Task, pages: int) -> None:
+        """Charge dropping `pages`, and the buffer heads on those of them that had some."""
+        task.ps += self._s_reclaim.charge(pages)
+        pages, heads = self.cache.take_freed_buffers()
+        task.ps += self._s_free_buffers.charge(pages) + self._s_free_heads.charge(heads)
 
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""
@@ -272,7 +292,7 @@ class Filemap:
         if mapping.state.count(ABSENT, start, end) == pages:
             reclaimed = self.cache.insert(mapping, start, end, mark)
             if reclaimed:
-                task.ps += self._s_reclaim.charge(reclaimed)
+                self._charge_reclaim(task, reclaimed)
             self._s_add.passes += pages
             task.ps += pages * self._s_add.ps
             return self._path.read_pages(task, file, [(start, end)])
@@ -290,7 +310,8 @@ class Filemap:
             absent = len(rest) - len(rest.lstrip(b"\0"))
             if absent:
                 reclaimed = self.cache.insert(mapping, at, at + absent, mark)
-                task.ps += self._s_reclaim.charge(reclaimed) + self._s_add.charge(absent)
+                self._charge_reclaim(task, reclaimed)
+                task.ps += self._s_add.charge(absent)
                 batch.append((at, at + absent))
                 at += absent
             if at >= end:

@@ -39,12 +39,13 @@ class Mapping:
     state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. parts: blocks
     still to come, for pages that are read in parts (a page of which all blocks are read needs an entry only
     between its parts). waiters: events of tasks that wait for a page. held: ranges that a reader holds a
-    reference on and has not copied yet; they are not reclaimed. content: with real data, the bytes of the
+    reference on and has not copied yet; they are not reclaimed. heads: buffer heads on each page, once any has
+    some; they go when the page goes. content: with real data, the bytes of the
     file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
     written).
     """
 
-    __slots__ = ("_memory", "access", "content", "held", "pages", "parts", "state", "waiters")
+    __slots__ = ("_memory", "access", "content", "heads", "held", "pages", "parts", "state", "waiters")
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
@@ -53,6 +54,7 @@ class Mapping:
         self.parts: dict[int, int] = {}
         self.waiters: dict[int, Any] = {}
         self.held: list[tuple[int, int]] = []
+        self.heads = bytearray()
         self._memory: mmap.mmap | None = None
         self.content: memoryview | None = None
         if keep_content:
@@ -62,6 +64,20 @@ class Mapping:
             with suppress(OSError):
                 self._memory.madvise(mmap.MADV_HUGEPAGE)
             self.content = memoryview(self._memory)
+
+    def attach_heads(self, start: int, end: int, per_page: int) -> None:
+        """Note that the pages [start, end) have `per_page` buffer heads each."""
+        if not self.heads:
+            self.heads = bytearray(self.pages)
+        self.heads[start:end] = bytes((per_page,)) * (end - start)
+
+    def free_heads(self, start: int, end: int) -> tuple[int, int]:
+        """Take the buffer heads off the pages [start, end); return on how many pages there were how many."""
+        if not self.heads:
+            return 0, 0
+        heads = self.heads[start:end]
+        self.heads[start:end] = bytes(end - start)
+        return end - start - heads.count(0), sum(heads)
 
     def holds(self, start: int, end: int) -> bool:
         """Return whether a reader holds any page of [start, end)."""
@@ -150,6 +166,7 @@ class PageCache:
         self.inserted = 0
         self.evicted = 0
         self.peak = 0
+        self._freed = (0, 0)
         self._inactive: deque[tuple[Mapping, int, int]] = deque()
         self._active: deque[tuple[Mapping, int, int]] = deque()
         self._active_pages = 0
@@ -203,6 +220,11 @@ class PageCache:
                     (mapping, page, page + 1) for page in range(start, end) if before[page - start] == 1
                 )
 
+    def take_freed_buffers(self) -> tuple[int, int]:
+        """Return how many pages with buffer heads went since the last call, and how many heads."""
+        freed, self._freed = self._freed, (0, 0)
+        return freed
+
     def drop(self, mapping: Mapping) -> int:
         """Forget all up-to-date pages of a mapping (POSIX_FADV_DONTNEED); return how many."""
         dropped = 0
@@ -246,6 +268,11 @@ class PageCache:
         self.evicted += freed
         return freed
 
+    def _free_heads(self, mapping: Mapping, start: int, end: int) -> None:
+        if mapping.heads:
+            pages, heads = mapping.free_heads(start, end)
+            self._freed = (self._freed[0] + pages, self._freed[1] + heads)
+
     def _age_active(self) -> None:
         """Move the oldest active run back to the inactive list."""
         if self._active:
@@ -263,6 +290,7 @@ class PageCache:
         if state.count(UPTODATE, start, end) == count and not active and not mapping.holds(start, end):
             pages = range(start, end)
             state[start:end] = bytes(count)
+            self._free_heads(mapping, start, end)
         else:
             pages = [
                 page
@@ -276,6 +304,7 @@ class PageCache:
                     self._active_pages -= 1
                 state[page] = ABSENT
                 access[page] = 0
+                self._free_heads(mapping, page, page + 1)
         if mapping.content is not None:
             if isinstance(pages, range):
                 mapping.forget(start, end)

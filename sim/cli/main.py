@@ -183,12 +183,15 @@ def show(
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 30,
     stacks: Annotated[bool, typer.Option("--stacks", help="Per call stack instead of per symbol.")] = False,
+    currency: Annotated[
+        str, typer.Option("--currency", metavar="CURRENCY", help="ns or instructions [the run's own].")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show where the CPU time of a run went, by kernel symbol."""
+    """Show where the CPU time of a run went, or its instructions, by kernel symbol."""
     from sim.cli.show import show_run
 
-    show_run(folder, where or [], diff, top, stacks, as_json)
+    show_run(folder, where or [], diff, top, stacks, as_json, currency)
 
 
 @app.command("check")

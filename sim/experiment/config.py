@@ -18,6 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from pydantic_core import PydanticCustomError
 
 from sim.errors import ConfigError
+from sim.experiment.cell_result import Currency
 from sim.units import KIB, PAGE_BYTES, format_size, parse_size
 from sim.workload.fio_job import Job
 
@@ -58,14 +59,15 @@ class Machine(Model):
     """
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
-    kernel: whose readahead and symbols. currency: what the profile's costs are in; must agree with it.
+    kernel: whose readahead and symbols. currency: what tables, ratios and `show` are in; results hold both, and
+    the clock moves by ns whichever it is.
     """
 
     profile: str | FileRef = "linux-6.1-epyc"
     cpus: int = Field(default=4, ge=1, le=1024)
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
     kernel: Literal["3.16", "6.1"] = "6.1"
-    currency: str | None = None
+    currency: Currency = "ns"
 
 
 class Device(Model):

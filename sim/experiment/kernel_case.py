@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +22,12 @@ from sim.cache.filemap import OpenFile
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
-from sim.experiment.machine import Machine, MachineSpec
+from sim.experiment.machine import NO_IO, Machine, MachineSpec
 from sim.ext4.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.paths.inode import FsInode
 from sim.units import KIB, PAGE_BYTES
 
-PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap"}
+PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap", "nop": NO_IO}
 STATUS_NAMES = ("warm", "es_cold", "all_cold")
 FIEMAP_UNWRITTEN = 0x800
 
@@ -57,28 +57,45 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
 
     Raises ConfigError for a file that is not readable or not of this form.
     """
-    cases = []
-    for number, line in enumerate(_read(counts).splitlines(), start=1):
-        at = f"{counts}:{number}"
+    lines = enumerate(read_lines(counts), start=1)
+    return [load_case(record, layouts, f"{counts}:{number}") for number, record in lines]
+
+
+def load_case(record: dict[str, Any], layouts: Path, at: str) -> Case:
+    """Return a record with its layout, from a folder; `at` names it in errors (ConfigError)."""
+    try:
+        layout = json.loads(_read(layouts / record["layout_file"]))
+        if isinstance(layout, list):  # FIEMAP alone, without the head that names the file system
+            layout = {"block_size": record["block_size"], "extents": layout}
+        block_size = int(layout["block_size"])
+        extents = [
+            Extent(
+                logical // block_size,
+                physical // block_size,
+                length // block_size,
+                bool(flags & FIEMAP_UNWRITTEN),
+            )
+            for logical, physical, length, flags in layout["extents"]
+        ]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
+        ) from error
+    return Case(record, extents)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON-lines file. Raises ConfigError with the line that is none."""
+    objects = []
+    for number, line in enumerate(_read(path).splitlines(), start=1):
         try:
-            record = json.loads(line)
-            layout = json.loads(_read(layouts / record["layout_file"]))
-            block_size = int(layout["block_size"])
-            extents = [
-                Extent(
-                    logical // block_size,
-                    physical // block_size,
-                    length // block_size,
-                    bool(flags & FIEMAP_UNWRITTEN),
-                )
-                for logical, physical, length, flags in layout["extents"]
-            ]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
-            ) from error
-        cases.append(Case(record, extents))
-    return cases
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ConfigError(f"{path}:{number}", f"is not JSON ({error})", "one object a line") from error
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{path}:{number}", "is not an object", "one object a line")
+        objects.append(entry)
+    return objects
 
 
 def _read(path: Path) -> str:
@@ -150,9 +167,18 @@ def page_order(pages: int) -> list[int]:
 
 
 def run_case(
-    case: Case, costs: CostTable, tree_pages: int | None = None, tracer: BlockTracer | None = None
+    case: Case,
+    costs: CostTable,
+    tree_pages: int | None = None,
+    tracer: BlockTracer | None = None,
+    device: str = "",
 ) -> Machine:
-    """Simulate a case and return the machine with its counts; `tracer` sees its block events."""
+    """
+    Simulate a case and return the machine with its counts; `tracer` sees its block events.
+
+    device: "ram+copy" (the rig's bio-based RAM device) or "null_blk", with what they copy counted; "": as the
+    record says.
+    """
     record = case.record
     if record["path"] not in PATH_NAMES:
         raise ConfigError(case.name, f"path {record['path']!r}", ", ".join(PATH_NAMES))
@@ -160,8 +186,16 @@ def run_case(
         raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
     block_size = int(record["block_size"])
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
-    limits = case_limits(str(record["device"]), null_blk)
-    spec = MachineSpec(PATH_NAMES[record["path"]], block_size, limits, costs, tracer=tracer)
+    limits = case_limits("gtram" if device.startswith("ram") else str(record.get("device", device)), null_blk)
+    if device in ("ram+copy", "null_blk"):
+        limits = replace(limits, copy_ps_per_sector=1)  # whose cost is what is looked for; it must be counted
+    spec = MachineSpec(
+        PATH_NAMES[record["path"]],
+        block_size,
+        limits,
+        costs,
+        tracer=tracer,
+    )
     machine = Machine(spec, lambda clock: make_device(clock, null_blk))
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")

@@ -29,10 +29,13 @@ from sim.paths.extent_walk import IOMAP, PAGE_IO_PURE, ExtentWalkPath
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
+from sim.paths.no_io import NoIo
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import BufferEndIo, PageEndIo
 from sim.units import PAGE_SECTORS
 
+NO_IO = "nop"
+"""The path that reads nothing: pages are up to date at once. For calibration: what a read costs besides I/O."""
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 
 _SYMBOLS_316 = {
@@ -103,7 +106,7 @@ class Machine:
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
         if spec.kernel not in KERNELS:
             raise ConfigError("machine.kernel", f"{spec.kernel!r} is not modelled", ", ".join(KERNELS))
-        if spec.path not in PATHS:
+        if spec.path not in (*PATHS, NO_IO):
             raise ConfigError("path", f"{spec.path!r} is not modelled", ", ".join(PATHS))
         kernel = KERNELS[spec.kernel]
         self.spec = spec
@@ -153,17 +156,25 @@ class Machine:
         self.buffer_reader = BufferHeadReader(
             ledger, queue, mapper, BufferEndIo(ledger, self.cpu, bs, contents), bs, callers.get(spec.path, "")
         )
+        if spec.path == NO_IO:
+            return NoIo(ledger)
         if spec.path == "buffer_head":
             return BufferHeadPath(queue, self.buffer_reader)
         if spec.path in ("mpage", "per_block"):
             end_io = PageEndIo(
-                ledger, self.cpu, bs, contents, "mpage_end_io", "page_endio", *_POST_READ_MPAGE
+                ledger,
+                self.cpu,
+                bs,
+                contents,
+                "mpage_end_io",
+                "page_endio mpage_end_io:page",
+                *_POST_READ_MPAGE,
             )
             bios = PageBioFactory(ledger, queue, end_io, bs, callers["mpage"], "bio_add_folio")
             per_block = spec.path == "per_block"
             return MpagePath(ledger, queue, mapper, bios, self.buffer_reader, bs, MPAGE, per_block)
         if spec.path == "iomap":
-            per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock"
+            per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock iomap_read_end_io:page"
             end_io = PageEndIo(
                 ledger, self.cpu, bs, contents, "iomap_read_end_io", per_page, *_POST_READ_IOMAP
             )
@@ -177,7 +188,7 @@ class Machine:
             bs,
             contents,
             "ext4_mpage_end_io ext4_mpage_end_io;__read_end_io",
-            "unlock_page unlock_page;folio_unlock",
+            "unlock_page unlock_page;folio_unlock ext4_mpage_end_io;__read_end_io:page",
             *_POST_READ_EXT4,
         )
         bios = PageBioFactory(ledger, queue, end_io, bs, callers["page_io"], "bio_add_page")

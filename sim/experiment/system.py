@@ -20,7 +20,7 @@ from sim.block.limits import QueueLimits
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
-from sim.engine.costs import PS_PER_NS, load_costs
+from sim.engine.costs import MILLI, PS_PER_NS, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
 from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
 from sim.experiment.cell_result import Context as CallContext
@@ -230,6 +230,7 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
     by_context = {context: sum(row.ps for row in rows if row.context == context) for context in _CONTEXTS}
     cpu_ps = sum(by_context.values())
+    instructions = sum(row.mi for row in rows)
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     full = calls.get("block_read_full_folio", 0) + calls.get("block_read_full_page", 0)
     metrics: dict[str, Number] = {
@@ -241,6 +242,8 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
         "cpu_irq_ns": by_context["irq"] // PS_PER_NS,
         "cpu_kworker_ns": by_context["kworker"] // PS_PER_NS,
         "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
+        "instructions": instructions // MILLI,
+        "instructions_per_4k": instructions / MILLI / (bytes_read / PAGE_BYTES),
         "reads": len(latencies),
         "latency_mean_ns": float(latencies.mean()),
         "latency_p50_ns": float(np.percentile(latencies, 50)),
@@ -258,7 +261,13 @@ def _result(machine: Machine, players: list[Played], verifiers: list[Verifier]) 
     }
     call_rows = [
         CallRow(
-            row.symbol, row.stack, cast("CallContext", row.context), row.calls, row.ps // PS_PER_NS, row.group
+            row.symbol,
+            row.stack,
+            cast("CallContext", row.context),
+            row.calls,
+            row.ps // PS_PER_NS,
+            row.group,
+            row.mi // MILLI,
         )
         for row in rows
     ]

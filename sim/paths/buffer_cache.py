@@ -13,7 +13,7 @@ from typing import Any
 
 from sim.block.bio import Bio, Plug
 from sim.block.queue import BlockQueue
-from sim.cache.filemap import INSERT_SYMBOLS
+from sim.cache.filemap import INSERT_SYMBOLS, SLEEP_SYMBOLS
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, TASK, Ledger
@@ -51,7 +51,7 @@ class BufferCache:
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_alloc_bioset"
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_add_page",
         )
-        self._s_wait = ledger.site(TASK, f"{_STACK};ext4_read_bh", "__wait_on_buffer")
+        self._s_wait = ledger.site(TASK, f"{_STACK};ext4_read_bh", f"__wait_on_buffer {SLEEP_SYMBOLS}")
         self._s_end = {
             context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync") for context in (IRQ, TASK)
         }

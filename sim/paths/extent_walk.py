@@ -33,10 +33,13 @@ from sim.units import PAGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class WalkSymbols:
-    """call: per readahead call; extent: per mapping; piece: per page and extent; page_state: per page smaller
-    blocks need state for."""
+    """
+    call: per readahead call; page: per page; extent: per mapping; piece: per page and extent; page_state: per
+    page smaller blocks need state for.
+    """
 
     call: str
+    page: str
     extent: str
     piece: str
     page_state: str
@@ -46,6 +49,7 @@ class WalkSymbols:
 
 IOMAP = WalkSymbols(
     call="iomap_readahead",
+    page="iomap_readahead:page",
     extent="iomap_iter iomap_iter;ext4_iomap_begin",
     piece="iomap_readpage_iter",
     page_state="iomap_page_create",
@@ -54,7 +58,8 @@ IOMAP = WalkSymbols(
 )
 PAGE_IO_PURE = WalkSymbols(
     call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
-    extent="",
+    page="ext4_readahead;ext4_mpage_readpages:page",
+    extent="ext4_readpage_loop:map",
     piece="ext4_readpage_loop",
     page_state="",
     zero="zero_user_segments",
@@ -81,6 +86,7 @@ class ExtentWalkPath:
         self._per_page = PAGE_BYTES // block_size
         stack = symbols.call.rpartition(" ")[2]
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
+        self._s_page = ledger.site(TASK, "read_pages", symbols.page)
         self._s_extent = ledger.site(TASK, stack, symbols.extent)
         self._s_piece = ledger.site(TASK, stack, symbols.piece)
         self._s_state = ledger.site(TASK, stack, symbols.page_state if self._per_page > 1 else "")
@@ -94,7 +100,7 @@ class ExtentWalkPath:
             block_size,
             self._s_call,
             self._s_extent,
-            ledger.fuse(self._s_piece, self._s_state),
+            ledger.fuse(self._s_page, self._s_piece, self._s_state),
         )
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
@@ -107,6 +113,7 @@ class ExtentWalkPath:
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
         for start, end in ranges:
+            task.ps += self._s_page.charge(end - start)
             runs = yield from self._map_all(task, file, start, end, plug)
             self._count_parts(file, runs)
             for lblk, physical, blocks, kind in runs:

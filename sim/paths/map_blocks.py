@@ -58,8 +58,11 @@ class Mapper:
             TASK, "", "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", unit="ext4_es_lookup_extent"
         )
         self._s_walk = ledger.site(TASK, "", f"{walk} {walk};ext4_find_extent")
-        self._s_node = ledger.site(TASK, f"{walk};ext4_find_extent", "__read_extent_tree_block")
-        self._s_insert = ledger.site(TASK, "ext4_map_blocks", "ext4_es_insert_extent")
+        find = f"{walk};ext4_find_extent"
+        self._s_node = ledger.site(TASK, find, f"__read_extent_tree_block /{find}:node")
+        self._s_insert = ledger.site(
+            TASK, "ext4_map_blocks", "ext4_es_insert_extent", unit="ext4_es_insert_extent"
+        )
         self._s_cache = ledger.site(TASK, f"{walk};ext4_find_extent", "ext4_cache_extents")
         self._s_cached = ledger.site(
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
@@ -135,14 +138,14 @@ class Mapper:
         if extent is not None and block < extent.logical + extent.length:
             offset = block - extent.logical
             length = min(extent.length - offset, want)
-            task.ps += self._s_insert.charge(1)
+            task.ps += self._s_insert.charge_units(1, imap.status.levels)
             imap.status.insert(block, length)
             return Mapped(UNWRITTEN if extent.unwritten else WRITTEN, extent.physical + offset, length)
         # Before the first extent a hole is known from `block` on; a tree without extents is one hole.
         before = block if tree.extents else 0
         start = extent.logical + extent.length if extent is not None else before
         end = imap.next_allocated(block)
-        task.ps += self._s_insert.charge(1)
+        task.ps += self._s_insert.charge_units(1, imap.status.levels)
         imap.status.insert(start, end - start)
         return Mapped(HOLE, 0, end - block)
 

@@ -34,7 +34,10 @@ from sim.units import PAGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class MpageSymbols:
-    """The names in the two kernel functions. call: per readahead; page: per page; get_block: per map."""
+    """
+    The names in the two kernel functions. call: per readahead; page: per page, with the page's turn of the
+    caller's loop; get_block: per map, with the page function's own work on it.
+    """
 
     call: str
     page: str
@@ -43,17 +46,19 @@ class MpageSymbols:
     hole_unlock: str
 
 
+_EXT4_LOOP = "read_pages;ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop"
+
 MPAGE = MpageSymbols(
     call="mpage_readahead",
-    page="mpage_readahead;do_mpage_readpage",
-    get_block="ext4_get_block",
+    page="mpage_readahead;do_mpage_readpage /read_pages;mpage_readahead:page",
+    get_block="ext4_get_block /read_pages;mpage_readahead;do_mpage_readpage:map",
     hole="folio_zero_segment",
     hole_unlock="folio_unlock",
 )
 EXT4_MPAGE = MpageSymbols(
     call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
-    page="ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop",
-    get_block="",
+    page=f"/{_EXT4_LOOP} /{_EXT4_LOOP.rpartition(';')[0]}:page",
+    get_block=f"/{_EXT4_LOOP}:map",
     hole="zero_user_segments",
     hole_unlock="unlock_page unlock_page;folio_unlock",
 )
