@@ -335,7 +335,7 @@ class BlockQueue:
 
 
 def _copies(bio: Bio) -> int:
-    """Return in how many pieces a memory device copies a bio: per vector and page of the device that it meets."""
+    """Return in how many pieces a memory device copies a bio: vectors, cut where they cross its pages."""
     vectors = bio.segments if bio.count == 1 else bio.count
     crossing = bio.sector % PAGE_SECTORS and bio.unit_sectors >= PAGE_SECTORS
     return vectors * 2 if crossing else vectors

@@ -245,6 +245,42 @@ def validate(
     raise typer.Exit(validate_cases(files or [], layouts, case, as_json))
 
 
+calibrate = typer.Typer(help="Refit the constants of a profile from records.", no_args_is_help=True)
+app.add_typer(calibrate, name="calibrate")
+
+
+@calibrate.command("costs")
+def calibrate_costs(
+    records: Annotated[
+        Path,
+        typer.Option(
+            "--records", metavar="DIR", help="A folder of recordings, as results/kernel/README.md has it."
+        ),
+    ] = Path("results/kernel/linux-6.1.192"),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PROFILE", help="The machine profile [standard output]."),
+    ] = None,
+    judge: Annotated[
+        bool,
+        typer.Option(
+            "--judge", help="Write no profile: leave out each layout and block size, and judge the fit."
+        ),
+    ] = False,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Simulate the recorded cases again: after a change of the model."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the costs of kernel symbols to recordings; --judge: exit 1 if a bar is not held."""
+    from sim.cli.calibrate import fit_profile, judge_costs
+
+    if judge:
+        raise typer.Exit(judge_costs(records, simulate, as_json))
+    fit_profile(records, output, simulate)
+
+
 @app.command(
     "image",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},

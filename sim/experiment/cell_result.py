@@ -25,7 +25,10 @@ METRICS: dict[str, tuple[str, str]] = {
     "cpu_irq_ns": ("ns", "CPU time of interrupts and softirqs"),
     "cpu_kworker_ns": ("ns", "CPU time of kernel workers: decryption"),
     "cpu_ns_per_4k": ("ns / 4 KiB", "cpu_ns per 4 KiB of bytes_read"),
-    "instructions": ("instructions", "instructions of all contexts; a byte that rep moves or sets counts as one"),
+    "instructions": (
+        "instructions",
+        "instructions of all contexts; a byte that rep moves or sets counts as one",
+    ),
     "instructions_per_4k": ("instructions / 4 KiB", "instructions per 4 KiB of bytes_read"),
     "reads": ("calls", "read(2) calls"),
     "latency_mean_ns": ("ns", "mean duration of a read(2)"),

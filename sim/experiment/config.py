@@ -59,8 +59,8 @@ class Machine(Model):
     """
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
-    kernel: whose readahead and symbols. currency: what tables, ratios and `show` are in; results hold both, and
-    the clock moves by ns whichever it is.
+    kernel: whose readahead and symbols. currency: what tables, ratios and `show` are in; results hold both,
+    and the clock moves by ns whichever it is.
     """
 
     profile: str | FileRef = "linux-6.1-epyc"

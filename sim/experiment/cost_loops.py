@@ -24,7 +24,7 @@ BYTE_LOOPS: dict[Constant, float] = {
     ("zero_user_segments", "byte"): MEMSET_NS,
     ("bvec_alloc", "vector"): MEMSET_NS * 16,
 }
-"""Constants that move bytes, with their prior in ns: a byte counts as an instruction, but takes no such time."""
+"""Constants that move bytes, with their prior in ns: a byte counts as an instruction and takes far less."""
 
 _EXTENTS = {
     (1024, "contig"): 2,

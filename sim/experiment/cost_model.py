@@ -98,7 +98,7 @@ SYMBOLS: tuple[Modelled, ...] = (
     *_of("copy", "copy_page_to_iter byte"),
     *_of(
         _MAP,
-        "ext4_map_blocks",
+        "ext4_map_blocks written",
         "ext4_es_lookup_extent level",
         "ext4_get_block",
         "ext4_ext_map_blocks",

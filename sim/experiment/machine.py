@@ -35,7 +35,7 @@ from sim.paths.post_read import BufferEndIo, PageEndIo
 from sim.units import PAGE_SECTORS
 
 NO_IO = "nop"
-"""The path that reads nothing: pages are up to date at once. For calibration: what a read costs besides I/O."""
+"""The path that reads nothing: pages are up to date at once. For calibration: a read's costs besides I/O."""
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 
 _SYMBOLS_316 = {

@@ -19,9 +19,9 @@ def fabricated_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     """
     Return round numbers that differ by path, block size and seed, and mean nothing.
 
-    Ten instructions a ns. Per page: one copy of 100 ns, and one mapping of 50 ns (per block on the per-block paths); the seed adds
-    that many ns of "other". A cell whose file is called "broken" raises ImageError, "wrong" has a digest
-    that does not match.
+    Per page: one copy of 100 ns, and one mapping of 50 ns (per block on the per-block paths); the seed adds
+    that many ns of "other"; ten instructions a ns. A cell whose file is called "broken" raises ImageError,
+    "wrong" has a digest that does not match.
     """
     assert image is None
     assert not trace

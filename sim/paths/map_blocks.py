@@ -49,14 +49,14 @@ class InodeMap:
 
 
 class Mapper:
-    """ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that hits."""
+    """ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that finds a block."""
 
     def __init__(self, ledger: Ledger, buffers: BufferCache) -> None:
         self.buffers = buffers
         walk = "ext4_map_blocks;ext4_ext_map_blocks"
-        self.mapped = ledger.site(
-            TASK, "", "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", unit="ext4_es_lookup_extent"
-        )
+        call, lookup = "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", "ext4_es_lookup_extent"
+        self.mapped = ledger.site(TASK, "", f"{call} ext4_map_blocks:written", unit=lookup)
+        self._s_unmapped = ledger.site(TASK, "", call, unit=lookup)
         self._s_walk = ledger.site(TASK, "", f"{walk} {walk};ext4_find_extent")
         find = f"{walk};ext4_find_extent"
         self._s_node = ledger.site(TASK, find, f"__read_extent_tree_block /{find}:node")
@@ -68,16 +68,17 @@ class Mapper:
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
         )
 
-    def charge_hits(self, task: Task, imap: InodeMap, calls: int) -> None:
+    def charge_hits(self, task: Task, imap: InodeMap, calls: int, kind: int = WRITTEN) -> None:
         """Charge `calls` look-ups in the status cache; one costs a step per level of its tree."""
-        task.ps += self.mapped.charge_units(calls, calls * imap.status.levels)
+        site = self.mapped if kind == WRITTEN else self._s_unmapped
+        task.ps += site.charge_units(calls, calls * imap.status.levels)
 
     def map(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
     ) -> Generator[Any, Any, Mapped]:
         """Map up to `want` blocks from `block` in one call."""
-        self.charge_hits(task, imap, 1)
         found = imap.status.lookup(block)
+        self.charge_hits(task, imap, 1, WRITTEN if found is None else found.kind)
         if found is None:
             found = yield from self._walk(task, imap, block, want, plug)
         return found if found.length <= want else found._replace(length=want)
@@ -96,7 +97,7 @@ class Mapper:
         found = status.lookup(block)
         if found is not None:
             calls = min(found.length, want)
-            self.charge_hits(task, imap, calls)
+            self.charge_hits(task, imap, calls, found.kind)
             return found if found.length == calls else found._replace(length=calls)
         self.charge_hits(task, imap, 1)
         found = yield from self._walk(task, imap, block, 1, plug)

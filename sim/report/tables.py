@@ -80,9 +80,7 @@ def summary(run: Run) -> Table:
     cost = PER_4K[run.currency]
     names = short_axes(axes)
     reference = {
-        _coordinates(row, axes): row[cost]
-        for row in run.metrics
-        if row.get("path") == REFERENCE_PATH
+        _coordinates(row, axes): row[cost] for row in run.metrics if row.get("path") == REFERENCE_PATH
     }
     by_cell: dict[int, list[Row]] = {}
     for row in run.metrics:
@@ -153,9 +151,7 @@ def select(run: Run, where: Mapping[str, str]) -> list[Row]:
     return rows
 
 
-def symbols(
-    run: Run, where: Mapping[str, str], stacks: bool = False, currency: Currency = "ns"
-) -> Table:
+def symbols(run: Run, where: Mapping[str, str], stacks: bool = False, currency: Currency = "ns") -> Table:
     """
     Return, as perf report does, one row per symbol and context (`stacks`: per stack), costliest first.
 
