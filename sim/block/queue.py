@@ -62,7 +62,8 @@ class BlockQueue:
             self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{limits.driver}")
         else:
             mq = f"{submit};blk_mq_submit_bio"
-            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge")
+            words = f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge"
+            self._s_submit = ledger.site(TASK, "", words, unit="blk_mq_submit_bio")
         site, fuse = ledger.site, ledger.fuse
         again = "submit_bio;submit_bio_noacct"
         self._s_split = site(
@@ -75,8 +76,9 @@ class BlockQueue:
         flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
-        self._s_issue = site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
-        self._s_insert = site(TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}")
+        flushed = f"{flush};blk_mq_flush_plug_list"
+        self._s_issue = site(TASK, flushed, f"{driver} /{flushed}:request")
+        self._s_insert = site(TASK, flushed, f"blk_mq_insert_requests {driver} /{flushed}:request")
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
         self._s_copy.unit_ps = limits.copy_ps_per_sector  # the device's constant, not the machine's
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
@@ -88,7 +90,7 @@ class BlockQueue:
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """submit_bio(): merge, or take a request; never sleeps."""
         count, sectors = bio.count, bio.unit_sectors
-        task.ps += self._s_submit.charge(count)
+        task.ps += self._s_submit.charge_units(count, bio.segments)
         stats, limits = self.stats, self.limits
         stats.queued += count
         stats.bio_sectors[sectors] += count
@@ -134,6 +136,7 @@ class BlockQueue:
         What submit() and finish_plug() do, in one step; the caller has charged `alone`: one pass of each, of
         the first one pass per bio.
         """
+        task.ps += self._s_submit.charge_units(0, bio.segments)
         count, sectors = bio.count, bio.unit_sectors
         stats = self.stats
         stats.queued += count

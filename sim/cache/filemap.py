@@ -32,8 +32,8 @@ INSERT_SYMBOLS = (
 
 SLEEP_SYMBOLS = "io_schedule;schedule try_to_wake_up"
 """
-What sleeping until I/O is done calls: off the core and back on it, and the waking, which runs in the
-interrupt or worker that ends the I/O and is charged to the sleeper.
+What sleeping until I/O is done calls, if it comes after the task has nothing else to do: off the core and back
+on it, and the waking, which runs in the interrupt or worker that ends the I/O and is charged to the sleeper.
 """
 
 PageRange = tuple[int, int]
@@ -108,7 +108,8 @@ class Filemap:
             TASK, read, f"folio_mark_accessed copy_page_to_iter {in_batch}", unit="copy_page_to_iter"
         )
         self._s_recopy = site(TASK, read, f"copy_page_to_iter {in_batch}", unit="copy_page_to_iter")
-        self._s_wait = site(TASK, ra, f"folio_put_wait_locked {SLEEP_SYMBOLS}")
+        self._s_wait = site(TASK, ra, "folio_put_wait_locked")
+        self._s_sleep = site(TASK, f"{ra};folio_put_wait_locked", SLEEP_SYMBOLS)
         s_sync = site(TASK, ra, "page_cache_sync_ra")
         s_ondemand = site(TASK, ra, "ondemand_readahead")
         s_async = site(TASK, ra, "page_cache_async_ra")
@@ -185,6 +186,9 @@ class Filemap:
                         task.ps += self._s_wait.ps
                         task.begin_burst()
                         yield mapping.waiter(at, clock.event)
+                        if task.behind_ns < 0:
+                            self._s_sleep.passes += 1
+                            task.ps += self._s_sleep.ps
                         while (late := task.behind_ns) > 0:
                             yield clock.timeout(late)
                     elif state[at] == UPTODATE:
@@ -246,7 +250,9 @@ class Filemap:
         mapping.held.append(held)
         yield from self._path.read_pages(task, file, [held])
         if mapping.state[index] & LOCKED:
-            yield from task.wait(mapping.waiter(index, self._clock.event))
+            task.ps += self._s_wait.charge(1)
+            slept = yield from task.wait(mapping.waiter(index, self._clock.event))
+            task.ps += self._s_sleep.charge(slept)
         mapping.held.remove(held)
 
     def _charge_reclaim(self, task: Task, pages: int) -> None:

@@ -33,7 +33,8 @@ class Measured:
     """
     One record of a whole case: what was measured, per 4 KiB read, and its features, per 4 KiB.
 
-    device: "ram" (bio-based, no copy), "ram+copy", "null_blk". record: instructions: those of the whole case;
+    device: "ram" (bio-based, no copy), "ram+copy", "null_blk", with " by symbol" where the value is a sum over
+    symbols. record: instructions: those of the whole case;
     symbols, calls: of each recorded symbol; ns: the least of all repetitions, and `boots`: the median of each
     boot.
     """
@@ -55,7 +56,7 @@ class Measured:
     @property
     def key(self) -> str:
         """What its features depend on."""
-        device = "null_blk" if self.device == "null_blk" else "ram"
+        device = "null_blk" if self.device.startswith("null_blk") else "ram"
         words = (device, self.block_size, self.layout, self.path, self.access, self.status)
         return "/".join(map(str, (*words, self.record.get("encryption") or "plain")))
 
@@ -144,7 +145,7 @@ def _instructions(record: dict[str, Any]) -> Measured:
 def _symbols(record: dict[str, Any]) -> Measured:
     """A recorded symbol that is counted as part of another adds to it."""
     whole = {part: entry.within for entry in MODEL.values() for part in entry.parts}
-    measured = _measured(record, _device(record))
+    measured = _measured(record, f"{_device(record)} by symbol")
     pages = record["pages_read"]
     for symbol, (calls, instructions) in record["symbols"].items():
         of = whole.get(symbol, symbol)
@@ -153,6 +154,7 @@ def _symbols(record: dict[str, Any]) -> Measured:
     _move_slab_pages(measured)
     entry = "entry_SYSCALL_64"  # the few instructions of the reader's own loop go with its system call
     measured.symbols[entry] = measured.symbols.get(entry, 0.0) + record["user"] / pages
+    measured.value = sum(measured.symbols.values())
     return measured
 
 
@@ -238,7 +240,7 @@ def simulate_features(
     for measured in records.whole:
         if measured.key in known:
             continue
-        device = "null_blk" if measured.device == "null_blk" else "ram+copy"
+        device = "null_blk" if measured.device.startswith("null_blk") else "ram+copy"
         tasks.setdefault(measured.key, (measured.key, measured.record, str(layouts), device))
     features = {key: known[key] for key in {m.key for m in records.whole} & known.keys()}
     with ProcessPoolExecutor(jobs) as pool:

@@ -51,7 +51,8 @@ class BufferCache:
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_alloc_bioset"
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_add_page",
         )
-        self._s_wait = ledger.site(TASK, f"{_STACK};ext4_read_bh", f"__wait_on_buffer {SLEEP_SYMBOLS}")
+        self._s_wait = ledger.site(TASK, f"{_STACK};ext4_read_bh", "__wait_on_buffer")
+        self._s_sleep = ledger.site(TASK, f"{_STACK};ext4_read_bh;__wait_on_buffer", SLEEP_SYMBOLS)
         self._s_end = {
             context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync") for context in (IRQ, TASK)
         }
@@ -98,7 +99,8 @@ class BufferCache:
             self._queue.submit(task, bio, plug)
         task.ps += self._s_wait.charge(1)
         self._queue.flush_for_sleep(task, plug)
-        yield from task.wait(event)
+        slept = yield from task.wait(event)
+        task.ps += self._s_sleep.charge(slept)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the completion's cost (EndIo)."""
