@@ -32,8 +32,8 @@ INSERT_SYMBOLS = (
 
 SLEEP_SYMBOLS = "io_schedule;schedule try_to_wake_up"
 """
-What sleeping until I/O is done calls, if it comes after the task has nothing else to do: off the core and back
-on it, and the waking, which runs in the interrupt or worker that ends the I/O and is charged to the sleeper.
+What sleeping until I/O is done calls, if it comes after the task has nothing else to do: off the core and
+back on it, and the waking, which runs where the I/O ends and is charged to the sleeper.
 """
 
 PageRange = tuple[int, int]

@@ -33,10 +33,9 @@ class Measured:
     """
     One record of a whole case: what was measured, per 4 KiB read, and its features, per 4 KiB.
 
-    device: "ram" (bio-based, no copy), "ram+copy", "null_blk", with " by symbol" where the value is a sum over
-    symbols. record: instructions: those of the whole case;
-    symbols, calls: of each recorded symbol; ns: the least of all repetitions, and `boots`: the median of each
-    boot.
+    device: "ram" (bio-based, no copy), "ram+copy", "null_blk"; with " by symbol" where the value is a sum
+    over symbols. symbols, calls: of each recorded symbol. value: instructions, or the least ns of all
+    repetitions; boots: the median ns of each boot.
     """
 
     name: str

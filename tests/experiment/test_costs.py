@@ -63,7 +63,7 @@ def test_the_shipped_profile_is_what_the_records_give() -> None:
 
 
 def test_the_features_kept_are_the_simulators() -> None:
-    """A few cases simulated again charge what features.jsonl says: a change of the model asks for --simulate."""
+    """A few cases simulated again charge what features.jsonl says; else: calibrate costs --simulate."""
     few = load_records(DATA)
     few.instructions = [
         case(few.instructions, "ext4", "frag1", 4096, "seq128k", "warm", "ram+copy"),
@@ -76,11 +76,11 @@ def test_the_features_kept_are_the_simulators() -> None:
         assert {c: float(f"{n:.10g}") for c, n in counts.items()} == kept[key], key
 
 
-def test_instructions_of_left_out_cases() -> None:
+@pytest.mark.parametrize("device", ["ram+copy", "ram+copy by symbol"])
+def test_instructions_of_left_out_cases(device: str) -> None:
     """The bars are held: median 1 %, 95th percentile 3 %, and every pair of paths in the kernel's order."""
-    verdict = judged()["instructions", "ram+copy"]
-    assert 256 == len(verdict.predicted)
-    assert (INSTRUCTIONS, 282, ()) == (_percent(verdict), verdict.orders, verdict.wrong)
+    verdict = judged()["instructions", device]
+    assert INSTRUCTIONS[device] == (*_percent(verdict), verdict.orders)
     assert verdict.held
 
 
@@ -168,9 +168,10 @@ def test_least_squares_finds_the_minimum(seed: int) -> None:
     assert misfit(x) == pytest.approx(best, rel=1e-9)
 
 
-INSTRUCTIONS = (0.3, 0.7)
+INSTRUCTIONS = {"ram+copy": (0.3, 0.7, 282), "ram+copy by symbol": (0.34, 1.1, 560)}
 NS = {
-    "ram": (4.8, 18.6, 230, 1, False),
-    "ram+copy": (12.4, 28.1, 228, 0, False),
-    "null_blk": (20.7, 52.8, 88, 0, False),
+    "ram": (4.88, 18.7, 230, 1, False),
+    "ram+copy": (12.45, 28.3, 228, 0, False),
+    "null_blk": (9.2, 29.7, 88, 0, False),
 }
+"""Median and 95th percentile of the error in per cent, pairs of paths (those in the wrong order), held."""
