@@ -120,7 +120,8 @@ def _print(found: list[Verdict]) -> None:
     for verdict in found:
         out.print(f"{verdict.currency}, {verdict.name}: the worst", markup=False, highlight=False)
         for one in sorted(verdict.predicted, key=lambda one: -abs(one.error))[:WORST]:
-            what = f"  {one.error:+.1%} {one.case.name} (without {one.left_out})"
+            without = f" (without {one.left_out})" if one.left_out else ""
+            what = f"  {one.error:+.1%} {one.case.name}{without}"
             line = f"{what}: kernel {one.measured:,.0f}, simulator {one.predicted:,.0f}"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         for name in verdict.wrong:

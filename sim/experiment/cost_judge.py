@@ -63,7 +63,7 @@ class Verdict:
 
 def folds(records: CostRecords) -> Iterator[tuple[str, Keep, Callable[[Measured], bool]]]:
     """Yield (what is left out, whether a record is fitted to, whether a case is judged)."""
-    cases = records.whole
+    cases = [*records.instructions, *records.symbols, *records.ns]
     for layout in sorted({case.layout for case in cases}):
         yield (
             f"layout {layout}",
@@ -79,8 +79,16 @@ def folds(records: CostRecords) -> Iterator[tuple[str, Keep, Callable[[Measured]
 
 
 def judge(records: CostRecords, watch: Callable[[str], None] = lambda _fold: None) -> list[Predicted]:
-    """Return the predictions of all cases, each left out with its layout and with its block size."""
-    predicted = []
+    """
+    Return the predictions of all cases, each left out with its layout and with its block size.
+
+    Those of `held_out` are predicted once, by the fit to everything else.
+    """
+    everything = fit_costs(records).instructions
+    predicted = [
+        Predicted(case, "instructions", "", case.value, predict(case.features, everything))
+        for case in records.held_out
+    ]
     for name, keep, judged in folds(records):
         predicted += predict_all(records, fit_costs(records, keep), name, judged)
         watch(name)
@@ -139,7 +147,7 @@ def _orders(cases: tuple[Predicted, ...]) -> tuple[int, tuple[str, ...]]:
     groups: dict[tuple[object, ...], list[Predicted]] = {}
     for one in cases:
         case = one.case
-        key = (one.left_out, case.block_size, case.layout, case.access, case.status)
+        key = (one.left_out, *case.key.replace(case.path, "").split("/"))
         groups.setdefault(key, []).append(one)
     orders, wrong = 0, []
     for of, group in groups.items():

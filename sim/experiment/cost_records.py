@@ -56,7 +56,9 @@ class Measured:
     def key(self) -> str:
         """What its features depend on."""
         device = "null_blk" if self.device.startswith("null_blk") else "ram"
-        words = (device, self.block_size, self.layout, self.path, self.access, self.status)
+        words = [device, self.block_size, self.layout, self.path, self.access, self.status]
+        if "read_ahead_kb" in self.record:
+            words += [f"{self.record['file_bytes'] >> 20}M", f"ra{self.record['read_ahead_kb']}"]
         return "/".join(map(str, (*words, self.record.get("encryption") or "plain")))
 
 
@@ -77,11 +79,13 @@ class Primitive:
 @dataclass(slots=True)
 class CostRecords:
     """
-    All records. instructions, symbols, ns: of whole cases; drops: symbols of dropping cached pages;
+    All records. instructions, symbols, ns: of whole cases; held_out: instructions of cases of another rig and
+    other images, to judge with; drops: symbols of dropping cached pages;
     primitives: hot loops; aes_ns: AES-256-XTS by the bytes of its unit.
     """
 
     instructions: list[Measured]
+    held_out: list[Measured]
     symbols: list[Measured]
     drops: list[Measured]
     ns: list[Measured]
@@ -91,7 +95,7 @@ class CostRecords:
     @property
     def whole(self) -> list[Measured]:
         """All records that are of whole cases of reading."""
-        return [*self.instructions, *self.symbols, *self.ns]
+        return [*self.instructions, *self.held_out, *self.symbols, *self.ns]
 
 
 def load_records(folder: Path) -> CostRecords:
@@ -101,6 +105,9 @@ def load_records(folder: Path) -> CostRecords:
     Raises ConfigError for a file that is missing or not of this form.
     """
     instructions = [_instructions(record) for record in read_lines(folder / "instructions.jsonl")]
+    held_out = [_instructions(record) for record in read_lines(folder / "instructions-held-out.jsonl")]
+    for measured in held_out:
+        measured.device, measured.name = "ram+copy, not fitted to", str(measured.record["case"])
     symbols: list[Measured] = []
     drops: list[Measured] = []
     for record in read_lines(folder / "symbols.jsonl"):
@@ -119,7 +126,7 @@ def load_records(folder: Path) -> CostRecords:
         raise ConfigError(
             str(folder / "aes-xts-ns.json"), f"is no record ({error!r})", "see the README"
         ) from error
-    return CostRecords(instructions, symbols, drops, ns, primitives, aes_ns)
+    return CostRecords(instructions, held_out, symbols, drops, ns, primitives, aes_ns)
 
 
 def _device(record: dict[str, Any]) -> str:

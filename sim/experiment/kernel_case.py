@@ -194,6 +194,7 @@ def run_case(
         block_size,
         limits,
         costs,
+        ra_pages=int(record.get("read_ahead_kb", 128)) * KIB // PAGE_BYTES,
         tracer=tracer,
     )
     machine = Machine(spec, lambda clock: make_device(clock, null_blk))

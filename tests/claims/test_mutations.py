@@ -70,7 +70,7 @@ MUTATIONS = [
             "cpu-saved-4k-contiguous",
             "cpu-saved-16k-extents",
             "nothing-gained-on-one-block-extents",  # it says that something is gained elsewhere
-            "encryption-hides-the-path",  # it says that nothing hides it without encryption
+            "encryption-does-not-hide-the-path",
             "mapping-is-not-the-difference",
         },
     ),
