@@ -148,6 +148,12 @@ def test_a_case_without_features_is_named() -> None:
         attach_features(load_records(DATA), {})
 
 
+def test_a_folder_without_records_is_an_error(tmp_path: Path) -> None:
+    """The file that is missing is named."""
+    with pytest.raises(ConfigError, match=r"instructions.jsonl: cannot be read"):
+        load_records(tmp_path)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_least_squares_finds_the_minimum(seed: int) -> None:
     """No better point: for every set of zeros, the best of the others (4 unknowns, all 16 sets)."""
