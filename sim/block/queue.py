@@ -136,7 +136,9 @@ class BlockQueue:
         What submit() and finish_plug() do, in one step; the caller has charged `alone`: one pass of each, of
         the first one pass per bio.
         """
-        task.ps += self._s_submit.charge_units(0, bio.segments)
+        site, segments = self._s_submit, bio.segments
+        site.units += segments
+        task.ps += segments * site.unit_ps
         count, sectors = bio.count, bio.unit_sectors
         stats = self.stats
         stats.queued += count

@@ -28,6 +28,10 @@ def array_vectors(room: int) -> int:
     return next((size for size in (16, 64, 128) if room <= size), MAX_VECTORS)
 
 
+ARRAY_VECTORS = tuple(array_vectors(room) for room in range(MAX_VECTORS + 1))
+"""The same, by room."""
+
+
 class PageBio:
     """
     The one bio under construction of a readahead call.
@@ -126,8 +130,12 @@ class PageBioFactory:
 
     def charge_array(self, room: int) -> int:
         """Count the array of a bio with `room` vectors; return its cost in ps."""
-        vectors = array_vectors(room)
-        return self.array.charge_units(1, vectors) if vectors else 0
+        vectors, site = ARRAY_VECTORS[room], self.array
+        if not vectors:
+            return 0
+        site.passes += 1
+        site.units += vectors
+        return site.ps + vectors * site.unit_ps
 
     def charge_pages(self, task: Task, pages: int, behind: int) -> None:
         """Charge adding `pages` vectors, `behind` of them behind another."""
