@@ -39,13 +39,24 @@ class Mapping:
     state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. parts: blocks
     still to come, for pages that are read in parts (a page of which all blocks are read needs an entry only
     between its parts). waiters: events of tasks that wait for a page. held: ranges that a reader holds a
-    reference on and has not copied yet; they are not reclaimed. heads: buffer heads on each page, once any
-    has some; they go when the page goes. content: with real data, the bytes of the
-    file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
-    written).
+    reference on and has not copied yet; they are not reclaimed. heads: 1 for each page with buffer heads, once
+    any has some; they go when the page goes, and all such pages have heads_per_page. content: with real data,
+    the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where
+    it was written).
     """
 
-    __slots__ = ("_memory", "access", "content", "heads", "held", "pages", "parts", "state", "waiters")
+    __slots__ = (
+        "_memory",
+        "access",
+        "content",
+        "heads",
+        "heads_per_page",
+        "held",
+        "pages",
+        "parts",
+        "state",
+        "waiters",
+    )
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
@@ -55,6 +66,7 @@ class Mapping:
         self.waiters: dict[int, Any] = {}
         self.held: list[tuple[int, int]] = []
         self.heads = bytearray()
+        self.heads_per_page = 0
         self._memory: mmap.mmap | None = None
         self.content: memoryview | None = None
         if keep_content:
@@ -66,18 +78,18 @@ class Mapping:
             self.content = memoryview(self._memory)
 
     def attach_heads(self, start: int, end: int, per_page: int) -> None:
-        """Note that the pages [start, end) have `per_page` buffer heads each."""
+        """Note that the pages [start, end) have `per_page` buffer heads each, as all others that have."""
         if not self.heads:
             self.heads = bytearray(self.pages)
-        self.heads[start:end] = bytes((per_page,)) * (end - start)
+            self.heads_per_page = per_page
+        self.heads[start:end] = b"\1" * (end - start)
 
-    def free_heads(self, start: int, end: int) -> tuple[int, int]:
-        """Take the buffer heads off the pages [start, end); return on how many pages there were how many."""
-        if not self.heads:
-            return 0, 0
-        heads = self.heads[start:end]
-        self.heads[start:end] = bytes(end - start)
-        return end - start - heads.count(0), sum(heads)
+    def free_heads(self, start: int, end: int) -> int:
+        """Take the buffer heads off the pages [start, end); return how many pages had some."""
+        pages = self.heads.count(1, start, end)
+        if pages:
+            self.heads[start:end] = bytes(end - start)
+        return pages
 
     def holds(self, start: int, end: int) -> bool:
         """Return whether a reader holds any page of [start, end)."""
@@ -270,8 +282,9 @@ class PageCache:
 
     def _free_heads(self, mapping: Mapping, start: int, end: int) -> None:
         if mapping.heads:
-            pages, heads = mapping.free_heads(start, end)
-            self._freed = (self._freed[0] + pages, self._freed[1] + heads)
+            pages = mapping.free_heads(start, end)
+            freed, heads = self._freed
+            self._freed = (freed + pages, heads + pages * mapping.heads_per_page)
 
     def _age_active(self) -> None:
         """Move the oldest active run back to the inactive list."""
