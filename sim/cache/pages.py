@@ -39,10 +39,10 @@ class Mapping:
     state: one byte a page. access: 0 new, 1 referenced, 2 active, 3 active and referenced. parts: blocks
     still to come, for pages that are read in parts (a page of which all blocks are read needs an entry only
     between its parts). waiters: events of tasks that wait for a page. held: ranges that a reader holds a
-    reference on and has not copied yet; they are not reclaimed. heads: 1 for each page with buffer heads, once
-    any has some; they go when the page goes, and all such pages have heads_per_page. content: with real data,
-    the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where
-    it was written).
+    reference on and has not copied yet; they are not reclaimed. heads: 1 for each page with buffer heads,
+    once any has some; they go when the page goes, and all such pages have heads_per_page. content: with real
+    data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the file,
+    present where it was written).
     """
 
     __slots__ = (
