@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sim.cli.render import console, print_table
 from sim.experiment.cost_fit import fit_costs
-from sim.experiment.cost_judge import BARS, Verdict, judge, verdicts
+from sim.experiment.cost_judge import BARS, Verdict, judge, ns_noise, verdicts
 from sim.experiment.cost_profile import entries, write_profile
 from sim.experiment.cost_records import (
     CostRecords,
@@ -60,11 +60,15 @@ def fit_profile(folder: Path, output: Path | None, simulate: bool) -> None:
 
 def judge_costs(folder: Path, simulate: bool, as_json: bool) -> int:
     """Print how well costs predict cases they were not fitted to; return 1 if a bar is not held."""
-    found = verdicts(judge(load_fitted_records(folder, simulate)))
+    records = load_fitted_records(folder, simulate)
+    found = verdicts(judge(records))
     if as_json:
         print(json.dumps([_document(verdict) for verdict in found], indent=2))
     else:
         _print(found)
+        median, p95 = ns_noise(records)
+        line = f"ns records of the same work (path nop) differ by {median:.1%} in the median, p95 {p95:.1%}"
+        console().print(line, markup=False, highlight=False, soft_wrap=True)
     return int(not all(verdict.held for verdict in found))
 
 

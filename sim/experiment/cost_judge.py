@@ -110,6 +110,23 @@ def predict_all(
     ]
 
 
+def ns_noise(records: CostRecords) -> tuple[float, float]:
+    """
+    Return median and 95th percentile of how far ns records of the same work lie from their median, relative.
+
+    The same work: reading without I/O (nop) with one access pattern, whatever the layout, block size and RAM
+    device, for none of them is looked at. No model can be expected to predict closer than that.
+    """
+    away: list[float] = []
+    for access in sorted({case.access for case in records.ns}):
+        same = [
+            c.value for c in records.ns if c.path == "nop" and c.access == access and c.device != "null_blk"
+        ]
+        middle = float(np.median(same))
+        away += [abs(value / middle - 1) for value in same]
+    return float(np.median(away)), float(np.percentile(away, 95))
+
+
 def _plain(cases: list[Measured]) -> list[Measured]:
     """Return the cases of reading without encryption from the RAM device: no task sleeps in them."""
     return [case for case in cases if case.device.startswith("ram") and not case.record.get("encryption")]
