@@ -69,7 +69,8 @@ class BlockQueue:
             self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{limits.driver}")
         else:
             mq = f"{submit};blk_mq_submit_bio"
-            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge")
+            words = f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge"
+            self._s_submit = ledger.site(TASK, "", words, unit="blk_mq_submit_bio")
         site, fuse = ledger.site, ledger.fuse
         self._s_split = site(
             TASK,
@@ -82,8 +83,9 @@ class BlockQueue:
         flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
-        self._s_issue = site(TASK, f"{flush};blk_mq_flush_plug_list", driver)
-        self._s_insert = site(TASK, f"{flush};blk_mq_flush_plug_list", f"blk_mq_insert_requests {driver}")
+        flushed = f"{flush};blk_mq_flush_plug_list"
+        self._s_issue = site(TASK, flushed, f"{driver} /{flushed}:request")
+        self._s_insert = site(TASK, flushed, f"blk_mq_insert_requests {driver} /{flushed}:request")
         self._s_direct = site(TASK, f"{submit};blk_mq_submit_bio", driver)
         self._s_insert_one = site(
             TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
@@ -107,7 +109,7 @@ class BlockQueue:
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
             return
-        task.ps += self._s_submit.charge(count)
+        task.ps += self._s_submit.charge_units(count, bio.segments)
         stats, limits = self.stats, self.limits
         stats.queued += count
         stats.bio_sectors[sectors] += count
@@ -159,6 +161,9 @@ class BlockQueue:
         What submit() and finish_plug() do, in one step; the caller has charged `alone`: one pass of each, of
         the first one pass per bio.
         """
+        site, segments = self._s_submit, bio.segments
+        site.units += segments
+        task.ps += segments * site.unit_ps
         count, sectors = bio.count, bio.unit_sectors
         stats = self.stats
         stats.queued += count
@@ -364,13 +369,21 @@ class BlockQueue:
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
         issued_ns = task.time_ns
-        task.ps += self._s_copy.charge_units(bio.count, bio.sectors)
+        if self.limits.copy_ps_per_sector:
+            task.ps += self._s_copy.charge_units(_copies(bio), bio.sectors)
         copied_ns = task.time_ns
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         bio.ended_ns = task.time_ns
         if bio.record is not None:
             bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
         self.dispatcher.end([bio])
+
+
+def _copies(bio: Bio) -> int:
+    """Return in how many pieces a memory device copies a bio: vectors, cut where they cross its pages."""
+    vectors = bio.segments if bio.count == 1 else bio.count
+    crossing = bio.sector % PAGE_SECTORS and bio.unit_sectors >= PAGE_SECTORS
+    return vectors * 2 if crossing else vectors
 
 
 def _cuts(bio: Bio, max_sectors: int, max_segments: int) -> list[tuple[int, int]]:

@@ -29,6 +29,12 @@ INSERT_SYMBOLS = (
 )
 """What allocating a page and adding it to a mapping calls."""
 
+SLEEP_SYMBOLS = "io_schedule;schedule try_to_wake_up"
+"""
+What sleeping until I/O is done calls, if it comes after the task has nothing else to do: off the core and
+back on it, and the waking, which runs where the I/O ends and is charged to the sleeper.
+"""
+
 PageRange = tuple[int, int]
 """Pages [start, end)."""
 
@@ -107,11 +113,16 @@ class Filemap:
         unbounded = f"{ra};page_cache_ra_unbounded"
         site, fuse = ledger.site, ledger.fuse
         self._s_batch = site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
-        self._s_read = fuse(site(TASK, "", "filemap_read"), self._s_batch)
+        entered = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_read"
+        self._s_read = fuse(site(TASK, "", f"{entered} filemap_read"), self._s_batch)
         s_rebatch = site(TASK, ra, "filemap_get_read_batch")
-        self._s_copy = site(TASK, read, "folio_mark_accessed copy_page_to_iter", unit="copy_page_to_iter")
-        self._s_recopy = site(TASK, read, "copy_page_to_iter", unit="copy_page_to_iter")
+        in_batch = "/filemap_read:page filemap_get_pages;filemap_get_read_batch:page"
+        self._s_copy = site(
+            TASK, read, f"folio_mark_accessed copy_page_to_iter {in_batch}", unit="copy_page_to_iter"
+        )
+        self._s_recopy = site(TASK, read, f"copy_page_to_iter {in_batch}", unit="copy_page_to_iter")
         self._s_wait = site(TASK, ra, "folio_put_wait_locked")
+        self._s_sleep = site(TASK, f"{ra};folio_put_wait_locked", SLEEP_SYMBOLS)
         s_sync = site(TASK, ra, "page_cache_sync_ra")
         s_ondemand = site(TASK, ra, decides)
         s_async = site(TASK, ra, "page_cache_async_ra")
@@ -128,13 +139,16 @@ class Filemap:
             marker: (head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order))
             for marker, head in called.items()
         }
-        self._s_add = site(TASK, unbounded, INSERT_SYMBOLS)
+        self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
         create, update = "filemap_create_folio", "filemap_update_page"
-        self._s_create = site(TASK, ra, f"{create} {create};filemap_read_folio")
+        self._s_create = site(TASK, ra, f"{create} {create};filemap_read_folio {INSERT_SYMBOLS}")
         self._s_update = site(TASK, ra, update)
         self._s_update_read = site(TASK, ra, f"{update};filemap_read_folio")
+        self._s_sleep_read = site(TASK, f"{ra};filemap_read_folio", SLEEP_SYMBOLS)
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
-        self._s_free_heads = site(TASK, f"{unbounded};shrink_folio_list", "free_buffer_head")
+        freed = "shrink_folio_list;try_to_free_buffers"
+        self._s_free_buffers = site(TASK, unbounded, freed)
+        self._s_free_heads = site(TASK, unbounded, f"{freed};free_buffer_head")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
@@ -189,8 +203,11 @@ class Filemap:
                         task.ps += self._s_wait.ps
                         task.begin_burst()
                         brought = yield mapping.waiter(at, clock.event)
-                        if brought is not None and task.behind_ns <= 0:  # else it has not slept
-                            brought.woke(task.time_ns)
+                        if task.behind_ns < 0:
+                            self._s_sleep.passes += 1
+                            task.ps += self._s_sleep.ps
+                            if brought is not None:
+                                brought.woke(task.time_ns)
                         while (late := task.behind_ns) > 0:
                             yield clock.timeout(late)
                     elif state[at] == UPTODATE:
@@ -254,15 +271,13 @@ class Filemap:
         The page is held from its insertion to its copy, so the reader gets on whatever the memory is.
         """
         mapping = file.mapping
-        task.ps += self._s_create.charge(1) + self._s_add.charge(1)
+        task.ps += self._s_create.charge(1)
         self._insert(task, mapping, index, index + 1, -1)
         held = (index, index + 1)
         mapping.held.append(held)
         yield from self._path.read_folio(task, file, index)
         if mapping.state[index] & LOCKED:
-            brought = yield from task.wait(mapping.waiter(index, self._clock.event))
-            if brought is not None:
-                brought.woke(task.time_ns)
+            yield from self._wait_for(task, mapping, index)
         mapping.held.remove(held)
 
     def _update_page(self, task: Task, file: OpenFile, index: int, stop: int) -> Generator[Any, Any, None]:
@@ -281,7 +296,15 @@ class Filemap:
         task.ps += self._s_update_read.charge(1)
         yield from self._path.read_folio(task, file, index)
         if mapping.state[index] & LOCKED:
-            yield from task.wait(mapping.waiter(index, self._clock.event))
+            yield from self._wait_for(task, mapping, index)
+
+    def _wait_for(self, task: Task, mapping: Mapping, index: int) -> Generator[Any, Any, None]:
+        """Wait for a page that the task reads alone (folio_wait_locked_killable)."""
+        event = mapping.waiter(index, self._clock.event)
+        if (yield from task.wait(event)):
+            task.ps += self._s_sleep_read.charge(1)
+            if event.value is not None:
+                event.value.woke(task.time_ns)
 
     def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
         """Let the policy decide, and read what it says."""
@@ -331,6 +354,7 @@ class Filemap:
         if reclaimed:
             task.ps += self._s_reclaim.charge(reclaimed)
             if cache.freed_heads:
+                task.ps += self._s_free_buffers.charge(cache.freed_heads // cache.heads_per_page)
                 task.ps += self._s_free_heads.charge(cache.freed_heads)
                 cache.freed_heads = 0
 

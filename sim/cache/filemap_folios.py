@@ -95,7 +95,11 @@ class FolioFilemap(Filemap):
                 if state[at] == LOCKED:
                     task.ps += self._s_wait.charge(1)
                     task.begin_burst()
-                    yield mapping.waiter(at, clock.event)
+                    brought = yield mapping.waiter(at, clock.event)
+                    if task.behind_ns < 0:
+                        task.ps += self._s_sleep.charge(1)
+                        if brought is not None:
+                            brought.woke(task.time_ns)
                     while (late := task.behind_ns) > 0:
                         yield clock.timeout(late)
                 elif state[at] == UPTODATE:

@@ -210,12 +210,15 @@ def show(
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 30,
     stacks: Annotated[bool, typer.Option("--stacks", help="Per call stack instead of per symbol.")] = False,
+    currency: Annotated[
+        str, typer.Option("--currency", metavar="CURRENCY", help="ns or instructions [the run's own].")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Show where the CPU time of a run went, by kernel symbol."""
+    """Show where the CPU time of a run went, or its instructions, by kernel symbol."""
     from sim.cli.show import show_run
 
-    show_run(folder, where or [], diff, top, stacks, as_json)
+    show_run(folder, where or [], diff, top, stacks, as_json, currency)
 
 
 @app.command("check")
@@ -318,7 +321,43 @@ def validate(
     raise typer.Exit(validate_cases(files or [], layouts, case, as_json, quiet, figure))
 
 
-for _verbs in (app, image_verbs):
+calibrate = typer.Typer(help="Refit the constants of a profile from records.", no_args_is_help=True)
+app.add_typer(calibrate, name="calibrate")
+
+
+@calibrate.command("costs")
+def calibrate_costs(
+    records: Annotated[
+        Path,
+        typer.Option(
+            "--records", metavar="DIR", help="A folder of recordings, as results/kernel/README.md has it."
+        ),
+    ] = Path("results/kernel/linux-6.1.192"),
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="PROFILE", help="The machine profile [standard output]."),
+    ] = None,
+    judge: Annotated[
+        bool,
+        typer.Option(
+            "--judge", help="Write no profile: leave out each layout and block size, and judge the fit."
+        ),
+    ] = False,
+    simulate: Annotated[
+        bool,
+        typer.Option("--simulate", help="Simulate the recorded cases again: after a change of the model."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Fit the costs of kernel symbols to recordings; --judge: exit 1 if a bar is not held."""
+    from sim.cli.calibrate import fit_profile, judge_costs
+
+    if judge:
+        raise typer.Exit(judge_costs(records, simulate, as_json))
+    fit_profile(records, output, simulate)
+
+
+for _verbs in (app, image_verbs, calibrate):
     with_quiet(_verbs)
 app.add_typer(image_verbs, name="image")
 

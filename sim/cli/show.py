@@ -6,31 +6,42 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 from rich.console import Console
 
 from sim.cli.render import console, print_table
 from sim.errors import ConfigError
+from sim.experiment.cell_result import Currency
 from sim.experiment.results import Row, Run, load_run
-from sim.report.tables import Table, difference, select, symbols
+from sim.report.tables import CURRENCIES, Table, difference, select, symbols
 
 
 def show_run(
-    folder: Path, where: list[str], diff: tuple[str, str] | None, top: int, stacks: bool, as_json: bool
+    folder: Path,
+    where: list[str],
+    diff: tuple[str, str] | None,
+    top: int,
+    stacks: bool,
+    as_json: bool,
+    currency: str = "",
 ) -> None:
     """
-    Print the symbols of a run by CPU time, as perf report does, or by what two selections differ in.
+    Print the symbols of a run by cost, as perf report does, or by what two selections differ in.
 
-    where, diff: "axis=label" words, joined by commas. Raises ReadpathError for a folder or label that is not
-    there.
+    where, diff: "axis=label" words, joined by commas. currency: "ns" or "instructions", "" for the run's own.
+    Raises ReadpathError for a folder, label or currency that is not there.
     """
+    if currency not in ("", *CURRENCIES):
+        raise ConfigError("--currency", f"{currency!r} is none", ", ".join(CURRENCIES))
     chosen = _labels("--where", where)
     run = load_run(folder)
+    cost = cast("Currency", currency or run.currency)
     if diff is None:
-        table = symbols(run, chosen, stacks)
+        table = symbols(run, chosen, stacks, cost)
         of = ", ".join(f"{axis}={label}" for axis, label in chosen.items()) or "all cells together"
     else:
-        table = difference(run, chosen, *(_labels("--diff", [word]) for word in diff))
+        table = difference(run, chosen, _labels("--diff", [diff[0]]), _labels("--diff", [diff[1]]), cost)
         of = " ".join((f"A: {diff[0]}, B: {diff[1]}", *(f"{axis}={label}" for axis, label in chosen.items())))
     if as_json:
         print(json.dumps(list(table.rows), indent=2))
@@ -46,7 +57,7 @@ def show_run(
         whole = sum(groups.values())
         parts = sorted(groups.items(), key=lambda item: -abs(item[1]))
         words = (f"{group} {more:+,.1f} ({more / whole:.0%})" for group, more in parts if whole and more)
-        line = f"A - B: {whole:+,.1f} ns per 4 KiB: " + ", ".join(words)
+        line = f"A - B: {whole:+,.1f} {cost} per 4 KiB: " + ", ".join(words)
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     if len(table.rows) > top:
         out.print(f"{len(table.rows) - top} more rows: --top {len(table.rows)}", highlight=False)

@@ -1,13 +1,17 @@
 """
-The cost table: what one call of a kernel symbol costs, with unit, source and spread.
+The cost table: what one call of a kernel symbol costs, in ns and in instructions, with unit and source.
 
 A machine profile (`sim/profiles/machines/*.toml`) gives, per symbol, `self` (ns a call, children not
-included), and where it matters `per_unit` (ns per `unit`: a byte, a bio vector, a level of a tree). A
-profile of one's own may name another as its `base`: what it does not say is taken from there. A
-symbol that no entry names costs nothing *only* if the profile lists it under `free` with the reason (its
-cost is inside a caller's); any other is an error: a charge never disappears in silence.
+included), and where it matters `per_unit` (ns per `unit`: a byte, a page, a level of a tree); beside them
+the same in instructions. A profile may name another as its `base`: what it does not say is taken from
+there. A symbol that no entry names costs nothing *only* if the profile lists it under `free` with the reason
+(its cost is inside a caller's); any other is an error: a charge never disappears in silence.
 
-Costs are held as integer picoseconds, so that sums do not depend on the order of addition.
+The clock moves by ns, always. Instructions are counted beside it, as `perf stat -e instructions` does beside
+the time. A profile that knows only instructions says under `[clock]` how fast they go: `ghz` x `ipc`.
+
+Costs are held as integer picoseconds and thousandths of an instruction, so that sums do not depend on the
+order of addition.
 """
 
 from __future__ import annotations
@@ -23,9 +27,29 @@ from typing import Any
 from sim.errors import ConfigError
 
 PS_PER_NS = 1000
+MILLI = 1000
+"""Thousandths of an instruction in one."""
 
-_ENTRY_KEYS = ("self", "per_unit", "unit", "group", "spread", "source")
-_TOP_KEYS = ("name", "about", "currency", "base", "cost", "free")
+_ENTRY_KEYS = (
+    "self",
+    "per_unit",
+    "unit",
+    "instructions",
+    "unit_instructions",
+    "group",
+    "spread",
+    "interval",
+    "unit_interval",
+    "instructions_interval",
+    "unit_instructions_interval",
+    "source",
+    "method",
+)
+_TOP_KEYS = ("name", "about", "clock", "base", "cost", "free")
+UNMEASURED = "unmeasured"
+"""What no recording has, assumed: no machine, but the base of those that are."""
+_CLOCK_KEYS = ("ghz", "ipc", "ns_per_instruction", "source")
+_INTERVALS = tuple(key for key in _ENTRY_KEYS if key.endswith("interval"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +57,9 @@ class Cost:
     """
     The cost of one call of `symbol`: `self_ps` + units x `unit_ps`, in integer picoseconds.
 
-    `group` is the cost group of the stacked figures, `spread` the relative half-width of the interval in
-    which the constant is believed to lie, `source` where it comes from.
+    `self_mi`, `unit_mi`: the same in thousandths of an instruction. `group` is the cost group of the stacked
+    figures, `spread` the relative half-width of the interval in which the ns are believed to lie, `source`
+    where they come from. The profile's intervals are for its readers; nothing is computed with them.
     """
 
     symbol: str
@@ -44,6 +69,8 @@ class Cost:
     group: str
     spread: float
     source: str
+    self_mi: int = 0
+    unit_mi: int = 0
 
 
 class CostTable:
@@ -79,16 +106,45 @@ class CostTable:
             return self
         return self.varied({(symbol, part): factor for symbol in self.costs for part in ("self", "unit")})
 
+    def at_pace(self, ps_per_instruction: float) -> CostTable:
+        """Return the table with the ns that its instructions take at another pace."""
+        pace = ps_per_instruction / MILLI
+        return CostTable(
+            self.name,
+            {
+                symbol: replace(cost, self_ps=round(cost.self_mi * pace), unit_ps=round(cost.unit_mi * pace))
+                for symbol, cost in self.costs.items()
+            },
+        )
+
 
 def _number(place: str, entry: dict[str, Any], key: str) -> float:
     value = entry.get(key, 0)
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ConfigError(f"{place}.{key}", f"{value!r} is not a cost", "a number of ns >= 0")
+        raise ConfigError(f"{place}.{key}", f"{value!r} is not a cost", "a number >= 0")
     return float(value)
 
 
-def _ps(place: str, entry: dict[str, Any], key: str) -> int:
-    return round(_number(place, entry, key) * PS_PER_NS)
+def _known(place: str, table: dict[str, Any], keys: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in keys:
+            near = ", ".join(difflib.get_close_matches(key, keys, 2)) or ", ".join(keys)
+            raise ConfigError(f"{place}{key}", "unknown key", near)
+
+
+def _ps_per_instruction(place: str, table: dict[str, Any]) -> float | None:
+    """Return picoseconds an instruction takes at the profile's stated pace; None if it states none."""
+    clock = table.get("clock")
+    if clock is None:
+        return None
+    _known(f"{place}: clock.", clock, _CLOCK_KEYS)
+    at = f"{place}: clock"
+    ns = _number(at, clock, "ns_per_instruction")
+    pace = _number(at, clock, "ghz") * _number(at, clock, "ipc") or (1 / ns if ns else 0)
+    if not pace or "source" not in clock:
+        allowed = "ghz and ipc, or ns_per_instruction, above 0, and their source"
+        raise ConfigError(at, "is not complete", allowed)
+    return PS_PER_NS / pace
 
 
 def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
@@ -98,37 +154,57 @@ def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
     `place` names the file in errors. Raises ConfigError on an unknown key, a negative or missing number, a
     missing unit or source.
     """
-    for key in table:
-        if key not in _TOP_KEYS:
-            near = ", ".join(difflib.get_close_matches(key, _TOP_KEYS, 2)) or ", ".join(_TOP_KEYS)
-            raise ConfigError(f"{place}: {key}", "unknown key", near)
-    costs: dict[str, Cost] = {}
-    for symbol, entry in table.get("cost", {}).items():
-        at = f"{place}: cost.{symbol}"
-        for key in entry:
-            if key not in _ENTRY_KEYS:
-                near = ", ".join(difflib.get_close_matches(key, _ENTRY_KEYS, 2)) or ", ".join(_ENTRY_KEYS)
-                raise ConfigError(f"{at}.{key}", "unknown key", near)
-        for key in ("self", "group", "source"):
-            if key not in entry:
-                raise ConfigError(at, f"{key!r} is missing", ", ".join(_ENTRY_KEYS))
-        if ("per_unit" in entry) != ("unit" in entry):
-            raise ConfigError(at, "per_unit and unit go together", "both or neither")
-        costs[symbol] = Cost(
-            symbol=symbol,
-            self_ps=_ps(at, entry, "self"),
-            unit_ps=_ps(at, entry, "per_unit"),
-            unit=str(entry.get("unit", "")),
-            group=str(entry["group"]),
-            spread=_number(at, entry, "spread"),
-            source=str(entry["source"]),
-        )
+    _known(f"{place}: ", table, _TOP_KEYS)
+    pace = _ps_per_instruction(place, table)
+    costs = {
+        symbol: _parse_cost(f"{place}: cost.{symbol}", symbol, entry, pace)
+        for symbol, entry in table.get("cost", {}).items()
+    }
     for group, words in table.get("free", {}).items():
         for symbol in words.get("symbols", ()):
             if symbol in costs:
                 raise ConfigError(f"{place}: free.{group}", f"{symbol!r} also has a cost", "one of the two")
             costs[symbol] = Cost(symbol, 0, 0, "", group, 0.0, str(words.get("source", "")))
     return CostTable(str(table.get("name", place)), costs)
+
+
+def _parse_cost(at: str, symbol: str, entry: dict[str, Any], pace: float | None) -> Cost:
+    """Return one entry; of ns and instructions, what it does not give follows at `pace` ps an instruction."""
+    _known(f"{at}.", entry, _ENTRY_KEYS)
+    for key in ("group", "source") if pace else ("self", "group", "source"):
+        if key not in entry:
+            raise ConfigError(at, f"{key!r} is missing", ", ".join(_ENTRY_KEYS))
+    if ("per_unit" in entry or "unit_instructions" in entry) != ("unit" in entry):
+        raise ConfigError(at, "per_unit and unit go together", "both or neither")
+    for key in _INTERVALS:
+        _check_interval(f"{at}.{key}", entry.get(key))
+    ps, mi = {}, {}
+    for ns_key, key in (("self", "instructions"), ("per_unit", "unit_instructions")):
+        mi[key] = round(_number(at, entry, key) * MILLI)
+        ps[ns_key] = round(_number(at, entry, ns_key) * PS_PER_NS)
+        if ns_key not in entry and pace:
+            ps[ns_key] = round(mi[key] * pace / MILLI)
+        if key not in entry and pace:
+            mi[key] = round(ps[ns_key] * MILLI / pace)
+    return Cost(
+        symbol=symbol,
+        self_ps=ps["self"],
+        unit_ps=ps["per_unit"],
+        unit=str(entry.get("unit", "")),
+        group=str(entry["group"]),
+        spread=_number(at, entry, "spread"),
+        source=str(entry["source"]),
+        self_mi=mi["instructions"],
+        unit_mi=mi["unit_instructions"],
+    )
+
+
+def _check_interval(place: str, interval: Any) -> None:
+    if interval is None:
+        return
+    numbers = isinstance(interval, list) and all(isinstance(end, int | float) for end in interval)
+    if not numbers or len(interval) != 2 or interval[0] > interval[1]:
+        raise ConfigError(place, f"{interval!r} is no interval", "[lowest, highest]")
 
 
 def load_costs(profile: str) -> CostTable:
@@ -147,6 +223,7 @@ def load_costs(profile: str) -> CostTable:
         source = folder / f"{profile}.toml"
         if not source.is_file():
             names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
+            names.remove(UNMEASURED)
             raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(names))
         text = source.read_text(encoding="utf-8")
     try:
@@ -159,4 +236,7 @@ def load_costs(profile: str) -> CostTable:
     base = str(table["base"])
     if base.endswith(".toml"):
         raise ConfigError(f"{profile}: base", f"{base!r} is a file", "the name of a profile")
-    return CostTable(costs.name, load_costs(base).costs | costs.costs)
+    below = load_costs(base)
+    if pace := _ps_per_instruction(profile, table):
+        below = below.at_pace(pace)
+    return CostTable(costs.name, below.costs | costs.costs)

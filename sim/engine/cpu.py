@@ -77,29 +77,25 @@ class Task:
             start = core.irq_free_at
         return start + self.ps // PS_PER_NS
 
-    def settle(self) -> Generator[Any, Any, Any]:
+    def settle(self) -> Generator[Any, Any, bool]:
         """Spend the gathered cost on the core, behind what is queued there and what interrupts it."""
         return self.wait(None)
 
-    def wait(self, event: Any) -> Generator[Any, Any, Any]:
+    def wait(self, event: Any) -> Generator[Any, Any, bool]:
         """
-        Spend the gathered cost, then sleep until `event` (None: only spend).
-
-        Return the event's value if the task slept for it, None if it came before the work was done.
+        Spend the gathered cost, then sleep until `event` (None: only spend); return whether it slept.
 
         The event may come before the work is done: the later of both counts. One event, not two, in the
         usual case that the device is slower than the burst.
         """
         self.begin_burst()
-        value = None
+        slept = False
         if event is not None:
-            value = yield event
-        if (wait := self.behind_ns) <= 0:
-            return value
-        while wait > 0:
+            yield event
+            slept = self.behind_ns < 0
+        while (wait := self.behind_ns) > 0:
             yield self._clock.timeout(wait)
-            wait = self.behind_ns
-        return None
+        return slept
 
     def begin_burst(self) -> None:
         """Put the gathered cost on the core, behind what is queued there."""

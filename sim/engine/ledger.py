@@ -11,12 +11,17 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from sim.engine.costs import CostTable
+from sim.errors import ConfigError
 
 TASK, IRQ, KWORKER = "task", "irq", "kworker"
 
 
 class CallRow(NamedTuple):
-    """One symbol below one stack: `stack` is folded ("a;b;c", the symbol last), times in ps."""
+    """
+    One symbol below one stack: `stack` is folded ("a;b;c", the symbol last), times in ps.
+
+    units: how much of the symbol's unit was charged. mi: thousandths of an instruction.
+    """
 
     symbol: str
     stack: str
@@ -24,6 +29,8 @@ class CallRow(NamedTuple):
     group: str
     calls: int
     ps: int
+    units: int
+    mi: int
 
 
 class Charge(NamedTuple):
@@ -47,7 +54,8 @@ class Site:
     """
     A place that charges: `passes` times all of its symbols, and `units` of its unit symbol.
 
-    ps: cost of one pass in picoseconds; unit_ps: cost of one unit.
+    ps: cost of one pass in picoseconds; unit_ps: cost of one unit. symbols: (full stack, calls, units) of
+    one pass. unit_symbol: the full stack that `units` belong to.
     """
 
     __slots__ = (
@@ -62,7 +70,7 @@ class Site:
         "units",
     )
 
-    def __init__(self, context: str, stack: str, symbols: tuple[tuple[str, int], ...]) -> None:
+    def __init__(self, context: str, stack: str, symbols: tuple[tuple[str, int, int], ...]) -> None:
         self.context = context
         self.stack = stack
         self.symbols = symbols
@@ -126,19 +134,30 @@ class Ledger:
 
         stack: folded callers ("filemap_read;read_pages"), may be empty.
         calls: the symbols of one pass, blank-separated; "a;b" stands for b called by a (only b is
-               counted), "b*3" for three calls. Children are separate entries: costs are self costs.
+               counted), "b*3" for three calls, "b:page" for no call but one unit of b, a page, and "/a;b"
+               for a stack of its own, not below `stack`. Children are separate entries: costs are self costs.
         unit: the symbol whose per-unit cost `units` are charged to; one of `calls`.
 
-        Raises ConfigError if the cost table lacks a symbol.
+        Raises ConfigError if the cost table lacks a symbol, or has it in another unit.
         """
         symbols = []
         for word in calls.split():
             path, _, times = word.partition("*")
-            symbols.append((path, int(times) if times else 1))
+            path, _, of = path.partition(":")
+            full = path[1:] if path.startswith("/") else f"{stack};{path}" if stack else path
+            cost = self._costs[_last(full)]
+            if of and cost.unit not in (of, ""):
+                raise ConfigError(
+                    f"machine profile {self._costs.name}: cost.{cost.symbol}.unit", repr(cost.unit), of
+                )
+            number = int(times) if times else 1
+            symbols.append((full, 0, number) if of else (full, number, 0))
         site = Site(context, stack, tuple(symbols))
-        site.ps = sum(self._costs[path.rpartition(";")[2]].self_ps * n for path, n in symbols)
+        for full, number, units in symbols:
+            cost = self._costs[_last(full)]
+            site.ps += cost.self_ps * number + cost.unit_ps * units
         if unit:
-            site.unit_symbol = next(path for path, _ in symbols if path.rpartition(";")[2] == unit)
+            site.unit_symbol = next(full for full, number, _ in symbols if number and _last(full) == unit)
             site.unit_ps = self._costs[unit].unit_ps
         self._sites.append(site)
         return site
@@ -159,20 +178,23 @@ class Ledger:
         for site in self._sites:
             if not site.passes and not site.units:
                 continue
-            for path, times in site.symbols:
-                symbol = path.rpartition(";")[2]
-                stack = ";".join(self._name(word) for word in f"{site.stack};{path}".split(";") if word)
-                entry = sums.setdefault((stack, symbol, site.context), [0, 0])
-                calls = site.passes * times
-                entry[0] += calls
-                entry[1] += calls * self._costs[symbol].self_ps
-                if path == site.unit_symbol:
-                    entry[1] += site.units * site.unit_ps
-        return [
-            CallRow(self._name(symbol), stack, context, self._costs[symbol].group, calls, ps)
-            for (stack, symbol, context), (calls, ps) in sorted(sums.items())
-            if calls or ps
-        ]
+            for full, calls, units in site.symbols:
+                entry = sums.setdefault((full, _last(full), site.context), [0, 0, 0])
+                entry[0] += site.passes * calls
+                entry[1] += site.passes * units
+                entry[2] += site.passes * units * self._costs[_last(full)].unit_ps
+                if full == site.unit_symbol and calls:
+                    entry[1] += site.units
+                    entry[2] += site.units * site.unit_ps
+        rows = []
+        for (full, symbol, context), (calls, units, unit_ps) in sums.items():
+            cost = self._costs[symbol]
+            ps, mi = calls * cost.self_ps + unit_ps, calls * cost.self_mi + units * cost.unit_mi
+            if calls or ps or mi:
+                stack = ";".join(self._name(word) for word in full.split(";"))
+                row = CallRow(self._name(symbol), stack, context, cost.group, calls, ps, units, mi)
+                rows.append(row)
+        return sorted(rows, key=lambda row: (row.stack, row.symbol, row.context))
 
     def charges(self) -> list[Charge]:
         """Return what rows() puts prices on, sorted alike: for pricing it otherwise, without another run."""
@@ -181,20 +203,21 @@ class Ledger:
         for site in self._sites:
             if not site.passes and not site.units:
                 continue
-            for path, times in site.symbols:
-                symbol = path.rpartition(";")[2]
-                stack = ";".join(self._name(word) for word in f"{site.stack};{path}".split(";") if word)
-                entry = sums.setdefault((stack, symbol, site.context), [0, 0, 0])
-                entry[0] += site.passes * times
-                if path == site.unit_symbol and site.unit_given:
-                    entry[2] += site.units * site.unit_ps
-                elif path == site.unit_symbol:
-                    entry[1] += site.units
-        return [
-            Charge(symbol, self._name(symbol), stack, context, *entry)
-            for (stack, symbol, context), entry in sorted(sums.items())
+            for full, calls, units in site.symbols:
+                entry = sums.setdefault((full, _last(full), site.context), [0, 0, 0])
+                entry[0] += site.passes * calls
+                entry[1] += site.passes * units
+                if full == site.unit_symbol and calls:
+                    if site.unit_given:
+                        entry[2] += site.units * site.unit_ps
+                    else:
+                        entry[1] += site.units
+        made = [
+            Charge(symbol, self._name(symbol), ";".join(map(self._name, full.split(";"))), context, *entry)
+            for (full, symbol, context), entry in sums.items()
             if any(entry)
         ]
+        return sorted(made, key=lambda charge: (charge.stack, charge.name, charge.context))
 
     def calls(self) -> dict[str, int]:
         """Return the calls per symbol, over all stacks and contexts."""
@@ -226,4 +249,13 @@ class _Below(Ledger):
         """Declare a site below the caller."""
         if context == TASK:
             stack = f"{self._caller};{stack}" if stack else self._caller
+            calls = " ".join(self._absolute(word) for word in calls.split())
         return super().site(context, stack, calls, unit)
+
+    def _absolute(self, word: str) -> str:
+        return f"/{self._caller};{word[1:]}" if word.startswith("/") else word
+
+
+def _last(stack: str) -> str:
+    """Return the symbol at the end of a folded stack."""
+    return stack.rpartition(";")[2]

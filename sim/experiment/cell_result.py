@@ -12,6 +12,9 @@ GROUPS = ("copy", "page cache", "mapping", "buffer heads", "bio", "block layer",
 
 Context = Literal["task", "irq", "kworker"]
 
+Currency = Literal["ns", "instructions"]
+"""What costs are shown in. A run has both."""
+
 METRICS: dict[str, tuple[str, str]] = {
     # metric: (unit, what it is)
     "elapsed_ns": ("ns", "simulated time from the first read(2) to the return of the last"),
@@ -22,6 +25,11 @@ METRICS: dict[str, tuple[str, str]] = {
     "cpu_irq_ns": ("ns", "CPU time of interrupts and softirqs"),
     "cpu_kworker_ns": ("ns", "CPU time of kernel workers: decryption"),
     "cpu_ns_per_4k": ("ns / 4 KiB", "cpu_ns per 4 KiB of bytes_read"),
+    "instructions": (
+        "instructions",
+        "instructions of all contexts; a byte that rep moves or sets counts as one",
+    ),
+    "instructions_per_4k": ("instructions / 4 KiB", "instructions per 4 KiB of bytes_read"),
     "reads": ("calls", "read(2) calls"),
     "latency_mean_ns": ("ns", "mean duration of a read(2)"),
     "latency_p50_ns": ("ns", "median duration of a read(2)"),
@@ -55,7 +63,7 @@ class CallRow:
     The calls of one symbol below one stack in one context.
 
     stack: folded callers, outermost first, the symbol last: "read;filemap_read;...".
-    ns: the symbol's own time over all calls, children not included. group: one of GROUPS.
+    ns, instructions: the symbol's own over all calls, children not included. group: one of GROUPS.
     """
 
     symbol: str
@@ -64,6 +72,7 @@ class CallRow:
     calls: int
     ns: int
     group: str
+    instructions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

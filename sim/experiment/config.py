@@ -18,6 +18,7 @@ import numpy as np
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from sim.errors import ConfigError
+from sim.experiment.cell_result import Currency
 from sim.experiment.model import Model, custom
 from sim.experiment.scheme import Encryption
 from sim.units import KIB, PAGE_BYTES, format_size, parse_size, parse_time
@@ -62,9 +63,9 @@ class Machine(Model):
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
     kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4. cost_scale:
-    every cost constant of the profile times this, for a machine that much slower. currency: what the
-    profile's costs are in; must agree with it. wakeup: time from queueing a work item until an idle worker
-    runs it, no CPU time of its own; 0 as long as it is not measured.
+    every cost constant of the profile times this, for a machine that much slower. currency: what tables,
+    ratios and `show` are in; results hold both, and the clock moves by ns whichever it is. wakeup: time from
+    queueing a work item until an idle worker runs it, no CPU time of its own.
     """
 
     profile: str | FileRef = "linux-6.1-epyc"
@@ -73,7 +74,7 @@ class Machine(Model):
     kernel: Literal["3.16", "6.1", "6.16"] = "6.1"
     large_folios: bool | None = None
     cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
-    currency: str | None = None
+    currency: Currency = "ns"
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +24,19 @@ from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
 from sim.experiment.initial_cache import cache_pages, pages_with_buffers
-from sim.experiment.machine import Machine, MachineSpec
+from sim.experiment.machine import NO_IO, Machine, MachineSpec
 from sim.ext4.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.paths.inode import FsInode
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
 
-PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap"}
+PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap", "nop": NO_IO}
 STATUS_NAMES = ("warm", "es_cold", "all_cold")
 FIEMAP_UNWRITTEN = 0x800
+
+Layouts = dict[str, tuple[list[Extent], tuple[int, ...] | None]]
+"""Layout files that were read: name -> extents in blocks, and tree blocks if known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +65,44 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
 
     Raises ConfigError for a file that is not readable or not of this form.
     """
-    cases = []
-    known: dict[str, tuple[list[Extent], tuple[int, ...] | None]] = {}
-    for number, line in enumerate(_read(counts).splitlines(), start=1):
-        at = f"{counts}:{number}"
+    known: Layouts = {}
+    lines = enumerate(read_lines(counts), start=1)
+    return [load_case(record, layouts, f"{counts}:{number}", known) for number, record in lines]
+
+
+def load_case(record: dict[str, Any], layouts: Path, at: str, known: Layouts | None = None) -> Case:
+    """
+    Return a record with its layout, from a folder; `at` names it in errors (ConfigError).
+
+    known: layouts read before, by name; what is read is added.
+    """
+    known = {} if known is None else known
+    try:
+        name = record["layout_file"]
+        if name not in known:
+            known[name] = _layout(json.loads(_read(layouts / name)), int(record["block_size"]))
+        extents, tree_blocks = known[name]
+        if _is_ecryptfs(record) and not extents:
+            extents = [_lower_extent(record, int(record["block_size"]))]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
+        ) from error
+    return Case(record, extents, tree_blocks)
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON-lines file. Raises ConfigError with the line that is none."""
+    objects = []
+    for number, line in enumerate(_read(path).splitlines(), start=1):
         try:
-            record = json.loads(line)
-            name = record["layout_file"]
-            if name not in known:
-                known[name] = _layout(json.loads(_read(layouts / name)))
-            extents, tree_blocks = known[name]
-            if _is_ecryptfs(record) and not extents:
-                extents = [_lower_extent(record, int(record["block_size"]))]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
-            ) from error
-        cases.append(Case(record, extents, tree_blocks))
-    return cases
+            entry = json.loads(line)
+        except ValueError as error:
+            raise ConfigError(f"{path}:{number}", f"is not JSON ({error})", "one object a line") from error
+        if not isinstance(entry, dict):
+            raise ConfigError(f"{path}:{number}", "is not an object", "one object a line")
+        objects.append(entry)
+    return objects
 
 
 def _lower_extent(record: dict[str, Any], block_size: int) -> Extent:
@@ -95,8 +118,10 @@ def _lower_extent(record: dict[str, Any], block_size: int) -> Extent:
     return Extent(0, first, (int(record["file_bytes"]) + HEADER_BYTES) // block_size, False)
 
 
-def _layout(layout: dict[str, Any]) -> tuple[list[Extent], tuple[int, ...] | None]:
+def _layout(layout: Any, block_size: int) -> tuple[list[Extent], tuple[int, ...] | None]:
     """Return the extents of a layout file, in blocks, and its tree blocks."""
+    if isinstance(layout, list):  # FIEMAP alone, without the head that names the file system
+        layout = {"block_size": block_size, "extents": layout}
     size = int(layout["block_size"])
     extents = [
         Extent(logical // size, physical // size, length // size, bool(flags & FIEMAP_UNWRITTEN))
@@ -231,15 +256,24 @@ def _ecryptfs(machine: Machine, record: dict[str, Any], lower: FsInode) -> Ecryp
 
 
 def run_case(
-    case: Case, costs: CostTable, tree_pages: int | None = None, tracer: BlockTracer | None = None
+    case: Case,
+    costs: CostTable,
+    tree_pages: int | None = None,
+    tracer: BlockTracer | None = None,
+    device: str = "",
 ) -> Machine:
-    """Simulate a case and return the machine with its counts; `tracer` sees its block events."""
+    """
+    Simulate a case and return the machine with its counts; `tracer` sees its block events.
+
+    device: "ram+copy" (the rig's bio-based RAM device) or "null_blk", with what they copy counted; "": as the
+    record says.
+    """
     record = case.record
     if record["path"] not in PATH_NAMES:
         raise ConfigError(case.name, f"path {record['path']!r}", ", ".join(PATH_NAMES))
     if record["es"] not in STATUS_NAMES:
         raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
-    machine = _machine(record, costs, tracer)
+    machine = _machine(record, costs, tracer, device)
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
     size_bytes = int(record["file_bytes"]) + (HEADER_BYTES if machine.spec.ecryptfs else 0)
@@ -270,14 +304,18 @@ def run_case(
     return machine
 
 
-def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None) -> Machine:
-    """Return the machine of a record, with its path, its device and its readahead."""
+def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None, device: str) -> Machine:
+    """Return the machine of a record, with its path, its device (see run_case) and its readahead."""
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
+    on = record | {"device": "gtram"} if device.startswith("ram") else {"device": device} | record
+    limits = case_limits(on, null_blk)
+    if device in ("ram+copy", "null_blk"):
+        limits = replace(limits, copy_ps_per_sector=1)  # whose cost is what is looked for; it must be counted
     ra_pages = int(record.get("read_ahead_kb", 128)) * KIB // PAGE_BYTES
     spec = MachineSpec(
         PATH_NAMES[record["path"]],
         int(record["block_size"]),
-        case_limits(record, null_blk),
+        limits,
         costs,
         ra_pages=ra_pages,
         tracer=tracer,

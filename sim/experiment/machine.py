@@ -35,6 +35,7 @@ from sim.paths.extent_walk import IOMAP, PAGE_IO_PURE, ExtentWalkPath
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
+from sim.paths.no_io import NoIo
 from sim.paths.other_maps import IndirectMapper, LinearMapper
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import FSCRYPT, RFC2014, BufferEndIo, PageEndIo
@@ -47,6 +48,8 @@ VM_READAHEAD_PAGES = 32
 
 _LOWER = "filemap_read;ecryptfs_read_folio;ecryptfs_decrypt_page;ecryptfs_read_lower"
 
+NO_IO = "nop"
+"""The path that reads nothing: pages are up to date at once. For calibration: a read's costs besides I/O."""
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 
 MAPPINGS = ("extents", "indirect", "linear", "linear-remembered")
@@ -145,7 +148,7 @@ class Machine:
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
         if spec.kernel not in KERNELS:
             raise ConfigError("machine.kernel", f"{spec.kernel!r} is not modelled", ", ".join(KERNELS))
-        if spec.path not in PATHS:
+        if spec.path not in (*PATHS, NO_IO):
             raise ConfigError("path", f"{spec.path!r} is not modelled", ", ".join(PATHS))
         kernel = KERNELS[spec.kernel]
         if spec.large_folios and not kernel.folios:
@@ -239,17 +242,26 @@ class Machine:
             )
             for by in (callers, alone)
         )
+        if spec.path == NO_IO:
+            return NoIo(ledger)
         if spec.path == "buffer_head":
             return BufferHeadPath(queue, buffers, buffers_alone)
         if spec.path in ("mpage", "per_block"):
             end_io = PageEndIo(
-                ledger, self.cpu, bs, contents, "mpage_end_io", "page_endio", *_POST_READ_MPAGE, calls
+                ledger,
+                self.cpu,
+                bs,
+                contents,
+                "mpage_end_io",
+                "page_endio mpage_end_io:page",
+                *_POST_READ_MPAGE,
+                calls,
             )
             bios = PageBioFactory(ledger, queue, end_io, bs, callers["mpage"], "bio_add_folio")
             per_block = spec.path == "per_block"
             return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, MPAGE, per_block)
         if spec.path == "iomap":
-            per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock"
+            per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock iomap_read_end_io:page"
             end_io = PageEndIo(
                 ledger, self.cpu, bs, contents, "iomap_read_end_io", per_page, *_POST_READ_IOMAP, calls
             )
@@ -263,7 +275,7 @@ class Machine:
             bs,
             contents,
             "ext4_mpage_end_io ext4_mpage_end_io;__read_end_io",
-            "unlock_page unlock_page;folio_unlock",
+            "unlock_page unlock_page;folio_unlock ext4_mpage_end_io;__read_end_io:page",
             *_POST_READ_EXT4,
             calls,
         )

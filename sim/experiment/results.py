@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 
 import sim
 from sim.errors import ConfigError
-from sim.experiment.cell_result import METRICS, CellResult
+from sim.experiment.cell_result import METRICS, CellResult, Currency
 from sim.experiment.config import Cell, Experiment
 
 FORMAT = 1
@@ -63,6 +63,12 @@ class Run:
     def axes(self) -> dict[str, list[str]]:
         """Axis -> its labels, both in file order."""
         return {axis["key"]: list(axis["labels"]) for axis in self.manifest["axes"]}
+
+    @property
+    def currency(self) -> Currency:
+        """What the run asked to be shown in: "instructions" if all of its cells did."""
+        asked = {cell["config"]["machine"]["currency"] for cell in self.manifest["cells"]}
+        return "instructions" if asked == {"instructions"} else "ns"
 
 
 def model_digest() -> str:
@@ -264,6 +270,7 @@ def _calls_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
             "context": row.context,
             "calls": row.calls,
             "ns": row.ns,
+            "instructions": row.instructions,
             "group": row.group,
         }
         for cell, result in pairs
@@ -304,6 +311,7 @@ _CALLS = pa.schema(
         _field("context", pa.string(), "", "task, irq or kworker"),
         _field("calls", pa.int64(), "calls", "how often"),
         _field("ns", pa.int64(), "ns", "own CPU time over all calls, children not included"),
+        _field("instructions", pa.int64(), "instructions", "own instructions over all calls, likewise"),
         _field("group", pa.string(), "", "cost group of the stacked figures"),
     ]
 )

@@ -22,7 +22,7 @@ from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.clock import stream
-from sim.engine.costs import PS_PER_NS, CostTable, load_costs
+from sim.engine.costs import MILLI, PS_PER_NS, CostTable, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
 from sim.experiment.browser_run import BrowserRun
 from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
@@ -333,12 +333,15 @@ def _result(
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
+    instructions = sum(row.mi for row in rows)
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     metrics: dict[str, Number] = {
         "elapsed_ns": elapsed,
         "bytes_read": bytes_read,
         "pages_read": machine.cache.inserted + machine.cache.updated,
         **cpu_metrics([(row.context, row.ps) for row in rows], bytes_read),
+        "instructions": instructions // MILLI,
+        "instructions_per_4k": instructions / MILLI / (bytes_read / PAGE_BYTES),
         "reads": len(latencies),
         "latency_mean_ns": float(latencies.mean()),
         "latency_p50_ns": float(np.percentile(latencies, 50)),
@@ -360,7 +363,13 @@ def _result(
     }
     call_rows = [
         CallRow(
-            row.symbol, row.stack, cast("CallContext", row.context), row.calls, row.ps // PS_PER_NS, row.group
+            row.symbol,
+            row.stack,
+            cast("CallContext", row.context),
+            row.calls,
+            row.ps // PS_PER_NS,
+            row.group,
+            row.mi // MILLI,
         )
         for row in rows
     ]

@@ -20,8 +20,8 @@ def fabricated_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
     Return round numbers that differ by path, block size and seed, and mean nothing.
 
     Per page: one copy of 100 ns, and one mapping of 50 ns (per block on the per-block paths); the seed adds
-    that many ns of "other". A cell whose file is called "broken" raises ImageError, "wrong" has a digest
-    that does not match.
+    that many ns of "other"; ten instructions a ns. A cell whose file is called "broken" raises ImageError,
+    "wrong" has a digest that does not match.
     """
     assert image is None
     assert not trace
@@ -43,6 +43,7 @@ def fabricated_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
         "pages_read": pages,
         "cpu_ns": cpu_ns,
         "cpu_ns_per_4k": cpu_ns / pages,
+        "instructions_per_4k": 10 * cpu_ns / pages,
         "bios": maps,
         "requests": pages // 32,
         "map_calls": maps,
@@ -53,4 +54,4 @@ def fabricated_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
 
 
 def _row(symbol: str, context: Context, calls: int, ns: int, group: str) -> CallRow:
-    return CallRow(symbol, f"read;{symbol}", context, calls, ns, group)
+    return CallRow(symbol, f"read;{symbol}", context, calls, ns, group, 10 * ns)

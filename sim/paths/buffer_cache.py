@@ -13,7 +13,7 @@ from typing import Any
 
 from sim.block.bio import Bio, Plug
 from sim.block.bio_queue import BioQueue
-from sim.cache.filemap import INSERT_SYMBOLS
+from sim.cache.filemap import INSERT_SYMBOLS, SLEEP_SYMBOLS
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
@@ -62,6 +62,7 @@ class BufferCache:
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_add_page",
         )
         self._s_wait = ledger.site(TASK, f"{stack};ext4_read_bh", "__wait_on_buffer")
+        self._s_sleep = ledger.site(TASK, f"{stack};ext4_read_bh;__wait_on_buffer", SLEEP_SYMBOLS)
         self._s_end = {
             context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync")
             for context in (IRQ, TASK, KWORKER)
@@ -125,9 +126,10 @@ class BufferCache:
         event = self._submit(task, block, plug)
         task.ps += self._s_wait.charge(1)
         self._queue.flush_for_sleep(task, plug)
-        brought = yield from task.wait(event)
-        if brought is not None:
-            brought.woke(task.time_ns)
+        if (yield from task.wait(event)):
+            task.ps += self._s_sleep.charge(1)
+            if event.value is not None:
+                event.value.woke(task.time_ns)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the completion's cost (EndIo)."""

@@ -53,19 +53,21 @@ class BufferHeadReader:
         self._per_page = PAGE_BYTES // block_size
         self._sectors = block_size // SECTOR_BYTES
         full = f"{caller};block_read_full_folio" if caller else "block_read_full_folio"
+        loop = f"/{caller}:page" if caller == "read_pages" else ""  # who calls page by page pays for its loop
         self._s_folio = ledger.site(
             TASK,
             full.rpartition(";")[0],
             "block_read_full_folio block_read_full_folio;create_page_buffers"
             " block_read_full_folio;create_page_buffers;create_empty_buffers"
-            " block_read_full_folio;create_page_buffers;create_empty_buffers;alloc_page_buffers",
+            f" block_read_full_folio;create_page_buffers;create_empty_buffers;alloc_page_buffers {loop}",
         )
         self._s_kept = ledger.site(
-            TASK, full.rpartition(";")[0], "block_read_full_folio block_read_full_folio;create_page_buffers"
+            TASK,
+            full.rpartition(";")[0],
+            f"block_read_full_folio block_read_full_folio;create_page_buffers {loop}",
         )
-        self._s_alloc = ledger.site(
-            TASK, f"{full};create_page_buffers;create_empty_buffers;alloc_page_buffers", "alloc_buffer_head"
-        )
+        heads = f"{full};create_page_buffers;create_empty_buffers;alloc_page_buffers"
+        self._s_alloc = ledger.site(TASK, heads, f"alloc_buffer_head /{heads}:block /{full}:block")
         self._s_get = ledger.site(TASK, full, "ext4_get_block")
         self._s_zero = ledger.site(TASK, full, "folio_zero_range", unit="folio_zero_range")
         self._s_unlock = ledger.site(TASK, full, "folio_unlock")
@@ -73,7 +75,6 @@ class BufferHeadReader:
             TASK,
             full,
             "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page",
-            unit="bio_alloc_bioset",
         )
         self._s_contexts = ledger.site(TASK, f"{full};submit_bh_wbc", INLINE_SYMBOLS)
         merged, getrq, flush = queue.alone
@@ -102,7 +103,6 @@ class BufferHeadReader:
             + self._s_block.charge(blocks)
             + self._s_alone.charge(1)
             + self._mapper.mapped.charge_units(0, blocks * status.levels)
-            + self._s_submit.charge_units(0, blocks)
         )
         self._attach(file.mapping, start, end)
         sectors = self._sectors
@@ -224,7 +224,7 @@ class BufferHeadReader:
         self, task: Task, file: OpenFile, lblk: int, physical: int, blocks: int, ahead: bool, plug: Plug
     ) -> None:
         """submit_bh() for each block of a run: one bio each, one vector each."""
-        task.ps += self._s_submit.charge_units(blocks, blocks)
+        task.ps += self._s_submit.charge(blocks)
         bio = Bio(
             physical * self._sectors,
             self._sectors,

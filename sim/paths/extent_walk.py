@@ -35,10 +35,13 @@ from sim.units import PAGE_BYTES
 
 @dataclass(frozen=True, slots=True)
 class WalkSymbols:
-    """call: per readahead call; folio: per ->read_folio; extent: per mapping; piece: per page and extent;
-    page_state: per page smaller blocks need state for."""
+    """
+    call: per readahead call; page: per page of one; folio: per ->read_folio; extent: per mapping; piece: per
+    page and extent; page_state: per page smaller blocks need state for.
+    """
 
     call: str
+    page: str
     folio: str
     extent: str
     piece: str
@@ -49,6 +52,7 @@ class WalkSymbols:
 
 IOMAP = WalkSymbols(
     call="iomap_readahead",
+    page="iomap_readahead:page",
     folio="iomap_read_folio",
     extent="iomap_iter iomap_iter;ext4_iomap_begin",
     piece="iomap_readpage_iter",
@@ -58,8 +62,9 @@ IOMAP = WalkSymbols(
 )
 PAGE_IO_PURE = WalkSymbols(
     call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
+    page="ext4_readahead;ext4_mpage_readpages:page",
     folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
-    extent="",
+    extent="ext4_readpage_loop:map",
     piece="ext4_readpage_loop",
     page_state="",
     zero="zero_user_segments",
@@ -86,6 +91,7 @@ class ExtentWalkPath:
         self._per_page = PAGE_BYTES // block_size
         stack = symbols.call.rpartition(" ")[2]
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
+        self._s_page = ledger.site(TASK, "read_pages", symbols.page)
         self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols.folio)
         self._s_extent = ledger.site(TASK, stack, symbols.extent)
         self._s_piece = ledger.site(TASK, stack, symbols.piece)
@@ -101,7 +107,7 @@ class ExtentWalkPath:
             block_size,
             self._s_call,
             self._s_extent,
-            ledger.fuse(self._s_piece, self._s_state),
+            ledger.fuse(self._s_page, self._s_piece, self._s_state),
         )
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
@@ -116,6 +122,7 @@ class ExtentWalkPath:
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
         for start, end in ranges:
+            task.ps += self._s_page.charge(end - start)
             runs = yield from self._map_all(task, file, start, end, plug)
             self._read_runs(task, file, bio, start, end, runs)
         bio.submit()

@@ -52,8 +52,10 @@ class InodeMap:
 
 class Mapper:
     """
-    ext4_map_blocks() for all inodes of a file system. mapped: the site of a call that hits. by_block: what a
-    call costs depends on the block, so that a window cannot be charged in one step.
+    ext4_map_blocks() for all inodes of a file system.
+
+    mapped: the site of a call that finds a block. by_block: what a call costs depends on the block, so that a
+    window cannot be charged in one step.
     """
 
     by_block = False
@@ -61,31 +63,42 @@ class Mapper:
     def __init__(self, ledger: Ledger, buffers: BufferCache) -> None:
         self.buffers = buffers
         walk = "ext4_map_blocks;ext4_ext_map_blocks"
-        self.mapped = ledger.site(
-            TASK, "", "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", unit="ext4_es_lookup_extent"
-        )
+        call, lookup = "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", "ext4_es_lookup_extent"
+        self.mapped = ledger.site(TASK, "", f"{call} ext4_map_blocks:written", unit=lookup)
+        self._s_unmapped = ledger.site(TASK, "", call, unit=lookup)
         self._s_walk = ledger.site(TASK, "", f"{walk} {walk};ext4_find_extent")
-        self._s_node = ledger.site(TASK, f"{walk};ext4_find_extent", "__read_extent_tree_block")
-        self._s_insert = ledger.site(TASK, "ext4_map_blocks", "ext4_es_insert_extent")
+        find = f"{walk};ext4_find_extent"
+        self._s_node = ledger.site(TASK, find, f"__read_extent_tree_block /{find}:node")
+        self._s_insert = ledger.site(
+            TASK, "ext4_map_blocks", "ext4_es_insert_extent", unit="ext4_es_insert_extent"
+        )
         self._s_cache = ledger.site(TASK, f"{walk};ext4_find_extent", "ext4_cache_extents")
         self._s_cached = ledger.site(
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
         )
 
-    def charge_hits(self, task: Task, imap: InodeMap, calls: int, block: int = 0) -> None:  # noqa: ARG002
+    def charge_hits(
+        self,
+        task: Task,
+        imap: InodeMap,
+        calls: int,
+        block: int = 0,  # noqa: ARG002
+        kind: int = WRITTEN,
+    ) -> None:
         """
         Charge `calls` look-ups in the status cache; one costs a step per level of its tree.
 
-        block: the first one asked for, if there is one call per block; no matter here.
+        block: the first one asked for, if there is one call per block; no matter here. kind: what they find.
         """
-        task.ps += self.mapped.charge_units(calls, calls * imap.status.levels)
+        site = self.mapped if kind == WRITTEN else self._s_unmapped
+        task.ps += site.charge_units(calls, calls * imap.status.levels)
 
     def map(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
     ) -> Generator[Any, Any, Mapped]:
         """Map up to `want` blocks from `block` in one call."""
-        self.charge_hits(task, imap, 1)
         found = imap.status.lookup(block)
+        self.charge_hits(task, imap, 1, kind=WRITTEN if found is None else found.kind)
         if found is None:
             found = yield from self._walk(task, imap, block, want, plug)
         return found if found.length <= want else found._replace(length=want)
@@ -112,7 +125,7 @@ class Mapper:
         found = status.lookup(block)
         if found is not None:
             calls = min(found.length, want)
-            self.charge_hits(task, imap, calls)
+            self.charge_hits(task, imap, calls, kind=found.kind)
             return found if found.length == calls else found._replace(length=calls)
         self.charge_hits(task, imap, 1)
         found = yield from self._walk(task, imap, block, 1, plug)
@@ -154,14 +167,14 @@ class Mapper:
         if extent is not None and block < extent.logical + extent.length:
             offset = block - extent.logical
             length = min(extent.length - offset, want)
-            task.ps += self._s_insert.charge(1)
+            task.ps += self._s_insert.charge_units(1, imap.status.levels)
             imap.status.insert(block, length)
             return Mapped(UNWRITTEN if extent.unwritten else WRITTEN, extent.physical + offset, length)
         # Before the first extent a hole is known from `block` on; a tree without extents is one hole.
         before = block if tree.extents else 0
         start = extent.logical + extent.length if extent is not None else before
         end = imap.next_allocated(block)
-        task.ps += self._s_insert.charge(1)
+        task.ps += self._s_insert.charge_units(1, imap.status.levels)
         imap.status.insert(start, end - start)
         return Mapped(HOLE, 0, end - block)
 

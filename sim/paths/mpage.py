@@ -40,7 +40,8 @@ class MpageSymbols:
     """
     The names in the two kernel functions.
 
-    call: per readahead; page: per page; folio, folio_page: the same of ->read_folio; get_block: per map.
+    call: per readahead; page: per page, with the page's turn of the caller's loop; folio, folio_page: the
+    same of ->read_folio; get_block: per map, with the page function's own work on it.
     """
 
     call: str
@@ -52,21 +53,23 @@ class MpageSymbols:
     hole_unlock: str
 
 
+_EXT4_LOOP = "read_pages;ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop"
+
 MPAGE = MpageSymbols(
     call="mpage_readahead",
-    page="mpage_readahead;do_mpage_readpage",
+    page="mpage_readahead;do_mpage_readpage /read_pages;mpage_readahead:page",
     folio="mpage_read_folio",
     folio_page="mpage_read_folio;do_mpage_readpage",
-    get_block="ext4_get_block",
+    get_block="ext4_get_block /read_pages;mpage_readahead;do_mpage_readpage:map",
     hole="folio_zero_segment",
     hole_unlock="folio_unlock",
 )
 EXT4_MPAGE = MpageSymbols(
     call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
-    page="ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop",
+    page=f"/{_EXT4_LOOP} /{_EXT4_LOOP.rpartition(';')[0]}:page",
     folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
     folio_page="ext4_read_folio;ext4_mpage_readpages;ext4_readpage_loop",
-    get_block="",
+    get_block=f"/{_EXT4_LOOP}:map",
     hole="zero_user_segments",
     hole_unlock="unlock_page unlock_page;folio_unlock",
 )

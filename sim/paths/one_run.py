@@ -14,7 +14,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import Ledger, Site
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
-from sim.paths.page_bio import MAX_VECTORS, PageBioFactory
+from sim.paths.page_bio import INLINE_VECTORS, MAX_VECTORS, PageBioFactory
 from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES
 
@@ -69,14 +69,16 @@ class OneRun:
         if found is None or found.kind != WRITTEN or found.length < blocks:
             return False
         maps = blocks if self._per_block else 1
-        mapped, allocated = self._mapper.mapped, self._bios.allocated
+        mapped, added = self._mapper.mapped, self._bios.added
         levels = maps * status.levels
         call, page = self._s_call, self._s_page
         call.passes += 1
         page.passes += pages
         mapped.units += levels
-        allocated.units += pages
-        task.ps += call.ps + pages * page.ps + levels * mapped.unit_ps + pages * allocated.unit_ps
+        added.units += pages - 1
+        task.ps += call.ps + pages * page.ps + levels * mapped.unit_ps + (pages - 1) * added.unit_ps
+        if pages > INLINE_VECTORS:
+            task.ps += self._bios.charge_array(pages)
         if maps > 1:
             task.ps += self._s_map.charge(maps - 1)
         self._submit_alone(task, self._bios.whole(file, found.physical, lblk, blocks, pages))

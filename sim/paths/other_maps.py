@@ -24,7 +24,7 @@ from sim.engine.ledger import TASK, Ledger
 from sim.ext4.indirect import POINTER_BYTES, block_path, blocks_to_boundary
 from sim.paths.buffer_cache import BufferCache
 from sim.paths.map_blocks import InodeMap, Mapper
-from sim.paths.status_cache import END_OF_BLOCKS, Mapped
+from sim.paths.status_cache import END_OF_BLOCKS, WRITTEN, Mapped
 
 
 class _WalkingMapper(Mapper):
@@ -104,7 +104,14 @@ class IndirectMapper(_WalkingMapper):
             TASK, "", f"{handle} {handle};ext3_block_to_path {branch}", unit="ext3_get_branch"
         )
 
-    def charge_hits(self, task: Task, imap: InodeMap, calls: int, block: int = 0) -> None:  # noqa: ARG002
+    def charge_hits(
+        self,
+        task: Task,
+        imap: InodeMap,  # noqa: ARG002
+        calls: int,
+        block: int = 0,
+        kind: int = WRITTEN,  # noqa: ARG002
+    ) -> None:
         """Charge `calls` calls from `block` on, one a block: each walks the levels to its block."""
         levels, at, stop = 0, block, block + calls
         while at < stop:
@@ -135,7 +142,14 @@ class LinearMapper(_WalkingMapper):
             unit="udf_next_aext",
         )
 
-    def charge_hits(self, task: Task, imap: InodeMap, calls: int, block: int = 0) -> None:
+    def charge_hits(
+        self,
+        task: Task,
+        imap: InodeMap,
+        calls: int,
+        block: int = 0,
+        kind: int = WRITTEN,  # noqa: ARG002
+    ) -> None:
         """Charge `calls` calls from `block` on, one a block: each walks the extents up to its own."""
         steps = calls
         if not self._remembers:

@@ -16,6 +16,23 @@ INLINE_SYMBOLS = "fscrypt_set_bio_crypt_ctx bio_crypt_set_ctx __blk_crypto_bio_p
 
 MAX_VECTORS = 256
 """BIO_MAX_VECS: a bio is allocated for as many pages as are left, at most these."""
+INLINE_VECTORS = 4
+"""BIO_INLINE_VECS: a bio for at most these needs no array of vectors (block/bio.c)."""
+
+
+def array_vectors(room: int) -> int:
+    """
+    Return how many vectors the array of a bio for `room` has, 0 if it needs none: bvec_slabs, block/bio.c.
+
+    With init_on_alloc all of them are zeroed, asked for or not: 16 bytes each.
+    """
+    if room <= INLINE_VECTORS:
+        return 0
+    return next((size for size in (16, 64, 128) if room <= size), MAX_VECTORS)
+
+
+ARRAY_VECTORS = tuple(array_vectors(room) for room in range(MAX_VECTORS + 1))
+"""The same, by room."""
 
 
 class PageBio:
@@ -48,7 +65,7 @@ class PageBio:
             self._task.ps += factory.mergeable.charge(vectors)
         if self._bio is not None and (self.next_block != physical or self._bio.crypt != crypt):
             self.submit()
-        factory.charge_pages(self._task, vectors)
+        factory.charge_pages(self._task, vectors, vectors if self._bio is not None else vectors - 1)
         while True:
             if self._bio is None:
                 self._room = min(wanted, MAX_VECTORS)
@@ -62,7 +79,7 @@ class PageBio:
             if take == vectors:
                 self.next_block = physical + blocks
                 return
-            factory.charge_pages(self._task, 1)  # the attempt that did not fit
+            factory.charge_pages(self._task, 1, 1)  # the attempt that did not fit
             self.submit()
             lblk, physical, blocks = lblk + part, physical + part, blocks - part
             vectors, wanted = vectors - take, wanted - take
@@ -90,7 +107,9 @@ class PageBioFactory:
     """
     What all page bios of a path share.
 
-    add_symbol: bio_add_page or bio_add_folio. allocated, added: the sites of a bio and of adding a page.
+    add_symbol: bio_add_page or bio_add_folio. allocated, array, added: the sites of a bio, of its array of
+    vectors (its unit: a vector) and of adding a page (its unit: a page behind another, which it might have
+    continued). The array is freed in the completion; its charge is made here, where its size is known.
     """
 
     def __init__(
@@ -99,8 +118,10 @@ class PageBioFactory:
         self.queue = queue
         self.block_sectors = block_size // SECTOR_BYTES
         self._end_io = end_io
-        self.allocated = ledger.site(TASK, caller, "bio_alloc_bioset", unit="bio_alloc_bioset")
-        self.added = ledger.site(TASK, caller, add_symbol)
+        self.allocated = ledger.site(TASK, caller, "bio_alloc_bioset")
+        free = "/bio_endio;bio_put;bio_free;bvec_free"
+        self.array = ledger.site(TASK, caller, f"bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc")
+        self.added = ledger.site(TASK, caller, add_symbol, unit=add_symbol)
         self.mergeable = ledger.site(TASK, caller, "fscrypt_mergeable_bio")
         self.contexts = ledger.site(TASK, caller, INLINE_SYMBOLS)
 
@@ -109,8 +130,8 @@ class PageBioFactory:
         return PageBio(self, task, file, plug)
 
     def start(self, task: Task, file: OpenFile, physical: int, room: int) -> Bio:
-        """bio_alloc() with `room` vectors; its cost grows with them (they are zeroed)."""
-        task.ps += self.allocated.charge_units(1, room)
+        """bio_alloc() with `room` vectors."""
+        task.ps += self.allocated.charge(1) + self.charge_array(room)
         return Bio(physical * self.block_sectors, 0, 1, 0, self._end_io, file, [], True)
 
     def whole(self, file: OpenFile, physical: int, lblk: int, blocks: int, pages: int) -> Bio:
@@ -118,6 +139,15 @@ class PageBioFactory:
         sectors = self.block_sectors
         return Bio(physical * sectors, blocks * sectors, 1, pages, self._end_io, file, [(lblk, blocks)], True)
 
-    def charge_pages(self, task: Task, pages: int) -> None:
-        """Charge adding `pages` vectors."""
-        task.ps += self.added.charge(pages)
+    def charge_array(self, room: int) -> int:
+        """Count the array of a bio with `room` vectors; return its cost in ps."""
+        vectors, site = ARRAY_VECTORS[room], self.array
+        if not vectors:
+            return 0
+        site.passes += 1
+        site.units += vectors
+        return site.ps + vectors * site.unit_ps
+
+    def charge_pages(self, task: Task, pages: int, behind: int) -> None:
+        """Charge adding `pages` vectors, `behind` of them behind another."""
+        task.ps += self.added.charge_units(pages, behind)

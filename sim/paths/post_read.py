@@ -25,6 +25,8 @@ from sim.units import PAGE_BYTES
 _CRYPT = "fscrypt_decrypt_pagecache_blocks"
 _BLOCK = f"{_CRYPT};fscrypt_crypt_block"
 _CIPHER = f"{_BLOCK};crypto_skcipher_decrypt"
+_WORK_ITEM = "process_one_work worker_thread;schedule"
+"""What a work item costs besides its work: as recorded, a worker wakes, and goes to sleep again, for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,11 @@ class _EndIo:
         self._per_page = PAGE_BYTES // block_size
         self._contents = contents
         self._s_queue = {
-            context: ledger.site(context, "bio_endio", "fscrypt_enqueue_decrypt_work queue_work_on")
+            context: ledger.site(
+                context,
+                "bio_endio",
+                "fscrypt_enqueue_decrypt_work queue_work_on queue_work_on;try_to_wake_up",
+            )
             for context in (IRQ, TASK, KWORKER)
         }
         self._s_decrypt = ledger.site(KWORKER, f"process_one_work;{worker}", cipher_calls.page)
@@ -140,7 +146,9 @@ class PageEndIo(_EndIo):
         }
         worker = "process_one_work;decrypt_work"
         self._s_work = ledger.fuse(
-            site(KWORKER, worker, "fscrypt_decrypt_bio"), site(KWORKER, worker, after_crypt)
+            site(KWORKER, "", f"{_WORK_ITEM} {worker}"),
+            site(KWORKER, worker, "fscrypt_decrypt_bio"),
+            site(KWORKER, worker, after_crypt),
         )
         self._s_after_page = site(KWORKER, worker, per_page)
 
@@ -189,7 +197,7 @@ class BufferEndIo(_EndIo):
             for context, stack in ((IRQ, "bio_endio"), (TASK, "bio_endio"), (KWORKER, "process_one_work"))
         }
         self._s_unlock = {context: ledger.site(context, read, unlock) for context in (IRQ, TASK, KWORKER)}
-        self._s_work = ledger.site(KWORKER, "process_one_work", "decrypt_bh")
+        self._s_work = ledger.site(KWORKER, "", f"{_WORK_ITEM} process_one_work;decrypt_bh")
 
     def _read_ps(self, bio: Bio, context: str) -> int:
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""

@@ -11,11 +11,16 @@ from statistics import fmean
 from typing import Any
 
 from sim.errors import ConfigError
+from sim.experiment.cell_result import Currency
 from sim.experiment.results import Row, Run
 from sim.units import PAGE_BYTES
 
 _FULL = 0.95
 """Share of memory from which on it is shown what fills it."""
+
+CURRENCIES: tuple[Currency, ...] = ("ns", "instructions")
+PER_4K: dict[Currency, str] = {"ns": "cpu_ns_per_4k", "instructions": "instructions_per_4k"}
+"""The metric of each currency."""
 
 REFERENCE_PATH = "page_io"
 """The path that ratios are taken to."""
@@ -93,16 +98,15 @@ def summary(run: Run) -> Table:
     """
     Return one row per matrix cell, means over its seeds.
 
-    `ratio` is CPU time over that of `page_io` with the same other labels, taken seed by seed and then
-    averaged (both ran on the same seeds); None where the matrix has no such cell. Shares of memory have
-    columns only where a cell fills its memory.
+    `ratio` is the cost in the run's currency over that of `page_io` with the same other labels, taken seed by
+    seed and then averaged (both ran on the same seeds); None where the matrix has no such cell. Shares of
+    memory have columns only where a cell fills its memory.
     """
     axes = list(run.axes)
+    cost = PER_4K[run.currency]
     names = short_axes(axes)
     reference = {
-        _coordinates(row, axes): row["cpu_ns_per_4k"]
-        for row in run.metrics
-        if row.get("path") == REFERENCE_PATH
+        _coordinates(row, axes): row[cost] for row in run.metrics if row.get("path") == REFERENCE_PATH
     }
     by_cell: dict[int, list[Row]] = {}
     for row in run.metrics:
@@ -114,12 +118,13 @@ def summary(run: Run) -> Table:
         for row in seeds:
             base = reference.get(_coordinates(row, axes))
             if base:
-                ratios.append(row["cpu_ns_per_4k"] / base)
+                ratios.append(row[cost] / base)
         rows.append(
             {
                 "cell": cell,
                 **{axis: seeds[0][axis] for axis in axes},
                 "cpu_ns_per_4k": fmean(row["cpu_ns_per_4k"] for row in seeds),
+                "instructions_per_4k": _mean(row.get("instructions_per_4k") for row in seeds),
                 "ratio": fmean(ratios) if ratios else None,
                 "maps_per_page": _mean(per_page(row, "map_calls") for row in seeds),
                 "bios_per_page": _mean(per_page(row, "bios") for row in seeds),
@@ -131,6 +136,7 @@ def summary(run: Run) -> Table:
     columns = (
         *(Column(names[axis], axis) for axis in axes),
         Column("CPU ns/4K", "cpu_ns_per_4k", ",.0f"),
+        Column("instr/4K", "instructions_per_4k", ",.0f"),
         Column(f"x {REFERENCE_PATH}", "ratio", ".2f"),
         Column("maps/page", "maps_per_page", ".3f"),
         Column("bios/page", "bios_per_page", ".3f"),
@@ -190,12 +196,12 @@ def select(run: Run, where: Mapping[str, str]) -> list[Row]:
     return rows
 
 
-def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
+def symbols(run: Run, where: Mapping[str, str], stacks: bool = False, currency: Currency = "ns") -> Table:
     """
     Return, as perf report does, one row per symbol and context (`stacks`: per stack), costliest first.
 
-    Sums over the cells that `where` selects; `share` is the part of their CPU time in percent.
-    Raises ConfigError as `select` does.
+    Sums over the cells that `where` selects; `share` is the part of their CPU time, or of their instructions,
+    in percent. Raises ConfigError as `select` does.
     """
     rows = select(run, where)
     chosen = {(row["cell"], row["seed"]) for row in rows}
@@ -205,27 +211,31 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
     for call in run.calls:
         if (call["cell"], call["seed"]) in chosen:
             key = (call["stack"] if stacks else call["symbol"], call["context"], call["group"])
-            total = sums.setdefault(key, [0, 0])
+            total = sums.setdefault(key, [0, 0, 0])
             total[0] += call["calls"]
             total[1] += call["ns"]
-    whole = sum(ns for _, ns in sums.values())
+            total[2] += call.get("instructions", 0)
+    cost = CURRENCIES.index(currency) + 1
+    whole = sum(total[cost] for total in sums.values())
     table = [
         {
-            "share": 100 * ns / whole if whole else 0.0,
-            "ns_per_4k": ns / of_4k if of_4k else None,
-            "calls": calls,
-            "calls_per_page": calls / pages if pages else None,
+            "share": 100 * total[cost] / whole if whole else 0.0,
+            "ns_per_4k": total[1] / of_4k if of_4k else None,
+            "instructions_per_4k": total[2] / of_4k if of_4k else None,
+            "calls": total[0],
+            "calls_per_page": total[0] / pages if pages else None,
             "context": context,
             "group": group,
             "symbol": symbol,
         }
-        for (symbol, context, group), (calls, ns) in sorted(
-            sums.items(), key=lambda item: (-item[1][1], -item[1][0], item[0])
+        for (symbol, context, group), total in sorted(
+            sums.items(), key=lambda item: (-item[1][cost], -item[1][0], item[0])
         )
     ]
     columns = (
-        Column("Overhead", "share", ".2f", "%"),
+        Column("Overhead" if currency == "ns" else "Instructions", "share", ".2f", "%"),
         Column("ns/4K", "ns_per_4k", ",.1f"),
+        Column("instr/4K", "instructions_per_4k", ",.1f"),
         Column("calls", "calls", ",d"),
         Column("calls/page", "calls_per_page", ".3f"),
         Column("context", "context"),
@@ -236,20 +246,26 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False) -> Table:
 
 
 def difference(
-    run: Run, where: Mapping[str, str], first: Mapping[str, str], second: Mapping[str, str]
+    run: Run,
+    where: Mapping[str, str],
+    first: Mapping[str, str],
+    second: Mapping[str, str],
+    currency: Currency = "ns",
 ) -> Table:
     """
     Return, per symbol, what the cells of `first` cost more than those of `second`, the largest part first.
 
-    Each side sums over the cells that `where` and it select, in ns per 4 KiB read; `share` is the symbol's
-    part of the whole difference in percent. Raises ConfigError as `select` does.
+    Each side sums over the cells that `where` and it select, in ns or instructions per 4 KiB read; `share` is
+    the symbol's part of the whole difference in percent. Raises ConfigError as `select` does.
     """
+    cost = {"ns": "ns_per_4k", "instructions": "instructions_per_4k"}[currency]
+    short = {"ns": "ns", "instructions": "instr"}[currency]
     sides = [symbols(run, {**where, **side}).rows for side in (first, second)]
     sums: dict[tuple[str, str], list[float]] = {}
     for number, rows in enumerate(sides):
         for row in rows:
             both = sums.setdefault((row["symbol"], row["group"]), [0.0, 0.0, 0.0, 0.0])
-            both[number] += row["ns_per_4k"] or 0.0
+            both[number] += row[cost] or 0.0
             both[number + 2] += row["calls_per_page"] or 0.0
     whole = sum(a - b for a, b, _, _ in sums.values())
     table = [
@@ -268,10 +284,10 @@ def difference(
         )
     ]
     columns = (
-        Column("A - B ns/4K", "more", "+,.1f"),
+        Column(f"A - B {short}/4K", "more", "+,.1f"),
         Column("% of it", "share", ",.1f"),
-        Column("A ns/4K", "a", ",.1f"),
-        Column("B ns/4K", "b", ",.1f"),
+        Column(f"A {short}/4K", "a", ",.1f"),
+        Column(f"B {short}/4K", "b", ",.1f"),
         Column("A calls/page", "calls_a", ",.3f"),
         Column("B calls/page", "calls_b", ",.3f"),
         Column("group", "group"),

@@ -65,9 +65,20 @@ def test_run_prints_a_table_and_where_things_lie(folder):
     done = _readpath(folder, "run", "e.toml", "--jobs", "1")
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
-    assert ["path", "CPU", "ns/4K", "x", "page_io", "maps/page", "bios/page", "requests", "MiB/s"] in lines
-    assert ["buffer_head", "150", "1.48", "1.000", "1.000", "8", "3,906"] in lines
-    assert ["page_io", "102", "1.00", "0.031", "0.031", "8", "3,906"] in lines
+    assert [
+        "path",
+        "CPU",
+        "ns/4K",
+        "instr/4K",
+        "x",
+        "page_io",
+        "maps/page",
+        "bios/page",
+        "requests",
+        "MiB/s",
+    ] in lines
+    assert ["buffer_head", "150", "1,500", "1.48", "1.000", "1.000", "8", "3,906"] in lines
+    assert ["page_io", "102", "1,016", "1.00", "0.031", "0.031", "8", "3,906"] in lines
     (run,) = (folder / "results" / "runs").iterdir()
     assert lines[-1] == ["run", f"results/runs/{run.name}"]
     assert (run / "figures" / "cpu_per_4k.png").is_file()

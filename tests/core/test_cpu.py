@@ -98,12 +98,51 @@ def test_sites_come_apart_into_symbols() -> None:
     site = ledger.site(TASK, "main", "f f;g*2 f;h", unit="h")
     assert 3 * (10 + 6 + 1) * 1000 + 5 * 2000 == site.charge_units(3, 5)
     assert [
-        CallRow("f", "main;f", TASK, "other", 3, 30_000),
-        CallRow("g_old", "main;f;g_old", TASK, "other", 6, 18_000),
-        CallRow("h", "main;f;h", TASK, "other", 3, 13_000),
+        CallRow("f", "main;f", TASK, "other", 3, 30_000, 0, 0),
+        CallRow("g_old", "main;f;g_old", TASK, "other", 6, 18_000, 0, 0),
+        CallRow("h", "main;f;h", TASK, "other", 3, 13_000, 5, 0),
     ] == ledger.rows()
     ledger.reset()
     assert [] == ledger.rows()
+
+
+def test_a_site_charges_units_without_a_call() -> None:
+    """`f:byte` in a pass is a unit of f and no call of it, and joins f's other rows; `/` starts a stack."""
+    ledger = Ledger(table(f=(10, 2), g=(3, 0)))
+    ledger.site(TASK, "", "f").charge(1)
+    each = ledger.site(TASK, "main", "g /f:byte*2")
+    assert 5 * (3 + 2 * 2) * 1000 == each.charge(5)
+    assert [
+        CallRow("f", "f", TASK, "other", 1, 10_000 + 10 * 2_000, 10, 0),
+        CallRow("g", "main;g", TASK, "other", 5, 15_000, 0, 0),
+    ] == ledger.rows()
+    with pytest.raises(ConfigError, match=r"machine profile test: cost.f.unit: 'byte'; allowed: page"):
+        ledger.site(TASK, "", "f:page")
+
+
+def test_instructions_are_counted_beside_the_time() -> None:
+    """A call and a unit cost instructions too; the clock does not see them."""
+    ledger = Ledger(CostTable("test", {"f": Cost("f", 1000, 500, "byte", "other", 0, "s", 7_000, 250)}))
+    assert 2 * 1000 + 6 * 500 == ledger.site(TASK, "", "f", unit="f").charge_units(2, 6)
+    assert [2 * 7_000 + 6 * 250] == [row.mi for row in ledger.rows()]
+
+
+def test_a_profile_of_instructions_goes_at_its_stated_pace() -> None:
+    """2 GHz at 1.25 instructions a cycle: 0.4 ns each; own ns win; a pace without source is refused."""
+    clock = {"ghz": 2.0, "ipc": 1.25, "source": "s"}
+    entry = {"instructions": 100, "unit": "byte", "unit_instructions": 2, "group": "g", "source": "s"}
+    costs = parse_costs("m", {"clock": clock, "cost": {"f": entry, "g": entry | {"self": 7, "per_unit": 1}}})
+    assert (40_000, 800, 100_000, 2_000) == (
+        costs["f"].self_ps,
+        costs["f"].unit_ps,
+        costs["f"].self_mi,
+        costs["f"].unit_mi,
+    )
+    assert (7_000, 1_000) == (costs["g"].self_ps, costs["g"].unit_ps)
+    with pytest.raises(ConfigError, match=r"m: clock: is not complete"):
+        parse_costs("m", {"clock": {"ghz": 2.0, "ipc": 1.0}, "cost": {}})
+    with pytest.raises(ConfigError, match=r"m: cost.f: 'self' is missing"):
+        parse_costs("m", {"cost": {"f": entry}})
 
 
 def test_fused_sites_count_like_their_parts() -> None:
@@ -130,6 +169,10 @@ def test_a_symbol_without_a_cost_is_an_error_with_its_neighbours() -> None:
         ({"self": -1, "group": "g", "source": "s"}, "m: cost.f.self: -1 is not a cost; allowed: a number"),
         ({"self": 1, "group": "g", "source": "s", "per_unit": 1}, "m: cost.f: per_unit and unit go together"),
         ({"slef": 1}, "m: cost.f.slef: unknown key; allowed: self"),
+        (
+            {"self": 1, "group": "g", "source": "s", "interval": [2, 1]},
+            "m: cost.f.interval: [2, 1] is no interval; allowed: [lowest, highest]",
+        ),
     ],
 )
 def test_profiles_are_checked(entry: dict[str, Any], message: str) -> None:
@@ -141,9 +184,12 @@ def test_profiles_are_checked(entry: dict[str, Any], message: str) -> None:
 
 def test_every_constant_of_the_shipped_profile_has_a_source() -> None:
     """Nothing gets in without saying where it comes from."""
-    costs = load_costs("linux-6.1-epyc").costs
-    assert [] == [symbol for symbol, cost in costs.items() if not cost.source.strip()]
-    with pytest.raises(ConfigError, match=r"machine.profile: 'linux' is not known; allowed: linux-6.1-epyc"):
+    for profile in ("linux-6.1-epyc", "linux-3.16-2014"):
+        costs = load_costs(profile).costs
+        assert [] == [symbol for symbol, cost in costs.items() if not cost.source.strip()]
+    with pytest.raises(
+        ConfigError, match=r"machine.profile: 'linux' is not known; allowed: linux-3.16-2014, linux-6.1-epyc"
+    ):
         load_costs("linux")
 
 

@@ -146,3 +146,18 @@ def test_dropping_a_file_keeps_what_cannot_go_within_reach_of_reclaim() -> None:
     cache.insert(mapping, 10, 14)
     assert [0, 0] == list(mapping.state[0:2])
     assert 4 == cache.cached
+
+
+def test_buffer_heads_go_with_their_pages() -> None:
+    """Reclaim tells how many pages with buffer heads went, and how many heads, once."""
+    cache, mapping = PageCache(8), Mapping(16, keep_content=False)
+    cache.insert(mapping, 0, 8)
+    mapping.set_uptodate(0, 8)
+    mapping.attach_heads(2, 6, 4)
+    assert (0, 0) == cache.take_freed_buffers()
+    assert 4 == cache.insert(mapping, 8, 12)
+    assert (2, 8) == cache.take_freed_buffers()
+    assert (0, 0) == cache.take_freed_buffers()
+    mapping.set_uptodate(8, 12)
+    assert 8 == cache.drop(mapping)
+    assert (2, 8) == cache.take_freed_buffers()

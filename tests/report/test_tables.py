@@ -11,7 +11,7 @@ from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
 from sim.experiment.testing import fabricated_cell, no_image
-from sim.report.tables import select, short_axes, summary, symbols, wrong_data
+from sim.report.tables import difference, select, short_axes, summary, symbols, wrong_data
 
 TEXT = """\
 title = "t"
@@ -52,15 +52,34 @@ def test_summary(run):
     assert first["maps_per_page"] == 4
     assert last["ratio"] == 1
     assert last["requests"] == 8
-    assert [c.heading for c in table.columns][:4] == ["path", "data", "CPU ns/4K", "x page_io"]
-    assert table.text(last) == ["page_io", "off", "102", "1.00", "0.031", "0.031", "8", "3,906"]
+    assert [c.heading for c in table.columns][:5] == ["path", "data", "CPU ns/4K", "instr/4K", "x page_io"]
+    assert table.text(last) == ["page_io", "off", "102", "1,021", "1.00", "0.031", "0.031", "8", "3,906"]
 
 
 def test_summary_without_page_io(tmp_path):
     """Where there is nothing to compare with, the ratio is absent, not 1 or 0."""
     table = summary(_run(tmp_path, TEXT.replace('"buffer_head", "page_io"', '"mpage"')))
     assert [row["ratio"] for row in table.rows] == [None, None]
-    assert table.text(table.rows[0])[3] == "-"
+    assert table.text(table.rows[0])[4] == "-"
+
+
+def test_ratios_and_shares_are_in_the_currency_asked_for(tmp_path):
+    """A run whose experiment asks for instructions is shown in them: ten a ns, less the seed's, here."""
+    text = TEXT.replace("[device]", '[machine]\ncurrency = "instructions"\n[device]')
+    run = _run(tmp_path, text)
+    assert ("instructions", "ns") == (run.currency, _run(tmp_path / "..", TEXT).currency)
+    for call in run.calls:
+        if call["symbol"] == "ext4_map_blocks":
+            call["instructions"] *= 2
+    for row in run.metrics:
+        row["instructions_per_4k"] *= 3 if row["path"] == "buffer_head" else 1
+    assert summary(run).rows[0]["ratio"] == pytest.approx(3 * (300 / 101.5625 + 301 / 102.5625) / 2)
+    asked = {"path": "buffer_head", "data": "real"}
+    top = symbols(run, asked, currency="instructions").rows[0]
+    assert (top["instructions_per_4k"], top["share"]) == (4000, pytest.approx(100 * 4000 / 5005))
+    assert symbols(run, asked).rows[0]["share"] == pytest.approx(100 * 200 / 300.5)
+    more = difference(run, {"data": "real"}, {"path": "buffer_head"}, {"path": "page_io"}, "instructions")
+    assert [round(row["more"], 1) for row in more.rows] == [4000 - 2 * 15.6, 0.0, 0.0]
 
 
 def test_symbols(run):

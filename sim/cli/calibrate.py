@@ -1,0 +1,132 @@
+"""
+readpath calibrate: constants from recordings.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from sim.cli.render import console, print_table
+from sim.experiment.cost_fit import fit_costs
+from sim.experiment.cost_judge import BARS, Verdict, judge, ns_noise, verdicts
+from sim.experiment.cost_profile import entries, write_profile
+from sim.experiment.cost_records import (
+    CostRecords,
+    attach_features,
+    load_records,
+    read_features,
+    simulate_features,
+    write_features,
+)
+from sim.report.tables import Column, Table
+
+NAME = "linux-6.1-epyc"
+ABOUT = "AMD EPYC (family 26), Linux 6.1.192, no mitigations, one CPU; fitted to recordings"
+HEADER = """\
+Written by `readpath calibrate costs` from the recordings in results/kernel/linux-6.1.192; not by hand.
+
+Units: `self` ns a call, children not included; `per_unit` ns a `unit`; `instructions` and
+`unit_instructions` likewise. A byte that `rep` moves or sets counts as one instruction, as in the recordings.
+ns are of user-mode Linux at native speed: one CPU, no mitigations; use ratios before absolutes. Intervals are
+of the ns; `spread` is the larger of them, relative (0.5 where no recording times the symbol).
+"""
+WORST = 8
+
+
+def load_fitted_records(folder: Path, simulate: bool) -> CostRecords:
+    """Return the records of a folder with their features, simulated anew if asked for or missing."""
+    records = load_records(folder)
+    path = folder / "features.jsonl"
+    known = {} if simulate or not path.exists() else read_features(path)
+    if any(measured.key not in known for measured in records.whole):
+        jobs = len(os.sched_getaffinity(0))
+        known = simulate_features(records, folder / "layouts", jobs, known)
+        write_features(path, known)
+    attach_features(records, known)
+    return records
+
+
+def fit_profile(folder: Path, output: Path | None, simulate: bool) -> None:
+    """Fit a profile to the records of `folder` and write it to `output`, or print it."""
+    records = load_fitted_records(folder, simulate)
+    text = write_profile(NAME, ABOUT, entries(records, fit_costs(records)), HEADER)
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def judge_costs(folder: Path, simulate: bool, as_json: bool) -> int:
+    """Print how well costs predict cases they were not fitted to; return 1 if a bar is not held."""
+    records = load_fitted_records(folder, simulate)
+    found = verdicts(judge(records))
+    if as_json:
+        print(json.dumps([_document(verdict) for verdict in found], indent=2))
+    else:
+        _print(found)
+        median, p95 = ns_noise(records)
+        line = f"ns records of the same work (path nop) differ by {median:.1%} in the median, p95 {p95:.1%}"
+        console().print(line, markup=False, highlight=False, soft_wrap=True)
+    return int(not all(verdict.held for verdict in found))
+
+
+def _document(verdict: Verdict) -> dict[str, object]:
+    return {
+        "currency": verdict.currency,
+        "device": verdict.name,
+        "median": verdict.median,
+        "p95": verdict.p95,
+        "held": verdict.held,
+        "orders": verdict.orders,
+        "wrong": list(verdict.wrong),
+        "cases": [
+            {
+                "left_out": one.left_out,
+                "case": one.case.name,
+                "measured": one.measured,
+                "predicted": one.predicted,
+            }
+            for one in verdict.predicted
+        ],
+    }
+
+
+def _print(found: list[Verdict]) -> None:
+    columns = (
+        Column("per 4 KiB", "currency"),
+        Column("device", "device"),
+        Column("predictions", "cases", ",d"),
+        Column("median error", "median", ".2%"),
+        Column("bar", "median_bar", ".0%"),
+        Column("95th percentile", "p95", ".2%"),
+        Column("bar", "p95_bar", ".0%"),
+        Column("pairs of paths in order", "orders"),
+        Column("held", "held"),
+    )
+    rows = tuple(
+        {
+            "currency": verdict.currency,
+            "device": verdict.name,
+            "cases": len(verdict.predicted),
+            "median": verdict.median,
+            "median_bar": BARS[verdict.currency][0],
+            "p95": verdict.p95,
+            "p95_bar": BARS[verdict.currency][1],
+            "orders": f"{verdict.orders - len(verdict.wrong)} of {verdict.orders}",
+            "held": "yes" if verdict.held else "no",
+        }
+        for verdict in found
+    )
+    out = console()
+    print_table(Table(columns, rows), out, "each layout and each block size left out once")
+    for verdict in found:
+        out.print(f"{verdict.currency}, {verdict.name}: the worst", markup=False, highlight=False)
+        for one in sorted(verdict.predicted, key=lambda one: -abs(one.error))[:WORST]:
+            without = f" (without {one.left_out})" if one.left_out else ""
+            what = f"  {one.error:+.1%} {one.case.name}{without}"
+            line = f"{what}: kernel {one.measured:,.0f}, simulator {one.predicted:,.0f}"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
+        for name in verdict.wrong:
+            out.print(f"  wrong order: {name}", markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,211 @@
+"""
+The cost model: which constants a machine profile has, in which group and unit, and what measures each.
+
+A constant is a pair (symbol, "self") or (symbol, unit). The recordings count instructions per *recorded*
+symbol: a function with all that it calls and that is not recorded itself. Where the simulator tells apart
+what the compiler has inlined into one function, several constants share one recorded symbol (`within`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.engine.costs import Cost, CostTable
+
+SELF = "self"
+Constant = tuple[str, str]
+"""(symbol, "self" or the symbol's unit)."""
+NULL_COPY: Constant = ("null_blk's copy", "sector")
+"""What null_blk's memory costs a sector: in its recordings, in no profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """
+    One symbol of the model.
+
+    within: the recorded symbol its instructions are part of, "" if none is. like: the symbols whose sum it
+    costs, for what no recording has. parts: recorded symbols that the model counts as its own.
+    """
+
+    symbol: str
+    group: str
+    unit: str = ""
+    within: str = ""
+    like: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    why: str = ""
+
+
+def _of(group: str, *entries: Modelled | str) -> list[Modelled]:
+    """Return symbols of one group; "name unit" stands for a recorded one with that unit."""
+    made = []
+    for entry in entries:
+        if isinstance(entry, str):
+            name, _, unit = entry.partition(" ")
+            entry = Modelled(name, group, unit, within=name)
+        made.append(entry)
+    return made
+
+
+def _like(group: str, symbol: str, like: str, why: str, unit: str = "") -> Modelled:
+    return Modelled(symbol, group, unit, like=tuple(like.split()), why=why)
+
+
+_CACHE, _MAP, _BIO, _BLOCK = "page cache", "mapping", "bio", "block layer"
+_HEADS, _CRYPT, _OTHER = "buffer heads", "decrypt", "other"
+
+SYMBOLS: tuple[Modelled, ...] = (
+    *_of(
+        _OTHER,
+        "entry_SYSCALL_64",
+        Modelled("vfs_read", _OTHER, within="vfs_read", parts=("ext4_file_read_iter",)),
+        "schedule",
+        "try_to_wake_up",
+        _like(_OTHER, "folio_put_wait_locked", "queue_work_on", "takes a lock and queues an entry too"),
+        _like(_OTHER, "__wait_on_buffer", "queue_work_on", "the same wait on a bit"),
+    ),
+    *_of(
+        _CACHE,
+        "filemap_read page",
+        "filemap_get_pages",
+        "filemap_get_read_batch page",
+        "folio_mark_accessed",
+        "filemap_alloc_folio",
+        "clear_page_erms",
+        "filemap_add_folio",
+        "__filemap_add_folio",
+        Modelled("folio_add_lru", _CACHE, within="folio_add_lru", parts=("release_pages",)),
+        "folio_unlock",
+        "unlock_page",
+        "page_endio",
+        "page_cache_sync_ra",
+        "page_cache_async_ra",
+        "ondemand_readahead",
+        "page_cache_ra_order",
+        "force_page_cache_ra",
+        "page_cache_ra_unbounded page",
+        "read_pages page",
+        _like(_CACHE, "iomap_finish_folio_read", "page_endio", "the same duty: a page is up to date"),
+        _like(_CACHE, "iomap_page_create", "alloc_buffer_head", "one zeroed slab object per page"),
+        _like(_CACHE, "filemap_create_folio", "page_cache_sync_ra", "a few calls around a page's insertion"),
+        _like(_CACHE, "filemap_read_folio", "page_cache_sync_ra", "a call of ->read_folio"),
+        Modelled("shrink_folio_list", _CACHE, within="mapping_evict_folio"),
+        Modelled("folio_zero_range", _CACHE, "byte", within="zero_user_segments"),
+        Modelled("folio_zero_segment", _CACHE, "byte", within="do_mpage_readpage"),
+        Modelled("zero_user_segments", _CACHE, "byte", within="ext4_mpage_readpages"),
+    ),
+    *_of("copy", "copy_page_to_iter byte"),
+    *_of(
+        _MAP,
+        "ext4_map_blocks written",
+        "ext4_es_lookup_extent level",
+        "ext4_get_block",
+        "ext4_ext_map_blocks",
+        "ext4_find_extent node",
+        "__read_extent_tree_block",
+        "__getblk_gfp",
+        "ext4_es_insert_extent level",
+        "ext4_cache_extents",
+        "ext4_es_cache_extent",
+        "ext4_read_bh",
+        _like(_MAP, "ext4_iomap_begin", "ext4_get_block", "wraps the same call"),
+        _like(_MAP, "iomap_iter", "ext4_get_block", "wraps the same call"),
+    ),
+    *_of(
+        _BIO,
+        "mpage_readahead page",
+        "do_mpage_readpage map",
+        "ext4_readahead",
+        "ext4_mpage_readpages page",
+        Modelled("ext4_readpage_loop", _BIO, "map", within="ext4_mpage_readpages"),
+        "bio_alloc_bioset",
+        Modelled("bvec_alloc", _BIO, "vector", within="bio_alloc_bioset"),
+        Modelled("bvec_free", _BIO, within="bio_free"),
+        "bio_add_page behind",
+        "bio_add_folio behind",
+        "submit_bio",
+        "submit_bio_noacct",
+        "submit_bio_noacct_nocheck",
+        "__submit_bio",
+        "bio_endio",
+        "bio_put",
+        "bio_free",
+        "mpage_end_io page",
+        "ext4_mpage_end_io",
+        "__read_end_io page",
+        _like(_BIO, "iomap_readahead", "mpage_readahead", "the same loop over the window", "page"),
+        _like(_BIO, "iomap_readpage_iter", "do_mpage_readpage", "the same work on a page"),
+        _like(_BIO, "iomap_read_end_io", "mpage_end_io", "the same loop over the pages", "page"),
+    ),
+    *_of(
+        _BLOCK,
+        "blk_mq_submit_bio segment",
+        "blk_attempt_plug_merge",
+        "__blk_mq_alloc_requests",
+        Modelled("null_queue_rq", _BLOCK, within="null_queue_rq", parts=("blk_mq_start_request",)),
+        "blk_mq_complete_request",
+        Modelled(
+            "blk_mq_end_request",
+            _BLOCK,
+            within="blk_mq_end_request",
+            parts=("blk_update_request", "__blk_mq_end_request", "blk_mq_free_request"),
+        ),
+        "blk_finish_plug",
+        "__blk_flush_plug",
+        "blk_mq_flush_plug_list request",
+        "brd_submit_bio",
+        Modelled("memcpy_page", _BLOCK, "sector", within="brd_submit_bio"),
+        _like(_BLOCK, "nvme_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
+        _like(_BLOCK, "scsi_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
+        _like(_BLOCK, "virtio_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
+        _like(_BLOCK, "blk_mq_insert_requests", "blk_attempt_plug_merge", "a walk over a plug's requests"),
+    ),
+    *_of(
+        _HEADS,
+        "block_read_full_folio block",
+        "create_page_buffers",
+        "create_empty_buffers",
+        "alloc_page_buffers block",
+        "alloc_buffer_head",
+        "submit_bh_wbc",
+        "end_bio_bh_io_sync",
+        "end_buffer_async_read_io",
+        "end_buffer_async_read visit",
+        "try_to_free_buffers",
+        "free_buffer_head",
+        _like(_HEADS, "submit_bh", "unlock_page", "a call around another"),
+    ),
+    *_of(
+        _CRYPT,
+        "bio_post_read_processing",
+        "fscrypt_enqueue_decrypt_work",
+        "queue_work_on",
+        "process_one_work",
+        "decrypt_work",
+        "decrypt_bh",
+        "fscrypt_decrypt_bio",
+        "fscrypt_decrypt_pagecache_blocks",
+        "fscrypt_crypt_block",
+        "fscrypt_generate_iv",
+        "crypto_skcipher_decrypt",
+        "xts_decrypt byte",
+    ),
+)
+
+MODEL: dict[str, Modelled] = {entry.symbol: entry for entry in SYMBOLS}
+
+
+def counting_table() -> CostTable:
+    """
+    Return a table in which everything costs one instruction and nothing takes time.
+
+    A call is 1,000 thousandths and a unit 1, so that rows without calls stay in the ledger.
+    """
+    return CostTable(
+        "counting",
+        {
+            entry.symbol: Cost(entry.symbol, 0, 0, entry.unit, entry.group, 0.0, "", 1000, 1)
+            for entry in SYMBOLS
+        },
+    )

@@ -1,0 +1,154 @@
+"""
+A machine profile from fitted costs: every constant with value, unit, interval, source and method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sim.engine.costs import UNMEASURED
+from sim.experiment.cost_fit import SHARED, Fitted
+from sim.experiment.cost_loops import BYTE_LOOPS
+from sim.experiment.cost_model import MODEL, SELF, SYMBOLS, Constant, Modelled
+from sim.experiment.cost_records import CostRecords
+
+Z90 = 1.645
+"""Half the width of a 90 % interval in standard errors."""
+
+CASES = "uml-ns.jsonl"
+METHODS = {
+    "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; interval: 90 %",
+    "pace": "ns: instructions x pace; no recording times it",
+    "like": "as the symbols it names",
+    "aes": "ns: a straight line through four unit sizes; interval: its residuals",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One symbol's constants, by "self" or its unit: ns, instructions, half widths of the ns or None."""
+
+    symbol: Modelled
+    ns: dict[str, float]
+    instructions: dict[str, float]
+    half: dict[str, float | None]
+    source: str
+    method: str
+
+
+def entries(records: CostRecords, fitted: Fitted) -> list[Entry]:
+    """Return the entry of every symbol of the model."""
+    made: dict[str, Entry] = {}
+    for symbol in SYMBOLS:
+        if symbol.symbol == "xts_decrypt":
+            made["xts_decrypt"] = _aes(records, fitted)
+        elif not symbol.like:
+            made[symbol.symbol] = _measured(symbol, fitted)
+    for symbol in SYMBOLS:
+        if symbol.like:
+            made[symbol.symbol] = _like(symbol, made)
+    return [made[symbol.symbol] for symbol in SYMBOLS]
+
+
+def _words(symbol: Modelled) -> list[str]:
+    return [SELF, symbol.unit] if symbol.unit else [SELF]
+
+
+def _measured(symbol: Modelled, fitted: Fitted) -> Entry:
+    ns, instructions = {}, {}
+    half: dict[str, float | None] = {}
+    for what in _words(symbol):
+        constant: Constant = (symbol.symbol, what)
+        instructions[what] = fitted.instructions.get(constant, 0.0)
+        ns[what] = fitted.ns.get(constant, 0.0)
+        error = fitted.sigma.get(constant)
+        half[what] = Z90 * error if error is not None else None
+    constant = (symbol.symbol, SELF)
+    timed = constant in fitted.sigma
+    where = (
+        f"instructions: symbols.jsonl, {symbol.within}" if constant in fitted.instructions else "no recording"
+    )
+    if symbol.within not in ("", symbol.symbol):
+        where += " (inlined there)"
+    for mine, other in SHARED.items():
+        if mine[0] == symbol.symbol:
+            where += f"; per {mine[1]} as {other[0]}"
+    source = f"{where}; ns: {CASES}" if timed else where
+    if any((symbol.symbol, what) in BYTE_LOOPS for what in _words(symbol)):
+        source += ", prior of its bytes memcpy and memset there"
+    return Entry(symbol, ns, instructions, half, source, METHODS["fitted" if timed else "pace"])
+
+
+def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
+    parts = [made[name] for name in symbol.like]
+    ns, instructions = {}, {}
+    half: dict[str, float | None] = {}
+    for what in _words(symbol):
+        ns[what] = sum(part.ns.get(what, 0.0) for part in parts)
+        instructions[what] = sum(part.instructions.get(what, 0.0) for part in parts)
+        half[what] = None
+    source = f"as {' and '.join(symbol.like)}: {symbol.why}; not recorded"
+    return Entry(symbol, ns, instructions, half, source, METHODS["like"])
+
+
+def _aes(records: CostRecords, fitted: Fitted) -> Entry:
+    """The cipher: ns from the kernel's own code run natively, instructions where the recordings have them."""
+    sizes = np.array(sorted(records.aes_ns), dtype=float)
+    times = np.array([records.aes_ns[int(size)] for size in sizes])
+    slope, start = np.polyfit(sizes, times, 1)
+    off = float(np.abs(slope * sizes + start - times).max())
+    symbol = MODEL["xts_decrypt"]
+    instructions = {what: fitted.instructions.get(("xts_decrypt", what), 0.0) for what in _words(symbol)}
+    ns = {SELF: float(start), "byte": float(slope)}
+    half: dict[str, float | None] = {SELF: off + 0.05 * float(start), "byte": 0.03 * float(slope)}
+    source = "aes-xts-ns.json: 4 sizes from 512 to 4,096 bytes; instructions: symbols.jsonl, AES-NI"
+    return Entry(symbol, ns, instructions, half, source, METHODS["aes"])
+
+
+def write_profile(name: str, about: str, made: list[Entry], header: str) -> str:
+    """Return the profile as TOML; figures are rounded to four digits, so that runs agree to the byte."""
+    lines = [f"# {line}".rstrip() for line in header.splitlines()]
+    lines += [f"name = {_text(name)}", f"about = {_text(about)}", f"base = {_text(UNMEASURED)}"]
+    for entry in made:
+        lines += ["", f"[cost.{entry.symbol.symbol}]", *_entry_lines(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def _entry_lines(entry: Entry) -> list[str]:
+    unit = entry.symbol.unit
+    lines = [f"self = {_number(entry.ns[SELF])}", f"instructions = {_number(entry.instructions[SELF])}"]
+    if unit:
+        lines.append(f"per_unit = {_number(entry.ns[unit])}")
+        lines.append(f"unit_instructions = {_number(entry.instructions[unit])}")
+        lines.append(f"unit = {_text(unit)}")
+    lines.append(f"group = {_text(entry.symbol.group)}")
+    lines.append(f"spread = {_spread(entry)}")
+    for key, what in (("interval", SELF), ("unit_interval", unit)):
+        half = entry.half.get(what)
+        if what and half is not None:
+            low, high = max(entry.ns[what] - half, 0.0), entry.ns[what] + half
+            lines.append(f"{key} = [{_number(low)}, {_number(high)}]")
+    return [*lines, f"source = {_text(entry.source)}", f"method = {_text(entry.method)}"]
+
+
+def _spread(entry: Entry) -> str:
+    """Return the relative half width of the larger of the two constants' intervals, two digits."""
+    widths = [
+        min(half / entry.ns[what], 1.0)
+        for what, half in entry.half.items()
+        if half is not None and entry.ns[what] > 0
+    ]
+    return f"{max(widths, default=0.5):.2f}"
+
+
+def _number(value: float) -> str:
+    """Return a number to four digits, as short as TOML allows."""
+    rounded = float(f"{value:.4g}")
+    return str(int(rounded)) if rounded == int(rounded) else repr(rounded)
+
+
+def _text(value: Any) -> str:
+    return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'
