@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sim.units import KIB, PAGE_BYTES
 from volumes import ENCRYPTED, ENCRYPTED_BYTES, FILE_BYTES, layouts
+
+from sim.units import KIB, PAGE_BYTES
 
 Record = dict[str, Any]
 
@@ -93,12 +94,19 @@ def _counts() -> Iterator[Record]:
     names = list(accesses(FILE_BYTES))
     for number, block_size in enumerate(BLOCK_SIZES):
         for at, layout in enumerate(layouts(block_size)):
-            # Four of twelve accesses per block size, all twelve per layout; the status cache goes round.
+            # Four of twelve accesses per block size, all twelve per layout; each with one status cache.
             for step in range(4):
-                access = names[(at + 4 * number + step) % len(names)]
-                es = STATUS[(at + number + step) % len(STATUS)]
+                way = (at + 4 * number + step) % len(names)
                 for path in PATHS:
-                    yield case(name, block_size, path, layout, access, es)
+                    yield case(name, block_size, path, layout, names[way], STATUS[way % len(STATUS)])
+    # Each access so far came with one state of the status cache; here are the others.
+    for way, access in enumerate(names):
+        for more in (1, 2):
+            block_size = BLOCK_SIZES[(way + more) % len(BLOCK_SIZES)]
+            layout = list(layouts(block_size))[(5 * way + 7 * more) % 12]
+            es = STATUS[(way + more) % len(STATUS)]
+            for path in PATHS:
+                yield case(name, block_size, path, layout, access, es, "other")
     for block_size in BLOCK_SIZES:
         for at, layout in enumerate(ENCRYPTED):
             for step in range(2):
@@ -157,7 +165,12 @@ def _rewritten(name: str, block_size: int, path: str) -> Iterator[Record]:
 def instructions() -> list[Record]:
     """Return the cases whose instructions are counted, the most asked-for first."""
     more = {"device": RAM_DISK, "unit": INSTRUCTIONS, "read_ahead_kb": 128}
-    return [record | {"read_ahead_kb": record.get("read_ahead_kb", 128)} | {k: more[k] for k in ("device", "unit")} for record in _instructions()]
+    return [
+        record
+        | {"read_ahead_kb": record.get("read_ahead_kb", 128)}
+        | {k: more[k] for k in ("device", "unit")}
+        for record in _instructions()
+    ]
 
 
 def _instructions() -> Iterator[Record]:
@@ -196,7 +209,7 @@ def _separating(name: str) -> Iterator[Record]:
 
 SMOKE = (
     "*_bs4096/bs4096/*/contig/seq128k/warm",
-    "*_bs4096/bs4096/*/contig/seq128k/warm/*",
+    "matrix_bs4096/bs4096/*/contig/seq128k/warm/*",
     "matrix_bs4096/bs4096/*/frag1/*",
     "matrix_bs1024/bs1024/*/frag2/*",
     "matrix_fscrypt_bs4096/*/contig/*",

@@ -18,11 +18,46 @@ from pathlib import Path
 from kernels import Kernel, RigError, run
 
 HERE = Path(__file__).parent
-APPLETS = "sh mount umount mkdir cat echo ls insmod sleep dmesg sync sed cut stty uname ln sha256sum date test [".split()
-MODULES = (
-    "crc32c-intel virtio_pci virtio_blk ext4 null_blk xfs xts aesni-intel cts cbc ecb essiv hmac sha512_generic"
-    " sha256_generic mq-deadline"
-).split()
+APPLETS = [
+    "sh",
+    "mount",
+    "umount",
+    "mkdir",
+    "cat",
+    "echo",
+    "ls",
+    "insmod",
+    "sleep",
+    "dmesg",
+    "sync",
+    "sed",
+    "cut",
+    "stty",
+    "uname",
+    "ln",
+    "sha256sum",
+    "date",
+    "test",
+    "[",
+]
+MODULES = [
+    "crc32c-intel",
+    "virtio_pci",
+    "virtio_blk",
+    "ext4",
+    "null_blk",
+    "xfs",
+    "xts",
+    "aesni-intel",
+    "cts",
+    "cbc",
+    "ecb",
+    "essiv",
+    "hmac",
+    "sha512_generic",
+    "sha256_generic",
+    "mq-deadline",
+]
 SILENCE_S = 180
 """A boot that says nothing for so long is taken for dead."""
 
@@ -68,7 +103,11 @@ def make_initramfs(kernel: Kernel, work: Path) -> Path:
 def _pack(root: Path, to: Path) -> Path:
     names = "\n".join(str(path.relative_to(root)) for path in sorted(root.rglob("*")))
     packed = subprocess.run(
-        ["cpio", "-o", "-H", "newc", "--quiet"], input=names.encode(), capture_output=True, cwd=root, check=True
+        ["cpio", "-o", "-H", "newc", "--quiet"],
+        input=names.encode(),
+        capture_output=True,
+        cwd=root,
+        check=True,
     )
     to.write_bytes(packed.stdout)
     return to
@@ -120,7 +159,10 @@ def boot(
 
 
 def _follow(
-    machine: subprocess.Popen[bytes], results: Path, console: Path, on_line: Callable[[dict[str, object]], None]
+    machine: subprocess.Popen[bytes],
+    results: Path,
+    console: Path,
+    on_line: Callable[[dict[str, object]], None],
 ) -> None:
     ended = None
     rest = b""

@@ -2,7 +2,8 @@
 """
 make truth: record what a real kernel does on our images.
 
-    experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage] [--only counts|instructions|digests]
+    experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
+                                [--only counts,instructions,digests] [--again]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
 results/kernel/VERSION/matrix.jsonl (calls and block events), matrix-instructions.jsonl, digests.json and
@@ -29,8 +30,9 @@ import cases as plans
 from cases import Record
 from kernels import Kernel, RigError, install_tools, prepare
 from machine import HERE, boot, make_initramfs
-from sim.experiment.kernel_case import reads
 from volumes import RAW_KEY, Volume, check_after, layout_document, make_volume, same_extents
+
+from sim.experiment.kernel_case import reads
 
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
@@ -40,7 +42,8 @@ REPETITIONS = 3
 NULL_BLK = """
 n=/sys/kernel/config/nullb/n{number}; mkdir $n
 echo 256 > $n/size; echo 512 > $n/blocksize; echo 1 > $n/memory_backed; echo 2 > $n/queue_mode
-echo 0 > $n/completion_nsec; echo 1 > $n/irqmode; echo 1 > $n/submit_queues; echo 1280 > $n/max_sectors; echo 1 > $n/power
+echo 0 > $n/completion_nsec; echo 1 > $n/irqmode
+echo 1 > $n/submit_queues; echo 1280 > $n/max_sectors; echo 1 > $n/power
 device=/dev/n{number}; [ -b $device ] || device=/dev/nullb$(cat $n/index)
 """
 # The files are read once under a mount that can be written to, and their digests taken.
@@ -48,7 +51,8 @@ DIGESTS = """
 mount -t ext4 -o noatime {drive} /mnt; truth addkey /mnt {key}
 for file in {files}; do
   truth fiemap /mnt/$file
-  echo "{{\\"file\\":\\"$file\\",\\"block_size\\":{block_size},\\"sha256\\":\\"$(sha256sum /mnt/$file | cut -c1-64)\\"}}"
+  digest=$(sha256sum /mnt/$file | cut -c1-64)
+  echo "{{\\"file\\":\\"$file\\",\\"block_size\\":{block_size},\\"sha256\\":\\"$digest\\"}}"
 done
 umount /mnt
 """
@@ -59,7 +63,9 @@ class Recording:
 
     def __init__(self, file: Path, wanted: list[Record]) -> None:
         self.file = file
-        done = {json.loads(line)["case"] for line in file.read_text().splitlines()} if file.exists() else set()
+        done = (
+            {json.loads(line)["case"] for line in file.read_text().splitlines()} if file.exists() else set()
+        )
         self.open = {record["case"]: record for record in wanted if record["case"] not in done}
         self.total = len(wanted)
 
@@ -112,7 +118,9 @@ def guest_plan(records: list[Record], number: int) -> dict[str, str]:
             words.append(f"written={shared('written', ranges)}")
         settings = f"/queue/read_ahead_kb {record['read_ahead_kb']}\n"
         if "max_sectors_kb" in record:
-            settings += f"/queue/max_sectors_kb {record['max_sectors_kb']}\n/queue/scheduler {record['scheduler']}\n"
+            settings += (
+                f"/queue/max_sectors_kb {record['max_sectors_kb']}\n/queue/scheduler {record['scheduler']}\n"
+            )
         words.append(f"set={shared('set', settings)}")
         lines.append(" ".join(words))
     return files | {f"cases{number}": "\n".join(lines) + "\n"}
@@ -133,8 +141,10 @@ def record_counts(rig: Rig, recording: Recording) -> None:
         chosen = [record for record in recording.open.values() if record["block_size"] == volume.block_size]
         plan |= guest_plan(chosen, number)
         script += [NULL_BLK.format(number=number), f"truth copy /dev/vd{'abc'[number]} $device"]
-        script += [f"ln -sfn /sys/block/${{device#/dev/}}/queue /queue"]
-        script += [f"truth cases /plan/cases{number} $device /mnt ext4 count=/plan/probes key={RAW_KEY.hex()}"]
+        script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
+        script += [
+            f"truth cases /plan/cases{number} $device /mnt ext4 count=/plan/probes key={RAW_KEY.hex()}"
+        ]
     plan["run"] = "\n".join(script)
     rig.boot("counts", plan, [volume.image for volume in volumes], recording)
 
@@ -194,7 +204,9 @@ def check_digests(rig: Rig, sizes: list[int]) -> None:
     bad = [row["file"] for row in rows if not (row["same_digest"] and row["same_extents"])]
     if bad:
         raise RigError(f"the kernel reads other bytes or extents than we wrote: {', '.join(bad)}")
-    rig.progress.say(f"digests: {len(rows)} files read by the kernel, all as we wrote them; e2fsck clean before and after")
+    rig.progress.say(
+        f"digests: {len(rows)} files read by the kernel, all as we wrote them; e2fsck clean before and after"
+    )
 
 
 class Rig:
@@ -290,7 +302,7 @@ def main() -> int:
             sizes = [4096] if words.cases == "smoke" else list(plans.BLOCK_SIZES)
             jobs.append(lambda: check_digests(rig, sizes))
         with lock:
-            code = _run(jobs, progress)
+            code = _run(jobs)
         return code or _validate(results / "matrix.jsonl")
     except RigError as error:
         print(f"truth: {error}", file=sys.stderr)
@@ -315,7 +327,7 @@ def _forget(file: Path, wanted: list[Record]) -> None:
         file.write_text("".join(f"{line}\n" for line in kept))
 
 
-def _run(jobs: list[Callable[[], None]], progress: Progress) -> int:
+def _run(jobs: list[Callable[[], None]]) -> int:
     """Run the recordings side by side, two at a time; return 2 if any failed."""
     failed: list[str] = []
     room = threading.Semaphore(2)
@@ -341,7 +353,9 @@ def _validate(file: Path) -> int:
     """Hold the simulator against what was recorded; return its exit code."""
     if not file.exists():
         return 0
-    return subprocess.run([Path(sys.executable).with_name("readpath"), "validate", file], check=False).returncode
+    return subprocess.run(
+        [Path(sys.executable).with_name("readpath"), "validate", file], check=False
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kernels import RigError, run
+
 from sim.crypto.fscrypt import (
     FLAG_PADDING_MASK,
     MODE_AES_256_CTS,
@@ -70,7 +71,12 @@ def make_volume(block_size: int, folder: Path) -> Volume:
         folder.mkdir(parents=True, exist_ok=True)
         plain = [FileSpec(f"/{name}", FILE_BYTES, layout) for name, layout in layouts(block_size).items()]
         encrypted = [
-            FileSpec(f"/enc_{name}", ENCRYPTED_BYTES, layouts(block_size)[name], encryption=_encryption(block_size, name))
+            FileSpec(
+                f"/enc_{name}",
+                ENCRYPTED_BYTES,
+                layouts(block_size)[name],
+                encryption=_encryption(block_size, name),
+            )
             for name in ENCRYPTED
         ]
         made = make_image(image, ImageSpec((*plain, *encrypted), block_size, seed=SEED))
@@ -93,7 +99,10 @@ def layout_document(volume: Volume, name: str) -> dict[str, object]:
     """Return a file's layout as results/kernel keeps it: a FIEMAP list in bytes, and the tree's blocks."""
     inode = Image.open(volume.image).lookup(f"/{name}")
     size = volume.block_size
-    rows = [[e.logical * size, e.physical * size, e.length * size, 0x800 * e.unwritten] for e in inode.tree.extents]
+    rows = [
+        [e.logical * size, e.physical * size, e.length * size, 0x800 * e.unwritten]
+        for e in inode.tree.extents
+    ]
     return {
         "block_size": size,
         "layout": name,
@@ -115,7 +124,12 @@ def _merged(rows: list[list[int]]) -> list[list[int]]:
     for logical, physical, length, flags in rows:
         unwritten_flag = flags & 0x800
         last = merged[-1] if merged else None
-        if last and last[0] + last[2] == logical and last[1] + last[2] == physical and last[3] == unwritten_flag:
+        if (
+            last
+            and last[0] + last[2] == logical
+            and last[1] + last[2] == physical
+            and last[3] == unwritten_flag
+        ):
             last[2] += length
         else:
             merged.append([logical, physical, length, unwritten_flag])

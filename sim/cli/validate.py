@@ -76,8 +76,8 @@ def validate_cases(
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         if len(differences) > SHOWN:
             out.print(f"{len(differences) - SHOWN} more: --json", highlight=False)
-        for (counters, why), found in _left_out(outcomes).items():
-            line = f"not compared in {found} cases: {counters} ({why})"
+        for (counters, why), number in _left_out(outcomes).items():
+            line = f"not compared in {number} case{'s' if number > 1 else ''}: {counters} ({why})"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")

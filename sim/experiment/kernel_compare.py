@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sim.block.device_profile import load_device_profile
+from sim.block.limits import QueueLimits
 from sim.engine.costs import CostTable
-from sim.experiment.kernel_case import Case, case_limits, case_tree, run_case
+from sim.experiment.kernel_case import Case, case_tree, run_case
 from sim.experiment.machine import Machine
 from sim.units import PAGE_BYTES, PAGE_SECTORS
 
@@ -154,15 +154,13 @@ _BY_TIME = (
 )
 
 
-def not_compared(case: Case) -> dict[str, str]:
-    """Return the counters that the case alone does not decide, each with the reason."""
-    record = case.record
-    if record.get("scheduler", "none") != "none":
+def not_compared(case: Case, limits: QueueLimits) -> dict[str, str]:
+    """Return the counters that the case alone does not decide, with the reason; `limits`: of its queue."""
+    if limits.scheduler != "none":
         return dict.fromkeys(_BY_TIME, ELEVATOR)
-    if str(record.get("encryption", "")).startswith("eCryptfs"):
+    if str(case.record.get("encryption", "")).startswith("eCryptfs"):
         return {"rq_insert": SLEEPS}
-    limits = case_limits(record, load_device_profile("null_blk"))
-    largest = max(map(int, record["blk"]["bio_sectors_hist"]), default=0)
+    largest = max(map(int, case.record["blk"]["bio_sectors_hist"]), default=0)
     if min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS and not limits.bio_based:
         return {"rq_sectors_hist": SEGMENTS}
     return {}
@@ -221,7 +219,7 @@ def _outcome(case: Case, costs: CostTable, tree_pages: dict[str, int]) -> Outcom
         return Outcome(case, "not modelled", False)
     machine = run_case(case, costs, tree_pages.get(case.record["layout_file"]))
     differences = (*compare(case, machine), *beyond_noise(case, machine))
-    left_out = tuple(not_compared(case).items())
+    left_out = tuple(not_compared(case, machine.spec.limits).items())
     compared = tuple(pair for pair in _pairs(case, machine) if isinstance(pair[1], int))
     verdict = "differs" if differences else "equal"
     return Outcome(case, verdict, case.quiet and not left_out, differences, left_out, compared)
@@ -262,7 +260,7 @@ def _pairs(case: Case, machine: Machine) -> list[tuple[str, Any, Any]]:
             ("plug", blk["plug"], stats.plugs),
         ]
     pairs.append(("read bios", reads, stats.queued * (2 if machine.crypt is not None else 1)))
-    left_out = not_compared(case)
+    left_out = not_compared(case, machine.spec.limits)
     if "rq_sectors_hist" in left_out:
         sectors = sum(int(size) * count for size, count in blk["rq_sectors_hist"].items())
         pairs.append(

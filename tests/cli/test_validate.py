@@ -49,7 +49,7 @@ def test_what_is_not_compared_is_said() -> None:
     case = "matrix_bs4096/bs4096/ext4/contig/seq128k/warm/deadline"
     code, output = run(str(RECORDED / "matrix.jsonl"), "--case", case)
     assert 0 == code
-    assert "not compared in 1 cases: bio_backmerge" in output
+    assert "not compared in 1 case: bio_backmerge" in output
     assert "an elevator merges" in output
 
 

@@ -25,8 +25,8 @@ def outcomes() -> dict[str, list[Outcome]]:
 
 
 def test_every_recorded_case_is_there() -> None:
-    """Of 288 plain, 48 fscrypt, 36 dm-crypt, 3 eCryptfs cases, and 654 more, all are modelled."""
-    assert {"counts": 375, "matrix": 654} == {name: len(cases) for name, cases in CASES.items()}
+    """Of 288 plain, 48 fscrypt, 36 dm-crypt, 3 eCryptfs cases, and 726 more, all are modelled."""
+    assert {"counts": 375, "matrix": 726} == {name: len(cases) for name, cases in CASES.items()}
     assert all(modelled(case) for case in ALL)
 
 
@@ -97,10 +97,10 @@ def test_a_wrong_count_is_found() -> None:
 def test_first_bios_are_the_kernels() -> None:
     """The first 16 bios of quiet warm cases with 4 KiB reads go to the kernel's sectors, in its order."""
     checked = 0
-    for case in ALL:
+    for case in CASES["counts"]:
         if not modelled(case) or not case.quiet or case.record["es"] != "warm":
             continue
-        if case.record["access"] not in ("seq4k", "rand4k", "backward") or "encryption" in case.record:
+        if case.record["access"] not in ("seq4k", "rand4k"):
             continue
         queued: list[list[int]] = []
         run_case(
@@ -112,4 +112,4 @@ def test_first_bios_are_the_kernels() -> None:
         )
         assert [bio[:2] for bio in case.record["blk"]["first_bios"]] == queued[:16], case.name
         checked += 1
-    assert 56 < checked
+    assert 56 == checked
