@@ -32,12 +32,10 @@ from sim.crypto.wrapped import FileKey
 from sim.experiment.keyed_image import replaced
 from sim.experiment.scheme import Encryption
 from sim.ext4.content import random_contents
-from sim.ext4.edit import ImageEditor
 from sim.ext4.reader import Image
 from sim.ext4.spec import Encryption as FileEncryption
 from sim.ext4.spec import FileSpec, Manifest
 from sim.ext4.store import MmapStore, SparseWriter
-from sim.ext4.xattr import INDEX_ENCRYPTION
 from sim.units import MIB, SECTOR_BYTES
 
 GROUP = "@group"
@@ -108,7 +106,7 @@ def encrypted_file(said: Encryption, seed: int, block_size: int, plain: FileSpec
             encryption=FileEncryption(
                 context(key.mode), lambda block, data: contents.encrypt_blocks(data, block)
             ),
-            xattrs={(INDEX_ENCRYPTION, KEYS_NAME): wrapped} if _fits(wrapped, block_size) else {},
+            xattrs=replaced({}, KEYS_NAME, wrapped),
         )
     if said.scheme == "ecryptfs":
         data = _plaintext(seed, plain)
@@ -129,8 +127,6 @@ def finished(said: Encryption, seed: int, path: Path, made: Manifest, plain: Seq
     sectors = device_cipher(said, seed)
     if sectors is not None:
         _encrypt_device(path, sectors)
-    if said.wraps_keys:
-        _put_large_keys(said, seed, path, made.block_size, plain)
     if said.scheme != "ecryptfs":
         return made
     digests = {file.path: hashlib.sha256(_plaintext(seed, file)).hexdigest() for file in plain}
@@ -143,26 +139,6 @@ def _wrapped(said: Encryption, seed: int, name: str) -> tuple[FileKey, bytes]:
     random = NamedStream(seed, f"file {name}")
     key = FileKey.generate(random)
     return key, wrap_by_policy(said.format, key, _policy(said), key_ring(said, seed), random)
-
-
-def _fits(wrapped: bytes, block_size: int) -> bool:
-    """Return whether wrapped keys lie in an xattr block, beside the context."""
-    return len(wrapped) <= block_size - 128
-
-
-def _put_large_keys(
-    said: Encryption, seed: int, path: Path, block_size: int, plain: Sequence[FileSpec]
-) -> None:
-    """Put wrapped keys that no xattr block holds into inodes of their own."""
-    editor = None
-    for file in plain:
-        _key, wrapped = _wrapped(said, seed, file.path.lstrip("/"))
-        if not _fits(wrapped, block_size):
-            editor = editor or ImageEditor(path)
-            inode = editor.image.lookup(file.path)
-            editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, wrapped))
-    if editor is not None:
-        editor.commit()
 
 
 def lower_file(seed: int, lower_contents: bytes | memoryview, place: str) -> LowerFile:

@@ -112,4 +112,4 @@ def test_first_bios_are_the_kernels() -> None:
         )
         assert [bio[:2] for bio in case.record["blk"]["first_bios"]] == queued[:16], case.name
         checked += 1
-    assert 56 == checked
+    assert 75 == checked
