@@ -93,17 +93,18 @@ def repriced(base: Tally, costs: CostTable) -> CellResult:
 
     Times on the clock (elapsed, latency, throughput) stay those of the base, and mean nothing then.
     """
+    instructions = {(row.stack, row.context): row.instructions for row in base.result.calls}
     rows: list[CallRow] = []
     spent: list[tuple[str, int]] = []
     for charge in base.charges:
         cost = costs[charge.symbol]
         ps = charge.calls * cost.self_ps + charge.units * cost.unit_ps + charge.given_ps
         spent.append((charge.context, ps))
-        if charge.calls or ps:
-            context = cast("Context", charge.context)
-            rows.append(
-                CallRow(charge.name, charge.stack, context, charge.calls, ps // PS_PER_NS, cost.group)
-            )
+        context = cast("Context", charge.context)
+        counted = instructions.get((charge.stack, context), 0)
+        if charge.calls or ps or counted:
+            ns = ps // PS_PER_NS
+            rows.append(CallRow(charge.name, charge.stack, context, charge.calls, ns, cost.group, counted))
     bytes_read = int(base.result.metrics["bytes_read"])
     metrics = {**base.result.metrics, **cpu_metrics(spent, bytes_read)}
     return CellResult(metrics, rows, base.result.histograms)

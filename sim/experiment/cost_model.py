@@ -8,9 +8,9 @@ what the compiler has inlined into one function, several constants share one rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sim.engine.costs import Cost, CostTable
+from sim.engine.costs import UNMEASURED, Cost, CostTable, load_costs
 
 SELF = "self"
 Constant = tuple[str, str]
@@ -200,11 +200,14 @@ def counting_table() -> CostTable:
     """
     Return a table in which everything costs one instruction and nothing takes time.
 
-    A call is 1,000 thousandths and a unit 1, so that rows without calls stay in the ledger.
+    A call is 1,000 thousandths and a unit 1, so that rows without calls stay in the ledger. What the model
+    does not have costs nothing.
     """
+    others = load_costs(UNMEASURED).costs
     return CostTable(
         "counting",
-        {
+        {symbol: replace(cost, self_ps=0, unit_ps=0, self_mi=0, unit_mi=0) for symbol, cost in others.items()}
+        | {
             entry.symbol: Cost(entry.symbol, 0, 0, entry.unit, entry.group, 0.0, "", 1000, 1)
             for entry in SYMBOLS
         },

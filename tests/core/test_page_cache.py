@@ -149,15 +149,14 @@ def test_dropping_a_file_keeps_what_cannot_go_within_reach_of_reclaim() -> None:
 
 
 def test_buffer_heads_go_with_their_pages() -> None:
-    """Reclaim tells how many pages with buffer heads went, and how many heads, once."""
-    cache, mapping = PageCache(8), Mapping(16, keep_content=False)
-    cache.insert(mapping, 0, 8)
-    mapping.set_uptodate(0, 8)
-    mapping.attach_heads(2, 6, 4)
-    assert (0, 0) == cache.take_freed_buffers()
+    """Reclaim tells how many buffer heads went with their pages; dropping a file is charged to nobody."""
+    cache, mapping = PageCache(8, heads_per_page=4), Mapping(16, keep_content=False)
+    cache.insert(mapping, 0, 7)
+    mapping.set_uptodate(0, 7)
+    cache.attach_buffers(mapping, 2, 6)
+    assert (16, 1, 0) == (cache.buffer_heads, cache.head_pages, cache.freed_heads)
     assert 4 == cache.insert(mapping, 8, 12)
-    assert (2, 8) == cache.take_freed_buffers()
-    assert (0, 0) == cache.take_freed_buffers()
+    assert (8, 8) == (cache.buffer_heads, cache.freed_heads)
     mapping.set_uptodate(8, 12)
-    assert 8 == cache.drop(mapping)
-    assert (2, 8) == cache.take_freed_buffers()
+    assert 7 == cache.drop(mapping)
+    assert (0, 0) == (cache.buffer_heads, cache.freed_heads)
