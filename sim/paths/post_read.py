@@ -17,7 +17,7 @@ from typing import cast
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
 from sim.cache.folios import FolioMapping
-from sim.engine.cpu import Cpu
+from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.paths.contents import Contents
 from sim.units import PAGE_BYTES
@@ -25,8 +25,6 @@ from sim.units import PAGE_BYTES
 _CRYPT = "fscrypt_decrypt_pagecache_blocks"
 _BLOCK = f"{_CRYPT};fscrypt_crypt_block"
 _CIPHER = f"{_BLOCK};crypto_skcipher_decrypt"
-_WORK_ITEM = "process_one_work worker_thread;schedule"
-"""What a work item costs besides its work: as recorded, a worker wakes, and goes to sleep again, for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +74,7 @@ class _EndIo:
             context: ledger.site(
                 context,
                 "bio_endio",
-                "fscrypt_enqueue_decrypt_work queue_work_on queue_work_on;try_to_wake_up",
+                f"fscrypt_enqueue_decrypt_work {QUEUE_WORK_SYMBOLS}",
             )
             for context in (IRQ, TASK, KWORKER)
         }
@@ -146,7 +144,7 @@ class PageEndIo(_EndIo):
         }
         worker = "process_one_work;decrypt_work"
         self._s_work = ledger.fuse(
-            site(KWORKER, "", f"{_WORK_ITEM} {worker}"),
+            site(KWORKER, "", f"{WORK_ITEM_SYMBOLS} {worker}"),
             site(KWORKER, worker, "fscrypt_decrypt_bio"),
             site(KWORKER, worker, after_crypt),
         )
@@ -197,7 +195,7 @@ class BufferEndIo(_EndIo):
             for context, stack in ((IRQ, "bio_endio"), (TASK, "bio_endio"), (KWORKER, "process_one_work"))
         }
         self._s_unlock = {context: ledger.site(context, read, unlock) for context in (IRQ, TASK, KWORKER)}
-        self._s_work = ledger.site(KWORKER, "", f"{_WORK_ITEM} process_one_work;decrypt_bh")
+        self._s_work = ledger.site(KWORKER, "", f"{WORK_ITEM_SYMBOLS} process_one_work;decrypt_bh")
 
     def _read_ps(self, bio: Bio, context: str) -> int:
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from sim.block.bio import Bio, Plug
 from sim.block.limits import BlockTracer
 from sim.block.queue import BlockQueue
-from sim.engine.cpu import Cpu, Task
+from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu, Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.errors import InvariantError
 from sim.units import SECTOR_BYTES
@@ -95,9 +95,10 @@ class CryptTarget:
         iv, layers, cipher = CIPHER_CALLS[table.cipher]
         sector = f"crypt_convert_block_skcipher {iv} {layers} {cipher}"
         queued = "crypt_endio crypt_endio;kcryptd_queue_crypt"
+        at_queue = f"bio_endio;{queued.split()[1]}"
         ended = "bio_endio bio_put bio_put;bio_free"
         self._s_queue = {
-            context: site(context, "bio_endio", f"{queued} {queued.split()[1]};queue_work_on")
+            context: fuse(site(context, "bio_endio", queued), site(context, at_queue, QUEUE_WORK_SYMBOLS))
             for context in (IRQ, TASK)
         }
         self._s_arrive = {context: site(context, "bio_endio", queued) for context in (IRQ, TASK)}
@@ -110,6 +111,7 @@ class CryptTarget:
         ):
             # Two bios end here: device mapper's clone, and the one it was made from.
             self._s_work[context] = fuse(
+                site(context, "", WORK_ITEM_SYMBOLS if context == KWORKER else ""),
                 site(context, stack, "kcryptd_crypt kcryptd_crypt;crypt_convert"),
                 site(context, f"{stack};kcryptd_crypt", ended),
                 site(context, f"{stack};kcryptd_crypt;bio_endio", ended),

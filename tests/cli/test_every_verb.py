@@ -21,10 +21,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def _verbs() -> list[tuple[str, ...]]:
-    (image,) = (group.typer_instance for group in app.registered_groups)
-    assert image is not None
     names = [(str(verb.name),) for verb in app.registered_commands]
-    return names + [("image", str(verb.name)) for verb in image.registered_commands]
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        names += [(str(group.name), str(verb.name)) for verb in group.typer_instance.registered_commands]
+    return names
 
 
 def _readpath(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -66,7 +66,7 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "mine.jsonl:1: is not a recorded case"),
+        ("{", "mine.jsonl:1: is not JSON"),
         ('{"case": "x"}', "mine.jsonl:1: is not a recorded case (KeyError('layout_file'))"),
         (
             json.dumps(first_record() | {"path": "xfs"}),
