@@ -20,7 +20,7 @@ from sim.errors import ConfigError
 from sim.experiment.cell_result import GROUPS
 from sim.experiment.results import Run
 from sim.report.frame import footer, phrase, run_footer, spaced
-from sim.report.style import COLUMN_INCHES, GROUP_COLOURS, WIDTH_INCHES
+from sim.report.style import COLUMN_INCHES, GROUP_COLOURS, GROUP_LABELS, WIDTH_INCHES
 
 MAX_COLUMNS, MAX_ROWS = 5, 8
 _ROOM_FOR_NUMBERS = 1.36
@@ -209,7 +209,9 @@ def _row_title(panel: Axes, text: str) -> None:
 def _frame(figure: Figure, run: Run, height: float, scales: int) -> None:
     """Add legend, the label of all x axes, and the footer that says where the numbers come from."""
     used = {call["group"] for call in run.calls if call["ns"]}
-    handles = [Patch(color=GROUP_COLOURS[group], label=group) for group in GROUPS if group in used]
+    handles = [
+        Patch(color=GROUP_COLOURS[group], label=GROUP_LABELS[group]) for group in GROUPS if group in used
+    ]
     figure.legend(
         handles=handles,
         loc="upper center",

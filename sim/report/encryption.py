@@ -33,15 +33,15 @@ class Measure:
     value: Callable[[Row], float]
 
 
-CPU = Measure("CPU, us per 4 KiB", lambda row: float(row["cpu_ns_per_4k"]) / NS_PER_US)
-LATENCY = Measure("mean read(2), us", lambda row: float(row["latency_mean_ns"]) / NS_PER_US)
+CPU = Measure("CPU, µs per 4 KiB", lambda row: float(row["cpu_ns_per_4k"]) / NS_PER_US)
+LATENCY = Measure("mean read(2), µs", lambda row: float(row["latency_mean_ns"]) / NS_PER_US)
 MEMORY = Measure(
     "memory per byte read",
     lambda row: float(row["peak_pages"]) * PAGE_BYTES / float(row["bytes_read"]),
 )
-OPEN = Measure("open, us", lambda row: float(row["open_ns"]) / NS_PER_US)
+OPEN = Measure("open, µs", lambda row: float(row["open_ns"]) / NS_PER_US)
 HITS = Measure("hits, %", lambda row: 100 * float(row["hit_rate"]))
-HIT_TIME = Measure("mean hit, us", lambda row: float(row["hit_mean_ns"]) / NS_PER_US)
+HIT_TIME = Measure("mean hit, µs", lambda row: float(row["hit_mean_ns"]) / NS_PER_US)
 CACHED = Measure("page cache, KiB", lambda row: float(row["peak_pages"]) * PAGE_BYTES / KIB)
 
 
@@ -111,12 +111,13 @@ def _draw(
     styles: dict[str, dict[str, object]],
 ) -> None:
     """Draw one measure: a mark per scheme and label."""
+    most = 0.0
     for label, style in styles.items():
         chosen = {**fixed, **({marks: label} if marks else {})}
         values = [mean(run, {**chosen, AXIS: scheme}, measure.value) for scheme in run.axes[AXIS]]
         panel.plot(values, range(len(values)), **style)  # type: ignore[arg-type]
-    panel.margins(x=0.06)
-    panel.set_xlim(left=0)
+        most = max(most, *values)
+    panel.set_xlim(0, 1.06 * most or 1)
     panel.grid(axis="both")
     panel.tick_params(axis="y", length=0)
 

@@ -44,6 +44,9 @@ GROUP_COLOURS = dict(
 )
 """Cost group -> colour, in every figure."""
 
+GROUP_LABELS = {group: group for group in GROUPS} | {"other": "system call, waking"}
+"""Cost group -> what legends call it."""
+
 PATH_COLOURS = {
     "buffer_head": _OKABE_ITO["vermillion"],
     "mpage": _OKABE_ITO["orange"],

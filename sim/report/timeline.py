@@ -22,7 +22,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sim.experiment.timeline import Span, Timeline
 from sim.report.frame import FORMATS, check_formats, footer, save
-from sim.report.style import GROUP_COLOURS, PATH_COLOURS, RC, WIDTH_INCHES
+from sim.report.style import GROUP_COLOURS, GROUP_LABELS, PATH_COLOURS, RC, WIDTH_INCHES
 
 _ONCE = ("page cache", "other")
 """Groups that come before the first bio of a stretch, once."""
@@ -32,6 +32,8 @@ _AFTER = ("copy",)
 _LANES = ("reader", "device", "interrupt", "pages ready")
 _DEVICE, _READY = "#c9c9c9", "#303030"
 _LANE_INCHES, _PATH_INCHES = 0.145, 0.66
+_LEAST_ROUND = 0.006
+"""Least length of a bio's stripes, in widths of the panel: shorter ones would run into one colour."""
 _LAYOUT_WORDS = {
     "contiguous": "Contiguous file: one extent",
     "1-block extents": "Fragmented file: every block an extent of its own",
@@ -48,9 +50,13 @@ class Piece:
     length_us: float
 
 
-def pieces(span: Span) -> list[Piece]:
-    """Return the coloured stretches of a span of CPU work, in the kernel's order in outline."""
-    rounds = max(span.bios, 1)
+def pieces(span: Span, most_rounds: int = 1 << 30) -> list[Piece]:
+    """
+    Return the coloured stretches of a span of CPU work, in the kernel's order in outline.
+
+    most_rounds: with more bios than these, a round stands for several.
+    """
+    rounds = min(max(span.bios, 1), most_rounds)
     order = [(group, span.groups[group]) for group in _ONCE]
     order += [(group, span.groups[group] / rounds) for _ in range(rounds) for group in _PER_BIO]
     order += [(group, span.groups[group]) for group in _AFTER]
@@ -157,7 +163,7 @@ def _notes(panel: Axes, lanes: Sequence[float], timeline: Timeline, end_us: floa
     middle, gap = _LANE_INCHES * 0.45, 0.006 * end_us
     bios = timeline.count("Q")
     after = timeline.task[0].end_ns / 1000 + gap
-    many = f"{counts(timeline)[0]} × map, {bios} × make and submit a bio"
+    many = f"{counts(timeline)[0]} × map, {bios} × submit a bio"
     said = many if bios > 1 else "once for the whole window"
     panel.text(after, lanes[0] + middle, said, ha="left", **style)
     first = timeline.irq[0].start_ns / 1000 - gap
@@ -170,7 +176,8 @@ def _work(panel: Axes, y: float, spans: Sequence[Span]) -> None:
     """Draw CPU work; a thin cut before each bio's piece."""
     high = _LANE_INCHES * 0.86
     for span in spans:
-        found = pieces(span)
+        widths = (span.end_ns - span.start_ns) / 1000 / panel.get_xlim()[1]
+        found = pieces(span, max(int(widths / _LEAST_ROUND), 1))
         for group in dict.fromkeys(piece.group for piece in found):
             panel.broken_barh(
                 [(piece.start_us, piece.length_us) for piece in found if piece.group == group],
@@ -219,7 +226,7 @@ def _ready(panel: Axes, y: float, timeline: Timeline) -> None:
 def _legend(figure: Figure, blocks: Sequence[Sequence[Timeline]], about: str, height: float) -> None:
     spans = [span for block in blocks for line in block for span in (*line.task, *line.irq)]
     used = [group for group in GROUP_COLOURS if any(span.groups[group] for span in spans)]
-    handles = [Patch(color=GROUP_COLOURS[group], label=group) for group in used]
+    handles = [Patch(color=GROUP_COLOURS[group], label=GROUP_LABELS[group]) for group in used]
     handles.append(Patch(color=_DEVICE, label="device busy"))
     figure.text(0.012, 1 - 0.12 / height, about, ha="left", va="center")
     figure.text(
