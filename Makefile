@@ -35,7 +35,7 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest --numprocesses=auto --dist=loadgroup
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 bench: $(VENV)/ready
 	$(BIN)/python tests/bench/run.py

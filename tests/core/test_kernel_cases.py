@@ -16,8 +16,6 @@ DATA = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192"
 COSTS = load_costs("linux-6.1-epyc")
 CASES = {name: load_cases(DATA / f"{name}.jsonl", DATA / "layouts") for name in ("counts", "matrix")}
 ALL = [case for cases in CASES.values() for case in cases]
-# One worker simulates all of it once, sharing the work among processes of its own.
-pytestmark = pytest.mark.xdist_group("kernel cases")
 GROUPS = list(product(CASES, ("buffer", "mpage", "ext4"), (1024, 2048, 4096)))
 
 
