@@ -28,6 +28,8 @@ from sim.block.device import make_device
 from sim.block.device_profile import load_device_profile
 from sim.block.limits import QueueLimits
 from sim.crypto.cipher import XtsUnits
+from sim.crypto.file_keys import FORMATS, FileKey, UserKey, unwrap, wrap
+from sim.crypto.streams import NamedStream
 from sim.engine.clock import Clock
 from sim.engine.costs import load_costs
 from sim.experiment.config import Experiment
@@ -189,6 +191,23 @@ def bench_schemes(repetitions: int) -> None:
         line(f"real AES, {name}: speed / bare loop", f"{bare / ours:.2f}", ">= 0.8", bare / ours >= 0.8)
 
 
+def bench_keys(repetitions: int) -> None:
+    """Find the last user's key among a thousand wrapped ones, and unwrap it."""
+    random = NamedStream(7, "bench")
+    users = [UserKey(f"user{number}", random(64)) for number in range(1000)]
+    key = FileKey.generate(random)
+    for form in FORMATS:
+        raw = wrap(form, key, users, random)
+
+        def once(raw: bytes = raw) -> float:
+            start = time.perf_counter()
+            unwrap(raw, users[-1])
+            return time.perf_counter() - start
+
+        (seconds,) = best(20 * repetitions, once)
+        line(f"one of 1,000 wrapped keys, {form}", f"{seconds * 1e3:.2f} ms", "< 1 ms", seconds < 1e-3)
+
+
 def bench_large(gib: int) -> None:
     """A long sequential read with 1 GiB of page cache: memory, and time per GiB against a short one."""
     script = (
@@ -280,13 +299,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--gib", type=int, default=100, help="size of the long read")
-    parser.add_argument("only", nargs="*", help="sequential random real schemes large trace start")
+    parser.add_argument("only", nargs="*", help="sequential random real schemes keys large trace start")
     arguments = parser.parse_args()
     benches: dict[str, Callable[[], None]] = {
         "sequential": lambda: bench_sequential(arguments.repetitions),
         "random": lambda: bench_random(arguments.repetitions),
         "real": lambda: bench_real(arguments.repetitions),
         "schemes": lambda: bench_schemes(arguments.repetitions),
+        "keys": lambda: bench_keys(arguments.repetitions),
         "large": lambda: bench_large(arguments.gib),
         "trace": lambda: bench_trace(arguments.repetitions),
         "start": lambda: bench_start(arguments.repetitions),

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import re
 import subprocess
-import time
 from collections.abc import Callable
 from itertools import combinations
 from shutil import which
@@ -235,17 +234,12 @@ def test_shares_of_another_key(form: str) -> None:
 
 @both_formats
 def test_a_thousand_wrapped_keys(form: str) -> None:
-    """A user among 1,000 is found and the key unwrapped in less than 1 ms (the best of 20)."""
+    """A user among 1,000 is found, wherever they stand, and nobody else is (make bench times it)."""
     users = [UserKey(f"user{number}", NamedStream(7, f"{number}")(64)) for number in range(1000)]
     raw = wrap(form, KEY, users, NamedStream(7, "wrap"))
     assert {"rfc2014": 5 + 147_000, "aes-kw": 24 + 112_000}[form] == len(raw)
     for user in (users[0], users[500], users[999]):
-        best = 1.0
-        for _round in range(20):
-            start = time.perf_counter()
-            assert KEY == unwrap(raw, user)
-            best = min(best, time.perf_counter() - start)
-        assert best < 1e-3
+        assert KEY == unwrap(raw, user)
     assert opened(lambda: unwrap(raw, EVE)) is None
 
 
