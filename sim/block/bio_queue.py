@@ -12,6 +12,7 @@ from sim.block.bio import Bio, Plug
 from sim.block.limits import QueueLimits
 from sim.engine.cpu import Task
 from sim.engine.ledger import Site
+from sim.errors import InvariantError
 
 
 class BioQueue(Protocol):
@@ -48,3 +49,22 @@ class BioQueue(Protocol):
     def flush_for_sleep(self, task: Task, plug: Plug) -> None:
         """Flush what the plug holds because the task is about to sleep."""
         ...
+
+
+class NeverAlone:
+    """The part of a BioQueue that is the same for all that take bios one by one, under a plug."""
+
+    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
+        """Return False: no bio is alone under its plug."""
+        del bio_sectors, segments
+        return False
+
+    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
+        """Return False, as `takes_alone`."""
+        del unit_sectors, count
+        return False
+
+    def submit_alone(self, task: Task, bio: Bio) -> None:
+        """Raise InvariantError: nothing may be submitted so."""
+        del task, bio
+        raise InvariantError(f"{type(self).__name__} takes bios one by one")

@@ -173,51 +173,48 @@ class Ledger:
 
     def rows(self) -> list[CallRow]:
         """Return the charges, one row per (stack, symbol, context), sorted, without empty ones."""
-        self._settle_fused()
-        sums: dict[tuple[str, str, str], list[int]] = {}
-        for site in self._sites:
-            if not site.passes and not site.units:
-                continue
-            for full, calls, units in site.symbols:
-                entry = sums.setdefault((full, _last(full), site.context), [0, 0, 0])
-                entry[0] += site.passes * calls
-                entry[1] += site.passes * units
-                entry[2] += site.passes * units * self._costs[_last(full)].unit_ps
-                if full == site.unit_symbol and calls:
-                    entry[1] += site.units
-                    entry[2] += site.units * site.unit_ps
         rows = []
-        for (full, symbol, context), (calls, units, unit_ps) in sums.items():
+        for (full, symbol, context), (calls, units, given_units, given_ps) in self._sums().items():
             cost = self._costs[symbol]
-            ps, mi = calls * cost.self_ps + unit_ps, calls * cost.self_mi + units * cost.unit_mi
+            ps = calls * cost.self_ps + units * cost.unit_ps + given_ps
+            units += given_units
+            mi = calls * cost.self_mi + units * cost.unit_mi
             if calls or ps or mi:
-                stack = ";".join(self._name(word) for word in full.split(";"))
-                row = CallRow(self._name(symbol), stack, context, cost.group, calls, ps, units, mi)
+                row = CallRow(
+                    self._name(symbol), self._names(full), context, cost.group, calls, ps, units, mi
+                )
                 rows.append(row)
         return sorted(rows, key=lambda row: (row.stack, row.symbol, row.context))
 
     def charges(self) -> list[Charge]:
         """Return what rows() puts prices on, sorted alike: for pricing it otherwise, without another run."""
+        made = [
+            Charge(symbol, self._name(symbol), self._names(full), context, calls, units, given_ps)
+            for (full, symbol, context), (calls, units, _, given_ps) in self._sums().items()
+            if calls or units or given_ps
+        ]
+        return sorted(made, key=lambda charge: (charge.stack, charge.name, charge.context))
+
+    def _sums(self) -> dict[tuple[str, str, str], list[int]]:
+        """
+        Return (full stack, symbol, context) -> calls, units, units with a price of their own, their ps.
+        """
         self._settle_fused()
         sums: dict[tuple[str, str, str], list[int]] = {}
         for site in self._sites:
             if not site.passes and not site.units:
                 continue
             for full, calls, units in site.symbols:
-                entry = sums.setdefault((full, _last(full), site.context), [0, 0, 0])
+                entry = sums.setdefault((full, _last(full), site.context), [0, 0, 0, 0])
                 entry[0] += site.passes * calls
                 entry[1] += site.passes * units
                 if full == site.unit_symbol and calls:
                     if site.unit_given:
-                        entry[2] += site.units * site.unit_ps
+                        entry[2] += site.units
+                        entry[3] += site.units * site.unit_ps
                     else:
                         entry[1] += site.units
-        made = [
-            Charge(symbol, self._name(symbol), ";".join(map(self._name, full.split(";"))), context, *entry)
-            for (full, symbol, context), entry in sums.items()
-            if any(entry)
-        ]
-        return sorted(made, key=lambda charge: (charge.stack, charge.name, charge.context))
+        return sums
 
     def calls(self) -> dict[str, int]:
         """Return the calls per symbol, over all stacks and contexts."""
@@ -232,6 +229,9 @@ class Ledger:
             for part in fused.parts:
                 part.passes += fused.passes
             fused.passes = 0
+
+    def _names(self, full: str) -> str:
+        return ";".join(map(self._name, full.split(";")))
 
     def _name(self, symbol: str) -> str:
         return self._renamed.get(symbol, symbol)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.block.bio import Bio, Plug
+from sim.block.bio_queue import NeverAlone
 from sim.block.limits import BlockTracer
 from sim.block.queue import BlockQueue
 from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu, Task
@@ -56,7 +57,7 @@ class CryptTable:
     no_read_workqueue: bool = False
 
 
-class CryptTarget:
+class CryptTarget(NeverAlone):
     """
     A crypt target as a file system sees it (BioQueue), over the queue of the device below.
 
@@ -132,21 +133,6 @@ class CryptTarget:
             self._tracer("Q", task.time_ns, bio.sector, bio.unit_sectors)
         clone = Bio(bio.sector, bio.unit_sectors, bio.count, bio.segments, self, bio, bio.blocks, bio.ahead)
         self._below.submit(task, clone, plug)
-
-    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
-        """Return False: what is stacked takes bios one by one."""
-        del bio_sectors, segments
-        return False
-
-    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
-        """Return False, as `takes_alone`."""
-        del unit_sectors, count
-        return False
-
-    def submit_alone(self, task: Task, bio: Bio) -> None:
-        """Raise InvariantError: nothing may be submitted so."""
-        del task, bio
-        raise InvariantError("dm-crypt takes bios one by one")
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """Flush the clones that the plug holds."""

@@ -18,13 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Bio, Plug
-from sim.block.bio_queue import BioQueue
+from sim.block.bio_queue import BioQueue, NeverAlone
 from sim.cache.filemap import Filemap, OpenFile, PageRange
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
 
 HEADER_PAGES = HEADER_BYTES // PAGE_BYTES
@@ -60,7 +59,7 @@ class EcryptfsInode:
         return -(-self.size_bytes // PAGE_BYTES)
 
 
-class NestedPlug:
+class NestedPlug(NeverAlone):
     """
     A block device for code that runs under a caller's plug (BioQueue).
 
@@ -77,21 +76,6 @@ class NestedPlug:
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """Submit under the caller's plug, if there is one."""
         self._below.submit(task, bio, self.outer.get(task, plug))
-
-    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
-        """Return False: nothing is alone under a caller's plug."""
-        del bio_sectors, segments
-        return False
-
-    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
-        """Return False, as `takes_alone`."""
-        del unit_sectors, count
-        return False
-
-    def submit_alone(self, task: Task, bio: Bio) -> None:
-        """Raise InvariantError: nothing may be submitted so."""
-        del task, bio
-        raise InvariantError("a bio is not alone under a caller's plug")
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """Leave a caller's plug alone; flush one of the task's own."""
