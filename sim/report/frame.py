@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
+from sim.experiment.trace import Trace, has_trace, load_trace
 from sim.report.style import PATH_COLOURS, PATH_MARKERS
 from sim.report.tables import short_axes
 
@@ -101,6 +102,17 @@ def paths_of(run: Run) -> list[str]:
     """Return the paths that the matrix varies; none if it does not."""
     paths = run.axes.get("path", [])
     return paths if len(paths) > 1 else []
+
+
+def traced_pages(
+    run: Run, page: Callable[[Run, Trace, list[Labels]], Figure], panels_per_page: int
+) -> list[Figure]:
+    """Return pages of panels, one per combination of the axes but the path; nothing without a trace."""
+    if not paths_of(run) or not has_trace(run.path):
+        return []
+    trace, panels = load_trace(run.path), others(run, ("path",))
+    firsts = range(0, len(panels), panels_per_page)
+    return [page(run, trace, panels[first : first + panels_per_page]) for first in firsts]
 
 
 def path_legend(figure: Figure, paths: Sequence[str], height_inches: float, rows: int = 1) -> None:

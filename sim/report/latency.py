@@ -15,16 +15,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from sim.experiment.results import Run
-from sim.experiment.trace import Numbers, Trace, has_trace, load_trace
+from sim.experiment.trace import Numbers, Trace
 from sim.report.frame import (
     Labels,
     cells_at,
     footer,
-    others,
     path_legend,
     paths_of,
     run_footer,
     said,
+    traced_pages,
 )
 from sim.report.style import COLUMN_INCHES, PATH_COLOURS, PATH_MARKERS, WIDTH_INCHES
 
@@ -52,11 +52,7 @@ def percentile_ns(latencies_ns: Numbers, percent: float) -> int | None:
 
 def latency_cdf(run: Run) -> list[Figure]:
     """Return pages of panels, one per combination of the axes but the path; nothing without a trace."""
-    if not paths_of(run) or not has_trace(run.path):
-        return []
-    trace, panels = load_trace(run.path), others(run, ("path",))
-    each = _COLUMNS * _ROWS
-    return [_page(run, trace, panels[first : first + each]) for first in range(0, len(panels), each)]
+    return traced_pages(run, _page, _COLUMNS * _ROWS)
 
 
 def _page(run: Run, trace: Trace, panels: list[Labels]) -> Figure:

@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from sim.experiment.results import Run
-from sim.experiment.trace import Trace, has_trace, load_trace
-from sim.report.frame import Labels, cells_at, footer, others, paths_of, run_footer, said
+from sim.experiment.trace import Trace
+from sim.report.frame import Labels, cells_at, footer, paths_of, run_footer, said, traced_pages
 from sim.report.style import COLUMN_INCHES, STAGE_COLOURS, WIDTH_INCHES
 
 STAGE_WORDS = {
@@ -38,11 +38,7 @@ _GAP_INCHES = 0.46
 
 def stages(run: Run) -> list[Figure]:
     """Return pages of panels, one per combination of the axes but the path; nothing without a trace."""
-    if not paths_of(run) or not has_trace(run.path):
-        return []
-    trace, panels = load_trace(run.path), others(run, ("path",))
-    each = _COLUMNS * _ROWS
-    return [_page(run, trace, panels[first : first + each]) for first in range(0, len(panels), each)]
+    return traced_pages(run, _page, _COLUMNS * _ROWS)
 
 
 def _page(run: Run, trace: Trace, panels: list[Labels]) -> Figure:
