@@ -207,6 +207,18 @@ def _separating(name: str) -> Iterator[Record]:
             yield from _rewritten(name, block_size, path)
 
 
+def native() -> list[Record]:
+    """Return the cases that are timed at native speed, on every device of native.py."""
+    return [
+        case("native", block_size, path, layout, access, es, read_ahead_kb=128)
+        for block_size in BLOCK_SIZES
+        for layout in layouts(block_size)
+        for path in ("nop", *PATHS)
+        for access, es in (("seq128k", "warm"), ("seq4k", "warm"), ("rand4k", "warm"), ("seq128k", "es_cold"))
+        if es == "warm" or path != "nop"
+    ]
+
+
 SMOKE = (
     "*_bs4096/bs4096/*/contig/seq128k/warm",
     "matrix_bs4096/bs4096/*/contig/seq128k/warm/*",

@@ -20,10 +20,11 @@ from sim.experiment.cost_records import (
     simulate_features,
     write_features,
 )
+from sim.experiment.cost_times import load_times
 from sim.report.tables import Column, Table
 
 NAME = "linux-6.1-epyc"
-ABOUT = "AMD EPYC (family 26), Linux 6.1.192, no mitigations, one CPU; fitted to recordings"
+ABOUT = "{cpu}, Linux 6.1.192, no mitigations, one CPU; fitted to recordings"
 HEADER = """\
 Written by `readpath calibrate costs` from the recordings in results/kernel/linux-6.1.192; not by hand.
 
@@ -35,32 +36,45 @@ of the ns; `spread` is the larger of them, relative (0.5 where no recording time
 WORST = 8
 
 
-def load_fitted_records(folder: Path, simulate: bool) -> CostRecords:
-    """Return the records of a folder with their features, simulated anew if asked for or missing."""
-    records = load_records(folder)
+def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> CostRecords:
+    """
+    Return the records of a folder with their features, simulated anew if asked for or missing.
+
+    The features kept are those of all times in the folder, whichever are asked for.
+    """
+    records = load_records(folder, times)
     path = folder / "features.jsonl"
     known = {} if simulate or not path.exists() else read_features(path)
-    if any(measured.key not in known for measured in records.whole):
+    cases = list(records.whole)
+    for other in sorted(folder.glob("*-ns.jsonl")):
+        cases += load_times(other, folder).cases
+    if any(measured.key not in known for measured in cases):
         jobs = len(os.sched_getaffinity(0))
-        known = simulate_features(records, folder / "layouts", jobs, known)
+        known = simulate_features(cases, folder / "layouts", jobs, known)
         write_features(path, known)
     attach_features(records, known)
     return records
 
 
-def fit_profile(folder: Path, output: Path | None, simulate: bool) -> None:
-    """Fit a profile to the records of `folder` and write it to `output`, or print it."""
-    records = load_fitted_records(folder, simulate)
-    text = write_profile(NAME, ABOUT, entries(records, fit_costs(records)), HEADER)
+def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate: bool) -> None:
+    """Fit a profile and write it to `output`, after which it is named, or print it."""
+    records = load_fitted_records(folder, times, simulate)
+    text = profile_text(records, NAME if output is None else output.stem)
     if output is None:
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
 
 
-def judge_costs(folder: Path, simulate: bool, as_json: bool) -> int:
+def profile_text(records: CostRecords, name: str) -> str:
+    """Return the profile that is fitted to these records, as TOML."""
+    about = ABOUT.format(cpu=records.times.cpu)
+    return write_profile(name, about, entries(records, fit_costs(records)), HEADER)
+
+
+def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool) -> int:
     """Print how well costs predict cases they were not fitted to; return 1 if a bar is not held."""
-    records = load_fitted_records(folder, simulate)
+    records = load_fitted_records(folder, times, simulate)
     found = verdicts(judge(records))
     if as_json:
         print(json.dumps([_document(verdict) for verdict in found], indent=2))

@@ -333,6 +333,10 @@ def calibrate_costs(
             "--records", metavar="DIR", help="A folder of recordings, as results/kernel/README.md has it."
         ),
     ] = Path("results/kernel/linux-6.1.192"),
+    times: Annotated[
+        Path | None,
+        typer.Option("--times", metavar="FILE", help="The times, as `make truth-ns` writes [uml-ns.jsonl]."),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="PROFILE", help="The machine profile [standard output]."),
@@ -353,8 +357,8 @@ def calibrate_costs(
     from sim.cli.calibrate import fit_profile, judge_costs
 
     if judge:
-        raise typer.Exit(judge_costs(records, simulate, as_json))
-    fit_profile(records, output, simulate)
+        raise typer.Exit(judge_costs(records, times, simulate, as_json))
+    fit_profile(records, times, output, simulate)
 
 
 for _verbs in (app, image_verbs, calibrate):

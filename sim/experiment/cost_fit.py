@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.experiment.cost_loops import BYTE_LOOPS, loop_features
+from sim.experiment.cost_loops import BYTE_CONSTANTS, byte_loops, loop_features
+from sim.experiment.cost_measured import Features, Measured
 from sim.experiment.cost_model import MODEL, NULL_COPY, SELF, SYMBOLS, Constant
-from sim.experiment.cost_records import CostRecords, Features, Measured
+from sim.experiment.cost_records import CostRecords
 from sim.experiment.least_squares import fit, standard_errors
 
 Values = dict[Constant, float]
@@ -133,16 +134,17 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
     loops; then, with those given, ns of what only the other devices have: their copy and the request queue.
     """
     instructions = fit_instructions(records, keep)
-    cases = [case for case in records.ns if keep(case.block_size, case.layout)]
+    cases = [case for case in records.times.cases if keep(case.block_size, case.layout)]
     rows = [
         _Row(case.features, case.value, CASE_SIGMA * case.value) for case in cases if case.device == "ram"
     ]
-    for loop in records.primitives:
+    for loop in records.times.loops:
         features = loop_features(loop)
         if features and keep(loop.block_size, loop.layout):
             rows.append(_Row(features, loop.ns, LOOP_SIGMA * loop.ns))
-    pace = _pace(rows, instructions)
-    prior = {constant: pace * count for constant, count in instructions.items()} | BYTE_LOOPS
+    moved = byte_loops(records.times.loops)
+    pace = _pace(rows, instructions, moved)
+    prior = {constant: pace * count for constant, count in instructions.items()} | moved
     found = _fit_rows(rows, prior, {})
     others = [
         _Row(case.features, case.value, CASE_SIGMA * case.value) for case in cases if case.device != "ram"
@@ -163,13 +165,12 @@ class _Row(NamedTuple):
     sigma: float
 
 
-def _pace(rows: list[_Row], instructions: Values) -> float:
-    """Return the ns an instruction takes, the best single figure for all rows; bytes at their own pace."""
-    counts = [
-        predict(row.features, {c: x for c, x in instructions.items() if c not in BYTE_LOOPS}) for row in rows
-    ]
+def _pace(rows: list[_Row], instructions: Values, moved: Values) -> float:
+    """Return the ns an instruction takes, the best single figure for all rows; bytes moved take their own."""
+    others = {constant: count for constant, count in instructions.items() if constant not in BYTE_CONSTANTS}
+    counts = [predict(row.features, others) for row in rows]
     speed = np.array([count / row.sigma for count, row in zip(counts, rows, strict=True)])
-    rest = np.array([(row.ns - predict(row.features, BYTE_LOOPS)) / row.sigma for row in rows])
+    rest = np.array([(row.ns - predict(row.features, moved)) / row.sigma for row in rows])
     return float(speed @ rest / (speed @ speed))
 
 

@@ -15,7 +15,8 @@ from itertools import combinations
 import numpy as np
 
 from sim.experiment.cost_fit import Fitted, Keep, fit_costs, predict
-from sim.experiment.cost_records import CostRecords, Measured
+from sim.experiment.cost_measured import Measured
+from sim.experiment.cost_records import CostRecords
 
 ORDER_MARGIN = 0.05
 BARS: dict[str, tuple[float, float]] = {"instructions": (0.01, 0.03), "ns": (0.05, 0.15)}
@@ -63,7 +64,7 @@ class Verdict:
 
 def folds(records: CostRecords) -> Iterator[tuple[str, Keep, Callable[[Measured], bool]]]:
     """Yield (what is left out, whether a record is fitted to, whether a case is judged)."""
-    cases = [*records.instructions, *records.symbols, *records.ns]
+    cases = [*records.instructions, *records.symbols, *records.times.cases]
     for layout in sorted({case.layout for case in cases}):
         yield (
             f"layout {layout}",
@@ -103,7 +104,7 @@ def predict_all(
         Predicted(case, currency, name, case.value, predict(case.features, values))
         for currency, cases, values in (
             ("instructions", [*records.instructions, *_plain(records.symbols)], fitted.instructions),
-            ("ns", records.ns, fitted.ns),
+            ("ns", records.times.cases, fitted.ns),
         )
         for case in cases
         if judged(case)
@@ -118,9 +119,11 @@ def ns_noise(records: CostRecords) -> tuple[float, float]:
     device, for none of them is looked at. No model can be expected to predict closer than that.
     """
     away: list[float] = []
-    for access in sorted({case.access for case in records.ns}):
+    for access in sorted({case.access for case in records.times.cases}):
         same = [
-            c.value for c in records.ns if c.path == "nop" and c.access == access and c.device != "null_blk"
+            c.value
+            for c in records.times.cases
+            if c.path == "nop" and c.access == access and c.device != "null_blk"
         ]
         middle = float(np.median(same))
         away += [abs(value / middle - 1) for value in same]

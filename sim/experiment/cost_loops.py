@@ -8,35 +8,40 @@ margin (cost_fit.LOOP_SIGMA). Left out: `clock`, `pgalloc` (frees what it alloca
 
 from __future__ import annotations
 
+from sim.errors import ConfigError
+from sim.experiment.cost_measured import Features, Primitive
 from sim.experiment.cost_model import SELF, Constant
-from sim.experiment.cost_records import Features, Primitive
 from sim.units import PAGE_BYTES
 
-MEMCPY_NS, MEMSET_NS = 78.0 / PAGE_BYTES, 66.0 / PAGE_BYTES
-"""ns a byte: memcpy and memset of 4 KiB in the second-level cache (`memcpy`, `memset` of uml-ns.jsonl)."""
-
-BYTE_LOOPS: dict[Constant, float] = {
-    ("copy_page_to_iter", "byte"): MEMCPY_NS,
-    ("memcpy_page", "sector"): MEMCPY_NS * 512,
-    ("clear_page_erms", SELF): MEMSET_NS * PAGE_BYTES,
-    ("folio_zero_range", "byte"): MEMSET_NS,
-    ("folio_zero_segment", "byte"): MEMSET_NS,
-    ("zero_user_segments", "byte"): MEMSET_NS,
-    ("bvec_alloc", "vector"): MEMSET_NS * 16,
+_MOVED = {
+    "memcpy": {("copy_page_to_iter", "byte"): 1, ("memcpy_page", "sector"): 512},
+    "memset": {
+        ("clear_page_erms", SELF): PAGE_BYTES,
+        ("folio_zero_range", "byte"): 1,
+        ("folio_zero_segment", "byte"): 1,
+        ("zero_user_segments", "byte"): 1,
+        ("bvec_alloc", "vector"): 16,
+    },
 }
-"""Constants that move bytes, with their prior in ns: a byte counts as an instruction and takes far less."""
+"""Bytes that a constant copies or clears."""
+BYTE_CONSTANTS = frozenset(constant for moved in _MOVED.values() for constant in moved)
+"""Constants that move bytes: a byte counts as an instruction and takes far less."""
 
-_EXTENTS = {
-    (1024, "contig"): 2,
-    (1024, "frag1"): 16384,
-    (1024, "frag4"): 4096,
-    (1024, "sparse"): 4096,
-    (4096, "contig"): 1,
-    (4096, "frag1"): 4096,
-    (4096, "frag4"): 1024,
-    (4096, "sparse"): 4096,
-}
-"""Entries of the status cache when all of the file is known (extents and holes), by block size and layout."""
+
+def byte_loops(loops: list[Primitive]) -> dict[Constant, float]:
+    """
+    Return the prior in ns of the constants that move bytes: memcpy and memset of a page in a hot loop.
+
+    Raises ConfigError if the records have no such loop.
+    """
+    prior: dict[Constant, float] = {}
+    for what, moved in _MOVED.items():
+        times = [loop.ns for loop in loops if loop.what == what]
+        if not times:
+            raise ConfigError("the times", f"have no loop {what!r}", "one per machine")
+        prior |= {constant: min(times) / PAGE_BYTES * count for constant, count in moved.items()}
+    return prior
+
 
 _BIO = (
     "bio_alloc_bioset submit_bio submit_bio_noacct submit_bio_noacct_nocheck __submit_bio brd_submit_bio"
@@ -67,11 +72,9 @@ def _walk(block_size: int, extents: int) -> Features:
 
 def loop_features(loop: Primitive) -> Features:
     """Return what one turn of a loop charges; nothing for one that is not used."""
-    entries = _EXTENTS.get((loop.block_size, loop.layout))
-    if not loop.name.startswith("ram/") or entries is None:
+    if loop.device != "ram":
         return {}
-    level = float(entries.bit_length())
-    extents = entries // 2 if loop.layout == "sparse" else entries
+    level = float(loop.known.bit_length())
     lookup = _once("ext4_map_blocks ext4_es_lookup_extent") | {("ext4_es_lookup_extent", "level"): level}
     per_page = PAGE_BYTES // loop.block_size
     match loop.what:
@@ -85,9 +88,9 @@ def loop_features(loop: Primitive) -> Features:
                 ("ext4_es_insert_extent", "level"): level - 1,
             }
             walked = _once("ext4_get_block ext4_ext_map_blocks ext4_es_insert_extent")
-            return grown | walked | _walk(loop.block_size, extents)
+            return grown | walked | _walk(loop.block_size, loop.extents)
         case "find_extent":
-            return _walk(loop.block_size, extents)
+            return _walk(loop.block_size, loop.extents)
         case "bhalloc":
             heads = _once("alloc_buffer_head free_buffer_head")
             return heads | {("alloc_page_buffers", SELF): 1 / per_page, ("alloc_page_buffers", "block"): 1.0}

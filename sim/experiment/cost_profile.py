@@ -11,14 +11,13 @@ import numpy as np
 
 from sim.engine.costs import UNMEASURED
 from sim.experiment.cost_fit import SHARED, Fitted
-from sim.experiment.cost_loops import BYTE_LOOPS
+from sim.experiment.cost_loops import BYTE_CONSTANTS
 from sim.experiment.cost_model import MODEL, SELF, SYMBOLS, Constant, Modelled
 from sim.experiment.cost_records import CostRecords
 
 Z90 = 1.645
 """Half the width of a 90 % interval in standard errors."""
 
-CASES = "uml-ns.jsonl"
 METHODS = {
     "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; interval: 90 %",
     "pace": "ns: instructions x pace; no recording times it",
@@ -46,7 +45,7 @@ def entries(records: CostRecords, fitted: Fitted) -> list[Entry]:
         if symbol.symbol == "xts_decrypt":
             made["xts_decrypt"] = _aes(records, fitted)
         elif not symbol.like:
-            made[symbol.symbol] = _measured(symbol, fitted)
+            made[symbol.symbol] = _measured(symbol, fitted, records.times.name)
     for symbol in SYMBOLS:
         if symbol.like:
             made[symbol.symbol] = _like(symbol, made)
@@ -57,7 +56,7 @@ def _words(symbol: Modelled) -> list[str]:
     return [SELF, symbol.unit] if symbol.unit else [SELF]
 
 
-def _measured(symbol: Modelled, fitted: Fitted) -> Entry:
+def _measured(symbol: Modelled, fitted: Fitted, times: str) -> Entry:
     ns, instructions = {}, {}
     half: dict[str, float | None] = {}
     for what in _words(symbol):
@@ -76,8 +75,8 @@ def _measured(symbol: Modelled, fitted: Fitted) -> Entry:
     for mine, other in SHARED.items():
         if mine[0] == symbol.symbol:
             where += f"; per {mine[1]} as {other[0]}"
-    source = f"{where}; ns: {CASES}" if timed else where
-    if any((symbol.symbol, what) in BYTE_LOOPS for what in _words(symbol)):
+    source = f"{where}; ns: {times}" if timed else where
+    if any((symbol.symbol, what) in BYTE_CONSTANTS for what in _words(symbol)):
         source += ", prior of its bytes memcpy and memset there"
     return Entry(symbol, ns, instructions, half, source, METHODS["fitted" if timed else "pace"])
 
@@ -96,15 +95,15 @@ def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
 
 def _aes(records: CostRecords, fitted: Fitted) -> Entry:
     """The cipher: ns from the kernel's own code run natively, instructions where the recordings have them."""
-    sizes = np.array(sorted(records.aes_ns), dtype=float)
-    times = np.array([records.aes_ns[int(size)] for size in sizes])
+    sizes = np.array(sorted(records.times.aes_ns), dtype=float)
+    times = np.array([records.times.aes_ns[int(size)] for size in sizes])
     slope, start = np.polyfit(sizes, times, 1)
     off = float(np.abs(slope * sizes + start - times).max())
     symbol = MODEL["xts_decrypt"]
     instructions = {what: fitted.instructions.get(("xts_decrypt", what), 0.0) for what in _words(symbol)}
     ns = {SELF: float(start), "byte": float(slope)}
     half: dict[str, float | None] = {SELF: off + 0.05 * float(start), "byte": 0.03 * float(slope)}
-    source = "aes-xts-ns.json: 4 sizes from 512 to 4,096 bytes; instructions: symbols.jsonl, AES-NI"
+    source = f"{records.times.aes_from}: 4 sizes from 512 to 4,096 bytes; instructions: symbols.jsonl, AES-NI"
     return Entry(symbol, ns, instructions, half, source, METHODS["aes"])
 
 

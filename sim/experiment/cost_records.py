@@ -2,7 +2,8 @@
 The records that costs are fitted to, and what the simulator does on the same cases.
 
 Three files (results/kernel/README.md): `instructions.jsonl`, instructions of a whole case; `symbols.jsonl`,
-instructions and calls per recorded symbol; `uml-ns.jsonl`, ns per 4 KiB and ns of primitives in hot loops.
+instructions and calls per recorded symbol; and one of times, ns per 4 KiB and ns of primitives in hot loops:
+`uml-ns.jsonl`, or what `make truth-ns` has recorded on another machine.
 A case's *features* are how often the simulator charges each constant on it; they are kept beside the records
 (`features.jsonl`), for simulating all cases takes a minute and fitting them a second.
 """
@@ -12,98 +13,46 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sim.errors import ConfigError
-from sim.experiment.cost_model import MODEL, NULL_COPY, SELF, Constant, counting_table
+from sim.experiment.cost_measured import Features, Measured, measured_case
+from sim.experiment.cost_model import MODEL, NULL_COPY, SELF, counting_table
+from sim.experiment.cost_times import Times, load_times
 from sim.experiment.kernel_case import Case, load_case, read_lines, run_case
 
-Features = dict[Constant, float]
-
-READS = {"seq131072": "seq128k", "seq4096": "seq4k", "rand4k": "rand4k"}
-"""The names of access patterns in the ns records."""
-STATUS = {"warm": "warm", "cold": "es_cold"}
-KIB_4 = 4096
-
-
-@dataclass(slots=True)
-class Measured:
-    """
-    One record of a whole case: what was measured, per 4 KiB read, and its features, per 4 KiB.
-
-    device: "ram" (bio-based, no copy), "ram+copy", "null_blk"; with " by symbol" where the value is a sum
-    over symbols. symbols, calls: of each recorded symbol. value: instructions, or the least ns of all
-    repetitions; boots: the median ns of each boot.
-    """
-
-    name: str
-    device: str
-    block_size: int
-    layout: str
-    path: str
-    access: str
-    status: str
-    record: dict[str, Any] = field(repr=False)
-    value: float = 0.0
-    boots: tuple[float, ...] = ()
-    symbols: dict[str, float] = field(default_factory=dict, repr=False)
-    calls: dict[str, float] = field(default_factory=dict, repr=False)
-    features: Features = field(default_factory=dict, repr=False)
-
-    @property
-    def key(self) -> str:
-        """What its features depend on."""
-        device = "null_blk" if self.device.startswith("null_blk") else "ram"
-        words = [device, self.block_size, self.layout, self.path, self.access, self.status]
-        if "read_ahead_kb" in self.record:
-            words += [f"{self.record['file_bytes'] >> 20}M", f"ra{self.record['read_ahead_kb']}"]
-        return "/".join(map(str, (*words, self.record.get("encryption") or "plain")))
-
-
-@dataclass(frozen=True, slots=True)
-class Primitive:
-    """One hot loop: ns per turn. what, arg: which; the rest as in Measured."""
-
-    name: str
-    what: str
-    arg: int
-    block_size: int
-    layout: str
-    path: str
-    status: str
-    ns: float
+TIMES = "uml-ns.jsonl"
+"""The times that the shipped default profile is fitted to."""
 
 
 @dataclass(slots=True)
 class CostRecords:
     """
-    All records. instructions, symbols, ns: of whole cases; held_out: instructions of cases of another rig and
-    other images, to judge with; drops: symbols of dropping cached pages;
-    primitives: hot loops; aes_ns: AES-256-XTS by the bytes of its unit.
+    All records. instructions, symbols: of whole cases; held_out: instructions of cases of another rig and
+    other images, to judge with; drops: symbols of dropping cached pages; times: ns of cases and of hot loops.
     """
 
     instructions: list[Measured]
     held_out: list[Measured]
     symbols: list[Measured]
     drops: list[Measured]
-    ns: list[Measured]
-    primitives: list[Primitive]
-    aes_ns: dict[int, float]
+    times: Times
 
     @property
     def whole(self) -> list[Measured]:
         """All records that are of whole cases of reading."""
-        return [*self.instructions, *self.held_out, *self.symbols, *self.ns]
+        return [*self.instructions, *self.held_out, *self.symbols, *self.times.cases]
 
 
-def load_records(folder: Path) -> CostRecords:
+def load_records(folder: Path, times: Path | None = None) -> CostRecords:
     """
-    Return the records of a folder (results/kernel/<version>), without features.
+    Return the records of a folder (results/kernel/<version>), without features; times: the file of the ns.
 
     Raises ConfigError for a file that is missing or not of this form.
     """
+    times = times or folder / TIMES
     instructions = [_instructions(record) for record in read_lines(folder / "instructions.jsonl")]
     held_out = [_instructions(record) for record in read_lines(folder / "instructions-held-out.jsonl")]
     for measured in held_out:
@@ -112,21 +61,7 @@ def load_records(folder: Path) -> CostRecords:
     drops: list[Measured] = []
     for record in read_lines(folder / "symbols.jsonl"):
         (symbols if record["what"] == "read" else drops).append(_symbols(record))
-    ns, primitives = [], []
-    for record in read_lines(folder / "uml-ns.jsonl"):
-        if record["what"] in READS:
-            if record["dev"] != "null_blk_mq" or record["what"] == "seq131072":
-                ns.append(_ns(record))
-        else:
-            primitives.append(_primitive(record))
-    try:
-        aes = json.loads((folder / "aes-xts-ns.json").read_text(encoding="utf-8"))
-        aes_ns = {int(row["unit_bytes"]): float(row["ns_per_unit_min"]) for row in aes["rows"]}
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            str(folder / "aes-xts-ns.json"), f"is no record ({error!r})", "see the README"
-        ) from error
-    return CostRecords(instructions, held_out, symbols, drops, ns, primitives, aes_ns)
+    return CostRecords(instructions, held_out, symbols, drops, load_times(times, folder))
 
 
 def _device(record: dict[str, Any]) -> str:
@@ -135,15 +70,8 @@ def _device(record: dict[str, Any]) -> str:
     return "ram+copy"
 
 
-def _measured(record: dict[str, Any], device: str) -> Measured:
-    case = ("block_size", "layout", "path", "access", "es")
-    name = "/".join((device, *(str(record[key]) for key in case)))
-    block_size, layout, path, access, status = (record[key] for key in case)
-    return Measured(name, device, block_size, layout, path, access, status, record)
-
-
 def _instructions(record: dict[str, Any]) -> Measured:
-    measured = _measured(record, _device(record))
+    measured = measured_case(record, _device(record))
     measured.value = record["t_median"] / record["pages_read"]
     return measured
 
@@ -151,7 +79,7 @@ def _instructions(record: dict[str, Any]) -> Measured:
 def _symbols(record: dict[str, Any]) -> Measured:
     """A recorded symbol that is counted as part of another adds to it."""
     whole = {part: entry.within for entry in MODEL.values() for part in entry.parts}
-    measured = _measured(record, f"{_device(record)} by symbol")
+    measured = measured_case(record, f"{_device(record)} by symbol")
     pages = record["pages_read"]
     for symbol, (calls, instructions) in record["symbols"].items():
         of = whole.get(symbol, symbol)
@@ -178,45 +106,6 @@ def _move_slab_pages(measured: Measured) -> None:
         measured.calls["clear_page_erms"] = inserted
 
 
-def _ns(record: dict[str, Any]) -> Measured:
-    device = (
-        "null_blk" if record["dev"] == "null_blk_mq" else "ram+copy" if record["dev_copies_data"] else "ram"
-    )
-    block_size, layout = record["block_size"], record["layout"]
-    case = {
-        "block_size": block_size,
-        "layout": layout,
-        "path": record["path"],
-        "access": READS[record["what"]],
-        "es": STATUS[record["es"]],
-        "file_bytes": record["units"] * KIB_4,
-        "pages_read": record["units"],
-        "layout_file": f"layout_umlimg_bs{block_size}_{layout}.json",
-    }
-    measured = _measured(case, device)
-    measured.value = float(record["ns_per_unit_min"])
-    measured.boots = tuple(record["ns_per_unit_median_of_boots"])
-    return measured
-
-
-def _primitive(record: dict[str, Any]) -> Primitive:
-    device = (
-        "null_blk" if record["dev"] == "null_blk_mq" else "ram+copy" if record["dev_copies_data"] else "ram"
-    )
-    block_size, what, arg = record["block_size"], record["what"], record["arg"]
-    name = f"{device}/{block_size}/{record['layout']}/{record['path']}/{what} {arg}/{record['es']}"
-    return Primitive(
-        name,
-        what,
-        arg,
-        block_size,
-        record["layout"],
-        record["path"],
-        record["es"],
-        float(record["ns_per_unit_min"]),
-    )
-
-
 def _simulate(task: tuple[str, dict[str, Any], str, str]) -> tuple[str, Features]:
     """Simulate one case; return its key and features."""
     key, record, layouts, device = task
@@ -235,20 +124,20 @@ def _simulate(task: tuple[str, dict[str, Any], str, str]) -> tuple[str, Features
 
 
 def simulate_features(
-    records: CostRecords,
+    cases: list[Measured],
     layouts: Path,
     jobs: int,
     known: dict[str, Features],
     watch: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> dict[str, Features]:
-    """Return the features of all cases, by key; those not `known` are simulated, in `jobs` processes."""
+    """Return the features of cases, by key; those not `known` are simulated, in `jobs` processes."""
     tasks: dict[str, tuple[str, dict[str, Any], str, str]] = {}
-    for measured in records.whole:
+    for measured in cases:
         if measured.key in known:
             continue
         device = "null_blk" if measured.device.startswith("null_blk") else "ram+copy"
         tasks.setdefault(measured.key, (measured.key, measured.record, str(layouts), device))
-    features = {key: known[key] for key in {m.key for m in records.whole} & known.keys()}
+    features = {key: known[key] for key in {m.key for m in cases} & known.keys()}
     with ProcessPoolExecutor(jobs) as pool:
         for key, counts in pool.map(_simulate, tasks.values()):
             features[key] = counts
@@ -270,7 +159,7 @@ def attach_features(records: CostRecords, features: dict[str, Features]) -> None
             constant: count
             for constant, count in features[measured.key].items()
             if (measured.device != "ram" or constant[0] != "memcpy_page")
-            and ("case" in measured.record or constant[0] != "entry_SYSCALL_64")
+            and (not measured.in_kernel or constant[0] != "entry_SYSCALL_64")
         }
 
 

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 import sim
-from sim.cli.calibrate import ABOUT, HEADER, NAME
+from sim.cli.calibrate import NAME, profile_text
 from sim.engine.costs import load_costs
 from sim.errors import ConfigError
 from sim.experiment.cost_fit import Fitted, fit_costs, predict
 from sim.experiment.cost_judge import Verdict, judge, ns_noise, verdicts
+from sim.experiment.cost_measured import Measured
 from sim.experiment.cost_model import MODEL, SYMBOLS
-from sim.experiment.cost_profile import entries, write_profile
 from sim.experiment.cost_records import (
     CostRecords,
-    Measured,
     attach_features,
     load_records,
     read_features,
@@ -59,7 +58,7 @@ def case(cases: list[Measured], *words: object) -> Measured:
 
 def test_the_shipped_profile_is_what_the_records_give() -> None:
     """`readpath calibrate costs` writes the committed profile again, byte for byte."""
-    assert PROFILE.read_text() == write_profile(NAME, ABOUT, entries(records(), fitted()), HEADER)
+    assert PROFILE.read_text() == profile_text(records(), NAME)
 
 
 def test_the_features_kept_are_the_simulators() -> None:
@@ -70,13 +69,10 @@ def test_the_features_kept_are_the_simulators() -> None:
         case(few.instructions, "buffer", "sparse", 1024, "rand4k_advrandom", "warm", "ram+copy"),
         case(few.instructions, "nop", "contig", 4096, "rand4k", "warm", "ram+copy"),
     ]
-    few.held_out, few.symbols, few.ns = (
-        [],
-        [],
-        [case(few.ns, "mpage", "frag4", 4096, "seq128k", "es_cold", "ram")],
-    )
+    few.held_out, few.symbols = [], []
+    few.times.cases[:] = [case(few.times.cases, "mpage", "frag4", 4096, "seq128k", "es_cold", "ram")]
     kept = read_features(DATA / "features.jsonl")
-    for key, counts in simulate_features(few, DATA / "layouts", 1, {}).items():
+    for key, counts in simulate_features(few.whole, DATA / "layouts", 1, {}).items():
         assert {c: float(f"{n:.10g}") for c, n in counts.items()} == kept[key], key
 
 
@@ -132,7 +128,7 @@ def test_the_extent_path_is_the_slower_on_one_block_fragments(currency: str) -> 
     cases, values = (
         (records().instructions, fitted().instructions)
         if currency == "instructions"
-        else (records().ns, fitted().ns)
+        else (records().times.cases, fitted().ns)
     )
     device = "ram+copy" if currency == "instructions" else "ram"
     ext4, buffer = (

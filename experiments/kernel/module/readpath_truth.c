@@ -15,64 +15,30 @@
  * The operations are swapped for the time of a measurement; swap them back before the last close.
  */
 #include <linux/blk-mq.h>
-#include <linux/blkdev.h>
-#include <linux/buffer_head.h>
 #include <linux/debugfs.h>
 #include <linux/file.h>
 #include <linux/fs.h>
-#include <linux/highmem.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
-#include <linux/mpage.h>
-#include <linux/pagemap.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
-#include <linux/xarray.h>
 
 static int ram_mb = 256;
 module_param(ram_mb, int, 0444);
 
 static get_block_t *get_block; /* ext4_get_block, which ext4 does not export */
 
-/* -------- address-space operations -------- */
+#include "operations.h"
+#include "ram_disk.h"
 
-static int buffer_read_folio(struct file *file, struct folio *folio)
-{
-	return block_read_full_folio(folio, get_block);
-}
-
-static int mpage_only_read_folio(struct file *file, struct folio *folio)
-{
-	return mpage_read_folio(folio, get_block);
-}
-
-static void mpage_only_readahead(struct readahead_control *rac)
-{
-	mpage_readahead(rac, get_block);
-}
-
-static int nop_read_folio(struct file *file, struct folio *folio)
-{
-	folio_mark_uptodate(folio);
-	folio_unlock(folio);
-	return 0;
-}
-
-static void nop_readahead(struct readahead_control *rac)
-{
-	struct folio *folio;
-
-	while ((folio = readahead_folio(rac)) != NULL)
-		nop_read_folio(NULL, folio);
-}
+/* -------- swapping a file's operations -------- */
 
 #define MOST_SWAPPED 16
 static struct {
 	struct inode *inode;
 	const struct address_space_operations *own;
 } swapped[MOST_SWAPPED];
-static struct address_space_operations ops_buffer, ops_mpage, ops_nop;
 
 static int swap_operations(int fd, const char *which)
 {
@@ -103,19 +69,9 @@ static int swap_operations(int fd, const char *which)
 		swapped[i].own = inode->i_mapping->a_ops;
 	}
 	/* All files of a recording are of one kind, so one copy of the file system's operations will do. */
-	ops_buffer = ops_mpage = ops_nop = *swapped[i].own;
-	ops_buffer.read_folio = buffer_read_folio;
-	ops_buffer.readahead = NULL;
-	ops_mpage.read_folio = mpage_only_read_folio;
-	ops_mpage.readahead = mpage_only_readahead;
-	ops_nop.read_folio = nop_read_folio;
-	ops_nop.readahead = nop_readahead;
-	if (!strcmp(which, "buffer"))
-		inode->i_mapping->a_ops = &ops_buffer;
-	else if (!strcmp(which, "mpage"))
-		inode->i_mapping->a_ops = &ops_mpage;
-	else if (!strcmp(which, "nop"))
-		inode->i_mapping->a_ops = &ops_nop;
+	make_operations(swapped[i].own);
+	if (operations(which))
+		inode->i_mapping->a_ops = operations(which);
 	else
 		ret = -EINVAL;
 out:
@@ -251,81 +207,6 @@ static ssize_t log_read(struct file *file, char __user *to, size_t bytes, loff_t
 	size_t have = min_t(size_t, atomic_read(&event_count), MOST_EVENTS) * sizeof(struct event);
 
 	return simple_read_from_buffer(to, bytes, pos, events, have);
-}
-
-/* -------- the RAM disk -------- */
-
-static struct gendisk *disk;
-static DEFINE_XARRAY(ram);
-
-static void copy_piece(struct bio *bio, struct bio_vec *vec, unsigned int at, sector_t sector, unsigned int bytes)
-{
-	unsigned long index = sector >> (PAGE_SHIFT - SECTOR_SHIFT);
-	unsigned int offset = (sector << SECTOR_SHIFT) & (PAGE_SIZE - 1);
-	struct page *page = xa_load(&ram, index);
-
-	if (op_is_write(bio_op(bio))) {
-		if (!page) {
-			page = alloc_page(GFP_NOIO | __GFP_ZERO);
-			if (!page || xa_is_err(xa_store(&ram, index, page, GFP_NOIO))) {
-				bio->bi_status = BLK_STS_RESOURCE;
-				return;
-			}
-		}
-		memcpy_page(page, offset, vec->bv_page, at, bytes);
-	} else if (page) {
-		memcpy_page(vec->bv_page, at, page, offset, bytes);
-	} else {
-		memzero_page(vec->bv_page, at, bytes);
-	}
-}
-
-static void rtram_submit(struct bio *bio)
-{
-	struct bvec_iter iter;
-	struct bio_vec vec;
-	sector_t sector = bio->bi_iter.bi_sector;
-
-	if (bio_op(bio) == REQ_OP_READ || bio_op(bio) == REQ_OP_WRITE) {
-		bio_for_each_segment(vec, bio, iter) {
-			unsigned int at = vec.bv_offset, left = vec.bv_len;
-
-			while (left) {
-				unsigned int room = PAGE_SIZE - ((sector << SECTOR_SHIFT) & (PAGE_SIZE - 1));
-				unsigned int bytes = min(left, room);
-
-				copy_piece(bio, &vec, at, sector, bytes);
-				sector += bytes >> SECTOR_SHIFT;
-				at += bytes;
-				left -= bytes;
-			}
-		}
-	}
-	bio_endio(bio);
-}
-
-static const struct block_device_operations rtram_operations = {
-	.owner = THIS_MODULE,
-	.submit_bio = rtram_submit,
-};
-
-static int add_ram_disk(void)
-{
-	int major = register_blkdev(0, "rtram");
-
-	if (major < 0)
-		return major;
-	disk = blk_alloc_disk(NUMA_NO_NODE);
-	if (!disk)
-		return -ENOMEM;
-	disk->major = major;
-	disk->minors = 1;
-	disk->fops = &rtram_operations;
-	strscpy(disk->disk_name, "rtram", DISK_NAME_LEN);
-	set_capacity(disk, (sector_t)ram_mb << (20 - SECTOR_SHIFT));
-	blk_queue_physical_block_size(disk->queue, PAGE_SIZE);
-	blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
-	return add_disk(disk);
 }
 
 /* -------- control -------- */

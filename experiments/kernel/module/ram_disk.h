@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /dev/rtram: a bio-based RAM disk that completes inline. The file that includes this sets its size, ram_mb,
+ * and whether reads of data copy: without, their pages keep what was in them.
+ */
+#include <linux/blkdev.h>
+#include <linux/highmem.h>
+#include <linux/xarray.h>
+
+static struct gendisk *disk;
+static DEFINE_XARRAY(ram);
+static bool ram_copies = true;
+
+static void copy_piece(struct bio *bio, struct bio_vec *vec, unsigned int at, sector_t sector, unsigned int bytes)
+{
+	unsigned long index = sector >> (PAGE_SHIFT - SECTOR_SHIFT);
+	unsigned int offset = (sector << SECTOR_SHIFT) & (PAGE_SIZE - 1);
+	struct page *page = xa_load(&ram, index);
+
+	if (op_is_write(bio_op(bio))) {
+		if (!page) {
+			page = alloc_page(GFP_NOIO | __GFP_ZERO);
+			if (!page || xa_is_err(xa_store(&ram, index, page, GFP_NOIO))) {
+				bio->bi_status = BLK_STS_RESOURCE;
+				return;
+			}
+		}
+		memcpy_page(page, offset, vec->bv_page, at, bytes);
+	} else if (page) {
+		memcpy_page(vec->bv_page, at, page, offset, bytes);
+	} else {
+		memzero_page(vec->bv_page, at, bytes);
+	}
+}
+
+static void rtram_submit(struct bio *bio)
+{
+	struct bvec_iter iter;
+	struct bio_vec vec;
+	sector_t sector = bio->bi_iter.bi_sector;
+
+	if (bio_op(bio) == REQ_OP_WRITE || (bio_op(bio) == REQ_OP_READ && (ram_copies || bio->bi_opf & REQ_META))) {
+		bio_for_each_segment(vec, bio, iter) {
+			unsigned int at = vec.bv_offset, left = vec.bv_len;
+
+			while (left) {
+				unsigned int room = PAGE_SIZE - ((sector << SECTOR_SHIFT) & (PAGE_SIZE - 1));
+				unsigned int bytes = min(left, room);
+
+				copy_piece(bio, &vec, at, sector, bytes);
+				sector += bytes >> SECTOR_SHIFT;
+				at += bytes;
+				left -= bytes;
+			}
+		}
+	}
+	bio_endio(bio);
+}
+
+static const struct block_device_operations rtram_operations = {
+	.owner = THIS_MODULE,
+	.submit_bio = rtram_submit,
+};
+
+static int add_ram_disk(void)
+{
+	int major = register_blkdev(0, "rtram");
+
+	if (major < 0)
+		return major;
+	disk = blk_alloc_disk(NUMA_NO_NODE);
+	if (!disk)
+		return -ENOMEM;
+	disk->major = major;
+	disk->minors = 1;
+	disk->fops = &rtram_operations;
+	strscpy(disk->disk_name, "rtram", DISK_NAME_LEN);
+	set_capacity(disk, (sector_t)ram_mb << (20 - SECTOR_SHIFT));
+	blk_queue_physical_block_size(disk->queue, PAGE_SIZE);
+	blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
+	return add_disk(disk);
+}

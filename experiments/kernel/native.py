@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""
+make truth-ns: record how long reads take, in the same kernel source at the speed of this machine's CPU.
+
+    experiments/kernel/native.py [--cases all|smoke|GLOB] [--boots N] [--rounds N]
+
+Builds user-mode Linux from Debian's kernel source with native/readpath_native.c in it, boots it on the images
+of volumes.py, and writes results/kernel/VERSION/native-ns.jsonl. An emulated machine has no times worth
+keeping; user-mode Linux runs the read path natively, without system calls (the loop is in the kernel), on one
+CPU, without mitigations. Let the machine be idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import native_build
+from cases import Record, native
+from kernels import RigError, install_tools
+from truth import RESULTS, WORK, Progress
+from volumes import Volume, layout_document, make_volume
+
+from sim.experiment.kernel_case import reads
+
+DEVICES = ("ram", "ram+copy", "null_blk")
+NULL_BLK = (
+    "null_blk.memory_backed=1 null_blk.gb=1 null_blk.max_sectors=1280 null_blk.queue_mode=2 null_blk.irqmode=1"
+    " null_blk.completion_nsec=0 null_blk.submit_queues=1 readpath_null root=/dev/nullb0"
+)
+LOOPS = {
+    "file": [("map_blocks", 0, "warm"), ("get_block", 0, "warm"), ("get_block", 0, "cold"), ("find_extent", 0, "warm")],
+    "once": [
+        *(("hit", size, "warm") for size in (131072, 4096)),
+        *(("inval", buffers, "warm") for buffers in (0, 1)),
+        *(("bio", pages, "warm") for pages in (1, 32)),
+        *((what, 0, "warm") for what in ("bhalloc", "memcpy", "memset", "pgalloc", "clock")),
+        *(("xts", size, "warm") for size in (512, 1024, 2048, 4096)),
+    ],
+}  # fmt: skip
+"""Primitives in hot loops (see run_loop() in readpath_native.c): for every layout, and once a boot."""
+SMOKE = ("*_bs4096/*/contig/seq128k/warm", "*_bs1024/*/frag1/seq128k/warm")
+SILENCE_S = 1800
+
+
+class Plan:
+    """What one boot is to do: the text for the kernel, and what its numbers stand for."""
+
+    def __init__(self, records: list[Record], device: str, rounds: int, loops: bool) -> None:
+        self.records: dict[int, Record] = {}
+        patterns: dict[str, str] = {}
+        jobs: list[str] = []
+        for record in records:
+            text = "".join(f"{offset} {length} {fd}\n" for offset, length, fd in reads(record))
+            random = " random" if record["access"].endswith("_advrandom") else ""
+            key = f"{text.count(chr(10))}{random}\n{text}"
+            name = patterns.setdefault(key, f"p{len(patterns)}")
+            ops = {"ext4": "own"}.get(record["path"], record["path"])
+            status = {"warm": "warm", "es_cold": "cold"}[record["es"]]
+            jobs.append(f"case {len(self.records)} {record['layout']} {ops} {name} {status}")
+            self.records[len(self.records)] = record
+        for layout in dict.fromkeys(record["layout"] for record in records) if loops else ():
+            for what, arg, status in LOOPS["file"] + (LOOPS["once"] if layout == "contig" else []):
+                jobs.append(f"loop {len(self.records)} {layout} {what} {arg} {status}")
+                self.records[len(self.records)] = {
+                    "what": what,
+                    "arg": arg,
+                    "layout": layout,
+                    "es": {"warm": "warm", "cold": "es_cold"}[status],
+                }
+        head = f"copies {int(device != 'ram')}\nrounds {rounds}\n"
+        self.text = head + "".join(f"pattern {n} {text}" for text, n in patterns.items()) + "\n".join(jobs) + "\n"
+
+
+def boot(linux: Path, volume: Volume, device: str, plan: Plan, work: Path) -> dict[int, dict[str, Any]]:
+    """Boot once; return what each numbered case and loop took. RigError if the kernel dies."""
+    work.mkdir(parents=True, exist_ok=True)
+    file = work / "plan"
+    file.write_text(plan.text)
+    words = [str(linux), "mem=1600M", "rootfstype=ext4", "ro", "con=null", "con0=null,fd:1"]
+    words += [f"readpath_image={volume.image}", f"readpath_plan={file}", "rootflags=noload"]
+    words += NULL_BLK.split() if device == "null_blk" else ["root=/dev/rtram"]
+    words = [*pinned(), *words]
+    try:
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SILENCE_S, check=False,
+            env={"TMPDIR": "/dev/shm", "PATH": "/usr/bin:/bin", "HOME": str(work)},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise RigError(f"the kernel was not done after {SILENCE_S} s") from None
+    lines = [line.partition("readpath {")[2] for line in done.stdout.splitlines() if "readpath {" in line]
+    documents = [json.loads("{" + line) for line in lines]
+    if not documents or "end" not in documents[-1]:
+        tail = " / ".join(line.strip() for line in done.stdout.splitlines()[-4:])
+        raise RigError(f"the kernel stopped before the end: {tail}")
+    return {document["job"]: document for document in documents if "job" in document}
+
+
+def pinned() -> list[str]:
+    """Return the words that keep a process on the last CPU."""
+    cpu = max(int(word) for word in _cpus())
+    return ["taskset", "-c", str(cpu)]
+
+
+def _cpus() -> list[str]:
+    text = Path("/proc/self/status").read_text()
+    allowed = next(line.split()[1] for line in text.splitlines() if line.startswith("Cpus_allowed_list"))
+    return allowed.replace("-", ",").split(",")
+
+
+def cpu_name() -> str:
+    """Return what /proc/cpuinfo calls the CPU, with its family and model."""
+    fields = dict(
+        (key.strip(), value.strip())
+        for key, _, value in (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    )
+    return f"{fields['model name']}, family {fields['cpu family']} model {fields['model']}"
+
+
+def merged(plan: Plan, boots: list[dict[int, dict[str, Any]]], common: Record) -> list[Record]:
+    """Return one record per case and loop: ns per unit over all boots."""
+    made = []
+    for number, record in plan.records.items():
+        took = [boot[number] for boot in boots]
+        units = took[0]["units"] if "what" in record else record["pages_read"]
+        per = {key: [round(one[key] / units, 2) for one in took] for key in ("min", "p10", "p25", "median")}
+        made.append(
+            common
+            | record
+            | {
+                "units": units,
+                "boots": len(took),
+                "n_per_boot": took[0]["n"],
+                "ns_per_unit_min": min(per["min"]),
+                "ns_per_unit_p10_of_boots": per["p10"],
+                "ns_per_unit_p25_of_boots": per["p25"],
+                "ns_per_unit_median_of_boots": per["median"],
+            }
+        )
+    return made
+
+
+def record_all(linux: Path, version: str, words: argparse.Namespace, progress: Progress, to: Path) -> list[Record]:
+    """Return a record of every chosen case and loop: a boot per block size, device and repetition."""
+    patterns = {"all": ("*",), "smoke": SMOKE}.get(words.cases, (words.cases,))
+    chosen = [r for r in native() if any(fnmatch(r["case"], pattern) for pattern in patterns)]
+    if not chosen:
+        raise RigError(f"--cases {words.cases!r}: no such case; all, smoke or a shell pattern like '*/frag1/*'")
+    source = f"user-mode Linux {version}, Debian source, native speed"
+    rows: list[Record] = []
+    for size in sorted({record["block_size"] for record in chosen}):
+        records = [record for record in chosen if record["block_size"] == size]
+        volume = make_volume(size, WORK / "images")
+        _write_layouts(volume, records, to)
+        for device in DEVICES:
+            plan = Plan(records, device, words.rounds, loops=device == "ram")
+            boots = []
+            for number in range(words.boots):
+                boots.append(boot(linux, volume, device, plan, WORK / "native" / "boot"))
+                progress.say(f"ns: {size}-byte blocks on {device}, boot {number + 1} of {words.boots}, {len(plan.records)} times")
+            common = {"source": source, "cpu": cpu_name(), "device": device, "block_size": size}
+            rows += merged(plan, boots, common)
+    return rows
+
+
+def _write_layouts(volume: Volume, records: list[Record], to: Path) -> None:
+    for record in records:
+        file = to / "layouts" / record["layout_file"]
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            document = layout_document(volume, record["layout"])
+            file.write_text(json.dumps(document, separators=(",", ":")) + "\n")
+
+
+def main() -> int:
+    """Record; return an exit code."""
+    parser = argparse.ArgumentParser(description="record how long reads take at native speed")
+    parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
+    parser.add_argument("--boots", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=40, help="how often each case is timed in a boot, 1 to 2000")
+    words = parser.parse_args()
+    progress = Progress()
+    try:
+        if not 1 <= words.rounds <= 2000 or words.boots < 1:
+            raise RigError(f"--rounds {words.rounds} --boots {words.boots}: 1 to 2000, at least 1")
+        install_tools()
+        tree = native_build.prepare(WORK / "native", progress.say)
+        linux = native_build.build_linux(tree)
+        version = native_build.version(tree)
+        to = RESULTS / f"linux-{version}"
+        if words.cases == "smoke":
+            to = WORK / "smoke" / f"linux-{version}"
+            shutil.rmtree(to, ignore_errors=True)
+        to.mkdir(parents=True, exist_ok=True)
+        progress.say(f"user-mode Linux {version} built; results in {to}")
+        rows = record_all(linux, version, words, progress, to)
+        code = f"linux {version}, arch/x86/crypto/aesni-intel_asm.S in a program of its own"
+        for aes in native_build.time_aes(tree, WORK / "native" / "aes", pinned()):
+            rows.append({"source": code, "cpu": cpu_name(), "what": "aesni_xts_decrypt", **aes})
+        file = to / "native-ns.jsonl"
+        file.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+        progress.say(f"done: {file}")
+    except RigError as error:
+        print(f"truth-ns: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
