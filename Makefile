@@ -10,12 +10,13 @@ REFERENCE := results/reference
 CASES  ?= all
 KERNEL ?= linux-image-amd64
 
-.PHONY: help run test bench truth lint baselines clean
+.PHONY: help run test bench truth truth-ns lint baselines clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
+	@echo "make truth-ns  how long it takes, at the speed of this CPU (user-mode Linux; CASES=smoke: minutes)"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make baselines  run every experiment there are claims on; record the results and figures"
 
@@ -55,6 +56,9 @@ baselines: $(VENV)/ready
 
 truth: $(VENV)/ready
 	$(BIN)/python experiments/kernel/truth.py --cases '$(CASES)' --kernel '$(KERNEL)'
+
+truth-ns: $(VENV)/ready
+	$(BIN)/python experiments/kernel/native.py --cases '$(CASES)'
 
 clean:
 	rm -rf $(VENV) results/runs results/images results/kernel/build

@@ -44,7 +44,7 @@ LOOPS = {
         *(("xts", size, "warm") for size in (512, 1024, 2048, 4096)),
     ],
 }  # fmt: skip
-"""Primitives in hot loops (see run_loop() in readpath_native.c): for every layout, and once a boot."""
+"""Primitives in hot loops (see native/loops.h): for every layout, and once a boot."""
 SMOKE = ("*_bs4096/*/contig/seq128k/warm", "*_bs1024/*/frag1/seq128k/warm")
 SILENCE_S = 1800
 
