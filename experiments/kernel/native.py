@@ -24,68 +24,26 @@ from typing import Any
 import native_build
 from cases import Record, native
 from kernels import RigError, install_tools
+from native_plan import Plan
 from truth import RESULTS, WORK, Progress
 from volumes import Volume, layout_document, make_volume
-
-from sim.experiment.kernel_case import reads
 
 DEVICES = ("ram", "ram+copy", "null_blk")
 NULL_BLK = (
     "null_blk.memory_backed=1 null_blk.gb=1 null_blk.max_sectors=1280 null_blk.queue_mode=2 null_blk.irqmode=1"
-    " null_blk.completion_nsec=0 null_blk.submit_queues=1 readpath_null root=/dev/nullb0"
+    " null_blk.completion_nsec=0 null_blk.submit_queues=1 null_blk.nr_devices=4 readpath_null"
 )
-LOOPS = {
-    "file": [("map_blocks", 0, "warm"), ("get_block", 0, "warm"), ("get_block", 0, "cold"), ("find_extent", 0, "warm")],
-    "once": [
-        *(("hit", size, "warm") for size in (131072, 4096)),
-        *(("inval", buffers, "warm") for buffers in (0, 1)),
-        *(("bio", pages, "warm") for pages in (1, 32)),
-        *((what, 0, "warm") for what in ("bhalloc", "memcpy", "memset", "pgalloc", "clock")),
-        *(("xts", size, "warm") for size in (512, 1024, 2048, 4096)),
-    ],
-}  # fmt: skip
-"""Primitives in hot loops (see native/loops.h): for every layout, and once a boot."""
 SMOKE = ("*_bs4096/*/contig/seq128k/warm", "*_bs1024/*/frag1/seq128k/warm")
 SILENCE_S = 1800
 
 
-class Plan:
-    """What one boot is to do: the text for the kernel, and what its numbers stand for."""
-
-    def __init__(self, records: list[Record], device: str, rounds: int, loops: bool) -> None:
-        self.records: dict[int, Record] = {}
-        patterns: dict[str, str] = {}
-        jobs: list[str] = []
-        for record in records:
-            text = "".join(f"{offset} {length} {fd}\n" for offset, length, fd in reads(record))
-            random = " random" if record["access"].endswith("_advrandom") else ""
-            key = f"{text.count(chr(10))}{random}\n{text}"
-            name = patterns.setdefault(key, f"p{len(patterns)}")
-            ops = {"ext4": "own"}.get(record["path"], record["path"])
-            status = {"warm": "warm", "es_cold": "cold"}[record["es"]]
-            jobs.append(f"case {len(self.records)} {record['layout']} {ops} {name} {status}")
-            self.records[len(self.records)] = record
-        for layout in dict.fromkeys(record["layout"] for record in records) if loops else ():
-            for what, arg, status in LOOPS["file"] + (LOOPS["once"] if layout == "contig" else []):
-                jobs.append(f"loop {len(self.records)} {layout} {what} {arg} {status}")
-                self.records[len(self.records)] = {
-                    "what": what,
-                    "arg": arg,
-                    "layout": layout,
-                    "es": {"warm": "warm", "cold": "es_cold"}[status],
-                }
-        head = f"copies {int(device != 'ram')}\nrounds {rounds}\n"
-        self.text = head + "".join(f"pattern {n} {text}" for text, n in patterns.items()) + "\n".join(jobs) + "\n"
-
-
-def boot(linux: Path, volume: Volume, device: str, plan: Plan, work: Path) -> dict[int, dict[str, Any]]:
+def boot(linux: Path, plan: Plan, null_blk: bool, work: Path) -> dict[int, dict[str, Any]]:
     """Boot once; return what each numbered case and loop took. RigError if the kernel dies."""
     work.mkdir(parents=True, exist_ok=True)
     file = work / "plan"
     file.write_text(plan.text)
-    words = [str(linux), "mem=1600M", "rootfstype=ext4", "ro", "con=null", "con0=null,fd:1"]
-    words += [f"readpath_image={volume.image}", f"readpath_plan={file}", "rootflags=noload"]
-    words += NULL_BLK.split() if device == "null_blk" else ["root=/dev/rtram"]
+    words = [str(linux), "mem=2200M", "con=null", "con0=null,fd:1", f"readpath_plan={file.resolve()}"]
+    words += NULL_BLK.split() if null_blk else []
     words = [*pinned(), *words]
     try:
         done = subprocess.run(
@@ -147,25 +105,23 @@ def merged(plan: Plan, boots: list[dict[int, dict[str, Any]]], common: Record) -
 
 
 def record_all(linux: Path, version: str, words: argparse.Namespace, progress: Progress, to: Path) -> list[Record]:
-    """Return a record of every chosen case and loop: a boot per block size, device and repetition."""
+    """Return a record of every chosen case and loop: a boot per device and repetition, all volumes in it."""
     patterns = {"all": ("*",), "smoke": SMOKE}.get(words.cases, (words.cases,))
     chosen = [r for r in native() if any(fnmatch(r["case"], pattern) for pattern in patterns)]
     if not chosen:
         raise RigError(f"--cases {words.cases!r}: no such case; all, smoke or a shell pattern like '*/frag1/*'")
-    source = f"user-mode Linux {version}, Debian source, native speed"
+    volumes = [make_volume(size, WORK / "images") for size in sorted({r["block_size"] for r in chosen})]
+    for volume in volumes:
+        _write_layouts(volume, [r for r in chosen if r["block_size"] == volume.block_size], to)
     rows: list[Record] = []
-    for size in sorted({record["block_size"] for record in chosen}):
-        records = [record for record in chosen if record["block_size"] == size]
-        volume = make_volume(size, WORK / "images")
-        _write_layouts(volume, records, to)
-        for device in DEVICES:
-            plan = Plan(records, device, words.rounds, loops=device == "ram")
-            boots = []
-            for number in range(words.boots):
-                boots.append(boot(linux, volume, device, plan, WORK / "native" / "boot"))
-                progress.say(f"ns: {size}-byte blocks on {device}, boot {number + 1} of {words.boots}, {len(plan.records)} times")
-            common = {"source": source, "cpu": cpu_name(), "device": device, "block_size": size}
-            rows += merged(plan, boots, common)
+    for device in DEVICES:
+        plan = Plan(volumes, chosen, device != "ram", words.rounds, loops=device == "ram")
+        boots = []
+        for number in range(words.boots):
+            boots.append(boot(linux, plan, device == "null_blk", WORK / "native" / "boot"))
+            progress.say(f"ns: {device}, boot {number + 1} of {words.boots}, {len(plan.records)} times")
+        source = f"user-mode Linux {version}, Debian source, native speed"
+        rows += merged(plan, boots, {"source": source, "cpu": cpu_name(), "device": device})
     return rows
 
 
@@ -202,7 +158,7 @@ def main() -> int:
         rows = record_all(linux, version, words, progress, to)
         code = f"linux {version}, arch/x86/crypto/aesni-intel_asm.S in a program of its own"
         for aes in native_build.time_aes(tree, WORK / "native" / "aes", pinned()):
-            rows.append({"source": code, "cpu": cpu_name(), "what": "aesni_xts_decrypt", **aes})
+            rows.append({"source": code, "cpu": cpu_name(), "what": "cipher", **aes})
         file = to / "native-ns.jsonl"
         file.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
         progress.say(f"done: {file}")

@@ -69,7 +69,8 @@ def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate:
 def profile_text(records: CostRecords, name: str) -> str:
     """Return the profile that is fitted to these records, as TOML."""
     about = ABOUT.format(cpu=records.times.cpu)
-    return write_profile(name, about, entries(records, fit_costs(records)), HEADER)
+    fitted = fit_costs(records)
+    return write_profile(name, about, fitted.pace, entries(records, fitted), HEADER)
 
 
 def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.engine.costs import UNMEASURED
+from sim.engine.costs import MILLI, UNMEASURED, load_costs
 from sim.experiment.cost_fit import SHARED, Fitted
 from sim.experiment.cost_loops import BYTE_CONSTANTS
 from sim.experiment.cost_model import MODEL, SELF, SYMBOLS, Constant, Modelled
@@ -18,6 +18,7 @@ from sim.experiment.cost_records import CostRecords
 Z90 = 1.645
 """Half the width of a 90 % interval in standard errors."""
 
+PACE = "the best single figure for all records, the prior of the fit; what the base assumes follows at it"
 METHODS = {
     "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; interval: 90 %",
     "pace": "ns: instructions x pace; no recording times it",
@@ -43,13 +44,16 @@ def entries(records: CostRecords, fitted: Fitted) -> list[Entry]:
     made: dict[str, Entry] = {}
     for symbol in SYMBOLS:
         if symbol.symbol == "xts_decrypt":
-            made["xts_decrypt"] = _aes(records, fitted)
+            continue
         elif not symbol.like:
             made[symbol.symbol] = _measured(symbol, fitted, records.times.name)
     for symbol in SYMBOLS:
         if symbol.like:
             made[symbol.symbol] = _like(symbol, made)
-    return [made[symbol.symbol] for symbol in SYMBOLS]
+    made |= {name: _cipher(name, records, fitted) for name in records.times.ciphers}
+    return [made[symbol.symbol] for symbol in SYMBOLS] + [
+        made[name] for name in records.times.ciphers if name not in MODEL
+    ]
 
 
 def _words(symbol: Modelled) -> list[str]:
@@ -93,24 +97,31 @@ def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
     return Entry(symbol, ns, instructions, half, source, METHODS["like"])
 
 
-def _aes(records: CostRecords, fitted: Fitted) -> Entry:
-    """The cipher: ns from the kernel's own code run natively, instructions where the recordings have them."""
-    sizes = np.array(sorted(records.times.aes_ns), dtype=float)
-    times = np.array([records.times.aes_ns[int(size)] for size in sizes])
+def _cipher(name: str, records: CostRecords, fitted: Fitted) -> Entry:
+    """A cipher: ns from the kernel's own code run natively, instructions where the recordings have them."""
+    took = records.times.ciphers[name]
+    sizes = np.array(sorted(took), dtype=float)
+    times = np.array([took[int(size)] for size in sizes])
     slope, start = np.polyfit(sizes, times, 1)
     off = float(np.abs(slope * sizes + start - times).max())
-    symbol = MODEL["xts_decrypt"]
-    instructions = {what: fitted.instructions.get(("xts_decrypt", what), 0.0) for what in _words(symbol)}
+    counted = "symbols.jsonl, AES-NI" if name in MODEL else f"as in {UNMEASURED}"
+    base = load_costs(UNMEASURED).costs
+    symbol = MODEL.get(name) or Modelled(name, base[name].group, base[name].unit)
+    if name in MODEL:
+        instructions = {what: fitted.instructions.get((name, what), 0.0) for what in _words(symbol)}
+    else:
+        instructions = {SELF: base[name].self_mi / MILLI, "byte": base[name].unit_mi / MILLI}
     ns = {SELF: float(start), "byte": float(slope)}
     half: dict[str, float | None] = {SELF: off + 0.05 * float(start), "byte": 0.03 * float(slope)}
-    source = f"{records.times.aes_from}: 4 sizes from 512 to 4,096 bytes; instructions: symbols.jsonl, AES-NI"
+    source = f"{records.times.ciphers_from}: 4 sizes from 512 to 4,096 bytes; instructions: {counted}"
     return Entry(symbol, ns, instructions, half, source, METHODS["aes"])
 
 
-def write_profile(name: str, about: str, made: list[Entry], header: str) -> str:
+def write_profile(name: str, about: str, pace: float, made: list[Entry], header: str) -> str:
     """Return the profile as TOML; figures are rounded to four digits, so that runs agree to the byte."""
     lines = [f"# {line}".rstrip() for line in header.splitlines()]
     lines += [f"name = {_text(name)}", f"about = {_text(about)}", f"base = {_text(UNMEASURED)}"]
+    lines += ["", "[clock]", f"ns_per_instruction = {_number(pace)}", f"source = {_text(PACE)}"]
     for entry in made:
         lines += ["", f"[cost.{entry.symbol.symbol}]", *_entry_lines(entry)]
     return "\n".join(lines) + "\n"

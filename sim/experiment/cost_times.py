@@ -20,20 +20,23 @@ from sim.units import PAGE_BYTES
 READS = {"seq131072": "seq128k", "seq4096": "seq4k", "rand4k": "rand4k"}
 """The names of access patterns in the earlier records."""
 STATUS = {"warm": "warm", "cold": "es_cold"}
-CIPHER = "aesni_xts_decrypt"
 EARLIER_CIPHER = "aes-xts-ns.json"
 EARLIER_CPU = "AMD EPYC (family 26)"
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """What a file of times holds; aes_ns: least ns by the bytes of a data unit, aes_from: their file."""
+    """
+    What a file of times holds.
+
+    ciphers: by the symbol of their cost, ns by the bytes of a data unit; ciphers_from: their file.
+    """
 
     name: str
     cases: list[Measured]
     loops: list[Primitive]
-    aes_ns: dict[int, float]
-    aes_from: str
+    ciphers: dict[str, dict[int, float]]
+    ciphers_from: str
     cpu: str
 
 
@@ -46,12 +49,13 @@ def load_times(path: Path, folder: Path) -> Times:
     lines = read_lines(path)
     layouts: Layouts = {}
     cases, loops = [], []
-    aes_ns: dict[int, float] = {}
+    ciphers: dict[str, dict[int, float]] = {}
     cpu = EARLIER_CPU
     for number, line in enumerate(lines, start=1):
         try:
-            if line["what" if "what" in line else "case"] == CIPHER:
-                aes_ns[int(line["arg"])] = float(line["ns_per_unit_min"])
+            if "symbol" in line:
+                of = ciphers.setdefault(line["symbol"], {})
+                of[int(line["arg"])] = float(line["ns_per_unit_median"])
             elif "case" in line:
                 cases.append(_case(line))
                 cpu = line["cpu"]
@@ -71,9 +75,10 @@ def load_times(path: Path, folder: Path) -> Times:
             raise ConfigError(
                 f"{path}:{number}", f"is no time ({error!r})", "see results/kernel/README.md"
             ) from error
-    if aes_ns:
-        return Times(path.name, cases, loops, aes_ns, path.name, cpu)
-    return Times(path.name, cases, loops, _cipher(folder / EARLIER_CIPHER), EARLIER_CIPHER, cpu)
+    if ciphers:
+        return Times(path.name, cases, loops, ciphers, path.name, cpu)
+    earlier = {"xts_decrypt": _cipher(folder / EARLIER_CIPHER)}
+    return Times(path.name, cases, loops, earlier, EARLIER_CIPHER, cpu)
 
 
 def _cipher(path: Path) -> dict[int, float]:

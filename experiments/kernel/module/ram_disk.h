@@ -1,26 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * /dev/rtram: a bio-based RAM disk that completes inline. The file that includes this sets its size, ram_mb,
- * and whether reads of data copy: without, their pages keep what was in them.
+ * Bio-based RAM disks that complete inline. The file that includes this sets their size, ram_mb, and whether
+ * reads of data copy: without, their pages keep what was in them.
  */
 #include <linux/blkdev.h>
 #include <linux/highmem.h>
 #include <linux/xarray.h>
 
-static struct gendisk *disk;
-static DEFINE_XARRAY(ram);
 static bool ram_copies = true;
 
-static void copy_piece(struct bio *bio, struct bio_vec *vec, unsigned int at, sector_t sector, unsigned int bytes)
+static void copy_piece(struct xarray *ram, struct bio *bio, struct bio_vec *vec, unsigned int at, sector_t sector, unsigned int bytes)
 {
 	unsigned long index = sector >> (PAGE_SHIFT - SECTOR_SHIFT);
 	unsigned int offset = (sector << SECTOR_SHIFT) & (PAGE_SIZE - 1);
-	struct page *page = xa_load(&ram, index);
+	struct page *page = xa_load(ram, index);
 
 	if (op_is_write(bio_op(bio))) {
 		if (!page) {
 			page = alloc_page(GFP_NOIO | __GFP_ZERO);
-			if (!page || xa_is_err(xa_store(&ram, index, page, GFP_NOIO))) {
+			if (!page || xa_is_err(xa_store(ram, index, page, GFP_NOIO))) {
 				bio->bi_status = BLK_STS_RESOURCE;
 				return;
 			}
@@ -47,7 +45,7 @@ static void rtram_submit(struct bio *bio)
 				unsigned int room = PAGE_SIZE - ((sector << SECTOR_SHIFT) & (PAGE_SIZE - 1));
 				unsigned int bytes = min(left, room);
 
-				copy_piece(bio, &vec, at, sector, bytes);
+				copy_piece(bio->bi_bdev->bd_disk->private_data, bio, &vec, at, sector, bytes);
 				sector += bytes >> SECTOR_SHIFT;
 				at += bytes;
 				left -= bytes;
@@ -62,21 +60,21 @@ static const struct block_device_operations rtram_operations = {
 	.submit_bio = rtram_submit,
 };
 
-static int add_ram_disk(void)
+/* Add a disk of that name whose pages lie in `ram`; NULL if there is no memory. */
+static struct gendisk *add_ram_disk(const char *name, struct xarray *ram)
 {
-	int major = register_blkdev(0, "rtram");
+	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
+	int major = register_blkdev(0, name);
 
-	if (major < 0)
-		return major;
-	disk = blk_alloc_disk(NUMA_NO_NODE);
-	if (!disk)
-		return -ENOMEM;
+	if (!disk || major < 0)
+		return NULL;
 	disk->major = major;
 	disk->minors = 1;
+	disk->private_data = ram;
 	disk->fops = &rtram_operations;
-	strscpy(disk->disk_name, "rtram", DISK_NAME_LEN);
+	strscpy(disk->disk_name, name, DISK_NAME_LEN);
 	set_capacity(disk, (sector_t)ram_mb << (20 - SECTOR_SHIFT));
 	blk_queue_physical_block_size(disk->queue, PAGE_SIZE);
 	blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
-	return add_disk(disk);
+	return add_disk(disk) ? NULL : disk;
 }

@@ -27,6 +27,7 @@
 static int ram_mb = 256;
 module_param(ram_mb, int, 0444);
 
+static DEFINE_XARRAY(ram);
 static get_block_t *get_block; /* ext4_get_block, which ext4 does not export */
 
 #include "operations.h"
@@ -251,9 +252,8 @@ static int __init truth_init(void)
 	events = vmalloc(MOST_EVENTS * sizeof(*events));
 	if (!events)
 		return -ENOMEM;
-	ret = add_ram_disk();
-	if (ret)
-		return ret;
+	if (!add_ram_disk("rtram", &ram))
+		return -ENOMEM;
 	dir = debugfs_create_dir("readpath_truth", NULL);
 	debugfs_create_file("ctl", 0600, dir, NULL, &ctl_operations);
 	debugfs_create_file("log", 0400, dir, NULL, &log_operations);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Times the kernel's own aesni_xts_decrypt, assembled from its source, in user space: AES-256-XTS, one
- * data unit a call. Prints one JSON object a unit size.
+ * Times the kernel's own AES with AES instructions, assembled from its source, in user space: one data unit a
+ * call, its tweak encrypted or its IV set. Prints one JSON object a cipher and unit size: ns per unit, least and
+ * median of the batches.
  *
  *   aes BATCHES
- *   aes decrypt UNIT_BYTES    one unit from standard input to standard output: key 0, 1, 2, ... 63, tweak 1, 0, ...
+ *   aes CIPHER UNIT_BYTES     one unit from standard input to standard output: key 0, 1, 2, ...; IV or tweak 1, 0, ...
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -20,16 +21,30 @@ int aesni_set_key(struct crypto_aes_ctx *ctx, const uint8_t *key, unsigned int l
 void aesni_enc(const void *ctx, uint8_t *to, const uint8_t *from);
 void aesni_xts_decrypt(const struct crypto_aes_ctx *ctx, uint8_t *to, const uint8_t *from, unsigned int length,
 		       uint8_t *iv);
+void aesni_cbc_dec(struct crypto_aes_ctx *ctx, uint8_t *to, const uint8_t *from, size_t length, uint8_t *iv);
 
 #define TURNS 64
+#define MOST_BYTES 4096
 
+static const struct cipher {
+	const char *symbol, *code;
+	unsigned int key_bytes;
+} ciphers[] = {
+	{ "xts_decrypt", "aesni_xts_decrypt", 32 },
+	{ "cbc_decrypt", "aesni_cbc_dec", 32 },
+	{ "cbc_decrypt_128", "aesni_cbc_dec", 16 },
+};
 static struct crypto_aes_ctx data_key, tweak_key;
-static uint8_t from[4096] __attribute__((aligned(64))), to[4096] __attribute__((aligned(64)));
+static uint8_t from[MOST_BYTES] __attribute__((aligned(64))), to[MOST_BYTES] __attribute__((aligned(64)));
 
-static void decrypt(unsigned int length)
+static void decrypt(int xts, unsigned int length)
 {
 	uint8_t iv[16] __attribute__((aligned(16))) = { 1 };
 
+	if (!xts) {
+		aesni_cbc_dec(&data_key, to, from, length, iv);
+		return;
+	}
 	aesni_enc(&tweak_key, iv, iv);
 	aesni_xts_decrypt(&data_key, to, from, length, iv);
 }
@@ -49,39 +64,45 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+static void time_it(const struct cipher *cipher, unsigned int length, int batches)
+{
+	double *ns = malloc(batches * sizeof(*ns));
+
+	for (int batch = 0; batch < batches; batch++) {
+		double start = now_ns();
+
+		for (int turn = 0; turn < TURNS; turn++)
+			decrypt(cipher == ciphers, length);
+		ns[batch] = (now_ns() - start) / TURNS;
+	}
+	qsort(ns, batches, sizeof(*ns), compare);
+	printf("{\"symbol\":\"%s\",\"code\":\"%s\",\"key_bits\":%u,\"arg\":%u,\"n\":%d,\"ns_per_unit_min\":%.1f,"
+	       "\"ns_per_unit_median\":%.1f}\n",
+	       cipher->symbol, cipher->code, cipher->key_bytes * 8, length, batches, ns[0], ns[batches / 2]);
+	free(ns);
+}
+
 int main(int argc, char **argv)
 {
 	uint8_t key[64];
-	int batches = argc > 1 ? atoi(argv[1]) : 0;
 
 	for (int i = 0; i < 64; i++)
 		key[i] = i;
-	if (aesni_set_key(&data_key, key, 32) || aesni_set_key(&tweak_key, key + 32, 32))
-		return 1;
-	if (argc == 3 && !strcmp(argv[1], "decrypt")) {
-		unsigned int length = atoi(argv[2]);
+	for (unsigned int i = 0; i < sizeof(ciphers) / sizeof(*ciphers); i++) {
+		const struct cipher *cipher = &ciphers[i];
 
-		if (length % 16 || length > sizeof(from) || fread(from, 1, length, stdin) != length)
+		if (aesni_set_key(&data_key, key, cipher->key_bytes) || aesni_set_key(&tweak_key, key + 32, 32))
 			return 1;
-		decrypt(length);
-		return fwrite(to, 1, length, stdout) != length;
-	}
-	if (batches < 1)
-		return 1;
-	for (unsigned int length = 512; length <= 4096; length *= 2) {
-		double *ns = malloc(batches * sizeof(*ns));
+		if (argc == 3 && !strcmp(argv[1], cipher->symbol)) {
+			unsigned int length = atoi(argv[2]);
 
-		for (int batch = 0; batch < batches; batch++) {
-			double start = now_ns();
-
-			for (int turn = 0; turn < TURNS; turn++)
-				decrypt(length);
-			ns[batch] = (now_ns() - start) / TURNS;
+			if (length % 16 || length > sizeof(from) || fread(from, 1, length, stdin) != length)
+				return 1;
+			decrypt(cipher == ciphers, length);
+			return fwrite(to, 1, length, stdout) != length;
 		}
-		qsort(ns, batches, sizeof(*ns), compare);
-		printf("{\"arg\":%u,\"n\":%d,\"ns_per_unit_min\":%.1f,\"ns_per_unit_median\":%.1f}\n", length, batches,
-		       ns[0], ns[batches / 2]);
-		free(ns);
+		for (unsigned int length = 512; argc == 2 && length <= MOST_BYTES; length *= 2)
+			time_it(cipher, length, atoi(argv[1]));
 	}
-	return 0;
+	return argc != 2;
 }

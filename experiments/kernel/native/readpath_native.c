@@ -2,24 +2,23 @@
 /*
  * readpath_native: times reads inside user-mode Linux 6.1, which runs at the speed of the host's CPU.
  *
- * Built into ext4 and called once the root file system is mounted, in place of the first process. It takes its
- * orders from a file of the host's, named on the command line, and switches off when it is done:
+ * Built into ext4, the last of the initial calls. It takes its orders from a file of the host's, named on the
+ * command line, and switches off when it is done:
  *
- *   readpath_image=FILE   what to load into /dev/rtram
- *   readpath_null         and from there into /dev/nullb0
+ *   readpath_null         what is loaded goes into null_blks
  *   readpath_plan=FILE    lines, in this order:
+ *       volume NAME IMAGE                 load and mount an image of the host's
  *       copies 0|1                        whether the RAM disk copies what is read
  *       rounds N
  *       pattern NAME COUNT [random]       followed by COUNT lines "offset length descriptor": the reads to make;
  *                                         random: as after POSIX_FADV_RANDOM
- *       case N FILE OPS PATTERN warm|cold time one pass of reads, the page cache empty, extents in the status
+ *       case N VOLUME/FILE OPS PATTERN warm|cold time one pass of reads, the page cache empty, extents in the status
  *                                         cache (warm) or only in cached tree blocks (cold)
- *       loop N FILE WHAT ARG warm|cold    time a primitive, see loops.h
+ *       loop N VOLUME/FILE WHAT ARG warm|cold    time a primitive, see loops.h
  *
  * In each round everything runs once, in an order drawn anew, so that whatever the machine does falls on all
  * alike. A line "readpath {...}" per case or loop, N among it, goes to the console.
  */
-#include <linux/namei.h>
 #include <linux/reboot.h>
 #include <linux/sort.h>
 #include <linux/vmalloc.h>
@@ -34,7 +33,7 @@ static get_block_t *get_block = ext4_get_block;
 
 #define MOST_PATTERNS 24
 #define MOST_JOBS 1024
-#define MOST_FILES 32
+#define MOST_FILES 48
 #define DESCRIPTORS 2
 #define MOST_ROUNDS 2000
 #define BUFFER_BYTES (1 << 20)
@@ -68,17 +67,14 @@ static struct job {
 static unsigned int pattern_count, target_count, job_count, rounds;
 static char *bytes;
 
-static char image_name[200], plan_name[200];
-static bool on_null_blk;
-
-static int __init set_image(char *s) { strscpy(image_name, s, sizeof(image_name)); return 1; }
-static int __init set_plan(char *s) { strscpy(plan_name, s, sizeof(plan_name)); return 1; }
-static int __init set_null(char *s) { on_null_blk = true; return 1; }
-__setup("readpath_image=", set_image);
-__setup("readpath_plan=", set_plan);
-__setup("readpath_null", set_null);
+static char plan_name[200];
 
 #include "image.h"
+
+static int __init set_plan(char *s) { strscpy(plan_name, s, sizeof(plan_name)); return 1; }
+static int __init set_null(char *s) { on_null_blk = true; return 1; }
+__setup("readpath_plan=", set_plan);
+__setup("readpath_null", set_null);
 
 /* -------- states -------- */
 
@@ -201,7 +197,6 @@ static char *read_plan(void)
 static struct target *target_of(const char *name)
 {
 	struct target *target;
-	char path[40];
 	int i;
 
 	for (i = 0; i < target_count; i++)
@@ -211,11 +206,10 @@ static struct target *target_of(const char *name)
 		panic("readpath: too many files");
 	target = &targets[target_count++];
 	strscpy(target->name, name, sizeof(target->name));
-	snprintf(path, sizeof(path), "/%s", name);
 	for (i = 0; i < DESCRIPTORS; i++) {
-		target->files[i] = filp_open(path, O_RDONLY | O_NOATIME, 0);
+		target->files[i] = open_file(name);
 		if (IS_ERR(target->files[i]))
-			panic("readpath: cannot open %s: %ld", path, PTR_ERR(target->files[i]));
+			panic("readpath: cannot open %s: %ld", name, PTR_ERR(target->files[i]));
 	}
 	target->own = inode_of(target)->i_mapping->a_ops;
 	make_operations(target->own);
@@ -304,15 +298,16 @@ static u32 draw(u32 below)
 	return state % below;
 }
 
-void readpath_native(void);
-void readpath_native(void)
+static int __init readpath_native(void)
 {
 	char *text, *line;
 	unsigned int round, i, copies = 1;
 	static unsigned int order[MOST_JOBS];
 
+	char name[16], image[256];
+
 	if (!plan_name[0])
-		return;
+		return 0;
 	bytes = (char *)__get_free_pages(GFP_KERNEL, get_order(BUFFER_BYTES));
 	text = read_plan();
 	while ((line = next_line(&text)) != NULL) {
@@ -320,6 +315,8 @@ void readpath_native(void)
 			parse_pattern(line, &text);
 		else if (!strncmp(line, "case ", 5) || !strncmp(line, "loop ", 5))
 			parse_job(line, line[0] == 'c');
+		else if (sscanf(line, "volume %15s %255s", name, image) == 2)
+			add_volume(name, image);
 		else if (sscanf(line, "copies %u", &copies) != 1 && sscanf(line, "rounds %u", &rounds) != 1)
 			panic("readpath: %s", line);
 	}
@@ -343,4 +340,6 @@ void readpath_native(void)
 		report(&jobs[i]);
 	pr_err("readpath {\"end\":0}\n");
 	kernel_power_off();
+	return 0;
 }
+late_initcall_sync(readpath_native);
