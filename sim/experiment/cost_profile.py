@@ -43,9 +43,7 @@ def entries(records: CostRecords, fitted: Fitted) -> list[Entry]:
     """Return the entry of every symbol of the model."""
     made: dict[str, Entry] = {}
     for symbol in SYMBOLS:
-        if symbol.symbol == "xts_decrypt":
-            continue
-        elif not symbol.like:
+        if not symbol.like:
             made[symbol.symbol] = _measured(symbol, fitted, records.times.name)
     for symbol in SYMBOLS:
         if symbol.like:
