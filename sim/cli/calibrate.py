@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from sim.cli.render import console, print_table
+from sim.engine.costs import DEFAULT_MACHINE
 from sim.experiment.cost_fit import fit_costs
 from sim.experiment.cost_judge import BARS, Verdict, judge, ns_noise, verdicts
 from sim.experiment.cost_profile import entries, write_profile
@@ -23,7 +24,6 @@ from sim.experiment.cost_records import (
 from sim.experiment.cost_times import load_times
 from sim.report.tables import Column, Table
 
-NAME = "linux-6.1-epyc"
 ABOUT = "{cpu}, Linux 6.1.192, no mitigations, one CPU; fitted to recordings"
 HEADER = """\
 Written by `readpath calibrate costs` from the recordings in results/kernel/linux-6.1.192; not by hand.
@@ -59,7 +59,7 @@ def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> Cos
 def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate: bool) -> None:
     """Fit a profile and write it to `output`, after which it is named, or print it."""
     records = load_fitted_records(folder, times, simulate)
-    text = profile_text(records, NAME if output is None else output.stem)
+    text = profile_text(records, DEFAULT_MACHINE if output is None else output.stem)
     if output is None:
         print(text, end="")
     else:

@@ -19,7 +19,7 @@ question = "What does a sequential read cost on each path, whole and in pieces?"
 data = "real"                 # "off": the same counts and times without moving bytes
 
 [machine]
-profile = "linux-6.1-epyc"    # what each kernel function costs; or a .toml of your own
+profile = "linux-6.1-epyc-7001"    # what each kernel function costs; or a .toml of your own
 cpus = 4
 memory = "1GiB"               # the page cache's limit
 kernel = "6.1"                # readahead and names of 3.16 or 6.1

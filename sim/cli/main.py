@@ -335,7 +335,9 @@ def calibrate_costs(
     ] = Path("results/kernel/linux-6.1.192"),
     times: Annotated[
         Path | None,
-        typer.Option("--times", metavar="FILE", help="The times, as `make truth-ns` writes [uml-ns.jsonl]."),
+        typer.Option(
+            "--times", metavar="FILE", help="Times, as `make truth-ns` writes [native-ns.jsonl of DIR]."
+        ),
     ] = None,
     output: Annotated[
         Path | None,

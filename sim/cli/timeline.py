@@ -9,12 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import sim
+from sim.engine.costs import DEFAULT_MACHINE
 from sim.experiment.timeline import LAYOUTS, Timeline, watch
 from sim.report.timeline import draw_timeline
 from sim.units import KIB, PAGE_BYTES, format_time, parse_size, parse_time
 
 PATHS = ("buffer_head", "mpage", "page_io", "iomap")
-_MACHINE = "linux-6.1-epyc"
 
 
 def draw_timelines(
@@ -40,7 +40,7 @@ def draw_timelines(
                 block_size=size,
                 pages=pages,
                 latency_ns=latency_ns,
-                machine=_MACHINE,
+                machine=DEFAULT_MACHINE,
             )
             for path in paths
         ]
@@ -51,7 +51,7 @@ def draw_timelines(
     about = f"{read}: {many} blocks to find, fetch and complete"
     latency_word = format_time(latency_ns).replace("us", "µs")
     note = (
-        f"timeline   no random numbers   machine {_MACHINE}   device {latency_word} a command   "
+        f"timeline   no random numbers   machine {DEFAULT_MACHINE}   device {latency_word} a command   "
         f"readpath {sim.__version__}   lengths are exact, the order within a stretch is in outline"
     )
     folder.mkdir(parents=True, exist_ok=True)

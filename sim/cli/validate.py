@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from sim.cli.render import console, print_table, progress
-from sim.engine.costs import load_costs
+from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.kernel_case import PATH_NAMES, load_cases
 from sim.experiment.kernel_compare import Outcome, validate
@@ -55,7 +55,7 @@ def validate_cases(
         numbers = count(1)
         outcomes = validate(
             cases,
-            load_costs("linux-6.1-epyc"),
+            load_costs(DEFAULT_MACHINE),
             lambda case: watch(Progress("cases", next(numbers), len(cases), case.name)),
         )
     differences = [difference for outcome in outcomes for difference in outcome.differences]

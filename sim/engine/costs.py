@@ -46,6 +46,8 @@ _ENTRY_KEYS = (
     "method",
 )
 _TOP_KEYS = ("name", "about", "clock", "base", "cost", "free")
+DEFAULT_MACHINE = "linux-6.1-epyc-7001"
+"""The machine profile whose times `make truth-ns` has recorded."""
 UNMEASURED = "unmeasured"
 """What no recording has, assumed: no machine, but the base of those that are."""
 _CLOCK_KEYS = ("ghz", "ipc", "ns_per_instruction", "source")
@@ -209,7 +211,7 @@ def _check_interval(place: str, interval: Any) -> None:
 
 def load_costs(profile: str) -> CostTable:
     """
-    Return the cost table of a machine profile, by name ("linux-6.1-epyc") or by path ("my.toml").
+    Return the cost table of a machine profile, by name ("linux-6.1-epyc-7001") or by path ("my.toml").
 
     Raises ConfigError if there is none of that name, or it is not a valid profile.
     """

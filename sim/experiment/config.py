@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
+from sim.engine.costs import DEFAULT_MACHINE
 from sim.errors import ConfigError
 from sim.experiment.cell_result import Currency
 from sim.experiment.model import Model, custom
@@ -68,7 +69,7 @@ class Machine(Model):
     queueing a work item until an idle worker runs it, no CPU time of its own.
     """
 
-    profile: str | FileRef = "linux-6.1-epyc"
+    profile: str | FileRef = DEFAULT_MACHINE
     cpus: int = Field(default=4, ge=1, le=1024)
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
     kernel: Literal["3.16", "6.1", "6.16"] = "6.1"

@@ -3,7 +3,7 @@ The records that costs are fitted to, and what the simulator does on the same ca
 
 Three files (results/kernel/README.md): `instructions.jsonl`, instructions of a whole case; `symbols.jsonl`,
 instructions and calls per recorded symbol; and one of times, ns per 4 KiB and ns of primitives in hot loops:
-`uml-ns.jsonl`, or what `make truth-ns` has recorded on another machine.
+what `make truth-ns` has recorded on a machine (`native-ns.jsonl`, `uml-ns.jsonl`).
 A case's *features* are how often the simulator charges each constant on it; they are kept beside the records
 (`features.jsonl`), for simulating all cases takes a minute and fitting them a second.
 """
@@ -23,7 +23,7 @@ from sim.experiment.cost_model import MODEL, NULL_COPY, SELF, counting_table
 from sim.experiment.cost_times import Times, load_times
 from sim.experiment.kernel_case import Case, load_case, read_lines, run_case
 
-TIMES = "uml-ns.jsonl"
+TIMES = "native-ns.jsonl"
 """The times that the shipped default profile is fitted to."""
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from sim.block.limits import QueueLimits
 from sim.cache.pages import Mapping
 from sim.engine.clock import Clock
-from sim.engine.costs import PS_PER_NS, load_costs
+from sim.engine.costs import DEFAULT_MACHINE, PS_PER_NS, load_costs
 from sim.engine.cpu import Core, Task
 from sim.engine.ledger import IRQ, TASK, Ledger
 from sim.errors import ConfigError
@@ -168,7 +168,7 @@ def watch(
     block_size: int = 1024,
     pages: int = 8,
     latency_ns: int = 8_000,
-    machine: str = "linux-6.1-epyc",
+    machine: str = DEFAULT_MACHINE,
 ) -> Timeline:
     """
     Return the timeline of one window of `pages` pages, read with one read(2) on a cold page cache.
