@@ -3,10 +3,11 @@
  * readpath_truth: what the recordings of the buffered read path need inside a kernel (5.19 to 6.8).
  *
  *   /sys/kernel/debug/readpath_truth/ctl   write one command at a time
- *       swap <fd> buffer|mpage|own|nop    replace the address-space operations of the file behind <fd>:
+ *       swap <fd> buffer|mpage|own|nop|small replace the address-space operations of the file behind <fd>:
  *                                          buffer  block_read_full_folio + ext4_get_block, no ->readahead
  *                                          mpage   mpage_readahead + ext4_get_block
- *                                          own     put the file system's own back
+ *                                          small   the file system's own, on pages only: no large folios
+ *                                          own     put all back
  *                                          nop     no I/O at all: pages become up to date as they are
  *       log on|stop|off                    record block events; stop keeps them, off forgets the probes
  *   /sys/kernel/debug/readpath_truth/log   the events, 8 bytes each (struct event)
@@ -71,6 +72,7 @@ static void nop_readahead(struct readahead_control *rac)
 static struct {
 	struct inode *inode;
 	const struct address_space_operations *own;
+	bool large;
 } swapped[MOST_SWAPPED];
 static struct address_space_operations ops_buffer, ops_mpage, ops_nop;
 
@@ -89,6 +91,8 @@ static int swap_operations(int fd, const char *which)
 	if (!strcmp(which, "own")) {
 		if (i < MOST_SWAPPED) {
 			inode->i_mapping->a_ops = swapped[i].own;
+			if (swapped[i].large)
+				set_bit(AS_LARGE_FOLIO_SUPPORT, &inode->i_mapping->flags);
 			swapped[i].inode = NULL;
 		}
 		goto out;
@@ -101,6 +105,11 @@ static int swap_operations(int fd, const char *which)
 		i = free;
 		swapped[i].inode = inode;
 		swapped[i].own = inode->i_mapping->a_ops;
+		swapped[i].large = mapping_large_folio_support(inode->i_mapping);
+	}
+	if (!strcmp(which, "small")) {
+		clear_bit(AS_LARGE_FOLIO_SUPPORT, &inode->i_mapping->flags);
+		goto out;
 	}
 	/* All files of a recording are of one kind, so one copy of the file system's operations will do. */
 	ops_buffer = ops_mpage = ops_nop = *swapped[i].own;
