@@ -40,6 +40,8 @@ RESULTS = ROOT / "results" / "kernel"
 WORK = RESULTS / "build"
 REPETITIONS = 3
 
+SCATTER = "echo scatter 128 > /sys/kernel/debug/readpath_truth/ctl"
+"""No two pages of the cache side by side in memory: a bio's vector then holds one page, as the model says."""
 # The files are read once under a mount that can be written to, and their digests taken.
 DIGESTS = """
 mount -t ext4 -o noatime {drive} /mnt; truth addkey /mnt {key}
@@ -113,6 +115,7 @@ def record_xfs(rig: Rig, recording: Recording) -> None:
         plan |= guest_plan(chosen, number)
         script += [NULL_BLK.format(number=number, size_mb=512), f"truth copy /dev/vd{'abc'[number]} $device"]
         script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
+        script += [SCATTER] * (number == 0)
         script += [f"truth cases /plan/cases{number} $device /mnt xfs count=/plan/probes"]
     plan["run"] = "\n".join(script)
     rig.boot("xfs", plan, [volume.image for volume in volumes], recording)

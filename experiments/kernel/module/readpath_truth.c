@@ -9,6 +9,8 @@
  *                                          small   the file system's own, on pages only: no large folios
  *                                          own     put all back
  *                                          nop     no I/O at all: pages become up to date as they are
+ *       scatter <mb>                      take so many MiB of memory and give every other page back: the page cache,
+ *                                          which takes single free pages first, gets none beside each other
  *       log on|stop|off                    record block events; stop keeps them, off forgets the probes
  *   /sys/kernel/debug/readpath_truth/log   the events, 8 bytes each (struct event)
  *   /dev/rtram                             a bio-based RAM disk (ram_mb=) that copies and completes inline
@@ -337,12 +339,40 @@ static int add_ram_disk(void)
 	return add_disk(disk);
 }
 
+/* -------- memory -------- */
+
+static void (*drain_pages)(struct zone *zone); /* drain_all_pages, which the kernel does not export */
+static LIST_HEAD(held);
+
+static int scatter(int mb)
+{
+	struct page *page, *next;
+	int i;
+
+	if (!drain_pages)
+		return -ENOENT;
+	drain_pages(NULL);
+	for (i = 0; i < mb << (20 - PAGE_SHIFT); i++) {
+		page = alloc_page(GFP_HIGHUSER_MOVABLE);
+		if (!page)
+			return -ENOMEM;
+		list_add(&page->lru, &held);
+	}
+	list_for_each_entry_safe(page, next, &held, lru)
+		if (!(page_to_pfn(page) & 1)) {
+			list_del(&page->lru);
+			__free_page(page);
+		}
+	drain_pages(NULL);
+	return 0;
+}
+
 /* -------- control -------- */
 
 static ssize_t ctl_write(struct file *file, const char __user *from, size_t bytes, loff_t *pos)
 {
 	char command[128], word[32];
-	int fd, ret = -EINVAL;
+	int fd, mb, ret = -EINVAL;
 
 	if (bytes >= sizeof(command))
 		return -EINVAL;
@@ -351,6 +381,8 @@ static ssize_t ctl_write(struct file *file, const char __user *from, size_t byte
 	command[bytes] = 0;
 	if (sscanf(command, "swap %d %31s", &fd, word) == 2)
 		ret = swap_operations(fd, word);
+	else if (sscanf(command, "scatter %d", &mb) == 1)
+		ret = scatter(mb);
 	else if (sscanf(command, "log %31s", word) == 1)
 		ret = set_log(word);
 	return ret ? ret : bytes;
@@ -375,6 +407,7 @@ static int __init truth_init(void)
 	get_block = (void *)lookup("ext4_get_block");
 	if (!get_block)
 		return -ENOENT;
+	drain_pages = (void *)lookup("drain_all_pages");
 	for_each_kernel_tracepoint(find_tracepoint, NULL);
 	events = vmalloc(MOST_EVENTS * sizeof(*events));
 	if (!events)
