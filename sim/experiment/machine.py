@@ -31,7 +31,7 @@ from sim.ext4.store import ByteStore
 from sim.paths.buffer_cache import BufferCache
 from sim.paths.buffer_head import BufferHeadPath, BufferHeadReader
 from sim.paths.contents import Contents
-from sim.paths.extent_walk import IOMAP, PAGE_IO_PURE, ExtentWalkPath
+from sim.paths.extent_walk import ExtentWalkPath
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
@@ -39,6 +39,7 @@ from sim.paths.no_io import NoIo
 from sim.paths.other_maps import IndirectMapper, LinearMapper
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import FSCRYPT, RFC2014, BufferEndIo, PageEndIo
+from sim.paths.walk_symbols import IOMAP, PAGE_IO_PURE
 from sim.stack.dm_crypt import CryptTable, CryptTarget
 from sim.stack.ecryptfs import EcryptfsInode, EcryptfsMount, EcryptfsPath, NestedPlug
 from sim.units import PAGE_BYTES, PAGE_SECTORS
@@ -261,23 +262,33 @@ class Machine:
             per_block = spec.path == "per_block"
             return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, MPAGE, per_block)
         if spec.path == "iomap":
-            per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock iomap_read_end_io:page"
             end_io = PageEndIo(
-                ledger, self.cpu, bs, contents, "iomap_read_end_io", per_page, *_POST_READ_IOMAP, calls
+                ledger,
+                self.cpu,
+                bs,
+                contents,
+                "iomap_read_end_io",
+                "iomap_finish_folio_read iomap_read_end_io:page",
+                *_POST_READ_IOMAP,
+                calls,
+                "iomap_finish_folio_read;folio_unlock",
             )
             bios = PageBioFactory(
                 ledger, queue, end_io, bs, "iomap_readahead;iomap_readpage_iter", "bio_add_folio"
             )
             return ExtentWalkPath(ledger, queue, mapper, bios, bs, IOMAP)
+        unlock, per_page = "unlock_page unlock_page;folio_unlock", "ext4_mpage_end_io;__read_end_io:page"
+        in_parts = spec.path == "page_io_pure"
         end_io = PageEndIo(
             ledger,
             self.cpu,
             bs,
             contents,
             "ext4_mpage_end_io ext4_mpage_end_io;__read_end_io",
-            "unlock_page unlock_page;folio_unlock ext4_mpage_end_io;__read_end_io:page",
+            per_page if in_parts else f"{unlock} {per_page}",
             *_POST_READ_EXT4,
             calls,
+            unlock if in_parts else "",
         )
         bios = PageBioFactory(ledger, queue, end_io, bs, callers["page_io"], "bio_add_page")
         if spec.path == "page_io":

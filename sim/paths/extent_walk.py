@@ -16,7 +16,6 @@ data.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Plug
@@ -30,50 +29,8 @@ from sim.paths.map_blocks import Mapper
 from sim.paths.one_run import OneRun
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.status_cache import HOLE, WRITTEN
+from sim.paths.walk_symbols import WalkSymbols
 from sim.units import PAGE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class WalkSymbols:
-    """
-    call: per readahead call; page: per page of one; folio: per ->read_folio; extent: per mapping; piece: per
-    page and extent; page_state: per page smaller blocks need state for. beyond_eof: what follows EOF in its
-    page is mapped too.
-    """
-
-    call: str
-    page: str
-    folio: str
-    extent: str
-    piece: str
-    page_state: str
-    zero: str
-    unlock: str
-    beyond_eof: bool = False
-
-
-IOMAP = WalkSymbols(
-    call="iomap_readahead;iomap_iter iomap_readahead",
-    page="iomap_readahead:page",
-    folio="iomap_read_folio;iomap_iter iomap_read_folio",
-    extent="iomap_iter iomap_iter;ext4_iomap_begin",
-    piece="iomap_readpage_iter",
-    page_state="iomap_page_create",
-    zero="folio_zero_range",
-    unlock="folio_unlock",
-    beyond_eof=True,
-)
-"""The iomap_iter of a call is the one that finds nothing left to map."""
-PAGE_IO_PURE = WalkSymbols(
-    call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
-    page="ext4_readahead;ext4_mpage_readpages:page",
-    folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
-    extent="ext4_readpage_loop:map",
-    piece="ext4_readpage_loop",
-    page_state="",
-    zero="zero_user_segments",
-    unlock="unlock_page unlock_page;folio_unlock",
-)
 
 
 class ExtentWalkPath:
@@ -171,7 +128,8 @@ class ExtentWalkPath:
         bio = self._bios.open(task, file, plug)
         for start, end in ranges:
             runs = yield from self._map_all(task, file, start, end, plug)
-            idle = self._count_folios(mapping, start, end, runs)
+            idle, in_blocks = self._count_folios(mapping, start, end, runs)
+            task.ps += self._s_folio_state.charge(in_blocks)
             for run in runs:
                 self._add_pieces(task, bio, mapping, run)
             beyond = end * self._per_page - (runs[-1][0] + runs[-1][2] if runs else start * self._per_page)
@@ -185,8 +143,12 @@ class ExtentWalkPath:
 
     def _count_folios(
         self, mapping: FolioMapping, start: int, end: int, runs: list[tuple[int, int, int, int]]
-    ) -> list[PageRange]:
-        """Note how many blocks of each folio will come; return the folios of which none will."""
+    ) -> tuple[list[PageRange], int]:
+        """
+        Note how many blocks of each folio will come.
+
+        Returns the folios of which none will, and how many folios have more blocks than one.
+        """
         per_page = self._per_page
         coming: dict[int, int] = {}
         for lblk, _, blocks, kind in runs:
@@ -194,16 +156,18 @@ class ExtentWalkPath:
                 head = mapping.bounds(first // per_page)[0]
                 coming[head] = coming.get(head, 0) + (stop - first if kind == WRITTEN else 0)
         idle = []
+        in_blocks = 0
         while start < end:
             stop = start + mapping.folio_pages(start)
             blocks = (stop - start) * per_page
+            in_blocks += blocks > 1
             come = coming.get(start, 0)
             if not come:
                 idle.append((start, stop))
             elif come < blocks:
                 mapping.parts[start] = come
             start = stop
-        return idle
+        return idle, in_blocks
 
     def _add_pieces(
         self, task: Task, bio: PageBio, mapping: FolioMapping, run: tuple[int, int, int, int]
@@ -213,11 +177,9 @@ class ExtentWalkPath:
         stop = lblk + blocks
         for first, end in _pieces(mapping, lblk, blocks, self._per_page):
             task.ps += self._s_piece.charge(1)
-            if mapping.folio_pages(first // self._per_page) * self._per_page > 1:
-                task.ps += self._s_folio_state.charge(1)
             if kind == WRITTEN:
-                pages_left = -(-stop // self._per_page) - first // self._per_page
-                bio.add(first, physical + first - lblk, end - first, 1, pages_left)
+                wanted = -(-(stop - first) // self._per_page)
+                bio.add(first, physical + first - lblk, end - first, 1, wanted)
             else:
                 task.ps += self._s_zero.charge_units(1, (end - first) * self._block_size)
 

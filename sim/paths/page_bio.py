@@ -62,8 +62,8 @@ class PageBio:
         """
         Add `blocks` blocks in `vectors` pages, which continue the bio or start one with room for `wanted`.
 
-        A bio whose room is used up is submitted and another one started. Left out: pages that lie side by side
-        in memory share a vector.
+        A bio whose room is used up is submitted and another one started. Left out: pages that lie side by
+        side in memory share a vector.
         """
         factory = self._factory
         crypt = self._file.inode.crypt(lblk, physical)
