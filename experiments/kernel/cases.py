@@ -21,6 +21,21 @@ Record = dict[str, Any]
 
 BLOCK_SIZES = (1024, 2048, 4096)
 PATHS = ("buffer", "mpage", "ext4")
+FOLIOS = (
+    ("contig", "seq128k"),
+    ("frag1", "seq128k"),
+    ("frag16", "seq128k"),
+    ("aged", "seq128k"),
+    ("sparse", "seq128k"),
+    ("contig", "seq4k"),
+    ("tail", "seq4k"),
+    ("contig", "rand4k"),
+    ("contig", "backward64k"),
+    ("frag64", "stride12k"),
+    ("contig", "streams16k"),
+    ("contig", "seq128k_advseq"),
+)
+"""Layouts and accesses of the cases with large folios."""
 STATUS = ("warm", "es_cold", "all_cold")
 NULL_BLK = "null_blk mq memory_backed irqmode=softirq, journal off, read-only, noatime"
 NULL_BLK_XFS = "null_blk mq memory_backed irqmode=softirq, read-only, noatime"
@@ -83,7 +98,8 @@ def case(
     if encrypted:
         record["encryption"] = ENCRYPTION
     if path == "iomap":
-        record |= {"filesystem": "xfs", "layout_file": f"xfs_bs{block_size}_{layout}.json"}
+        file = f"xfs_bs{block_size}_{layout}.json"
+        record |= {"filesystem": "xfs", "layout_file": file, "pages_apart": True}
     return record | more
 
 
@@ -190,6 +206,8 @@ def _iomap() -> Iterator[Record]:
     for block_size in (1024, 4096):
         yield from _settings(name, block_size, path)
         yield from _cached(name, block_size, path, (es, es))
+        for layout, access in FOLIOS:
+            yield case(name, block_size, path, layout, access, es, "folios", large_folios=True)
     for block_size in (1024, 2048):
         yield from _rewritten(name, block_size, path)
 

@@ -174,7 +174,8 @@ def not_compared(case: Case, limits: QueueLimits) -> dict[str, str]:
     if str(case.record.get("encryption", "")).startswith("eCryptfs"):
         return {"rq_insert": SLEEPS}
     largest = max(map(int, case.record["blk"]["bio_sectors_hist"]), default=0)
-    if min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS and not limits.bio_based:
+    known = limits.bio_based or case.record.get("pages_apart", False)
+    if min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS and not known:
         return {"rq_sectors_hist": SEGMENTS}
     return {}
 
@@ -182,9 +183,8 @@ def not_compared(case: Case, limits: QueueLimits) -> dict[str, str]:
 def modelled(case: Case) -> bool:
     """Return whether the simulator has what the case was recorded on."""
     encryption = str(case.record.get("encryption", ""))
-    return not encryption or encryption.startswith(
-        ("fscrypt", "dm-crypt aes-xts-plain64", "eCryptfs aes-256")
-    )
+    known = ("fscrypt", "dm-crypt aes-xts-plain64", "eCryptfs aes-256")
+    return not case.record.get("large_folios", False) and (not encryption or encryption.startswith(known))
 
 
 def validate(
