@@ -184,7 +184,7 @@ def modelled(case: Case) -> bool:
     """Return whether the simulator has what the case was recorded on."""
     encryption = str(case.record.get("encryption", ""))
     known = ("fscrypt", "dm-crypt aes-xts-plain64", "eCryptfs aes-256")
-    return not case.record.get("large_folios", False) and (not encryption or encryption.startswith(known))
+    return not encryption or encryption.startswith(known)
 
 
 def validate(

@@ -17,7 +17,7 @@ from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
 from sim.cache.filemap_folios import FolioFilemap
-from sim.cache.folios import FolioMapping
+from sim.cache.folios import LINUX_6_1, LINUX_6_16, FolioMapping, FolioRules
 from sim.cache.pages import Mapping, PageCache
 from sim.cache.readahead import Linux61, Linux316, Linux616, ReadaheadPolicy
 from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
@@ -90,8 +90,10 @@ _SYMBOLS_616 = {
 @dataclass(frozen=True, slots=True)
 class KernelVersion:
     """
-    What differs between kernel versions: readahead, the plug, names of symbols, and whether ext4's (and
-    iomap's) regular files have large folios, unless encrypted.
+    What differs between kernel versions: readahead, the plug, names of symbols, large folios.
+
+    folios: their rules, None without. folio_paths: whose regular files may have them, unless encrypted.
+    folios_unasked: they have.
     """
 
     readahead: Callable[[], ReadaheadPolicy]
@@ -99,14 +101,17 @@ class KernelVersion:
     plug_flush_sectors: int
     plug_sorted: bool
     renamed: dict[str, str] = field(default_factory=dict)
-    folios: bool = False
+    folios: FolioRules | None = None
+    folio_paths: tuple[str, ...] = PATHS
+    folios_unasked: bool = False
 
 
 KERNELS: dict[str, KernelVersion] = {
     "3.16": KernelVersion(Linux316, 16, 0, True, _SYMBOLS_316),
-    "6.1": KernelVersion(Linux61, 32, 256, False),
-    "6.16": KernelVersion(Linux616, 32, 256, False, _SYMBOLS_616, folios=True),
+    "6.1": KernelVersion(Linux61, 32, 256, False, folios=LINUX_6_1, folio_paths=("iomap",)),
+    "6.16": KernelVersion(Linux616, 32, 256, False, _SYMBOLS_616, LINUX_6_16, folios_unasked=True),
 }
+"""ext4 has large folios since 6.16; XFS, and so iomap, since 5.18: for 6.1 they must be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +157,15 @@ class Machine:
         if spec.path not in (*PATHS, NO_IO):
             raise ConfigError("path", f"{spec.path!r} is not modelled", ", ".join(PATHS))
         kernel = KERNELS[spec.kernel]
-        if spec.large_folios and not kernel.folios:
-            has = ", ".join(name for name, version in KERNELS.items() if version.folios)
-            raise ConfigError(
-                "machine.large_folios", f"kernel {spec.kernel} has none", f"false, or kernel {has}"
+        if spec.large_folios and not (kernel.folios and spec.path in kernel.folio_paths):
+            has = ", ".join(
+                name
+                for name, version in KERNELS.items()
+                if version.folios and spec.path in version.folio_paths
             )
-        self._large = kernel.folios and spec.large_folios is not False
+            told = f"kernel {spec.kernel} has none on {spec.path}"
+            raise ConfigError("machine.large_folios", told, f"false, or kernel {has}")
+        self._large = kernel.folios_unasked if spec.large_folios is None else spec.large_folios
         if self._large and spec.ecryptfs is not None:
             raise ConfigError("machine.large_folios", "not modelled below eCryptfs", "false")
         self.spec = spec
@@ -194,20 +202,19 @@ class Machine:
         self.mapper = self._build_mapper()
         self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
         self.path = self._build_path()
-        self.filemap = self._fs_filemap = (FolioFilemap if kernel.folios else Filemap)(
-            self.clock,
-            self._fs_ledger,
-            self.cache,
-            kernel.readahead(),
-            self.path,
-            _io_pages(limits),
-        )
+        self.filemap = self._fs_filemap = self._build_filemap(kernel, _io_pages(limits))
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
             upper = EcryptfsPath(self.ledger, self.disk, self._nested, self.filemap, spec.ecryptfs)
             self.filemap = Filemap(
                 self.clock, self.ledger, self.cache, kernel.readahead(), upper, VM_READAHEAD_PAGES
             )
+
+    def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
+        parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
+        if kernel.folios is not None and (self._large or kernel.folios_unasked):
+            return FolioFilemap(*parts, kernel.folios)
+        return Filemap(*parts)
 
     def _build_mapper(self) -> Mapper:
         spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers
