@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from volumes import ENCRYPTED, ENCRYPTED_BYTES, FILE_BYTES, layouts
+from xfs import TAIL, file_bytes, names
 
 from sim.units import KIB, PAGE_BYTES
 
@@ -20,8 +21,24 @@ Record = dict[str, Any]
 
 BLOCK_SIZES = (1024, 2048, 4096)
 PATHS = ("buffer", "mpage", "ext4")
+FOLIOS = (
+    ("contig", "seq128k"),
+    ("frag1", "seq128k"),
+    ("frag16", "seq128k"),
+    ("aged", "seq128k"),
+    ("sparse", "seq128k"),
+    ("contig", "seq4k"),
+    ("tail", "seq4k"),
+    ("contig", "rand4k"),
+    ("contig", "backward64k"),
+    ("frag64", "stride12k"),
+    ("contig", "streams16k"),
+    ("contig", "seq128k_advseq"),
+)
+"""Layouts and accesses of the cases with large folios."""
 STATUS = ("warm", "es_cold", "all_cold")
 NULL_BLK = "null_blk mq memory_backed irqmode=softirq, journal off, read-only, noatime"
+NULL_BLK_XFS = "null_blk mq memory_backed irqmode=softirq, read-only, noatime"
 RAM_DISK = "rtram, the rig's bio-based RAM disk: copies, completes inline"
 ENCRYPTION = "fscrypt v2 AES-256-XTS"
 INSTRUCTIONS = "guest instructions (QEMU -icount shift=0, 1 vCPU, TSC = 1 per instruction)"
@@ -29,7 +46,7 @@ INSTRUCTIONS = "guest instructions (QEMU -icount shift=0, 1 vCPU, TSC = 1 per in
 
 def accesses(file_bytes: int) -> dict[str, Record]:
     """Return the access patterns by a name for the case; what a record says of them."""
-    pages = file_bytes // PAGE_BYTES
+    pages = -(-file_bytes // PAGE_BYTES)
     half = file_bytes // 2
     return {
         "seq128k": {"access": "seq128k", "pages_read": pages},
@@ -63,8 +80,8 @@ def case(
     encrypted: bool = False,
     **more: Any,
 ) -> Record:
-    """Return one case; `more` goes into its record and `suffix` into its name."""
-    size = ENCRYPTED_BYTES if encrypted else FILE_BYTES
+    """Return one case; `more` goes into its record and `suffix` into its name. Path iomap is on XFS."""
+    size = ENCRYPTED_BYTES if encrypted else file_bytes(layout)
     tag = f"{recording}{'_fscrypt' if encrypted else ''}_bs{block_size}"
     file = f"enc_{layout}" if encrypted else layout
     record: Record = {
@@ -80,6 +97,9 @@ def case(
     }
     if encrypted:
         record["encryption"] = ENCRYPTION
+    if path == "iomap":
+        file = f"xfs_bs{block_size}_{layout}.json"
+        record |= {"filesystem": "xfs", "layout_file": file, "pages_apart": True}
     return record | more
 
 
@@ -137,7 +157,9 @@ def _settings(name: str, block_size: int, path: str) -> Iterator[Record]:
         yield case(name, block_size, path, layout, "seq128k", "warm", "deadline", scheduler="mq-deadline")
 
 
-def _cached(name: str, block_size: int, path: str) -> Iterator[Record]:
+def _cached(
+    name: str, block_size: int, path: str, status: tuple[str, str] = ("warm", "es_cold")
+) -> Iterator[Record]:
     """A page cache that holds part of the file: every eighth page, bursts, the first half but one."""
     pages = FILE_BYTES // PAGE_BYTES
     states = {
@@ -147,7 +169,7 @@ def _cached(name: str, block_size: int, path: str) -> Iterator[Record]:
     }
     for label, ranges in states.items():
         for layout, access in (("contig", "seq128k"), ("frag4", "seq4k")):
-            es = "es_cold" if label == "bursts" else "warm"
+            es = status[label == "bursts"]
             yield case(name, block_size, path, layout, access, es, f"cached-{label}", cached_pages=ranges)
 
 
@@ -160,6 +182,34 @@ def _rewritten(name: str, block_size: int, path: str) -> Iterator[Record]:
         for layout, access in (("contig", "seq128k"), ("frag2", "seq4k")):
             suffix = f"rewritten-{label}"
             yield case(name, block_size, path, layout, access, "warm", suffix, rewritten_blocks=blocks)
+
+
+def iomap() -> list[Record]:
+    """Return the cases of the iomap path on XFS whose calls and block events are recorded."""
+    null_blk = {"device": NULL_BLK_XFS, "read_ahead_kb": 128, "max_sectors_kb": 640, "scheduler": "none"}
+    return list({record["case"]: null_blk | record for record in _iomap()}.values())
+
+
+def _iomap() -> Iterator[Record]:
+    """Each layout in two ways at each block size, some in the plain one too; then what is special."""
+    name, path, es = "xfs", "iomap", "warm"
+    ways = list(accesses(FILE_BYTES))
+    for number, block_size in enumerate(BLOCK_SIZES):
+        for at, layout in enumerate(names(block_size)):
+            for step in (0, 7):
+                access = ways[(at + 4 * number + step) % len(ways)]
+                if layout == TAIL and access.startswith(("backward", "streams")):
+                    access = "seq4k"  # these begin in the middle of a page there
+                yield case(name, block_size, path, layout, access, es)
+        for layout in ("contig", "frag1", "frag3", "aged4", "odd"):
+            yield case(name, block_size, path, layout, "seq128k", es)
+    for block_size in (1024, 4096):
+        yield from _settings(name, block_size, path)
+        yield from _cached(name, block_size, path, (es, es))
+        for layout, access in FOLIOS:
+            yield case(name, block_size, path, layout, access, es, "folios", large_folios=True)
+    for block_size in (1024, 2048):
+        yield from _rewritten(name, block_size, path)
 
 
 def instructions() -> list[Record]:
@@ -225,5 +275,7 @@ SMOKE = (
     "matrix_bs4096/bs4096/*/frag1/*",
     "matrix_bs1024/bs1024/*/frag2/*",
     "matrix_fscrypt_bs4096/*/contig/*",
+    "xfs_bs4096/*/frag1/seq128k/*",
+    "xfs_bs4096/*/contig/seq128k/*",
 )
 """Patterns of the cases of `make truth CASES=smoke`: a few of each kind."""

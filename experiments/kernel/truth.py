@@ -3,12 +3,13 @@
 make truth: record what a real kernel does on our images.
 
     experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
-                                [--only counts,instructions,digests] [--again]
+                                [--only counts,xfs,instructions,digests] [--again]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
-results/kernel/VERSION/matrix.jsonl (calls and block events), matrix-instructions.jsonl, digests.json and
-layouts/. A case that has a record is not run again: stop and go on at will. `smoke` records a few cases of
-each kind afresh, into results/kernel/build/smoke. In the end the simulator is held against what was recorded.
+results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl,
+digests.json and layouts/. A case that has a record is not run again: stop and go on at will. `smoke` records
+a few cases of each kind afresh, into results/kernel/build/smoke. In the end the simulator is held against
+what was recorded.
 """
 
 from __future__ import annotations
@@ -30,22 +31,17 @@ import cases as plans
 from cases import Record
 from kernels import Kernel, RigError, install_tools, prepare
 from machine import HERE, boot, make_initramfs
+from plan import NULL_BLK, guest_plan
 from volumes import RAW_KEY, Volume, check_after, layout_document, make_volume, same_extents
-
-from sim.experiment.kernel_case import reads
+from xfs import XfsVolume, make_xfs_volumes, xfs_document, xfs_volume
 
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
 WORK = RESULTS / "build"
 REPETITIONS = 3
 
-NULL_BLK = """
-n=/sys/kernel/config/nullb/n{number}; mkdir $n
-echo 256 > $n/size; echo 512 > $n/blocksize; echo 1 > $n/memory_backed; echo 2 > $n/queue_mode
-echo 0 > $n/completion_nsec; echo 1 > $n/irqmode
-echo 1 > $n/submit_queues; echo 1280 > $n/max_sectors; echo 1 > $n/power
-device=/dev/n{number}; [ -b $device ] || device=/dev/nullb$(cat $n/index)
-"""
+SCATTER = "echo scatter 128 > /sys/kernel/debug/readpath_truth/ctl"
+"""No two pages of the cache side by side in memory: a bio's vector then holds one page, as the model says."""
 # The files are read once under a mount that can be written to, and their digests taken.
 DIGESTS = """
 mount -t ext4 -o noatime {drive} /mnt; truth addkey /mnt {key}
@@ -90,47 +86,6 @@ class Progress:
             print(f"{time.monotonic() - self._start:7.1f} s  {text}", file=sys.stderr, flush=True)
 
 
-def guest_plan(records: list[Record], number: int) -> dict[str, str]:
-    """Return the files below /plan that tell the program inside what to do for these records."""
-    files: dict[str, str] = {}
-
-    def shared(kind: str, text: str) -> str:
-        """Return the path of a file with this text; equal texts share one."""
-        name = next((name for name, known in files.items() if known == text), f"{kind}{number}/{len(files)}")
-        files[name] = text
-        return f"/plan/{name}"
-
-    lines = []
-    for record in records:
-        file = f"enc_{record['layout']}" if "encryption" in record else record["layout"]
-        ops = {"ext4": "own"}.get(record["path"], record["path"])
-        words = [f"name={record['case']}", f"file={file}", f"ops={ops}", f"es={record['es']}"]
-        listed = "".join(f"{offset} {length} {descriptor}\n" for offset, length, descriptor in reads(record))
-        words.append(f"reads={shared('reads', listed)}")
-        advice = "random" if record["access"].endswith("_advrandom") else record.get("fadvise", "normal")
-        words.append(f"advice={advice}")
-        if "cached_pages" in record:
-            ranges = "".join(f"{a * 4096} {(b - a) * 4096}\n" for a, b in _within(record["cached_pages"]))
-            words.append(f"cached={shared('cached', ranges)}")
-        if "rewritten_blocks" in record:
-            size = record["block_size"]
-            ranges = "".join(f"{block * size} {size}\n" for block in record["rewritten_blocks"])
-            words.append(f"written={shared('written', ranges)}")
-        settings = f"/queue/read_ahead_kb {record['read_ahead_kb']}\n"
-        if "max_sectors_kb" in record:
-            settings += (
-                f"/queue/max_sectors_kb {record['max_sectors_kb']}\n/queue/scheduler {record['scheduler']}\n"
-            )
-        words.append(f"set={shared('set', settings)}")
-        lines.append(" ".join(words))
-    return files | {f"cases{number}": "\n".join(lines) + "\n"}
-
-
-def _within(ranges: list[list[int]], most: int = 32) -> list[tuple[int, int]]:
-    """Return page ranges cut to what one read of the guest's buffer takes."""
-    return [(at, min(at + most, end)) for start, end in ranges for at in range(start, end, most)]
-
-
 def record_counts(rig: Rig, recording: Recording) -> None:
     """One boot: every block size on a null_blk of its own."""
     sizes = sorted({record["block_size"] for record in recording.open.values()})
@@ -140,13 +95,30 @@ def record_counts(rig: Rig, recording: Recording) -> None:
     for number, volume in enumerate(volumes):
         chosen = [record for record in recording.open.values() if record["block_size"] == volume.block_size]
         plan |= guest_plan(chosen, number)
-        script += [NULL_BLK.format(number=number), f"truth copy /dev/vd{'abc'[number]} $device"]
+        script += [NULL_BLK.format(number=number, size_mb=256), f"truth copy /dev/vd{'abc'[number]} $device"]
         script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
         script += [
             f"truth cases /plan/cases{number} $device /mnt ext4 count=/plan/probes key={RAW_KEY.hex()}"
         ]
     plan["run"] = "\n".join(script)
     rig.boot("counts", plan, [volume.image for volume in volumes], recording)
+
+
+def record_xfs(rig: Rig, recording: Recording) -> None:
+    """One boot: the iomap path, on XFS, every block size on a null_blk of its own."""
+    sizes = sorted({record["block_size"] for record in recording.open.values()})
+    volumes = rig.xfs_volumes(sizes)
+    plan = {"probes": (HERE / "guest" / "probes").read_text(), "ram_mb": "16"}
+    script = ["set -e"]
+    for number, volume in enumerate(volumes):
+        chosen = [record for record in recording.open.values() if record["block_size"] == volume.block_size]
+        plan |= guest_plan(chosen, number)
+        script += [NULL_BLK.format(number=number, size_mb=512), f"truth copy /dev/vd{'abc'[number]} $device"]
+        script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
+        script += [SCATTER] * (number == 0)
+        script += [f"truth cases /plan/cases{number} $device /mnt xfs count=/plan/probes"]
+    plan["run"] = "\n".join(script)
+    rig.boot("xfs", plan, [volume.image for volume in volumes], recording)
 
 
 def record_instructions(rig: Rig, recording: Recording) -> None:
@@ -227,6 +199,20 @@ class Rig:
         with self._lock:
             return make_volume(block_size, WORK / "images")
 
+    def xfs_volumes(self, block_sizes: list[int]) -> list[XfsVolume]:
+        """Return the XFS images of these block sizes; the kernel makes those that are not there."""
+        folder = WORK / "images"
+
+        def ours(size: int, name: str) -> list[list[int]]:
+            return layout_document(self.volume(size), name)["extents"]  # type: ignore[return-value]
+
+        def run(plan: dict[str, str], drives: list[Path], take: Callable[[dict[str, Any]], None]) -> None:
+            self.progress.say(f"xfs: making {len(drives)} images")
+            boot(self.kernel, self.initramfs, plan, drives, self.work / "xfs-images", take, writable=True)
+
+        make_xfs_volumes(block_sizes, folder, ours, run)
+        return [xfs_volume(folder, size) for size in block_sizes]
+
     def boot(
         self, name: str, plan: dict[str, str], drives: list[Path], recording: Recording, icount: bool = False
     ) -> None:
@@ -249,13 +235,20 @@ class Rig:
         if "layout_file" not in record or "fiemap_extents" in record:
             return
         file = self.results / "layouts" / record["layout_file"]
-        if not file.exists():
+        xfs = record.get("filesystem") == "xfs"
+        if xfs:
+            document = xfs_document(xfs_volume(WORK / "images", record["block_size"]), record["layout"])
+        elif not file.exists():
             name = f"enc_{record['layout']}" if "encryption" in record else record["layout"]
             document = layout_document(self.volume(record["block_size"]), name)
+        if not file.exists():
             file.write_text(json.dumps(document, separators=(",", ":")) + "\n")
         known = json.loads(file.read_text())
+        if xfs and known != document:
+            raise RigError(f"{file}: not the layout of this image; --again --cases 'xfs*' records anew")
         record["fiemap_extents"] = len(known["extents"])
-        record["tree_depth"] = known["depth"]
+        if not xfs:
+            record["tree_depth"] = known["depth"]
 
 
 def chosen(records: list[Record], word: str) -> list[Record]:
@@ -269,7 +262,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="record what a real kernel does on our images")
     parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
     parser.add_argument("--kernel", default="linux-image-amd64", help="a Debian package, or a bzImage")
-    parser.add_argument("--only", default="counts,instructions,digests", help="which recordings")
+    parser.add_argument("--only", default="counts,xfs,instructions,digests", help="which recordings")
     parser.add_argument("--again", action="store_true", help="forget the records of these cases first")
     words = parser.parse_args()
     only = words.only.split(",")
@@ -287,6 +280,7 @@ def main() -> int:
         jobs: list[Callable[[], None]] = []
         for kind, file, listed, record in (
             ("counts", "matrix.jsonl", plans.counts, record_counts),
+            ("xfs", "matrix-xfs.jsonl", plans.iomap, record_xfs),
             ("instructions", "matrix-instructions.jsonl", plans.instructions, record_instructions),
         ):
             if kind not in only:
@@ -303,7 +297,7 @@ def main() -> int:
             jobs.append(lambda: check_digests(rig, sizes))
         with lock:
             code = _run(jobs)
-        return code or _validate(results / "matrix.jsonl")
+        return code or _validate([results / "matrix.jsonl", results / "matrix-xfs.jsonl"])
     except RigError as error:
         print(f"truth: {error}", file=sys.stderr)
         return 2
@@ -349,12 +343,13 @@ def _run(jobs: list[Callable[[], None]]) -> int:
     return 2 if failed else 0
 
 
-def _validate(file: Path) -> int:
+def _validate(files: list[Path]) -> int:
     """Hold the simulator against what was recorded; return its exit code."""
-    if not file.exists():
+    there = [file for file in files if file.exists()]
+    if not there:
         return 0
     return subprocess.run(
-        [Path(sys.executable).with_name("readpath"), "validate", file], check=False
+        [Path(sys.executable).with_name("readpath"), "validate", *there], check=False
     ).returncode
 
 

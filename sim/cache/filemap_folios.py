@@ -1,8 +1,8 @@
 """
-The buffered read loop over large folios: filemap_read() and page_cache_ra_order() of Linux 6.16.
+The buffered read loop over large folios: filemap_read() and page_cache_ra_order() of Linux 6.1 and 6.16.
 
 What the loop of single pages does a page at a time happens a folio at a time: allocation, insertion and LRU,
-the look-up of a batch (31 folios), the mark, the wait, folio_mark_accessed(), and the call that copies; only
+the look-up of a batch, the mark, the wait, folio_mark_accessed(), and the call that copies; only
 clearing and copying go by the byte. A file without large folios takes the loop of single pages.
 
 The constants of a single page stand for those of a folio: no recording tells them apart. Left out: reclaim is
@@ -15,16 +15,20 @@ from collections.abc import Generator, Iterable
 from typing import Any, cast
 
 from sim.cache.filemap import PAGE_SHIFT, Filemap, OpenFile
-from sim.cache.folios import MIN_WINDOW_PAGES, FolioMapping, split_window, window_order
+from sim.cache.folios import (
+    LINUX_6_16,
+    MIN_WINDOW_PAGES,
+    FolioMapping,
+    FolioRules,
+    split_window,
+    window_order,
+)
 from sim.cache.pages import ABSENT, LOCKED, MARKED, UPTODATE, PageCache
 from sim.cache.readahead import ReadaheadPolicy
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import PAGE_BYTES
-
-BATCH_FOLIOS = 31
-"""PAGEVEC_SIZE since 6.10."""
 
 _INSERT = (
     "filemap_alloc_folio filemap_add_folio filemap_add_folio;__filemap_add_folio"
@@ -43,19 +47,23 @@ class FolioFilemap(Filemap):
         policy: ReadaheadPolicy,
         path: Any,
         io_pages: int,
+        rules: FolioRules = LINUX_6_16,
     ) -> None:
-        super().__init__(clock, ledger, cache, policy, path, io_pages, BATCH_FOLIOS, decides="")
+        """rules: what is this kernel's."""
+        super().__init__(clock, ledger, cache, policy, path, io_pages, rules.batch, rules.decides)
+        self._rules = rules
         ra = "filemap_read;filemap_get_pages"
         order = f"{ra};page_cache_ra_order"
         site = ledger.site
         self._s_order = {
-            True: ledger.fuse(site(TASK, ra, "page_cache_async_ra page_cache_ra_order")),
-            False: ledger.fuse(
-                site(TASK, ra, "page_cache_sync_ra page_cache_ra_order filemap_get_read_batch")
+            True: site(TASK, ra, f"page_cache_async_ra {rules.decides} page_cache_ra_order"),
+            False: site(
+                TASK, ra, f"page_cache_sync_ra {rules.decides} page_cache_ra_order filemap_get_read_batch"
             ),
         }
         self._s_order_read = site(TASK, order, "read_pages")
         self._s_folio = site(TASK, order, _INSERT)
+        self._s_failed = site(TASK, order, _INSERT.removesuffix(" filemap_add_folio;folio_add_lru"))
         self._s_clear = site(TASK, f"{order};filemap_alloc_folio", "clear_page_erms")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
@@ -78,13 +86,13 @@ class FolioFilemap(Filemap):
                 task.ps += self._s_batch.charge(1)
             first = False
             index = position >> PAGE_SHIFT
-            at, folios = mapping.batch_end(index, limit, BATCH_FOLIOS)
+            at, folios = mapping.batch_end(index, limit, self._batch_pages)
             if at < limit and not folios and state[at] == ABSENT:
                 yield from self._sync_readahead(task, file, at, last_index - at)
-                at, folios = mapping.batch_end(index, limit, BATCH_FOLIOS)
+                at, folios = mapping.batch_end(index, limit, self._batch_pages)
                 if at < limit and not folios and state[at] == ABSENT:
                     yield from self._create_folio(task, file, at)
-            if at < limit and folios < BATCH_FOLIOS and state[at] != ABSENT:
+            if at < limit and folios < self._batch_pages and state[at] != ABSENT:
                 marked = state[at] & MARKED
                 held = None
                 if at > index or marked:
@@ -163,7 +171,7 @@ class FolioFilemap(Filemap):
             task.ps += self._s_order[marker].charge(1)
             previous = mapping.orders[index] if marker else 0
             order = window_order(previous, pages, mapping.max_order)
-            return self._read_order(task, file, (start, end, order), start + pages - lookahead, lookahead)
+            return self._read_order(task, file, (start, end, order), pages, lookahead)
         end, mark = policy.place(start, pages, lookahead, mapping.pages - 1)
         if end <= start:
             task.ps += called.charge(1)
@@ -172,15 +180,23 @@ class FolioFilemap(Filemap):
         return self._unbounded(task, file, start, end, mark)
 
     def _read_order(
-        self, task: Task, file: OpenFile, window: tuple[int, int, int], mark: int, lookahead: int
+        self, task: Task, file: OpenFile, window: tuple[int, int, int], pages: int, lookahead: int
     ) -> Generator[Any, Any, None]:
-        """page_cache_ra_order(): add folios up to the first page that is cached, the rest as single pages."""
+        """
+        page_cache_ra_order(): add folios up to the first page that is cached, the rest as single pages.
+
+        The folio that does not fit there was allocated before that was known.
+
+        window: its first page, the page after its last in the file, its order. pages: its length as planned.
+        """
         mapping = cast(FolioMapping, file.mapping)
         start, end, order = window
+        mark = start + pages - lookahead
         folios = []
         at = start
-        for first, this in split_window(start, end, order):
+        for first, this in split_window(start, end, order, self._rules.pairs):
             if mapping.state.count(ABSENT, first, first + (1 << this)) < 1 << this:
+                task.ps += self._s_failed.charge(1) + self._s_clear.charge(1 << this)
                 break
             folios.append((first, this))
             at = first + (1 << this)
@@ -193,7 +209,8 @@ class FolioFilemap(Filemap):
             task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
             yield from self._path.read_pages(task, file, [(start, at)])
         if at < end:
-            stop, marked = self._policy.place(at, end - at, lookahead, mapping.pages - 1)
+            rest = end - at if self._rules.rest_only else pages
+            stop, marked = self._policy.place(at, rest, lookahead, mapping.pages - 1)
             task.ps += self._s_unbounded.charge(1)
             yield from self._unbounded(task, file, at, stop, marked)
 

@@ -1,6 +1,6 @@
 """
-Large folios: how a readahead window is cut into folios (page_cache_ra_order() of mm/readahead.c, Linux 6.16),
-and the pages of a file that has them.
+Large folios: how a readahead window is cut into folios (page_cache_ra_order() of mm/readahead.c, Linux 6.1
+and 6.16), and the pages of a file that has them.
 
 A folio of order n is 2^n pages that start at a multiple of 2^n and are allocated, inserted, locked, marked,
 read and accessed as one. There is no object per folio: a byte a page says the order of the folio that the
@@ -10,6 +10,7 @@ page is of. Left out: partial truncation and splitting, a smallest order above 0
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping
 
@@ -21,15 +22,35 @@ ORDER_STEP = 2
 """How much the order grows from one window to the next."""
 
 
+@dataclass(frozen=True, slots=True)
+class FolioRules:
+    """
+    What differs between kernels that have large folios.
+
+    batch: PAGEVEC_SIZE. decides: the symbol that decides on readahead, if it is one of its own. pairs: folios
+    of two pages exist (6.9). rest_only: where a cached page ends the folios of a window, only the rest of the
+    window is read in single pages, and not as many pages as a window has (6.10).
+    """
+
+    batch: int
+    decides: str
+    pairs: bool
+    rest_only: bool
+
+
+LINUX_6_1 = FolioRules(15, "ondemand_readahead", pairs=False, rest_only=False)
+LINUX_6_16 = FolioRules(31, "", pairs=True, rest_only=True)
+
+
 def window_order(previous: int, window_pages: int, max_order: int) -> int:
     """Return the order that a window of `window_pages` starts with; `previous`: of the marked folio, or 0."""
     return min(previous + ORDER_STEP, max_order, window_pages.bit_length() - 1)
 
 
-def split_window(start: int, end: int, order: int) -> Iterator[tuple[int, int]]:
+def split_window(start: int, end: int, order: int, pairs: bool = True) -> Iterator[tuple[int, int]]:
     """
     Yield (first page, order) of the folios that fill [start, end): of `order`, smaller where the index is not
-    aligned to it, and where it would reach beyond `end`.
+    aligned to it, and where it would reach beyond `end`; none of two pages without `pairs`.
     """
     index = start
     while index < end:
@@ -38,6 +59,8 @@ def split_window(start: int, end: int, order: int) -> Iterator[tuple[int, int]]:
             this = (index & -index).bit_length() - 1
         while this and index + (1 << this) > end:
             this -= 1
+        if this == 1 and not pairs:
+            this = 0
         yield index, this
         index += 1 << this
 

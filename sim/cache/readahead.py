@@ -54,7 +54,7 @@ class Cached(Protocol):
         ...
 
     def folio_pages(self, index: int) -> int:
-        """Return how many pages the folio at `index` has (asked by Linux616 only)."""
+        """Return how many pages the folio at `index` has (asked where there are large ones, of a mark)."""
         ...
 
 
@@ -124,7 +124,10 @@ class Linux61:
         initial = index == 0
         if not initial:
             end = ra.start + ra.size
-            if index in (end - ra.async_size, end):
+            planned = end - ra.async_size
+            if marker:
+                planned -= planned % cached.folio_pages(index)
+            if index in (planned, end):
                 ra.start = end
                 ra.size = ra.async_size = self._ramp_up(ra.size, max_pages)
             elif marker:

@@ -15,14 +15,14 @@ from sim.cli.render import console, print_table, progress
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.kernel_case import PATH_NAMES, load_cases
-from sim.experiment.kernel_compare import Outcome, validate
+from sim.experiment.kernel_compare import XFS_NAMES, Outcome, validate
 from sim.experiment.runner import Progress
 from sim.report.frame import check_formats
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.tables import Column, Table
 
 RECORDED = Path("results/kernel/linux-6.1.192")
-COUNTS_FILES = ("counts.jsonl", "matrix.jsonl")
+COUNTS_FILES = ("counts.jsonl", "matrix.jsonl", "matrix-xfs.jsonl")
 SHOWN = 40
 DIFFERS = 1
 
@@ -99,7 +99,8 @@ def _points(outcomes: list[Outcome]) -> list[Point]:
         Point(PATH_NAMES[record["path"]], counter, kernel, ours, int(record["pages_read"]))
         for outcome in outcomes
         for record in (outcome.case.record,)
-        for counter, kernel, ours in outcome.compared
+        for name, kernel, ours in outcome.compared
+        for counter in (XFS_NAMES.get(name, name),)
         if counter in PANELS
     ]
 

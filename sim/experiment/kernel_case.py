@@ -317,6 +317,7 @@ def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | Non
         int(record["block_size"]),
         limits,
         costs,
+        large_folios=bool(record.get("large_folios", False)),
         ra_pages=ra_pages,
         tracer=tracer,
         dm_crypt=_table(record),

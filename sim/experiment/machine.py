@@ -17,7 +17,7 @@ from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
 from sim.cache.filemap import Filemap, OpenFile, ReadPages
 from sim.cache.filemap_folios import FolioFilemap
-from sim.cache.folios import FolioMapping
+from sim.cache.folios import LINUX_6_1, LINUX_6_16, FolioMapping, FolioRules
 from sim.cache.pages import Mapping, PageCache
 from sim.cache.readahead import Linux61, Linux316, Linux616, ReadaheadPolicy
 from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
@@ -31,7 +31,7 @@ from sim.ext4.store import ByteStore
 from sim.paths.buffer_cache import BufferCache
 from sim.paths.buffer_head import BufferHeadPath, BufferHeadReader
 from sim.paths.contents import Contents
-from sim.paths.extent_walk import IOMAP, PAGE_IO_PURE, ExtentWalkPath
+from sim.paths.extent_walk import ExtentWalkPath
 from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.mpage import EXT4_MPAGE, MPAGE, MpagePath
@@ -39,6 +39,7 @@ from sim.paths.no_io import NoIo
 from sim.paths.other_maps import IndirectMapper, LinearMapper
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.post_read import FSCRYPT, RFC2014, BufferEndIo, PageEndIo
+from sim.paths.walk_symbols import IOMAP, PAGE_IO_PURE
 from sim.stack.dm_crypt import CryptTable, CryptTarget
 from sim.stack.ecryptfs import EcryptfsInode, EcryptfsMount, EcryptfsPath, NestedPlug
 from sim.units import PAGE_BYTES, PAGE_SECTORS
@@ -89,8 +90,10 @@ _SYMBOLS_616 = {
 @dataclass(frozen=True, slots=True)
 class KernelVersion:
     """
-    What differs between kernel versions: readahead, the plug, names of symbols, and whether ext4's (and
-    iomap's) regular files have large folios, unless encrypted.
+    What differs between kernel versions: readahead, the plug, names of symbols, large folios.
+
+    folios: their rules, None without. folio_paths: whose regular files may have them, unless encrypted.
+    folios_unasked: they have.
     """
 
     readahead: Callable[[], ReadaheadPolicy]
@@ -98,14 +101,17 @@ class KernelVersion:
     plug_flush_sectors: int
     plug_sorted: bool
     renamed: dict[str, str] = field(default_factory=dict)
-    folios: bool = False
+    folios: FolioRules | None = None
+    folio_paths: tuple[str, ...] = PATHS
+    folios_unasked: bool = False
 
 
 KERNELS: dict[str, KernelVersion] = {
     "3.16": KernelVersion(Linux316, 16, 0, True, _SYMBOLS_316),
-    "6.1": KernelVersion(Linux61, 32, 256, False),
-    "6.16": KernelVersion(Linux616, 32, 256, False, _SYMBOLS_616, folios=True),
+    "6.1": KernelVersion(Linux61, 32, 256, False, folios=LINUX_6_1, folio_paths=("iomap",)),
+    "6.16": KernelVersion(Linux616, 32, 256, False, _SYMBOLS_616, LINUX_6_16, folios_unasked=True),
 }
+"""ext4 has large folios since 6.16; XFS, and so iomap, since 5.18: for 6.1 they must be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +157,15 @@ class Machine:
         if spec.path not in (*PATHS, NO_IO):
             raise ConfigError("path", f"{spec.path!r} is not modelled", ", ".join(PATHS))
         kernel = KERNELS[spec.kernel]
-        if spec.large_folios and not kernel.folios:
-            has = ", ".join(name for name, version in KERNELS.items() if version.folios)
-            raise ConfigError(
-                "machine.large_folios", f"kernel {spec.kernel} has none", f"false, or kernel {has}"
+        if spec.large_folios and not (kernel.folios and spec.path in kernel.folio_paths):
+            has = ", ".join(
+                name
+                for name, version in KERNELS.items()
+                if version.folios and spec.path in version.folio_paths
             )
-        self._large = kernel.folios and spec.large_folios is not False
+            told = f"kernel {spec.kernel} has none on {spec.path}"
+            raise ConfigError("machine.large_folios", told, f"false, or kernel {has}")
+        self._large = kernel.folios_unasked if spec.large_folios is None else spec.large_folios
         if self._large and spec.ecryptfs is not None:
             raise ConfigError("machine.large_folios", "not modelled below eCryptfs", "false")
         self.spec = spec
@@ -193,20 +202,19 @@ class Machine:
         self.mapper = self._build_mapper()
         self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
         self.path = self._build_path()
-        self.filemap = self._fs_filemap = (FolioFilemap if kernel.folios else Filemap)(
-            self.clock,
-            self._fs_ledger,
-            self.cache,
-            kernel.readahead(),
-            self.path,
-            _io_pages(limits),
-        )
+        self.filemap = self._fs_filemap = self._build_filemap(kernel, _io_pages(limits))
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
             upper = EcryptfsPath(self.ledger, self.disk, self._nested, self.filemap, spec.ecryptfs)
             self.filemap = Filemap(
                 self.clock, self.ledger, self.cache, kernel.readahead(), upper, VM_READAHEAD_PAGES
             )
+
+    def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
+        parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
+        if kernel.folios is not None and (self._large or kernel.folios_unasked):
+            return FolioFilemap(*parts, kernel.folios)
+        return Filemap(*parts)
 
     def _build_mapper(self) -> Mapper:
         spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers
@@ -261,23 +269,33 @@ class Machine:
             per_block = spec.path == "per_block"
             return MpagePath(ledger, queue, mapper, bios, buffers, buffers_alone, bs, MPAGE, per_block)
         if spec.path == "iomap":
-            per_page = "iomap_finish_folio_read iomap_finish_folio_read;folio_unlock iomap_read_end_io:page"
             end_io = PageEndIo(
-                ledger, self.cpu, bs, contents, "iomap_read_end_io", per_page, *_POST_READ_IOMAP, calls
+                ledger,
+                self.cpu,
+                bs,
+                contents,
+                "iomap_read_end_io",
+                "iomap_finish_folio_read iomap_read_end_io:page",
+                *_POST_READ_IOMAP,
+                calls,
+                "iomap_finish_folio_read;folio_unlock",
             )
             bios = PageBioFactory(
                 ledger, queue, end_io, bs, "iomap_readahead;iomap_readpage_iter", "bio_add_folio"
             )
             return ExtentWalkPath(ledger, queue, mapper, bios, bs, IOMAP)
+        unlock, per_page = "unlock_page unlock_page;folio_unlock", "ext4_mpage_end_io;__read_end_io:page"
+        in_parts = spec.path == "page_io_pure"
         end_io = PageEndIo(
             ledger,
             self.cpu,
             bs,
             contents,
             "ext4_mpage_end_io ext4_mpage_end_io;__read_end_io",
-            "unlock_page unlock_page;folio_unlock ext4_mpage_end_io;__read_end_io:page",
+            per_page if in_parts else f"{unlock} {per_page}",
             *_POST_READ_EXT4,
             calls,
+            unlock if in_parts else "",
         )
         bios = PageBioFactory(ledger, queue, end_io, bs, callers["page_io"], "bio_add_page")
         if spec.path == "page_io":

@@ -16,7 +16,6 @@ data.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Plug
@@ -29,47 +28,9 @@ from sim.paths.inode import FsInode
 from sim.paths.map_blocks import Mapper
 from sim.paths.one_run import OneRun
 from sim.paths.page_bio import PageBio, PageBioFactory
-from sim.paths.status_cache import WRITTEN
+from sim.paths.status_cache import HOLE, WRITTEN
+from sim.paths.walk_symbols import WalkSymbols
 from sim.units import PAGE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class WalkSymbols:
-    """
-    call: per readahead call; page: per page of one; folio: per ->read_folio; extent: per mapping; piece: per
-    page and extent; page_state: per page smaller blocks need state for.
-    """
-
-    call: str
-    page: str
-    folio: str
-    extent: str
-    piece: str
-    page_state: str
-    zero: str
-    unlock: str
-
-
-IOMAP = WalkSymbols(
-    call="iomap_readahead",
-    page="iomap_readahead:page",
-    folio="iomap_read_folio",
-    extent="iomap_iter iomap_iter;ext4_iomap_begin",
-    piece="iomap_readpage_iter",
-    page_state="iomap_page_create",
-    zero="folio_zero_range",
-    unlock="folio_unlock",
-)
-PAGE_IO_PURE = WalkSymbols(
-    call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
-    page="ext4_readahead;ext4_mpage_readpages:page",
-    folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
-    extent="ext4_readpage_loop:map",
-    piece="ext4_readpage_loop",
-    page_state="",
-    zero="zero_user_segments",
-    unlock="unlock_page unlock_page;folio_unlock",
-)
 
 
 class ExtentWalkPath:
@@ -89,6 +50,7 @@ class ExtentWalkPath:
         self._bios = bios
         self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
+        self._beyond_eof = symbols.beyond_eof
         stack = symbols.call.rpartition(" ")[2]
         self._s_call = ledger.site(TASK, "read_pages", symbols.call)
         self._s_page = ledger.site(TASK, "read_pages", symbols.page)
@@ -122,8 +84,9 @@ class ExtentWalkPath:
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
         for start, end in ranges:
-            task.ps += self._s_page.charge(end - start)
+            task.ps += self._s_page.charge(end - start) + self._s_state.charge(end - start)
             runs = yield from self._map_all(task, file, start, end, plug)
+            task.ps += self._s_piece.charge(sum(self._pieces_of(run) for run in runs))
             self._read_runs(task, file, bio, start, end, runs)
         bio.submit()
         self._queue.finish_plug(task, plug)
@@ -134,8 +97,9 @@ class ExtentWalkPath:
         task.ps += self._s_folio.charge(1)
         bio = self._bios.open(task, file, plug)
         runs = yield from self._map_all(task, file, page, page + 1, plug)
-        known = file.mapping.known_bytes.pop(page, 0) // self._block_size
-        wanted = page * self._per_page + known
+        known = file.mapping.known_bytes.pop(page, -1) // self._block_size
+        task.ps += self._s_piece.charge(len(runs)) + self._s_state.charge(known < 0)
+        wanted = page * self._per_page + max(known, 0)
         self._read_runs(task, file, bio, page, page + 1, [_cut(run, wanted) for run in runs])
         bio.submit()
 
@@ -164,7 +128,8 @@ class ExtentWalkPath:
         bio = self._bios.open(task, file, plug)
         for start, end in ranges:
             runs = yield from self._map_all(task, file, start, end, plug)
-            idle = self._count_folios(mapping, start, end, runs)
+            idle, in_blocks = self._count_folios(mapping, start, end, runs)
+            task.ps += self._s_folio_state.charge(in_blocks)
             for run in runs:
                 self._add_pieces(task, bio, mapping, run)
             beyond = end * self._per_page - (runs[-1][0] + runs[-1][2] if runs else start * self._per_page)
@@ -178,8 +143,12 @@ class ExtentWalkPath:
 
     def _count_folios(
         self, mapping: FolioMapping, start: int, end: int, runs: list[tuple[int, int, int, int]]
-    ) -> list[PageRange]:
-        """Note how many blocks of each folio will come; return the folios of which none will."""
+    ) -> tuple[list[PageRange], int]:
+        """
+        Note how many blocks of each folio will come.
+
+        Returns the folios of which none will, and how many folios have more blocks than one.
+        """
         per_page = self._per_page
         coming: dict[int, int] = {}
         for lblk, _, blocks, kind in runs:
@@ -187,16 +156,18 @@ class ExtentWalkPath:
                 head = mapping.bounds(first // per_page)[0]
                 coming[head] = coming.get(head, 0) + (stop - first if kind == WRITTEN else 0)
         idle = []
+        in_blocks = 0
         while start < end:
             stop = start + mapping.folio_pages(start)
             blocks = (stop - start) * per_page
+            in_blocks += blocks > 1
             come = coming.get(start, 0)
             if not come:
                 idle.append((start, stop))
             elif come < blocks:
                 mapping.parts[start] = come
             start = stop
-        return idle
+        return idle, in_blocks
 
     def _add_pieces(
         self, task: Task, bio: PageBio, mapping: FolioMapping, run: tuple[int, int, int, int]
@@ -206,11 +177,9 @@ class ExtentWalkPath:
         stop = lblk + blocks
         for first, end in _pieces(mapping, lblk, blocks, self._per_page):
             task.ps += self._s_piece.charge(1)
-            if mapping.folio_pages(first // self._per_page) * self._per_page > 1:
-                task.ps += self._s_folio_state.charge(1)
             if kind == WRITTEN:
-                pages_left = -(-stop // self._per_page) - first // self._per_page
-                bio.add(first, physical + first - lblk, end - first, 1, pages_left)
+                wanted = -(-(stop - first) // self._per_page)
+                bio.add(first, physical + first - lblk, end - first, 1, wanted)
             else:
                 task.ps += self._s_zero.charge_units(1, (end - first) * self._block_size)
 
@@ -219,13 +188,18 @@ class ExtentWalkPath:
     ) -> Generator[Any, Any, list[tuple[int, int, int, int]]]:
         """Map the window extent by extent: (logical, physical, blocks, kind)."""
         inode: FsInode = file.inode
-        block, stop = start * self._per_page, min(end * self._per_page, inode.blocks)
+        block, eof = start * self._per_page, inode.blocks
+        stop = end * self._per_page if self._beyond_eof else min(end * self._per_page, eof)
         runs: list[tuple[int, int, int, int]] = []
         while block < stop:
             found = yield from self._mapper.map(task, inode.map, block, stop - block, plug)
             task.ps += self._s_extent.charge(1)
-            runs.append((block, found.physical, found.length, found.kind))
-            block += found.length
+            length = found.length
+            if block < eof < block + length:  # blocks that were allocated beyond EOF are not read
+                runs.append((block, found.physical, eof - block, found.kind))
+                block, length = eof, length - (eof - block)
+            runs.append((block, found.physical, length, found.kind if block < eof else HOLE))
+            block += length
         return runs
 
     def _count_parts(self, file: OpenFile, runs: list[tuple[int, int, int, int]]) -> None:
@@ -250,22 +224,21 @@ class ExtentWalkPath:
         """Put a mapped run into bios, piece by piece of a page; zero a hole's."""
         lblk, physical, blocks, kind = run
         per_page = self._per_page
-        stop = lblk + blocks
-        pieces = -(-stop // per_page) - lblk // per_page
-        task.ps += self._s_piece.charge(pieces)
-        task.ps += self._s_state.charge(pieces)
         if kind != WRITTEN:
-            task.ps += self._s_zero.charge_units(pieces, blocks * self._block_size)
+            task.ps += self._s_zero.charge_units(self._pieces_of(run), blocks * self._block_size)
             return
-        # Room is asked for as many pages as the rest of this extent covers.
+        # Room is asked for as many pages as the rest of this extent would fill.
         head = min(-lblk % per_page, blocks)
         tail = (blocks - head) % per_page
         for part in (head, blocks - head - tail, tail):
             if part:
-                vectors = -(-part // per_page)
-                bio.add(lblk, physical, part, vectors, pieces)
-                pieces -= vectors
-                lblk, physical = lblk + part, physical + part
+                bio.add(lblk, physical, part, -(-part // per_page), -(-blocks // per_page))
+                lblk, physical, blocks = lblk + part, physical + part, blocks - part
+
+    def _pieces_of(self, run: tuple[int, int, int, int]) -> int:
+        """Return how many pages a run (logical, physical, blocks, kind) has a part in."""
+        lblk, _, blocks, _ = run
+        return -(-(lblk + blocks) // self._per_page) - lblk // self._per_page
 
     def _finish_holes(
         self, task: Task, file: OpenFile, start: int, end: int, runs: list[tuple[int, int, int, int]]
@@ -277,7 +250,7 @@ class ExtentWalkPath:
             if kind == WRITTEN:
                 reads.append((lblk // per_page, -(-(lblk + blocks) // per_page)))
         beyond = end * per_page - min(end * per_page, file.inode.blocks)
-        if beyond:
+        if beyond and not self._beyond_eof:
             task.ps += self._s_zero.charge_units(1, beyond * self._block_size)
         page = start
         for first, last in reads:

@@ -31,6 +31,11 @@ def array_vectors(room: int) -> int:
     return next((size for size in (16, 64, 128) if room <= size), MAX_VECTORS)
 
 
+def capacity(room: int) -> int:
+    """Return how many vectors a bio takes that was allocated for `room`: all that it or its array has."""
+    return array_vectors(room) or INLINE_VECTORS
+
+
 ARRAY_VECTORS = tuple(array_vectors(room) for room in range(MAX_VECTORS + 1))
 """The same, by room."""
 
@@ -57,7 +62,8 @@ class PageBio:
         """
         Add `blocks` blocks in `vectors` pages, which continue the bio or start one with room for `wanted`.
 
-        A bio whose room is used up is submitted and another one started.
+        A bio whose room is used up is submitted and another one started. Left out: pages that lie side by
+        side in memory share a vector.
         """
         factory = self._factory
         crypt = self._file.inode.crypt(lblk, physical)
@@ -68,8 +74,9 @@ class PageBio:
         factory.charge_pages(self._task, vectors, vectors if self._bio is not None else vectors - 1)
         while True:
             if self._bio is None:
-                self._room = min(wanted, MAX_VECTORS)
-                self._bio = factory.start(self._task, self._file, physical, self._room)
+                room = min(wanted, MAX_VECTORS)
+                self._room = capacity(room)
+                self._bio = factory.start(self._task, self._file, physical, room)
                 if crypt is not None:
                     self._bio.crypt = crypt
                     self._task.ps += factory.contexts.charge(1)

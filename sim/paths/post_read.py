@@ -17,6 +17,7 @@ from typing import cast
 from sim.block.bio import Bio
 from sim.cache.filemap import OpenFile
 from sim.cache.folios import FolioMapping
+from sim.cache.pages import Mapping
 from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.paths.contents import Contents
@@ -118,7 +119,8 @@ class PageEndIo(_EndIo):
     One completion per bio, a loop over its pages.
 
     per_bio, per_page: the symbols of the completion; before_crypt: those that run in the interrupt of an
-    encrypted file's bio, before the work item runs `after_crypt`.
+    encrypted file's bio, before the work item runs `after_crypt`. unlock: what follows per_page with the last
+    part of a page that comes; "": pages come whole, and per_page has it.
     """
 
     def __init__(
@@ -132,12 +134,16 @@ class PageEndIo(_EndIo):
         before_crypt: str,
         after_crypt: str,
         cipher_calls: CipherCalls = FSCRYPT,
+        unlock: str = "",
     ) -> None:
         super().__init__(ledger, cpu, block_size, contents, "decrypt_work;fscrypt_decrypt_bio", cipher_calls)
+        self._in_parts = bool(unlock)
+        self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
         site = ledger.site
         self._s_bio = {context: site(context, "bio_endio", per_bio) for context in contexts}
         self._s_page = {context: site(context, "bio_endio", per_page) for context in contexts}
+        self._s_unlock = {context: site(context, "bio_endio", unlock) for context in contexts}
         self._s_before = {
             context: ledger.fuse(site(context, "bio_endio", before_crypt), self._s_queue[context])
             for context in contexts
@@ -149,15 +155,49 @@ class PageEndIo(_EndIo):
             site(KWORKER, worker, after_crypt),
         )
         self._s_after_page = site(KWORKER, worker, per_page)
+        self._s_after_unlock = site(KWORKER, worker, unlock)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         if bio.owner.inode.encrypted:
             return self._s_before[context].charge(1)
+        unlock_ps = self._s_unlock[context].charge(self._ended(bio)) if self._in_parts else 0
         per_bio, per_page, pages = self._s_bio[context], self._s_page[context], bio.segments
         per_bio.passes += 1
         per_page.passes += pages
-        return per_bio.ps + pages * per_page.ps
+        return per_bio.ps + pages * per_page.ps + unlock_ps
+
+    def _ended(self, bio: Bio) -> int:
+        """
+        Return how many pages (or folios) have all their parts with this bio.
+
+        Asked once per bio, in the order of completions: several may be charged before the first is done.
+        """
+        mapping, per_page = bio.owner.mapping, self._per_page
+        ended = 0
+        for lblk, count in bio.blocks:
+            stop = lblk + count
+            while lblk < stop:
+                page = lblk // per_page
+                if not mapping.large and lblk % per_page == 0 and stop - lblk >= per_page:
+                    pages = (stop - lblk) // per_page
+                    ended += pages
+                    lblk += pages * per_page
+                    continue
+                start, end = mapping.bounds(page) if mapping.large else (page, page + 1)
+                came = min(stop, end * per_page) - lblk
+                ended += self._part_came(mapping, start, (end - start) * per_page, came)
+                lblk += came
+        return ended
+
+    def _part_came(self, mapping: Mapping, page: int, whole: int, came: int) -> bool:
+        """Count `came` blocks of the page or folio at `page`; return whether no more of its `whole` come."""
+        key = id(mapping), page
+        left = self._to_come.pop(key, None)
+        left = (mapping.parts.get(page, whole) if left is None else left) - came
+        if left:
+            self._to_come[key] = left
+        return not left
 
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue the work item that decrypts them (EndIo)."""
@@ -167,6 +207,8 @@ class PageEndIo(_EndIo):
         pages = bio.segments
         ps = self._s_work.charge(1) + self._s_after_page.charge(pages)
         ps += self._crypt_ps(pages, sum(count for _, count in bio.blocks))
+        if self._in_parts:
+            ps += self._s_after_unlock.charge(self._ended(bio))
         self._cpu.kworker(ps, self._finish, bio, bio.ended_ns)
 
 

@@ -5,6 +5,9 @@
  *   truth insmod FILE...                load modules, in order
  *   truth copy FROM TO                  copy a device, leaving out runs of zeros
  *   truth addkey MOUNTPOINT HEX         add an fscrypt v2 master key
+ *   truth allocate OPERATIONS MOUNTPOINT
+ *                                       lines "allocate|write|size FILE OFFSET LENGTH": fallocate(2), O_DIRECT writes,
+ *                                       ftruncate(2) to LENGTH
  *   truth fiemap FILE                   print {"fiemap":FILE,"extents":[[logical,physical,length,flags],...]}
  *   truth cases CASES DEVICE MOUNTPOINT FSTYPE [count=PROBES] [time=N] [key=HEX]
  *                                       run the cases of a file, print one JSON object a line
@@ -12,7 +15,7 @@
  * A case is a line of words key=value:
  *   name=     what the record is called
  *   file=     the file to read, below the mount point
- *   ops=      buffer, mpage, own, nop: see readpath_truth.c
+ *   ops=      buffer, mpage, own, nop, small: see readpath_truth.c
  *   es=       warm: all extents and holes in the status cache; es_cold: tree blocks in memory, status cache cleared;
  *             all_cold: freshly mounted
  *   reads=    a file of lines "offset length descriptor": the preads to make
@@ -291,13 +294,18 @@ static void add_key(const char *mount_point)
 static const char *device, *mount_point, *fstype;
 static int counting, repetitions = 1, timing;
 
-static void mount_it(unsigned long flags)
+static void mount_with(unsigned long flags)
 {
-	/* Read-only and without the bitmap prefetch of ext4: nothing but the case uses the device. */
+	/* Without the bitmap prefetch of ext4: nothing but the case uses the device. */
 	const char *options = strcmp(fstype, "ext4") ? "" : "no_prefetch_block_bitmaps";
 
 	if (mount(device, mount_point, fstype, MS_NOATIME | flags, options))
 		die("mount");
+}
+
+static void mount_it(unsigned long flags)
+{
+	mount_with(flags);
 	if (key_hex)
 		add_key(mount_point);
 }
@@ -348,8 +356,7 @@ static void rewrite(const char *path, const struct ranges *ranges)
 
 	if (source < 0)
 		die(path);
-	if (mount(device, mount_point, fstype, MS_REMOUNT | MS_NOATIME, "no_prefetch_block_bitmaps"))
-		die("remount for writing");
+	mount_with(MS_REMOUNT);
 	fd = open(path, O_WRONLY);
 	if (fd < 0)
 		die(path);
@@ -363,8 +370,7 @@ static void rewrite(const char *path, const struct ranges *ranges)
 	fsync(fd);
 	close(fd);
 	close(source);
-	if (mount(device, mount_point, fstype, MS_REMOUNT | MS_NOATIME | MS_RDONLY, "no_prefetch_block_bitmaps"))
-		die("remount read-only");
+	mount_with(MS_REMOUNT | MS_RDONLY);
 }
 
 static uint64_t instructions(void)
@@ -537,6 +543,46 @@ static int fiemap(const char *path)
 	return 0;
 }
 
+/* Files with wanted extents, made block by block; equal names in a row are opened once. */
+static int allocate(const char *operations, const char *where)
+{
+	char line[256], verb[16], name[100], path[256], opened[256] = "";
+	FILE *file = fopen(operations, "r");
+	int fd = -1;
+
+	if (!file)
+		die(operations);
+	while (fgets(line, sizeof(line), file)) {
+		long long offset, length;
+
+		if (sscanf(line, "%15s %99s %lld %lld", verb, name, &offset, &length) != 4)
+			die(line);
+		snprintf(path, sizeof(path), "%s/%s", where, name);
+		if (strcmp(path, opened)) {
+			if (fd >= 0)
+				close(fd);
+			fd = open(path, O_RDWR | O_CREAT | O_DIRECT, 0644);
+			if (fd < 0)
+				die(path);
+			strcpy(opened, path);
+		}
+		if (!strcmp(verb, "allocate") && fallocate(fd, 0, offset, length))
+			die(line);
+		if (!strcmp(verb, "size") && ftruncate(fd, length))
+			die(line);
+		for (long long at = 0; !strcmp(verb, "write") && at < length; at += BUFFER_BYTES) {
+			long long bytes = length - at < BUFFER_BYTES ? length - at : BUFFER_BYTES;
+
+			if (pwrite(fd, buffer, bytes, offset + at) != bytes)
+				die(line);
+		}
+	}
+	fclose(file);
+	close(fd);
+	sync();
+	return 0;
+}
+
 static int copy_device(const char *from, const char *to)
 {
 	int source = open(from, O_RDONLY), target = open(to, O_WRONLY);
@@ -575,6 +621,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(verb, "copy") && argc == 4)
 		return copy_device(argv[2], argv[3]);
+	if (!strcmp(verb, "allocate") && argc == 4)
+		return allocate(argv[2], argv[3]);
 	if (!strcmp(verb, "addkey") && argc == 4) {
 		key_hex = argv[3];
 		add_key(argv[2]);

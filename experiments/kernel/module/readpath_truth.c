@@ -3,11 +3,14 @@
  * readpath_truth: what the recordings of the buffered read path need inside a kernel (5.19 to 6.8).
  *
  *   /sys/kernel/debug/readpath_truth/ctl   write one command at a time
- *       swap <fd> buffer|mpage|own|nop    replace the address-space operations of the file behind <fd>:
+ *       swap <fd> buffer|mpage|own|nop|small replace the address-space operations of the file behind <fd>:
  *                                          buffer  block_read_full_folio + ext4_get_block, no ->readahead
  *                                          mpage   mpage_readahead + ext4_get_block
- *                                          own     put the file system's own back
+ *                                          small   the file system's own, on pages only: no large folios
+ *                                          own     put all back
  *                                          nop     no I/O at all: pages become up to date as they are
+ *       scatter <mb>                      take so many MiB of memory and give every other page back: the page cache,
+ *                                          which takes single free pages first, gets none beside each other
  *       log on|stop|off                    record block events; stop keeps them, off forgets the probes
  *   /sys/kernel/debug/readpath_truth/log   the events, 8 bytes each (struct event)
  *   /dev/rtram                             a bio-based RAM disk (ram_mb=) that copies and completes inline
@@ -39,6 +42,7 @@ static get_block_t *get_block; /* ext4_get_block, which ext4 does not export */
 static struct {
 	struct inode *inode;
 	const struct address_space_operations *own;
+	bool large;
 } swapped[MOST_SWAPPED];
 
 static int swap_operations(int fd, const char *which)
@@ -56,6 +60,8 @@ static int swap_operations(int fd, const char *which)
 	if (!strcmp(which, "own")) {
 		if (i < MOST_SWAPPED) {
 			inode->i_mapping->a_ops = swapped[i].own;
+			if (swapped[i].large)
+				set_bit(AS_LARGE_FOLIO_SUPPORT, &inode->i_mapping->flags);
 			swapped[i].inode = NULL;
 		}
 		goto out;
@@ -68,6 +74,11 @@ static int swap_operations(int fd, const char *which)
 		i = free;
 		swapped[i].inode = inode;
 		swapped[i].own = inode->i_mapping->a_ops;
+		swapped[i].large = mapping_large_folio_support(inode->i_mapping);
+	}
+	if (!strcmp(which, "small")) {
+		clear_bit(AS_LARGE_FOLIO_SUPPORT, &inode->i_mapping->flags);
+		goto out;
 	}
 	/* All files of a recording are of one kind, so one copy of the file system's operations will do. */
 	make_operations(swapped[i].own);
@@ -210,12 +221,40 @@ static ssize_t log_read(struct file *file, char __user *to, size_t bytes, loff_t
 	return simple_read_from_buffer(to, bytes, pos, events, have);
 }
 
+/* -------- memory -------- */
+
+static void (*drain_pages)(struct zone *zone); /* drain_all_pages, which the kernel does not export */
+static LIST_HEAD(held);
+
+static int scatter(int mb)
+{
+	struct page *page, *next;
+	int i;
+
+	if (!drain_pages)
+		return -ENOENT;
+	drain_pages(NULL);
+	for (i = 0; i < mb << (20 - PAGE_SHIFT); i++) {
+		page = alloc_page(GFP_HIGHUSER_MOVABLE);
+		if (!page)
+			return -ENOMEM;
+		list_add(&page->lru, &held);
+	}
+	list_for_each_entry_safe(page, next, &held, lru)
+		if (!(page_to_pfn(page) & 1)) {
+			list_del(&page->lru);
+			__free_page(page);
+		}
+	drain_pages(NULL);
+	return 0;
+}
+
 /* -------- control -------- */
 
 static ssize_t ctl_write(struct file *file, const char __user *from, size_t bytes, loff_t *pos)
 {
 	char command[128], word[32];
-	int fd, ret = -EINVAL;
+	int fd, mb, ret = -EINVAL;
 
 	if (bytes >= sizeof(command))
 		return -EINVAL;
@@ -224,6 +263,8 @@ static ssize_t ctl_write(struct file *file, const char __user *from, size_t byte
 	command[bytes] = 0;
 	if (sscanf(command, "swap %d %31s", &fd, word) == 2)
 		ret = swap_operations(fd, word);
+	else if (sscanf(command, "scatter %d", &mb) == 1)
+		ret = scatter(mb);
 	else if (sscanf(command, "log %31s", word) == 1)
 		ret = set_log(word);
 	return ret ? ret : bytes;
@@ -248,6 +289,7 @@ static int __init truth_init(void)
 	get_block = (void *)lookup("ext4_get_block");
 	if (!get_block)
 		return -ENOENT;
+	drain_pages = (void *)lookup("drain_all_pages");
 	for_each_kernel_tracepoint(find_tracepoint, NULL);
 	events = vmalloc(MOST_EVENTS * sizeof(*events));
 	if (!events)
