@@ -72,26 +72,26 @@ class SymbolCounter:
     """
     The plugin (plugin/symbols.c) that counts instructions by symbol, for a machine with one CPU.
 
-    library: compiled. symbols: its list. out: what it writes. kallsyms: the machine's last drive, for the guest
-    to put its /proc/kallsyms on. cpu: QEMU's model of it.
+    library: compiled. symbols: its list. out: what it writes. kallsyms: the machine's last drive; the
+    guest puts its /proc/kallsyms on it. cpu: QEMU's model.
     """
 
     library: Path
     symbols: Path
     out: Path
     kallsyms: Path
-    cpu: str = "max,-la57"
+    cpu: str
 
     KALLSYMS_BYTES: ClassVar[int] = 32 << 20
 
     @classmethod
-    def build(cls, work: Path) -> SymbolCounter:
+    def build(cls, work: Path, cpu: str) -> SymbolCounter:
         """Compile the plugin into `work`."""
         work.mkdir(parents=True, exist_ok=True)
         library = work / "symbols.so"
         run("gcc", "-O2", "-w", "-shared", "-fPIC", "-o", library, HERE / "plugin" / "symbols.c")
         symbols = HERE / "plugin" / "symbols.txt"
-        return cls(library, symbols, work / "windows.txt", work / "kallsyms.img")
+        return cls(library, symbols, work / "windows.txt", work / "kallsyms.img", cpu)
 
     def words(self) -> list[str]:
         """Return QEMU's options; the drive for kallsyms is made, and empty."""

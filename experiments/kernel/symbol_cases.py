@@ -26,6 +26,8 @@ OPENED = 8
 SMALL_BYTES = PAGE_BYTES
 INLINE_BYTES, BLOCK_BYTES = 40, 1000
 """Bytes of an xattr that fits into the inode, and of one that takes a block of its own."""
+LAYOUTS = "symbols_"
+"""What the names of the layouts' files start with, before the image and the file."""
 DEVICE = "rtram, the rig's bio-based RAM disk: copies, completes inline"
 FSCRYPT = "fscrypt v2 AES-256-XTS"
 READS = (("contig", "seq128k"), ("contig", "rand4k"), ("frag1", "seq128k"))
@@ -33,15 +35,20 @@ READS = (("contig", "seq128k"), ("contig", "rand4k"), ("frag1", "seq128k"))
 
 @dataclass(frozen=True)
 class Crypt:
-    """A dm-crypt volume: its cipher, the bytes of its sectors, and the words of the record."""
+    """
+    A dm-crypt volume: its cipher, the bytes of its sectors, and the words of the record.
+
+    generic: the machine has no AES instructions, so that the kernel takes its C code (aes_generic).
+    """
 
     cipher: str
     sector_bytes: int
+    generic: bool = False
 
     @property
     def name(self) -> str:
-        """Names the image."""
-        return f"dm-{self.cipher.replace(':', '-')}-{self.sector_bytes}"
+        """Names the image, and the boot."""
+        return "generic-" * self.generic + f"dm-{self.cipher.replace(':', '-')}-{self.sector_bytes}"
 
     @property
     def encryption(self) -> Encryption:
@@ -53,12 +60,13 @@ class Crypt:
         """Return the record's `encryption`."""
         key = "512-bit key" if "xts" in self.cipher else "256-bit key"
         said = f"dm-crypt {self.cipher} {key}, {self.sector_bytes}-byte sectors"
-        return said + (", no_read_workqueue" if inline else "")
+        return said + ", no_read_workqueue" * inline + ", aes-generic" * self.generic
 
 
 CRYPTS = tuple(
     Crypt(cipher, sector) for cipher in ("aes-xts-plain64", "aes-cbc-essiv:sha256") for sector in (512, 4096)
 )
+GENERIC = tuple(Crypt(cipher, 4096, generic=True) for cipher in ("aes-xts-plain64", "aes-cbc-essiv:sha256"))
 ECRYPTFS = ("aes-128", "aes-256")
 
 
@@ -74,7 +82,7 @@ def _read(name: str, layout: str, access: str, es: str, encryption: str, file: s
         "es": es,
         "file_bytes": FILE_BYTES,
         "pages_read": pages,
-        "layout_file": f"symbols_bs{BLOCK_SIZE}_{file}.json",
+        "layout_file": f"{LAYOUTS}{'crypt' if encryption.startswith('dm-crypt') else 'mixed'}_{file}.json",
         "device": DEVICE,
     }
     if encryption:

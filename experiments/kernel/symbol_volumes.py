@@ -18,6 +18,7 @@ from symbol_cases import (
     CRYPTS,
     ECRYPTFS,
     FILE_BYTES,
+    GENERIC,
     INLINE_BYTES,
     OPENED,
     SMALL_BYTES,
@@ -94,7 +95,7 @@ def make_symbol_volumes(folder: Path) -> list[SymbolVolume]:
     """Make what is not there and return all volumes."""
     folder.mkdir(parents=True, exist_ok=True)
     two = [FileSpec(f"/{name}", FILE_BYTES, layouts(BLOCK_SIZE)[name]) for name in ("contig", "frag1")]
-    volumes = [_make(folder, crypt.name, [(crypt.encryption, two)], crypt) for crypt in CRYPTS]
+    volumes = [_make(folder, crypt.name, [(crypt.encryption, two)], crypt) for crypt in (*CRYPTS, *GENERIC)]
     mixed: list[tuple[Encryption, list[FileSpec]]] = [
         (NONE, [*two, *_small("plain", {})]),
         (NONE, _small("x_inline", {(USER_XATTR, b"keys"): bytes(range(INLINE_BYTES))})),

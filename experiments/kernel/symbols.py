@@ -10,19 +10,28 @@ guest and the two meet here by the number of the window.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import symbol_cases as plans
 from kernels import Kernel, RigError
 from machine import SymbolCounter, boot
-from symbol_cases import CRYPTS, ECRYPTFS, Crypt, Record
+from symbol_cases import CRYPTS, ECRYPTFS, GENERIC, Crypt, Record
 from symbol_volumes import MIXED, SymbolVolume, device_key, ecryptfs_key, fscrypt_key, make_symbol_volumes
 
 from sim.experiment.kernel_case import reads
 
 OUTSIDE = ("-", "irq", "run_ksoftirqd", "worker_thread")
 """Labels of what belongs to other tasks or to none of the list."""
+BYTE_LOOPS = (
+    "memset_erms",
+    "memcpy_erms",
+    "memmove_erms",
+    "clear_page_erms",
+    "copy_user_enhanced_fast_string",
+)
+"""Functions that are one `rep` over bytes, each of which counts as an instruction."""
 
 START = """
 set -e
@@ -55,8 +64,8 @@ def symbol_cases() -> list[Record]:
     """Return all cases, each with the name of its volume."""
     cases = [
         record | {"volume": crypt.name}
-        for crypt in CRYPTS
-        for inline in (False, True)
+        for crypt in (*CRYPTS, *GENERIC)
+        for inline in ((False,) if crypt.generic else (False, True))
         for record in plans.crypt_cases(crypt, inline)
     ]
     mixed = plans.fscrypt_cases()
@@ -145,9 +154,10 @@ def _words(record: Record) -> str:
     return str(record.get("encryption", ""))
 
 
-def record_symbols(kernel: Kernel, initramfs: Path, work: Path, results: Path, sink: Sink) -> list[str]:
-    """Record the open cases of `sink`, a boot per volume; return what was done, a line each."""
-    said = []
+def record_symbols(
+    kernel: Kernel, initramfs: Path, work: Path, results: Path, sink: Sink, say: Callable[[str], None]
+) -> None:
+    """Record the open cases of `sink`, a boot per volume; `say` what was done, a line each."""
     for volume in make_symbol_volumes(work.parent.parent / "images"):
         records = [record for record in sink.open.values() if record["volume"] == volume.name]
         if not records:
@@ -163,7 +173,8 @@ def record_symbols(kernel: Kernel, initramfs: Path, work: Path, results: Path, s
                 digests[document["file"]] = document["sha256"]
 
         files = plan.files | {"run": plan.script}
-        counter = SymbolCounter.build(work / f"{volume.name}-plugin")
+        cpu = "max,-la57,-aes" if volume.crypt and volume.crypt.generic else "max,-la57"
+        counter = SymbolCounter.build(work / f"{volume.name}-plugin", cpu)
         boot(kernel, initramfs, files, [volume.image], work / volume.name, take, counter=counter)
         wrong = [file for file, digest in volume.digests.items() if digests.get(file) != digest]
         if wrong:
@@ -177,18 +188,21 @@ def record_symbols(kernel: Kernel, initramfs: Path, work: Path, results: Path, s
             if "layout_file" in record:
                 _keep_layout(results, volume, record)
             sink.take({"case": case} | counted[number])
-        said.append(f"{volume.name}: {len(digests)} files as we wrote them, {len(windows)} cases")
-    return said
+        say(f"symbols: {volume.name}: {len(digests)} files as we wrote them, {len(windows)} cases")
 
 
 def _keep_layout(results: Path, volume: SymbolVolume, record: Record) -> None:
     file = results / "layouts" / record["layout_file"]
-    name = record["layout_file"].removeprefix(f"symbols_bs{plans.BLOCK_SIZE}_").removesuffix(".json")
+    _, name = record["layout_file"].removeprefix(plans.LAYOUTS).removesuffix(".json").split("_", 1)
     file.write_text(json.dumps(volume.layout_document(name), separators=(",", ":")) + "\n")
 
 
 def parse_windows(text: str) -> list[dict[str, Any]]:
-    """Return user, symbols and outside of every window that the plugin wrote, in order."""
+    """
+    Return user, symbols and outside of every window that the plugin wrote, in order.
+
+    symbols: {symbol: [calls, instructions, those of them that are bytes of a `rep`]}.
+    """
     windows: list[dict[str, Any]] = []
     for line in text.splitlines():
         words = line.split()
@@ -196,8 +210,10 @@ def parse_windows(text: str) -> list[dict[str, Any]]:
             windows.append({"user": int(words[3]), "symbols": {}, "outside": {}})
         elif words[0] == "T":
             _, label, instructions, calls = words
-            part = windows[-1]["outside" if label in OUTSIDE else "symbols"]
-            part[label] = [int(calls), int(instructions)]
+            known = windows[-1]["outside" if label in OUTSIDE else "symbols"]
+            known[label] = [int(calls), int(instructions), *((0,) if label not in OUTSIDE else ())]
+        elif words[0] == "L" and words[1] not in OUTSIDE and words[2] in BYTE_LOOPS:
+            windows[-1]["symbols"][words[1]][2] += int(words[3])
     for window in windows:
         for part in ("symbols", "outside"):
             window[part] = dict(sorted(window[part].items()))

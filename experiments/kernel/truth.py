@@ -170,8 +170,8 @@ def record_instructions(rig: Rig, recording: Recording) -> None:
 
 def record_by_symbol(rig: Rig, recording: Recording) -> None:
     """A boot per volume under the plugin that counts instructions by symbol."""
-    for line in record_symbols(rig.kernel, rig.initramfs, rig.work / "symbols", rig.results, recording):
-        rig.progress.say(f"symbols: {line}")
+    work = rig.work / "symbols"
+    record_symbols(rig.kernel, rig.initramfs, work, rig.results, recording, rig.progress.say)
 
 
 def check_digests(rig: Rig, sizes: list[int]) -> None:

@@ -10,20 +10,23 @@ from typing import Any
 import numpy as np
 
 from sim.engine.costs import UNMEASURED
-from sim.experiment.cost_fit import SHARED, Fitted
+from sim.experiment.cost_fit import PRIOR_WIDTH, SHARED, Fitted
 from sim.experiment.cost_loops import BYTE_LOOPS
-from sim.experiment.cost_model import MODEL, SELF, SYMBOLS, Constant, Modelled
+from sim.experiment.cost_model import MODEL, SELF, STACKED, SYMBOLS, Constant, Modelled
 from sim.experiment.cost_records import CostRecords
 
 Z90 = 1.645
 """Half the width of a 90 % interval in standard errors."""
 
 CASES = "uml-ns.jsonl"
+CBC_KEY_BITS = {"cbc_decrypt": 256, "cbc_decrypt_128": 128}
 METHODS = {
     "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; interval: 90 %",
-    "pace": "ns: instructions x pace; no recording times it",
+    "pace": "ns: instructions x pace, no recording times it; interval: 90 %, of constants about the pace",
+    "reps": "ns: instructions x pace, a rep's bytes at memset's, no recording times it; interval: as pace",
     "like": "as the symbols it names",
-    "aes": "ns: a straight line through four unit sizes; interval: its residuals",
+    "cbc": "ns: instructions x pace a call, a share of XTS' time a byte; interval: 90 %, and the range",
+    "aes": "ns: a straight line through four unit sizes, and instructions x pace; interval: of both",
 }
 
 
@@ -45,6 +48,8 @@ def entries(records: CostRecords, fitted: Fitted) -> list[Entry]:
     for symbol in SYMBOLS:
         if symbol.symbol == "xts_decrypt":
             made["xts_decrypt"] = _aes(records, fitted)
+        elif symbol.symbol in CBC_KEY_BITS:
+            made[symbol.symbol] = _cbc(symbol, records, fitted)
         elif not symbol.like:
             made[symbol.symbol] = _measured(symbol, fitted)
     for symbol in SYMBOLS:
@@ -64,12 +69,13 @@ def _measured(symbol: Modelled, fitted: Fitted) -> Entry:
         constant: Constant = (symbol.symbol, what)
         instructions[what] = fitted.instructions.get(constant, 0.0)
         ns[what] = fitted.ns.get(constant, 0.0)
-        error = fitted.sigma.get(constant)
-        half[what] = Z90 * error if error is not None else None
+        half[what] = Z90 * fitted.sigma.get(constant, PRIOR_WIDTH * ns[what])
     constant = (symbol.symbol, SELF)
     timed = constant in fitted.sigma
     where = (
-        f"instructions: symbols.jsonl, {symbol.within}" if constant in fitted.instructions else "no recording"
+        f"instructions: {symbol.record}, {symbol.within}"
+        if constant in fitted.instructions
+        else "no recording"
     )
     if symbol.within not in ("", symbol.symbol):
         where += " (inlined there)"
@@ -79,7 +85,8 @@ def _measured(symbol: Modelled, fitted: Fitted) -> Entry:
     source = f"{where}; ns: {CASES}" if timed else where
     if any((symbol.symbol, what) in BYTE_LOOPS for what in _words(symbol)):
         source += ", prior of its bytes memcpy and memset there"
-    return Entry(symbol, ns, instructions, half, source, METHODS["fitted" if timed else "pace"])
+    method = "fitted" if timed else "reps" if constant in fitted.rep_bytes else "pace"
+    return Entry(symbol, ns, instructions, half, source, METHODS[method])
 
 
 def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
@@ -102,10 +109,36 @@ def _aes(records: CostRecords, fitted: Fitted) -> Entry:
     off = float(np.abs(slope * sizes + start - times).max())
     symbol = MODEL["xts_decrypt"]
     instructions = {what: fitted.instructions.get(("xts_decrypt", what), 0.0) for what in _words(symbol)}
-    ns = {SELF: float(start), "byte": float(slope)}
-    half: dict[str, float | None] = {SELF: off + 0.05 * float(start), "byte": 0.03 * float(slope)}
-    source = "aes-xts-ns.json: 4 sizes from 512 to 4,096 bytes; instructions: symbols.jsonl, AES-NI"
+    around = fitted.around["xts_decrypt"]
+    around_ns = fitted.pace * around
+    ns = {SELF: float(start) + around_ns, "byte": float(slope)}
+    half: dict[str, float | None] = {
+        SELF: off + 0.05 * float(start) + Z90 * PRIOR_WIDTH * around_ns,
+        "byte": 0.03 * float(slope),
+    }
+    source = (
+        "instructions: symbols.jsonl, xts_decrypt; ns: aes-xts-ns.json, 4 sizes from 512 to 4,096 bytes, and"
+        f" {around:.0f} instructions a call around the assembler code ({STACKED})"
+    )
     return Entry(symbol, ns, instructions, half, source, METHODS["aes"])
+
+
+def _cbc(symbol: Modelled, records: CostRecords, fitted: Fitted) -> Entry:
+    """AES-CBC: a call's ns at the pace of its instructions, a byte's as measured beside XTS."""
+    instructions = {what: fitted.instructions[symbol.symbol, what] for what in _words(symbol)}
+    least, most = records.cbc_ns[CBC_KEY_BITS[symbol.symbol]]
+    around = fitted.around["cbc_decrypt"]
+    call_ns = fitted.pace * around
+    ns = {SELF: call_ns, "byte": least}
+    half: dict[str, float | None] = {
+        SELF: Z90 * PRIOR_WIDTH * call_ns,
+        "byte": max(most - least, 0.03 * least),
+    }
+    source = (
+        f"instructions: {symbol.record}, {symbol.within}; ns: aes-cbc-ns.json a byte, {around:.0f}"
+        " instructions a call around the assembler code"
+    )
+    return Entry(symbol, ns, instructions, half, source, METHODS["cbc"])
 
 
 def write_profile(name: str, about: str, made: list[Entry], header: str) -> str:

@@ -1,8 +1,9 @@
 """
 The records that costs are fitted to, and what the simulator does on the same cases.
 
-Three files (results/kernel/README.md): `instructions.jsonl`, instructions of a whole case; `symbols.jsonl`,
-instructions and calls per recorded symbol; `uml-ns.jsonl`, ns per 4 KiB and ns of primitives in hot loops.
+Four files (results/kernel/README.md): `instructions.jsonl`, instructions of a whole case; `symbols.jsonl`
+and `symbols-encryption.jsonl`, instructions and calls per recorded symbol; `uml-ns.jsonl`, ns per 4 KiB and
+ns of primitives in hot loops.
 A case's *features* are how often the simulator charges each constant on it; they are kept beside the records
 (`features.jsonl`), for simulating all cases takes a minute and fitting them a second.
 """
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from sim.errors import ConfigError
-from sim.experiment.cost_model import MODEL, NULL_COPY, SELF, Constant, counting_table
+from sim.experiment.cost_model import MODEL, NULL_COPY, SELF, STACKED, Constant, counting_table
+from sim.experiment.cost_model import READS as READ_SYMBOLS
 from sim.experiment.kernel_case import Case, load_case, read_lines, run_case
 
 Features = dict[Constant, float]
@@ -34,8 +36,10 @@ class Measured:
     One record of a whole case: what was measured, per 4 KiB read, and its features, per 4 KiB.
 
     device: "ram" (bio-based, no copy), "ram+copy", "null_blk"; with " by symbol" where the value is a sum
-    over symbols. symbols, calls: of each recorded symbol. value: instructions, or the least ns of all
-    repetitions; boots: the median ns of each boot.
+    over symbols. symbols, calls: of each recorded symbol; rep_bytes: instructions among them that are bytes
+    of a `rep`, where that is recorded. value: instructions, or the least ns of all
+    repetitions; boots: the median ns of each boot. fitted: whether constants are fitted to it.
+    around: instructions a call that a cipher takes around its assembler code, by cipher, where recorded.
     """
 
     name: str
@@ -50,7 +54,10 @@ class Measured:
     boots: tuple[float, ...] = ()
     symbols: dict[str, float] = field(default_factory=dict, repr=False)
     calls: dict[str, float] = field(default_factory=dict, repr=False)
+    rep_bytes: dict[str, float] = field(default_factory=dict, repr=False)
+    around: dict[str, float] = field(default_factory=dict, repr=False)
     features: Features = field(default_factory=dict, repr=False)
+    fitted: bool = True
 
     @property
     def key(self) -> str:
@@ -80,22 +87,27 @@ class Primitive:
 class CostRecords:
     """
     All records. instructions, symbols, ns: of whole cases; held_out: instructions of cases of another rig and
-    other images, to judge with; drops: symbols of dropping cached pages;
-    primitives: hot loops; aes_ns: AES-256-XTS by the bytes of its unit.
+    other images, to judge with; drops: symbols of dropping cached pages; stacked: symbols of reading through
+    encryption below, in and above ext4; opens: symbols of opening a file, per file;
+    primitives: hot loops; aes_ns: AES-256-XTS by the bytes of its unit; cbc_ns: AES-CBC decryption, least
+    and most ns a byte by the bits of the key.
     """
 
     instructions: list[Measured]
     held_out: list[Measured]
     symbols: list[Measured]
     drops: list[Measured]
+    stacked: list[Measured]
+    opens: list[Measured]
     ns: list[Measured]
     primitives: list[Primitive]
     aes_ns: dict[int, float]
+    cbc_ns: dict[int, tuple[float, float]]
 
     @property
     def whole(self) -> list[Measured]:
         """All records that are of whole cases of reading."""
-        return [*self.instructions, *self.held_out, *self.symbols, *self.ns]
+        return [*self.instructions, *self.held_out, *self.symbols, *self.stacked, *self.ns]
 
 
 def load_records(folder: Path) -> CostRecords:
@@ -110,8 +122,14 @@ def load_records(folder: Path) -> CostRecords:
         measured.device, measured.name = "ram+copy, not fitted to", str(measured.record["case"])
     symbols: list[Measured] = []
     drops: list[Measured] = []
-    for record in read_lines(folder / "symbols.jsonl"):
+    for record in read_lines(folder / READ_SYMBOLS):
         (symbols if record["what"] == "read" else drops).append(_symbols(record))
+    stacked, opens = [], []
+    for record in read_lines(folder / STACKED):
+        if record["what"] in ("open", "getxattr"):
+            opens.append(_open(record))
+        elif record["what"] == "read" and "aes-generic" not in record.get("encryption", ""):
+            stacked.append(_stacked(record))
     ns, primitives = [], []
     for record in read_lines(folder / "uml-ns.jsonl"):
         if record["what"] in READS:
@@ -119,14 +137,26 @@ def load_records(folder: Path) -> CostRecords:
                 ns.append(_ns(record))
         else:
             primitives.append(_primitive(record))
+    aes_ns = {
+        int(row["unit_bytes"]): float(row["ns_per_unit_min"]) for row in _rows(folder / "aes-xts-ns.json")
+    }
+    cbc_ns = {
+        int(row["key_bits"]): (
+            row["of_xts_min"] * aes_ns[KIB_4] / KIB_4,
+            row["of_xts_max"] * aes_ns[KIB_4] / KIB_4,
+        )
+        for row in _rows(folder / "aes-cbc-ns.json")
+    }
+    return CostRecords(instructions, held_out, symbols, drops, stacked, opens, ns, primitives, aes_ns, cbc_ns)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a cipher's times. Raises ConfigError for a file that is missing or has none."""
     try:
-        aes = json.loads((folder / "aes-xts-ns.json").read_text(encoding="utf-8"))
-        aes_ns = {int(row["unit_bytes"]): float(row["ns_per_unit_min"]) for row in aes["rows"]}
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
     except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(
-            str(folder / "aes-xts-ns.json"), f"is no record ({error!r})", "see the README"
-        ) from error
-    return CostRecords(instructions, held_out, symbols, drops, ns, primitives, aes_ns)
+        raise ConfigError(str(path), f"is no record ({error!r})", "see the README") from error
+    return rows
 
 
 def _device(record: dict[str, Any]) -> str:
@@ -153,13 +183,65 @@ def _symbols(record: dict[str, Any]) -> Measured:
     whole = {part: entry.within for entry in MODEL.values() for part in entry.parts}
     measured = _measured(record, f"{_device(record)} by symbol")
     pages = record["pages_read"]
-    for symbol, (calls, instructions) in record["symbols"].items():
+    for symbol, (calls, instructions, *rep_bytes) in record["symbols"].items():
         of = whole.get(symbol, symbol)
+        if rep_bytes:
+            measured.rep_bytes[of] = measured.rep_bytes.get(of, 0.0) + rep_bytes[0] / pages
         measured.symbols[of] = measured.symbols.get(of, 0.0) + instructions / pages
         measured.calls[symbol] = calls / pages
     _move_slab_pages(measured)
     entry = "entry_SYSCALL_64"  # the few instructions of the reader's own loop go with its system call
     measured.symbols[entry] = measured.symbols.get(entry, 0.0) + record["user"] / pages
+    measured.value = sum(measured.symbols.values())
+    return measured
+
+
+def _stacked(record: dict[str, Any]) -> Measured:
+    """
+    A case of encryption around or in ext4.
+
+    Constants are not fitted to cases whose symbols the compiler has melted into others (no_read_workqueue:
+    kcryptd_crypt() into kcryptd_queue_crypt()), nor to fscrypt's, which symbols.jsonl has.
+    """
+    said = str(record.get("encryption", ""))
+    measured = _symbols(record)
+    _join_assembler(measured, "essiv" in said)
+    measured.device = "encrypted, by symbol"
+    measured.name = f"{said or 'plain'}: {measured.name.partition('/')[2]}"
+    measured.fitted = said.startswith(("dm-crypt", "eCryptfs")) and "no_read_workqueue" not in said
+    if "aes-128" in said:  # a symbol has one cost, and this cipher another
+        for counts in (measured.symbols, measured.calls):
+            counts["cbc_decrypt_128"] = counts.pop("cbc_decrypt")
+    return measured
+
+
+def _join_assembler(measured: Measured, essiv: bool) -> None:
+    """Count the ciphers' assembler code to them, and keep what they take besides."""
+    for cipher in ("xts_decrypt", "cbc_decrypt"):
+        if cipher in measured.calls:
+            measured.around[cipher] = measured.symbols[cipher] / measured.calls[cipher]
+    for part, whole in (
+        ("aesni_xts_decrypt", "xts_decrypt"),
+        ("aesni_cbc_dec", "cbc_decrypt"),
+        ("aesni_enc", "essiv_skcipher_decrypt" if essiv else "xts_decrypt"),
+    ):
+        if part in measured.symbols:
+            measured.symbols[whole] += measured.symbols.pop(part)
+            del measured.calls[part]
+
+
+def _open(record: dict[str, Any]) -> Measured:
+    """A record of opening files, or of reading their xattrs: per file. What is in it is not simulated."""
+    block_size, scheme, state = record["block_size"], record["scheme"], record["state"]
+    measured = Measured(record["case"], "open", block_size, scheme, "", record["what"], state, record)
+    for symbol, (calls, instructions, rep_bytes) in record["symbols"].items():
+        measured.symbols[symbol] = instructions / record["times"]
+        measured.calls[symbol] = calls / record["times"]
+        measured.rep_bytes[symbol] = rep_bytes / record["times"]
+    calls = measured.calls.get("ext4_xattr_get", 0.0)
+    if calls:
+        measured.features["ext4_xattr_get", SELF] = calls
+        measured.features["ext4_xattr_get", "block"] = calls * (scheme == "block")
     measured.value = sum(measured.symbols.values())
     return measured
 
