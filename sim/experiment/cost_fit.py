@@ -29,7 +29,10 @@ Values = dict[Constant, float]
 Keep = Callable[[int, str], bool]
 """Whether records of a block size and layout are fitted to."""
 
-SHARED = {("ext4_mpage_readpages", "page"): ("mpage_readahead", "page")}
+SHARED = {
+    ("ext4_mpage_readpages", "page"): ("mpage_readahead", "page"),
+    ("cbc_decrypt_128", SELF): ("cbc_decrypt", SELF),
+}
 """A constant that the recordings do not separate from others, and the one that is the same code."""
 STATED: Values = {
     ("copy_page_to_iter", "byte"): 1.0,
@@ -87,7 +90,7 @@ def fit_instructions(records: CostRecords, keep: Keep = everything) -> Values:
     """
     cases_of = {
         READS: [case for case in records.symbols if keep(case.block_size, case.layout)],
-        STACKED: [*(case for case in records.stacked if case.fitted), *records.opens],
+        STACKED: [case for case in (*records.stacked, *records.opens) if case.fitted],
     }
     found: Values = {}
     within: dict[tuple[str, str], list[Constant]] = {}
@@ -114,11 +117,11 @@ def _long_reps(records: CostRecords) -> Values:
     Symbols with a second constant that the bytes could be of are left out.
     """
     found: Values = {}
-    cases = [*records.stacked, *records.opens]
     alone = Counter(entry.within for entry in SYMBOLS)
     for entry in SYMBOLS:
         if entry.unit or entry.within != entry.symbol or alone[entry.within] > 1:
             continue
+        cases = records.stacked if entry.record == READS else [*records.stacked, *records.opens]
         calls = sum(case.calls.get(entry.within, 0.0) for case in cases)
         moved = sum(case.rep_bytes.get(entry.within, 0.0) for case in cases)
         if calls and moved / calls >= LONG_REP:

@@ -15,7 +15,7 @@ from sim.block.bio_queue import BioQueue
 from sim.block.io_record import IoRecord
 from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
-from sim.cache.filemap import Filemap, OpenFile, ReadPages
+from sim.cache.filemap import ENTERED, Filemap, OpenFile, ReadPages
 from sim.cache.filemap_folios import FolioFilemap
 from sim.cache.folios import FolioMapping
 from sim.cache.pages import Mapping, PageCache
@@ -200,6 +200,7 @@ class Machine:
             kernel.readahead(),
             self.path,
             _io_pages(limits),
+            entered="" if spec.ecryptfs else ENTERED,
         )
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:

@@ -62,7 +62,8 @@ OPEN_CALLS: dict[str, OpenCalls] = {
     # The file's key is decrypted by a cipher that the mount keeps; its own cipher is allocated here and gets
     # its key with the first page.
     "ecryptfs": OpenCalls(
-        f"ecryptfs_open {_METADATA} {_METADATA};ecryptfs_init_crypt_ctx {_METADATA};crypto_alloc_skcipher*2"
+        f"ecryptfs_open {_METADATA} {_METADATA};ecryptfs_read_lower"
+        f" {_METADATA};ecryptfs_init_crypt_ctx {_METADATA};crypto_alloc_skcipher*2"
         f" {_PACKETS} {_PACKETS};crypto_skcipher_setkey {_PACKETS};crypto_skcipher_setkey;aes_set_key"
         f" {_PACKETS};crypto_skcipher_decrypt {_PACKETS};crypto_skcipher_decrypt;ecb_decrypt"
         f" {_METADATA};ecryptfs_compute_root_iv"
