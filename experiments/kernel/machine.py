@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from kernels import Kernel, RigError, run
 
@@ -57,9 +59,48 @@ MODULES = [
     "sha512_generic",
     "sha256_generic",
     "mq-deadline",
+    "sha512-ssse3",
+    "dm-crypt",
+    "ecryptfs",
 ]
 SILENCE_S = 180
 """A boot that says nothing for so long is taken for dead."""
+
+
+@dataclass(frozen=True)
+class SymbolCounter:
+    """
+    The plugin (plugin/symbols.c) that counts instructions by symbol, for a machine with one CPU.
+
+    library: compiled. symbols: its list. out: what it writes. kallsyms: the machine's last drive; the
+    guest puts its /proc/kallsyms on it. cpu: QEMU's model.
+    """
+
+    library: Path
+    symbols: Path
+    out: Path
+    kallsyms: Path
+    cpu: str
+
+    KALLSYMS_BYTES: ClassVar[int] = 32 << 20
+
+    @classmethod
+    def build(cls, work: Path, cpu: str) -> SymbolCounter:
+        """Compile the plugin into `work`."""
+        work.mkdir(parents=True, exist_ok=True)
+        library = work / "symbols.so"
+        run("gcc", "-O2", "-w", "-shared", "-fPIC", "-o", library, HERE / "plugin" / "symbols.c")
+        symbols = HERE / "plugin" / "symbols.txt"
+        return cls(library, symbols, work / "windows.txt", work / "kallsyms.img", cpu)
+
+    def words(self) -> list[str]:
+        """Return QEMU's options; the drive for kallsyms is made, and empty."""
+        self.kallsyms.write_bytes(b"")
+        with self.kallsyms.open("r+b") as drive:
+            drive.truncate(self.KALLSYMS_BYTES)
+        plugin = f"{self.library},out={self.out},kallsyms={self.kallsyms},tops={self.symbols}"
+        drive_words = f"file={self.kallsyms},if=virtio,format=raw,cache=unsafe"
+        return ["-plugin", plugin, "-drive", drive_words]
 
 
 def build_module(kernel: Kernel, work: Path) -> Path:
@@ -79,7 +120,9 @@ def make_initramfs(kernel: Kernel, work: Path) -> Path:
     shutil.copy(shutil.which("busybox") or "/bin/busybox", root / "bin" / "busybox")
     for applet in APPLETS:
         (root / "bin" / applet).symlink_to("busybox")
-    run("gcc", "-O2", "-Wall", "-static", "-o", root / "bin" / "truth", HERE / "guest" / "truth.c")
+    for program in ("truth", "windows"):
+        source = HERE / "guest" / f"{program}.c"
+        run("gcc", "-O2", "-Wall", "-static", "-o", root / "bin" / program, source)
     order: dict[str, None] = {}
     for name in MODULES if kernel.modules else ():
         asked = subprocess.run(
@@ -122,11 +165,13 @@ def boot(
     on_line: Callable[[dict[str, object]], None],
     icount: bool = False,
     writable: bool = False,
+    counter: SymbolCounter | None = None,
 ) -> None:
     """
     Boot with `plan` (files below /plan by name) and hand every result line to `on_line` as it comes.
 
-    icount: one CPU whose time stamp counter counts instructions. Raises RigError if the machine dies.
+    icount: one CPU whose time stamp counter counts instructions. counter: one CPU watched by the plugin.
+    Raises RigError if the machine dies.
     """
     shutil.rmtree(work, ignore_errors=True)
     for name, text in plan.items():
@@ -139,7 +184,8 @@ def boot(
     console, results = work / "console.log", work / "results.jsonl"
     results.touch()
     accel = ["-accel", "tcg", "-icount", "shift=0,sleep=off"] if icount else ["-accel", "tcg,thread=multi"]
-    words = ["qemu-system-x86_64", *accel, "-cpu", "max,-la57", "-smp", "1" if icount else "2", "-m", "2560"]
+    cpu, cpus = (counter.cpu if counter else "max,-la57"), "1" if icount or counter else "2"
+    words = ["qemu-system-x86_64", *accel, "-cpu", cpu, "-smp", cpus, "-m", "2560"]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     words += ["-serial", f"file:{console}", "-serial", f"file:{results}"]
     words += ["-kernel", str(kernel.image), "-initrd", str(initrd), "-append"]
@@ -147,6 +193,8 @@ def boot(
     for drive in drives:
         access = "cache=unsafe" if writable else "readonly=on"
         words += ["-drive", f"file={drive},if=virtio,format=raw,{access}"]
+    if counter is not None:
+        words += counter.words()
     machine = subprocess.Popen(
         words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )

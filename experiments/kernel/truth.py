@@ -3,13 +3,13 @@
 make truth: record what a real kernel does on our images.
 
     experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
-                                [--only counts,xfs,instructions,digests] [--again]
+                                [--only counts,xfs,instructions,digests,symbols] [--again]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
 results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl,
-digests.json and layouts/. A case that has a record is not run again: stop and go on at will. `smoke` records
-a few cases of each kind afresh, into results/kernel/build/smoke. In the end the simulator is held against
-what was recorded.
+symbols-encryption.jsonl (instructions by symbol), digests.json and layouts/. A case that has a record is not run
+again: stop and go on at will. `smoke` records a few cases of each kind afresh, into results/kernel/build/smoke.
+In the end the simulator is held against what was recorded.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from cases import Record
 from kernels import Kernel, RigError, install_tools, prepare
 from machine import HERE, boot, make_initramfs
 from plan import NULL_BLK, guest_plan
+from symbols import record_symbols, symbol_cases
 from volumes import RAW_KEY, Volume, check_after, layout_document, make_volume, same_extents
 from xfs import XfsVolume, make_xfs_volumes, xfs_document, xfs_volume
 
@@ -135,6 +136,12 @@ def record_instructions(rig: Rig, recording: Recording) -> None:
             ]
         )
         rig.boot("instructions", plan, [rig.volume(size).image], recording, icount=True)
+
+
+def record_by_symbol(rig: Rig, recording: Recording) -> None:
+    """A boot per volume under the plugin that counts instructions by symbol."""
+    work = rig.work / "symbols"
+    record_symbols(rig.kernel, rig.initramfs, work, rig.results, recording, rig.progress.say)
 
 
 def check_digests(rig: Rig, sizes: list[int]) -> None:
@@ -262,7 +269,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="record what a real kernel does on our images")
     parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
     parser.add_argument("--kernel", default="linux-image-amd64", help="a Debian package, or a bzImage")
-    parser.add_argument("--only", default="counts,xfs,instructions,digests", help="which recordings")
+    parser.add_argument("--only", default="counts,xfs,instructions,digests,symbols", help="which recordings")
     parser.add_argument("--again", action="store_true", help="forget the records of these cases first")
     words = parser.parse_args()
     only = words.only.split(",")
@@ -282,6 +289,7 @@ def main() -> int:
             ("counts", "matrix.jsonl", plans.counts, record_counts),
             ("xfs", "matrix-xfs.jsonl", plans.iomap, record_xfs),
             ("instructions", "matrix-instructions.jsonl", plans.instructions, record_instructions),
+            ("symbols", "symbols-encryption.jsonl", symbol_cases, record_by_symbol),
         ):
             if kind not in only:
                 continue

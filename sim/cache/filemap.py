@@ -85,6 +85,10 @@ class OpenFile:
         self.sink: Sink | None = None
 
 
+ENTERED = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_read"
+"""read(2); a kernel_read() comes through what its caller charges."""
+
+
 class Filemap:
     """The read loop of one machine: one page cache, one readahead policy, one read path."""
 
@@ -98,10 +102,11 @@ class Filemap:
         io_pages: int,
         batch_pages: int = BATCH_PAGES,
         decides: str = "ondemand_readahead",
+        entered: str = ENTERED,
     ) -> None:
         """
         io_pages: the largest I/O of the device, in pages. batch_pages: PAGEVEC_SIZE. decides: the symbol that
-        decides on readahead, if it is one of its own.
+        decides on readahead, if it is one of its own. entered: the symbols through which a read comes.
         """
         self.cache = cache
         self._batch_pages = batch_pages
@@ -113,7 +118,6 @@ class Filemap:
         unbounded = f"{ra};page_cache_ra_unbounded"
         site, fuse = ledger.site, ledger.fuse
         self._s_batch = site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
-        entered = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_read"
         self._s_read = fuse(site(TASK, "", f"{entered} filemap_read"), self._s_batch)
         s_rebatch = site(TASK, ra, "filemap_get_read_batch")
         in_batch = "/filemap_read:page filemap_get_pages;filemap_get_read_batch:page"

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any, cast
 
-from sim.cache.filemap import PAGE_SHIFT, Filemap, OpenFile
+from sim.cache.filemap import ENTERED, PAGE_SHIFT, Filemap, OpenFile
 from sim.cache.folios import (
     LINUX_6_16,
     MIN_WINDOW_PAGES,
@@ -48,9 +48,10 @@ class FolioFilemap(Filemap):
         path: Any,
         io_pages: int,
         rules: FolioRules = LINUX_6_16,
+        entered: str = ENTERED,
     ) -> None:
-        """rules: what is this kernel's."""
-        super().__init__(clock, ledger, cache, policy, path, io_pages, rules.batch, rules.decides)
+        """rules: what is this kernel's; entered: as of Filemap."""
+        super().__init__(clock, ledger, cache, policy, path, io_pages, rules.batch, rules.decides, entered)
         self._rules = rules
         ra = "filemap_read;filemap_get_pages"
         order = f"{ra};page_cache_ra_order"

@@ -10,17 +10,11 @@ from pathlib import Path
 
 from sim.cli.render import console, print_table
 from sim.engine.costs import DEFAULT_MACHINE
+from sim.experiment.cost_features import attach_features, read_features, simulate_features, write_features
 from sim.experiment.cost_fit import fit_costs
 from sim.experiment.cost_judge import BARS, Verdict, judge, ns_noise, verdicts
 from sim.experiment.cost_profile import entries, write_profile
-from sim.experiment.cost_records import (
-    CostRecords,
-    attach_features,
-    load_records,
-    read_features,
-    simulate_features,
-    write_features,
-)
+from sim.experiment.cost_records import CostRecords, load_records
 from sim.experiment.cost_times import load_times
 from sim.report.tables import Column, Table
 
@@ -52,7 +46,7 @@ def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> Cos
         jobs = len(os.sched_getaffinity(0))
         known = simulate_features(cases, folder / "layouts", jobs, known)
         write_features(path, known)
-    attach_features(records, known)
+    attach_features(records.whole, known)
     return records
 
 

@@ -13,15 +13,16 @@ from it where they say so.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from sim.experiment.cost_loops import BYTE_CONSTANTS, byte_loops, loop_features
 from sim.experiment.cost_measured import Features, Measured
-from sim.experiment.cost_model import MODEL, NULL_COPY, SELF, SYMBOLS, Constant
+from sim.experiment.cost_model import MODEL, NULL_COPY, READS, SELF, STACKED, SYMBOLS, Constant
 from sim.experiment.cost_records import CostRecords
 from sim.experiment.least_squares import fit, standard_errors
 
@@ -29,7 +30,10 @@ Values = dict[Constant, float]
 Keep = Callable[[int, str], bool]
 """Whether records of a block size and layout are fitted to."""
 
-SHARED = {("ext4_mpage_readpages", "page"): ("mpage_readahead", "page")}
+SHARED = {
+    ("ext4_mpage_readpages", "page"): ("mpage_readahead", "page"),
+    ("cbc_decrypt_128", SELF): ("cbc_decrypt", SELF),
+}
 """A constant that the recordings do not separate from others, and the one that is the same code."""
 STATED: Values = {
     ("copy_page_to_iter", "byte"): 1.0,
@@ -46,6 +50,9 @@ in a hot loop: twice as much was seen (an extent look-up among 16,384).
 NULL_COPY_INSTRUCTIONS = 100.0
 """A guess to start from: null_blk looks its page up for every sector it copies."""
 PRIOR_WIDTH = 0.3
+"""Relative: how far a constant's ns may be from its instructions at the pace (a standard error)."""
+LONG_REP = 512
+"""From so many bytes a call on a `rep` is worth its bytes; a shorter one, its instructions."""
 
 
 def everything(_block_size: int, _layout: str) -> bool:
@@ -63,24 +70,38 @@ def constants_of(symbol: str) -> list[Constant]:
 class Fitted:
     """
     instructions, ns: by constant. sigma: standard errors of the ns that are fitted; the others are
-    instructions at `pace`, ns an instruction.
+    instructions at `pace`, ns an instruction. rep_bytes: of the instructions, those that are bytes of a long
+    `rep`, which go at the pace of memset. around: instructions a call that a cipher takes around its
+    assembler code.
     """
 
     instructions: Values
     ns: Values
     sigma: Values
     pace: float
+    rep_bytes: Values = field(default_factory=dict)
+    around: dict[str, float] = field(default_factory=dict)
 
 
 def fit_instructions(records: CostRecords, keep: Keep = everything) -> Values:
-    """Return the instructions of every constant that the records of kept cases measure."""
-    cases = [case for case in records.symbols if keep(case.block_size, case.layout)]
+    """
+    Return the instructions of every constant that the records of kept cases measure.
+
+    What is around a cipher and in opening a file has records of its own, and these are few: all are kept.
+    """
+    cases_of = {
+        READS: [case for case in records.symbols if keep(case.block_size, case.layout)],
+        STACKED: [case for case in (*records.stacked, *records.opens) if case.fitted],
+    }
     found: Values = {}
-    within: dict[str, list[Constant]] = {}
+    within: dict[tuple[str, str], list[Constant]] = {}
     for entry in SYMBOLS:
         if entry.within:
-            within.setdefault(entry.within, []).extend(constants_of(entry.symbol))
-    for recorded, constants in sorted(within.items(), key=lambda item: item[0] == "ext4_mpage_readpages"):
+            within.setdefault((entry.within, entry.record), []).extend(constants_of(entry.symbol))
+    for (recorded, file), constants in sorted(
+        within.items(), key=lambda item: item[0][0] == "ext4_mpage_readpages"
+    ):
+        cases = cases_of[file]
         if len(constants) == 1:
             calls = sum(case.calls.get(recorded, 0.0) for case in cases)
             if calls:
@@ -88,6 +109,34 @@ def fit_instructions(records: CostRecords, keep: Keep = everything) -> Values:
         else:
             found |= _fit_symbol(recorded, constants, cases, found)
     return found | _drops(records)
+
+
+def _long_reps(records: CostRecords) -> Values:
+    """
+    Return the bytes a call that symbols clear or copy, where STACKED has them and they are many.
+
+    Symbols with a second constant that the bytes could be of are left out.
+    """
+    found: Values = {}
+    alone = Counter(entry.within for entry in SYMBOLS)
+    for entry in SYMBOLS:
+        if entry.unit or entry.within != entry.symbol or alone[entry.within] > 1:
+            continue
+        cases = records.stacked if entry.record == READS else [*records.stacked, *records.opens]
+        calls = sum(case.calls.get(entry.within, 0.0) for case in cases)
+        moved = sum(case.rep_bytes.get(entry.within, 0.0) for case in cases)
+        if calls and moved / calls >= LONG_REP:
+            found[entry.symbol, SELF] = moved / calls
+    return found
+
+
+def _around(records: CostRecords) -> dict[str, float]:
+    """Return, by cipher, the instructions of a call around its assembler code: their mean over cases."""
+    found: dict[str, list[float]] = {}
+    for case in records.stacked:
+        for cipher, instructions in case.around.items():
+            found.setdefault(cipher, []).append(instructions)
+    return {cipher: sum(values) / len(values) for cipher, values in found.items()}
 
 
 def _fit_symbol(recorded: str, constants: list[Constant], cases: list[Measured], known: Values) -> Values:
@@ -154,7 +203,10 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
     ns = {constant: value for constant, (value, _) in found.items()}
     sigma = {constant: error for constant, (_, error) in found.items()}
     unmeasured = {constant: value for constant, value in prior.items() if constant not in ns}
-    return Fitted(instructions, ns | unmeasured, sigma, pace)
+    reps = {constant: count for constant, count in _long_reps(records).items() if constant in unmeasured}
+    for constant, count in reps.items():
+        unmeasured[constant] -= (pace - moved["folio_zero_range", "byte"]) * count
+    return Fitted(instructions, ns | unmeasured, sigma, pace, reps, _around(records))
 
 
 class _Row(NamedTuple):

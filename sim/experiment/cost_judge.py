@@ -83,12 +83,13 @@ def judge(records: CostRecords, watch: Callable[[str], None] = lambda _fold: Non
     """
     Return the predictions of all cases, each left out with its layout and with its block size.
 
-    Those of `held_out` are predicted once, by the fit to everything else.
+    Those of `held_out` are predicted once, by the fit to everything else, and `stacked`, whose symbols around
+    the ciphers alone are fitted to.
     """
     everything = fit_costs(records).instructions
     predicted = [
         Predicted(case, "instructions", "", case.value, predict(case.features, everything))
-        for case in records.held_out
+        for case in (*records.held_out, *records.stacked)
     ]
     for name, keep, judged in folds(records):
         predicted += predict_all(records, fit_costs(records, keep), name, judged)

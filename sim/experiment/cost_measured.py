@@ -10,6 +10,8 @@ from typing import Any
 from sim.experiment.cost_model import Constant
 
 Features = dict[Constant, float]
+ENCRYPTED = "encrypted, by symbol"
+"""The device of the cases around encryption: the rig's RAM device, which copies."""
 
 
 @dataclass(slots=True)
@@ -18,8 +20,11 @@ class Measured:
     One record of a whole case: what was measured, per 4 KiB read, and its features, per 4 KiB.
 
     device: "ram" (bio-based, no copy), "ram+copy", "null_blk"; with " by symbol" where the value is a sum
-    over symbols. symbols, calls: of each recorded symbol. value: instructions, or the least ns of all
-    repetitions; boots: the median ns of each boot. in_kernel: read by the kernel, without system calls.
+    over symbols. symbols, calls: of each recorded symbol; rep_bytes: instructions among them that are bytes
+    of a `rep`, where that is recorded. value: instructions, or the least ns of all
+    repetitions; boots: the median ns of each boot. fitted: whether constants are fitted to it.
+    in_kernel: read by the kernel itself, without system calls.
+    around: instructions a call that a cipher takes around its assembler code, by cipher, where recorded.
     """
 
     name: str
@@ -34,7 +39,10 @@ class Measured:
     boots: tuple[float, ...] = ()
     symbols: dict[str, float] = field(default_factory=dict, repr=False)
     calls: dict[str, float] = field(default_factory=dict, repr=False)
+    rep_bytes: dict[str, float] = field(default_factory=dict, repr=False)
+    around: dict[str, float] = field(default_factory=dict, repr=False)
     features: Features = field(default_factory=dict, repr=False)
+    fitted: bool = True
     in_kernel: bool = False
 
     @property
@@ -42,6 +50,8 @@ class Measured:
         """What its features depend on."""
         device = "null_blk" if self.device.startswith("null_blk") else "ram"
         words = [device, self.block_size, self.layout, self.path, self.access, self.status]
+        if self.device == ENCRYPTED:
+            words.append(f"{self.record['file_bytes'] >> 20}M")
         if "read_ahead_kb" in self.record:
             words += [f"{self.record['file_bytes'] >> 20}M", f"ra{self.record['read_ahead_kb']}"]
         return "/".join(map(str, (*words, self.record.get("encryption") or "plain")))
@@ -66,6 +76,11 @@ class Primitive:
     device: str
     extents: int
     known: int
+
+
+def device_of(record: dict[str, Any]) -> str:
+    """Return the kind of device a record of instructions names."""
+    return "null_blk" if "null" in record["device"] else "ram+copy"
 
 
 def measured_case(record: dict[str, Any], device: str) -> Measured:

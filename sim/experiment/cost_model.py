@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from sim.engine.costs import UNMEASURED, Cost, CostTable, load_costs
 
 SELF = "self"
+READS, STACKED = "symbols.jsonl", "symbols-encryption.jsonl"
+"""The records of instructions by symbol: of ext4 alone; of encryption around it, and of opens."""
 Constant = tuple[str, str]
 """(symbol, "self" or the symbol's unit)."""
 NULL_COPY: Constant = ("null_blk's copy", "sector")
@@ -25,7 +27,8 @@ class Modelled:
     One symbol of the model.
 
     within: the recorded symbol its instructions are part of, "" if none is. like: the symbols whose sum it
-    costs, for what no recording has. parts: recorded symbols that the model counts as its own.
+    costs, for what no recording has. parts: recorded symbols that the model counts as its own. record: the
+    file that measures it.
     """
 
     symbol: str
@@ -35,6 +38,7 @@ class Modelled:
     like: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
     why: str = ""
+    record: str = READS
 
 
 def _of(group: str, *entries: Modelled | str) -> list[Modelled]:
@@ -46,6 +50,11 @@ def _of(group: str, *entries: Modelled | str) -> list[Modelled]:
             entry = Modelled(name, group, unit, within=name)
         made.append(entry)
     return made
+
+
+def _stacked(group: str, *entries: Modelled | str) -> list[Modelled]:
+    """Return symbols of one group that STACKED measures."""
+    return [replace(entry, record=STACKED) for entry in _of(group, *entries)]
 
 
 def _like(group: str, symbol: str, like: str, why: str, unit: str = "") -> Modelled:
@@ -191,7 +200,69 @@ SYMBOLS: tuple[Modelled, ...] = (
         "crypto_skcipher_decrypt",
         "xts_decrypt byte",
     ),
+    *_stacked(_BLOCK, "dm_submit_bio", "clone_endio", "crypt_map", "kcryptd_io_read"),
+    *_stacked(
+        _CRYPT,
+        "crypt_endio",
+        "kcryptd_queue_crypt",
+        "kcryptd_crypt",
+        "crypt_convert",
+        Modelled("crypt_convert_block_skcipher", _CRYPT, within="crypt_convert"),
+        "crypt_iv_plain64_gen",
+        "crypt_iv_essiv_gen",
+        "essiv_skcipher_decrypt",
+        "cbc_decrypt byte",
+        "cbc_decrypt_128 byte",
+        "ecryptfs_read_folio",
+        "ecryptfs_decrypt_page",
+        "ecryptfs_derive_iv",
+        "crypt_scatterlist",
+        "fscrypt_file_open",
+        "fscrypt_get_encryption_info",
+        "ext4_xattr_get block",
+        "fscrypt_setup_encryption_info",
+        "fscrypt_find_master_key",
+        "fscrypt_hkdf_expand",
+        "fscrypt_prepare_key",
+        "crypto_alloc_skcipher",
+        "crypto_skcipher_setkey",
+        "xts_aesni_setkey",
+        "aesni_skcipher_setkey",
+        "aes_set_key",
+        "ecb_decrypt",
+        "ecryptfs_open",
+        "ecryptfs_read_metadata",
+        "ecryptfs_init_crypt_ctx",
+        "ecryptfs_parse_packet_set",
+        "ecryptfs_compute_root_iv",
+    ),
+    *_stacked(_CACHE, "ecryptfs_read_lower"),
 )
+
+NOT_CHARGED: dict[str, str] = {
+    "invalidate_mapping_pagevec": "of dropping pages, which shrink_folio_list stands for",
+    "remove_mapping": "of dropping pages, which shrink_folio_list stands for",
+    "blk_mq_dispatch_rq_list": "of null_blk, where time decides whether requests are queued",
+    "blk_mq_sched_dispatch_requests": "of null_blk, where time decides whether requests are queued",
+    "null_complete_rq": "of null_blk, which no profile of a device is",
+    "null_handle_cmd": "of null_blk, which no profile of a device is",
+    "folio_put_wait_locked": "the model has it like queue_work_on: no record of reading plain files has it",
+    "folio_wake_bit": "in try_to_wake_up's caller; the model wakes without it",
+    "io_schedule": "a few instructions around schedule",
+    "ecryptfs_read_update_atime": "a few instructions around filemap_read",
+    "do_sys_openat2": "path look-up, which the model leaves out",
+    "ext4_lookup": "path look-up, which the model leaves out",
+    "__ext4_iget": "path look-up, which the model leaves out",
+    "ecryptfs_lookup": "path look-up, which the model leaves out",
+    "vfs_open": "of every open, plain ones too",
+    "ext4_file_open": "of every open, plain ones too",
+    "vfs_getxattr": "a system call beside the file system's own reading of an xattr",
+    "keyctl_keyring_search": "a system call; fs/crypto looks keys up in a table of its own",
+    "aesni_xts_decrypt": "counted with xts_decrypt",
+    "aesni_cbc_dec": "counted with cbc_decrypt",
+    "aesni_enc": "counted with xts_decrypt, or with essiv_skcipher_decrypt",
+}
+"""Recorded symbols that are no constants, and why."""
 
 MODEL: dict[str, Modelled] = {entry.symbol: entry for entry in SYMBOLS}
 

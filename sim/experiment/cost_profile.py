@@ -7,12 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from sim.engine.costs import MILLI, UNMEASURED, load_costs
-from sim.experiment.cost_fit import SHARED, Fitted
+from sim.engine.costs import UNMEASURED
+from sim.experiment.cost_fit import PRIOR_WIDTH, SHARED, Fitted
 from sim.experiment.cost_loops import BYTE_CONSTANTS
-from sim.experiment.cost_model import MODEL, SELF, SYMBOLS, Constant, Modelled
+from sim.experiment.cost_model import MODEL, SELF, STACKED, SYMBOLS, Constant, Modelled
 from sim.experiment.cost_records import CostRecords
 
 Z90 = 1.645
@@ -21,9 +19,10 @@ Z90 = 1.645
 PACE = "the best single figure for all records, the prior of the fit; what the base assumes follows at it"
 METHODS = {
     "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; interval: 90 %",
-    "pace": "ns: instructions x pace; no recording times it",
+    "pace": "ns: instructions x pace, no recording times it; interval: 90 %, of constants about the pace",
+    "reps": "ns: instructions x pace, a rep's bytes at memset's, no recording times it; interval: as pace",
     "like": "as the symbols it names",
-    "aes": "ns: a straight line through four unit sizes; interval: its residuals",
+    "aes": "ns: the assembler code's own, and instructions x pace; interval: of both",
 }
 
 
@@ -43,15 +42,13 @@ def entries(records: CostRecords, fitted: Fitted) -> list[Entry]:
     """Return the entry of every symbol of the model."""
     made: dict[str, Entry] = {}
     for symbol in SYMBOLS:
-        if not symbol.like:
+        if not symbol.like and symbol.symbol not in records.times.ciphers:
             made[symbol.symbol] = _measured(symbol, fitted, records.times.name)
     for symbol in SYMBOLS:
         if symbol.like:
             made[symbol.symbol] = _like(symbol, made)
     made |= {name: _cipher(name, records, fitted) for name in records.times.ciphers}
-    return [made[symbol.symbol] for symbol in SYMBOLS] + [
-        made[name] for name in records.times.ciphers if name not in MODEL
-    ]
+    return [made[symbol.symbol] for symbol in SYMBOLS]
 
 
 def _words(symbol: Modelled) -> list[str]:
@@ -65,12 +62,13 @@ def _measured(symbol: Modelled, fitted: Fitted, times: str) -> Entry:
         constant: Constant = (symbol.symbol, what)
         instructions[what] = fitted.instructions.get(constant, 0.0)
         ns[what] = fitted.ns.get(constant, 0.0)
-        error = fitted.sigma.get(constant)
-        half[what] = Z90 * error if error is not None else None
+        half[what] = Z90 * fitted.sigma.get(constant, PRIOR_WIDTH * ns[what])
     constant = (symbol.symbol, SELF)
     timed = constant in fitted.sigma
     where = (
-        f"instructions: symbols.jsonl, {symbol.within}" if constant in fitted.instructions else "no recording"
+        f"instructions: {symbol.record}, {symbol.within}"
+        if constant in fitted.instructions
+        else "no recording"
     )
     if symbol.within not in ("", symbol.symbol):
         where += " (inlined there)"
@@ -80,7 +78,8 @@ def _measured(symbol: Modelled, fitted: Fitted, times: str) -> Entry:
     source = f"{where}; ns: {times}" if timed else where
     if any((symbol.symbol, what) in BYTE_CONSTANTS for what in _words(symbol)):
         source += ", prior of its bytes memcpy and memset there"
-    return Entry(symbol, ns, instructions, half, source, METHODS["fitted" if timed else "pace"])
+    method = "fitted" if timed else "reps" if constant in fitted.rep_bytes else "pace"
+    return Entry(symbol, ns, instructions, half, source, METHODS[method])
 
 
 def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
@@ -96,22 +95,21 @@ def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
 
 
 def _cipher(name: str, records: CostRecords, fitted: Fitted) -> Entry:
-    """A cipher: ns from the kernel's own code run natively, instructions where the recordings have them."""
+    """A cipher: the kernel's assembler code timed natively, and what is around it at the pace."""
     took = records.times.ciphers[name]
-    sizes = np.array(sorted(took), dtype=float)
-    times = np.array([took[int(size)] for size in sizes])
-    slope, start = np.polyfit(sizes, times, 1)
-    off = float(np.abs(slope * sizes + start - times).max())
-    counted = "symbols.jsonl, AES-NI" if name in MODEL else f"as in {UNMEASURED}"
-    base = load_costs(UNMEASURED).costs
-    symbol = MODEL.get(name) or Modelled(name, base[name].group, base[name].unit)
-    if name in MODEL:
-        instructions = {what: fitted.instructions.get((name, what), 0.0) for what in _words(symbol)}
-    else:
-        instructions = {SELF: base[name].self_mi / MILLI, "byte": base[name].unit_mi / MILLI}
-    ns = {SELF: float(start), "byte": float(slope)}
-    half: dict[str, float | None] = {SELF: off + 0.05 * float(start), "byte": 0.03 * float(slope)}
-    source = f"{records.times.ciphers_from}: 4 sizes from 512 to 4,096 bytes; instructions: {counted}"
+    symbol = MODEL[name]
+    around = fitted.around[name.removesuffix("_128")]
+    around_ns = fitted.pace * around
+    instructions = {what: fitted.instructions.get((name, what), 0.0) for what in _words(symbol)}
+    ns = {SELF: took.call_ns + around_ns, "byte": took.byte_ns}
+    half: dict[str, float | None] = {
+        SELF: took.call_half + Z90 * PRIOR_WIDTH * around_ns,
+        "byte": took.byte_half,
+    }
+    source = (
+        f"instructions: {symbol.record}, {symbol.within}; ns: {took.source}, and {around:.0f} instructions"
+        f" a call around the assembler code ({STACKED})"
+    )
     return Entry(symbol, ns, instructions, half, source, METHODS["aes"])
 
 

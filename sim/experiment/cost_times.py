@@ -7,13 +7,13 @@ Two forms: `uml-ns.jsonl`, an earlier recording, whose cipher stands in a file o
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from sim.errors import ConfigError
+from sim.experiment.cost_ciphers import CipherTime, earlier_ciphers, straight_line
 from sim.experiment.cost_measured import Measured, Primitive, measured_case
 from sim.experiment.kernel_case import Layouts, load_case, read_lines
 from sim.units import PAGE_BYTES
@@ -21,7 +21,6 @@ from sim.units import PAGE_BYTES
 READS = {"seq131072": "seq128k", "seq4096": "seq4k", "rand4k": "rand4k"}
 """The names of access patterns in the earlier records."""
 STATUS = {"warm": "warm", "cold": "es_cold"}
-EARLIER_CIPHER = "aes-xts-ns.json"
 EARLIER_CPU = "AMD EPYC (family 26)"
 
 
@@ -30,14 +29,13 @@ class Times:
     """
     What a file of times holds.
 
-    ciphers: by the symbol of their cost, ns by the bytes of a data unit; ciphers_from: their file.
+    ciphers: by the symbol of their cost; cpu: what all was recorded on.
     """
 
     name: str
     cases: list[Measured]
     loops: list[Primitive]
-    ciphers: dict[str, dict[int, float]]
-    ciphers_from: str
+    ciphers: dict[str, CipherTime]
     cpu: str
 
 
@@ -76,18 +74,8 @@ def load_times(path: Path, folder: Path) -> Times:
             raise ConfigError(
                 f"{path}:{number}", f"is no time ({error!r})", "see results/kernel/README.md"
             ) from error
-    if ciphers:
-        return Times(path.name, cases, loops, ciphers, path.name, cpu)
-    earlier = {"xts_decrypt": _cipher(folder / EARLIER_CIPHER)}
-    return Times(path.name, cases, loops, earlier, EARLIER_CIPHER, cpu)
-
-
-def _cipher(path: Path) -> dict[int, float]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return {int(row["unit_bytes"]): float(row["ns_per_unit_min"]) for row in document["rows"]}
-    except (OSError, ValueError, KeyError) as error:
-        raise ConfigError(str(path), f"is no record ({error!r})", "see the README") from error
+    found = {symbol: straight_line(took, path.name) for symbol, took in ciphers.items()}
+    return Times(path.name, cases, loops, found or earlier_ciphers(folder), cpu)
 
 
 def _as_case(line: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ others, kernel_compare.infer_tree_pages helps.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from sim.experiment.initial_cache import cache_pages, pages_with_buffers
 from sim.experiment.machine import NO_IO, Machine, MachineSpec
 from sim.ext4.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.paths.inode import FsInode
-from sim.stack.dm_crypt import CryptTable
+from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
 
@@ -231,18 +232,40 @@ def page_order(pages: int) -> list[int]:
     return order
 
 
+_ENCRYPTION = {
+    "dm-crypt": re.compile(
+        rf"dm-crypt ({'|'.join(CIPHER_CALLS)}) \d+-bit key, (512|4096)-byte sectors(, no_read_workqueue)?"
+    ),
+    "eCryptfs": re.compile(r"eCryptfs (aes-128|aes-256)"),
+    "fscrypt": re.compile("fscrypt v2 AES-256-XTS"),
+}
+
+
+def _said(record: dict[str, Any], scheme: str) -> re.Match[str] | None:
+    """Return what a record says of its encryption if that is this scheme; ConfigError if none is known."""
+    said = str(record.get("encryption", ""))
+    if said and not any(known.match(said) for known in _ENCRYPTION.values()):
+        allowed = (
+            "dm-crypt CIPHER n-bit key, n-byte sectors; eCryptfs aes-128 or aes-256; fscrypt v2 AES-256-XTS"
+        )
+        raise ConfigError(str(record.get("case")), f"encryption {said!r}", allowed)
+    return _ENCRYPTION[scheme].match(said)
+
+
 def _table(record: dict[str, Any]) -> CryptTable | None:
     """Return the crypt target that a case was recorded on, None if there was none."""
-    return CryptTable() if str(record.get("encryption", "")).startswith("dm-crypt aes-xts-plain64") else None
+    said = _said(record, "dm-crypt")
+    return CryptTable(said[1], int(said[2]), said[3] is not None) if said else None
 
 
 def _mount(record: dict[str, Any]) -> EcryptfsMount | None:
     """Return the eCryptfs mount that a case was recorded on, None if there was none."""
-    return EcryptfsMount("aes-256") if _is_ecryptfs(record) else None
+    said = _said(record, "eCryptfs")
+    return EcryptfsMount(said[1]) if said else None
 
 
 def _is_ecryptfs(record: dict[str, Any]) -> bool:
-    return str(record.get("encryption", "")).startswith("eCryptfs aes-256")
+    return _mount(record) is not None
 
 
 def _ecryptfs(machine: Machine, record: dict[str, Any], lower: FsInode) -> EcryptfsInode:

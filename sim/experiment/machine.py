@@ -15,7 +15,7 @@ from sim.block.bio_queue import BioQueue
 from sim.block.io_record import IoRecord
 from sim.block.limits import BlockTracer, Hardware, QueueLimits
 from sim.block.queue import BlockQueue
-from sim.cache.filemap import Filemap, OpenFile, ReadPages
+from sim.cache.filemap import ENTERED, Filemap, OpenFile, ReadPages
 from sim.cache.filemap_folios import FolioFilemap
 from sim.cache.folios import LINUX_6_1, LINUX_6_16, FolioMapping, FolioRules
 from sim.cache.pages import Mapping, PageCache
@@ -212,9 +212,10 @@ class Machine:
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
+        entered = "" if self.spec.ecryptfs else ENTERED
         if kernel.folios is not None and (self._large or kernel.folios_unasked):
-            return FolioFilemap(*parts, kernel.folios)
-        return Filemap(*parts)
+            return FolioFilemap(*parts, kernel.folios, entered=entered)
+        return Filemap(*parts, entered=entered)
 
     def _build_mapper(self) -> Mapper:
         spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers

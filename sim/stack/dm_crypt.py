@@ -35,7 +35,7 @@ CIPHER_CALLS: dict[str, tuple[str, str, str]] = {
     "aes-xts-plain64": ("crypt_iv_plain64_gen", "crypto_skcipher_decrypt*2", "xts_decrypt"),
     # essiv(cbc(aes),sha256) is a template of its own: it encrypts the IV, then calls the wrapped CBC.
     "aes-cbc-essiv:sha256": (
-        "crypt_iv_plain64_gen essiv_skcipher_decrypt",
+        "crypt_iv_essiv_gen essiv_skcipher_decrypt",
         "crypto_skcipher_decrypt*3",
         "cbc_decrypt",
     ),
@@ -110,12 +110,12 @@ class CryptTarget(NeverAlone):
             (IRQ, "bio_endio;crypt_endio;kcryptd_queue_crypt"),
             (TASK, "bio_endio;crypt_endio;kcryptd_queue_crypt"),
         ):
-            # Two bios end here: device mapper's clone, and the one it was made from.
+            # Two bios end here: device mapper's clone, and in clone_endio() the one it was made from.
             self._s_work[context] = fuse(
                 site(context, "", WORK_ITEM_SYMBOLS if context == KWORKER else ""),
                 site(context, stack, "kcryptd_crypt kcryptd_crypt;crypt_convert"),
-                site(context, f"{stack};kcryptd_crypt", ended),
-                site(context, f"{stack};kcryptd_crypt;bio_endio", ended),
+                site(context, f"{stack};kcryptd_crypt", f"{ended} bio_endio;clone_endio"),
+                site(context, f"{stack};kcryptd_crypt;bio_endio;clone_endio", ended),
             )
             self._s_sector[context] = site(
                 context, f"{stack};kcryptd_crypt;crypt_convert", sector, unit=cipher

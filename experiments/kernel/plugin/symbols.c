@@ -93,6 +93,14 @@ static void resolve(struct tb *e)
 	e->leaf = sy[lo].leaf; e->entry = sy[lo].a == e->va;
 	if (e->entry) { e->top = sy[lo].top; if (!strncmp(sy[lo].n, "asm_sysvec_", 11) || !strcmp(sy[lo].n, "asm_common_interrupt") || !strncmp(sy[lo].n, "irq_entries_start", 17)) e->top = irqtop; }
 }
+/* Back to where the last interrupt came, if one is on the stack: iret also ends what no interrupt began. */
+static void leave_irq(void)
+{
+	int i = sp;
+
+	while (i-- > 0)
+		if (st[i].top == irqtop) { depth = st[i].at; sp = i; return; }
+}
 static void exec(unsigned cpu, void *p)
 {
 	struct tb *e = p;
@@ -101,13 +109,15 @@ static void exec(unsigned cpu, void *p)
 	int jumped = !prev;
 	if (prev) {
 		if (prev->end == CALL) { depth++; jumped = 1; }
-		else if (prev->end == IRET) { while (sp) { sp--; if (st[sp].top == irqtop) break; } jumped = 1; }
+		else if (prev->end == IRET) { leave_irq(); jumped = 1; }
 		else if (prev->end == RET) { depth--; while (sp && st[sp-1].at > depth) sp--; }
 		else jumped = prev->leaf != e->leaf;
 	}
 	prev = e;
 	if (e->va < KERN) { sp = depth = 0; user_ins += e->insns; return; }
 	if (e->entry) {
+		/* An interrupt may come between a return and where it returns to: it is entered all the same. */
+		jumped |= e->top >= 0 && e->top == irqtop;
 		if (jumped) lcalls[e->leaf]++;
 		if (jumped && e->top >= 0 && sp < 511) { st[sp].at = depth; st[sp].top = e->top; sp++; calls[e->top]++; }
 	}
