@@ -44,6 +44,7 @@ IDENTIFIER_BYTES = 16
 DESCRIPTOR_BYTES = 8
 UUID_BYTES = 16
 
+_HKDF_MOST_BYTES = 255 * 64
 _HKDF_PREFIX = b"fscrypt\0"
 _HKDF_KEY_IDENTIFIER = 1
 _HKDF_PER_FILE_KEY = 2
@@ -156,7 +157,9 @@ class MasterKey:
 
 
 def hkdf_sha512(key: bytes, info: bytes, length_bytes: int) -> bytes:
-    """Return `length_bytes` (at most 255 * 64) of HKDF-SHA512 of a key, without salt (RFC 5869)."""
+    """Return bytes of HKDF-SHA512 of a key, without salt (RFC 5869); CryptoError for too many."""
+    if not 0 < length_bytes <= _HKDF_MOST_BYTES:
+        raise CryptoError("HKDF-SHA512", f"{length_bytes} bytes", f"1 .. {_HKDF_MOST_BYTES}")
     return HKDF(SHA512(), length_bytes, salt=None, info=info).derive(key)
 
 
