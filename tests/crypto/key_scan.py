@@ -59,7 +59,7 @@ class KeyScan:
         self._heads = np.sort(np.frombuffer(b"".join(self._needles), dtype=np.uint64))
 
     def found(self, data: bytes) -> list[str]:
-        """Return the encodings in which a secret is in `data`; what looks like Parquet is read as such too."""
+        """Return the encodings in which a secret is in `data`; Parquet is read as such too."""
         names = self._found(data)
         if data[:4] == b"PAR1":
             table = pq.read_table(io.BytesIO(data))

@@ -49,7 +49,9 @@ def main(checkout: Path) -> None:
             "kept": f"{kept}: {len(tests)} of {document['numberOfTests']} vectors, their values unchanged",
         }
         lines = ",\n".join(json.dumps(test) for test in tests)
-        (TARGET / f"{name}.json").write_text(f'{json.dumps(head, indent=1)[:-2]},\n "tests": [\n{lines}\n]}}\n')
+        (TARGET / f"{name}.json").write_text(
+            f'{json.dumps(head, indent=1)[:-2]},\n "tests": [\n{lines}\n]}}\n'
+        )
     (TARGET / "LICENSE").write_bytes((checkout / "LICENSE").read_bytes())
 
 

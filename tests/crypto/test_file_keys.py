@@ -261,7 +261,7 @@ def test_bad_keys() -> None:
     """Lengths, modes, ids and formats that are not ours are refused with what is allowed."""
     for action, message in (
         (lambda: UserKey("alice", bytes(32)), "key of user alice: is 32 bytes long; allowed: 64"),
-        (lambda: UserKey("", bytes(64)), "user id ''; allowed: 1 .. 31 bytes"),
+        (lambda: UserKey("", bytes(64)), "a user id of 0 bytes; allowed: 1 .. 31 bytes"),
         (lambda: UserKey("x" * 32, bytes(64)), "1 .. 31 bytes"),
         (lambda: FileKey(7, bytes(64)), "file key: mode 7; allowed: 1, 2, 256"),
         (lambda: FileKey(1, bytes(32)), "is 32 bytes long; allowed: 64 bytes in mode 1"),

@@ -7,13 +7,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from cryptography.hazmat.primitives.keywrap import (
     InvalidUnwrap,
@@ -233,5 +230,3 @@ scheme = "fscrypt-v2"
 [workload]
 job = { rw = "read", bs = "4k", size = "64k" }
 """
-
-

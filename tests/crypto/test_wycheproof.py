@@ -1,5 +1,5 @@
 """
-Wycheproof's vectors, bad inputs among them, through our functions: the bytes that are right, or a CryptoError.
+Wycheproof's vectors, bad inputs among them, through our functions: the right bytes, or a CryptoError.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def test_key_wrap_without_padding_does_not_open() -> None:
 
 
 def test_gcm() -> None:
-    """AES-256-GCM: 21 blocks open, 27 with a changed tag do not; a block's nonce is its counter and number."""
+    """AES-256-GCM: 21 blocks open, 27 with a changed tag do not; the nonce is counter and number."""
     seen: Counter[str] = Counter()
     for test in vectors("aes_gcm"):
         seen[test["result"]] += 1
