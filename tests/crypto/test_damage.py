@@ -1,8 +1,8 @@
 """
-No plaintext without the right key, whatever was done to what is stored, for every scheme.
+No plaintext without the right key, whatever was done to what is stored: every scheme.
 
-Damaged are the blocks, the header or the wrapped keys: bits, cuts, parts of another file, versions, and the old
-packets put back after a user was removed. Whoever has no key reads nothing in any case. Whoever has one
+Damaged are the blocks, the header or the wrapped keys: bits, cuts, versions, parts of another file, and the
+old packets put back after a user was removed. Whoever has no key reads nothing in any case. Whoever has one
 reads what was stored in places that were left alone, or gets an error; nobody gets another file's contents.
 """
 
