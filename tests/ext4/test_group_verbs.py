@@ -13,9 +13,11 @@ from tools import e2fsck
 from typer.testing import CliRunner, Result
 
 from sim.cli.image import app
-from sim.crypto.file_keys import secret_parts
+from sim.crypto.file_keys import KeyRing, secret_parts
+from sim.crypto.user_keys import read_user_keys
 from sim.errors import ConfigError, CryptoError, ReadpathError
 from sim.experiment.keyed_groups import GROUP_PREFIX
+from sim.experiment.keyed_image import wrapped_keys
 from sim.ext4.mkfs import make_image
 from sim.ext4.reader import Image
 from sim.ext4.scrub import find_words, words_of
@@ -183,3 +185,23 @@ def test_keys_of_the_other_kind(image: Path, keys: Path) -> None:
         run("cat", image, "one", "--keys", master)
     with pytest.raises(CryptoError, match="holds users' keys, for --as USER"):
         run("cat", image, "one", "--keys", keys)
+
+
+@pytest.mark.parametrize("mode", ["xts", "gcm"])
+def test_every_file_has_a_key_of_its_own(image: Path, keys: Path, mode: str) -> None:
+    """
+    Files with the same contents and the same user differ in their keys, in every block of AES, and in what
+    is wrapped.
+    """
+    for name in NAMES[:2]:
+        run("encrypt", image, name, "--keys", keys, "--user", "alice", "--mode", mode)
+    opened = Image.open(image)
+    ring = KeyRing(read_user_keys(keys))
+    inodes = [opened.lookup(name) for name in NAMES[:2]]
+    one, two = (ring.unwrap(wrapped_keys(inode), "alice").raw for inode in inodes)
+    assert one != two
+    stored = [opened.read_file(inode, whole_blocks=True) for inode in inodes]
+    pieces = [{data[at : at + 16] for at in range(0, len(data), 16)} for data in stored]
+    assert not pieces[0] & pieces[1]
+    assert not set(secret_parts(wrapped_keys(inodes[0]))) & set(secret_parts(wrapped_keys(inodes[1])))
+    assert all(reads(image, name, keys, "alice") for name in NAMES[:2])
