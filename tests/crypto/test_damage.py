@@ -228,6 +228,8 @@ def test_damage(name: str, data: st.DataObject) -> None:
         return
     if scheme.checked:
         assert plain_of(0).startswith(found)
+    if damaged.keys not in (one.keys, other.keys):
+        assert plain_of(0) == found  # a wrapped key that opens is the one that was wrapped
     if damaged.blocks == one.blocks and damaged.head == one.head:
         assert found == plain_of(0) or not aes_blocks(found) & everything
     if damaged.blocks != other.blocks:
@@ -238,6 +240,24 @@ def test_damage(name: str, data: st.DataObject) -> None:
         units = [slice(at, at + scheme.unit_bytes) for at in range(0, FILE_BYTES, scheme.unit_bytes)]
         same = [unit for unit in units if damaged.blocks[unit] == one.blocks[unit]]
         assert all(found[unit] == plain_of(0)[unit] for unit in same)
+
+
+@pytest.mark.parametrize("name", [name for name in SCHEMES if name.startswith("file-keys")])
+def test_every_byte_of_the_wrapped_keys(name: str) -> None:
+    """Each byte changed: the reader gets the file or an error, never noise, and a stranger nothing."""
+    scheme = SCHEMES[name]
+    one = scheme.write(0)
+    told = 0
+    for at in range(len(one.keys)):
+        changed = bytearray(one.keys)
+        changed[at] ^= 1 << at % 8
+        damaged = replace(one, keys=bytes(changed))
+        found = read(scheme, RIGHT, damaged)
+        assert found in (None, plain_of(0))
+        told += found is None
+        assert not aes_blocks(read(scheme, WRONG, damaged)) & AES_BLOCKS[0]
+    readers = len(POLICIES[name.split(maxsplit=3)[3]][1])
+    assert told >= 48 * readers  # the shortest wrapped key, of GCM without a share, has 48 bytes
 
 
 @pytest.mark.parametrize("form", FORMATS)

@@ -267,7 +267,8 @@ def test_no_key_in_what_the_verbs_say(tmp_path: Path, capfdbinary: pytest.Captur
     Every verb on keys, with and without --json, what fails too: no key on the terminal, in an image, in a
     file but the key files.
 
-    Scanned for: users' keys, master keys, keys that `userkey` made, and the files' keys that they open.
+    Scanned for: users' keys, master keys, keys that `userkey` made, the files' keys that they open, and those
+    under which these are wrapped.
     """
     keys = make_key_files(tmp_path)
     masters = {2: MasterKey(keys["master"]), 1: MasterKey(keys["v1"])}
@@ -303,7 +304,8 @@ def test_no_key_in_what_the_verbs_say(tmp_path: Path, capfdbinary: pytest.Captur
     ring = KeyRing(read_user_keys(tmp_path / "users.toml"))
     for name in names:
         opened = Image.open(image)
-        secrets.add(ring.unwrap(wrapped_keys(opened.lookup(name)), "alice").raw)
+        raw = wrapped_keys(opened.lookup(name))
+        secrets |= {ring.unwrap(raw, "alice").raw, kek(raw, ring.key("alice"))}
         assert b'"sha256"' in run("cat", image, name, *users, "--as", "alice", "--json")
         assert TEXT == run("cat", image, name, *users, "--as", "alice")
         run("share", image, name, "bob", *users, "--as", "alice", "--json")
@@ -354,6 +356,6 @@ def test_no_key_in_what_the_verbs_say(tmp_path: Path, capfdbinary: pytest.Captur
     ]
     assert 2 == sum(wrong_key)
     scan = KeyScan(secrets)
-    assert 3 + 2 + 2 + 4 + 2 + 1 == len(secrets)
+    assert 3 + 2 + 2 + 2 * 4 + 2 + 1 == len(secrets)
     assert [] == [(command, names) for command, _code, text in said if (names := scan.found(text))]
     assert {path.name for path in tmp_path.glob("*.*ml")} | {"master.json"} == scan.files(tmp_path).keys()

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tools import e2fsck
+from tools import debugfs, e2fsck, mke2fs
 from typer.testing import CliRunner, Result
 
 from sim.cli.image import app
@@ -88,6 +88,25 @@ def test_members_come_and_go(image: Path, keys: Path, form: str) -> None:
     [gone] = set(before) - set(secret_parts(Image.open(image).lookup("/").xattrs[name]))
     assert [] == find_words(image.read_bytes(), words_of([gone]))
     assert files == [Image.open(image).lookup(name).xattrs for name in NAMES[:2]]
+
+
+def test_who_left_is_gone_from_the_journal(tmp_path: Path, keys: Path) -> None:
+    """A journal that holds the group's wrapped keys as they were holds the leaver's no more."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "one").write_bytes(TEXT)
+    image = tmp_path / "a.img"
+    mke2fs(image, tmp_path / "source", "-b", "1024", "-N", "64", size="6M")
+    run("group", image, "@staff", "--keys", keys, "--user", "alice", "--user", "bob")
+    root = Image.open(image).lookup("/")
+    copy = tmp_path / "block"
+    copy.write_bytes(bytes(Image.open(image).read_block(root.raw.xattr_block)))
+    debugfs(image, "jo", f"jw -b {root.raw.xattr_block} {copy}", "jc", "jr", write=True)
+    packets = secret_parts(root.xattrs[INDEX_TRUSTED, GROUP_PREFIX + b"staff"])
+    assert [2, 2] == [image.read_bytes().count(packet) for packet in packets]
+    run("group", image, "@staff", "--without", "bob")
+    e2fsck(image)
+    assert [2, 0] == [image.read_bytes().count(packet) for packet in packets]
+    assert [] == find_words(image.read_bytes(), words_of(packets[1:]))
 
 
 def test_a_group_is_not_made_twice(image: Path, keys: Path) -> None:
