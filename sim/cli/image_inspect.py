@@ -19,6 +19,7 @@ def run_inspect(image: Path, as_json: bool = False) -> None:
             "schemes": found.schemes(),
             "files": [asdict(file) for file in found.files],
             "sharing": found.sharing,
+            "groups": found.groups,
             "device": found.device_noise,
         }
         print(json.dumps(document, indent=1))
@@ -44,9 +45,11 @@ def run_inspect(image: Path, as_json: bool = False) -> None:
             f"{file.inode:>8} {file.size_bytes:>14} {len(file.runs):>6} runs  {file.scheme:<22} "
             f"{_shown(file.path)}{keys}"
         )
-    for key, paths in sorted(found.sharing.items()):
-        if len(paths) > 1:
-            print(f"{key} opens {len(paths)} files")
+    for group, members in sorted(found.groups.items()):
+        print(f"{group}: {', '.join(members) or 'damaged'}")
+    for key in sorted(found.sharing):
+        if (files := found.opened_by(key)) > 1:
+            print(f"{key} opens {files} files")
 
 
 def _shown(path: str) -> str:

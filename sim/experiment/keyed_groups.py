@@ -9,9 +9,9 @@ here and no file's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from sim.crypto.file_keys import KeyRing, UserKey, add_user, format_of, remove_user, secret_parts
+from sim.crypto.file_keys import KeyRing, UserKey, add_user, format_of, owners, remove_user, secret_parts
 from sim.crypto.packet_format import Format
 from sim.crypto.streams import Random
 from sim.crypto.user_keys import GROUP_MARK
@@ -78,17 +78,32 @@ def _group_name(group: str) -> XattrKey:
     return INDEX_TRUSTED, GROUP_PREFIX + group[1:].encode()
 
 
+def group_members(image: Image) -> dict[str, list[str]]:
+    """Return whom each group's key is wrapped for, as anyone can tell; nobody where that is damaged."""
+    members = {}
+    for group, raw in _groups(image):
+        try:
+            members[group] = owners(raw, f"group {group}")
+        except CryptoError:
+            members[group] = []
+    return members
+
+
+def _groups(image: Image) -> Iterator[tuple[str, bytes]]:
+    for (index, name), raw in image.lookup("/").xattrs.items():
+        if index == INDEX_TRUSTED and name.startswith(GROUP_PREFIX):
+            yield GROUP_MARK + name[len(GROUP_PREFIX) :].decode("utf-8", "replace"), raw
+
+
 def open_groups(image: Image, ring: KeyRing, users: str | Sequence[str]) -> list[str]:
     """Put every group's key that these users can open on the ring; return the groups."""
     opened = []
-    for (index, name), raw in image.lookup("/").xattrs.items():
-        if index == INDEX_TRUSTED and name.startswith(GROUP_PREFIX):
-            group = GROUP_MARK + name[len(GROUP_PREFIX) :].decode("utf-8", "replace")
-            try:
-                ring.add_group(group, raw, users)
-            except CryptoError as error:
-                if "ENOKEY" not in error.problem:
-                    raise
-                continue
-            opened.append(group)
+    for group, raw in _groups(image):
+        try:
+            ring.add_group(group, raw, users)
+        except CryptoError as error:
+            if "ENOKEY" not in error.problem:
+                raise
+            continue
+        opened.append(group)
     return opened
