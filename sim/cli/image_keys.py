@@ -134,11 +134,16 @@ def run_encrypt(
     editor.commit()
     _tell(
         as_json,
-        f"{path}: AES-256-{mode.upper()}, key wrapped ({form}) for {', '.join(users)}",
+        f"{path}: AES-256-{mode.upper()}, key wrapped ({form}) for "
+        + (f"any {needed} of " if needed is not None else "")
+        + ", ".join(users)
+        + (f", and for {escrow} alone" if escrow is not None else ""),
         path=path,
         mode=mode,
         format=form,
         users=list(users),
+        needed=needed,
+        escrow=escrow,
     )
 
 

@@ -143,7 +143,7 @@ def test_who_reads_through_a_group_shares(image: Path, keys: Path) -> None:
     run("encrypt", image, "one", "--keys", keys, "--user", "@staff")
     run("encrypt", image, "two", "--keys", keys, "--user", "bob", "--format", "rfc2014")
     both = ("--user", "bob", "--user", "dave", "--needed", 2)
-    run("encrypt", image, "three", "--keys", keys, *both)
+    assert "for any 2 of bob, dave\n" in run("encrypt", image, "three", "--keys", keys, *both).stdout
     run("encrypt", image, "four", "--keys", keys, "--user", "bob")
     run("share", image, "one", "carol", "--keys", keys, "--as", "alice")
     assert reads(image, "one", keys, "carol")
@@ -159,7 +159,8 @@ def test_who_reads_through_a_group_shares(image: Path, keys: Path) -> None:
 def test_a_group_as_authority(image: Path, keys: Path) -> None:
     """A file that is escrowed with a group opens for its members."""
     run("group", image, "@court", "--keys", keys, "--user", "alice", "--user", "bob")
-    run("encrypt", image, "one", "--keys", keys, "--user", "dave", "--escrow", "@court")
+    said = run("encrypt", image, "one", "--keys", keys, "--user", "dave", "--escrow", "@court").stdout
+    assert "one: AES-256-XTS, key wrapped (aes-kw) for dave, and for @court alone\n" == said
     assert ["alice", "bob", "dave"] == [
         user for user in ("alice", "bob", "carol", "dave") if reads(image, "one", keys, user)
     ]
