@@ -278,9 +278,7 @@ def run_cat_as(image_path: Path, path: str, out: BinaryIO, keys: Path, users: Se
 
 
 def run_userkey(keys: Path, user: str, passphrase: bool, seed: int | None, as_json: bool = False) -> None:
-    """
-    Add a user with a new key, or with a passphrase's salt, to a user key file that only its owner can read.
-    """
+    """Add a user with a new key, or with a passphrase's salt, to a key file that only its owner can read."""
     random = randomness(seed, f"user {user}")
     UserKey(user, bytes(USER_KEY_BYTES))  # judges the id
     if user.startswith(GROUP_MARK):
@@ -295,7 +293,7 @@ def run_userkey(keys: Path, user: str, passphrase: bool, seed: int | None, as_js
         text += f'scrypt = {{ salt = "{salt}", n = {SCRYPT_N}, r = {SCRYPT_R}, p = {SCRYPT_P} }}\n'
     else:
         text += f'raw = "{random(USER_KEY_BYTES).hex()}"\n'
-    fd = os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with os.fdopen(os.open(keys, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     _tell(as_json, f"{keys}: user {user}", file=str(keys), user=user)

@@ -13,6 +13,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from sim.crypto.aes_kw import _kek
+from sim.crypto.rfc2014 import _derive
+from sim.crypto.user_keys import UserKey
+
 _CHUNK_BYTES = 8
 """A key is looked for in pieces of this size, so that a part of it is found as well."""
 _HEAD_BYTES = 8
@@ -83,3 +87,8 @@ class KeyScan:
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         found = {str(path.relative_to(folder)): self.found(path.read_bytes()) for path in paths}
         return {name: names for name, names in found.items() if names}
+
+
+def kek(raw: bytes, key: UserKey) -> bytes:
+    """Return the key under which a set of packets holds a user's packet."""
+    return _kek(key, raw[12:24]) if raw[0] == 0x11 else _derive(key, raw[5 + 22 :][:12], b"e", 32)
