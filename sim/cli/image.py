@@ -171,16 +171,26 @@ def encrypt(
 def group(
     image: ImagePath,
     name: Annotated[str, typer.Argument(metavar="@GROUP", help="The group's name.")],
-    keys: KeyFile,
-    users: Users,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="Users' keys; mode 0600.")
+    ] = None,
+    users: Annotated[
+        list[str] | None, typer.Option("--user", metavar="USER", help="A member. Repeatable.")
+    ] = None,
+    opener: Annotated[
+        str | None, typer.Option("--as", metavar="USER", help="A member who lets these into the group.")
+    ] = None,
+    without: Annotated[
+        str | None, typer.Option("--without", metavar="USER", help="Who leaves; needs no key.")
+    ] = None,
     form: Form = "aes-kw",
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a group: a key wrapped for its members, kept in the image."""
+    """Make a group: a key wrapped for its members, kept in the image; let members in (--as) and out."""
     from sim.cli.image_keys import run_group
 
-    run_group(image, name, keys, users, form, seed, as_json=as_json)
+    run_group(image, name, keys, users or [], form, seed, opener=opener, without=without, as_json=as_json)
 
 
 @app.command("adduser")
@@ -254,7 +264,7 @@ def rm(image: ImagePath, path: InnerPath, as_json: AsJson = False) -> None:
 @app.command("inspect")
 def inspect(image: ImagePath, as_json: AsJson = False) -> None:
     """Show what an image tells without a key: names, sizes, times, extents, who shares what."""
-    from sim.cli.image_keys import run_inspect
+    from sim.cli.image_inspect import run_inspect
 
     run_inspect(image, as_json)
 

@@ -12,6 +12,7 @@ import getpass
 import json
 import os
 import secrets
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,10 +29,17 @@ from sim.crypto.file_keys import (
 )
 from sim.crypto.policies import AnyOf, Escrow, KOfN, OwnerOnly, Policy
 from sim.crypto.streams import NamedStream, Random
-from sim.crypto.user_keys import SCRYPT_N, SCRYPT_P, SCRYPT_R, USER_KEY_BYTES, UserKey, read_user_keys
+from sim.crypto.user_keys import (
+    GROUP_MARK,
+    SCRYPT_N,
+    SCRYPT_P,
+    SCRYPT_R,
+    USER_KEY_BYTES,
+    UserKey,
+    read_user_keys,
+)
 from sim.errors import ConfigError, CryptoError
-from sim.experiment import keyed_image
-from sim.experiment.inspection import inspect
+from sim.experiment import keyed_groups, keyed_image
 from sim.ext4.edit import ImageEditor
 from sim.ext4.reader import Image
 from sim.units import format_size
@@ -48,7 +56,13 @@ def _tell(as_json: bool, text: str, **document: Any) -> None:
 
 
 def _ask(user: str) -> bytes:
-    return getpass.getpass(f"passphrase of {user}: ").encode()
+    """Return a passphrase from the terminal; CryptoError without one, where it would be seen."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(f"passphrase of {user}: ").encode()
+    except (getpass.GetPassWarning, EOFError):
+        raise CryptoError(f"passphrase of {user}", "cannot be asked for", "a terminal") from None
 
 
 def ring_of(keys: Path, users: Sequence[str]) -> KeyRing:
@@ -57,13 +71,19 @@ def ring_of(keys: Path, users: Sequence[str]) -> KeyRing:
 
     Raises CryptoError if a user is not in the file.
     """
-    ring = KeyRing()
-    for user in dict.fromkeys(users):
-        found = read_user_keys(keys, _ask, only=user)
-        if not found:
+    ring = KeyRing(read_user_keys(keys, _ask, only=users) if users else ())
+    held = {key.user for key in ring}
+    for user in users:
+        if user not in held:
             raise CryptoError(str(keys), f"ENOKEY: has no user {user}", "a [[user]] with that id")
-        ring.add(found[0])
     return ring
+
+
+def _openers(image: Image, ring: KeyRing, user: str) -> list[UserKey]:
+    """Return the keys with which a user opens files of an image: their own, and those of their groups."""
+    own = KeyRing([ring.key(user)])
+    keyed_groups.open_groups(image, own, user)
+    return list(own)
 
 
 def policy_of(users: Sequence[str], needed: int | None, escrow: str | None) -> Policy:
@@ -100,7 +120,7 @@ def run_encrypt(
     people = [user for user in [*users, *filter(None, [escrow])] if not user.startswith("@")]
     editor = ImageEditor(image)
     ring = ring_of(keys, people)
-    if groups := [user for user in users if user.startswith("@")]:
+    if groups := [name for name in [*users, *filter(None, [escrow])] if name.startswith("@")]:
         ring = _with_groups(editor.image, ring, read_user_keys(keys), groups)
     keyed_image.encrypt_file(
         editor,
@@ -114,11 +134,16 @@ def run_encrypt(
     editor.commit()
     _tell(
         as_json,
-        f"{path}: AES-256-{mode.upper()}, key wrapped ({form}) for {', '.join(users)}",
+        f"{path}: AES-256-{mode.upper()}, key wrapped ({form}) for "
+        + (f"any {needed} of " if needed is not None else "")
+        + ", ".join(users)
+        + (f", and for {escrow} alone" if escrow is not None else ""),
         path=path,
         mode=mode,
         format=form,
         users=list(users),
+        needed=needed,
+        escrow=escrow,
     )
 
 
@@ -126,7 +151,7 @@ def _with_groups(image: Image, ring: KeyRing, members: Sequence[UserKey], groups
     """Return the ring with the keys of groups, each opened by a member whose key is in the file."""
     for member in members:
         own = KeyRing([member])
-        for group in keyed_image.open_groups(image, own, member.user):
+        for group in keyed_groups.open_groups(image, own, member.user):
             if group in groups:
                 ring.add(own.key(group))
     return ring
@@ -135,19 +160,43 @@ def _with_groups(image: Image, ring: KeyRing, members: Sequence[UserKey], groups
 def run_group(
     image: Path,
     group: str,
-    keys: Path,
+    keys: Path | None,
     members: Sequence[str],
     form: str,
     seed: int | None,
+    *,
+    opener: str | None = None,
+    without: str | None = None,
     as_json: bool = False,
 ) -> None:
-    """Make a group: a new key, wrapped for its members, in the root directory."""
+    """
+    Make a group: a new key, wrapped for its members, in the root directory.
+
+    opener: a member, who wraps the key of a group that is there for `members` too. without: a member whose
+    packet is taken away instead, which needs no key.
+    """
     if form not in FORMATS:
         raise ConfigError("--format", repr(form), ", ".join(FORMATS))
+    if bool(members) == (without is not None) or (opener and without):
+        raise ConfigError("image group", "who joins, or who leaves", "--user [--as], or --without")
     editor = ImageEditor(image)
+    if without is not None:
+        wrapped = keyed_groups.group_format(editor.image, group)
+        label = without if keys is None else wrapped.label(ring_of(keys, [without]).key(without))
+        keyed_groups.leave_group(editor, group, label)
+        editor.commit(in_place=True)
+        said = f"{group}: {without} is no member any more. But {REMOVAL_NOTE}."
+        _tell(as_json, said, group=group, user=without, remains=REMOVAL_NOTE)
+        return
+    if keys is None:
+        raise ConfigError("image group", "--user without --keys", "--keys FILE")
     random = randomness(seed, f"group {group}")
-    key = FileKey.generate(random, MODE_GROUP_KEY)
-    keyed_image.set_group(editor, group, wrap(form, key, ring_of(keys, members), random))
+    if opener is None:
+        key = FileKey.generate(random, MODE_GROUP_KEY)
+        keyed_groups.make_group(editor, group, wrap(form, key, ring_of(keys, members), random))
+    else:
+        ring = ring_of(keys, [opener, *members])
+        keyed_groups.join_group(editor, group, ring.key(opener), [ring.key(user) for user in members], random)
     editor.commit()
     _tell(as_json, f"{group}: {', '.join(members)}", group=group, users=list(members))
 
@@ -159,7 +208,8 @@ def run_share(
     ring = ring_of(keys, [opener, user])
     editor = ImageEditor(image)
     random = randomness(seed, f"share {path} {user}")
-    keyed_image.share(editor, path, ring.key(opener), ring.key(user), random)
+    keyed_image.require_file(editor.image, path)
+    keyed_image.share(editor, path, _openers(editor.image, ring, opener), ring.key(user), random)
     editor.commit()
     _tell(as_json, f"{path}: shared with {user}", path=path, user=user)
 
@@ -171,9 +221,11 @@ def run_adduser(
     ring = ring_of(keys, [opener, user])
     editor = ImageEditor(image)
     random = randomness(seed, f"adduser {user}")
-    paths = keyed_image.share_all(editor, ring.key(opener), ring.key(user), random)
+    openers = _openers(editor.image, ring, opener)
+    paths = keyed_image.share_all(editor, openers, ring.key(user), random)
     editor.commit()
-    said = [*paths, f"{len(paths)} files shared with {user}; no data was encrypted anew"]
+    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
+    said = [*paths, f"{files} shared with {user}; no data was encrypted anew"]
     _tell(as_json, "\n".join(said), paths=paths, user=user)
 
 
@@ -219,69 +271,29 @@ def run_cat_as(image_path: Path, path: str, out: BinaryIO, keys: Path, users: Se
     inode = keyed_image.require_file(image, path)
     ring = ring_of(keys, users)
     for user in users:
-        keyed_image.open_groups(image, ring, user)
+        keyed_groups.open_groups(image, ring, user)
     contents = keyed_image.open_contents(image, inode, ring, users)
     for block in keyed_image.read_contents(image, inode, contents):
         out.write(block)
 
 
-def run_inspect(image: Path, as_json: bool = False) -> None:
-    """Print what an image tells without a key: per scheme, per file, and who shares what."""
-    found = inspect(image)
-    if as_json:
-        document = {
-            "schemes": found.schemes(),
-            "files": [asdict(file) for file in found.files],
-            "sharing": found.sharing,
-            "device": found.device_noise,
-        }
-        print(json.dumps(document, indent=1))
-        return
-    rows = found.schemes()
-    if rows:
-        heads = list(rows[0])
-        widths = [max(len(head), *(len(row[head]) for row in rows)) for head in heads]
-        for row in [dict(zip(heads, heads, strict=True)), *rows]:
-            print(
-                "  ".join(row[head].ljust(width) for head, width in zip(heads, widths, strict=True)).rstrip()
-            )
-    if found.device_noise is not None:
-        said = found.device_noise
-        print(
-            f"no file system is seen; {said['never_written']} of {said['sectors']} sectors were never written"
-        )
-    for file in found.files:
-        keys = (
-            f"  keys: {', '.join(file.keys[:5])}{' ...' if len(file.keys) > 5 else ''}" if file.keys else ""
-        )
-        print(
-            f"{file.inode:>8} {file.size_bytes:>14} {len(file.runs):>6} runs  {file.scheme:<22} "
-            f"{_shown(file.path)}{keys}"
-        )
-    for key, paths in sorted(found.sharing.items()):
-        if len(paths) > 1:
-            print(f"{key} opens {len(paths)} files")
-
-
-def _shown(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
-
-
 def run_userkey(keys: Path, user: str, passphrase: bool, seed: int | None, as_json: bool = False) -> None:
-    """
-    Add a user with a new key, or with a passphrase's salt, to a user key file that only its owner can read.
-    """
+    """Add a user with a new key, or with a passphrase's salt, to a key file that only its owner can read."""
     random = randomness(seed, f"user {user}")
     UserKey(user, bytes(USER_KEY_BYTES))  # judges the id
-    if keys.exists() and user in {key.user for key in read_user_keys(keys, lambda _user: b"", only=user)}:
+    if user.startswith(GROUP_MARK):
+        raise CryptoError("user key", f"user {user!r}", f"an id without {GROUP_MARK}, which is for groups")
+    if keys.exists() and user in {key.user for key in read_user_keys(keys, lambda _user: b"", only=[user])}:
         raise CryptoError(str(keys), f"has a user {user} already", "a new user")
     text = f"[[user]]\nid = {json.dumps(user)}\n"
+    if keys.exists() and not (b"\n" + keys.read_bytes()).endswith(b"\n"):
+        text = f"\n{text}"
     if passphrase:
         salt = random(16).hex()
         text += f'scrypt = {{ salt = "{salt}", n = {SCRYPT_N}, r = {SCRYPT_R}, p = {SCRYPT_P} }}\n'
     else:
         text += f'raw = "{random(USER_KEY_BYTES).hex()}"\n'
-    fd = os.open(keys, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    with os.fdopen(os.open(keys, flags, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     _tell(as_json, f"{keys}: user {user}", file=str(keys), user=user)

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from sim.crypto.file_keys import CONTEXT_VERSION
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.errors import ConfigError, CryptoError, ImageError
@@ -260,6 +261,8 @@ def fscrypt_decryptor(keys: Path) -> Decryptor:
         raw = inode.encryption_context
         if raw is None:
             raise CryptoError(inode.place, "has no encryption context")
+        if raw[:1] == bytes((CONTEXT_VERSION,)):
+            raise CryptoError(inode.place, "has a key of its own, wrapped for users", "--as USER")
         context = Context.parse(raw, inode.place)
         key = master_keys.get(context.key_reference)
         if key is None:

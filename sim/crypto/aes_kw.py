@@ -123,13 +123,18 @@ def wrap(secret: Secret, key: UserKey, random: Random, first: bytes | None = Non
 def unwrap(packet: bytes, key: UserKey, place: str) -> Secret:
     """Return what a packet holds; CryptoError if key, name or packet are not right."""
     wrapped = packet[_NONCE_BYTES + _SLOT_HEAD_BYTES :]
+    body = unwrap_padded(_kek(key, packet[:_NONCE_BYTES]), wrapped, place, key.user)
+    return unpack_secret(int.from_bytes(body[:4], "big"), body[4:], place)
+
+
+def unwrap_padded(kek: bytes, wrapped: bytes, place: str, user: str) -> bytes:
+    """Return what RFC 5649 wrapped under `kek`; CryptoError, naming `place` and `user`, on a wrong check."""
     try:
-        body = aes_key_unwrap_with_padding(_kek(key, packet[:_NONCE_BYTES]), wrapped)
+        return aes_key_unwrap_with_padding(kek, wrapped)
     except InvalidUnwrap:
         raise CryptoError(
-            place, f"the slot of {key.user} is damaged or for another key: its check is wrong"
+            place, f"the slot of {user} is damaged or for another key: its check is wrong"
         ) from None
-    return unpack_secret(int.from_bytes(body[:4], "big"), body[4:], place)
 
 
 def _kek(key: UserKey, nonce: bytes) -> bytes:

@@ -98,15 +98,18 @@ class GcmContents:
             record = self._record(block)
             stored = view[index * self.block_bytes : (index + 1) * self.block_bytes]
             if record == _UNWRITTEN:
+                if any(stored):
+                    raise CryptoError("file contents", f"block {block} is there and has no tag")
                 parts.append(bytes(self.block_bytes))
-                continue
-            counter = int.from_bytes(record[:4], "little")
-            try:
-                sealed = b"".join((stored, record[4:]))
-                parts.append(self._gcm.decrypt(_NONCE.pack(counter, block), sealed, None))
-            except InvalidTag:
-                raise CryptoError("file contents", f"block {block} fails its AES-256-GCM check") from None
+            else:
+                parts.append(self._open(block, int.from_bytes(record[:4], "little"), stored, record[4:]))
         return b"".join(parts)
+
+    def _open(self, block: int, counter: int, stored: Buffer, tag: bytes) -> bytes:
+        try:
+            return self._gcm.decrypt(_NONCE.pack(counter, block), b"".join((stored, tag)), None)
+        except InvalidTag:
+            raise CryptoError("file contents", f"block {block} fails its AES-256-GCM check") from None
 
     def decrypt_blocks_into(self, data: Buffer, first_logical_block: int, out: memoryview) -> None:
         """

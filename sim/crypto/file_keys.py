@@ -49,9 +49,11 @@ __all__ = [
     "clobbered",
     "context",
     "format_of",
+    "is_shredded",
     "owners",
     "parse_context",
     "remove_user",
+    "secret_of",
     "secret_parts",
     "unwrap",
     "wrap",
@@ -94,11 +96,16 @@ def format_of(raw: bytes, place: str = PLACE) -> Format:
     """Return the format of a set of wrapped keys; CryptoError, naming `place`, if it is none of ours."""
     for form in FORMATS.values():
         if raw[:1] == bytes((form.FIRST_BYTE,)):
-            if len(raw) > 1 and not any(raw[1:]):
+            if is_shredded(raw):
                 raise CryptoError(place, "ENOKEY: the wrapped keys were shredded", "a file with its keys")
             return form
     allowed = ", ".join(f"{form.FIRST_BYTE:#04x} ({form.NAME})" for form in FORMATS.values())
     raise CryptoError(place, f"version {raw[:1].hex() or 'missing'} of wrapped keys", allowed)
+
+
+def is_shredded(raw: bytes) -> bool:
+    """Return whether a set is what `clobbered` leaves."""
+    return len(raw) > 1 and not any(raw[1:])
 
 
 def owners(raw: bytes, place: str = PLACE) -> list[str]:
@@ -152,22 +159,40 @@ def unwrap(raw: bytes, user: UserKey | Sequence[UserKey], place: str = PLACE) ->
     return join_shares(shares, place)
 
 
-def add_user(raw: bytes, opener: UserKey, new: UserKey, random: Random, place: str = PLACE) -> bytes:
+def secret_of(raw: bytes, keys: Sequence[UserKey], place: str = PLACE) -> Secret | None:
     """
-    Return the xattr with one user more; `opener` is one who can read the file.
+    Return what the packets of these keys hold: the file's key if one of them has it whole, else a share.
+
+    None if no packet is for any of them. Raises CryptoError as `unwrap` does for a packet that is damaged.
+    """
+    form = format_of(raw, place)
+    secret: Secret | None = None
+    for key in keys:
+        packet = form.find(raw, key, place)
+        if packet is not None:
+            secret = form.unwrap(packet, key, place)
+            if isinstance(secret, FileKey):
+                break
+    return secret
+
+
+def add_user(
+    raw: bytes, opener: UserKey | Sequence[UserKey], new: UserKey, random: Random, place: str = PLACE
+) -> bytes:
+    """
+    Return the xattr with one user more; `opener` is one who can read the file, or all the keys they hold.
 
     Raises CryptoError as `unwrap` does, if the new user is there already, and if the key is kept in
     shares (then another user needs a new split of it: `wrap_secrets` with a policy).
     """
     form = format_of(raw, place)
-    packet = form.find(raw, opener, place)
-    if packet is None:
-        raise CryptoError(
-            place, f"ENOKEY: no wrapped key for {opener.user}", "a user the file is shared with"
-        )
-    secret = form.unwrap(packet, opener, place)
+    openers = [opener] if isinstance(opener, UserKey) else list(opener)
+    names = ", ".join(key.user for key in openers)
+    secret = secret_of(raw, openers, place)
+    if secret is None:
+        raise CryptoError(place, f"ENOKEY: no wrapped key for {names}", "a user the file is shared with")
     if isinstance(secret, Share):
-        raise CryptoError(place, f"{opener.user} has a share of the key", "a new split for other users")
+        raise CryptoError(place, f"{names} has a share of the key", "a new split for other users")
     packets = form.decode(raw, place)
     if form.label(new) in map(form.owner, packets):
         raise CryptoError(place, f"is wrapped for {new.user} already", "a new user")

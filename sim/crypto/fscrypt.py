@@ -7,8 +7,9 @@ with per-file keys or, for v2, with IV_INO_LBLK_64. The format is laid down in t
 Documentation/filesystems/fscrypt.rst.
 
 File names are in sim.crypto.fscrypt_names. Left out: the modes of other ciphers, IV_INO_LBLK_32, DIRECT_KEY
-(which is for Adiantum alone, a cipher that `cryptography` has not; both refused by name), and
-hardware-wrapped keys.
+and hardware-wrapped keys. DIRECT_KEY puts the nonce behind the unit number into the IV and so needs 24 bytes
+of it, and one mode for contents and names (supported_direct_key_modes() in fs/crypto/policy.c): of all modes
+only Adiantum has both, a cipher that `cryptography` has not. With AES-256-XTS no kernel takes it, nor do we.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ FLAG_PADDING_MASK = 0x03
 FLAG_DIRECT_KEY = 0x04
 FLAG_IV_INO_LBLK_64 = 0x08
 FLAG_IV_INO_LBLK_32 = 0x10
-_UNSUPPORTED_FLAGS = {FLAG_DIRECT_KEY: "DIRECT_KEY", FLAG_IV_INO_LBLK_32: "IV_INO_LBLK_32"}
+_UNSUPPORTED_FLAGS = {
+    FLAG_DIRECT_KEY: "DIRECT_KEY (0x04) with AES-256-XTS, whose IV has no room for the nonce",
+    FLAG_IV_INO_LBLK_32: "IV_INO_LBLK_32 (0x10), which is not supported",
+}
 
 CONTEXT_BYTES = {1: 28, 2: 40}
 NONCE_BYTES = 16
@@ -44,6 +48,7 @@ IDENTIFIER_BYTES = 16
 DESCRIPTOR_BYTES = 8
 UUID_BYTES = 16
 
+_HKDF_MOST_BYTES = 255 * 64
 _HKDF_PREFIX = b"fscrypt\0"
 _HKDF_KEY_IDENTIFIER = 1
 _HKDF_PER_FILE_KEY = 2
@@ -156,7 +161,9 @@ class MasterKey:
 
 
 def hkdf_sha512(key: bytes, info: bytes, length_bytes: int) -> bytes:
-    """Return `length_bytes` (at most 255 * 64) of HKDF-SHA512 of a key, without salt (RFC 5869)."""
+    """Return bytes of HKDF-SHA512 of a key, without salt (RFC 5869); CryptoError for too many."""
+    if not 0 < length_bytes <= _HKDF_MOST_BYTES:
+        raise CryptoError("HKDF-SHA512", f"{length_bytes} bytes", f"1 .. {_HKDF_MOST_BYTES}")
     return HKDF(SHA512(), length_bytes, salt=None, info=info).derive(key)
 
 
@@ -238,11 +245,9 @@ def _check_supported(context: Context) -> None:
         raise CryptoError(
             "fscrypt", f"names mode {context.names_mode}", "4 (AES-256-CTS), 10 (AES-256-HCTR2)"
         )
-    for flag, name in _UNSUPPORTED_FLAGS.items():
+    for flag, said in _UNSUPPORTED_FLAGS.items():
         if context.flags & flag:
-            raise CryptoError(
-                "fscrypt", f"flag {name} ({flag:#04x}) is not supported", "default IVs, IV_INO_LBLK_64"
-            )
+            raise CryptoError("fscrypt", f"flag {said}", "default IVs, IV_INO_LBLK_64")
     known = FLAG_PADDING_MASK | (FLAG_IV_INO_LBLK_64 if context.version == 2 else 0)
     if context.flags & ~known:
         raise CryptoError("fscrypt", f"unknown flags {context.flags:#04x} in a v{context.version} context")

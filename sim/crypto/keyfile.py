@@ -19,7 +19,7 @@ import tomllib
 from pathlib import Path
 
 from sim.crypto.fscrypt import DESCRIPTOR_BYTES, MasterKey
-from sim.crypto.user_keys import refuse_loose
+from sim.crypto.user_keys import read_secret
 from sim.errors import CryptoError
 
 _OPTIONAL = ("v1_descriptor", "v2_identifier")
@@ -36,11 +36,9 @@ def read_keys(path: str | Path, *, public: bool = False) -> dict[bytes, MasterKe
     be used.
     """
     path = Path(path)
-    if not public:
-        refuse_loose(path)
     raw_name = "raw_key" if path.suffix == ".json" else "raw"
     keys: dict[bytes, MasterKey] = {}
-    for number, entry in enumerate(_entries(path)):
+    for number, entry in enumerate(_entries(path, public)):
         place = f"{path}: key {number}"
         for reference, key in _key(place, entry, raw_name).items():
             if reference in keys:
@@ -49,17 +47,19 @@ def read_keys(path: str | Path, *, public: bool = False) -> dict[bytes, MasterKe
     return keys
 
 
-def _entries(path: Path) -> list[object]:
+def _entries(path: Path, public: bool) -> list[object]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_secret(path, public=public)
         # A parser's message may quote the text around the error, hence a key: it is not passed on.
         document = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise CryptoError(str(path), f"cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError):
         raise CryptoError(str(path), "is neither UTF-8 TOML nor, with suffix .json, JSON") from None
     if path.suffix == ".json":
         return document if isinstance(document, list) else [document]
+    if document.keys() == {"user"}:
+        raise CryptoError(
+            str(path), "holds users' keys, for --as USER", "fscrypt's master keys, [[key]] tables"
+        )
     if not isinstance(entries := document.get("key"), list) or len(document) != 1:
         raise CryptoError(str(path), "has other entries than keys", "[[key]] tables alone")
     return list(entries)

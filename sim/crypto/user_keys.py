@@ -11,7 +11,8 @@ A user key file is TOML, one table per user, and readable by its owner alone:
     scrypt = { salt = "00...", n = 131072, r = 8, p = 1 }    # the passphrase is asked for
 
 Passphrases go through scrypt (RFC 7914); n = 2^17, r = 8, p = 1 are what OWASP's Password Storage Cheat
-Sheet names first. No error shows a key or a passphrase.
+Sheet names first. No error shows a key or a passphrase, nor what stands where an id should and is too long
+for one: it could be a key.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import hashlib
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -53,9 +54,7 @@ class UserKey:
     raw: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        encoded = self.user.encode("utf-8", "surrogateescape")
-        if not 1 <= len(encoded) <= MAX_ID_BYTES or b"\0" in encoded:
-            raise CryptoError("user key", f"user id {self.user!r}", f"1 .. {MAX_ID_BYTES} bytes, no NUL")
+        _check_id("user key", self.user)
         if len(self.raw) != USER_KEY_BYTES:
             raise CryptoError(f"key of user {self.user}", f"is {len(self.raw)} bytes long", "64 bytes")
 
@@ -68,6 +67,12 @@ class UserKey:
     def signature(self) -> str:
         """The 16 hexadecimal digits that name this key: of SHA-512, as eCryptfs makes them."""
         return hashlib.sha512(self.raw).hexdigest()[:SIGNATURE_DIGITS]
+
+
+def _check_id(place: str, user: str) -> None:
+    length = len(user.encode("utf-8", "surrogateescape"))
+    if not 1 <= length <= MAX_ID_BYTES or "\0" in user:
+        raise CryptoError(place, f"a user id of {length} bytes", f"1 .. {MAX_ID_BYTES} bytes, no NUL")
 
 
 def key_from_passphrase(
@@ -87,32 +92,48 @@ def key_from_passphrase(
     return UserKey(user, Scrypt(salt, USER_KEY_BYTES, n, r, p).derive(passphrase))
 
 
-def refuse_loose(path: Path) -> None:
-    """Raise CryptoError if a file's group or others may read or write it, as ssh does with keys."""
+def read_secret(path: Path, *, public: bool = False) -> str:
+    """
+    Return the text of a file of keys.
+
+    Raises CryptoError if it cannot be read, if it belongs to another user than us or root, or if group or
+    others may read or write it, as ssh does with keys. What is judged is the file that is then read: that at
+    the end of a link, and whatever takes its name meanwhile. A pipe is whoever's gave it to us. public: the
+    keys are no secret, nothing is asked of the file. ValueError if it is no UTF-8.
+    """
     try:
-        mode = os.stat(path).st_mode
+        with path.open("rb") as file:
+            said = os.fstat(file.fileno())
+            if stat.S_ISREG(said.st_mode) and not public:
+                _refuse_loose(path, said)
+            return file.read().decode("utf-8")
     except OSError as error:
         raise CryptoError(str(path), f"cannot be read ({error.strerror})") from None
-    if stat.S_ISREG(mode) and mode & 0o077:
-        raise CryptoError(str(path), f"holds keys and has mode {mode & 0o777:04o}", "0600 (chmod go= FILE)")
+
+
+def _refuse_loose(path: Path, said: os.stat_result) -> None:
+    mode = said.st_mode & 0o777
+    if said.st_uid not in (os.geteuid(), 0):
+        raise CryptoError(
+            str(path), f"holds keys and belongs to user {said.st_uid}", "a file of your own or of root"
+        )
+    if mode & 0o077:
+        raise CryptoError(str(path), f"holds keys and has mode {mode:04o}", "0600 (chmod go= FILE)")
 
 
 def read_user_keys(
-    path: str | Path, passphrase: Passphrase | None = None, only: str | None = None
+    path: str | Path, passphrase: Passphrase | None = None, only: Collection[str] | None = None
 ) -> list[UserKey]:
     """
     Return the users' keys in a file, in order.
 
-    passphrase: asked for each user that has one; None leaves such users out. only: the one user to return
-    (no other's passphrase is asked). Raises CryptoError, naming file and number but no value, for loose
+    passphrase: asked for each user that has one; None leaves such users out. only: the users to return (no
+    other's passphrase is asked). Raises CryptoError, naming file and number but no value, for loose
     permissions, a file that cannot be read, or an entry that cannot be used.
     """
     path = Path(path)
-    refuse_loose(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CryptoError(str(path), f"cannot be read ({error.strerror})") from None
+        document = tomllib.loads(read_secret(path))
     except (ValueError, RecursionError):  # the parser's message may quote a key
         raise CryptoError(str(path), "is no UTF-8 TOML") from None
     entries = document.get("user")
@@ -124,10 +145,13 @@ def read_user_keys(
         place = f"{path}: user {number}"
         if not isinstance(entry, dict) or not isinstance(user := entry.get("id"), str):
             raise CryptoError(place, "has no id", 'a table with id = "name"')
+        _check_id(place, user)
+        if user.startswith(GROUP_MARK):
+            raise CryptoError(place, f"user {user!r}", f"an id without {GROUP_MARK}, which is for groups")
         if user in seen:
             raise CryptoError(place, f"{user!r} is there twice", "every user once")
         seen.add(user)
-        if (only is None or user == only) and (key := _key(place, user, entry, passphrase)) is not None:
+        if (only is None or user in only) and (key := _key(place, user, entry, passphrase)) is not None:
             keys.append(key)
     return keys
 

@@ -18,6 +18,7 @@ from sim.crypto.ecryptfs import HEADER_BYTES, LowerHeader, is_lower_file
 from sim.crypto.file_keys import CONTEXT_VERSION, KEYS_NAME, format_of, owners, parse_context
 from sim.crypto.fscrypt import Context
 from sim.errors import CryptoError, ImageError
+from sim.experiment.keyed_groups import group_members
 from sim.experiment.keyed_image import MODES, joined
 from sim.ext4.reader import Image, Inode
 from sim.ext4.store import ByteStore, MmapStore
@@ -60,7 +61,7 @@ class FileLeak:
 @dataclass(slots=True)
 class Inspection:
     """
-    What an image tells: file by file, and (key, paths) for every key that is named.
+    What an image tells: file by file, (key, paths) for every key that is named, (group, members' keys).
 
     device_noise: the device as a whole, if no file system was found: sectors, how many of them were never
     written (zeros), whether the rest passes for noise.
@@ -68,7 +69,12 @@ class Inspection:
 
     files: list[FileLeak] = field(default_factory=list)
     sharing: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
     device_noise: dict[str, int | bool | None] | None = None
+
+    def opened_by(self, key: str) -> int:
+        """Return how many files a key opens; one with several names is one file."""
+        return len({file.inode for file in self.files if key in file.keys})
 
     def schemes(self) -> list[dict[str, str]]:
         """Return a row for each scheme met: what of its files can be seen in this image."""
@@ -78,7 +84,7 @@ class Inspection:
             rows.append(
                 {
                     "scheme": scheme,
-                    "files": str(len(files)),
+                    "files": str(len({file.inode for file in files})),
                     "names": _share(file.name_readable for file in files),
                     "sizes": "exact",  # i_size is in every inode, the size of a lower file in its header
                     "times": "seen",
@@ -121,7 +127,7 @@ def inspect(path: Path) -> Inspection:
         image = Image(store, str(path))
     except ImageError:
         return Inspection(device_noise=_device(store))
-    found = Inspection()
+    found = Inspection(groups=group_members(image))
     for name, inode in image.walk():
         if not inode.is_regular:
             continue

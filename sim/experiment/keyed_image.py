@@ -5,7 +5,8 @@ Files under file-keys on an ext4 image: where sim.crypto's wrapped keys meet sim
     xattr 9 "c"                                       4 bytes: a version that is not fscrypt's, the mode
     xattr 9 "k", "k1", "k2" ...                       wrapped keys, in pieces of 64 KiB
     xattr 9 "t", "t1", "t2" ...                       tags of AES-256-GCM, where the file is in that mode
-    xattr 4 "readpath.group.<name>" of the root       a group's key, wrapped for its members
+
+Groups' keys are kept in the root directory (sim.experiment.keyed_groups).
 
 Values that do not fit in an xattr block go where ext4 puts them: each into an inode of its own (ea_inode).
 Pieces of 64 KiB, for that is the VFS's limit, and what libext2fs reads. Whoever has no key can still list,
@@ -31,9 +32,11 @@ from sim.crypto.file_keys import (
     clobbered,
     context,
     format_of,
+    is_shredded,
     owners,
     parse_context,
     remove_user,
+    secret_of,
     secret_parts,
 )
 from sim.crypto.policies import Policy, wrap_by_policy
@@ -44,12 +47,11 @@ from sim.ext4.edit import ImageEditor
 from sim.ext4.features import Incompat
 from sim.ext4.inode import FLAG_ENCRYPTED
 from sim.ext4.reader import Image, Inode
-from sim.ext4.xattr import ENCRYPTION_NAME, INDEX_ENCRYPTION, INDEX_TRUSTED, XattrKey, Xattrs
+from sim.ext4.xattr import ENCRYPTION_NAME, INDEX_ENCRYPTION, XattrKey, Xattrs
 
 CONTEXT_KEY = (INDEX_ENCRYPTION, ENCRYPTION_NAME)
 PIECE_BYTES = 65536
 """XATTR_SIZE_MAX of the VFS (include/uapi/linux/limits.h)."""
-GROUP_PREFIX = b"readpath.group."
 MODES = {"xts": MODE_AES_256_XTS, "gcm": MODE_AES_256_GCM}
 
 
@@ -165,14 +167,20 @@ def _replace_keys(editor: ImageEditor, inode: Inode, change: Callable[[bytes], b
     editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, change(wrapped_keys(inode))))
 
 
-def share(editor: ImageEditor, path: str, opener: UserKey, new: UserKey, random: Random) -> None:
-    """Wrap a file's key for one user more; `opener` can read it. CryptoError as file_keys.add_user."""
+def share(editor: ImageEditor, path: str, opener: Sequence[UserKey], new: UserKey, random: Random) -> None:
+    """
+    Wrap a file's key for one user more; one of the keys of `opener` (a user's own, their groups') opens it.
+
+    Raises CryptoError as file_keys.add_user does.
+    """
     inode = editor.image.lookup(path)
     _replace_keys(editor, inode, lambda raw: add_user(raw, opener, new, random, inode.place))
 
 
-def share_all(editor: ImageEditor, opener: UserKey, new: UserKey, random: Random) -> list[str]:
-    """Share every file that `opener` can read and `new` cannot; return their paths."""
+def share_all(editor: ImageEditor, opener: Sequence[UserKey], new: UserKey, random: Random) -> list[str]:
+    """
+    Share every file that `opener` can read alone and that is not wrapped for `new`; return their paths.
+    """
     done, seen = [], set()
     for path, inode in list(editor.image.walk()):
         if inode.number in seen or not inode.is_encrypted or not inode.is_regular:
@@ -182,9 +190,11 @@ def share_all(editor: ImageEditor, opener: UserKey, new: UserKey, random: Random
         if said is None or said[:1] != bytes((CONTEXT_VERSION,)):  # fscrypt's
             continue
         raw = wrapped_keys(inode)
-        form = format_of(raw, inode.place)
+        if is_shredded(raw):
+            continue
         present = owners(raw, inode.place)
-        if form.label(opener) in present and form.label(new) not in present:
+        held = secret_of(raw, opener, inode.place)
+        if isinstance(held, FileKey) and format_of(raw, inode.place).label(new) not in present:
             share(editor, path, opener, new, random)
             done.append(path)
     return done
@@ -233,31 +243,6 @@ def shred(editor: ImageEditor, path: str, free_space: bool = False) -> Shredded:
     copies = editor.wipe_copies(secrets, free_space)
     stored = sum(e.length for e in inode.tree.extents if not e.unwritten) * editor.image.block_size
     return Shredded(len(raw), copies, stored)
-
-
-def set_group(editor: ImageEditor, group: str, raw: bytes) -> None:
-    """Keep a group's key, wrapped for its members, in the root directory; CryptoError for a bad name."""
-    if not group.startswith(GROUP_MARK) or not group[1:].isidentifier():
-        raise CryptoError("group", f"{group!r}", f"{GROUP_MARK}name")
-    root = editor.image.lookup("/")
-    name = (INDEX_TRUSTED, GROUP_PREFIX + group[1:].encode())
-    editor.set_xattrs(root.number, {**root.xattrs, name: raw})
-
-
-def open_groups(image: Image, ring: KeyRing, users: str | Sequence[str]) -> list[str]:
-    """Put every group's key that these users can open on the ring; return the groups."""
-    opened = []
-    for (index, name), raw in image.lookup("/").xattrs.items():
-        if index == INDEX_TRUSTED and name.startswith(GROUP_PREFIX):
-            group = GROUP_MARK + name[len(GROUP_PREFIX) :].decode("utf-8", "replace")
-            try:
-                ring.add_group(group, raw, users)
-            except CryptoError as error:
-                if "ENOKEY" not in error.problem:
-                    raise
-                continue
-            opened.append(group)
-    return opened
 
 
 def require_file(image: Image, path: str) -> Inode:

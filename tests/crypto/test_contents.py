@@ -79,6 +79,14 @@ def test_gcm_notices_every_bit(data_bit: int, table_bit: int) -> None:
         gcm.decrypt_blocks(stored, 1)
 
 
+def test_gcm_block_without_its_record() -> None:
+    """A record that was zeroed says never written: a block that is there is an error, not zeros."""
+    gcm, stored = sealed()
+    gcm.table[RECORD_BYTES : 2 * RECORD_BYTES] = bytes(RECORD_BYTES)
+    with pytest.raises(CryptoError, match="block 1 is there and has no tag"):
+        gcm.decrypt_blocks(stored, 1)
+
+
 def test_gcm_blocks_have_their_place() -> None:
     """Blocks that changed places fail, with or without their records."""
     gcm, stored = sealed()

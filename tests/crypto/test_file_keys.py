@@ -7,6 +7,7 @@ import hmac
 import re
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from shutil import which
 
@@ -30,6 +31,7 @@ from sim.crypto.file_keys import (
 )
 from sim.crypto.policies import AnyOf, Escrow, GroupKey, KOfN, OwnerOnly, Policy, wrap_by_policy
 from sim.crypto.streams import NamedStream
+from sim.crypto.wrapped import Share
 from sim.errors import CryptoError
 
 STREAM = NamedStream(5, "test users")
@@ -226,6 +228,12 @@ def test_shares_of_another_key(form: str) -> None:
     mixed = FORMATS[form].encode([packets[0], others[1]])
     with pytest.raises(CryptoError, match="of different keys"):
         RING.unwrap(mixed, ["alice", "bob"])
+    share = FORMATS[form].unwrap(packets[1], BOB, "")
+    assert isinstance(share, Share)
+    changed = replace(share, value=bytes((share.value[0] ^ 1,)) + share.value[1:])
+    forged = FORMATS[form].wrap(changed, BOB, NamedStream(2, "b"), packets[0])
+    with pytest.raises(CryptoError, match="do not give the key that was shared"):
+        RING.unwrap(FORMATS[form].encode([packets[0], forged]), ["alice", "bob"])
     with pytest.raises(CryptoError, match="1 of 2 shares"):
         RING.unwrap(raw, "alice")
     with pytest.raises(CryptoError, match="has a share of the key"):
@@ -261,7 +269,7 @@ def test_bad_keys() -> None:
     """Lengths, modes, ids and formats that are not ours are refused with what is allowed."""
     for action, message in (
         (lambda: UserKey("alice", bytes(32)), "key of user alice: is 32 bytes long; allowed: 64"),
-        (lambda: UserKey("", bytes(64)), "user id ''; allowed: 1 .. 31 bytes"),
+        (lambda: UserKey("", bytes(64)), "a user id of 0 bytes; allowed: 1 .. 31 bytes"),
         (lambda: UserKey("x" * 32, bytes(64)), "1 .. 31 bytes"),
         (lambda: FileKey(7, bytes(64)), "file key: mode 7; allowed: 1, 2, 256"),
         (lambda: FileKey(1, bytes(32)), "is 32 bytes long; allowed: 64 bytes in mode 1"),

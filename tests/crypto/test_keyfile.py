@@ -54,6 +54,7 @@ def test_json_list(tmp_path: Path) -> None:
         (f'[[key]]\nraw = "{RAW}"\n' * 2, f"key 1: {IDENTIFIER.hex()} is there twice"),
         (f'{RAW} = 1\n[[key]]\nraw = "{RAW}"', r"has other entries than keys; allowed: \[\[key\]\]"),
         (f'[key]\nraw = "{RAW}"', "has other entries than keys"),
+        (f'[[user]]\nid = "a"\nraw = "{RAW}"', "holds users' keys, for --as USER; allowed: fscrypt's master"),
         ("", "has other entries than keys"),
         (f'key = ["{RAW}"]', "key 0: is a str; allowed: a table"),
     ],

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -43,7 +46,7 @@ def test_keys_and_passphrases(tmp_path: Path) -> None:
     assert [UserKey("alice", bytes(range(64)))] == read_user_keys(path)
     assert [UserKey("alice", bytes(range(64))), UserKey("bob", bob)] == read_user_keys(path, ask)
     assert ["bob"] == asked
-    assert [UserKey("alice", bytes(range(64)))] == read_user_keys(path, ask, only="alice")
+    assert [UserKey("alice", bytes(range(64)))] == read_user_keys(path, ask, only=["alice"])
     assert ["bob"] == asked
 
 
@@ -52,6 +55,55 @@ def test_loose_permissions_are_refused(tmp_path: Path, mode: int) -> None:
     """A file that group or others may read or write is not used, whatever it holds."""
     with pytest.raises(CryptoError, match=rf"has mode {mode:04o}; allowed: 0600"):
         read_user_keys(key_file(tmp_path, TEXT, mode))
+
+
+def test_links_are_judged_by_what_they_lead_to(tmp_path: Path) -> None:
+    """A link to a file that others may read is refused, whatever its own mode; to a closed file it is not."""
+    closed = key_file(tmp_path, TEXT)
+    link = tmp_path / "link.toml"
+    link.symlink_to(closed)
+    assert "alice" == read_user_keys(link)[0].user
+    closed.chmod(0o644)
+    with pytest.raises(CryptoError, match=r"link\.toml: holds keys and has mode 0644; allowed: 0600"):
+        read_user_keys(link)
+
+
+def test_whoever_takes_the_name_meanwhile_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The open file is asked for its mode and owner, never the path a second time."""
+    path = key_file(tmp_path, TEXT, 0o644)
+
+    def other(*_args: object, **_options: object) -> NoReturn:
+        raise AssertionError("the path was looked at")
+
+    monkeypatch.setattr("os.stat", other)
+    with pytest.raises(CryptoError, match="has mode 0644"):
+        read_user_keys(path)
+
+
+@pytest.mark.parametrize(("owner", "us", "good"), [(1000, 1000, True), (0, 1000, True), (1001, 1000, False)])
+def test_someone_elses_key_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int, us: int, good: bool
+) -> None:
+    """Keys come from a file of one's own, or of root's: its owner could have put in any."""
+    path = key_file(tmp_path, TEXT)
+    real = os.fstat
+    monkeypatch.setattr("os.geteuid", lambda: us)
+    monkeypatch.setattr("os.fstat", lambda fd: os.stat_result((*real(fd)[:4], owner, *real(fd)[5:])))
+    if good:
+        assert "alice" == read_user_keys(path)[0].user
+        return
+    with pytest.raises(CryptoError, match="belongs to user 1001; allowed: a file of your own or of root"):
+        read_user_keys(path)
+
+
+def test_a_pipe_gives_keys_once(tmp_path: Path) -> None:
+    """Keys may come through a pipe, from a program that decrypts them: nothing is asked of its mode."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o644)
+    writer = threading.Thread(target=pipe.write_text, args=(TEXT,))
+    writer.start()
+    assert "alice" == read_user_keys(pipe)[0].user
+    writer.join()
 
 
 @pytest.mark.parametrize(
@@ -68,6 +120,9 @@ def test_loose_permissions_are_refused(tmp_path: Path, mode: int) -> None:
         (f"[[user]]\nid = 'a'\nscrypt = {{ salt = '{SALT}', n = 16 }}", "n = 16, r = 8"),
         (f"[[user]]\nid = 'a'\nscrypt = {{ salt = '{SALT}', n = 'x' }}", "other numbers than whole"),
         ("[[user]]\nid = 'a'\nscrypt = { salt = '0f' }", "a salt of 1 bytes; allowed: 16 .. 64"),
+        (f"[[user]]\nid = '{RAW}'\nraw = '{RAW}'", "user 0: a user id of 128 bytes; allowed: 1 .. 31"),
+        (f"[[user]]\nid = '{RAW}'\nraw = 'alice'", "user 0: a user id of 128 bytes; allowed: 1 .. 31"),
+        (f"[[user]]\nid = '@staff'\nraw = '{RAW}'", "user '@staff'; allowed: an id without @"),
     ],
 )
 def test_errors_hide_keys(tmp_path: Path, text: str, message: str) -> None:
