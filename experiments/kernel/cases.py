@@ -213,5 +213,6 @@ SMOKE = (
     "matrix_bs4096/bs4096/*/frag1/*",
     "matrix_bs1024/bs1024/*/frag2/*",
     "matrix_fscrypt_bs4096/*/contig/*",
+    "dm-aes-xts-plain64-4096/*/contig/*",
 )
 """Patterns of the cases of `make truth CASES=smoke`: a few of each kind."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any, cast
 
-from sim.cache.filemap import PAGE_SHIFT, Filemap, OpenFile
+from sim.cache.filemap import ENTERED, PAGE_SHIFT, Filemap, OpenFile
 from sim.cache.folios import MIN_WINDOW_PAGES, FolioMapping, split_window, window_order
 from sim.cache.pages import ABSENT, LOCKED, MARKED, UPTODATE, PageCache
 from sim.cache.readahead import ReadaheadPolicy
@@ -43,8 +43,9 @@ class FolioFilemap(Filemap):
         policy: ReadaheadPolicy,
         path: Any,
         io_pages: int,
+        entered: str = ENTERED,
     ) -> None:
-        super().__init__(clock, ledger, cache, policy, path, io_pages, BATCH_FOLIOS, decides="")
+        super().__init__(clock, ledger, cache, policy, path, io_pages, BATCH_FOLIOS, "", entered)
         ra = "filemap_read;filemap_get_pages"
         order = f"{ra};page_cache_ra_order"
         site = ledger.site
