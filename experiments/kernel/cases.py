@@ -277,5 +277,6 @@ SMOKE = (
     "matrix_fscrypt_bs4096/*/contig/*",
     "xfs_bs4096/*/frag1/seq128k/*",
     "xfs_bs4096/*/contig/seq128k/*",
+    "dm-aes-xts-plain64-4096/*/contig/*",
 )
 """Patterns of the cases of `make truth CASES=smoke`: a few of each kind."""

@@ -91,11 +91,13 @@ def ecryptfs_key() -> tuple[str, str]:
     return key_signature(key).hex(), key.hex()
 
 
-def make_symbol_volumes(folder: Path) -> list[SymbolVolume]:
-    """Make what is not there and return all volumes."""
+def symbol_volume(name: str, folder: Path) -> SymbolVolume:
+    """Return a volume by its name, made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
     two = [FileSpec(f"/{name}", FILE_BYTES, layouts(BLOCK_SIZE)[name]) for name in ("contig", "frag1")]
-    volumes = [_make(folder, crypt.name, [(crypt.encryption, two)], crypt) for crypt in (*CRYPTS, *GENERIC)]
+    for crypt in (*CRYPTS, *GENERIC):
+        if crypt.name == name:
+            return _make(folder, name, [(crypt.encryption, two)], crypt)
     mixed: list[tuple[Encryption, list[FileSpec]]] = [
         (NONE, [*two, *_small("plain", {})]),
         (NONE, _small("x_inline", {(USER_XATTR, b"keys"): bytes(range(INLINE_BYTES))})),
@@ -106,7 +108,7 @@ def make_symbol_volumes(folder: Path) -> list[SymbolVolume]:
     for cipher in ECRYPTFS:
         said = Encryption(scheme="ecryptfs", cipher=cipher)
         mixed.append((said, [FileSpec(f"/ec_{cipher}", FILE_BYTES)]))
-    return [*volumes, _make(folder, MIXED, mixed, None)]
+    return _make(folder, MIXED, mixed, None)
 
 
 def _small(prefix: str, xattrs: dict[tuple[int, bytes], bytes]) -> list[FileSpec]:

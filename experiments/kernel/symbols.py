@@ -18,7 +18,7 @@ import symbol_cases as plans
 from kernels import Kernel, RigError
 from machine import SymbolCounter, boot
 from symbol_cases import CRYPTS, ECRYPTFS, GENERIC, Crypt, Record
-from symbol_volumes import MIXED, SymbolVolume, device_key, ecryptfs_key, fscrypt_key, make_symbol_volumes
+from symbol_volumes import MIXED, SymbolVolume, device_key, ecryptfs_key, fscrypt_key, symbol_volume
 
 from sim.experiment.kernel_case import reads
 
@@ -158,10 +158,9 @@ def record_symbols(
     kernel: Kernel, initramfs: Path, work: Path, results: Path, sink: Sink, say: Callable[[str], None]
 ) -> None:
     """Record the open cases of `sink`, a boot per volume; `say` what was done, a line each."""
-    for volume in make_symbol_volumes(work.parent.parent / "images"):
-        records = [record for record in sink.open.values() if record["volume"] == volume.name]
-        if not records:
-            continue
+    for name in dict.fromkeys(record["volume"] for record in sink.open.values()):
+        volume = symbol_volume(name, work.parent.parent / "images")
+        records = [record for record in sink.open.values() if record["volume"] == name]
         plan = crypt_plan(volume, volume.crypt, records) if volume.crypt else mixed_plan(volume, records)
         windows: dict[int, str] = {}
         digests: dict[str, str] = {}
