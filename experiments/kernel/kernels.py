@@ -125,7 +125,24 @@ def _own(image: Path) -> Kernel:
     modules = os.environ.get("KERNEL_MODULES", "")
     if not image.is_file() or not (Path(build) / "Makefile").is_file():
         raise RigError(f"{image}: needs a bzImage, and KERNEL_BUILD, the tree it was built in")
-    release = run("make", "-s", "-C", build, "kernelrelease").strip()
-    return Kernel(
-        release, f"linux-{release}", image.resolve(), Path(modules) if modules else None, Path(build)
-    )
+    release = image_release(image)
+    built = Path(build) / "include" / "generated" / "utsrelease.h"
+    if not built.is_file() or f'"{release}"' not in built.read_text():
+        raise RigError(f"KERNEL_BUILD={build}: is no built tree of {release}, which {image.name} is")
+    if modules and not (Path(modules) / "lib" / "modules" / release / "modules.dep").is_file():
+        raise RigError(f"KERNEL_MODULES={modules}: has no lib/modules/{release}/modules.dep")
+    folder = Path(modules).resolve() if modules else None
+    return Kernel(release, f"linux-{release}", image.resolve(), folder, Path(build).resolve())
+
+
+def image_release(image: Path) -> str:
+    """
+    Return what `uname -r` of a bzImage will say: its header points to it.
+
+    Source: Documentation/x86/boot.rst, fields header (0x202) and kernel_version (0x20E).
+    """
+    start = image.read_bytes()[:65536]
+    if start[0x202:0x206] != b"HdrS":
+        raise RigError(f"{image}: is not a bzImage")
+    at = int.from_bytes(start[0x20E:0x210], "little") + 0x200
+    return start[at : start.index(b"\0", at)].decode("ascii", "replace").split(" ")[0]

@@ -134,6 +134,8 @@ def make_initramfs(kernel: Kernel, work: Path) -> Path:
         order |= dict.fromkeys(
             line.split()[1] for line in asked.stdout.splitlines() if line.startswith("insmod")
         )
+    if kernel.modules and not order:
+        raise RigError(f"{kernel.modules}: modprobe finds none of the modules of {kernel.release}")
     for file in order:
         shutil.copy(file, root / "modules")
     (root / "modules" / "order").write_text("\n".join(f"/modules/{Path(file).name}" for file in order))

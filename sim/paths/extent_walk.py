@@ -2,11 +2,12 @@
 The extent walk: map an extent, then put all its blocks of the window into bios; contiguity ends a bio, not
 the page.
 
-Two designs of that kind. `iomap`: iomap_readahead() of fs/iomap/buffered-io.c (Linux 6.1), which walks extent
-by extent and, for blocks smaller than pages, keeps a bitmap and a count of pending bytes per page
-(iomap_page). `page_io_pure`: what the remark of 2014 proposes, fs/ext4/page_io.c's write scheme turned to
-reads: the same walk in ext4's own loop, a hole mapped once, no page ever confused, no per-page state but a
-count. It exists in no kernel; its symbols are ext4's.
+Two designs of that kind. `iomap`: iomap_readahead() and iomap_read_folio() of fs/iomap/buffered-io.c (Linux
+6.1), which walk extent by extent and, for blocks smaller than pages, keep a bitmap and a count of pending
+bytes per page (iomap_page); recorded on XFS, in whose place ext4 is asked here. `page_io_pure`: what the
+remark of 2014 proposes, fs/ext4/page_io.c's write scheme turned to reads: the same walk in ext4's own loop,
+a hole mapped once, no page ever confused, no per-page state but a count. It exists in no kernel; its symbols
+are ext4's.
 
 A window is mapped before its first bio is built, where the kernel alternates: with a cold tree the plug is
 then flushed at other places. Of a page that is partly up to date only the rest is read. Left out: inline

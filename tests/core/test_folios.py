@@ -87,6 +87,12 @@ def test_windows_are_cut_as_described(
     assert folios == list(split_window(start, end, order))
 
 
+def test_6_1_has_no_folios_of_two_pages() -> None:
+    """Where 6.16 takes an order of 1, 6.1 takes single pages."""
+    assert [(5, 0), (6, 1), (8, 2), (12, 1)] == list(split_window(5, 14, 2))
+    assert [(5, 0), (6, 0), (7, 0), (8, 2), (12, 0), (13, 0)] == list(split_window(5, 14, 2, pairs=False))
+
+
 def naive_split(start: int, end: int, order: int) -> list[tuple[int, int]]:
     """For each folio try all orders from the largest down: the first that is aligned and fits."""
     found = []
@@ -243,13 +249,15 @@ def test_under_memory_pressure_folios_go_as_a_whole() -> None:
 
 
 def test_encrypted_files_and_older_kernels_have_none() -> None:
-    """fscrypt files stay at single pages; asking 6.1 for large folios is a mistake."""
+    """fscrypt files stay at single pages; asking 6.1 for large folios is a mistake, but on iomap."""
     rig = Rig("page_io", CONTIGUOUS, 128 * KIB, kernel="6.16", encrypted=True)
     assert not rig.mapping.large
     rig.run(sequential(128 * KIB, 128 * KIB))
     assert isinstance(rig.machine.filemap, FolioFilemap)
     with pytest.raises(ConfigError, match="has none"):
         Rig("page_io", CONTIGUOUS, 128 * KIB, kernel="6.1", large_folios=True)
+    assert not Rig("iomap", CONTIGUOUS, 128 * KIB, kernel="6.1").mapping.large
+    assert Rig("iomap", CONTIGUOUS, 128 * KIB, kernel="6.1", large_folios=True).mapping.large
 
 
 def test_a_cached_page_ends_the_folios_of_a_window() -> None:
@@ -262,3 +270,20 @@ def test_a_cached_page_ends_the_folios_of_a_window() -> None:
     rig.run([(0, 128 * KIB)])
     assert [2, 2] + [0] * 24 == folios_of(rig)
     assert PAGE_BYTES * 31 == 512 * sum(sectors for _, _, sectors in rig.letters("D"))
+
+
+def test_behind_a_cached_page_6_1_reads_as_many_pages_as_a_window_has() -> None:
+    """
+    Page 10 of a window of 32 is cached. Both kernels allocate the folio of 4 pages that does not fit at 8 in
+    vain; then 6.16 reads the 24 pages left of the window, 6.1 the 32 from page 8 on.
+    """
+    for kernel, end in (("6.1", 40), ("6.16", 32)):
+        rig = Rig("iomap", CONTIGUOUS, 512 * KIB, kernel=kernel, large_folios=True)
+        rig.machine.cache.insert(rig.mapping, 10, 11)
+        rig.mapping.set_uptodate(10, 11)
+        calls = rig.run([(0, 64 * KIB)])
+        brought = [page for page in range(128) if rig.mapping.state[page]]
+        assert [*range(end)] == brought, kernel
+        # one that failed, and the inserted: two of 4 pages, the others single
+        assert 1 + 2 + end - 8 - 1 == calls["filemap_alloc_folio"], kernel
+        assert 2 + end - 8 - 1 == calls["folio_add_lru"], kernel

@@ -60,10 +60,13 @@ def test_sizes_of_first_and_next_windows() -> None:
 
 
 class _Pages:
-    """The cached pages of a test, as the page cache would tell of them."""
+    """The cached pages of a test, in folios of `order`, as the page cache would tell of them."""
 
-    def __init__(self, cached: set[int]) -> None:
-        self.cached = cached
+    def __init__(self, cached: set[int], order: int = 0) -> None:
+        self.cached, self.order = cached, order
+
+    def folio_pages(self, _index: int) -> int:
+        return 1 << self.order
 
     def next_miss(self, index: int, max_scan: int) -> int:
         return next((i for i in range(index, index + max_scan) if i not in self.cached), index + max_scan)
@@ -77,6 +80,17 @@ def test_marker_without_state_takes_the_next_hole() -> None:
     ra = RaState(start=1000, size=32, async_size=32)
     window = Linux61().ondemand(ra, 100, 4, True, 32, 32, _Pages(set(range(100, 108))))
     assert (108, 24, 24, True) == window  # 8 pages left of the old window + 4 asked for, doubled
+
+
+def test_a_mark_is_expected_at_the_first_page_of_its_folio_in_6_1() -> None:
+    """Window [32, 64), 6 ahead: planned for page 58, found at 56 in a folio of 4; a miss there is no mark."""
+    window = (64, 32, 32, True)
+    marked = RaState(start=32, size=32, async_size=6)
+    assert window == Linux61().ondemand(marked, 56, 1, True, 32, 32, _Pages(set(range(64)), 2))
+    marked = RaState(start=32, size=32, async_size=6)
+    assert window != Linux61().ondemand(marked, 56, 1, True, 32, 32, _Pages(set(range(64))))
+    missed = RaState(start=32, size=32, async_size=6)
+    assert window != Linux61().ondemand(missed, 56, 1, False, 32, 32, _Pages(set(), 2))
 
 
 def test_context_readahead_needs_more_history_than_the_request() -> None:
