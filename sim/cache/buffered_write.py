@@ -16,7 +16,7 @@ from sim.engine.ledger import TASK, Ledger
 from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
 
-WRITE_STACK = "entry_SYSCALL_64;vfs_write;ext4_file_write_iter;generic_perform_write"
+WRITE = "entry_SYSCALL_64;vfs_write"
 
 
 class DirtyPages:
@@ -47,19 +47,19 @@ class DirtyPages:
 class BufferedWriter:
     """Writes into the page cache of one file system."""
 
-    def __init__(self, ledger: Ledger, cache: PageCache, block_size: int) -> None:
+    def __init__(self, ledger: Ledger, cache: PageCache, block_size: int, caller: str = WRITE) -> None:
+        """caller: the folded stack that calls ->write_iter: write(2), or a file system above."""
         self._cache = cache
         self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
-        entry = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_write entry_SYSCALL_64;vfs_write;ext4_file_write_iter"
-        begin = f"{WRITE_STACK};ext4_da_write_begin"
-        end = f"{WRITE_STACK};ext4_da_write_end"
-        self._s_call = ledger.site(TASK, "", entry)
+        entry = f"entry_SYSCALL_64 {WRITE} " if caller == WRITE else ""
+        loop = f"{caller};ext4_file_write_iter;generic_perform_write"
+        begin, end = f"{loop};ext4_da_write_begin", f"{loop};ext4_da_write_end"
+        self._s_call = ledger.site(TASK, "", f"{entry}{caller};ext4_file_write_iter")
         self._s_page = ledger.site(
             TASK,
             "",
-            f"{WRITE_STACK} {begin} {WRITE_STACK};copy_page_from_iter_atomic {end}"
-            f" {WRITE_STACK};balance_dirty_pages_ratelimited",
+            f"{loop} {begin} {loop};copy_page_from_iter_atomic {end} {loop};balance_dirty_pages_ratelimited",
             unit="copy_page_from_iter_atomic",
         )
         self._s_new = ledger.site(TASK, begin, INSERT_SYMBOLS)
@@ -91,6 +91,17 @@ class BufferedWriter:
         task.ps += self._s_dirty_block.charge(blocks) + self._s_dirty.charge(end - start - was_dirty)
         dirty.add(mapping, start, end)
         self._cache.mark_accessed(mapping, start, end)
+
+    def patch(self, task: Task, file: OpenFile, dirty: DirtyPages, offset: int, length: int) -> None:
+        """Write a few bytes inside one block; its page is added if it is not cached, and not read."""
+        page = offset // PAGE_BYTES
+        task.ps += self._s_call.charge(1) + self._s_page.charge_units(1, length)
+        self._add_absent(task, file.mapping, page, page + 1)
+        self._add_heads(task, file.mapping, page, page + 1, 1)
+        task.ps += self._s_dirty_block.charge(1)
+        if not any(first <= page < last for first, last in dirty.runs):
+            task.ps += self._s_dirty.charge(1)
+            dirty.add(file.mapping, page, page + 1)
 
     def _add_absent(self, task: Task, mapping: Mapping, start: int, end: int) -> None:
         """Allocate the pages that are not cached."""

@@ -24,7 +24,10 @@ METRICS: dict[str, tuple[str, str]] = {
     "cpu_task_ns": ("ns", "CPU time of the readers themselves"),
     "cpu_irq_ns": ("ns", "CPU time of interrupts and softirqs"),
     "cpu_kworker_ns": ("ns", "CPU time of kernel workers: decryption"),
-    "cpu_ns_per_4k": ("ns / 4 KiB", "cpu_ns per 4 KiB of bytes_read; of a deletion, of the file"),
+    "cpu_ns_per_4k": (
+        "ns / 4 KiB",
+        "cpu_ns per 4 KiB of bytes_read; of the file, where that is written",
+    ),
     "instructions": (
         "instructions",
         "instructions of all contexts; a byte that rep moves or sets counts as one",
@@ -44,7 +47,10 @@ METRICS: dict[str, tuple[str, str]] = {
     "pages_cached": ("pages", "pages of 4 KiB in the page cache at the end"),
     "buffer_head_pages": ("pages", "pages of 4 KiB that the buffer heads of cached pages take at the end"),
     "device_busy_ns": ("ns", "time in which the device had work"),
-    "throughput_mib_s": ("MiB/s", "bytes_read per elapsed_ns; of a deletion, the file's bytes"),
+    "throughput_mib_s": (
+        "MiB/s",
+        "bytes_read per elapsed_ns; the file's bytes, where that is written",
+    ),
     "open_ns": ("ns", "mean time that opening a file took before its first read; 0: not charged"),
     "peak_pages": ("pages", "most pages ever in the page cache, those of a lower file included"),
     "hit_rate": ("", "of a browser cache: requests that found their file, of all"),
@@ -52,6 +58,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "space_saved": ("", "of a browser cache: what one copy saves of the space of a copy for each user"),
     "delete_ns": ("ns", "of a deletion: simulated time from the first call until it is on the device"),
     "bytes_deleted": ("B", "of a deletion: size of the file"),
+    "bytes_streamed": ("B", "bytes that a stream of write(2) wrote"),
     "bytes_written": ("B", "bytes that write bios brought to the device; those of the measured part"),
     "write_bios": ("bios", "write bios with data submitted"),
     "write_requests": ("requests", "write requests issued to the device"),

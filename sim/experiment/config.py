@@ -274,21 +274,44 @@ class SecureDelete(Model):
         return self
 
 
+class StreamWrite(Model):
+    """
+    The volume's one file is written front to back and synced; see sim/experiment/write_run.py.
+
+    bs: bytes of a write(2), whole pages.
+    """
+
+    bs_bytes: PositiveBytes = Field(default=PAGE_BYTES, alias="bs")
+
+    @model_validator(mode="after")
+    def _pages(self) -> Self:
+        if self.bs_bytes % PAGE_BYTES:
+            raise custom(f"bs {self.bs_bytes} bytes", "whole pages of 4KiB")
+        return self
+
+
 class Workload(Model):
     """
     Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio; or a browser cache;
-    or how a file is deleted.
+    or how a file is deleted; or a stream of writes.
     """
 
     jobs: tuple[Job, ...] = Field(default=(), alias="job")
     browser_cache: BrowserCache | None = None
     secure_delete: SecureDelete | None = None
+    stream_write: StreamWrite | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if sum((bool(self.jobs), self.browser_cache is not None, self.secure_delete is not None)) != 1:
-            raise custom("no workload, or two", "job, browser_cache or secure_delete")
+        others = (self.browser_cache, self.secure_delete, self.stream_write)
+        if bool(self.jobs) + sum(other is not None for other in others) != 1:
+            raise custom("no workload, or two", "job, browser_cache, secure_delete or stream_write")
         return self
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes to the device."""
+        return self.secure_delete is not None or self.stream_write is not None
 
 
 class SomePages(Model):
@@ -348,6 +371,8 @@ class CellConfig(Model):
             raise custom("workload.browser_cache without volume.objects", "objects = { count = 100 }")
         if self.workload.secure_delete is not None:
             self._check_delete(self.workload.secure_delete)
+        if self.workload.stream_write is not None:
+            self._check_stream()
         if self.volume.image is not None:
             if self.encryption.scheme != "none":
                 raise custom("encryption.scheme with volume.image", "none: the image says what is encrypted")
@@ -360,6 +385,25 @@ class CellConfig(Model):
             if job.filename is not None and job.filename not in names:
                 raise custom(f"job {job.name!r}: no file {job.filename!r}", ", ".join(names))
         return self
+
+    def _check_stream(self) -> None:
+        """Raise for what a stream of writes cannot be run on."""
+        files, what = self.volume.all_files, "workload.stream_write"
+        if len(files) != 1 or files[0].layout.kind not in ("contiguous", "fragmented", "aged"):
+            raise custom(f"{what} on this volume", "one file: contiguous, fragmented or aged")
+        if self.encryption.scheme not in ("none", "ecryptfs"):
+            raise custom(f"{what} with encryption.scheme {self.encryption.scheme!r}", "none or ecryptfs")
+        if self.encryption.cipher not in (None, "aes-128"):
+            raise custom(f"{what} with cipher {self.encryption.cipher!r}", "aes-128")
+        if self.data == "real":
+            raise custom(f'{what} with data "real"', 'data = "off"')
+        if files[0].size_bytes % PAGE_BYTES or files[0].size_bytes * 10 > self.machine.memory_bytes:
+            problem = f"{what}: a file of {format_size(files[0].size_bytes)}"
+            raise custom(problem, "whole pages, up to a tenth of machine.memory")
+        if self.machine.kernel == "6.16" or self.mapping != "extents" or self.cache.pages != "empty":
+            raise custom(
+                f"{what} on this machine", 'kernel 6.1 or 3.16, mapping "extents", cache.pages "empty"'
+            )
 
     def _check_delete(self, said: SecureDelete) -> None:
         """Raise for what a deletion cannot be run on."""

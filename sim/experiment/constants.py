@@ -106,7 +106,9 @@ def repriced(base: Tally, costs: CostTable) -> CellResult:
         if charge.calls or ps or counted:
             ns = ps // PS_PER_NS
             rows.append(CallRow(charge.name, charge.stack, context, charge.calls, ns, cost.group, counted))
-    bytes_read = int(base.result.metrics["bytes_read"] or base.result.metrics["bytes_deleted"])
+    metrics = base.result.metrics
+    sizes = ("bytes_read", "bytes_deleted", "bytes_streamed")
+    bytes_read = next(int(metrics[name]) for name in sizes if metrics.get(name))
     metrics = {**base.result.metrics, **cpu_metrics(spent, bytes_read)}
     return CellResult(metrics, rows, base.result.histograms)
 

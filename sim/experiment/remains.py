@@ -7,8 +7,8 @@ the keys of every user.
     bytes_recovered   plaintext: blocks left, decrypted under a wrapped key that is still found and opens
 
 The finder is the strongest there is: it knows where the file lay, and holds the users' own keys. Left out:
-copies of blocks elsewhere (a file system that copies on write, a drive that maps sectors anew); here there are
-none but in the journal, which has metadata only.
+copies of blocks elsewhere (a file system that copies on write, a drive that maps sectors anew); here there
+are none but in the journal, which has metadata only.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from sim.experiment.initial_cache import cache_pages, every_nth, pages_with_buff
 from sim.experiment.machine import Machine, MachineSpec
 from sim.experiment.scheme_system import Scheme, xattr_blocks
 from sim.experiment.verify import PieceVerifier, StreamVerifier, Verifier
+from sim.experiment.write_run import WriteRun
 from sim.ext4.opened import Inode
 from sim.ext4.reader import Image
 from sim.paths.inode import FsInode
@@ -88,6 +89,10 @@ def played_cell(
     machine = _machine(cell, volume, trace, system, costs, device)
     if config.workload.secure_delete is not None:
         return DeleteRun(cell, machine, volume, image).run(), machine
+    if config.workload.stream_write is not None:
+        path = f"/{config.volume.all_files[0].name}"
+        written = _open_volume_file(cell, image, volume, machine, path, system)
+        return WriteRun(cell, machine, written.inode, written.mapping).run(), machine
     opener = system.opener(machine)
     openings: list[int] = []
     files: dict[str, _File] = {}
@@ -188,7 +193,7 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
     if device.max_sectors_kb is not None:
         max_sectors = device.max_sectors_kb * 1024 // SECTOR_BYTES
     model, write = profile.model, profile.write
-    if config.workload.secure_delete is not None and not profile.can_write:
+    if config.workload.writes and not profile.can_write:
         raise ConfigError(f"device {profile.name}", "cannot be written to", "a profile with [write]")
     return QueueLimits(
         max_sectors=max_sectors,

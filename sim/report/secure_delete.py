@@ -61,8 +61,8 @@ def _times(run: Run, panels: list[Labels]) -> Figure:
     figure = Figure(figsize=(WIDTH_INCHES, height))
     grid: Any = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     figure.subplots_adjust(
-        left=0.075,
-        right=0.985,
+        left=0.09,
+        right=0.975,
         top=1 - head / height,
         bottom=foot / height,
         hspace=0.28,
@@ -102,7 +102,7 @@ def _rest(run: Run, fixed: Labels) -> Figure:
     height = 3.0
     figure = Figure(figsize=(WIDTH_INCHES, height))
     grid: Any = figure.subplots(1, 3, gridspec_kw={"width_ratios": (1.1, 1, 1)})
-    figure.subplots_adjust(left=0.075, right=0.985, top=0.76, bottom=0.2, wspace=0.62)
+    figure.subplots_adjust(left=0.09, right=0.985, top=0.76, bottom=0.2, wspace=0.64)
     written, cpu, left = grid
     _lines(written, run, fixed, lambda row: row["bytes_written"] / KIB)
     written.set_yscale("log")

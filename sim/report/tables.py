@@ -88,6 +88,11 @@ def short_axes(axes: Sequence[str]) -> dict[str, str]:
     return {axis: name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)}
 
 
+def file_bytes(row: Row) -> int:
+    """Return the bytes that costs are shared out over: those read, deleted, or written by a stream."""
+    return int(row["bytes_read"] or row.get("bytes_deleted") or row.get("bytes_streamed") or 0)
+
+
 def per_page(row: Row, metric: str) -> float | None:
     """Return a count per page read; None if either is not there."""
     pages = row.get("pages_read")
@@ -245,7 +250,7 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False, currency: 
     rows = select(run, where)
     chosen = {(row["cell"], row["seed"]) for row in rows}
     pages = sum(row["pages_read"] for row in rows)
-    of_4k = sum(row["bytes_read"] for row in rows) / 4096
+    of_4k = sum(file_bytes(row) for row in rows) / 4096
     sums: dict[tuple[str, str, str], list[int]] = {}
     for call in run.calls:
         if (call["cell"], call["seed"]) in chosen:
