@@ -98,20 +98,25 @@ class WriteOut:
         """blkdev_issue_flush(): an empty bio that empties the device's cache, and wait for it."""
         task.ps += self._s_flush.charge(1)
         opf = REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH
-        yield from self.wait(task, [self.submit(task, Plug(holds=False), 0, 0, 0, [], None, opf)])
+        yield from self._sleep(task, self.submit(task, Plug(holds=False), 0, 0, 0, [], None, opf))
 
     def wait(self, task: Task, pending: Sequence[Pending]) -> Generator[Any, Any, None]:
         """Wait for bios one after another, as they were submitted."""
         for each in pending:
             task.ps += self._s_wait.charge(1)
-            if each.ended:
-                continue
-            each.event = self._clock.event()
-            if (yield from task.wait(each.event)):
+            yield from self._sleep(task, each)
+
+    def _sleep(self, task: Task, pending: Pending) -> Generator[Any, Any, None]:
+        """Sleep until a bio has ended, unless it has."""
+        if not pending.ended:
+            pending.event = self._clock.event()
+            if (yield from task.wait(pending.event)):
                 task.ps += self._s_sleep.charge(1)
 
     def charge(self, bio: Bio, context: str) -> int:
-        """Return the completion's cost (EndIo)."""
+        """Return the completion's cost (EndIo); that of a bare flush is in blkdev_issue_flush()."""
+        if not bio.unit_sectors:
+            return 0
         ps = self._s_end[context].charge(1)
         if bio.owner.pages:
             ps += self._s_page[context].charge(bio.owner.pages)
