@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from sim.block.io_record import IoRecord
+from sim.block.opf import REQ_OP_READ
 
 
 class EndIo(Protocol):
@@ -30,13 +31,13 @@ class EndIo(Protocol):
 
 class Bio:
     """
-    `count` read bios of `unit_sectors` sectors from `sector` on, adjacent on the disk.
+    `count` bios of `unit_sectors` sectors from `sector` on, adjacent on the disk. A flush has none: 0.
 
     owner: whose data it is (an open file, a buffer cache), for `end_io`. blocks: the runs of the owner's
     blocks (logical, length) that it holds, in disk order. segments: physical segments in all. ahead:
     REQ_RAHEAD. pieces: how many requests hold a piece of it; parts: those not complete. record: its trace,
     or None. crypt: the encryption that the device undoes (blk-crypto), None for plain data; bios of one
-    value hold data units whose numbers go on where their sectors do.
+    value hold data units whose numbers go on where their sectors do. opf: operation and flags, see opf.py.
     ended_ns: when it completed, if that was in the caller, who is ahead of the clock; else 0.
     """
 
@@ -47,6 +48,7 @@ class Bio:
         "crypt",
         "end_io",
         "ended_ns",
+        "opf",
         "owner",
         "parts",
         "pieces",
@@ -66,6 +68,7 @@ class Bio:
         owner: Any,
         blocks: list[tuple[int, int]],
         ahead: bool,
+        opf: int = REQ_OP_READ,
     ) -> None:
         self.sector = sector
         self.unit_sectors = unit_sectors
@@ -75,6 +78,7 @@ class Bio:
         self.owner = owner
         self.blocks = blocks
         self.ahead = ahead
+        self.opf = opf
         self.pieces = self.parts = 1
         self.record: IoRecord | None = None
         self.crypt: tuple[Any, int] | None = None
@@ -96,6 +100,7 @@ class Bio:
             self.owner,
             [(self.blocks[0][0] + first, count)],
             self.ahead,
+            self.opf,
         )
         part.record = self.record
         part.crypt = self.crypt
@@ -107,15 +112,29 @@ class Request:
     """
     A request: bios merged into one run of sectors, in disk order.
 
-    core: who gets its interrupt. closed: it takes no more bios (REQ_NOMERGE). crypt: that of its bios.
+    core: who gets its interrupt. closed: it takes no more bios (REQ_NOMERGE). crypt: that of its bios. opf:
+    that of its first bio. sequenced: the steps that a flush has yet to take (see flush.py), else None.
     """
 
-    __slots__ = ("bios", "closed", "core", "crypt", "deadline_ns", "sector", "sectors", "segments")
+    __slots__ = (
+        "bios",
+        "closed",
+        "core",
+        "crypt",
+        "deadline_ns",
+        "opf",
+        "sector",
+        "sectors",
+        "segments",
+        "sequenced",
+    )
 
-    def __init__(self, sector: int, sectors: int, segments: int) -> None:
+    def __init__(self, sector: int, sectors: int, segments: int, opf: int = REQ_OP_READ) -> None:
         self.sector = sector
         self.sectors = sectors
         self.segments = segments
+        self.opf = opf
+        self.sequenced: list[str] | None = None
         self.bios: list[Bio] = []
         self.deadline_ns = 0
         self.core: Any = None

@@ -16,7 +16,10 @@ from sim.errors import ConfigError
 
 
 class Device(Protocol):
-    """A device that reads. It moves time, not bytes: those come from the store."""
+    """
+    A device. It moves time, not bytes: those come from the store, and a write's go where its sender puts
+    them.
+    """
 
     profile: DeviceProfile
 
@@ -27,6 +30,18 @@ class Device(Protocol):
         If this returns, `done(token)` is called exactly once, at the time of completion; a bio-based RAM
         device calls it before it returns.
         """
+        ...
+
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """
+        Start a write of `sectors` (>= 1) to `sector` on, now; `done` as for `submit`, when the device has it.
+
+        Raises ConfigError if the profile does not say how it is written to.
+        """
+        ...
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Empty the write cache; `done` as for `submit`, when all taken before is on the medium."""
         ...
 
 

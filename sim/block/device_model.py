@@ -68,4 +68,41 @@ class HddModel:
     ncq: str
 
 
+@dataclass(frozen=True, slots=True)
+class SsdWrite:
+    """
+    How an SSD takes writes: into its cache, from where they go to the flash.
+
+    volatile_cache: it loses them with the power (WC). fua: it can write past its cache. acknowledge_ns: from
+    the last byte in the cache to the answer. sustained_rate: bytes per second from the cache to the flash.
+    least_ns: what a write takes of the flash at least (1/IOPS of small ones at depth). cache_bytes: of writes
+    that may wait for the flash. flush_ns: from the last write on the flash to the answer of a flush.
+    """
+
+    volatile_cache: bool
+    fua: bool
+    acknowledge_ns: int
+    sustained_rate: int
+    least_ns: int
+    cache_bytes: int
+    flush_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class HddWrite:
+    """
+    How a disk takes writes: into its buffer, from where the head takes them in order.
+
+    volatile_cache, fua: as SsdWrite. settle_ns: what a seek takes longer than for a read. cache_bytes: of the
+    buffer, for writes. flush_ns: from the last write on the disc to the answer of a flush.
+    """
+
+    volatile_cache: bool
+    fua: bool
+    settle_ns: int
+    cache_bytes: int
+    flush_ns: int
+
+
 Model = RamModel | SsdModel | HddModel
+WriteModel = SsdWrite | HddWrite

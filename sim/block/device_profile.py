@@ -1,8 +1,9 @@
 """
 Device profiles: what a device is, as data, every constant with its unit and its source.
 
-A profile is a TOML file with `kind`, `title` and two groups of constants, [limits] for the request queue and
-[model] for the device itself. Each constant is a table:
+A profile is a TOML file with `kind`, `title` and groups of constants: [limits] for the request queue,
+[model] for the device itself, and, where it is no memory, [write] for how it takes writes; without that it
+can only be read. Each constant is a table:
 
     max_segments = { value = 127, unit = "count", source = "Linux 6.1, drivers/nvme/host/pci.c" }
 
@@ -21,7 +22,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sim.block.device_model import HddModel, Model, RamModel, SsdModel
+from sim.block.device_model import HddModel, HddWrite, Model, RamModel, SsdModel, SsdWrite, WriteModel
 from sim.errors import ConfigError
 from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
 
@@ -65,7 +66,11 @@ class DeviceLimits:
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
-    """A device as read from its file; `constants` keeps every entry as written, with its source."""
+    """
+    A device as read from its file; `constants` keeps every entry as written, with its source.
+
+    write: None if the profile does not say how it is written to; memory needs no saying.
+    """
 
     name: str
     kind: str
@@ -73,6 +78,12 @@ class DeviceProfile:
     limits: DeviceLimits
     model: Model
     constants: tuple[tuple[str, Constant], ...] = ()
+    write: WriteModel | None = None
+
+    @property
+    def can_write(self) -> bool:
+        """Whether the model can be written to."""
+        return self.write is not None or isinstance(self.model, RamModel)
 
 
 _TIME = {"ns": 1, "us": NS_PER_US, "ms": NS_PER_MS}
@@ -85,6 +96,8 @@ _FLAG = {"flag": 0}
 _FREE = {"ns/KiB": 0, "log": 0}
 
 _KINDS: dict[str, type[Model]] = {"ramdisk": RamModel, "null_blk": RamModel, "ssd": SsdModel, "hdd": HddModel}
+
+_WRITE_KINDS: dict[str, type[WriteModel]] = {"ssd": SsdWrite, "hdd": HddWrite}
 
 _NAMES = {
     "driver": ("nvme_queue_rq", "scsi_queue_rq", "virtio_queue_rq", "null_queue_rq", "brd_submit_bio"),
@@ -121,8 +134,25 @@ _UNITS: dict[str, Mapping[str, int]] = {
     "cylinder_switch_ns": _TIME,
     "head_switch_ns": _TIME,
     "drive_read_ahead_bytes": _BYTES,
+    "volatile_cache": _FLAG,
+    "fua": _FLAG,
+    "acknowledge_ns": _TIME,
+    "sustained_rate": _RATE,
+    "least_ns": _TIME,
+    "cache_bytes": _BYTES,
+    "flush_ns": _TIME,
+    "settle_ns": _TIME,
 }
-_MAY_BE_ZERO = {"command_ns", "latency_sigma", "flash_read_ns", "drive_read_ahead_bytes", "head_switch_ns"}
+_MAY_BE_ZERO = {
+    "command_ns",
+    "latency_sigma",
+    "flash_read_ns",
+    "drive_read_ahead_bytes",
+    "head_switch_ns",
+    "acknowledge_ns",
+    "flush_ns",
+    "settle_ns",
+}
 _NAME_UNIT = {"name": 0}
 
 
@@ -162,7 +192,9 @@ def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(place, f"is not TOML: {error}") from None
-    _check_names(place, document, ("kind", "title", "limits", "model"), "entry")
+    has_write = "write" in document and document.get("kind") not in ("ramdisk", "null_blk")
+    entries = ("kind", "title", "limits", "model", *(("write",) if has_write else ()))
+    _check_names(place, document, entries, "entry")
     kind = document["kind"]
     if not isinstance(kind, str) or kind not in _KINDS:
         raise ConfigError(f"{place}: kind", f"{kind!r} is not known", _nearest(str(kind), _KINDS))
@@ -173,7 +205,11 @@ def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
     model_type = _KINDS[kind]
     model = model_type(**_group(place, "model", model_type, document["model"], constants))
     _check_model(place, model)
-    return DeviceProfile(name, kind, document["title"], limits, model, tuple(constants))
+    write: WriteModel | None = None
+    if has_write:
+        write_type = _WRITE_KINDS[kind]
+        write = write_type(**_group(place, "write", write_type, document["write"], constants))
+    return DeviceProfile(name, kind, document["title"], limits, model, tuple(constants), write)
 
 
 def _directory() -> Any:

@@ -19,17 +19,24 @@ from there. When the drive stopped at that bound, it must wait for the sector to
 Commands are served in the order of issue ("fifo"), or the one with the shortest seek plus rotation first
 ("sptf", Worthington, Ganger and Patt, SIGMETRICS 1994; no ageing, so a far command may starve).
 
-Left out: writes, several cache segments, remapped sectors, thermal recalibration, serpentine layouts, the
-linear part of long seeks, the few tracks that read-ahead moves the head before the next seek.
+A write crosses the interface into the drive's buffer and is answered then, if it holds a volatile cache with
+room for it: when the writes before it that would make it overflow are on the disc. The head writes in the
+order of issue, after what it had to do before, and `settle_ns` longer after a seek than for a read. Without a
+volatile cache a write is answered when it is on the disc, and so is a flush. Reading on ends with a write.
+
+Left out: several cache segments, reordering of writes in the buffer, writes with "sptf", remapped sectors,
+thermal recalibration, serpentine layouts, the linear part of long seeks, the few tracks that read-ahead moves
+the head before the next seek.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable
 from math import sqrt
 
-from sim.block.device_model import HddModel
+from sim.block.device_model import HddModel, HddWrite
 from sim.block.device_profile import DeviceProfile
 from sim.engine.clock import Clock
 from sim.errors import ConfigError
@@ -148,6 +155,8 @@ class Hdd:
         self._sptf = model.ncq == "sptf"
         self._waiting: list[_Command] = []
         self._busy = False
+        self._buffered: deque[tuple[int, int]] = deque()  # (when on the disc, bytes) of writes, in order
+        self._unflushed = False
 
     def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
         """
@@ -169,6 +178,69 @@ class Hdd:
         self._waiting.append((sector, sectors, token, done, now + self._command_ns))
         if not self._busy:
             self._serve_nearest()
+
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """
+        Start writing `sectors` to `sector` on, now; `done(token)` follows when the drive has taken them.
+
+        Raises ConfigError for sectors beyond the end of the disk.
+        """
+        model = self._write_model()
+        end_sector, written_bytes = sector + sectors, sectors * SECTOR_BYTES
+        if end_sector > self._capacity_sectors:
+            raise ConfigError(
+                self.profile.name,
+                f"write of sectors {sector} .. {end_sector}",
+                f"0 .. {self._capacity_sectors}",
+            )
+        now = self._clock.now
+        start_ns = now + self._command_ns
+        self._rest_at_bound(start_ns)
+        sent_ns = max(start_ns, self._interface_free_ns) + -(-written_bytes * NS_PER_S // self._bandwidth)
+        self._interface_free_ns = sent_ns
+        # The head may start as soon as the first sector has come, and cannot end before the last.
+        move_ns = self._move_ns(sector)
+        arrival_ns = max(start_ns, self._head_ns) + move_ns + (model.settle_ns if move_ns else 0)
+        on_disc_ns = max(self.geometry.read(sector, end_sector, arrival_ns), sent_ns)
+        self._cached_from, self._head_sector, self._head_ns = sector, end_sector, on_disc_ns
+        self._bound_sector = end_sector
+        taken_ns = on_disc_ns
+        if model.volatile_cache:
+            taken_ns = max(sent_ns, self._room_ns(written_bytes, model.cache_bytes, sent_ns))
+        self._buffered.append((on_disc_ns, written_bytes))
+        self._unflushed = True
+        self._clock.call(min(taken_ns, on_disc_ns) - now, done, token)
+
+    def _room_ns(self, wanted_bytes: int, cache_bytes: int, now_ns: int) -> int:
+        """Return when the buffer has room for a write: enough of those before it are on the disc."""
+        buffered = self._buffered
+        while buffered and buffered[0][0] <= now_ns:
+            buffered.popleft()
+        over = sum(size for _, size in buffered) + wanted_bytes - cache_bytes
+        for on_disc_ns, size in buffered:
+            if over <= 0:
+                return now_ns
+            over -= size
+            now_ns = on_disc_ns
+        return now_ns
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Empty the buffer; `done(token)` follows when all writes taken are on the disc."""
+        model = self._write_model()
+        now = self._clock.now
+        end = now + self._command_ns
+        if self._unflushed:
+            last_ns = self._buffered[-1][0] if self._buffered else end
+            end = max(end, last_ns) + model.flush_ns
+        self._unflushed = False
+        self._clock.call(end - now, done, token)
+
+    def _write_model(self) -> HddWrite:
+        write = self.profile.write
+        if not isinstance(write, HddWrite) or self._sptf:
+            allowed = 'a profile with [write], and ncq = "fifo"'
+            raise ConfigError(f"device {self.profile.name}", "cannot be written to", allowed)
+        return write
 
     def _serve_nearest(self) -> None:
         """Start the waiting command with the shortest positioning time (the first one issued if equal)."""

@@ -7,14 +7,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Hardware(Protocol):
     """The device below the queue."""
 
     def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
-        """Start a command now; call `done(token)` once, when it completes."""
+        """Start a read now; call `done(token)` once, when it completes."""
+        ...
+
+
+@runtime_checkable
+class WritableHardware(Hardware, Protocol):
+    """A device that can be written to."""
+
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start a write now; call `done(token)` once, when the device has taken it."""
+        ...
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Empty the write cache; call `done(token)` once, when all that was taken before is on the medium."""
         ...
 
 
@@ -27,7 +40,9 @@ class QueueLimits:
     flushed early (0 sectors: never for size). plug_sorted: a flushed plug goes out by sector, and a bio may
     merge with any of its requests (before 3.17); else the newest request goes first, and only it takes
     bios. driver: symbol of ->queue_rq or ->submit_bio.
-    copy_ps_per_sector: CPU time of a device that is memory, spent by who submits.
+    copy_ps_per_sector: CPU time of a device that is memory, spent by who submits. write_cache: the device has
+    a cache that loses its contents with the power (QUEUE_FLAG_WC); without one flushes are dropped. fua: it
+    can write past that (QUEUE_FLAG_FUA).
     """
 
     max_sectors: int
@@ -40,6 +55,8 @@ class QueueLimits:
     plug_sorted: bool = False
     driver: str = "null_queue_rq"
     copy_ps_per_sector: int = 0
+    write_cache: bool = False
+    fua: bool = False
 
 
 @dataclass(slots=True)
@@ -48,6 +65,8 @@ class BlockStats:
     Events as blktrace counts them, and histograms of sizes in sectors.
 
     pending: bios submitted and not completed. busy_ns: time in which the hardware had at least one command.
+    write_bios, write_sectors: of those queued, the ones that carry data to the device; write_requests: of
+    those issued. flush_bios: with REQ_PREFLUSH or REQ_FUA; flushes: flush commands issued, for one or more.
     """
 
     queued: int = 0
@@ -62,6 +81,11 @@ class BlockStats:
     splits: int = 0
     pending: int = 0
     busy_ns: int = 0
+    write_bios: int = 0
+    write_sectors: int = 0
+    write_requests: int = 0
+    flush_bios: int = 0
+    flushes: int = 0
     bio_sectors: Counter[int] = field(default_factory=Counter)
     request_sectors: Counter[int] = field(default_factory=Counter)
 
@@ -72,4 +96,7 @@ class BlockStats:
 
 
 BlockTracer = Callable[[str, int, int, int], None]
-"""Called with blktrace's letter, time in ns, sector, sectors."""
+"""
+Called with blktrace's letter, time in ns, sector, sectors. For what is no read, RWBS follows the letter after
+a blank: "Q WS", "D FF".
+"""

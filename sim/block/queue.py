@@ -7,23 +7,27 @@ when the task sleeps and at the end of the window. A flushed request goes to the
 hardware, at the time the task has come to. Limits: max_sectors, max_segments (every page its own segment,
 for page memory is taken as scattered), queue depth.
 
+Reads and writes go the same way and never merge with each other. A bio with REQ_PREFLUSH or REQ_FUA passes
+neither plug nor scheduler (see flush.py); the flags are dropped where the device has no cache to empty.
+
 Left out: multiple hardware queues, tag waits (a task never sleeps for a tag; its requests wait in line),
-cgroups, polling, requeues, errors.
+cgroups, polling, requeues, errors, throttling of writeback (blk-wbt), discards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from operator import attrgetter
-from typing import Any
 
 from sim.block.bio import Bio, Plug, Request
 from sim.block.dispatch import Dispatcher
 from sim.block.io_record import IoRecord
 from sim.block.limits import BlockStats, BlockTracer, Hardware, QueueLimits
+from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, Site
 from sim.units import PAGE_SECTORS
 
 
@@ -90,6 +94,7 @@ class BlockQueue:
         self._s_insert_one = site(
             TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
         )
+        self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
         self._s_copy.price_unit(limits.copy_ps_per_sector)  # the device's constant, not the machine's
         self._s_flush_one = fuse(self._s_flush, self._s_issue)
@@ -105,6 +110,12 @@ class BlockQueue:
         Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only.
         """
         count, sectors = bio.count, bio.unit_sectors
+        if bio.opf:
+            if bio.opf & FLUSH_FLAGS:
+                self._submit_flush(task, bio)
+                return
+            self.stats.write_bios += count
+            self.stats.write_sectors += bio.sectors
         if count > 1 and not plug.holds:
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
@@ -116,7 +127,7 @@ class BlockQueue:
         stats.pending += count
         if self._tracer is not None:
             for i in range(count):
-                self._tracer("Q", task.time_ns, bio.sector + i * sectors, sectors)
+                self._tracer(action("Q", bio.opf), task.time_ns, bio.sector + i * sectors, sectors)
         if self._records is not None:
             # Merges so far are taken off here and added again below: what is left are its own.
             bio.record = IoRecord(bio.sector, bio.sectors, count, task.time_ns, -stats.merges)
@@ -126,7 +137,7 @@ class BlockQueue:
             self._complete_inline(task, bio)
         elif count == 1:
             if sectors <= limits.max_sectors and bio.segments <= limits.max_segments:
-                self._join(self._merge_or_get(task, bio.sector, sectors, bio.segments, plug, bio.crypt), bio)
+                self._join(self._merge_or_get(task, bio, bio.sector, sectors, bio.segments, plug), bio)
             else:
                 self._submit_split(task, bio, plug)
             if not plug.holds and plug.requests:
@@ -213,6 +224,49 @@ class BlockQueue:
             task.ps += self._s_flush.charge(1)
             self._dispatch(task, plug, from_schedule=True)
 
+    @cached_property
+    def _s_insert_flush(self) -> Site:
+        """Declared when it is first passed: a machine that only reads needs no costs of writing."""
+        return self._ledger.site(TASK, self._submit_stack, "blk_insert_flush")
+
+    def _submit_flush(self, task: Task, bio: Bio) -> None:
+        """
+        A bio with REQ_PREFLUSH or REQ_FUA: alone, past plug and scheduler (blk_insert_flush()).
+
+        Without a cache to empty it is the write that is left, or, without sectors, ends where it is.
+        """
+        stats, limits = self.stats, self.limits
+        if not limits.write_cache and bio.unit_sectors:
+            bio.opf &= ~FLUSH_FLAGS
+            self.submit(task, bio, Plug(holds=False))
+            return
+        task.ps += self._s_submit.charge_units(1, bio.segments)
+        stats.queued += 1
+        stats.bio_sectors[bio.sectors] += 1
+        stats.pending += 1
+        stats.flush_bios += 1
+        if bio.sectors:
+            stats.write_bios += 1
+            stats.write_sectors += bio.sectors
+        if self._tracer is not None:
+            self._tracer(action("Q", bio.opf), task.time_ns, bio.sector, bio.sectors)
+        if self._records is not None:
+            bio.record = IoRecord(bio.sector, bio.sectors, 1, task.time_ns)
+            bio.record.flushed_ns = bio.record.queued_ns
+            self._records.append(bio.record)
+        if not limits.write_cache:
+            self._end_at_once(task, bio, task.time_ns, task.time_ns)
+            return
+        task.ps += self._s_getrq.charge(1) + self._s_insert_flush.charge(1)
+        stats.getrq += 1
+        if self._tracer is not None:
+            self._tracer(action("G", bio.opf), task.time_ns, bio.sector, bio.sectors)
+        request = Request(bio.sector, bio.sectors, bio.segments, bio.opf)
+        request.closed = True
+        request.bios.append(bio)
+        request.core = task.core
+        self._clock.call(task.time_ns - self._clock.now, self.dispatcher.flushes.insert, request)
+
     def _submit_split(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
         One bio beyond the limits: cut off as much as one request takes, submit the rest again, and so on.
@@ -226,12 +280,12 @@ class BlockQueue:
         sector = bio.sector
         for sectors, segments in cuts[:-1]:
             if self._tracer is not None:
-                self._tracer("X", task.time_ns, sector, sectors)
-            piece = self._get_request(task, sector, sectors, segments, plug, bio.crypt)
+                self._tracer(action("X", bio.opf), task.time_ns, sector, sectors)
+            piece = self._get_request(task, bio, sector, sectors, segments, plug)
             piece.closed = True
             piece.bios.append(bio)
             sector += sectors
-        self._join(self._merge_or_get(task, sector, *cuts[-1], plug, bio.crypt), bio)
+        self._join(self._merge_or_get(task, bio, sector, *cuts[-1], plug), bio)
         bio.parts = bio.pieces = len(cuts)
 
     def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
@@ -240,7 +294,7 @@ class BlockQueue:
         done = 0
         while done < bio.count:
             sector = bio.sector + done * unit
-            request = self._merge_or_get(task, sector, unit, 1, plug, bio.crypt)
+            request = self._merge_or_get(task, bio, sector, unit, 1, plug)
             joined = 1
             if request.end == sector + unit:
                 room = min(
@@ -253,7 +307,7 @@ class BlockQueue:
                 joined += more
                 if self._tracer is not None:
                     for i in range(1, joined):
-                        self._tracer("M", task.time_ns, sector + i * unit, unit)
+                        self._tracer(action("M", bio.opf), task.time_ns, sector + i * unit, unit)
             self._join(request, bio if joined == bio.count else bio.row(done, joined))
             done += joined
 
@@ -266,32 +320,36 @@ class BlockQueue:
             request.bios.append(bio)
 
     def _merge_or_get(
-        self, task: Task, sector: int, sectors: int, segments: int, plug: Plug, crypt: tuple[Any, int] | None
+        self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
     ) -> Request:
-        """Return the request that now holds [sector, sector + sectors): merged into or new."""
-        requests = plug.requests
+        """Return the request that now holds [sector, sector + sectors) of a bio: merged into or new."""
+        requests, crypt, write = plug.requests, bio.crypt, bio.opf & REQ_OP_MASK
         for request in reversed(requests) if self.limits.plug_sorted else requests[-1:]:
-            if request.crypt == crypt and self._try_merge(task, request, sector, sectors, segments):
+            if (
+                request.crypt == crypt
+                and request.opf & REQ_OP_MASK == write
+                and self._try_merge(task, request, sector, sectors, segments)
+            ):
                 return request
         if self._scheduler.elevator:
-            waiting = self._scheduler.neighbour(sector, sectors)
+            waiting = self._scheduler.neighbour(sector, sectors, bool(write))
             if waiting is not None and waiting.crypt == crypt:
                 old = waiting.sector
                 if self._try_merge(task, waiting, sector, sectors, segments):
                     self._scheduler.moved(waiting, old)
                     return waiting
-        return self._get_request(task, sector, sectors, segments, plug, crypt)
+        return self._get_request(task, bio, sector, sectors, segments, plug)
 
     def _get_request(
-        self, task: Task, sector: int, sectors: int, segments: int, plug: Plug, crypt: tuple[Any, int] | None
+        self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
     ) -> Request:
         """Put a new request into the plug, flushing it first if it is full."""
-        requests = plug.requests
+        requests, crypt = plug.requests, bio.crypt
         task.ps += self._s_getrq.charge(1)
         self.stats.getrq += 1
         if self._tracer is not None:
-            self._tracer("G", task.time_ns, sector, sectors)
-        request = Request(sector, sectors, segments)
+            self._tracer(action("G", bio.opf), task.time_ns, sector, sectors)
+        request = Request(sector, sectors, segments, bio.opf)
         if crypt is not None:
             request.crypt = crypt
             task.ps += self._s_keyslot.charge(1)
@@ -335,7 +393,7 @@ class BlockQueue:
             request.sector = sector
             self.stats.front_merges += 1
         if self._tracer is not None:
-            self._tracer("M" if behind else "F", task.time_ns, sector, sectors)
+            self._tracer(action("M" if behind else "F", request.opf), task.time_ns, sector, sectors)
         return True
 
     def _dispatch(self, task: Task, plug: Plug, from_schedule: bool) -> None:
@@ -353,7 +411,7 @@ class BlockQueue:
             self.stats.unplugs += plug.holds
             if self._tracer is not None:
                 for request in requests:
-                    self._tracer("I", task.time_ns, request.sector, request.sectors)
+                    self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
         else:
             issue = self._s_issue if plug.holds else self._s_direct
             task.ps += issue.charge(len(requests))
@@ -371,7 +429,10 @@ class BlockQueue:
         issued_ns = task.time_ns
         if self.limits.copy_ps_per_sector:
             task.ps += self._s_copy.charge_units(_copies(bio), bio.sectors)
-        copied_ns = task.time_ns
+        self._end_at_once(task, bio, issued_ns, task.time_ns)
+
+    def _end_at_once(self, task: Task, bio: Bio, issued_ns: int, copied_ns: int) -> None:
+        """End a bio in the caller."""
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         bio.ended_ns = task.time_ns
         if bio.record is not None:

@@ -1,10 +1,10 @@
 """
 I/O schedulers: in which order waiting requests reach the hardware.
 
-`Fifo` is "none". `MqDeadline` follows block/mq-deadline.c of 6.1 for reads: one list by sector, one by age;
-after a request comes the one that lay next above it when it was issued; without one, or when a batch is
-over and the oldest request too old, the oldest. Left out: writes, priorities, zones, merging of whole
-requests on insertion.
+`Fifo` is "none". `MqDeadline` follows block/mq-deadline.c of 6.1: for each of reads and writes one list by
+sector, one by age; after a request comes the one that lay next above it when it was issued; without one, or
+when a batch is over and the oldest request too old, the oldest. A batch is of reads, unless there are none or
+writes were passed over twice. Left out: priorities, zones, merging of whole requests on insertion.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from collections import deque
 from typing import Protocol
 
 from sim.block.bio import Request
-from sim.units import NS_PER_MS
+from sim.block.opf import REQ_OP_WRITE
+from sim.units import NS_PER_MS, NS_PER_S
 
 
 class Scheduler(Protocol):
@@ -31,8 +32,8 @@ class Scheduler(Protocol):
         """Give the request to issue next, or None."""
         ...
 
-    def neighbour(self, sector: int, sectors: int) -> Request | None:
-        """Return a waiting request that ends at `sector` or starts at `sector + sectors`."""
+    def neighbour(self, sector: int, sectors: int, write: bool = False) -> Request | None:
+        """Return a waiting read, or write, that ends at `sector` or starts at `sector + sectors`."""
         ...
 
     def moved(self, request: Request, old_sector: int) -> None:
@@ -58,9 +59,9 @@ class Fifo:
         del now_ns
         return self._waiting.popleft() if self._waiting else None
 
-    def neighbour(self, sector: int, sectors: int) -> Request | None:
+    def neighbour(self, sector: int, sectors: int, write: bool = False) -> Request | None:
         """Return None: nothing merges here."""
-        del sector, sectors
+        del sector, sectors, write
         return None
 
     def moved(self, request: Request, old_sector: int) -> None:
@@ -70,25 +71,84 @@ class Fifo:
 
 class MqDeadline:
     """
-    mq-deadline for reads: fifo_batch = 16 requests a batch, read_expire = 500 ms (the kernel's defaults).
+    mq-deadline with the kernel's defaults: fifo_batch = 16 requests a batch, read_expire = 500 ms,
+    write_expire = 5 s, writes_starved = 2.
     """
 
     elevator = True
     fifo_batch = 16
     read_expire_ns = 500 * NS_PER_MS
+    write_expire_ns = 5 * NS_PER_S
+    writes_starved = 2
 
     def __init__(self) -> None:
+        self._reads = _Direction(self.read_expire_ns)
+        self._writes = _Direction(self.write_expire_ns)
+        self._last = self._reads
+        self._batching = 0
+        self._starved = 0
+
+    def add(self, request: Request, now_ns: int) -> None:
+        """Queue `request`, merging is the queue's business."""
+        self._of(request).add(request, now_ns)
+
+    def next(self, now_ns: int) -> Request | None:
+        """Return what follows the last request in its batch; start one if nothing does or it is over."""
+        request = self._last.take_following() if self._batching < self.fifo_batch else None
+        if request is None:
+            chosen = self._choose()
+            if chosen is None:
+                return None
+            self._last = chosen
+            self._batching = 0
+            request = chosen.take_first(now_ns)
+        self._batching += 1
+        return request
+
+    def _choose(self) -> _Direction | None:
+        """Return what the next batch is of: reads, unless there are none or writes were passed over."""
+        if self._reads.waiting:
+            if self._writes.waiting:
+                self._starved += 1
+                if self._starved > self.writes_starved:
+                    self._starved = 0
+                    return self._writes
+            return self._reads
+        self._starved = 0
+        return self._writes if self._writes.waiting else None
+
+    def neighbour(self, sector: int, sectors: int, write: bool = False) -> Request | None:
+        """Return a request to merge with: one that ends where the new one starts, else the other way."""
+        return (self._writes if write else self._reads).neighbour(sector, sectors)
+
+    def moved(self, request: Request, old_sector: int) -> None:
+        """Sort a grown request anew."""
+        self._of(request).moved(request, old_sector)
+
+    def _of(self, request: Request) -> _Direction:
+        return self._writes if request.opf & REQ_OP_WRITE else self._reads
+
+
+class _Direction:
+    """The waiting reads, or writes: by sector, by age, by where they end."""
+
+    def __init__(self, expire_ns: int) -> None:
+        self._expire_ns = expire_ns
         self._by_sector: list[tuple[int, int]] = []
         self._requests: dict[int, Request] = {}
         self._ids: dict[int, int] = {}
         self._by_end: dict[int, int] = {}
         self._serial = 0
         self._following: int | None = None
-        self._batching = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is a request."""
+        return bool(self._requests)
 
     def add(self, request: Request, now_ns: int) -> None:
-        """Queue `request`, merging is the queue's business."""
-        request.deadline_ns = now_ns + self.read_expire_ns
+        """Queue a request."""
+        request.deadline_ns = now_ns + self._expire_ns
         serial = self._serial
         self._serial += 1
         self._requests[serial] = request
@@ -96,21 +156,19 @@ class MqDeadline:
         self._by_end[request.end] = serial
         insort(self._by_sector, (request.sector, serial))
 
-    def next(self, now_ns: int) -> Request | None:
-        """
-        Return the request that followed the last one when that was issued; start a batch if there is none.
+    def take_following(self) -> Request | None:
+        """Return the request that lay behind the last one when that was taken, if it still waits."""
+        return self._take(self._following) if self._following in self._requests else None
 
-        A batch starts with the oldest request if that is too old or nothing followed, else it goes on.
-        """
-        if not self._requests:
-            return None
+    def take_first(self, now_ns: int) -> Request:
+        """Return the first request of a batch: the oldest if that is too old or nothing follows."""
         serial = self._following if self._following in self._requests else None
-        if serial is None or self._batching >= self.fifo_batch:
-            oldest = next(iter(self._requests))
-            if serial is None or self._requests[oldest].deadline_ns <= now_ns:
-                serial = oldest
-            self._batching = 0
-        self._batching += 1
+        oldest = next(iter(self._requests))
+        if serial is None or self._requests[oldest].deadline_ns <= now_ns:
+            serial = oldest
+        return self._take(serial)
+
+    def _take(self, serial: int) -> Request:
         request = self._requests.pop(serial)
         at = bisect_left(self._by_sector, (request.sector, serial))
         self._by_sector.pop(at)

@@ -15,9 +15,15 @@ The command completes when its last byte has crossed. Everything is known when a
 and 2 serve in order of issue, and in stage 3 no later command can delay an earlier one, so a command costs
 one clock event. Hence nothing is faster than the latency at queue depth 1 nor than the interface.
 
-Left out: writes, garbage collection and everything else that competes for the flash; caches, read-ahead and
-page registers inside the drive (reading the other half of a page costs a flash read again); planes and the
-flash bus; retries; power states.
+A write passes the controller and crosses the interface like any transfer, into the drive's write cache, and
+is answered `acknowledge_ns` later. From the cache writes go to the flash one after another, `sustained_rate`
+but at least `least_ns` each; when `cache_bytes` of them wait, the next is answered only as they go.
+A flush is answered `flush_ns` after the last write that was taken is on the flash, or at once if none is new.
+
+Left out: garbage collection, an SLC cache that fills up, and whatever else competes for the flash, so that
+reads and writes meet at the controller and the interface only; caches, read-ahead and page registers for
+reads (reading the other half of a page costs a flash read again); planes and the flash bus; retries; power
+states.
 """
 
 from __future__ import annotations
@@ -29,10 +35,10 @@ from heapq import heapreplace
 import numpy as np
 import numpy.typing as npt
 
-from sim.block.device_model import SsdModel
+from sim.block.device_model import SsdModel, SsdWrite
 from sim.block.device_profile import DeviceProfile
 from sim.engine.clock import Clock, stream
-from sim.errors import InvariantError
+from sim.errors import ConfigError, InvariantError
 from sim.units import NS_PER_S, SECTOR_BYTES
 
 _DRAWS = 4096
@@ -59,6 +65,7 @@ class Ssd:
             -(-sectors * SECTOR_BYTES * NS_PER_S // model.bandwidth)
             for sectors in range(self._page_sectors + 1)
         ]
+        self._bandwidth = model.bandwidth
         self._controller_free_ns = 0
         self._interface = Interface()
         self._latency = FlashLatency(model, seed, profile.name)
@@ -68,6 +75,8 @@ class Ssd:
         )
         self._first_issue_ns = -1
         self._transferred_ns = 0
+        self._flash_written_ns = 0
+        self._unflushed = False
 
     def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
         """Start reading `sectors` from `sector` on; `done(token)` follows when the last byte is there."""
@@ -124,6 +133,39 @@ class Ssd:
             page += 1
         self._finish(now, end, transferred_ns)
         self._clock.call(end - now, done, token)
+
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start writing `sectors` to `sector` on; `done(token)` follows when the drive has taken them."""
+        del sector  # the drive puts it wherever it likes
+        model = self._write_model()
+        now, written_bytes = self._clock.now, sectors * SECTOR_BYTES
+        issued = max(self._controller_free_ns, now) + self._command_ns
+        self._controller_free_ns = issued
+        transfer_ns = -(-written_bytes * NS_PER_S // self._bandwidth)
+        taken = self._interface.reserve(issued, transfer_ns, now)
+        self._finish(now, taken, transfer_ns)
+        flash_ns = max(-(-written_bytes * NS_PER_S // model.sustained_rate), model.least_ns)
+        self._flash_written_ns = max(self._flash_written_ns, taken) + flash_ns
+        # What waits for the flash may be as much as the cache holds, this write included.
+        room_ns = self._flash_written_ns - model.cache_bytes * NS_PER_S // model.sustained_rate
+        self._unflushed = True
+        self._clock.call(max(taken + model.acknowledge_ns, room_ns) - now, done, token)
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Empty the write cache; `done(token)` follows when all writes taken are on the flash."""
+        model = self._write_model()
+        now = self._clock.now
+        issued = max(self._controller_free_ns, now) + self._command_ns
+        self._controller_free_ns = issued
+        end = max(issued, self._flash_written_ns) + model.flush_ns if self._unflushed else issued
+        self._unflushed = False
+        self._clock.call(end - now, done, token)
+
+    def _write_model(self) -> SsdWrite:
+        write = self.profile.write
+        if not isinstance(write, SsdWrite):
+            raise ConfigError(f"device {self.profile.name}", "cannot be written to", "a profile with [write]")
+        return write
 
     def _finish(self, now: int, end: int, transferred_ns: int) -> None:
         """Check the invariants: no answer before the flash could give it, none faster than the interface."""

@@ -14,7 +14,7 @@ from sim.cli.render import console, print_table
 from sim.errors import ConfigError
 from sim.experiment.cell_result import Currency
 from sim.experiment.results import Row, Run, load_run
-from sim.report.tables import CURRENCIES, Table, difference, select, symbols
+from sim.report.tables import CURRENCIES, Table, difference, file_bytes, select, symbols
 
 
 def show_run(
@@ -70,8 +70,8 @@ def _header(run: Run, rows: list[Row], table: Table, out: Console) -> None:
     total = sum(row["cpu_ns"] for row in rows)
     many = len({row["cell"] for row in run.metrics})
     lines = (
-        f"# Event: CPU time, simulated; {ns_per_4k:,.1f} ns per 4 KiB read",
-        f"# Total: {total:,} ns for {sum(row['bytes_read'] for row in rows):,} bytes",
+        f"# Event: CPU time, simulated; {ns_per_4k:,.1f} ns per 4 KiB",
+        f"# Total: {total:,} ns for {sum(map(file_bytes, rows)):,} bytes",
         f"# Cells: {len(cells)} of {many}; seeds: {len(seeds)}",
     )
     for line in lines:

@@ -22,6 +22,7 @@ from sim.errors import ConfigError
 from sim.experiment.cell_result import Currency
 from sim.experiment.model import Model, custom
 from sim.experiment.scheme import Encryption
+from sim.ext4.journal import LEAST_BLOCKS
 from sim.units import KIB, PAGE_BYTES, format_size, parse_size, parse_time
 from sim.workload.fio_job import Job
 
@@ -188,13 +189,15 @@ class Volume(Model):
     The file system: either made (`block_size`, `files`, `objects`) or given (`image`, `keys` if encrypted).
 
     seed: of the contents and keys of a made one. It is apart from the run's seeds, so that every seed
-    reads the same image.
+    reads the same image. journal: its size, for runs that write; what it logged when the files were made is
+    still in it.
     """
 
     block_size_bytes: PositiveBytes | None = Field(default=None, alias="block_size")
     files: tuple[VolumeFile, ...] = Field(default=(), strict=False)  # a TOML array is a list
     objects: Objects | None = None
     seed: int = Field(default=0, ge=0)
+    journal_bytes: PositiveBytes | None = Field(default=None, alias="journal")
     image: FileRef | None = None
     keys: FileRef | None = None
 
@@ -206,8 +209,9 @@ class Volume(Model):
     @model_validator(mode="after")
     def _made_or_given(self) -> Self:
         if self.image is not None:
-            if self.files or self.objects or self.block_size_bytes is not None:
-                raise custom("image with files or block_size", "either an image, or files to make one of")
+            if self.files or self.objects or self.block_size_bytes is not None or self.journal_bytes:
+                problem = "image with files, block_size or journal"
+                raise custom(problem, "either an image, or files to make one of")
             return self
         if self.keys is not None:
             raise custom("keys without image", "keys only for a given image: a made one has its own")
@@ -215,6 +219,11 @@ class Volume(Model):
             raise custom("nothing to read", "block_size and files, or image")
         if self.block_size_bytes not in (1024, 2048, 4096):
             raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", "1KiB, 2KiB, 4KiB")
+        least = LEAST_BLOCKS * self.block_size_bytes
+        journal = self.journal_bytes or least
+        if journal < least or journal % self.block_size_bytes:
+            problem = f"journal {format_size(journal)}"
+            raise custom(problem, f"whole blocks, {format_size(least)} and more")
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise custom("two files of one name", "distinct names")
@@ -249,19 +258,61 @@ class BrowserCache(Model):
         return self
 
 
+class SecureDelete(Model):
+    """
+    The volume's one file is deleted so that it cannot be read again; see sim/experiment/delete_run.py.
+
+    passes: of overwriting.
+    """
+
+    method: Literal["unlink", "clobber", "clobber-zeroout", "overwrite"]
+    passes: int = Field(default=1, ge=1, le=35)
+
+    @model_validator(mode="after")
+    def _passes(self) -> Self:
+        if self.passes != 1 and self.method != "overwrite":
+            raise custom(f"passes with method {self.method!r}", "method overwrite")
+        return self
+
+
+class StreamWrite(Model):
+    """
+    The volume's one file is written front to back and synced; see sim/experiment/write_run.py.
+
+    bs: bytes of a write(2), whole pages.
+    """
+
+    bs_bytes: PositiveBytes = Field(default=PAGE_BYTES, alias="bs")
+
+    @model_validator(mode="after")
+    def _pages(self) -> Self:
+        if self.bs_bytes % PAGE_BYTES:
+            raise custom(f"bs {self.bs_bytes} bytes", "whole pages of 4KiB")
+        return self
+
+
 class Workload(Model):
     """
-    Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio; or a browser cache.
+    Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio; or a browser cache;
+    or how a file is deleted; or a stream of writes.
     """
 
     jobs: tuple[Job, ...] = Field(default=(), alias="job")
     browser_cache: BrowserCache | None = None
+    secure_delete: SecureDelete | None = None
+    stream_write: StreamWrite | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if bool(self.jobs) == (self.browser_cache is not None):
-            raise custom("no workload, or two", "job or browser_cache")
+        others = (self.browser_cache, self.secure_delete, self.stream_write)
+        if bool(self.jobs) + sum(other is not None for other in others) != 1:
+            raise custom("no workload, or two", "job, browser_cache, secure_delete or stream_write")
         return self
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes to the device."""
+        return self.secure_delete is not None or self.stream_write is not None
 
 
 class SomePages(Model):
@@ -319,6 +370,10 @@ class CellConfig(Model):
     def _files_exist(self) -> Self:
         if self.workload.browser_cache is not None and self.volume.objects is None:
             raise custom("workload.browser_cache without volume.objects", "objects = { count = 100 }")
+        if self.workload.secure_delete is not None:
+            self._check_delete(self.workload.secure_delete)
+        if self.workload.stream_write is not None:
+            self._check_stream()
         if self.volume.image is not None:
             if self.encryption.scheme != "none":
                 raise custom("encryption.scheme with volume.image", "none: the image says what is encrypted")
@@ -331,6 +386,42 @@ class CellConfig(Model):
             if job.filename is not None and job.filename not in names:
                 raise custom(f"job {job.name!r}: no file {job.filename!r}", ", ".join(names))
         return self
+
+    def _check_stream(self) -> None:
+        """Raise for what a stream of writes cannot be run on."""
+        files, what = self.volume.all_files, "workload.stream_write"
+        if len(files) != 1 or files[0].layout.kind not in ("contiguous", "fragmented", "aged"):
+            raise custom(f"{what} on this volume", "one file: contiguous, fragmented or aged")
+        if self.encryption.scheme not in ("none", "ecryptfs"):
+            raise custom(f"{what} with encryption.scheme {self.encryption.scheme!r}", "none or ecryptfs")
+        if self.encryption.cipher not in (None, "aes-128"):
+            raise custom(f"{what} with cipher {self.encryption.cipher!r}", "aes-128")
+        if self.data == "real":
+            raise custom(f'{what} with data "real"', 'data = "off"')
+        if files[0].size_bytes % PAGE_BYTES or files[0].size_bytes * 10 > self.machine.memory_bytes:
+            problem = f"{what}: a file of {format_size(files[0].size_bytes)}"
+            raise custom(problem, "whole pages, up to a tenth of machine.memory")
+        if self.machine.kernel == "6.16" or self.mapping != "extents" or self.cache.pages != "empty":
+            raise custom(
+                f"{what} on this machine", 'kernel 6.1 or 3.16, mapping "extents", cache.pages "empty"'
+            )
+
+    def _check_delete(self, said: SecureDelete) -> None:
+        """Raise for what a deletion cannot be run on."""
+        files, what = self.volume.all_files, "workload.secure_delete"
+        if len(files) != 1 or self.volume.journal_bytes is None:
+            raise custom(f"{what} on this volume", 'one file in files, and a journal: journal = "4MiB"')
+        if files[0].layout.kind not in ("contiguous", "fragmented", "aged"):
+            raise custom(f"{what} with layout {files[0].layout.kind!r}", "contiguous, fragmented, aged")
+        schemes = ("file-keys",) if said.method.startswith("clobber") else ("none", "file-keys")
+        if self.encryption.scheme not in schemes:
+            problem = f"{what}.method {said.method!r} with encryption.scheme {self.encryption.scheme!r}"
+            raise custom(problem, " or ".join(schemes))
+        if self.machine.kernel != "6.1" or self.mapping != "extents" or self.cache.pages != "empty":
+            raise custom(f"{what} on this machine", 'kernel 6.1, mapping "extents", cache.pages "empty"')
+        if files[0].size_bytes * 10 > self.machine.memory_bytes:
+            problem = f"{what}: a file of {format_size(files[0].size_bytes)}"
+            raise custom(problem, "a tenth of machine.memory: beyond, writeback in the background begins")
 
     @model_validator(mode="after")
     def _cache_is_kept(self) -> Self:

@@ -15,9 +15,10 @@ from typing import cast
 from sim.block.device_profile import load_device_profile, varied
 from sim.engine.costs import PS_PER_NS, CostTable, load_costs
 from sim.engine.ledger import Charge
+from sim.experiment.accounts import cpu_metrics
 from sim.experiment.cell_result import CallRow, CellResult, Context
 from sim.experiment.config import Cell
-from sim.experiment.system import cpu_metrics, played_cell
+from sim.experiment.system import played_cell
 
 ENDS = (-1, 1)
 """The lower and the upper end of an interval, as signs of the spread."""
@@ -105,7 +106,9 @@ def repriced(base: Tally, costs: CostTable) -> CellResult:
         if charge.calls or ps or counted:
             ns = ps // PS_PER_NS
             rows.append(CallRow(charge.name, charge.stack, context, charge.calls, ns, cost.group, counted))
-    bytes_read = int(base.result.metrics["bytes_read"])
+    metrics = base.result.metrics
+    sizes = ("bytes_read", "bytes_deleted", "bytes_streamed")
+    bytes_read = next(int(metrics[name]) for name in sizes if metrics.get(name))
     metrics = {**base.result.metrics, **cpu_metrics(spent, bytes_read)}
     return CellResult(metrics, rows, base.result.histograms)
 

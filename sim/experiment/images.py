@@ -89,7 +89,9 @@ def _make(cell: Cell, folder: Path) -> None:
         for file in volume.all_files
     ]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
-    made = make_image(folder / IMAGE, ImageSpec(files=files, block_size=block_size, seed=volume.seed))
+    log_blocks = (volume.journal_bytes or 0) // block_size
+    spec = ImageSpec(files, block_size, seed=volume.seed, journal_blocks=log_blocks)
+    made = make_image(folder / IMAGE, spec)
     manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
     if said.scheme in ("fscrypt-v2", "inline"):
         raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()

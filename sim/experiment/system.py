@@ -22,17 +22,19 @@ from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.crypto.fscrypt import ContentsCipher, Context
 from sim.crypto.keyfile import read_keys
 from sim.engine.clock import stream
-from sim.engine.costs import MILLI, PS_PER_NS, CostTable, load_costs
+from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError, CryptoError, InvariantError
+from sim.experiment.accounts import call_rows, cpu_metrics, instruction_metrics
 from sim.experiment.browser_run import BrowserRun
-from sim.experiment.cell_result import CallRow, CellResult, IoRow, Number, ReadRow
-from sim.experiment.cell_result import Context as CallContext
+from sim.experiment.cell_result import CellResult, IoRow, Number, ReadRow
 from sim.experiment.config import Cell, CellConfig
+from sim.experiment.delete_run import DeleteRun
 from sim.experiment.images import keys_of, plaintext_digests
 from sim.experiment.initial_cache import cache_pages, every_nth, pages_with_buffers, random_share
 from sim.experiment.machine import Machine, MachineSpec
 from sim.experiment.scheme_system import Scheme, xattr_blocks
 from sim.experiment.verify import PieceVerifier, StreamVerifier, Verifier
+from sim.experiment.write_run import WriteRun
 from sim.ext4.opened import Inode
 from sim.ext4.reader import Image
 from sim.paths.inode import FsInode
@@ -85,6 +87,12 @@ def played_cell(
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
     machine = _machine(cell, volume, trace, system, costs, device)
+    if config.workload.secure_delete is not None:
+        return DeleteRun(cell, machine, volume, image).run(), machine
+    if config.workload.stream_write is not None:
+        path = f"/{config.volume.all_files[0].name}"
+        written = _open_volume_file(cell, image, volume, machine, path, system)
+        return WriteRun(cell, machine, written.inode, written.mapping).run(), machine
     opener = system.opener(machine)
     openings: list[int] = []
     files: dict[str, _File] = {}
@@ -184,7 +192,9 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
     max_sectors = limits.max_sectors
     if device.max_sectors_kb is not None:
         max_sectors = device.max_sectors_kb * 1024 // SECTOR_BYTES
-    model = profile.model
+    model, write = profile.model, profile.write
+    if config.workload.writes and not profile.can_write:
+        raise ConfigError(f"device {profile.name}", "cannot be written to", "a profile with [write]")
     return QueueLimits(
         max_sectors=max_sectors,
         max_segments=device.max_segments or limits.max_segments,
@@ -195,6 +205,8 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
         copy_ps_per_sector=(
             round(model.copy_ps_per_sector * config.machine.cost_scale) if isinstance(model, RamModel) else 0
         ),
+        write_cache=write is not None and write.volatile_cache,
+        fua=write is not None and write.fua,
     )
 
 
@@ -333,15 +345,13 @@ def _result(
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
-    instructions = sum(row.mi for row in rows)
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     metrics: dict[str, Number] = {
         "elapsed_ns": elapsed,
         "bytes_read": bytes_read,
         "pages_read": machine.cache.inserted + machine.cache.updated,
         **cpu_metrics([(row.context, row.ps) for row in rows], bytes_read),
-        "instructions": instructions // MILLI,
-        "instructions_per_4k": instructions / MILLI / (bytes_read / PAGE_BYTES),
+        **instruction_metrics(rows, bytes_read),
         "reads": len(latencies),
         "latency_mean_ns": float(latencies.mean()),
         "latency_p50_ns": float(np.percentile(latencies, 50)),
@@ -361,31 +371,8 @@ def _result(
         "peak_pages": machine.cache.peak,
         "digest_ok": good,
     }
-    call_rows = [
-        CallRow(
-            row.symbol,
-            row.stack,
-            cast("CallContext", row.context),
-            row.calls,
-            row.ps // PS_PER_NS,
-            row.group,
-            row.mi // MILLI,
-        )
-        for row in rows
-    ]
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
-    return CellResult(metrics, call_rows, histograms, _io_rows(machine), _read_rows(machine, players))
-
-
-def cpu_metrics(spent: list[tuple[str, int]], bytes_read: int) -> dict[str, Number]:
-    """Return the metrics of CPU time, of (context, ps) pairs."""
-    by_context = {context: sum(ps for at, ps in spent if at == context) for context in _CONTEXTS}
-    cpu_ps = sum(by_context.values())
-    return {
-        "cpu_ns": cpu_ps // PS_PER_NS,
-        **{f"cpu_{context}_ns": ps // PS_PER_NS for context, ps in by_context.items()},
-        "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
-    }
+    return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), _read_rows(machine, players))
 
 
 def _io_rows(machine: Machine) -> list[IoRow]:
@@ -414,5 +401,4 @@ def _read_rows(machine: Machine, players: list[Played]) -> list[ReadRow]:
     ]
 
 
-_CONTEXTS = ("task", "irq", "kworker")
 _MAP_CALLS = ("ext4_map_blocks", "ext3_get_blocks_handle", "udf_get_block")

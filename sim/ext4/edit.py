@@ -31,7 +31,8 @@ from sim.ext4.store import MmapStore
 from sim.units import SECTOR_BYTES
 
 _LINKS_AT, _SECTORS_AT, _FLAGS_AT, _XATTR_AT = 0x1A, 0x1C, 0x20, 0x68
-_CTIME_AT = 0x0C
+_CTIME_AT, _DTIME_AT = 0x0C, 0x14
+_SIZE_AT, _SIZE_HIGH_AT, _BLOCK_AT = 0x04, 0x6C, 0x28
 _SECTORS_HIGH_AT, _XATTR_HIGH_AT = 0x74, 0x76
 _REFERENCES_AT = 4
 _STATE_CLEAN = 1
@@ -79,12 +80,16 @@ class ImageEditor:
         in_place: what was overwritten is gone from this file (see sim.ext4.overlay for both). Raises
         ImageError.
         """
-        self._reload()
-        self._must_be_sound()
-        changes = self._store.changes()
+        changes = self.changes()
         if changes:
             (commit_in_place if in_place else commit_aside)(self.path, changes)
         return sum(len(data) for _offset, data in changes)
+
+    def changes(self) -> list[tuple[int, bytes]]:
+        """Judge the changed image; return (byte offset, bytes) of all that is not as it was, in pages."""
+        self._reload()
+        self._must_be_sound()
+        return self._store.changes()
 
     # -- inodes --------------------------------------------------------------------------------------
 
@@ -192,7 +197,7 @@ class ImageEditor:
         self._write_inode(number, bytearray(fresh.ljust(inode_size, b"\0")[:inode_size]))
         return xattr.EaValue(number, len(value), digest)
 
-    def _drop_ea_inode(self, number: int) -> None:
+    def _drop_ea_inode(self, number: int, zero: bool = True) -> None:
         """Take one reference from an ea_inode, and free it with the last."""
         inode = self.image.inode(number)
         references = inode.ea_references - 1
@@ -203,9 +208,11 @@ class ImageEditor:
             self._write_inode(number, raw)
             return
         blocks = _blocks_of(inode)
-        self._zero_blocks(blocks)
+        if zero:
+            self._zero_blocks(blocks)
         self._groups.free_blocks(blocks)
-        self._write_inode(number, bytearray(len(inode.raw_bytes)))
+        raw = bytearray(inode.raw_bytes)
+        self._write_inode(number, bytearray(len(raw)) if zero else self._deleted(raw))
         self._groups.free_inode(number)
 
     def _write_xattr_block(
@@ -233,7 +240,7 @@ class ImageEditor:
     def _shared(self, block: int) -> bool:
         return xattr.block_references(self.image.read_block(block)) > 1
 
-    def _drop_xattr_block(self, block: int) -> None:
+    def _drop_xattr_block(self, block: int, zero: bool = True) -> None:
         """Take one reference from an xattr block, and free it with the last."""
         data = bytearray(self.image.read_block(block))
         references = xattr.block_references(data) - 1
@@ -242,16 +249,18 @@ class ImageEditor:
             self._checksums.xattr_block(data, block)
             self._write_block(block, data)
             return
-        self._zero_blocks([block])
+        if zero:
+            self._zero_blocks([block])
         self._groups.free_blocks([block])
 
     # -- names ---------------------------------------------------------------------------------------
 
-    def remove(self, path: str) -> int:
+    def remove(self, path: str, as_kernel: bool = False) -> int:
         """
         Take a name away, and with the last one the file; return how many blocks that frees. Needs no key.
 
-        Raises ImageError for a directory and for a path that is not there.
+        as_kernel: as unlink(2) leaves it: what held xattrs is freed and not zeroed, and the inode keeps those
+        that lay in it. Raises ImageError for a directory and for a path that is not there.
         """
         folder, _slash, shown = path.strip("/").rpartition("/")
         parent, inode = self.image.lookup(folder), self.image.lookup(path)
@@ -268,15 +277,27 @@ class ImageEditor:
             return 0
         before = sum(length for _start, length in self._groups.free_runs())
         for ea_inode, _size in inode.ea_values:
-            self._drop_ea_inode(ea_inode)
+            self._drop_ea_inode(ea_inode, zero=not as_kernel)
             self._reload()
         if inode.raw.xattr_block:
-            self._drop_xattr_block(inode.raw.xattr_block)
+            self._drop_xattr_block(inode.raw.xattr_block, zero=not as_kernel)
         self._groups.free_blocks(blocks)
-        self._write_inode(inode.number, bytearray(len(raw)))
+        self._write_inode(inode.number, self._deleted(raw) if as_kernel else bytearray(len(raw)))
         self._groups.free_inode(inode.number)
         self._reload()
         return sum(length for _start, length in self._groups.free_runs()) - before
+
+    def _deleted(self, raw: bytearray) -> bytearray:
+        """Return an inode as the kernel leaves a deleted one: no links, no blocks, a time of deletion."""
+        struct.pack_into("<H", raw, _LINKS_AT, 0)
+        for at in (_SIZE_AT, _SECTORS_AT, _XATTR_AT, _SIZE_HIGH_AT):
+            struct.pack_into("<I", raw, at, 0)
+        for at in (_SECTORS_HIGH_AT, _XATTR_HIGH_AT):
+            struct.pack_into("<H", raw, at, 0)
+        struct.pack_into("<I", raw, _DTIME_AT, self.image.superblock.mkfs_time_s)
+        root, _blocks = plan_tree([], self.image.block_size).encode([])
+        raw[_BLOCK_AT : _BLOCK_AT + len(root)] = root
+        return raw
 
     def _drop_name(self, parent: Inode, shown: str) -> bool:
         for _number, name, _type in self.image.entries(parent):

@@ -1,18 +1,20 @@
 """
 Making an ext4 image from a specification: real groups, trees, directories, xattrs and contents.
 
-The same specification gives the same image to the byte. The image has no journal and no checksums; see
-sim.ext4.geometry for the features chosen.
+The same specification gives the same image to the byte. The image has no checksums, and a journal only if
+asked for; see sim.ext4.geometry for the features chosen.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
+from dataclasses import replace
 
 from sim.errors import ConfigError
 from sim.ext4.crc32c import crc32c
-from sim.ext4.extents import MAX_LOGICAL_BLOCKS, entries_per_block
+from sim.ext4.extents import MAX_LOGICAL_BLOCKS, Extent, entries_per_block
+from sim.ext4.features import Compat
 from sim.ext4.fill import fill_file, given_source, random_source
 from sim.ext4.geometry import INODE_BYTES, Frame, overhead_blocks, plan_superblock
 from sim.ext4.inode import (
@@ -25,6 +27,7 @@ from sim.ext4.inode import (
     RawInode,
     ea_inode,
 )
+from sim.ext4.journal import JOURNAL_INODE, LEAST_BLOCKS, Journal
 from sim.ext4.layout import Contiguous, Placed
 from sim.ext4.names import Names, add_all
 from sim.ext4.placing import (
@@ -75,6 +78,7 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
             place_absolute(frame, file)
     frame.place_tables()
     folders = place_directories(frame, names)
+    log = _place_journal(frame, spec) if spec.journal_blocks else None
     for file in files:
         if not file.plan.absolute and file.neighbour_of is None:
             place_file(frame, file, files)
@@ -87,6 +91,8 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
             _write_directory(writer, frame, item, blocks)
         for item in [file.item for file in files] + [item for item, _blocks in folders]:
             _write_item(writer, frame, item)
+        if log is not None:
+            _write_journal(writer, frame, log, files)
         directory_inodes = [item.inode for item, _blocks in folders]
         superblock = frame.write(writer, names.last_inode, directory_inodes)
     identity = str(uuid.UUID(bytes=superblock.uuid))
@@ -141,7 +147,7 @@ def _file(place: str, spec: ImageSpec, file: FileSpec, number: int) -> File:
 def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> int:
     """Return the bytes of a device that holds everything with about 2 % to spare, in whole MiB."""
     room = entries_per_block(spec.block_size)
-    need = names.blocks_needed(spec.block_size) + 64
+    need = names.blocks_needed(spec.block_size) + 64 + spec.journal_blocks
     top = 0
     for file in files:
         # Backups of the superblock cut long pieces, hence the constant; a neighbour has as many pieces.
@@ -159,6 +165,32 @@ def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> 
         sb = plan_superblock(place, spec.block_size, size, names.last_inode, spec.seed, False)
         blocks = max(need + overhead_blocks(sb), top + 1)
     return size
+
+
+def _place_journal(frame: Frame, spec: ImageSpec) -> Item:
+    """Give the journal its blocks and name it in the superblock; ConfigError if it is too small."""
+    if spec.journal_blocks < LEAST_BLOCKS:
+        raise ConfigError(
+            f"{frame.place}: journal", f"{spec.journal_blocks} blocks", f"{LEAST_BLOCKS} and more"
+        )
+    size = spec.journal_blocks * spec.block_size
+    item = Item(f"{frame.place}: journal", JOURNAL_INODE, size, TYPE_REGULAR | 0o600)
+    logical = 0
+    for start, length in frame.allocator.take(spec.journal_blocks, item.place):
+        item.extents.append(Extent(logical, start, length, False))
+        logical += length
+    place_rest(frame, item)
+    assert item.tree is not None
+    root, _blocks = item.tree.encode(item.tree_blocks)
+    sb = frame.superblock
+    frame.superblock = replace(
+        sb,
+        compat=sb.compat | int(Compat.HAS_JOURNAL),
+        journal_inode=JOURNAL_INODE,
+        journal_backup_type=1,
+        journal_backup=root + (size >> 32).to_bytes(4, "little") + (size & 0xFFFF_FFFF).to_bytes(4, "little"),
+    )
+    return item
 
 
 # -- writing -----------------------------------------------------------------------------------------
@@ -238,6 +270,24 @@ def _write_item(writer: SparseWriter, frame: Frame, item: Item) -> None:
     )
     body = encode_body(item.body_xattrs, _BODY_ROOM)
     writer.write(frame.inode_offset(item.inode), raw.encode() + body)
+
+
+def _write_journal(writer: SparseWriter, frame: Frame, item: Item, files: list[File]) -> None:
+    """Write the journal: a transaction of inode and xattr block for each file with one, and an empty log."""
+    _write_item(writer, frame, item)
+    sb, size = frame.superblock, frame.superblock.block_size
+    blocks = [block for e in item.extents for block in range(e.physical, e.physical + e.length)]
+    journal = Journal(blocks, size, sb.uuid)
+    for file in files:
+        if not file.item.xattr_block:
+            continue
+        own = (frame.inode_offset(file.item.inode) // size, file.item.xattr_block)
+        transaction = journal.commit([(at, writer.read(at * size, size)) for at in own], sb.mkfs_time_s)
+        for at, data in (*transaction.logged, transaction.commit):
+            writer.write(at * size, data)
+        journal.checkpointed()
+    at, data = journal.superblock()
+    writer.write(at * size, data)
 
 
 def _write_hidden(writer: SparseWriter, frame: Frame, hidden: HiddenValue) -> EaValue:

@@ -38,14 +38,16 @@ def words_of(secrets: Iterable[bytes]) -> Words:
 def find_words(data: bytes | bytearray | memoryview, words: Words) -> list[int]:
     """Return the bytes of `data` at which one of the words starts, in order."""
     found: list[int] = []
-    ordered = np.sort(words)
+    # Few places begin with the first two bytes of any word: the others are not looked at.
+    first = np.zeros(1 << 16, dtype=np.bool_)
+    first[words.view(np.uint16)[:: _WORD_BYTES // 2]] = True
     for shift in range(min(_WORD_BYTES, len(data))):
         count = (len(data) - shift) // _WORD_BYTES
-        view = np.frombuffer(data, dtype=np.uint64, count=count, offset=shift)
-        if not len(ordered) or not count:
+        if not len(words) or not count:
             break
-        nearest = ordered[np.minimum(np.searchsorted(ordered, view), len(ordered) - 1)]
-        found += (np.flatnonzero(nearest == view) * _WORD_BYTES + shift).tolist()
+        view = np.frombuffer(data, dtype=np.uint64, count=count, offset=shift)
+        maybe = np.flatnonzero(first[view.view(np.uint16)[:: _WORD_BYTES // 2]])
+        found += (maybe[np.isin(view[maybe], words)] * _WORD_BYTES + shift).tolist()
     return sorted(found)
 
 

@@ -48,7 +48,9 @@ class ImageSpec:
     A whole image.
 
     size_bytes: of the device; None for as much as the files need, and a little more. seed: contents,
-    aged layouts, times and uuid follow from it. directories: further, empty ones.
+    aged layouts, times and uuid follow from it. directories: further, empty ones. journal_blocks: of a
+    journal, 0 for none; its log is empty, but what it was is still in it: inode and xattr block of every file
+    with one, as when they were written.
     """
 
     files: tuple[FileSpec, ...] = ()
@@ -56,6 +58,7 @@ class ImageSpec:
     size_bytes: int | None = None
     seed: int = 0
     directories: tuple[str, ...] = ()
+    journal_blocks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

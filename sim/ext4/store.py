@@ -102,6 +102,10 @@ class SparseWriter:
         except OSError as error:
             raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
 
+    def read(self, offset: int, length: int) -> bytes:
+        """Return what lies at byte `offset` by now."""
+        return os.pread(self._fd, length, offset)
+
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:

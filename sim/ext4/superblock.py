@@ -51,8 +51,10 @@ _FIELDS: dict[str, tuple[int, str]] = {
     "hash_seed": (0xEC, "<16s"),
     "hash_version": (0xFC, "<B"),
     "desc_size": (0xFE, "<H"),
+    "journal_backup_type": (0xFD, "<B"),
     "default_mount_options": (0x100, "<I"),
     "mkfs_time_s": (0x108, "<I"),
+    "journal_backup": (0x10C, "<68s"),
     "blocks_count_hi": (0x150, "<I"),
     "min_extra_isize": (0x15C, "<H"),
     "want_extra_isize": (0x15E, "<H"),
@@ -99,6 +101,8 @@ class Superblock:
     hash_seed: bytes
     hash_version: int = 1
     desc_size: int = 0
+    journal_backup_type: int = 0
+    journal_backup: bytes = b""
     default_mount_options: int = 0xC
     mkfs_time_s: int
     blocks_count_hi: int = 0

@@ -95,6 +95,8 @@ def _grid(run: Run) -> _Grid:
 
 def cpu_per_4k(run: Run) -> list[Figure]:
     """Return the stacked figure of a run; several, of MAX_ROWS rows of panels, if a page is too small."""
+    if not all(row["bytes_read"] for row in run.metrics):
+        return []
     grid, bars = _grid(run), cpu_bars(run)
     rows = list(product(*(run.axes[axis] for axis in grid.rows)))
     limits = _limits_us(grid, bars)

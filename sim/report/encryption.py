@@ -1,8 +1,9 @@
 """
 Schemes of encryption side by side: a line per scheme, a panel per measure, a row of panels for the rest.
 
-Which measures: hits and their time for a browser cache; the time of an open where opening is charged; else
-CPU time, latency and memory. Marks are the paths if the matrix varies them, else the labels of its last axis.
+Which measures: hits and their time for a browser cache; throughput for a stream of writes; the time of an
+open where opening is charged; else CPU time, latency and memory. Marks are the paths if the matrix varies
+them, else the labels of its last axis.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ MEMORY = Measure(
     lambda row: float(row["peak_pages"]) * PAGE_BYTES / float(row["bytes_read"]),
 )
 OPEN = Measure("open, µs", lambda row: float(row["open_ns"]) / NS_PER_US)
+THROUGHPUT = Measure("written and synced, MiB/s", lambda row: float(row["throughput_mib_s"]))
 HITS = Measure("hits, %", lambda row: 100 * float(row["hit_rate"]))
 HIT_TIME = Measure("mean hit, µs", lambda row: float(row["hit_mean_ns"]) / NS_PER_US)
 CACHED = Measure("page cache, KiB", lambda row: float(row["peak_pages"]) * PAGE_BYTES / KIB)
@@ -50,6 +52,8 @@ def measures(run: Run) -> tuple[Measure, ...]:
     rows = run.metrics
     if all(row.get("hit_rate") is not None for row in rows):
         return HITS, HIT_TIME, CACHED
+    if all(row.get("bytes_streamed") is not None for row in rows):
+        return CPU, THROUGHPUT
     opened = sum(float(row.get("open_ns") or 0) > 0 for row in rows)
     if 2 * opened > len(rows):
         return OPEN, CPU

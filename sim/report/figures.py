@@ -11,6 +11,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     concurrency     the same over the number of readers
     file_size       the same over the size of the file
     memory          bytes of buffer heads per cached page
+    secure_delete   time over the size of a deleted file, what is written, CPU, and what is left of it
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
 and of a run made with --trace:
@@ -38,6 +39,7 @@ from sim.report.latency import latency_cdf
 from sim.report.map_calls import map_calls
 from sim.report.memory import memory
 from sim.report.overhead_map import overhead_map
+from sim.report.secure_delete import secure_delete
 from sim.report.stages import stages
 from sim.report.style import RC
 
@@ -51,6 +53,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "file_size": file_size,
     "memory": memory,
     "encryption": encryption,
+    "secure_delete": secure_delete,
     "latency_cdf": latency_cdf,
     "stages": stages,
 }

@@ -13,7 +13,7 @@ from typing import Any
 from sim.errors import ConfigError
 from sim.experiment.cell_result import Currency
 from sim.experiment.results import Row, Run
-from sim.units import PAGE_BYTES
+from sim.units import KIB, PAGE_BYTES
 
 _FULL = 0.95
 """Share of memory from which on it is shown what fills it."""
@@ -88,6 +88,11 @@ def short_axes(axes: Sequence[str]) -> dict[str, str]:
     return {axis: name if last.count(name) == 1 else axis for axis, name in zip(axes, last, strict=True)}
 
 
+def file_bytes(row: Row) -> int:
+    """Return the bytes that costs are shared out over: those read, deleted, or written by a stream."""
+    return int(row["bytes_read"] or row.get("bytes_deleted") or row.get("bytes_streamed") or 0)
+
+
 def per_page(row: Row, metric: str) -> float | None:
     """Return a count per page read; None if either is not there."""
     pages = row.get("pages_read")
@@ -103,6 +108,8 @@ def summary(run: Run) -> Table:
     memory have columns only where a cell fills its memory.
     """
     axes = list(run.axes)
+    if all(row.get("delete_ns") is not None for row in run.metrics):
+        return _deletions(run, axes)
     cost = PER_4K[run.currency]
     names = short_axes(axes)
     reference = {
@@ -151,6 +158,43 @@ def summary(run: Run) -> Table:
             Column("buffer heads", "heads_share", ".1%"),
         )
     return Table(columns, tuple(rows), tuple(axis for axis in axes if axis != "path"))
+
+
+_DELETIONS = (
+    Column("ms", "delete_ms", ",.3f"),
+    Column("CPU us", "cpu_us", ",.1f"),
+    Column("KiB written", "written_kib", ",.0f"),
+    Column("bios", "write_bios", ",.0f"),
+    Column("flushes", "flushes", ",.0f"),
+    Column("key words left", "keys_left", ",.0f"),
+    Column("blocks left", "blocks_left", ",.0f"),
+    Column("bytes recovered", "bytes_recovered", ",.0f"),
+)
+
+
+def _deletions(run: Run, axes: Sequence[str]) -> Table:
+    """Return one row per cell of a run that deletes a file, means over seeds; "-": not searched."""
+    by_cell: dict[int, list[Row]] = {}
+    for row in run.metrics:
+        by_cell.setdefault(row["cell"], []).append(row)
+    rows = []
+    for cell, seeds in by_cell.items():
+        means = {
+            key: fmean(row[key] for row in seeds) for key in seeds[0] if key not in ("config_hash", *axes)
+        }
+        left = {key: means[key] if means[key] >= 0 else None for key in _LEFT}
+        shown = {
+            "delete_ms": means["delete_ns"] / 1e6,
+            "cpu_us": means["cpu_ns"] / 1e3,
+            "written_kib": means["bytes_written"] / KIB,
+        }
+        rows.append({**means, **left, **shown, "cell": cell, **{axis: seeds[0][axis] for axis in axes}})
+    names = short_axes(axes)
+    columns = (*(Column(names[axis], axis) for axis in axes), *_DELETIONS)
+    return Table(columns, tuple(rows), tuple(axes[:-1]))
+
+
+_LEFT = ("keys_left", "blocks_left", "bytes_recovered")
 
 
 def _memory_shares(seeds: Sequence[Row], memory_bytes: int) -> dict[str, float | None]:
@@ -206,7 +250,7 @@ def symbols(run: Run, where: Mapping[str, str], stacks: bool = False, currency: 
     rows = select(run, where)
     chosen = {(row["cell"], row["seed"]) for row in rows}
     pages = sum(row["pages_read"] for row in rows)
-    of_4k = sum(row["bytes_read"] for row in rows) / 4096
+    of_4k = sum(file_bytes(row) for row in rows) / 4096
     sums: dict[tuple[str, str, str], list[int]] = {}
     for call in run.calls:
         if (call["cell"], call["seed"]) in chosen:

@@ -31,6 +31,12 @@ class FixedLatency:
         self.commands.append((self.clock.now, sector, sectors))
         self.clock.call(self.latency_ns, done, token)
 
+    write = submit
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Answer in `latency_ns`."""
+        self.clock.call(self.latency_ns, done, token)
+
 
 class Rig:
     """A machine, one file of `extents`, and what happened at the device and in the queue."""

@@ -1,0 +1,35 @@
+"""
+What a bio asks for besides its sectors: operation and flags (include/linux/blk_types.h, Linux 6.1).
+
+The bits are ours; the names, and the letters that blkparse prints for them (RWBS), are the kernel's.
+"""
+
+from __future__ import annotations
+
+REQ_OP_READ = 0
+REQ_OP_WRITE = 1
+REQ_OP_MASK = 1
+REQ_SYNC = 2
+REQ_META = 4
+REQ_PREFLUSH = 8
+"""Empty the device's cache before this bio; alone, without sectors: only that."""
+REQ_FUA = 16
+"""On stable storage when the bio completes."""
+FLUSH_FLAGS = REQ_PREFLUSH | REQ_FUA
+"""What makes a bio pass the flush machinery (op_is_flush); such a bio merges with none."""
+
+
+def rwbs(opf: int) -> str:
+    """Return blkparse's RWBS letters, as `fill_rwbs` orders them: F, R or W, F for FUA, S, M."""
+    return (
+        ("F" if opf & REQ_PREFLUSH else "")
+        + ("W" if opf & REQ_OP_WRITE else "R")
+        + ("F" if opf & REQ_FUA else "")
+        + ("S" if opf & REQ_SYNC else "")
+        + ("M" if opf & REQ_META else "")
+    )
+
+
+def action(letter: str, opf: int) -> str:
+    """Return what a tracer is told: blktrace's letter, with RWBS behind it for what is no read."""
+    return letter if opf == REQ_OP_READ else f"{letter} {rwbs(opf)}"

@@ -1,0 +1,223 @@
+"""Secure deletion on real images: its claims hold on small files, and broken deletions fail them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from claims_kit import CLAIMS, EXPERIMENTS
+
+from sim.errors import ConfigError
+from sim.experiment.delete_run import DeleteRun
+from sim.experiment.images import ensure_image
+from sim.experiment.loading import load_experiment
+from sim.experiment.results import Run
+from sim.experiment.runner import execute
+from sim.experiment.system import run_cell
+from sim.experiment.verdicts import Cells, evaluate
+from sim.paths.jbd2 import Jbd2
+from sim.paths.writeback import Ext4Writeback
+from sim.report.figures import FIGURES
+from sim.report.tables import summary
+
+NAME = "secure_delete"
+SMALL = ["device.profile=nvme", 'volume.files.size=["4KiB", "64KiB"]']
+OF_SIZE = {"overwriting-grows-with-the-file", "clobbering-is-faster-than-overwriting"}
+"""Claims on files of 16 MiB and more."""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the images of all runs of this module are."""
+    return tmp_path_factory.mktemp("images")
+
+
+def run(folder: Path, images: Path, *sets: str) -> Run:
+    """Run the experiment on small files of one drive, with their bytes."""
+    small = load_experiment(EXPERIMENTS / f"{NAME}.toml", [*SMALL, *sets])
+    return execute(small, folder, run_cell, partial(ensure_image, root=images), draw=lambda _r, _f: None)
+
+
+def failed(found: Run) -> set[str]:
+    """Return the claims that a small run contradicts."""
+    cells = Cells(found)
+    return {
+        claim.name
+        for claim in CLAIMS[NAME]
+        if claim.name not in OF_SIZE and evaluate(claim, cells).verdict == "failed"
+    }
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory, images: Path) -> Run:
+    """The experiment as it is."""
+    return run(tmp_path_factory.mktemp("sound") / "run", images)
+
+
+def test_claims_hold_on_small_files(sound: Run) -> None:
+    """Nothing contradicts them, and those that all cells are here for hold."""
+    assert set() == failed(sound)
+    cells = Cells(sound)
+    verdicts = {claim.name: evaluate(claim, cells).verdict for claim in CLAIMS[NAME]}
+    held = {name for name, verdict in verdicts.items() if verdict == "held"}
+    assert {
+        "overwriting-writes-the-whole-file",
+        "unlinking-deletes-nothing",
+        "nothing-opens-a-clobbered-file",
+        "no-wrapped-key-is-left",
+        "clobbering-leaves-the-ciphertext",
+    } <= held
+
+
+def test_counts_of_each_method(sound: Run) -> None:
+    """
+    Exact: clobbering commits descriptor, xattr block and record, writes the block in place, the journal's
+    superblock, and the one copy in the log; zeroing writes the 1,023 blocks of the log instead of that.
+    """
+    counts = {
+        row["workload.secure_delete"]: (row["bytes_written"] // 4096, row["write_bios"], row["flushes"])
+        for row in sound.metrics
+        if row["volume.files.size"] == "64KiB" and row["volume.files.layout"] == "16 KiB extents"
+    }
+    assert {
+        "unlink": (8, 8, 1),
+        "clobber": (6, 6, 3),
+        "clobber, zero log": (5 + 1023, 9, 3),
+        "overwrite": (16, 4, 1),
+        "overwrite 3 times": (48, 12, 3),
+    } == counts
+
+
+def _forget_the_journal(patch: pytest.MonkeyPatch) -> None:
+    """Clobbering leaves the log as it is."""
+
+    def nothing(*_: Any) -> Any:
+        yield from ()
+
+    patch.setattr(DeleteRun, "_copies_in_log", lambda _self, _raw: [])
+    patch.setattr(Jbd2, "zero_log", nothing)
+
+
+def _skip_the_tail(patch: pytest.MonkeyPatch) -> None:
+    """The last page of what is dirty is not written out."""
+    whole = Ext4Writeback.writepages
+
+    def shorter(self: Any, task: Any, inode: Any, runs: Sequence[tuple[int, int]], contents: Any) -> Any:
+        return whole(self, task, inode, [*runs[:-1], (runs[-1][0], runs[-1][1] - 1)], contents)
+
+    patch.setattr(Ext4Writeback, "writepages", shorter)
+
+
+def _do_not_write_in_place(patch: pytest.MonkeyPatch) -> None:
+    """What was committed is not brought in place."""
+
+    def nothing(*_: Any) -> Any:
+        yield from ()
+
+    patch.setattr(Jbd2, "checkpoint", nothing)
+
+
+MUTATIONS: list[tuple[Callable[[pytest.MonkeyPatch], None], set[str]]] = [
+    (
+        _forget_the_journal,
+        {"no-wrapped-key-is-left", "nothing-opens-a-clobbered-file", "unlinking-deletes-nothing"},
+    ),
+    (
+        _skip_the_tail,
+        {
+            "overwriting-writes-the-whole-file",
+            "clobbering-leaves-the-ciphertext",  # it says that overwriting leaves none
+        },
+    ),
+    (_do_not_write_in_place, {"no-wrapped-key-is-left", "nothing-opens-a-clobbered-file"}),
+]
+
+
+@pytest.mark.parametrize(("mutate", "failing"), MUTATIONS)
+def test_a_broken_deletion_fails_the_right_claims(
+    tmp_path: Path,
+    images: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mutate: Callable[[pytest.MonkeyPatch], None],
+    failing: set[str],
+) -> None:
+    """Each mutation fails the claims about what it broke."""
+    mutate(monkeypatch)
+    found = failed(run(tmp_path / "run", images, "volume.files.layout=contiguous"))
+    assert failing <= found
+    assert "overwriting-writes-the-whole-file" in failing or "overwriting-writes-the-whole-file" not in found
+
+
+def test_data_off_changes_no_count_and_no_time(tmp_path: Path, images: Path, sound: Run) -> None:
+    """Without moving bytes all is the same but what is found on the image, which is not looked at."""
+    off = run(tmp_path / "run", images, "data=off")
+    searched = {"keys_left", "blocks_left", "bytes_recovered", "config_hash"}
+    for row, other in zip(sound.metrics, off.metrics, strict=True):
+        assert {k: v for k, v in row.items() if k not in searched} == {
+            k: v for k, v in other.items() if k not in searched
+        }
+    assert {-1} == {row["bytes_recovered"] for row in off.metrics}
+    assert sound.calls == off.calls
+
+
+def test_a_plain_file_is_found_after_unlink(tmp_path: Path, images: Path) -> None:
+    """Without encryption there is no key to clobber, and what was unlinked is read as it lies."""
+    plain = [
+        'encryption={ scheme = "none" }',
+        "volume.files.layout=contiguous",
+        'workload.secure_delete=["unlink", "overwrite"]',
+    ]
+    found = run(tmp_path / "run", images, *plain)
+    assert [4096, 0, 65536, 0] == [row["bytes_recovered"] for row in found.metrics]
+
+
+def test_table_and_figures(sound: Run) -> None:
+    """The table has a row per cell with what is left; the figure two pages; others none of it."""
+    table = summary(sound)
+    assert len(sound.metrics) == len(table.rows)
+    assert ["bytes recovered", "-"] == [
+        table.columns[-1].heading,
+        table.text({**table.rows[0], "bytes_recovered": None})[-1],
+    ]
+    pages = {name: len(figure(sound)) for name, figure in FIGURES.items() if figure(sound)}
+    assert {"secure_delete": 2} == pages
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (['workload.secure_delete={ method = "shred" }'], "method: 'shred'"),
+        (
+            ['workload.secure_delete={ method = "unlink", passes = 2 }'],
+            "passes with method 'unlink'; allowed: method overwrite",
+        ),
+        (["volume.journal=1MiB"], "journal 1MiB; allowed: whole blocks, 4MiB and more"),
+        (["volume.files.layout.kind=sparse"], "the matrix replaces it"),
+        (
+            ['volume.files.layout=[{ label = "s", kind = "sparse" }]'],
+            "with layout 'sparse'; allowed: contiguous",
+        ),
+        (
+            ['encryption={ scheme = "fscrypt-v2" }'],
+            "encryption.scheme 'fscrypt-v2'; allowed: none or file-keys",
+        ),
+        (
+            ['encryption={ scheme = "none" }'],
+            "method 'clobber' with encryption.scheme 'none'; allowed: file-keys",
+        ),
+        (["machine.kernel=6.16"], "kernel"),
+        (
+            ["machine.memory=64MiB", "volume.files.size=16MiB"],
+            "a file of 16MiB; allowed: a tenth of machine.memory",
+        ),
+    ],
+)
+def test_what_cannot_be_run_is_told(sets: list[str], message: str) -> None:
+    """One line with place, value and what is allowed."""
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(EXPERIMENTS / f"{NAME}.toml", sets)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
