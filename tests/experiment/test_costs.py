@@ -92,6 +92,14 @@ def test_instructions_of_left_out_cases(device: str) -> None:
     assert verdict.held
 
 
+def test_instructions_of_cases_with_encryption() -> None:
+    """Golden: sums through dm-crypt, eCryptfs and fscrypt; the worst are reads that each sleep."""
+    verdict = judged()["instructions", "encrypted, by symbol"]
+    assert (*_percent(verdict), verdict.held) == ENCRYPTED
+    worst = [case.case.access for case in sorted(verdict.predicted, key=lambda one: -abs(one.error))[:3]]
+    assert worst == ["rand4k"] * 3
+
+
 @pytest.mark.parametrize("device", ["ram", "ram+copy", "null_blk"])
 def test_ns_of_left_out_cases(device: str) -> None:
     """Golden: what the fit says of the ns records, within the bars or not."""
@@ -192,6 +200,7 @@ INSTRUCTIONS = {
     "ram+copy by symbol": (0.34, 1.1, 560),
     "ram+copy, not fitted to": (0.46, 2.9, 548),
 }
+ENCRYPTED = (0.85, 6.9, False)
 NS = {
     "ram": (4.88, 18.7, 230, 1, False),
     "ram+copy": (12.45, 28.3, 228, 0, False),
