@@ -248,6 +248,7 @@ NOT_CHARGED: dict[str, str] = {
     "null_handle_cmd": "of null_blk, which no profile of a device is",
     "folio_put_wait_locked": "the model has it like queue_work_on: no record of reading plain files has it",
     "folio_wake_bit": "in try_to_wake_up's caller; the model wakes without it",
+    "preempt_schedule_common": "a task switched away in cond_resched(): time decides, the model does not",
     "io_schedule": "a few instructions around schedule",
     "ecryptfs_read_update_atime": "a few instructions around filemap_read",
     "do_sys_openat2": "path look-up, which the model leaves out",

@@ -62,7 +62,8 @@ def _measured(symbol: Modelled, fitted: Fitted, times: str) -> Entry:
         constant: Constant = (symbol.symbol, what)
         instructions[what] = fitted.instructions.get(constant, 0.0)
         ns[what] = fitted.ns.get(constant, 0.0)
-        half[what] = Z90 * fitted.sigma.get(constant, PRIOR_WIDTH * ns[what])
+        known = constant in fitted.instructions or constant in fitted.sigma
+        half[what] = Z90 * fitted.sigma.get(constant, PRIOR_WIDTH * ns[what]) if known else None
     constant = (symbol.symbol, SELF)
     timed = constant in fitted.sigma
     where = (
@@ -78,6 +79,8 @@ def _measured(symbol: Modelled, fitted: Fitted, times: str) -> Entry:
     source = f"{where}; ns: {times}" if timed else where
     if any((symbol.symbol, what) in BYTE_CONSTANTS for what in _words(symbol)):
         source += ", prior of its bytes memcpy and memset there"
+    if constant in fitted.rep_bytes and symbol.record != STACKED:
+        source += f"; bytes of its rep: {STACKED}"
     method = "fitted" if timed else "reps" if constant in fitted.rep_bytes else "pace"
     return Entry(symbol, ns, instructions, half, source, METHODS[method])
 

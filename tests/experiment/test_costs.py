@@ -84,6 +84,14 @@ def test_instructions_of_left_out_cases(device: str) -> None:
     assert verdict.held
 
 
+def test_instructions_of_cases_with_encryption() -> None:
+    """Golden: sums through dm-crypt, eCryptfs and fscrypt; the worst are reads that each sleep."""
+    verdict = judged()["instructions", "encrypted, by symbol"]
+    assert (*_percent(verdict), verdict.held) == ENCRYPTED
+    worst = [case.case.access for case in sorted(verdict.predicted, key=lambda one: -abs(one.error))[:3]]
+    assert worst == ["rand4k"] * 3
+
+
 @pytest.mark.parametrize("device", ["ram", "ram+copy", "null_blk"])
 def test_ns_of_left_out_cases(device: str) -> None:
     """The bars are held: median 5 %, 95th percentile 15 %, and every pair of paths in the kernel's order."""
@@ -195,6 +203,7 @@ INSTRUCTIONS = {
     "ram+copy by symbol": (0.34, 1.1, 560),
     "ram+copy, not fitted to": (0.46, 2.9, 548),
 }
+ENCRYPTED = (0.85, 6.9, False)
 NS = {
     "ram": (2.12, 9.4, 1192, 0),
     "ram+copy": (4.14, 11.8, 1172, 0),
