@@ -214,13 +214,25 @@ def _iomap() -> Iterator[Record]:
 
 def instructions() -> list[Record]:
     """Return the cases whose instructions are counted, the most asked-for first."""
-    more = {"device": RAM_DISK, "unit": INSTRUCTIONS, "read_ahead_kb": 128}
-    return [
-        record
-        | {"read_ahead_kb": record.get("read_ahead_kb", 128)}
-        | {k: more[k] for k in ("device", "unit")}
-        for record in _instructions()
-    ]
+    return [_ON_RAM | record for record in _instructions()]
+
+
+def iomap_instructions() -> list[Record]:
+    """Return the cases of the iomap path on XFS whose instructions are counted."""
+    return [_ON_RAM | record for record in _iomap_instructions()]
+
+
+_ON_RAM = {"device": RAM_DISK, "unit": INSTRUCTIONS, "read_ahead_kb": 128}
+
+
+def _iomap_instructions() -> Iterator[Record]:
+    name, path, es = "xfs_icount", "iomap", "warm"
+    for block_size in BLOCK_SIZES:
+        for layout in ("contig", "frag1", "frag2", "frag4", "frag16", "sparse", "unwritten"):
+            for access in ("seq128k", "seq4k", "rand4k"):
+                yield case(name, block_size, path, layout, access, es)
+        for layout in ("contig", "frag16"):
+            yield case(name, block_size, path, layout, "seq128k", es, "folios", large_folios=True)
 
 
 def _instructions() -> Iterator[Record]:

@@ -3,6 +3,7 @@
 make truth: record what a real kernel does on our images.
 
     experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
+<<<<<<< HEAD
                                 [--only counts,xfs,instructions,digests,symbols] [--again]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
@@ -10,6 +11,15 @@ results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events
 symbols-encryption.jsonl (instructions by symbol), digests.json and layouts/. A case that has a record is not run
 again: stop and go on at will. `smoke` records a few cases of each kind afresh, into results/kernel/build/smoke.
 In the end the simulator is held against what was recorded.
+=======
+                                [--only counts,xfs,instructions,xfs-instructions,digests] [--again]
+
+Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
+results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl
+and matrix-xfs-instructions.jsonl, digests.json and layouts/. A case that has a record is not run again: stop
+and go on at will. `smoke` records a few cases of each kind afresh, into results/kernel/build/smoke. In the
+end the simulator is held against what was recorded.
+>>>>>>> xfs
 """
 
 from __future__ import annotations
@@ -40,6 +50,7 @@ ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
 WORK = RESULTS / "build"
 REPETITIONS = 3
+RECORDINGS = "counts,xfs,instructions,xfs-instructions,digests"
 
 SCATTER = "echo scatter 128 > /sys/kernel/debug/readpath_truth/ctl"
 """No two pages of the cache side by side in memory: a bio's vector then holds one page, as the model says."""
@@ -123,19 +134,23 @@ def record_xfs(rig: Rig, recording: Recording) -> None:
 
 
 def record_instructions(rig: Rig, recording: Recording) -> None:
-    """A boot per block size, on the RAM disk of the module."""
+    """A boot per block size, on the RAM disk of the module; all cases are on the same file system."""
+    xfs = any(record.get("filesystem") == "xfs" for record in recording.open.values())
     for size in sorted({record["block_size"] for record in recording.open.values()}):
         chosen = [record for record in recording.open.values() if record["block_size"] == size]
-        plan = guest_plan(chosen, 0) | {"ram_mb": "256"}
+        image = rig.xfs_volumes([size])[0].image if xfs else rig.volume(size).image
+        plan = guest_plan(chosen, 0) | {"ram_mb": "512" if xfs else "256"}
         plan["run"] = "\n".join(
             [
                 "set -e",
                 "truth copy /dev/vda /dev/rtram",
                 "ln -sfn /sys/block/rtram/queue /queue",
-                f"truth cases /plan/cases0 /dev/rtram /mnt ext4 time={REPETITIONS}",
+                *([SCATTER] if xfs else []),
+                f"truth cases /plan/cases0 /dev/rtram /mnt {'xfs' if xfs else 'ext4'} time={REPETITIONS}",
             ]
         )
-        rig.boot("instructions", plan, [rig.volume(size).image], recording, icount=True)
+        name = "xfs-instructions" if xfs else "instructions"
+        rig.boot(name, plan, [image], recording, icount=True)
 
 
 def record_by_symbol(rig: Rig, recording: Recording) -> None:
@@ -200,6 +215,7 @@ class Rig:
         (self.results / "layouts").mkdir(parents=True, exist_ok=True)
         self.initramfs = make_initramfs(kernel, self.work)
         self._lock = threading.Lock()
+        self._making_xfs = threading.Lock()
 
     def volume(self, block_size: int) -> Volume:
         """Return the image of a block size, made and checked if it is not there."""
@@ -217,7 +233,8 @@ class Rig:
             self.progress.say(f"xfs: making {len(drives)} images")
             boot(self.kernel, self.initramfs, plan, drives, self.work / "xfs-images", take, writable=True)
 
-        make_xfs_volumes(block_sizes, folder, ours, run)
+        with self._making_xfs:
+            make_xfs_volumes(block_sizes, folder, ours, run)
         return [xfs_volume(folder, size) for size in block_sizes]
 
     def boot(
@@ -269,7 +286,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="record what a real kernel does on our images")
     parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
     parser.add_argument("--kernel", default="linux-image-amd64", help="a Debian package, or a bzImage")
+<<<<<<< HEAD
     parser.add_argument("--only", default="counts,xfs,instructions,digests,symbols", help="which recordings")
+=======
+    parser.add_argument("--only", default=RECORDINGS, help="which recordings")
+>>>>>>> xfs
     parser.add_argument("--again", action="store_true", help="forget the records of these cases first")
     words = parser.parse_args()
     only = words.only.split(",")
@@ -289,7 +310,16 @@ def main() -> int:
             ("counts", "matrix.jsonl", plans.counts, record_counts),
             ("xfs", "matrix-xfs.jsonl", plans.iomap, record_xfs),
             ("instructions", "matrix-instructions.jsonl", plans.instructions, record_instructions),
+<<<<<<< HEAD
             ("symbols", "symbols-encryption.jsonl", symbol_cases, record_by_symbol),
+=======
+            (
+                "xfs-instructions",
+                "matrix-xfs-instructions.jsonl",
+                plans.iomap_instructions,
+                record_instructions,
+            ),
+>>>>>>> xfs
         ):
             if kind not in only:
                 continue
