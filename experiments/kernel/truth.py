@@ -3,23 +3,13 @@
 make truth: record what a real kernel does on our images.
 
     experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
-<<<<<<< HEAD
-                                [--only counts,xfs,instructions,digests,symbols] [--again]
+                                [--only counts,xfs,instructions,xfs-instructions,digests,symbols] [--again]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
-results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl,
-symbols-encryption.jsonl (instructions by symbol), digests.json and layouts/. A case that has a record is not run
-again: stop and go on at will. `smoke` records a few cases of each kind afresh, into results/kernel/build/smoke.
-In the end the simulator is held against what was recorded.
-=======
-                                [--only counts,xfs,instructions,xfs-instructions,digests] [--again]
-
-Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
-results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl
-and matrix-xfs-instructions.jsonl, digests.json and layouts/. A case that has a record is not run again: stop
-and go on at will. `smoke` records a few cases of each kind afresh, into results/kernel/build/smoke. In the
-end the simulator is held against what was recorded.
->>>>>>> xfs
+results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl and
+matrix-xfs-instructions.jsonl, symbols-encryption.jsonl (instructions by symbol), digests.json and layouts/. A
+case that has a record is not run again: stop and go on at will. `smoke` records a few cases of each kind afresh,
+into results/kernel/build/smoke. In the end the simulator is held against what was recorded.
 """
 
 from __future__ import annotations
@@ -50,7 +40,7 @@ ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
 WORK = RESULTS / "build"
 REPETITIONS = 3
-RECORDINGS = "counts,xfs,instructions,xfs-instructions,digests"
+RECORDINGS = "counts,xfs,instructions,xfs-instructions,digests,symbols"
 
 SCATTER = "echo scatter 128 > /sys/kernel/debug/readpath_truth/ctl"
 """No two pages of the cache side by side in memory: a bio's vector then holds one page, as the model says."""
@@ -286,11 +276,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="record what a real kernel does on our images")
     parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
     parser.add_argument("--kernel", default="linux-image-amd64", help="a Debian package, or a bzImage")
-<<<<<<< HEAD
-    parser.add_argument("--only", default="counts,xfs,instructions,digests,symbols", help="which recordings")
-=======
     parser.add_argument("--only", default=RECORDINGS, help="which recordings")
->>>>>>> xfs
     parser.add_argument("--again", action="store_true", help="forget the records of these cases first")
     words = parser.parse_args()
     only = words.only.split(",")
@@ -310,16 +296,13 @@ def main() -> int:
             ("counts", "matrix.jsonl", plans.counts, record_counts),
             ("xfs", "matrix-xfs.jsonl", plans.iomap, record_xfs),
             ("instructions", "matrix-instructions.jsonl", plans.instructions, record_instructions),
-<<<<<<< HEAD
             ("symbols", "symbols-encryption.jsonl", symbol_cases, record_by_symbol),
-=======
             (
                 "xfs-instructions",
                 "matrix-xfs-instructions.jsonl",
                 plans.iomap_instructions,
                 record_instructions,
             ),
->>>>>>> xfs
         ):
             if kind not in only:
                 continue
