@@ -270,7 +270,8 @@ def _separating(name: str) -> Iterator[Record]:
 
 
 SMOKE = (
-    "*_bs4096/bs4096/*/contig/seq128k/warm",
+    "matrix_bs4096/bs4096/*/contig/seq128k/warm",
+    "icount2_bs4096/bs4096/*/contig/seq128k/warm",
     "matrix_bs4096/bs4096/*/contig/seq128k/warm/*",
     "matrix_bs4096/bs4096/*/frag1/*",
     "matrix_bs1024/bs1024/*/frag2/*",
