@@ -64,10 +64,11 @@ class Machine(Model):
     """
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
-    kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4. cost_scale:
-    every cost constant of the profile times this, for a machine that much slower. currency: what tables,
-    ratios and `show` are in; results hold both, and the clock moves by ns whichever it is. wakeup: time from
-    queueing a work item until an idle worker runs it, no CPU time of its own.
+    kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4; path iomap may
+    have them on 6.1 too. cost_scale: every cost constant of the profile times this, for a machine that much
+    slower. currency: what tables, ratios and `show` are in; results hold both, and the clock moves by ns
+    whichever it is. wakeup: time from queueing a work item until an idle worker runs it, no CPU time of its
+    own.
     """
 
     profile: str | FileRef = DEFAULT_MACHINE
