@@ -254,17 +254,19 @@ def _constant(place: str, table: object) -> Constant:
 
 def varied(profile: DeviceProfile, name: str, factor: float) -> DeviceProfile:
     """
-    Return a profile with one constant of its model ("model.command_ns") multiplied by `factor`.
+    Return a profile with one constant ("model.command_ns", "write.flush_ns") multiplied by `factor`.
 
     Whole numbers stay whole. Raises ConfigError for a constant that is not there or is not a number.
     """
-    field = name.removeprefix("model.")
-    value = getattr(profile.model, field, None)
-    if not name.startswith("model.") or isinstance(value, str | bool) or value is None:
-        raise ConfigError(f"device {profile.name}", f"{name!r} cannot be varied", "a number of its [model]")
+    group, _, field = name.partition(".")
+    holder: Any = {"model": profile.model, "write": profile.write}.get(group)
+    value = getattr(holder, field, None)
+    if isinstance(value, str | bool) or value is None:
+        allowed = "a number of its [model] or [write]"
+        raise ConfigError(f"device {profile.name}", f"{name!r} cannot be varied", allowed)
     changed = value * factor if isinstance(value, float) else max(round(value * factor), 1)
-    model: Any = replace(profile.model, **{field: changed})  # type: ignore[arg-type]  # any of the models
-    return replace(profile, model=model)
+    changes: dict[str, Any] = {group: replace(holder, **{field: changed})}
+    return replace(profile, **changes)
 
 
 def _converted(place: str, name: str, constant: Constant) -> Value:

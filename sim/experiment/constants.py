@@ -139,5 +139,6 @@ def constants_of(cells: Iterable[tuple[Cell, Tally]]) -> list[Constant]:
             Constant("device", device, name, "", float(constant.value), constant.unit, constant.spread)
             for name, constant in load_device_profile(device).constants
             if constant.spread and isinstance(constant.value, int | float) and constant.value
+            if cell.config.workload.writes or not name.startswith("write.")
         )
     return sorted(found)

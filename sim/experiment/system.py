@@ -87,6 +87,8 @@ def played_cell(
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
     machine = _machine(cell, volume, trace, system, costs, device)
+    if config.workload.writes and trace:
+        raise ConfigError("--trace", "with a workload that writes", "a workload that reads")
     if config.workload.secure_delete is not None:
         return DeleteRun(cell, machine, volume, image).run(), machine
     if config.workload.stream_write is not None:

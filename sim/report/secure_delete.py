@@ -112,7 +112,7 @@ def _rest(run: Run, fixed: Labels) -> Figure:
         written, "y", ticks, [f"{tick / KIB:,g} MiB" if tick >= KIB else f"{tick} KiB" for tick in ticks]
     )
     written.set_title("written to the device", pad=3)
-    written.tick_params(axis="x", labelrotation=30)
+    written.tick_params(axis="x", labelrotation=45)
     _cpu(cpu, run, fixed)
     _left(left, run, fixed)
     _legend(figure, run, height)

@@ -129,6 +129,14 @@ def test_a_device_that_cannot_be_written_to(tmp_path: Path) -> None:
         run_cell(cell, ensure_image(cell, tmp_path / "images"), False)
 
 
+def test_a_trace_of_writes_is_refused(tmp_path: Path) -> None:
+    """There are no rows for it yet; it is told, not left out."""
+    (tmp_path / "s.toml").write_text(TEXT)
+    [cell, *_] = load_experiment(tmp_path / "s.toml").cells
+    with pytest.raises(ConfigError, match="--trace: with a workload that writes"):
+        run_cell(cell, ensure_image(cell, tmp_path / "images"), True)
+
+
 def test_whole_pages_only() -> None:
     """A cipher without a cost, and a write of part of a page, are no part of this model."""
     from sim.stack.ecryptfs_write import EcryptfsWriter

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.block.device import make_device
 from sim.block.device_model import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
-from sim.block.device_profile import load_device_profile, parse_device_profile
+from sim.block.device_profile import load_device_profile, parse_device_profile, varied
 from sim.engine.clock import Clock
 from sim.errors import ConfigError
 
@@ -219,6 +219,19 @@ def test_what_cannot_be_written_to_says_so(hdd: Any, ssd: Any) -> None:
     with pytest.raises(ConfigError, match=r"write of sectors 12796 \.\. 12804"):
         run.run()
     assert load_device_profile("ramdisk").can_write
+
+
+def test_a_constant_of_writing_can_be_varied() -> None:
+    """For sensitivity: the one named changes, in either group, and nothing else."""
+    profile = load_device_profile("sata-ssd")
+    assert isinstance(profile.write, SsdWrite)
+    slower = varied(profile, "write.flush_ns", 1.5)
+    assert replace(profile.write, flush_ns=1_350_000) == slower.write
+    assert profile.model == slower.model
+    assert profile.write == varied(profile, "model.command_ns", 2).write
+    for name in ("write.fua", "write.units", "limits.max_sectors"):
+        with pytest.raises(ConfigError, match="cannot be varied; allowed: a number of its"):
+            varied(profile, name, 2)
 
 
 def test_write_constants_are_checked() -> None:
