@@ -15,6 +15,7 @@ from itertools import cycle, product
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from sim.experiment.results import Row, Run
 from sim.report.frame import footer, mean, run_footer, said
@@ -24,6 +25,8 @@ from sim.units import KIB, NS_PER_US, PAGE_BYTES
 AXIS = "encryption"
 _HEAD_INCHES, _FOOT_INCHES, _LINE_INCHES, _ROW_INCHES = 0.5, 0.55, 0.155, 0.45
 _MAX_ROWS = 6
+COMPARABLE = frozenset({"volume.block_size"})
+"""Axes whose panels are read against each other, and so have one scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +90,22 @@ def _page(run: Run, rows: list[dict[str, str]], marks: str | None, shown: tuple[
         top=1 - _HEAD_INCHES / height,
         bottom=_FOOT_INCHES / height,
         hspace=_ROW_INCHES / (len(schemes) * _LINE_INCHES) * 1.15,
-        wspace=0.12,
+        wspace=0.14,
     )
     styles = _styles(run, marks)
     for panels, fixed in zip(grid, rows, strict=True):
         for panel, measure in zip(panels, shown, strict=True):
             _draw(panel, run, fixed, marks, measure, styles)
+            panel.xaxis.set_major_locator(MaxNLocator(4))
         panels[0].set_yticks(range(len(schemes)), schemes)
         panels[0].set_ylim(len(schemes) - 0.5, -0.5)
         panels[0].set_title(said(run, fixed), loc="left", fontweight="bold")
-    for panel, measure in zip(grid[-1], shown, strict=True):
-        panel.set_xlabel(measure.title)
+    for column, measure in zip(grid.T, shown, strict=True):
+        column[-1].set_xlabel(measure.title)
+        if COMPARABLE.issuperset(axis for axis in rows[0] if len(run.axes[axis]) > 1):
+            most = max(panel.get_xlim()[1] for panel in column)
+            for panel in column:
+                panel.set_xlim(0, most)
     handles = [Line2D([], [], label=label, **style) for label, style in styles.items() if label]  # type: ignore[arg-type]
     if handles:
         figure.legend(handles=handles, loc="upper right", ncols=len(handles), frameon=False)

@@ -12,7 +12,7 @@ from claims_kit import claim
 from typer.testing import CliRunner
 
 from sim.cli.main import app
-from sim.engine.costs import load_costs
+from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.cell_result import CellResult
 from sim.experiment.claims import Claim
@@ -22,7 +22,7 @@ from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
 from sim.experiment.sensitivity import Sensitivity, sensitivity
 
-MACHINE = "linux-6.1-epyc"
+MACHINE = DEFAULT_MACHINE
 
 TEXT = """
 title = "two paths"

@@ -7,7 +7,7 @@ from itertools import pairwise
 import matplotlib as mpl
 import pytest
 
-from sim.engine.costs import PS_PER_NS, load_costs
+from sim.engine.costs import DEFAULT_MACHINE, PS_PER_NS, load_costs
 from sim.errors import ConfigError
 from sim.experiment.timeline import LAYOUTS, watch
 from sim.report.style import RC
@@ -57,7 +57,7 @@ def test_the_order_of_a_read(path, layout):
     """Submitted, then a wait for the page, at the device for its latency, interrupts, pages ready, return."""
     seen = watch(path, layout, latency_ns=5_000)
     assert {5_000} == {completed - issued for issued, completed in seen.commands}
-    wait_ns = load_costs("linux-6.1-epyc")["folio_put_wait_locked"].self_ps / PS_PER_NS
+    wait_ns = load_costs(DEFAULT_MACHINE)["folio_put_wait_locked"].self_ps / PS_PER_NS
     assert abs(seen.task[0].end_ns - wait_ns - min(issued for issued, _ in seen.commands)) <= 1
     assert seen.irq[0].start_ns == min(completed for _, completed in seen.commands)
     assert seen.irq[-1].end_ns == seen.uptodate[-1][0] == seen.task[-1].start_ns
