@@ -74,7 +74,7 @@ def test_a_cipher_is_a_straight_line_through_its_sizes(tmp_path: Path) -> None:
 
 
 def test_loops_know_their_files_extents(tmp_path: Path) -> None:
-    """8 MiB of 1-block extents are 8,192; where every other 4 KiB is a hole, the status cache has these too."""
+    """8 MiB of 1-block extents are 8,192; where every other 4 KiB is a hole, these are known too."""
     loops = [line for line in lines() if line.get("what") == "map_blocks" and line["block_size"] == 1024]
     found = {one.layout: (one.extents, one.known) for one in load_times(write(tmp_path, *loops), DATA).loops}
     assert (8192, 8192) == found["frag1"]
