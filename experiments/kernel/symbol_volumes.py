@@ -24,7 +24,7 @@ from symbol_cases import (
     SMALL_BYTES,
     Crypt,
 )
-from volumes import layouts
+from volumes import document, layouts
 
 from sim.crypto.ecryptfs import key_signature
 from sim.experiment.scheme import Encryption
@@ -60,19 +60,7 @@ class SymbolVolume:
         """Return a file's layout as results/kernel keeps it."""
         sectors = device_cipher(self.crypt.encryption, SEED) if self.crypt else None
         inode = open_image(self.image, sectors).lookup(f"/{name}")
-        rows = [
-            [e.logical * BLOCK_SIZE, e.physical * BLOCK_SIZE, e.length * BLOCK_SIZE, 0x800 * e.unwritten]
-            for e in inode.tree.extents
-        ]
-        return {
-            "block_size": BLOCK_SIZE,
-            "layout": name,
-            "file_bytes": inode.size_bytes,
-            "fields": ["logical", "physical", "length", "flags"],
-            "extents": rows,
-            "depth": inode.tree.depth,
-            "tree_blocks": inode.tree.blocks,
-        }
+        return document(inode, BLOCK_SIZE, name)
 
 
 def device_key(crypt: Crypt) -> str:

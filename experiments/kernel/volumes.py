@@ -26,6 +26,7 @@ from sim.crypto.fscrypt import (
 )
 from sim.ext4.layout import Aged, Contiguous, Fragmented, Layout, Pattern, unwritten
 from sim.ext4.mkfs import make_image
+from sim.ext4.opened import Inode
 from sim.ext4.reader import Image
 from sim.ext4.spec import Encryption, FileSpec, ImageSpec
 from sim.units import KIB, MIB
@@ -96,9 +97,12 @@ def _encryption(block_size: int, name: str) -> Encryption:
 
 
 def layout_document(volume: Volume, name: str) -> dict[str, object]:
-    """Return a file's layout as results/kernel keeps it: a FIEMAP list in bytes, and the tree's blocks."""
-    inode = Image.open(volume.image).lookup(f"/{name}")
-    size = volume.block_size
+    """Return a file's layout as results/kernel keeps it."""
+    return document(Image.open(volume.image).lookup(f"/{name}"), volume.block_size, name)
+
+
+def document(inode: Inode, size: int, name: str) -> dict[str, object]:
+    """Return a layout: a FIEMAP list in bytes, and the tree's blocks. size: of a block."""
     rows = [
         [e.logical * size, e.physical * size, e.length * size, 0x800 * e.unwritten]
         for e in inode.tree.extents

@@ -230,7 +230,7 @@ def test_every_path_returns_the_bytes_that_lie_on_the_disk(
     assert results[0] == results[1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(file=small_files(), path=st.sampled_from(PATHS), step=st.sampled_from((4096, 40_000)))
 def test_the_common_window_in_one_step_is_the_loop(
     file: tuple[list[Extent], int, int], path: str, step: int

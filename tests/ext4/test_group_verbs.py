@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 from tools import debugfs, e2fsck, mke2fs
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
+from verbs_kit import run
 
 from sim.cli.image import app
 from sim.crypto.file_keys import KeyRing, secret_parts
 from sim.crypto.user_keys import read_user_keys
-from sim.errors import ConfigError, CryptoError, ReadpathError
+from sim.errors import ConfigError, CryptoError
 from sim.experiment.keyed_groups import GROUP_PREFIX
 from sim.experiment.keyed_image import wrapped_keys
 from sim.ext4.mkfs import make_image
@@ -27,15 +28,6 @@ from sim.ext4.xattr import INDEX_TRUSTED
 
 TEXT = hashlib.shake_128(b"text").digest(9_000)
 NAMES = ("one", "two", "three", "four")
-
-
-def run(*words: object) -> Result:
-    """Run a verb; an error that a user would see as one line is raised."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if isinstance(result.exception, ReadpathError):
-        raise result.exception
-    assert 0 == result.exit_code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ from typing import Any
 
 import pytest
 from tools import debugfs, e2fsck, mke2fs, tool
-from typer.testing import CliRunner, Result
+from verbs_kit import run
 
-from sim.cli.image import app
 from sim.crypto.contents import RECORD_BYTES, TAGS_NAME
 from sim.crypto.dmcrypt import XTS_PLAIN64, DmCrypt
 from sim.crypto.ecryptfs import LowerFile
@@ -35,15 +34,6 @@ FSCRYPT = Path(__file__).parents[1] / "data" / "fscrypt_4k"
 TEXT = b"".join(b"line %d of a text that no one else may read\n" % number for number in range(1500))
 NOISE = hashlib.shake_128(b"noise").digest(30_001)
 USERS = ("alice", "bob", "carol", "eve")
-
-
-def run(*words: object) -> Result:
-    """Run a verb; an error that a user would see as one line is raised."""
-    result = CliRunner().invoke(app, [str(word) for word in words])
-    if isinstance(result.exception, ReadpathError):
-        raise result.exception
-    assert 0 == result.exit_code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")
