@@ -154,7 +154,7 @@ def timeline(
     ] = None,
     block_size: Annotated[str, typer.Option("--block-size", help="1KiB, 2KiB, 4KiB.")] = "1KiB",
     pages: Annotated[int, typer.Option("--pages", help="Pages of the window.")] = 8,
-    latency: Annotated[str, typer.Option("--latency", help="Of each command of the device.")] = "8us",
+    latency: Annotated[str, typer.Option("--latency", help="Of each command of the device.")] = "25us",
     as_json: AsJson = False,
 ) -> None:
     """Draw the timeline of one read window on each path, side by side."""
