@@ -30,8 +30,8 @@ from volumes import Volume, layout_document, make_volume
 
 DEVICES = ("ram", "ram+copy", "null_blk")
 NULL_BLK = (
-    "null_blk.memory_backed=1 null_blk.gb=1 null_blk.max_sectors=1280 null_blk.queue_mode=2 null_blk.irqmode=1"
-    " null_blk.completion_nsec=0 null_blk.submit_queues=1 null_blk.nr_devices=4 readpath_null"
+    "null_blk.memory_backed=1 null_blk.gb=1 null_blk.max_sectors=1280 null_blk.queue_mode=2"
+    " null_blk.irqmode=1 null_blk.completion_nsec=0 null_blk.submit_queues=1 null_blk.nr_devices=4 readpath_null"
 )
 SMOKE = ("*_bs4096/*/contig/seq128k/warm", "*_bs1024/*/frag1/seq128k/warm")
 SILENCE_S = 1800
@@ -74,10 +74,8 @@ def _cpus() -> list[str]:
 
 def cpu_name() -> str:
     """Return what /proc/cpuinfo calls the CPU, with its family and model."""
-    fields = dict(
-        (key.strip(), value.strip())
-        for key, _, value in (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
-    )
+    lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
     return f"{fields['model name']}, family {fields['cpu family']} model {fields['model']}"
 
 
@@ -104,12 +102,16 @@ def merged(plan: Plan, boots: list[dict[int, dict[str, Any]]], common: Record) -
     return made
 
 
-def record_all(linux: Path, version: str, words: argparse.Namespace, progress: Progress, to: Path) -> list[Record]:
+def record_all(
+    linux: Path, version: str, words: argparse.Namespace, progress: Progress, to: Path
+) -> list[Record]:
     """Return a record of every chosen case and loop: a boot per device and repetition, all volumes in it."""
     patterns = {"all": ("*",), "smoke": SMOKE}.get(words.cases, (words.cases,))
     chosen = [r for r in native() if any(fnmatch(r["case"], pattern) for pattern in patterns)]
     if not chosen:
-        raise RigError(f"--cases {words.cases!r}: no such case; all, smoke or a shell pattern like '*/frag1/*'")
+        raise RigError(
+            f"--cases {words.cases!r}: no such case; all, smoke or a shell pattern like '*/frag1/*'"
+        )
     volumes = [make_volume(size, WORK / "images") for size in sorted({r["block_size"] for r in chosen})]
     for volume in volumes:
         _write_layouts(volume, [r for r in chosen if r["block_size"] == volume.block_size], to)
@@ -139,7 +141,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="record how long reads take at native speed")
     parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
     parser.add_argument("--boots", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=40, help="how often each case is timed in a boot, 1 to 2000")
+    parser.add_argument(
+        "--rounds", type=int, default=40, help="how often each case is timed in a boot, 1 to 2000"
+    )
     words = parser.parse_args()
     progress = Progress()
     try:

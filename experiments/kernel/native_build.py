@@ -3,7 +3,8 @@
 User-mode Linux with our timing in it, and the kernel's AES as a program of its own: fetched and built.
 
 What is changed in the source: atomic operations keep their lock prefix on one CPU, as on a kernel for
-several; a list of exported symbols loses names that glibc 2.33 and later no longer have; ext4 gets one more file.
+several; a list of exported symbols loses names that glibc 2.33 and later no longer have; ext4 gets one more
+file.
 """
 
 from __future__ import annotations
@@ -103,7 +104,9 @@ def build_linux(tree: Path) -> Path:
 
 def version(tree: Path) -> str:
     """Return VERSION.PATCHLEVEL.SUBLEVEL of the tree."""
-    fields = dict(re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", (tree / "Makefile").read_text(), re.M))
+    fields = dict(
+        re.findall(r"^(VERSION|PATCHLEVEL|SUBLEVEL) = (\d+)$", (tree / "Makefile").read_text(), re.M)
+    )
     return ".".join(fields[key] for key in ("VERSION", "PATCHLEVEL", "SUBLEVEL"))
 
 

@@ -11,7 +11,12 @@ from volumes import Volume
 from sim.experiment.kernel_case import reads
 
 LOOPS = {
-    "file": [("map_blocks", 0, "warm"), ("get_block", 0, "warm"), ("get_block", 0, "es_cold"), ("find_extent", 0, "warm")],
+    "file": [
+        ("map_blocks", 0, "warm"),
+        ("get_block", 0, "warm"),
+        ("get_block", 0, "es_cold"),
+        ("find_extent", 0, "warm"),
+    ],
     "once": [
         *(("hit", size, "warm") for size in (131072, 4096)),
         *(("inval", buffers, "warm") for buffers in (0, 1)),
@@ -27,7 +32,9 @@ STATUS = {"warm": "warm", "es_cold": "cold"}
 class Plan:
     """All volumes' cases and, if asked for, hot loops; `records` has by number what each of them is."""
 
-    def __init__(self, volumes: list[Volume], records: list[Record], copies: bool, rounds: int, loops: bool) -> None:
+    def __init__(
+        self, volumes: list[Volume], records: list[Record], copies: bool, rounds: int, loops: bool
+    ) -> None:
         self.records: dict[int, Record] = {}
         self._patterns: dict[str, str] = {}
         self._jobs: list[str] = []
@@ -45,7 +52,9 @@ class Plan:
     def _add_case(self, record: Record) -> None:
         listed = [f"{offset} {length} {descriptor}\n" for offset, length, descriptor in reads(record)]
         random = " random" if record["access"].endswith("_advrandom") else ""
-        name = self._patterns.setdefault(f"{len(listed)}{random}\n{''.join(listed)}", f"p{len(self._patterns)}")
+        name = self._patterns.setdefault(
+            f"{len(listed)}{random}\n{''.join(listed)}", f"p{len(self._patterns)}"
+        )
         ops = {"ext4": "own"}.get(record["path"], record["path"])
         file = f"{record['block_size']}/{record['layout']}"
         self._jobs.append(f"case {len(self.records)} {file} {ops} {name} {STATUS[record['es']]}")
