@@ -31,7 +31,8 @@ from volumes import Volume, layout_document, make_volume
 DEVICES = ("ram", "ram+copy", "null_blk")
 NULL_BLK = (
     "null_blk.memory_backed=1 null_blk.gb=1 null_blk.max_sectors=1280 null_blk.queue_mode=2"
-    " null_blk.irqmode=1 null_blk.completion_nsec=0 null_blk.submit_queues=1 null_blk.nr_devices=4 readpath_null"
+    " null_blk.irqmode=1 null_blk.completion_nsec=0 null_blk.submit_queues=1 null_blk.nr_devices=4"
+    " readpath_null"
 )
 SMOKE = ("*_bs4096/*/contig/seq128k/warm", "*_bs1024/*/frag1/seq128k/warm")
 SILENCE_S = 1800
