@@ -2,19 +2,18 @@
 """
 make truth-ns: record how long reads take, in the same kernel source at the speed of this machine's CPU.
 
-    experiments/kernel/native.py [--cases all|smoke|GLOB] [--boots N] [--rounds N]
+    experiments/kernel/native.py [--cases all|smoke|GLOB] [--boots N] [--rounds N] [--output FILE]
 
 Builds user-mode Linux from Debian's kernel source with native/readpath_native.c in it, boots it on the images
-of volumes.py, and writes results/kernel/VERSION/native-ns.jsonl. An emulated machine has no times worth
-keeping; user-mode Linux runs the read path natively, without system calls (the loop is in the kernel), on one
-CPU, without mitigations. Let the machine be idle.
+of volumes.py, and writes native-ns.jsonl below results/kernel/build, or FILE. An emulated machine has no times
+worth keeping; user-mode Linux runs the read path natively, without system calls (the loop is in the kernel), on
+one CPU, without mitigations. Let the machine be idle.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -25,8 +24,8 @@ import native_build
 from cases import Record, native
 from kernels import RigError, install_tools
 from native_plan import Plan
-from truth import RESULTS, WORK, Progress
-from volumes import Volume, layout_document, make_volume
+from truth import WORK, Progress
+from volumes import make_volume
 
 DEVICES = ("ram", "ram+copy", "null_blk")
 NULL_BLK = (
@@ -77,6 +76,8 @@ def cpu_name() -> str:
     """Return what /proc/cpuinfo calls the CPU, with its family and model."""
     lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
     fields = {key.strip(): value.strip() for key, _, value in lines}
+    if "model name" not in fields:
+        raise RigError("/proc/cpuinfo has no model name: an x86 CPU is needed")
     return f"{fields['model name']}, family {fields['cpu family']} model {fields['model']}"
 
 
@@ -103,9 +104,7 @@ def merged(plan: Plan, boots: list[dict[int, dict[str, Any]]], common: Record) -
     return made
 
 
-def record_all(
-    linux: Path, version: str, words: argparse.Namespace, progress: Progress, to: Path
-) -> list[Record]:
+def record_all(linux: Path, version: str, words: argparse.Namespace, progress: Progress) -> list[Record]:
     """Return a record of every chosen case and loop: a boot per device and repetition, all volumes in it."""
     patterns = {"all": ("*",), "smoke": SMOKE}.get(words.cases, (words.cases,))
     chosen = [r for r in native() if any(fnmatch(r["case"], pattern) for pattern in patterns)]
@@ -114,8 +113,6 @@ def record_all(
             f"--cases {words.cases!r}: no such case; all, smoke or a shell pattern like '*/frag1/*'"
         )
     volumes = [make_volume(size, WORK / "images") for size in sorted({r["block_size"] for r in chosen})]
-    for volume in volumes:
-        _write_layouts(volume, [r for r in chosen if r["block_size"] == volume.block_size], to)
     rows: list[Record] = []
     for device in DEVICES:
         plan = Plan(volumes, chosen, device != "ram", words.rounds, loops=device == "ram")
@@ -128,23 +125,15 @@ def record_all(
     return rows
 
 
-def _write_layouts(volume: Volume, records: list[Record], to: Path) -> None:
-    for record in records:
-        file = to / "layouts" / record["layout_file"]
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            document = layout_document(volume, record["layout"])
-            file.write_text(json.dumps(document, separators=(",", ":")) + "\n")
-
-
 def main() -> int:
     """Record; return an exit code."""
     parser = argparse.ArgumentParser(description="record how long reads take at native speed")
     parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
-    parser.add_argument("--boots", type=int, default=3)
+    parser.add_argument("--boots", type=int, default=2)
     parser.add_argument(
-        "--rounds", type=int, default=40, help="how often each case is timed in a boot, 1 to 2000"
+        "--rounds", type=int, default=25, help="how often each case is timed in a boot, 1 to 2000"
     )
+    parser.add_argument("--output", type=Path, help="where to [below results/kernel/build]")
     words = parser.parse_args()
     progress = Progress()
     try:
@@ -154,19 +143,16 @@ def main() -> int:
         tree = native_build.prepare(WORK / "native", progress.say)
         linux = native_build.build_linux(tree)
         version = native_build.version(tree)
-        to = RESULTS / f"linux-{version}"
-        if words.cases == "smoke":
-            to = WORK / "smoke" / f"linux-{version}"
-            shutil.rmtree(to, ignore_errors=True)
+        to = WORK / ("smoke" if words.cases == "smoke" else "times") / f"linux-{version}"
         to.mkdir(parents=True, exist_ok=True)
-        progress.say(f"user-mode Linux {version} built; results in {to}")
-        rows = record_all(linux, version, words, progress, to)
+        file = words.output or to / "native-ns.jsonl"
+        progress.say(f"user-mode Linux {version} built")
+        rows = record_all(linux, version, words, progress)
         code = f"linux {version}, arch/x86/crypto/aesni-intel_asm.S in a program of its own"
         for aes in native_build.time_aes(tree, WORK / "native" / "aes", pinned()):
             rows.append({"source": code, "cpu": cpu_name(), "what": "cipher", **aes})
-        file = to / "native-ns.jsonl"
         file.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
-        progress.say(f"done: {file}")
+        progress.say(f"done; a profile of this machine: readpath calibrate costs --times {file} -o mine.toml")
     except RigError as error:
         print(f"truth-ns: {error}", file=sys.stderr)
         return 2

@@ -9,6 +9,7 @@ file.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -53,13 +54,15 @@ def prepare(work: Path, say: Callable[[str], None]) -> Path:
     if not archive.exists():
         install([SOURCE])
     tree = work / SOURCE
-    if not (tree / ".readpath").exists():
+    made_of = hashlib.sha256((HERE / "native" / "config").read_bytes() + archive.read_bytes()).hexdigest()
+    mark = tree / ".readpath"
+    if not mark.exists() or mark.read_text() != made_of:
         say(f"unpacking {archive}")
         shutil.rmtree(tree, ignore_errors=True)
         work.mkdir(parents=True, exist_ok=True)
         run("tar", "-xf", archive, "-C", work)
         _change(tree)
-        (tree / ".readpath").touch()
+        mark.write_text(made_of)
     for file in (*HERE.glob("native/*.[ch]"), *HERE.glob("module/*.h")):
         if file.name != "aes.c":
             _copy_if_new(file, tree / "fs" / "ext4" / file.name)

@@ -110,16 +110,16 @@ class BlockQueue:
         Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only.
         """
         count, sectors = bio.count, bio.unit_sectors
-        if bio.opf:
-            if bio.opf & FLUSH_FLAGS:
-                self._submit_flush(task, bio)
-                return
-            self.stats.write_bios += count
-            self.stats.write_sectors += bio.sectors
+        if bio.opf & FLUSH_FLAGS:
+            self._submit_flush(task, bio)
+            return
         if count > 1 and not plug.holds:
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
             return
+        if bio.opf:
+            self.stats.write_bios += count
+            self.stats.write_sectors += bio.sectors
         task.ps += self._s_submit.charge_units(count, bio.segments)
         stats, limits = self.stats, self.limits
         stats.queued += count

@@ -18,9 +18,9 @@ from sim.experiment.cost_records import CostRecords, load_records
 from sim.experiment.cost_times import load_times
 from sim.report.tables import Column, Table
 
-ABOUT = "{cpu}, Linux 6.1.192, no mitigations, one CPU; fitted to recordings"
+ABOUT = "{cpu}, {kernel}, no mitigations, one CPU; fitted to recordings"
 HEADER = """\
-Written by `readpath calibrate costs` from the recordings in results/kernel/linux-6.1.192; not by hand.
+Written by `readpath calibrate costs` from the recordings in results/kernel/{kernel}; not by hand.
 
 Units: `self` ns a call, children not included; `per_unit` ns a `unit`; `instructions` and
 `unit_instructions` likewise. A byte that `rep` moves or sets counts as one instruction, as in the recordings.
@@ -62,9 +62,11 @@ def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate:
 
 def profile_text(records: CostRecords, name: str) -> str:
     """Return the profile that is fitted to these records, as TOML."""
-    about = ABOUT.format(cpu=records.times.cpu)
+    about = ABOUT.format(cpu=records.times.cpu, kernel=records.kernel.replace("linux-", "Linux "))
     fitted = fit_costs(records)
-    return write_profile(name, about, fitted.pace, entries(records, fitted), HEADER)
+    return write_profile(
+        name, about, fitted.pace, entries(records, fitted), HEADER.format(kernel=records.kernel)
+    )
 
 
 def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool) -> int:

@@ -154,8 +154,8 @@ def _verdict(device: str, currency: str, cases: tuple[Predicted, ...]) -> Verdic
 
 def _separated(low: Predicted, high: Predicted) -> bool:
     """
-    Return whether the kernel separates two paths: the best times differ by the margin, and in every boot the
-    medians do (some pairs of ns records change places from boot to boot).
+    Return whether the kernel separates two paths: what was measured differs by the margin, and in every boot
+    the medians do (some pairs of ns records change places from boot to boot).
     """
     if high.measured <= low.measured * (1 + ORDER_MARGIN):
         return False

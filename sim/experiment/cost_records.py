@@ -28,7 +28,7 @@ class CostRecords:
     All records. instructions, symbols: of whole cases; held_out: instructions of cases of another rig and
     other images, to judge with; drops: symbols of dropping cached pages; stacked: symbols of reading through
     encryption below, in and above ext4; opens: symbols of opening a file, per file; times: ns of cases, of
-    hot loops, of ciphers.
+    hot loops, of ciphers. kernel: the name of the folder.
     """
 
     instructions: list[Measured]
@@ -38,6 +38,7 @@ class CostRecords:
     stacked: list[Measured]
     opens: list[Measured]
     times: Times
+    kernel: str
 
     @property
     def whole(self) -> list[Measured]:
@@ -66,7 +67,8 @@ def load_records(folder: Path, times: Path | None = None) -> CostRecords:
         elif record["what"] == "read" and "aes-generic" not in record.get("encryption", ""):
             stacked.append(stacked_case(record))
     of_time = load_times(times or folder / TIMES, folder)
-    return CostRecords(instructions, held_out, symbols, drops, stacked, opens, of_time)
+    kernel = folder.resolve().name
+    return CostRecords(instructions, held_out, symbols, drops, stacked, opens, of_time, kernel)
 
 
 def _instructions(record: dict[str, Any]) -> Measured:

@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 from sim.errors import ConfigError
-from sim.experiment.cost_ciphers import CipherTime, earlier_ciphers, straight_line
+from sim.experiment.cost_ciphers import KEY_BITS, CipherTime, earlier_ciphers, straight_line
 from sim.experiment.cost_measured import Measured, Primitive, measured_case
 from sim.experiment.kernel_case import Layouts, load_case, read_lines
 from sim.units import PAGE_BYTES
@@ -74,8 +74,12 @@ def load_times(path: Path, folder: Path) -> Times:
             raise ConfigError(
                 f"{path}:{number}", f"is no time ({error!r})", "see results/kernel/README.md"
             ) from error
+    if not ciphers and not any("cpu" in line for line in lines):
+        return Times(path.name, cases, loops, earlier_ciphers(folder), cpu)
+    if missing := [symbol for symbol in ("xts_decrypt", *KEY_BITS) if symbol not in ciphers]:
+        raise ConfigError(str(path), f"has no times of {', '.join(missing)}", "what make truth-ns writes")
     found = {symbol: straight_line(took, path.name) for symbol, took in ciphers.items()}
-    return Times(path.name, cases, loops, found or earlier_ciphers(folder), cpu)
+    return Times(path.name, cases, loops, found, cpu)
 
 
 def _as_case(line: dict[str, Any]) -> dict[str, Any]:
@@ -109,9 +113,9 @@ def _ns(line: dict[str, Any]) -> float:
     """
     Return the ns of a line: the least of all repetitions, of the newer form the mean of the boots' medians.
 
-    The latter is chosen by how far reads without I/O lie apart, the same work in every layout and block size:
-    1.0 % in the median and 4.1 % at the 95th percentile; their least times 3.1 and 9.9 %. A CPU whose clock
-    rises for a while makes some minima and not others.
+    The latter is chosen by how far reads without I/O lie apart (cost_judge.ns_noise), the same work in every
+    layout and block size: 1.6 % in the median and 3.0 % at the 95th percentile; their least times 2.3 and
+    7.5 %. A CPU whose clock rises for a while makes some minima and not others.
     """
     if "cpu" in line:
         return fmean(line["ns_per_unit_median_of_boots"])

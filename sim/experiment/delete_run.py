@@ -170,7 +170,7 @@ class DeleteRun:
         for offset, data in editor.changes():
             for at in range(0, len(data), size):
                 block, new = (offset + at) // size, data[at : at + size]
-                if new != bytes(self._volume.read_block(block)):
+                if new != bytes(self._volume.store.read(block * size, size)):
                     blocks.append((block, new))
         return blocks
 

@@ -27,7 +27,7 @@ from sim.ext4.opened import Inode
 from sim.ext4.reader import Image
 from sim.ext4.scrub import find_words, words_of
 from sim.ext4.store import ByteStore
-from sim.ext4.xattr import block_entries, decode_block
+from sim.ext4.xattr import INDEX_ENCRYPTION, block_entries, decode_block
 from sim.units import MIB
 
 _CHUNK_BYTES = 4 * MIB
@@ -53,6 +53,7 @@ class Finder:
         self._size_bytes = inode.size_bytes
         self._extents = [extent for extent in inode.tree.extents if not extent.unwritten]
         self._wrapped = wrapped_keys(inode) if inode.is_encrypted else b""
+        self._values = _key_values(before, inode) if self._wrapped else []
         self._ring = ring
         self._users = users
 
@@ -99,8 +100,8 @@ class Finder:
         return self._ring.unwrap(self._wrapped, self._users, "the file as it was")
 
     def _found_keys(self, after: ByteStore) -> list[FileKey]:
-        """Return the keys that some xattr block, wherever it lies, holds for the users."""
-        size, keys = self._before.block_size, []
+        """Return the keys for the users: in some xattr block, wherever it lies, or in values' own inodes."""
+        size, keys = self._before.block_size, self._keys_in_old_places(after)
         for start in range(0, after.size_bytes, _CHUNK_BYTES):
             piece = after.read(start, min(_CHUNK_BYTES, after.size_bytes - start))
             magics = np.frombuffer(piece, "<u4")[:: size // 4]
@@ -110,9 +111,43 @@ class Finder:
                     block_entries(block, "a block of the image")
                     raw = joined(decode_block(block, "a block of the image"), KEYS_NAME)
                     keys.append(self._ring.unwrap(raw, self._users, "a block of the image"))
-                except ReadpathError:  # of another file, damaged, or shredded: no key
+                except ReadpathError:  # of another file, damaged, shredded, or with values elsewhere
                     continue
         return keys
+
+    def _keys_in_old_places(self, after: ByteStore) -> list[FileKey]:
+        """
+        Return the key that is put together of the old values: those with inodes of their own from where they
+        lay, the others if they are still anywhere.
+        """
+        parts = []
+        for value, places in self._values:
+            if places:
+                parts.append(b"".join(bytes(after.read(at, count)) for at, count in places)[: len(value)])
+            elif any(value in bytes(piece) for piece in _pieces(after, len(value) - 1)):
+                parts.append(value)
+        try:
+            return [self._ring.unwrap(b"".join(parts), self._users, "the old places of its xattrs")]
+        except ReadpathError:
+            return []
+
+
+def _key_values(before: Image, inode: Inode) -> list[tuple[bytes, list[tuple[int, int]]]]:
+    """Return the values of the wrapped keys, in order, with (offset, bytes) of those in ea_inodes."""
+    size, apart = before.block_size, {}
+    for number, length in inode.ea_values:
+        extents = before.inode(number).tree.extents
+        places = [(extent.physical * size, extent.length * size) for extent in extents]
+        apart[b"".join(bytes(before.store.read(at, count)) for at, count in places)[:length]] = places
+    values, number = [], 0
+    while (value := inode.xattrs.get((INDEX_ENCRYPTION, KEYS_NAME + _digits(number)))) is not None:
+        values.append((value, apart.get(value, [])))
+        number += 1
+    return values
+
+
+def _digits(number: int) -> bytes:
+    return str(number).encode() if number else b""
 
 
 def _pieces(store: ByteStore, overlap: int) -> list[memoryview | bytes]:

@@ -25,6 +25,7 @@ from sim.report.tables import summary
 
 NAME = "secure_delete"
 SMALL = ["device.profile=nvme", 'volume.files.size=["4KiB", "64KiB"]']
+CONTIGUOUS = 'volume.files.layout=[{ label = "contiguous", kind = "contiguous" }]'
 OF_SIZE = {"overwriting-grows-with-the-file", "clobbering-is-faster-than-overwriting"}
 """Claims on files of 16 MiB and more."""
 
@@ -161,6 +162,35 @@ def test_data_off_changes_no_count_and_no_time(tmp_path: Path, images: Path, sou
         }
     assert {-1} == {row["bytes_recovered"] for row in off.metrics}
     assert sound.calls == off.calls
+
+
+@pytest.mark.parametrize("users", [2, 30, 40, 100])
+def test_keys_are_found_wherever_their_set_lies(tmp_path: Path, images: Path, users: int) -> None:
+    """A set for 40 users does not fit the xattr block: after unlink its inode tells, after clobbering not."""
+    found = run(
+        tmp_path / "run",
+        images,
+        "volume.files.size=64KiB",
+        CONTIGUOUS,
+        f"encryption.users={users}",
+        'workload.secure_delete=["unlink", "clobber"]',
+    )
+    recovered = {row["workload.secure_delete"]: row["bytes_recovered"] for row in found.metrics}
+    assert {"unlink": 65536, "clobber": 0} == recovered
+
+
+@pytest.mark.parametrize("block_size", ["1KiB", "2KiB"])
+def test_every_block_size_can_be_deleted_on(tmp_path: Path, images: Path, block_size: str) -> None:
+    """With blocks smaller than a page an editor's changes begin at block 0, which no file has."""
+    found = run(
+        tmp_path / "run",
+        images,
+        f"volume.block_size={block_size}",
+        "volume.files.size=64KiB",
+        CONTIGUOUS,
+    )
+    left = {row["workload.secure_delete"]: row["bytes_recovered"] for row in found.metrics}
+    assert (65536, 0, 0) == (left["unlink"], left["clobber"], left["overwrite"])
 
 
 def test_a_plain_file_is_found_after_unlink(tmp_path: Path, images: Path) -> None:

@@ -45,10 +45,13 @@ def test_the_schema_refuses_what_is_no_time() -> None:
         assert not validator.is_valid(good | {"colour": "blue"})
 
 
+CIPHERS = [line for line in lines() if "symbol" in line]
+
+
 def write(tmp_path: Path, *records: dict[str, object]) -> Path:
     """Write records as a file of times."""
     path = tmp_path / "some-ns.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    path.write_text("".join(json.dumps(record) + "\n" for record in (*records, *CIPHERS)))
     return path
 
 
@@ -68,8 +71,11 @@ def test_a_cipher_is_a_straight_line_through_its_sizes(tmp_path: Path) -> None:
         cipher | {"arg": size, "ns_per_unit_median": 20 + size / 2, "symbol": "cbc_decrypt"}
         for size in (512, 1024, 4096)
     ]
-    took = load_times(write(tmp_path, *sizes), DATA).ciphers
-    assert ["cbc_decrypt"] == list(took)
+    path = write(tmp_path)
+    others = [line for line in CIPHERS if line["symbol"] != "cbc_decrypt"]
+    path.write_text("".join(json.dumps(record) + "\n" for record in (*sizes, *others)))
+    took = load_times(path, DATA).ciphers
+    assert ["cbc_decrypt", "cbc_decrypt_128", "xts_decrypt"] == sorted(took)
     assert (20.0, 0.5) == (round(took["cbc_decrypt"].call_ns, 9), round(took["cbc_decrypt"].byte_ns, 9))
 
 
@@ -88,3 +94,11 @@ def test_what_is_no_time_is_named(tmp_path: Path) -> None:
         load_times(write(tmp_path, case, {k: v for k, v in case.items() if k != "device"}), DATA)
     with pytest.raises(ConfigError, match=r"have no loop 'memcpy'"):
         byte_loops(load_times(write(tmp_path, case), DATA).loops)
+
+
+def test_another_cpus_cipher_is_not_taken(tmp_path: Path) -> None:
+    """A recording without times of the ciphers is refused: those of the earlier one are another CPU's."""
+    path = write(tmp_path)
+    path.write_text(json.dumps(next(line for line in lines() if "case" in line)) + "\n")
+    with pytest.raises(ConfigError, match=r"has no times of xts_decrypt, cbc_decrypt, cbc_decrypt_128"):
+        load_times(path, DATA)
