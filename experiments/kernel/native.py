@@ -4,10 +4,10 @@ make truth-ns: record how long reads take, in the same kernel source at the spee
 
     experiments/kernel/native.py [--cases all|smoke|GLOB] [--boots N] [--rounds N] [--output FILE]
 
-Builds user-mode Linux from Debian's kernel source with native/readpath_native.c in it, boots it on the images
-of volumes.py, and writes native-ns.jsonl below results/kernel/build, or FILE. An emulated machine has no times
-worth keeping; user-mode Linux runs the read path natively, without system calls (the loop is in the kernel), on
-one CPU, without mitigations. Let the machine be idle.
+Builds user-mode Linux from Debian's kernel source with native/readpath_native.c in it, boots it on the
+images of volumes.py, and writes native-ns.jsonl below results/kernel/build, or FILE. An emulated machine has
+no times worth keeping; user-mode Linux runs the read path natively, without system calls (the loop is in the
+kernel), on one CPU, without mitigations. Let the machine be idle.
 """
 
 from __future__ import annotations
