@@ -164,7 +164,7 @@ def test_data_off_changes_no_count_and_no_time(tmp_path: Path, images: Path, sou
     assert sound.calls == off.calls
 
 
-@pytest.mark.parametrize("users", [2, 30, 40, 100])
+@pytest.mark.parametrize("users", [2, 40])
 def test_keys_are_found_wherever_their_set_lies(tmp_path: Path, images: Path, users: int) -> None:
     """A set for 40 users does not fit the xattr block: after unlink its inode tells, after clobbering not."""
     found = run(
