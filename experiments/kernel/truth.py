@@ -22,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any
@@ -89,44 +89,50 @@ class Progress:
 
 
 def record_counts(rig: Rig, recording: Recording) -> None:
-    """One boot: every block size on a null_blk of its own."""
-    sizes = sorted({record["block_size"] for record in recording.open.values()})
-    volumes = [rig.volume(size) for size in sizes]
-    plan = {"probes": (HERE / "guest" / "probes").read_text(), "ram_mb": "16"}
-    script = ["set -e"]
-    for number, volume in enumerate(volumes):
-        chosen = [record for record in recording.open.values() if record["block_size"] == volume.block_size]
-        plan |= guest_plan(chosen, number)
-        script += [NULL_BLK.format(number=number, size_mb=256), f"truth copy /dev/vd{'abc'[number]} $device"]
-        script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
-        script += [
-            f"truth cases /plan/cases{number} $device /mnt ext4 count=/plan/probes key={RAW_KEY.hex()}"
-        ]
-    plan["run"] = "\n".join(script)
-    rig.boot("counts", plan, [volume.image for volume in volumes], recording)
+    """Calls and block events of the paths on ext4."""
+    volumes = [rig.volume(size) for size in _sizes(recording)]
+    _record_calls(rig, recording, "counts", volumes, 256, f"ext4 count=/plan/probes key={RAW_KEY.hex()}")
 
 
 def record_xfs(rig: Rig, recording: Recording) -> None:
-    """One boot: the iomap path, on XFS, every block size on a null_blk of its own."""
-    sizes = sorted({record["block_size"] for record in recording.open.values()})
-    volumes = rig.xfs_volumes(sizes)
+    """The same of iomap on XFS, on pages that lie apart."""
+    volumes = rig.xfs_volumes(_sizes(recording))
+    _record_calls(rig, recording, "xfs", volumes, 512, "xfs count=/plan/probes", SCATTER)
+
+
+def _sizes(recording: Recording) -> list[int]:
+    """Return the block sizes of what is open."""
+    return sorted({record["block_size"] for record in recording.open.values()})
+
+
+def _record_calls(
+    rig: Rig,
+    recording: Recording,
+    name: str,
+    volumes: Sequence[Volume | XfsVolume],
+    size_mb: int,
+    words: str,
+    *before: str,
+) -> None:
+    """One boot: every block size on a null_blk of its own; before: commands ahead of the first case."""
     plan = {"probes": (HERE / "guest" / "probes").read_text(), "ram_mb": "16"}
     script = ["set -e"]
     for number, volume in enumerate(volumes):
         chosen = [record for record in recording.open.values() if record["block_size"] == volume.block_size]
         plan |= guest_plan(chosen, number)
-        script += [NULL_BLK.format(number=number, size_mb=512), f"truth copy /dev/vd{'abc'[number]} $device"]
+        script += [NULL_BLK.format(number=number, size_mb=size_mb)]
+        script += [f"truth copy /dev/vd{'abc'[number]} $device"]
         script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
-        script += [SCATTER] * (number == 0)
-        script += [f"truth cases /plan/cases{number} $device /mnt xfs count=/plan/probes"]
+        script += before if number == 0 else ()
+        script += [f"truth cases /plan/cases{number} $device /mnt {words}"]
     plan["run"] = "\n".join(script)
-    rig.boot("xfs", plan, [volume.image for volume in volumes], recording)
+    rig.boot(name, plan, [volume.image for volume in volumes], recording)
 
 
 def record_instructions(rig: Rig, recording: Recording) -> None:
     """A boot per block size, on the RAM disk of the module; all cases are on the same file system."""
     xfs = any(record.get("filesystem") == "xfs" for record in recording.open.values())
-    for size in sorted({record["block_size"] for record in recording.open.values()}):
+    for size in _sizes(recording):
         chosen = [record for record in recording.open.values() if record["block_size"] == size]
         image = rig.xfs_volumes([size])[0].image if xfs else rig.volume(size).image
         plan = guest_plan(chosen, 0) | {"ram_mb": "512" if xfs else "256"}
