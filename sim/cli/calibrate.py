@@ -14,7 +14,7 @@ from sim.experiment.cost_features import attach_features, read_features, simulat
 from sim.experiment.cost_fit import fit_costs
 from sim.experiment.cost_judge import BARS, Verdict, judge, ns_noise, verdicts
 from sim.experiment.cost_profile import entries, write_profile
-from sim.experiment.cost_records import CostRecords, load_records
+from sim.experiment.cost_records import TIMES, CostRecords, load_records
 from sim.experiment.cost_times import load_times
 from sim.report.tables import Column, Table
 
@@ -41,7 +41,8 @@ def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> Cos
     known = {} if simulate or not path.exists() else read_features(path)
     cases = list(records.whole)
     for other in sorted(folder.glob("*-ns.jsonl")):
-        cases += load_times(other, folder).cases
+        if other.resolve() != (times or folder / TIMES).resolve():
+            cases += load_times(other, folder).cases
     if any(measured.key not in known for measured in cases):
         jobs = len(os.sched_getaffinity(0))
         known = simulate_features(cases, folder / "layouts", jobs, known)
