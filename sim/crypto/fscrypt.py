@@ -25,9 +25,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sim.crypto.cipher import XTS_KEY_BYTES, Buffer, XtsUnits
 from sim.errors import CryptoError
 
-XATTR_INDEX_ENCRYPTION = 9
-XATTR_NAME_ENCRYPTION = b"c"
-
 MODE_AES_256_XTS = 1
 MODE_AES_256_CTS = 4
 MODE_AES_256_HCTR2 = 10

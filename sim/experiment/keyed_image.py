@@ -57,12 +57,19 @@ MODES = {"xts": MODE_AES_256_XTS, "gcm": MODE_AES_256_GCM}
 
 def joined(xattrs: Mapping[XattrKey, bytes], name: bytes) -> bytes:
     """Return the value that lies in pieces under `name`; empty if there is none."""
-    found = xattrs.get((INDEX_ENCRYPTION, name), b"")
-    number = 1
-    while (piece := xattrs.get((INDEX_ENCRYPTION, name + str(number).encode()))) is not None:
-        found += piece
-        number += 1
+    return b"".join(pieces(xattrs, name))
+
+
+def pieces(xattrs: Mapping[XattrKey, bytes], name: bytes) -> list[bytes]:
+    """Return the pieces of the value under `name`, in order."""
+    found: list[bytes] = []
+    while (piece := xattrs.get(_piece_key(name, len(found)))) is not None:
+        found.append(piece)
     return found
+
+
+def _piece_key(name: bytes, number: int) -> XattrKey:
+    return INDEX_ENCRYPTION, name + str(number).encode() if number else name
 
 
 def replaced(xattrs: Mapping[XattrKey, bytes], name: bytes, value: bytes) -> Xattrs:
@@ -74,8 +81,7 @@ def replaced(xattrs: Mapping[XattrKey, bytes], name: bytes, value: bytes) -> Xat
         or not (key == name or (key.startswith(name) and key[len(name) :].isdigit()))
     }
     for number, at in enumerate(range(0, len(value), PIECE_BYTES)):
-        key = name + str(number).encode() if number else name
-        kept[INDEX_ENCRYPTION, key] = value[at : at + PIECE_BYTES]
+        kept[_piece_key(name, number)] = value[at : at + PIECE_BYTES]
     return kept
 
 

@@ -22,12 +22,12 @@ from sim.crypto.contents import XtsContents
 from sim.crypto.file_keys import KEYS_NAME, KeyRing, secret_parts
 from sim.crypto.wrapped import FileKey
 from sim.errors import ReadpathError
-from sim.experiment.keyed_image import joined, wrapped_keys
+from sim.experiment.keyed_image import joined, pieces, wrapped_keys
 from sim.ext4.opened import Inode
 from sim.ext4.reader import Image
 from sim.ext4.scrub import find_words, words_of
 from sim.ext4.store import ByteStore
-from sim.ext4.xattr import INDEX_ENCRYPTION, block_entries, decode_block
+from sim.ext4.xattr import block_entries, decode_block
 from sim.units import MIB
 
 _CHUNK_BYTES = 4 * MIB
@@ -139,15 +139,7 @@ def _key_values(before: Image, inode: Inode) -> list[tuple[bytes, list[tuple[int
         extents = before.inode(number).tree.extents
         places = [(extent.physical * size, extent.length * size) for extent in extents]
         apart[b"".join(bytes(before.store.read(at, count)) for at, count in places)[:length]] = places
-    values, number = [], 0
-    while (value := inode.xattrs.get((INDEX_ENCRYPTION, KEYS_NAME + _digits(number)))) is not None:
-        values.append((value, apart.get(value, [])))
-        number += 1
-    return values
-
-
-def _digits(number: int) -> bytes:
-    return str(number).encode() if number else b""
+    return [(value, apart.get(value, [])) for value in pieces(inode.xattrs, KEYS_NAME)]
 
 
 def _pieces(store: ByteStore, overlap: int) -> list[memoryview | bytes]:
