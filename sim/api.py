@@ -23,18 +23,18 @@ from statistics import fmean
 from typing import Any
 
 import sim
+from sim.claims.claims import load_claims
+from sim.claims.verdicts import Cells, Finding, evaluate
 from sim.errors import ConfigError
-from sim.experiment.claims import load_claims
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Row, Run, load_run
 from sim.experiment.runner import execute
-from sim.experiment.system import run_cell
-from sim.experiment.timeline import Timeline, watch
-from sim.experiment.verdicts import Cells, Finding, evaluate
+from sim.machine.run_cell import run_cell
+from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
 from sim.report.tables import Table, difference, select, summary, symbols
 from sim.report.timeline import draw_timeline
+from sim.volume.images import ensure_image
 
 __all__ = [
     "Picture",
@@ -110,7 +110,7 @@ def cell(of: Run, **labels: str) -> Row:
     Return the metrics of one cell, means over its seeds: `cell(r, path="page_io", block_size="4KiB")`.
 
     labels: axis = label; an axis by the last word of its key. Metrics and their units: METRICS of
-    sim.experiment.cell_result. Raises ConfigError if the labels name no cell, or more than one.
+    sim.config.cell_result. Raises ConfigError if the labels name no cell, or more than one.
     """
     rows = select(of, labels)
     numbers = {row["cell"] for row in rows}
@@ -163,7 +163,7 @@ def timeline(path: str, layout: str = "contiguous", **options: Any) -> Timeline:
     """
     Return one read window on one path, watched: layout "contiguous" or "1-block extents".
 
-    options: block_size in bytes, pages, latency_ns, machine: see sim.experiment.timeline.watch.
+    options: block_size in bytes, pages, latency_ns, machine: see sim.machine.timeline.watch.
     """
     return watch(path, layout, **options)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from cases import Record
 from volumes import Volume
 
-from sim.experiment.kernel_case import reads
+from sim.records.kernel_case import reads
 
 LOOPS = {
     "file": [

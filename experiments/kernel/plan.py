@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from cases import Record
 
-from sim.experiment.kernel_case import reads
+from sim.records.kernel_case import reads
 
 NULL_BLK = """
 n=/sys/kernel/config/nullb/n{number}; mkdir $n

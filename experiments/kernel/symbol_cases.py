@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sim.experiment.scheme import Encryption
+from sim.config.encryption import Encryption
 from sim.units import MIB, PAGE_BYTES
 
 Record = dict[str, Any]

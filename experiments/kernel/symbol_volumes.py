@@ -26,17 +26,17 @@ from symbol_cases import (
 )
 from volumes import document, layouts
 
+from sim.config.encryption import Encryption
 from sim.crypto.ecryptfs import key_signature
-from sim.experiment.scheme import Encryption
-from sim.experiment.scheme_image import (
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.volume.scheme_image import (
     device_cipher,
     encrypted_file,
     finished,
     open_image,
     secret,
 )
-from sim.ext4.mkfs import make_image
-from sim.ext4.spec import FileSpec, ImageSpec
 
 SEED = 20261124
 MIXED = "mixed"

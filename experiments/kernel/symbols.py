@@ -20,7 +20,7 @@ from machine import SymbolCounter, boot
 from symbol_cases import CRYPTS, ECRYPTFS, GENERIC, Crypt, Record
 from symbol_volumes import MIXED, SymbolVolume, device_key, ecryptfs_key, fscrypt_key, symbol_volume
 
-from sim.experiment.kernel_case import reads
+from sim.records.kernel_case import reads
 
 OUTSIDE = ("-", "irq", "run_ksoftirqd", "worker_thread")
 """Labels of what belongs to other tasks or to none of the list."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from kernels import RigError, run
 
-from sim.crypto.fscrypt import (
+from sim.crypto.fscrypt.contexts import (
     FLAG_PADDING_MASK,
     MODE_AES_256_CTS,
     MODE_AES_256_XTS,
@@ -24,11 +24,11 @@ from sim.crypto.fscrypt import (
     Context,
     MasterKey,
 )
-from sim.ext4.layout import Aged, Contiguous, Fragmented, Layout, Pattern, unwritten
-from sim.ext4.mkfs import make_image
-from sim.ext4.opened import Inode
-from sim.ext4.reader import Image
-from sim.ext4.spec import Encryption, FileSpec, ImageSpec
+from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, unwritten
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import Encryption, FileSpec, ImageSpec
+from sim.ext4.read.opened import Inode
+from sim.ext4.read.reader import Image
 from sim.units import KIB, MIB
 
 SEED = 20261124

@@ -12,6 +12,9 @@ from typing import Any, Protocol
 from sim.block.io_record import IoRecord
 from sim.block.opf import REQ_OP_READ
 
+MAX_VECTORS = 256
+"""BIO_MAX_VECS: a bio is allocated for as many pages as are left, at most these."""
+
 
 class EndIo(Protocol):
     """

@@ -8,14 +8,14 @@ import json
 import os
 from pathlib import Path
 
+from sim.calibrate.features import attach_features, read_features, simulate_features, write_features
+from sim.calibrate.fit import fit_costs
+from sim.calibrate.judge import BARS, Verdict, judge, ns_noise, verdicts
+from sim.calibrate.profile import entries, write_profile
+from sim.calibrate.records import TIMES, CostRecords, load_records
+from sim.calibrate.times import load_times
 from sim.cli.render import console, print_table
 from sim.engine.costs import DEFAULT_MACHINE
-from sim.experiment.cost_features import attach_features, read_features, simulate_features, write_features
-from sim.experiment.cost_fit import fit_costs
-from sim.experiment.cost_judge import BARS, Verdict, judge, ns_noise, verdicts
-from sim.experiment.cost_profile import entries, write_profile
-from sim.experiment.cost_records import TIMES, CostRecords, load_records
-from sim.experiment.cost_times import load_times
 from sim.report.tables import Column, Table
 
 ABOUT = "{cpu}, {kernel}, no mitigations, one CPU; fitted to recordings"

@@ -15,9 +15,7 @@ import rich.markup
 import rich.table
 from rich.console import Console
 
-from sim.cli.render import console
-from sim.errors import ConfigError
-from sim.experiment.baseline import (
+from sim.claims.baseline import (
     FILE,
     Key,
     against_baseline,
@@ -28,10 +26,12 @@ from sim.experiment.baseline import (
     recorded,
     write_baseline,
 )
-from sim.experiment.claims import Claim, load_claims
+from sim.claims.claims import Claim, load_claims
+from sim.claims.verdicts import Cells, Finding, evaluate
+from sim.cli.render import console
+from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run, load_run, model_digest
-from sim.experiment.verdicts import Cells, Finding, evaluate
 from sim.report.junit import write_junit
 
 REFERENCE, EXPERIMENTS = Path("results/reference"), Path("experiments")

@@ -66,7 +66,7 @@ def formats(incomplete: str) -> list[str]:
 
 def paths(incomplete: str) -> list[str]:
     """Return the read paths."""
-    from sim.experiment.machine import PATHS
+    from sim.machine.machine import PATHS
 
     return _starting(list(PATHS), incomplete)
 

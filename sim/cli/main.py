@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from sim.cli import complete
 from sim.cli.exits import INTERRUPTED, MISTAKE, epilog
-from sim.cli.image import app as image_verbs
+from sim.cli.image.app import app as image_verbs
 from sim.cli.quiet import Quiet, with_quiet
 from sim.errors import ConfigError, ReadpathError
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.render import console, print_table, progress
-from sim.experiment.images import ensure_image
-from sim.experiment.published import SIMULATED, Comparison, compare, read_simulated
 from sim.experiment.results import write_json
+from sim.records.published import SIMULATED, Comparison, compare, read_simulated
 from sim.report.tables import Column, Table
+from sim.volume.images import ensure_image
 
 FOLDER, IMAGES = Path("experiments/published"), Path("results/images")
 DIFFERS = 1

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from sim.cli.render import console, print_table, progress
-from sim.experiment.images import ensure_image
-from sim.experiment.kept import count_kept
+from sim.experiment.finished_cells import count_kept
 from sim.experiment.loading import load_experiment
 from sim.experiment.runner import Progress, default_folder, execute
-from sim.experiment.system import run_cell
+from sim.machine.run_cell import run_cell
 from sim.report.tables import summary, wrong_data
+from sim.volume.images import ensure_image
 
 RUNS = Path("results/runs")
 WRONG_DATA = 1

@@ -13,15 +13,15 @@ from typing import Any
 from rich.console import Console
 
 from sim import __version__
+from sim.claims.claims import load_claims
+from sim.claims.sensitivity import Effect, Outcome, Sensitivity, Study, chosen, sensitivity
 from sim.cli.render import console, print_table, progress
+from sim.config.cell import Experiment
 from sim.errors import ConfigError
-from sim.experiment.claims import load_claims
-from sim.experiment.config import Experiment
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import write_json, written_aside
-from sim.experiment.sensitivity import Effect, Outcome, Sensitivity, Study, chosen, sensitivity
 from sim.report.tables import Column, Table
+from sim.volume.images import ensure_image
 
 FOLDER = Path("results/sensitivity")
 SHOWN = 5

@@ -11,8 +11,8 @@ from typing import cast
 from rich.console import Console
 
 from sim.cli.render import console, print_table
+from sim.config.cell_result import Currency
 from sim.errors import ConfigError
-from sim.experiment.cell_result import Currency
 from sim.experiment.results import Row, Run, load_run
 from sim.report.tables import CURRENCIES, Table, difference, file_bytes, select, symbols
 

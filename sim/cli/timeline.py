@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sim
 from sim.engine.costs import DEFAULT_MACHINE
-from sim.experiment.timeline import LAYOUTS, Timeline, watch
+from sim.machine.timeline import LAYOUTS, Timeline, watch
 from sim.report.timeline import draw_timeline
 from sim.units import KIB, PAGE_BYTES, format_time, parse_size, parse_time
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from sim.cli.render import console, print_table, progress
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
-from sim.experiment.kernel_case import PATH_NAMES, load_cases
-from sim.experiment.kernel_compare import XFS_NAMES, Outcome, validate
 from sim.experiment.runner import Progress
-from sim.report.frame import check_formats
+from sim.records.kernel_case import PATH_NAMES, load_cases
+from sim.records.kernel_compare import XFS_NAMES, Outcome, validate
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
+from sim.report.panels import check_formats
 from sim.report.tables import Column, Table
 
 RECORDED = Path("results/kernel/linux-6.1.192")

@@ -17,8 +17,8 @@ from typing import Protocol
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from sim.crypto.cbc import IV_BYTES, CbcUnits
-from sim.crypto.cipher import MAX_UNIT, OUT_SLACK_BYTES, Buffer, XtsUnits
+from sim.crypto.ciphers.cbc import IV_BYTES, CbcUnits
+from sim.crypto.ciphers.xts import MAX_UNIT, OUT_SLACK_BYTES, Buffer, XtsUnits
 from sim.errors import CryptoError, ImageError
 from sim.units import SECTOR_BYTES
 

@@ -25,8 +25,8 @@ from typing import Self
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from sim.crypto.cbc import CbcUnits
-from sim.crypto.cipher import OUT_SLACK_BYTES, Buffer
+from sim.crypto.ciphers.cbc import CbcUnits
+from sim.crypto.ciphers.xts import OUT_SLACK_BYTES, Buffer
 from sim.crypto.streams import Random
 from sim.errors import CryptoError
 

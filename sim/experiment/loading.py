@@ -14,12 +14,12 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from sim.config.cell import Cell, CellConfig, Experiment, FileRef, digest
+from sim.config.table import Model
 from sim.errors import ConfigError
-from sim.experiment.config import Cell, CellConfig, Experiment, FileRef, digest
-from sim.experiment.errors import from_validation, line_of
+from sim.experiment.error_lines import from_validation, line_of
 from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
-from sim.experiment.model import Model
-from sim.workload.fio_job import Job, jobs_from_tables, parse_jobs, with_option
+from sim.workload.fio.job import Job, jobs_from_tables, parse_jobs, with_option
 
 
 class _Run(Model):

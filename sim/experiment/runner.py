@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from sim.config.cell import Cell, Experiment
+from sim.config.cell_result import CellResult
 from sim.errors import ReadpathError
-from sim.experiment.cell_result import CellResult
-from sim.experiment.config import Cell, Experiment
-from sim.experiment.kept import forget, kept_folder, keys_of_cells, run_and_keep, take_up
+from sim.experiment.finished_cells import forget, kept_folder, keys_of_cells, run_and_keep, take_up
 from sim.experiment.results import Run, load_run, write_json, write_results, written_aside
 
 R = TypeVar("R")

@@ -13,17 +13,17 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from sim.block.bio import Bio, Plug
-from sim.block.bio_queue import BioQueue
+from sim.block.protocols import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.paths.inode import FsInode
-from sim.paths.map_blocks import Mapper
+from sim.fs.ext4_map import Mapper
+from sim.fs.fs_inode import FsInode
+from sim.fs.status_cache import WRITTEN
 from sim.paths.one_run import never_alone
 from sim.paths.page_bio import INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo
-from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 Attach = Callable[[Mapping, int, int], None]

@@ -20,16 +20,16 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
 from sim.block.bio import Plug
-from sim.block.bio_queue import BioQueue
+from sim.block.protocols import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.cache.folios import FolioMapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.paths.inode import FsInode
-from sim.paths.map_blocks import Mapper
+from sim.fs.ext4_map import Mapper
+from sim.fs.fs_inode import FsInode
+from sim.fs.status_cache import HOLE, WRITTEN
 from sim.paths.one_run import OneRun
 from sim.paths.page_bio import PageBio, PageBioFactory
-from sim.paths.status_cache import HOLE, WRITTEN
 from sim.paths.walk_symbols import WalkSymbols
 from sim.units import PAGE_BYTES
 

@@ -22,16 +22,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Plug
-from sim.block.bio_queue import BioQueue
+from sim.block.protocols import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
+from sim.fs.ext4_map import Mapper
+from sim.fs.fs_inode import FsInode
+from sim.fs.status_cache import WRITTEN
 from sim.paths.buffer_head import BufferHeadReader
-from sim.paths.inode import FsInode
-from sim.paths.map_blocks import Mapper
 from sim.paths.one_run import OneRun
 from sim.paths.page_bio import PageBio, PageBioFactory
-from sim.paths.status_cache import WRITTEN
 from sim.units import PAGE_BYTES
 
 

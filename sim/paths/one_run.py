@@ -8,14 +8,15 @@ loop; any other window takes it. The tests hold the two against each other.
 
 from __future__ import annotations
 
-from sim.block.bio_queue import BioQueue
+from sim.block.bio import MAX_VECTORS
+from sim.block.protocols import BioQueue
 from sim.cache.filemap import OpenFile, PageRange
 from sim.engine.cpu import Task
 from sim.engine.ledger import Ledger, Site
-from sim.paths.inode import FsInode
-from sim.paths.map_blocks import Mapper
-from sim.paths.page_bio import INLINE_VECTORS, MAX_VECTORS, PageBioFactory
-from sim.paths.status_cache import WRITTEN
+from sim.fs.ext4_map import Mapper
+from sim.fs.fs_inode import FsInode
+from sim.fs.status_cache import WRITTEN
+from sim.paths.page_bio import INLINE_VECTORS, PageBioFactory
 from sim.units import PAGE_BYTES
 
 

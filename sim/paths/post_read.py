@@ -20,7 +20,7 @@ from sim.cache.folios import FolioMapping
 from sim.cache.pages import Mapping
 from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
-from sim.paths.contents import Contents
+from sim.paths.page_data import Contents
 from sim.units import PAGE_BYTES
 
 _CRYPT = "fscrypt_decrypt_pagecache_blocks"

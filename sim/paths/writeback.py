@@ -13,14 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
-from sim.block.bio import Plug
-from sim.block.bio_queue import BioQueue
+from sim.block.bio import MAX_VECTORS, Plug
+from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.paths.inode import FsInode
-from sim.paths.page_bio import ARRAY_VECTORS, MAX_VECTORS
-from sim.paths.write_out import Disk, Pending, WriteOut, sector_of
+from sim.fs.fs_inode import FsInode
+from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
+from sim.paths.page_bio import ARRAY_VECTORS
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 FSYNC = "entry_SYSCALL_64;ext4_sync_file"

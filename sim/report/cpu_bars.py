@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from sim.config.cell_result import GROUPS
 from sim.errors import ConfigError
-from sim.experiment.cell_result import GROUPS
 from sim.experiment.results import Run
-from sim.report.frame import footer, phrase, run_footer, spaced
+from sim.report.panels import footer, phrase, run_footer, spaced
 from sim.report.style import COLUMN_INCHES, GROUP_COLOURS, GROUP_LABELS, WIDTH_INCHES
 
 MAX_COLUMNS, MAX_ROWS = 5, 8

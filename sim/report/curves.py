@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.experiment.results import Row, Run
-from sim.report.frame import (
+from sim.report.panels import (
     Labels,
     footer,
     mean,

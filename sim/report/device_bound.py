@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim.experiment.results import Row, Run
-from sim.report.frame import (
+from sim.report.panels import (
     Labels,
     footer,
     mean,

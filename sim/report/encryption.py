@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from sim.experiment.results import Row, Run
-from sim.report.frame import footer, mean, run_footer, said
+from sim.report.panels import footer, mean, run_footer, said
 from sim.report.style import GROUP_COLOURS, PATH_COLOURS, PATH_MARKERS, WIDTH_INCHES
 from sim.units import KIB, NS_PER_US, PAGE_BYTES
 

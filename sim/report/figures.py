@@ -34,11 +34,11 @@ from sim.report.cpu_bars import cpu_per_4k
 from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
-from sim.report.frame import FORMATS, check_formats, save
 from sim.report.latency import latency_cdf
 from sim.report.map_calls import map_calls
 from sim.report.memory import memory
 from sim.report.overhead_map import overhead_map
+from sim.report.panels import FORMATS, check_formats, save
 from sim.report.secure_delete import secure_delete
 from sim.report.stages import stages
 from sim.report.style import RC

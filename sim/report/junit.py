@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from sim.experiment.verdicts import Finding
+from sim.claims.verdicts import Finding
 
 
 def write_junit(path: Path, suites: Mapping[str, Sequence[Finding]]) -> None:

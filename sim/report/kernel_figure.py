@@ -13,7 +13,7 @@ from typing import NamedTuple
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sim.report.frame import check_formats, footer, path_legend, path_style, plain_logs, save
+from sim.report.panels import check_formats, footer, path_legend, path_style, plain_logs, save
 from sim.report.style import PATH_COLOURS, RC, WIDTH_INCHES
 
 PANELS = {

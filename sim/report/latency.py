@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from sim.experiment.results import Run
 from sim.experiment.trace import Numbers, Trace
-from sim.report.frame import (
+from sim.report.panels import (
     Labels,
     cells_at,
     footer,

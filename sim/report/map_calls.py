@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.experiment.results import Run
-from sim.report.frame import Labels, footer, mean, others, paths_of, run_footer, said, words
 from sim.report.overhead_map import layout_axis
+from sim.report.panels import Labels, footer, mean, others, paths_of, run_footer, said, words
 from sim.report.style import COLUMN_INCHES, EVEN, LOSES
 from sim.units import PAGE_BYTES
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from sim.experiment.results import Row, Run
-from sim.report.frame import Labels, footer, mean, others, paths_of, run_footer, said, spaced
+from sim.report.panels import Labels, footer, mean, others, paths_of, run_footer, said, spaced
 from sim.report.style import COLUMN_INCHES, PATH_COLOURS
 from sim.units import PAGE_BYTES
 

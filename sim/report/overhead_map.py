@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.experiment.results import Run
-from sim.report.frame import Labels, footer, mean, others, run_footer, said, spaced, words
+from sim.report.panels import Labels, footer, mean, others, run_footer, said, spaced, words
 from sim.report.style import COLUMN_INCHES, EVEN, LOSES, WINS
 
 BASE = "buffer_head"

@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from sim.experiment.cell_result import GROUPS
+from sim.config.cell_result import GROUPS
 from sim.experiment.results import Row, Run
-from sim.report.frame import Labels, cells_at, footer, mean, others, plain_logs, run_footer, said, spaced
+from sim.report.panels import Labels, cells_at, footer, mean, others, plain_logs, run_footer, said, spaced
 from sim.report.style import GROUP_COLOURS, GROUP_LABELS, WIDTH_INCHES
 from sim.units import KIB, MIB, parse_size
 

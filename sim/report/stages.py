@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sim.experiment.results import Run
 from sim.experiment.trace import Trace
-from sim.report.frame import Labels, cells_at, footer, paths_of, run_footer, said, traced_pages
+from sim.report.panels import Labels, cells_at, footer, paths_of, run_footer, said, traced_pages
 from sim.report.style import COLUMN_INCHES, STAGE_COLOURS, WIDTH_INCHES
 
 STAGE_WORDS = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sim.experiment.cell_result import GROUPS
+from sim.config.cell_result import GROUPS
 
 WIDTH_INCHES = 7.1
 """The width of a page of two columns; fonts are legible at it without scaling."""

@@ -10,8 +10,8 @@ from html import escape
 from statistics import fmean
 from typing import Any
 
+from sim.config.cell_result import Currency
 from sim.errors import ConfigError
-from sim.experiment.cell_result import Currency
 from sim.experiment.results import Row, Run
 from sim.units import KIB, PAGE_BYTES
 

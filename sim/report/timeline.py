@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from sim.experiment.timeline import Span, Timeline
-from sim.report.frame import FORMATS, check_formats, footer, save
+from sim.machine.timeline import Span, Timeline
+from sim.report.panels import FORMATS, check_formats, footer, save
 from sim.report.style import GROUP_COLOURS, GROUP_LABELS, PATH_COLOURS, RC, WIDTH_INCHES
 
 _ONCE = ("page cache", "other")

@@ -19,8 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from sim.experiment.sensitivity import Outcome, Sensitivity
-from sim.report.frame import FORMATS, check_formats, footer, save
+from sim.claims.sensitivity import Outcome, Sensitivity
+from sim.report.panels import FORMATS, check_formats, footer, save
 from sim.report.style import HIGH, LOW, RC, WIDTH_INCHES
 
 COLUMN_INCHES = WIDTH_INCHES / 2 - 0.1

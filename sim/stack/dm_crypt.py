@@ -16,9 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.block.bio import Bio, Plug
-from sim.block.bio_queue import NeverAlone
-from sim.block.limits import BlockTracer
-from sim.block.queue import BlockQueue
+from sim.block.protocols import NeverAlone
+from sim.block.queue.limits import BlockTracer
+from sim.block.queue.submit import BlockQueue
 from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu, Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.errors import InvariantError

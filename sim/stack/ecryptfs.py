@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim.block.bio import Bio, Plug
-from sim.block.bio_queue import BioQueue, NeverAlone
+from sim.block.protocols import BioQueue, NeverAlone
 from sim.cache.filemap import Filemap, OpenFile, PageRange
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile

@@ -13,7 +13,7 @@ from sim.cache.readahead import RaState
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.units import NS_PER_S
-from sim.workload.fio_job import Job
+from sim.workload.fio.job import Job
 
 
 @dataclass(slots=True)

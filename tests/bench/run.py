@@ -24,24 +24,24 @@ from typing import Any
 import schemes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from sim.block.device import make_device
-from sim.block.device_profile import load_device_profile
-from sim.block.limits import QueueLimits
-from sim.crypto.cipher import XtsUnits
-from sim.crypto.file_keys import FORMATS, FileKey, UserKey, unwrap, wrap
+from sim.block.device.make import make_device
+from sim.block.device.profile import load_device_profile
+from sim.block.queue.limits import QueueLimits
+from sim.config.cell import Experiment
+from sim.crypto.ciphers.xts import XtsUnits
+from sim.crypto.keys.file_keys import FORMATS, FileKey, UserKey, unwrap, wrap
 from sim.crypto.streams import NamedStream
 from sim.engine.clock import Clock
 from sim.engine.costs import load_costs
-from sim.experiment.config import Experiment
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
-from sim.experiment.machine import PATHS, Machine, MachineSpec
 from sim.experiment.runner import execute
-from sim.experiment.system import run_cell
-from sim.ext4.extents import Extent, normalise, plan_tree
+from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.ext4.store import MemoryStore
-from sim.paths.inode import FsInode
+from sim.fs.fs_inode import FsInode
+from sim.machine.machine import PATHS, Machine, MachineSpec
+from sim.machine.run_cell import run_cell
 from sim.units import GIB, KIB, MIB, PAGE_BYTES
+from sim.volume.images import ensure_image
 
 KEY = bytes(range(64))
 MAIN = Path(__file__).parents[2] / "experiments" / "per_block_vs_per_extent.toml"

@@ -12,17 +12,17 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from sim.block.device import make_device
-from sim.block.device_profile import load_device_profile
-from sim.block.limits import QueueLimits
+from sim.block.device.make import make_device
+from sim.block.device.profile import load_device_profile
+from sim.block.queue.limits import QueueLimits
 from sim.crypto.dmcrypt import CBC_ESSIV, XTS_PLAIN64, DmCrypt
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile
 from sim.crypto.streams import NamedStream
 from sim.engine.costs import load_costs
-from sim.experiment.machine import Machine, MachineSpec
-from sim.ext4.extents import Extent, normalise, plan_tree
+from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.ext4.store import MemoryStore
-from sim.paths.inode import FsInode
+from sim.fs.fs_inode import FsInode
+from sim.machine.machine import Machine, MachineSpec
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
 from sim.units import KIB, MIB

@@ -9,16 +9,16 @@ from xml.etree import ElementTree
 
 import pytest
 from claims_kit import EXPERIMENTS
+from fabricated import fabricated_cell, no_image
 
+from sim.claims.baseline import Key, against_baseline, key_of, read_baseline
+from sim.claims.claims import load_claims
+from sim.claims.verdicts import Cells, evaluate
 from sim.cli.check import check_claims
 from sim.errors import ConfigError
-from sim.experiment.baseline import Key, against_baseline, key_of, read_baseline
-from sim.experiment.claims import load_claims
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import load_run, write_json
 from sim.experiment.runner import execute
-from sim.experiment.testing import fabricated_cell, no_image
-from sim.experiment.verdicts import Cells, evaluate
 
 TEXT = """\
 title = "Small"

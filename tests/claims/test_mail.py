@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sim.experiment.claims import load_claims
+from sim.claims.claims import load_claims
 
 TOP = Path(__file__).parents[2]
 

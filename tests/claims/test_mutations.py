@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from claims_kit import CLAIMS, MAIN, not_held, run_small
 
-from sim.block.queue import BlockQueue
+from sim.block.queue.submit import BlockQueue
 from sim.engine.costs import CostTable, load_costs
 from sim.paths.mpage import MpagePath
 from sim.paths.page_bio import PageBio
@@ -85,7 +85,7 @@ def _double(group: str) -> Callable[[pytest.MonkeyPatch], None]:
         assert costs
         return CostTable(table.name, table.costs | costs)
 
-    return lambda patch: patch.setattr("sim.experiment.system.load_costs", doubled)
+    return lambda patch: patch.setattr("sim.machine.run_cell.load_costs", doubled)
 
 
 MUTATIONS = [

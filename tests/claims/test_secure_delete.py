@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 from claims_kit import CLAIMS, EXPERIMENTS
 
+from sim.claims.verdicts import Cells, evaluate
 from sim.errors import ConfigError
-from sim.experiment.delete_run import DeleteRun
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.experiment.system import run_cell
-from sim.experiment.verdicts import Cells, evaluate
-from sim.paths.jbd2 import Jbd2
+from sim.fs.jbd2 import Jbd2
+from sim.machine.delete_run import DeleteRun
+from sim.machine.run_cell import run_cell
 from sim.paths.writeback import Ext4Writeback
 from sim.report.figures import FIGURES
 from sim.report.tables import summary
+from sim.volume.images import ensure_image
 
 NAME = "secure_delete"
 SMALL = ["device.profile=nvme", 'volume.files.size=["4KiB", "64KiB"]']

@@ -11,16 +11,16 @@ import pytest
 from claims_kit import claim
 from typer.testing import CliRunner
 
+from sim.claims.claims import Claim
+from sim.claims.constants import Constant, constants_of, moved_costs, repriced, tally
+from sim.claims.sensitivity import Sensitivity, sensitivity
 from sim.cli.main import app
+from sim.config.cell import Experiment
+from sim.config.cell_result import CellResult
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
-from sim.experiment.cell_result import CellResult
-from sim.experiment.claims import Claim
-from sim.experiment.config import Experiment
-from sim.experiment.constants import Constant, constants_of, moved_costs, repriced, tally
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
-from sim.experiment.sensitivity import Sensitivity, sensitivity
+from sim.volume.images import ensure_image
 
 MACHINE = DEFAULT_MACHINE
 
@@ -189,7 +189,7 @@ def test_an_unknown_claim_is_a_mistake(tmp_path: Path) -> None:
 
 def test_a_spread_that_is_none_is_refused() -> None:
     """A device constant's spread is a relative half-width below 1."""
-    from sim.block.device_profile import parse_device_profile
+    from sim.block.device.profile import parse_device_profile
 
     text = (Path(__file__).parents[2] / "sim/profiles/devices/ramdisk.toml").read_text()
     with pytest.raises(ConfigError, match="is no relative half-width"):

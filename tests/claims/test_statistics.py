@@ -7,7 +7,7 @@ from math import inf, sqrt
 import numpy as np
 import pytest
 
-from sim.experiment.statistics import CONFIDENCE, Interval, interval, judge
+from sim.claims.intervals import CONFIDENCE, Interval, interval, judge
 
 TRIALS = 1000
 

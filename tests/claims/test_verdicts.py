@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from claims_kit import claim, made
 
+from sim.claims.claims import load_claims
+from sim.claims.verdicts import Cells, evaluate
 from sim.errors import ConfigError
-from sim.experiment.claims import load_claims
-from sim.experiment.verdicts import Cells, evaluate
 
 B1, P1, B4, P4 = ("1KiB", "buffer_head"), ("1KiB", "page_io"), ("4KiB", "buffer_head"), ("4KiB", "page_io")
 TWICE = {B1: [400], P1: [100], B4: [200], P4: [100]}

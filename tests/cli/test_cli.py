@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fabricated
 import pytest
 
 TEXT = """\
@@ -27,7 +28,7 @@ path = ["buffer_head", "page_io"]
 # Puts the doubles where the command looks for the core, then runs the command.
 WITH_FAKE_CORE = """\
 import sys, types, time
-from sim.experiment import testing
+import fabricated as testing
 system, images = types.ModuleType("system"), types.ModuleType("images")
 system.run_cell, images.ensure_image = testing.fabricated_cell, lambda cell, root: None
 if "--slow" in sys.argv:
@@ -36,10 +37,13 @@ if "--slow" in sys.argv:
         print("running", file=sys.stderr, flush=True)
         time.sleep(60)
     system.run_cell = slow
-sys.modules["sim.experiment.system"], sys.modules["sim.experiment.images"] = system, images
+sys.modules["sim.machine.run_cell"], sys.modules["sim.volume.images"] = system, images
 from sim.cli.main import main
 main()
 """
+
+PATHS = os.pathsep.join([str(Path(fabricated.__file__).parent), os.environ.get("PYTHONPATH", "")])
+"""Where the command finds the doubles."""
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def _readpath(folder: Path, *words: str, **env: str) -> subprocess.CompletedProc
     return subprocess.run(
         [sys.executable, "-c", WITH_FAKE_CORE, *words],
         cwd=folder,
-        env={**os.environ, "COLUMNS": "200", **env},
+        env={**os.environ, "COLUMNS": "200", "PYTHONPATH": PATHS, **env},
         capture_output=True,
         text=True,
         check=False,
@@ -168,7 +172,8 @@ def test_wrong_data_is_told_and_exit_1(folder):
 def test_interrupt_exits_130_and_leaves_nothing(folder):
     """Ctrl-C ends a run with 130 and one line, and no half-written directory."""
     command = [sys.executable, "-c", WITH_FAKE_CORE, "run", "e.toml", "--slow", "-j1", "-o", "out"]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+    env = {**os.environ, "PYTHONPATH": PATHS}
+    with subprocess.Popen(command, cwd=folder, env=env, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         assert process.stderr.readline() == "running\n"
         process.send_signal(signal.SIGINT)

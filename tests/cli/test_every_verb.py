@@ -13,8 +13,8 @@ import pytest
 
 from sim.cli.exits import MEANING, epilog
 from sim.cli.main import app
-from sim.ext4.mkfs import make_image
-from sim.ext4.spec import FileSpec, ImageSpec
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
 
 READPATH = Path(sys.executable).with_name("readpath")
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.cipher import OUT_SLACK_BYTES, XtsUnits
-from sim.crypto.contents import RECORD_BYTES, GcmContents, XtsContents, contents_cipher
-from sim.crypto.file_keys import MODE_AES_256_GCM, MODE_AES_256_XTS, FileKey
+from sim.crypto.ciphers.xts import OUT_SLACK_BYTES, XtsUnits
+from sim.crypto.keys.data_units import RECORD_BYTES, GcmContents, XtsContents, contents_cipher
+from sim.crypto.keys.file_keys import MODE_AES_256_GCM, MODE_AES_256_XTS, FileKey
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError
 

@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.contents import GcmContents, contents_cipher
 from sim.crypto.dmcrypt import CBC_ESSIV, XTS_PLAIN64, DmCrypt
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile, LowerHeader
-from sim.crypto.file_keys import (
+from sim.crypto.fscrypt.contexts import ContentsCipher, Context, MasterKey
+from sim.crypto.keys.data_units import GcmContents, contents_cipher
+from sim.crypto.keys.file_keys import (
     FORMATS,
     MODE_AES_256_GCM,
     MODE_AES_256_XTS,
@@ -33,8 +34,7 @@ from sim.crypto.file_keys import (
     remove_user,
     wrap,
 )
-from sim.crypto.fscrypt import ContentsCipher, Context, MasterKey
-from sim.crypto.policies import AnyOf, Escrow, GroupKey, KOfN, OwnerOnly, Policy, wrap_by_policy
+from sim.crypto.keys.policies import AnyOf, Escrow, GroupKey, KOfN, OwnerOnly, Policy, wrap_by_policy
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError
 

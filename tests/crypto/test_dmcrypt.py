@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.cbc import CbcUnits
-from sim.crypto.cipher import OUT_SLACK_BYTES
+from sim.crypto.ciphers.cbc import CbcUnits
+from sim.crypto.ciphers.xts import OUT_SLACK_BYTES
 from sim.crypto.dmcrypt import CBC_ESSIV, XTS_PLAIN64, DmCrypt, DmCryptStore
 from sim.errors import CryptoError, ImageError
-from sim.ext4.mkfs import make_image
-from sim.ext4.reader import Image
-from sim.ext4.spec import FileSpec, ImageSpec
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore, MmapStore
 
 DATA = Path(__file__).parents[1] / "data" / "dmcrypt"

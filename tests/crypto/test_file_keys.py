@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.file_keys import (
+from sim.crypto.keys.file_keys import (
     FORMATS,
     MODE_AES_256_GCM,
     MODE_AES_256_XTS,
@@ -29,9 +29,9 @@ from sim.crypto.file_keys import (
     unwrap,
     wrap,
 )
-from sim.crypto.policies import AnyOf, Escrow, GroupKey, KOfN, OwnerOnly, Policy, wrap_by_policy
+from sim.crypto.keys.policies import AnyOf, Escrow, GroupKey, KOfN, OwnerOnly, Policy, wrap_by_policy
+from sim.crypto.keys.wrapped import Share
 from sim.crypto.streams import NamedStream
-from sim.crypto.wrapped import Share
 from sim.errors import CryptoError
 
 STREAM = NamedStream(5, "test users")

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.cipher import XtsUnits
-from sim.crypto.fscrypt import (
+from sim.crypto.ciphers.xts import XtsUnits
+from sim.crypto.fscrypt.contexts import (
     FLAG_DIRECT_KEY,
     FLAG_IV_INO_LBLK_32,
     FLAG_IV_INO_LBLK_64,

@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.ciphers import algorithms
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.fscrypt import Context, MasterKey
-from sim.crypto.fscrypt_names import NamesCipher, cts_decrypt, cts_encrypt
+from sim.crypto.fscrypt.contexts import Context, MasterKey
+from sim.crypto.fscrypt.names import NamesCipher, cts_decrypt, cts_encrypt
 from sim.errors import CryptoError
-from sim.ext4.reader import Image, Inode
+from sim.ext4.read.reader import Image, Inode
 from sim.ext4.store import MemoryStore
 
 FOLDER = Path(__file__).parents[1] / "data" / "fscrypt_4k"

@@ -19,15 +19,15 @@ import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from key_scan import KeyScan, encodings, kek
 
+from sim.config.encryption import Encryption
 from sim.crypto.ecryptfs import LowerHeader
-from sim.crypto.fscrypt import Context, MasterKey
+from sim.crypto.fscrypt.contexts import Context, MasterKey
 from sim.crypto.streams import NamedStream
-from sim.experiment.images import ensure_image
-from sim.experiment.keyed_image import wrapped_keys
 from sim.experiment.loading import load_experiment
-from sim.experiment.scheme import Encryption
-from sim.experiment.scheme_image import device_cipher, key_ring, openers, secret
-from sim.ext4.reader import Image
+from sim.ext4.read.reader import Image
+from sim.volume.images import ensure_image
+from sim.volume.keyed_image import wrapped_keys
+from sim.volume.scheme_image import device_cipher, key_ring, openers, secret
 
 KEY = NamedStream(1, "a key to be found")(64)
 

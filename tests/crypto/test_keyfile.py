@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.crypto.fscrypt import MasterKey
-from sim.crypto.keyfile import read_keys
+from sim.crypto.fscrypt.contexts import MasterKey
+from sim.crypto.keys.keyfile import read_keys
 from sim.errors import CryptoError
 
 DATA = Path(__file__).parents[1] / "data" / "fscrypt_4k"

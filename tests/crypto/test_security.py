@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.keywrap import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.cbc import CbcUnits
-from sim.crypto.contents import RECORD_BYTES, GcmContents, contents_cipher
+from sim.crypto.ciphers.cbc import CbcUnits
 from sim.crypto.dmcrypt import CBC_ESSIV, XTS_PLAIN64, DmCrypt
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile, LowerHeader
-from sim.crypto.file_keys import MODE_AES_256_GCM, MODE_AES_256_XTS, FileKey, UserKey, unwrap, wrap
-from sim.crypto.fscrypt import ContentsCipher, Context, MasterKey
+from sim.crypto.fscrypt.contexts import ContentsCipher, Context, MasterKey
+from sim.crypto.keys.data_units import RECORD_BYTES, GcmContents, contents_cipher
+from sim.crypto.keys.file_keys import MODE_AES_256_GCM, MODE_AES_256_XTS, FileKey, UserKey, unwrap, wrap
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError
 
@@ -205,14 +205,14 @@ def test_tags_are_compared_in_constant_time() -> None:
     """
     secret = re.compile(r"\btag\b|_tag\(|\.check\(|\.raw\b|\bkey\b\)|key_signature|digest\(")
     found = []
-    for path in sorted(CRYPTO.glob("*.py")):
+    for path in sorted(CRYPTO.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
                 said = ast.unparse(node)
                 if secret.search(said) and not said.startswith("len("):
                     found.append(f"{path.name}: {said}")
     assert [] == found
-    used = [path.name for path in CRYPTO.glob("*.py") if "hmac.compare_digest" in path.read_text()]
+    used = [path.name for path in CRYPTO.rglob("*.py") if "hmac.compare_digest" in path.read_text()]
     assert {"rfc2014.py", "wrapped.py", "ecryptfs.py", "file_keys.py"} == set(used)
 
 

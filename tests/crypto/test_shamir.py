@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.shamir import combine, divide, multiply, split
+from sim.crypto.keys.shamir import combine, divide, multiply, split
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError
 

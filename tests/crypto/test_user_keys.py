@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import pytest
 
-from sim.crypto.user_keys import UserKey, key_from_passphrase, read_user_keys
+from sim.crypto.keys.user_keys import UserKey, key_from_passphrase, read_user_keys
 from sim.errors import CryptoError
 
 RAW = bytes(range(64)).hex()

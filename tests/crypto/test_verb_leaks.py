@@ -11,15 +11,15 @@ import pytest
 from key_scan import KeyScan, kek
 
 from sim.cli.main import app
-from sim.crypto.file_keys import FORMATS, KeyRing, secret_parts
-from sim.crypto.fscrypt import ContentsCipher, Context, MasterKey
+from sim.crypto.fscrypt.contexts import ContentsCipher, Context, MasterKey
+from sim.crypto.keys.file_keys import FORMATS, KeyRing, secret_parts
+from sim.crypto.keys.user_keys import read_user_keys
 from sim.crypto.streams import NamedStream
-from sim.crypto.user_keys import read_user_keys
-from sim.experiment.keyed_image import wrapped_keys
-from sim.ext4.mkfs import make_image
-from sim.ext4.reader import Image
-from sim.ext4.spec import Encryption as FileEncryption
-from sim.ext4.spec import FileSpec, ImageSpec
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import Encryption as FileEncryption
+from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.reader import Image
+from sim.volume.keyed_image import wrapped_keys
 
 
 def make_key_files(folder: Path) -> dict[str, bytes]:

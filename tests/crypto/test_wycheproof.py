@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from sim.crypto.aes_kw import unwrap_padded
-from sim.crypto.cbc import CbcUnits
-from sim.crypto.cipher import OUT_SLACK_BYTES, XtsUnits
-from sim.crypto.contents import GcmContents
-from sim.crypto.fscrypt import hkdf_sha512
-from sim.crypto.wrapped import MODE_AES_256_GCM, FileKey
-from sim.crypto.xts_short import ShortUnits
+from sim.crypto.ciphers.cbc import CbcUnits
+from sim.crypto.ciphers.xts import OUT_SLACK_BYTES, XtsUnits
+from sim.crypto.ciphers.xts_short import ShortUnits
+from sim.crypto.fscrypt.contexts import hkdf_sha512
+from sim.crypto.keys.aes_kw import unwrap_padded
+from sim.crypto.keys.data_units import GcmContents
+from sim.crypto.keys.wrapped import MODE_AES_256_GCM, FileKey
 from sim.errors import CryptoError
 
 FOLDER = Path(__file__).parents[1] / "data" / "wycheproof"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.crypto.cipher import MAX_UNIT, OUT_SLACK_BYTES, XtsUnits
+from sim.crypto.ciphers.xts import MAX_UNIT, OUT_SLACK_BYTES, XtsUnits
 from sim.errors import CryptoError
 
 # IEEE Std 1619-2007, annex B: key and plaintext are those of all XTS-AES-256 vectors (10 to 14).

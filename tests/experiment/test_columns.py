@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from sim.config.cell_result import METRICS
 from sim.experiment import results
-from sim.experiment.cell_result import METRICS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "run-directory.md"
 TABLES = {

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sim.crypto.fscrypt import ContentsCipher, Context
-from sim.crypto.keyfile import read_keys
+from sim.crypto.fscrypt.contexts import ContentsCipher, Context
+from sim.crypto.keys.keyfile import read_keys
 from sim.errors import ConfigError
-from sim.experiment import images
-from sim.experiment.images import ensure_image, image_hash, keys_of, plaintext_digests
 from sim.experiment.loading import load_experiment
-from sim.ext4.reader import Image
+from sim.ext4.read.reader import Image
+from sim.volume import images
+from sim.volume.images import ensure_image, image_hash, keys_of, plaintext_digests
 
 TEXT = """\
 title = "t"

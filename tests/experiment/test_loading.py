@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from sim.config.cell import Experiment, Fragmented, digest
 from sim.errors import ConfigError
-from sim.experiment.config import Experiment, Fragmented, digest
 from sim.experiment.loading import load_experiment
 
 MAIN = Path(__file__).parents[2] / "experiments" / "per_block_vs_per_extent.toml"

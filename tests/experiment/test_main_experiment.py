@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.experiment.system import run_cell
+from sim.machine.run_cell import run_cell
 from sim.report.figures import draw
+from sim.volume.images import ensure_image
 
 MAIN = Path(__file__).parents[2] / "experiments" / "per_block_vs_per_extent.toml"
 

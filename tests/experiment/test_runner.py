@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from fabricated import fabricated_cell, no_image
 
+from sim.config.cell_result import METRICS, CallRow, CellResult, IoRow, ReadRow
 from sim.errors import ConfigError, ImageError
-from sim.experiment.cell_result import METRICS, CallRow, CellResult, IoRow, ReadRow
-from sim.experiment.kept import keys_of_cells, run_and_keep, take_up
+from sim.experiment.finished_cells import keys_of_cells, run_and_keep, take_up
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import draw_into, load_run, written_aside
 from sim.experiment.runner import Progress, default_folder, execute
-from sim.experiment.testing import fabricated_cell, no_image
 
 TEXT = """\
 title = "t"
@@ -38,6 +38,9 @@ path = ["buffer_head", "page_io"]
 [run]
 seeds = 2
 """
+
+_HERE = f"{Path(__file__).parent}:{Path(__file__).parents[1] / 'kit'}"
+"""Where a process of its own finds this file and the kit."""
 
 
 def _experiment(folder: Path, old: str = "", new: str = ""):
@@ -69,11 +72,11 @@ def test_workers_and_hash_seeds_change_no_byte(tmp_path):
     _run(experiment, tmp_path / "one")
     _run(experiment, tmp_path / "two", jobs=2)
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_runner as t;"
+        "import sys, pathlib; sys.path[:0] = sys.argv[1].split(':'); import test_runner as t;"
         "d = pathlib.Path(sys.argv[2]); t._run(t.load_experiment(d / 'e.toml'), d / 'three')"
     )
     subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)],
+        [sys.executable, "-c", code, _HERE, str(tmp_path)],
         env={**os.environ, "PYTHONHASHSEED": "77"},
         check=True,
     )
@@ -214,11 +217,11 @@ def test_a_killed_process_is_followed_by_one_that_goes_on(tmp_path, how):
     """A process killed in its fifth cell, workers and all: the next takes up what was finished."""
     experiment, target = _experiment(tmp_path), tmp_path / "out"
     code = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[1]); import test_runner as t;"
+        "import sys, pathlib; sys.path[:0] = sys.argv[1].split(':'); import test_runner as t;"
         "d = pathlib.Path(sys.argv[2]); e = t.load_experiment(d / 'e.toml');"
         "t.execute(e, d / 'out', t.stops_at_cell_2, t.no_image, draw=t._draw)"
     )
-    words = [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)]
+    words = [sys.executable, "-c", code, _HERE, str(tmp_path)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "stopped\n"

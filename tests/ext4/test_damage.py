@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ImageError
-from sim.ext4.reader import Image
+from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore, MmapStore
 
 MUTATIONS = Path(__file__).parents[1] / "data" / "ext4" / "mutations.jsonl"

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ConfigError, ImageError
-from sim.ext4 import dirs, xattr
-from sim.ext4.inode import RawInode, decode_inode
+from sim.ext4.format import dirs, xattr
+from sim.ext4.format.inode import RawInode, decode_inode
 
 SETTINGS = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 

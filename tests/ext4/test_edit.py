@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from tools import MKE2FS_KINDS, debugfs, e2fsck, mke2fs, tool
 
 from sim.errors import ImageError
-from sim.ext4.check import check_image
-from sim.ext4.crc32c import crc32c
-from sim.ext4.edit import ImageEditor
-from sim.ext4.layout import Fragmented
-from sim.ext4.mkfs import make_image
-from sim.ext4.overlay import OverlayStore, commit_aside
-from sim.ext4.reader import Image
-from sim.ext4.scrub import find_words, wipe_words, words_of
-from sim.ext4.spec import FileSpec, ImageSpec
+from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.edit.overlay import OverlayStore, commit_aside
+from sim.ext4.edit.scrub import find_words, wipe_words, words_of
+from sim.ext4.format.crc32c import crc32c
+from sim.ext4.make.layout import Fragmented
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.check import check_image
+from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 
 BIG, HUGE = b"B" * 3000, hashlib.shake_128(b"huge").digest(50_000)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ImageError
-from sim.ext4.extents import (
+from sim.ext4.format.extents import (
     MAX_UNWRITTEN_BLOCKS,
     MAX_WRITTEN_BLOCKS,
     Extent,
@@ -24,7 +24,7 @@ from sim.ext4.extents import (
     normalise,
     plan_tree,
 )
-from sim.ext4.walk import read_tree
+from sim.ext4.read.walk import read_tree
 
 SETTINGS = settings(max_examples=60, derandomize=True, deadline=None, database=None)
 

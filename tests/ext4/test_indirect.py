@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sim.errors import ImageError
-from sim.ext4.check import check_image
-from sim.ext4.indirect import IndirectMap, block_path, blocks_to_boundary, read_map
-from sim.ext4.reader import Image
+from sim.ext4.format.indirect import IndirectMap, block_path, blocks_to_boundary, read_map
+from sim.ext4.read.check import check_image
+from sim.ext4.read.reader import Image
 
 
 def tool(name: str) -> str:

@@ -8,12 +8,12 @@ import pytest
 from tools import debugfs, e2fsck
 
 from sim.errors import ConfigError, ImageError
-from sim.ext4.edit import ImageEditor
-from sim.ext4.journal import COMMIT, DESCRIPTOR, MAGIC, Journal
-from sim.ext4.mkfs import make_image
-from sim.ext4.reader import Image
-from sim.ext4.scrub import find_words, journal_runs, words_of
-from sim.ext4.spec import FileSpec, ImageSpec
+from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.edit.scrub import find_words, journal_runs, words_of
+from sim.ext4.format.journal import COMMIT, DESCRIPTOR, MAGIC, Journal
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.reader import Image
 
 SECRET = bytes(range(7, 207))
 

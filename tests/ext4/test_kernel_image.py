@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sim.ext4.check import check_image
-from sim.ext4.reader import Image
+from sim.ext4.read.check import check_image
+from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 
 FOLDER = Path(__file__).parents[1] / "data" / "fscrypt_4k"

@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ConfigError
-from sim.ext4.allocator import Allocator
-from sim.ext4.extents import Extent
-from sim.ext4.fiemap import parse_fiemap, parse_filefrag
-from sim.ext4.layout import Aged, Fragmented, Pattern, Piece, Placed, sparse, unwritten
+from sim.ext4.format.extents import Extent
+from sim.ext4.make.allocator import Allocator
+from sim.ext4.make.fiemap import parse_fiemap, parse_filefrag
+from sim.ext4.make.layout import Aged, Fragmented, Pattern, Piece, Placed, sparse, unwritten
 
 RECORDED = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "layouts"
 SETTINGS = settings(max_examples=60, derandomize=True, deadline=None, database=None)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+from fabricated import fabricated_cell, no_image
 
+from sim.config.cell_result import GROUPS
 from sim.errors import ConfigError
-from sim.experiment.cell_result import GROUPS
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.experiment.testing import fabricated_cell, no_image
 from sim.report.cpu_bars import cpu_bars, cpu_per_4k
 from sim.report.figures import draw
 from sim.report.style import GROUP_COLOURS, RC

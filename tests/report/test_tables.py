@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fabricated import fabricated_cell, no_image
 
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.experiment.testing import fabricated_cell, no_image
 from sim.report.tables import difference, select, short_axes, summary, symbols, wrong_data
 
 TEXT = """\

@@ -9,7 +9,7 @@ import pytest
 
 from sim.engine.costs import DEFAULT_MACHINE, PS_PER_NS, load_costs
 from sim.errors import ConfigError
-from sim.experiment.timeline import LAYOUTS, watch
+from sim.machine.timeline import LAYOUTS, watch
 from sim.report.style import RC
 from sim.report.timeline import counts, draw_timeline, pieces, timeline_figure
 

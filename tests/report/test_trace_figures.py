@@ -13,16 +13,16 @@ from run_kit import made_up
 
 from sim.block.io_record import STAGES
 from sim.errors import ConfigError
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.experiment.system import run_cell
 from sim.experiment.trace import has_trace, load_trace
+from sim.machine.run_cell import run_cell
 from sim.report.figures import draw
 from sim.report.latency import latency_cdf, nines, percentile_ns
 from sim.report.stages import STAGE_WORDS, stages
 from sim.report.style import PATH_COLOURS, RC, STAGE_COLOURS
+from sim.volume.images import ensure_image
 
 TEXT = """\
 title = "t"

@@ -6,17 +6,17 @@ import json
 from pathlib import Path
 
 import pytest
+from fabricated import fabricated_cell, no_image
 
 from sim.cli.init import write_example
 from sim.cli.listing import experiments, list_all, runs
 from sim.cli.plot import plot_run
 from sim.cli.timeline import draw_timelines
 from sim.errors import ConfigError
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
 from sim.experiment.runner import execute
-from sim.experiment.system import run_cell
-from sim.experiment.testing import fabricated_cell, no_image
+from sim.machine.run_cell import run_cell
+from sim.volume.images import ensure_image
 
 SHIPPED = Path(__file__).parents[2] / "experiments"
 TITLES = {

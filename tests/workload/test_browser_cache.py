@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.errors import ConfigError
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import expand
-from sim.experiment.system import run_cell
+from sim.machine.run_cell import run_cell
+from sim.volume.images import ensure_image
 from sim.workload.browser_cache import SHARED, BrowserCache, BrowserCacheJob, Key, LruCache
 from sim.workload.player import Played
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import ConfigError
-from sim.workload.fio_job import _ALIASES, Job, jobs_from_tables, option_names, parse_jobs
+from sim.workload.fio.job import _ALIASES, Job, jobs_from_tables, option_names, parse_jobs
 
 needs_fio = pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed")
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from sim.block.limits import QueueLimits
+from sim.block.queue.limits import QueueLimits
 from sim.engine.clock import Clock
 from sim.engine.costs import load_costs
-from sim.experiment.machine import Machine, MachineSpec
-from sim.ext4.extents import Extent, normalise, plan_tree
-from sim.paths.inode import FsInode
-from sim.workload.fio_job import Job, jobs_from_tables
-from sim.workload.generator import job_stream, passes
+from sim.ext4.format.extents import Extent, normalise, plan_tree
+from sim.fs.fs_inode import FsInode
+from sim.machine.machine import Machine, MachineSpec
+from sim.workload.fio.generator import job_stream, passes
+from sim.workload.fio.job import Job, jobs_from_tables
 from sim.workload.player import Played, _begin_pass, play
 
 FILE_SIZE = 64 << 10

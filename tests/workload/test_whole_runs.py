@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from sim.config.cell_result import CellResult
 from sim.errors import ConfigError
-from sim.experiment.cell_result import CellResult
-from sim.experiment.images import ensure_image
 from sim.experiment.loading import load_experiment
-from sim.experiment.system import run_cell
+from sim.machine.run_cell import run_cell
+from sim.volume.images import ensure_image
 
 EXPERIMENT = """\
 title = "t"

@@ -1,0 +1,3 @@
+"""
+Models of devices: memory, solid-state drives, disks, and their profiles. They move time, not bytes.
+"""

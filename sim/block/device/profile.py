@@ -1,0 +1,342 @@
+"""
+Device profiles: what a device is, as data, every constant with its unit and its source.
+
+A profile is a TOML file with `kind`, `title` and groups of constants: [limits] for the request queue,
+[model] for the device itself, and, where it is no memory, [write] for how it takes writes; without that it
+can only be read. Each constant is a table:
+
+    max_segments = { value = 127, unit = "count", source = "Linux 6.1, drivers/nvme/host/pci.c" }
+
+The source is a document that can be looked up, or "assumption: " and the reason. A constant without unit or
+source, or one that the kind does not have, is an error. `spread` may be added: the relative half-width of
+the interval in which the value is believed to lie.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sim.block.device.constants import HddModel, HddWrite, Model, RamModel, SsdModel, SsdWrite, WriteModel
+from sim.errors import ConfigError
+from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
+
+Value = int | float | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """
+    One entry of a profile as it was written: value, unit and where they come from.
+
+    spread: relative half-width of the interval in which the value is believed to lie; 0 if none is said.
+    """
+
+    value: Value
+    unit: str
+    source: str
+    spread: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLimits:
+    """
+    What the driver tells the request queue (/sys/block/*/queue).
+
+    queue_depth: commands at the device at once. nr_requests: requests the scheduler may hold. bio_based: the
+    driver takes bios, there are no requests at all. driver: the function that takes a request or bio.
+    """
+
+    max_sectors: int
+    max_segments: int
+    queue_depth: int
+    nr_requests: int
+    hw_queues: int
+    scheduler: str
+    rotational: bool
+    bio_based: bool
+    read_ahead_bytes: int
+    driver: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """
+    A device as read from its file; `constants` keeps every entry as written, with its source.
+
+    write: None if the profile does not say how it is written to; memory needs no saying.
+    """
+
+    name: str
+    kind: str
+    title: str
+    limits: DeviceLimits
+    model: Model
+    constants: tuple[tuple[str, Constant], ...] = ()
+    write: WriteModel | None = None
+
+    @property
+    def can_write(self) -> bool:
+        """Whether the model can be written to."""
+        return self.write is not None or isinstance(self.model, RamModel)
+
+
+_TIME = {"ns": 1, "us": NS_PER_US, "ms": NS_PER_MS}
+_BYTES = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB}
+_RATE = {"B/s": 1, "MB/s": 10**6, "GB/s": 10**9}
+_COUNT = {"count": 1}
+_SECTORS = {"sectors": 1, "KiB": KIB // SECTOR_BYTES}
+_RPM = {"rpm": 1}
+_FLAG = {"flag": 0}
+_FREE = {"ns/KiB": 0, "log": 0}
+
+_KINDS: dict[str, type[Model]] = {"ramdisk": RamModel, "null_blk": RamModel, "ssd": SsdModel, "hdd": HddModel}
+
+_WRITE_KINDS: dict[str, type[WriteModel]] = {"ssd": SsdWrite, "hdd": HddWrite}
+
+_NAMES = {
+    "driver": ("nvme_queue_rq", "scsi_queue_rq", "virtio_queue_rq", "null_queue_rq", "brd_submit_bio"),
+    "scheduler": ("none", "mq-deadline"),
+    "placement": ("striped", "least-busy"),
+    "latency_kind": ("constant", "exponential", "lognormal"),
+    "ncq": ("fifo", "sptf"),
+}
+
+_UNITS: dict[str, Mapping[str, int]] = {
+    "max_sectors": _SECTORS,
+    "max_segments": _COUNT,
+    "queue_depth": _COUNT,
+    "nr_requests": _COUNT,
+    "hw_queues": _COUNT,
+    "rotational": _FLAG,
+    "bio_based": _FLAG,
+    "read_ahead_bytes": _BYTES,
+    "copy_ns_per_kib": {"ns/KiB": 0},
+    "units": _COUNT,
+    "page_bytes": _BYTES,
+    "stripe_bytes": _BYTES,
+    "flash_read_ns": _TIME,
+    "latency_sigma": {"log": 0},
+    "command_ns": _TIME,
+    "bandwidth": _RATE,
+    "sectors": _SECTORS,
+    "heads": _COUNT,
+    "zones": _COUNT,
+    "outer_track_sectors": _SECTORS,
+    "inner_track_sectors": _SECTORS,
+    "rpm": _RPM,
+    "average_seek_ns": _TIME,
+    "cylinder_switch_ns": _TIME,
+    "head_switch_ns": _TIME,
+    "drive_read_ahead_bytes": _BYTES,
+    "volatile_cache": _FLAG,
+    "fua": _FLAG,
+    "acknowledge_ns": _TIME,
+    "sustained_rate": _RATE,
+    "least_ns": _TIME,
+    "cache_bytes": _BYTES,
+    "flush_ns": _TIME,
+    "settle_ns": _TIME,
+}
+_MAY_BE_ZERO = {
+    "command_ns",
+    "latency_sigma",
+    "flash_read_ns",
+    "drive_read_ahead_bytes",
+    "head_switch_ns",
+    "acknowledge_ns",
+    "flush_ns",
+    "settle_ns",
+}
+_NAME_UNIT = {"name": 0}
+
+
+def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
+    """
+    Return a profile that comes with readpath ("nvme"), or that of a TOML file ("my/disk.toml").
+
+    Raises ConfigError, naming file and key, for a file that is not there, is not TOML, or has an unknown,
+    missing or unusable entry.
+    """
+    text = str(name_or_path)
+    if isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml"):
+        path = Path(name_or_path)
+        try:
+            return parse_device_profile(str(path), path.stem, path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(text, f"cannot be read ({error.strerror})") from None
+        except UnicodeDecodeError:
+            raise ConfigError(text, "is not UTF-8 text") from None
+    known = device_profile_names()
+    if text not in known:
+        raise ConfigError("device.profile", f"{text!r} is not known", _nearest(text, known))
+    file = _directory().joinpath(f"{text}.toml")
+    return parse_device_profile(f"{text}.toml", text, file.read_text(encoding="utf-8"))
+
+
+def device_profile_names() -> list[str]:
+    """Return the names of the profiles that come with readpath, sorted."""
+    return sorted(
+        file.name.removesuffix(".toml") for file in _directory().iterdir() if file.name.endswith(".toml")
+    )
+
+
+def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
+    """Return the profile in a TOML text; `place` is named in the ConfigError of whatever is wrong."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(place, f"is not TOML: {error}") from None
+    has_write = "write" in document and document.get("kind") not in ("ramdisk", "null_blk")
+    entries = ("kind", "title", "limits", "model", *(("write",) if has_write else ()))
+    _check_names(place, document, entries, "entry")
+    kind = document["kind"]
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise ConfigError(f"{place}: kind", f"{kind!r} is not known", _nearest(str(kind), _KINDS))
+    if not isinstance(document["title"], str):
+        raise ConfigError(f"{place}: title", f"{document['title']!r} is not a text")
+    constants: list[tuple[str, Constant]] = []
+    limits = DeviceLimits(**_group(place, "limits", DeviceLimits, document["limits"], constants))
+    model_type = _KINDS[kind]
+    model = model_type(**_group(place, "model", model_type, document["model"], constants))
+    _check_model(place, model)
+    write: WriteModel | None = None
+    if has_write:
+        write_type = _WRITE_KINDS[kind]
+        write = write_type(**_group(place, "write", write_type, document["write"], constants))
+    return DeviceProfile(name, kind, document["title"], limits, model, tuple(constants), write)
+
+
+def _directory() -> Any:
+    return resources.files("sim").joinpath("profiles", "devices")
+
+
+def _group(
+    place: str, group: str, record: type[Any], table: object, constants: list[tuple[str, Constant]]
+) -> dict[str, Any]:
+    names = [field.name for field in fields(record)]
+    _check_names(f"{place}: {group}", table, names, "constant")
+    assert isinstance(table, dict)
+    values = {}
+    for name in names:
+        constant = _constant(f"{place}: {group}.{name}", table[name])
+        values[name] = _converted(f"{place}: {group}.{name}", name, constant)
+        constants.append((f"{group}.{name}", constant))
+    return values
+
+
+def _constant(place: str, table: object) -> Constant:
+    spread = table.get("spread", 0.0) if isinstance(table, dict) else 0.0
+    entries = (
+        "value",
+        "unit",
+        "source",
+        *(("spread",) if isinstance(table, dict) and "spread" in table else ()),
+    )
+    _check_names(place, table, entries, "entry")
+    assert isinstance(table, dict)
+    value, unit, source = table["value"], table["unit"], table["source"]
+    if not isinstance(value, int | float | str):
+        raise ConfigError(place, f"value {value!r}", "a number, a name, true or false")
+    if not isinstance(unit, str) or not isinstance(source, str) or not source.strip():
+        raise ConfigError(place, f"unit {unit!r}, source {source!r}", "two texts")
+    if isinstance(spread, bool) or not isinstance(spread, int | float) or not 0 <= spread < 1:
+        raise ConfigError(
+            f"{place}.spread", f"{spread!r} is no relative half-width", "a number from 0 to below 1"
+        )
+    return Constant(value, unit, source, float(spread))
+
+
+def varied(profile: DeviceProfile, name: str, factor: float) -> DeviceProfile:
+    """
+    Return a profile with one constant ("model.command_ns", "write.flush_ns") multiplied by `factor`.
+
+    Whole numbers stay whole. Raises ConfigError for a constant that is not there or is not a number.
+    """
+    group, _, field = name.partition(".")
+    holder: Any = {"model": profile.model, "write": profile.write}.get(group)
+    value = getattr(holder, field, None)
+    if isinstance(value, str | bool) or value is None:
+        allowed = "a number of its [model] or [write]"
+        raise ConfigError(f"device {profile.name}", f"{name!r} cannot be varied", allowed)
+    changed = value * factor if isinstance(value, float) else max(round(value * factor), 1)
+    changes: dict[str, Any] = {group: replace(holder, **{field: changed})}
+    return replace(profile, **changes)
+
+
+def _converted(place: str, name: str, constant: Constant) -> Value:
+    """Return the value in the unit of its field: ns, bytes, sectors, bytes per second."""
+    units = _NAME_UNIT if name in _NAMES else _UNITS[name]
+    if constant.unit not in units:
+        raise ConfigError(place, f"unit {constant.unit!r}", ", ".join(units))
+    value = constant.value
+    if name in _NAMES:
+        if value not in _NAMES[name]:
+            raise ConfigError(place, f"{value!r} is not known", ", ".join(_NAMES[name]))
+        return value
+    if units is _FLAG:
+        if not isinstance(value, bool):
+            raise ConfigError(place, f"{value!r} is not a flag", "true, false")
+        return value
+    if isinstance(value, bool | str) or not 0 <= value < 1 << 62:
+        raise ConfigError(place, f"{value!r} is out of range", "a number from 0 on")
+    if value == 0 and name not in _MAY_BE_ZERO:
+        raise ConfigError(place, "is 0", "more than 0")
+    factor = units[constant.unit]
+    if factor == 0:
+        return float(value)
+    scaled = value * factor
+    whole = round(scaled)
+    if abs(scaled - whole) > 1e-6:
+        raise ConfigError(
+            place, f"{value} {constant.unit} is not a whole number", f"whole {next(iter(units))}"
+        )
+    return whole
+
+
+def _check_model(place: str, model: Model) -> None:
+    """Check what no single constant can tell."""
+    if isinstance(model, SsdModel):
+        for name in ("page_bytes", "stripe_bytes"):
+            if getattr(model, name) % SECTOR_BYTES:
+                raise ConfigError(
+                    f"{place}: model.{name}", f"{getattr(model, name)} B", "whole 512-byte sectors"
+                )
+        if model.stripe_bytes % model.page_bytes:
+            raise ConfigError(f"{place}: model.stripe_bytes", f"{model.stripe_bytes} B", "whole pages")
+    if isinstance(model, HddModel):
+        if model.average_seek_ns <= model.cylinder_switch_ns:
+            raise ConfigError(
+                f"{place}: model.average_seek_ns",
+                f"{model.average_seek_ns} ns",
+                "more than the cylinder switch",
+            )
+        if model.inner_track_sectors > model.outer_track_sectors:
+            raise ConfigError(
+                f"{place}: model.inner_track_sectors",
+                f"{model.inner_track_sectors} sectors",
+                f"at most the outer track's {model.outer_track_sectors}",
+            )
+
+
+def _check_names(place: str, table: object, names: Iterable[str], what: str) -> None:
+    """Raise ConfigError unless `table` is a table that has exactly the given names."""
+    names = list(names)
+    if not isinstance(table, dict):
+        raise ConfigError(place, f"{table!r} is not a table", f"a table with {', '.join(names)}")
+    for name in table:
+        if name not in names:
+            raise ConfigError(place, f"{what} {name!r} is not known", _nearest(name, names))
+    for name in names:
+        if name not in table:
+            raise ConfigError(place, f"{what} {name!r} is missing", f"a table with {', '.join(names)}")
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    return ", ".join(difflib.get_close_matches(name, known, n=3) or known)

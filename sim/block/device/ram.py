@@ -1,0 +1,74 @@
+"""
+Devices that are memory: brd and null_blk.
+
+They take no device time. The copy of the data is work of the CPU that submits (brd, and null_blk with
+memory_backed and the completion in softirq); the profile gives its cost, the request queue charges it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.block.device.constants import RamModel
+from sim.block.device.profile import DeviceProfile
+from sim.engine.clock import Clock
+
+
+class Ramdisk:
+    """
+    A bio-based RAM device (drivers/block/brd.c, Linux 6.1): `done` is called before `submit` returns.
+
+    Left out: allocation of pages on first write.
+    """
+
+    def __init__(self, profile: DeviceProfile) -> None:
+        """Take the profile; a device without time needs no clock."""
+        assert isinstance(profile.model, RamModel)
+        self.profile = profile
+
+    def submit(
+        self,
+        sector: int,  # noqa: ARG002  # the protocol's, no matter to memory
+        sectors: int,  # noqa: ARG002  # likewise
+        token: object,
+        done: Callable[[object], None],
+    ) -> None:
+        """Complete at once."""
+        done(token)
+
+    write = submit
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Complete at once: there is nothing to empty."""
+        done(token)
+
+
+class NullBlk:
+    """
+    A blk-mq RAM device (drivers/block/null_blk, Linux 6.1, irqmode=softirq, completion_nsec=0).
+
+    A command completes at the same instant, but in an event of its own: the softirq runs when the submitter
+    has let go of its CPU. Left out: timer completion, zones, bad blocks, throttling.
+    """
+
+    def __init__(self, clock: Clock, profile: DeviceProfile) -> None:
+        """Take the clock on which commands complete."""
+        assert isinstance(profile.model, RamModel)
+        self.profile = profile
+        self._call = clock.call
+
+    def submit(
+        self,
+        sector: int,  # noqa: ARG002  # the protocol's, no matter to memory
+        sectors: int,  # noqa: ARG002  # likewise
+        token: object,
+        done: Callable[[object], None],
+    ) -> None:
+        """Complete in an event of this instant."""
+        self._call(0, done, token)
+
+    write = submit
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Complete in an event of this instant: there is nothing to empty."""
+        self._call(0, done, token)

@@ -1,0 +1,264 @@
+"""
+Solid-state drives: a controller, parallel flash units, and one interface to the host.
+
+A command passes three stages.
+
+1. The controller takes commands one after another, `command_ns` each: the limit on IOPS.
+2. Each flash page that the command touches is read on a unit: the one its address is striped to, or the
+   least busy one. A unit reads one page at a time, in the order of issue. A whole page is read whatever part
+   of it was asked for.
+3. The asked-for bytes of each page cross the interface as soon as they are read, at `bandwidth`. The
+   interface is shared; where transfers compete, the earlier command goes first, and its pieces interleave
+   with those of later ones wherever it leaves the interface idle (PCIe and SATA move small packets).
+
+The command completes when its last byte has crossed. Everything is known when a command is issued: stages 1
+and 2 serve in order of issue, and in stage 3 no later command can delay an earlier one, so a command costs
+one clock event. Hence nothing is faster than the latency at queue depth 1 nor than the interface.
+
+A write passes the controller and crosses the interface like any transfer, into the drive's write cache, and
+is answered `acknowledge_ns` later. From the cache writes go to the flash one after another, `sustained_rate`
+but at least `least_ns` each; when `cache_bytes` of them wait, the next is answered only as they go.
+A flush is answered `flush_ns` after the last write that was taken is on the flash, or at once if none is new.
+
+Left out: garbage collection, an SLC cache that fills up, and whatever else competes for the flash, so that
+reads and writes meet at the controller and the interface only; caches, read-ahead and page registers for
+reads (reading the other half of a page costs a flash read again); planes and the flash bus; retries; power
+states.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from heapq import heapreplace
+
+import numpy as np
+import numpy.typing as npt
+
+from sim.block.device.constants import SsdModel, SsdWrite
+from sim.block.device.profile import DeviceProfile
+from sim.engine.clock import Clock, stream
+from sim.errors import ConfigError, InvariantError
+from sim.units import NS_PER_S, SECTOR_BYTES
+
+_DRAWS = 4096
+
+
+class Ssd:
+    """An NVMe or SATA solid-state drive; the module says how it works and what it leaves out."""
+
+    def __init__(self, clock: Clock, profile: DeviceProfile, seed: int = 0) -> None:
+        """`seed` decides the flash latencies, unless they are constant."""
+        model = profile.model
+        assert isinstance(model, SsdModel)
+        self.profile = profile
+        self._clock = clock
+        self._command_ns = model.command_ns
+        self._page_sectors = model.page_bytes // SECTOR_BYTES
+        self._pages_per_stripe = model.stripe_bytes // model.page_bytes
+        self._units = model.units
+        # When each unit is free: by unit number if striped, a heap if the least busy one is taken.
+        self._unit_free_ns = [0] * model.units
+        self._least_busy = model.placement == "least-busy"
+        # Rounded up, so that no sum of transfers is ever faster than the interface.
+        self._transfer_ns = [
+            -(-sectors * SECTOR_BYTES * NS_PER_S // model.bandwidth)
+            for sectors in range(self._page_sectors + 1)
+        ]
+        self._bandwidth = model.bandwidth
+        self._controller_free_ns = 0
+        self._interface = Interface()
+        self._latency = FlashLatency(model, seed, profile.name)
+        self._constant_ns = model.flash_read_ns if model.latency_kind == "constant" else -1
+        self._uniform = (
+            model.latency_kind == "constant" and not self._least_busy and self._pages_per_stripe == 1
+        )
+        self._first_issue_ns = -1
+        self._transferred_ns = 0
+        self._flash_written_ns = 0
+        self._unflushed = False
+
+    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start reading `sectors` from `sector` on; `done(token)` follows when the last byte is there."""
+        now = self._clock.now
+        issued = self._controller_free_ns
+        if issued < now:
+            issued = now
+        issued += self._command_ns
+        self._controller_free_ns = issued
+        page_sectors = self._page_sectors
+        page = sector // page_sectors
+        free = self._unit_free_ns
+        if self._uniform and not (sector % page_sectors or sectors % page_sectors):
+            # Whole pages on as many idle units: they are ready together and cross the interface in a row.
+            pages = sectors // page_sectors
+            unit = page % self._units
+            ready = issued + self._constant_ns
+            if (
+                unit + pages <= self._units
+                and max(free[unit : unit + pages]) <= issued
+                and ready >= self._interface.last_start_ns
+            ):
+                free[unit : unit + pages] = [ready] * pages
+                transferred_ns = pages * self._transfer_ns[page_sectors]
+                end = self._interface.reserve(ready, transferred_ns, now)
+                self._finish(now, end, transferred_ns)
+                self._clock.call(end - now, done, token)
+                return
+        last_sector = sector + sectors
+        reserve = self._interface.reserve
+        transfers_ns = self._transfer_ns
+        constant_ns = self._constant_ns
+        end = transferred_ns = 0
+        # One round a page: this loop decides what simulating a large read costs.
+        while sector < last_sector:
+            next_sector = (page + 1) * page_sectors
+            if next_sector > last_sector:
+                next_sector = last_sector
+            unit = 0 if self._least_busy else page // self._pages_per_stripe % self._units
+            read = free[unit]
+            if read < issued:
+                read = issued
+            read += constant_ns if constant_ns >= 0 else self._latency.draw()
+            if self._least_busy:
+                heapreplace(free, read)
+            else:
+                free[unit] = read
+            transfer_ns = transfers_ns[next_sector - sector]
+            transferred_ns += transfer_ns
+            arrived = reserve(read, transfer_ns, now)
+            if arrived > end:
+                end = arrived
+            sector = next_sector
+            page += 1
+        self._finish(now, end, transferred_ns)
+        self._clock.call(end - now, done, token)
+
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start writing `sectors` to `sector` on; `done(token)` follows when the drive has taken them."""
+        del sector  # the drive puts it wherever it likes
+        model = self._write_model()
+        now, written_bytes = self._clock.now, sectors * SECTOR_BYTES
+        issued = max(self._controller_free_ns, now) + self._command_ns
+        self._controller_free_ns = issued
+        transfer_ns = -(-written_bytes * NS_PER_S // self._bandwidth)
+        taken = self._interface.reserve(issued, transfer_ns, now)
+        self._finish(now, taken, transfer_ns)
+        flash_ns = max(-(-written_bytes * NS_PER_S // model.sustained_rate), model.least_ns)
+        self._flash_written_ns = max(self._flash_written_ns, taken) + flash_ns
+        # What waits for the flash may be as much as the cache holds, this write included.
+        room_ns = self._flash_written_ns - model.cache_bytes * NS_PER_S // model.sustained_rate
+        self._unflushed = True
+        self._clock.call(max(taken + model.acknowledge_ns, room_ns) - now, done, token)
+
+    def flush(self, token: object, done: Callable[[object], None]) -> None:
+        """Empty the write cache; `done(token)` follows when all writes taken are on the flash."""
+        model = self._write_model()
+        now = self._clock.now
+        issued = max(self._controller_free_ns, now) + self._command_ns
+        self._controller_free_ns = issued
+        end = max(issued, self._flash_written_ns) + model.flush_ns if self._unflushed else issued
+        self._unflushed = False
+        self._clock.call(end - now, done, token)
+
+    def _write_model(self) -> SsdWrite:
+        write = self.profile.write
+        if not isinstance(write, SsdWrite):
+            raise ConfigError(f"device {self.profile.name}", "cannot be written to", "a profile with [write]")
+        return write
+
+    def _finish(self, now: int, end: int, transferred_ns: int) -> None:
+        """Check the invariants: no answer before the flash could give it, none faster than the interface."""
+        self._transferred_ns += transferred_ns
+        if self._first_issue_ns < 0:
+            self._first_issue_ns = now
+        if end < now or self._interface.end_ns - self._first_issue_ns < self._transferred_ns:
+            raise InvariantError(f"{self.profile.name}: faster than its interface at {now} ns")
+
+
+class Interface:
+    """
+    A shared link as the list of times at which it is taken: disjoint, in order, never touching.
+
+    A transfer takes what is free from the time its data is ready, in pieces if need be, and what it took
+    stays taken: earlier reservations have priority, and the link never idles while data waits.
+    """
+
+    __slots__ = ("_ends", "_starts", "end_ns")
+
+    def __init__(self) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self.end_ns = 0
+        """The end of the last reservation."""
+
+    @property
+    def last_start_ns(self) -> int:
+        """From when on transfers follow all others without filling a gap."""
+        return self._starts[-1] if self._starts else 0
+
+    def reserve(self, ready_ns: int, duration_ns: int, now_ns: int) -> int:
+        """Take the link for `duration_ns` in all, from `ready_ns` >= `now_ns` on; return when it is done."""
+        starts, ends = self._starts, self._ends
+        if ends and ends[0] <= now_ns:  # nothing is asked for in the past any more
+            past = bisect_right(ends, now_ns)
+            del starts[:past], ends[:past]
+        if ready_ns >= self.end_ns:
+            self.end_ns = end = ready_ns + duration_ns
+            if ends and ends[-1] == ready_ns:
+                ends[-1] = end
+            else:
+                starts.append(ready_ns)
+                ends.append(end)
+            return end
+        if starts and ready_ns >= starts[-1]:  # it waits for the last one: the case of a busy link
+            self.end_ns = ends[-1] = end = ends[-1] + duration_ns
+            return end
+        first = following = bisect_left(ends, ready_ns)  # the first that touches ready_ns or lies later
+        at, left = ready_ns, duration_ns
+        while following < len(starts):
+            gap = starts[following] - at
+            if gap >= left:
+                break
+            if gap > 0:
+                left -= gap
+            at = ends[following]
+            following += 1
+        end = taken_until = at + left
+        if following < len(starts) and starts[following] == end:
+            taken_until = ends[following]
+            following += 1
+        # From ready_ns on, the link is now taken without a gap: one interval replaces all that were passed.
+        begin = min(ready_ns, starts[first])
+        starts[first:following] = [begin]
+        ends[first:following] = [taken_until]
+        if end > self.end_ns:
+            self.end_ns = end
+        return end
+
+
+class FlashLatency:
+    """The time to read a flash page, in ns, when it is random: drawn from the device's own stream."""
+
+    __slots__ = ("_model", "_random", "_waiting")
+
+    def __init__(self, model: SsdModel, seed: int, device_name: str) -> None:
+        """The stream is named after the device: two devices of a run draw independently."""
+        self._model = model
+        self._random = stream(seed, f"device.{device_name}.flash")
+        self._waiting: list[int] = []
+
+    def draw(self) -> int:
+        """Return the latency of the next page read."""
+        if not self._waiting:
+            # Batches: one draw at a time from numpy costs as much as the rest of a request. Reversed, since
+            # pop() takes the last one.
+            self._waiting = np.rint(self._batch()).astype(np.int64)[::-1].tolist()
+        return self._waiting.pop()
+
+    def _batch(self) -> npt.NDArray[np.float64]:
+        mean_ns, sigma = self._model.flash_read_ns, self._model.latency_sigma
+        if self._model.latency_kind == "exponential":
+            return self._random.exponential(mean_ns, _DRAWS)
+        # The mean of exp(N(mu, sigma^2)) is exp(mu + sigma^2 / 2).
+        return self._random.lognormal(np.log(mean_ns) - sigma**2 / 2, sigma, _DRAWS)

@@ -1,0 +1,3 @@
+"""
+From submit_bio() to the driver and back: plug, merging, schedulers, dispatch, flushes (block/blk-*.c).
+"""

@@ -1,0 +1,473 @@
+"""
+The request queue: submit_bio(), the plug and merging (block/blk-core.c, blk-mq.c, blk-merge.c).
+
+A bio first tries to merge with the plug's newest request (back, then front), then with what waits in the
+elevator, else it takes a request. The plug is flushed when it is full, when its newest request is large,
+when the task sleeps and at the end of the window. A flushed request goes to the scheduler or straight to the
+hardware, at the time the task has come to. Limits: max_sectors, max_segments (every page its own segment,
+for page memory is taken as scattered), queue depth.
+
+Reads and writes go the same way and never merge with each other. A bio with REQ_PREFLUSH or REQ_FUA passes
+neither plug nor scheduler (see flush.py); the flags are dropped where the device has no cache to empty.
+
+Left out: multiple hardware queues, tag waits (a task never sleeps for a tag; its requests wait in line),
+cgroups, polling, requeues, errors, throttling of writeback (blk-wbt), discards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from operator import attrgetter
+
+from sim.block.bio import Bio, Plug, Request
+from sim.block.io_record import IoRecord
+from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
+from sim.block.queue.dispatch import Dispatcher
+from sim.block.queue.limits import BlockStats, BlockTracer, Hardware, QueueLimits
+from sim.engine.clock import Clock
+from sim.engine.cpu import Cpu, Task
+from sim.engine.ledger import TASK, Ledger, Site
+from sim.units import PAGE_SECTORS
+
+
+class BlockQueue:
+    """
+    One block device's queue, down to the plug; `dispatcher` is what lies below.
+
+    alone: the sites that a bio passes which is submitted alone under its plug.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        cpu: Cpu,
+        ledger: Ledger,
+        limits: QueueLimits,
+        device: Hardware,
+        tracer: BlockTracer | None = None,
+        records: list[IoRecord] | None = None,
+        below: str = "",
+    ) -> None:
+        """
+        `tracer` sees every event; `records` takes one entry a bio. With neither, nothing is kept.
+
+        below: the folded stack of a stacked device's driver that hands bios down (it enters at
+        submit_bio_noacct()); empty for a queue that file systems submit to.
+        """
+        self.limits = limits
+        self.stats = BlockStats()
+        self.dispatcher = Dispatcher(
+            clock, cpu, ledger, limits, device, self.stats, tracer, records is not None
+        )
+        self._scheduler = self.dispatcher.scheduler
+        self._arrive = self.dispatcher.arrive
+        self._clock = clock
+        self._tracer = tracer
+        self._records = records
+        entry = below or "submit_bio"
+        again = f"{entry};submit_bio_noacct"
+        submit = f"{again};submit_bio_noacct_nocheck;__submit_bio"
+        chain = f"{'' if below else entry} {again} {again};submit_bio_noacct_nocheck"
+        if limits.bio_based:
+            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{limits.driver}")
+        else:
+            mq = f"{submit};blk_mq_submit_bio"
+            words = f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge"
+            self._s_submit = ledger.site(TASK, "", words, unit="blk_mq_submit_bio")
+        site, fuse = ledger.site, ledger.fuse
+        self._s_split = site(
+            TASK,
+            "",
+            f"{submit};blk_mq_submit_bio;bio_alloc_bioset {again} {again};submit_bio_noacct_nocheck {submit}"
+            f" {submit};blk_mq_submit_bio",
+        )
+        self._s_getrq = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
+        self._s_keyslot = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_crypto_rq_get_keyslot")
+        flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
+        self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
+        self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
+        flushed = f"{flush};blk_mq_flush_plug_list"
+        self._s_issue = site(TASK, flushed, f"{driver} /{flushed}:request")
+        self._s_insert = site(TASK, flushed, f"blk_mq_insert_requests {driver} /{flushed}:request")
+        self._s_direct = site(TASK, f"{submit};blk_mq_submit_bio", driver)
+        self._s_insert_one = site(
+            TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
+        )
+        self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
+        self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
+        self._s_copy.price_unit(limits.copy_ps_per_sector)  # the device's constant, not the machine's
+        self._s_flush_one = fuse(self._s_flush, self._s_issue)
+        self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
+        self._s_one_more = fuse(self._s_getrq, self._s_issue)
+        self.alone = (self._s_submit, self._s_getrq, self._s_flush_one)
+        self._alone = self._direct and not limits.bio_based and tracer is None and records is None
+
+    def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """
+        submit_bio(): merge, or take a request; never sleeps.
+
+        Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only.
+        """
+        count, sectors = bio.count, bio.unit_sectors
+        if bio.opf & FLUSH_FLAGS:
+            self._submit_flush(task, bio)
+            return
+        if count > 1 and not plug.holds:
+            for number in range(count):
+                self.submit(task, bio.row(number, 1), plug)
+            return
+        if bio.opf:
+            self.stats.write_bios += count
+            self.stats.write_sectors += bio.sectors
+        task.ps += self._s_submit.charge_units(count, bio.segments)
+        stats, limits = self.stats, self.limits
+        stats.queued += count
+        stats.bio_sectors[sectors] += count
+        stats.pending += count
+        if self._tracer is not None:
+            for i in range(count):
+                self._tracer(action("Q", bio.opf), task.time_ns, bio.sector + i * sectors, sectors)
+        if self._records is not None:
+            # Merges so far are taken off here and added again below: what is left are its own.
+            bio.record = IoRecord(bio.sector, bio.sectors, count, task.time_ns, -stats.merges)
+            bio.record.flushed_ns = bio.record.queued_ns  # until it leaves a plug
+            self._records.append(bio.record)
+        if limits.bio_based:
+            self._complete_inline(task, bio)
+        elif count == 1:
+            if sectors <= limits.max_sectors and bio.segments <= limits.max_segments:
+                self._join(self._merge_or_get(task, bio, bio.sector, sectors, bio.segments, plug), bio)
+            else:
+                self._submit_split(task, bio, plug)
+            if not plug.holds and plug.requests:
+                self._dispatch(task, plug, from_schedule=False)
+        else:
+            self._submit_row(task, bio, plug)
+        if bio.record is not None:
+            bio.record.merges += stats.merges
+
+    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
+        """Return whether a bio of this size, alone under its plug, becomes one command as it is."""
+        limits = self.limits
+        return self._alone and bio_sectors <= limits.max_sectors and segments <= limits.max_segments
+
+    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
+        """Return whether a row of one-block bios, alone under its plug, is flushed in one go at its end."""
+        room = self._row_room(unit_sectors)
+        if count <= room:
+            return self._alone
+        limits = self.limits
+        early = limits.plug_flush_sectors and room * unit_sectors >= limits.plug_flush_sectors
+        return self._alone and not early and count <= room * limits.plug_requests
+
+    def _row_room(self, unit_sectors: int) -> int:
+        """Return how many one-block bios fill a request."""
+        return min(self.limits.max_segments, self.limits.max_sectors // unit_sectors)
+
+    def submit_alone(self, task: Task, bio: Bio) -> None:
+        """
+        Submit a bio, or a row of them, under a plug of its own and flush it, if `takes_alone` allows.
+
+        What submit() and finish_plug() do, in one step; the caller has charged `alone`: one pass of each, of
+        the first one pass per bio.
+        """
+        site, segments = self._s_submit, bio.segments
+        site.units += segments
+        task.ps += segments * site.unit_ps
+        count, sectors = bio.count, bio.unit_sectors
+        stats = self.stats
+        stats.queued += count
+        stats.bio_sectors[sectors] += count
+        stats.plugs += 1
+        stats.pending += count
+        if count == 1 or count <= self._row_room(sectors):
+            stats.getrq += 1
+            stats.back_merges += count - 1
+            request = Request(bio.sector, sectors * count, bio.segments)
+            request.bios.append(bio)
+            requests: Sequence[Request] = (request,)
+        else:
+            parts = self._row_requests(bio)
+            requests = parts if self.limits.plug_sorted else parts[::-1]
+            stats.getrq += len(requests)
+            stats.back_merges += count - len(requests)
+            task.ps += self._s_one_more.charge(len(requests) - 1)
+        if bio.crypt is not None:
+            task.ps += self._s_keyslot.charge(len(requests))
+        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
+
+    def _row_requests(self, bio: Bio) -> list[Request]:
+        """Return the requests that a row of one-block bios fills."""
+        room, requests = self._row_room(bio.unit_sectors), []
+        for first in range(0, bio.count, room):
+            part = bio.row(first, min(room, bio.count - first))
+            request = Request(part.sector, part.sectors, part.count)
+            request.bios.append(part)
+            requests.append(request)
+        return requests
+
+    def finish_plug(self, task: Task, plug: Plug) -> None:
+        """blk_finish_plug(): flush what is left."""
+        if len(plug.requests) == 1 and self._direct:
+            task.ps += self._s_flush_one.charge(1)
+            requests, plug.requests = plug.requests, []
+            self._hand_over(task, requests)
+            return
+        task.ps += self._s_flush.charge(1)
+        if plug.requests:
+            self._dispatch(task, plug, from_schedule=False)
+
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """The task is about to sleep: its plug goes to the scheduler (io_schedule)."""
+        if plug.requests:
+            task.ps += self._s_flush.charge(1)
+            self._dispatch(task, plug, from_schedule=True)
+
+    @cached_property
+    def _s_insert_flush(self) -> Site:
+        """Declared when it is first passed: a machine that only reads needs no costs of writing."""
+        return self._ledger.site(TASK, self._submit_stack, "blk_insert_flush")
+
+    def _submit_flush(self, task: Task, bio: Bio) -> None:
+        """
+        A bio with REQ_PREFLUSH or REQ_FUA: alone, past plug and scheduler (blk_insert_flush()).
+
+        Without a cache to empty it is the write that is left, or, without sectors, ends where it is.
+        """
+        stats, limits = self.stats, self.limits
+        if not limits.write_cache and bio.unit_sectors:
+            bio.opf &= ~FLUSH_FLAGS
+            self.submit(task, bio, Plug(holds=False))
+            return
+        task.ps += self._s_submit.charge_units(1, bio.segments)
+        stats.queued += 1
+        stats.bio_sectors[bio.sectors] += 1
+        stats.pending += 1
+        stats.flush_bios += 1
+        if bio.sectors:
+            stats.write_bios += 1
+            stats.write_sectors += bio.sectors
+        if self._tracer is not None:
+            self._tracer(action("Q", bio.opf), task.time_ns, bio.sector, bio.sectors)
+        if self._records is not None:
+            bio.record = IoRecord(bio.sector, bio.sectors, 1, task.time_ns)
+            bio.record.flushed_ns = bio.record.queued_ns
+            self._records.append(bio.record)
+        if not limits.write_cache:
+            self._end_at_once(task, bio, task.time_ns, task.time_ns)
+            return
+        task.ps += self._s_getrq.charge(1) + self._s_insert_flush.charge(1)
+        stats.getrq += 1
+        if self._tracer is not None:
+            self._tracer(action("G", bio.opf), task.time_ns, bio.sector, bio.sectors)
+        request = Request(bio.sector, bio.sectors, bio.segments, bio.opf)
+        request.closed = True
+        request.bios.append(bio)
+        request.core = task.core
+        self._clock.call(task.time_ns - self._clock.now, self.dispatcher.flushes.insert, request)
+
+    def _submit_split(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """
+        One bio beyond the limits: cut off as much as one request takes, submit the rest again, and so on.
+
+        A cut may lie inside a page. What is cut off merges with nothing (REQ_NOMERGE); only the last piece,
+        which is the bio itself, may.
+        """
+        cuts = _cuts(bio, self.limits.max_sectors, self.limits.max_segments)
+        task.ps += self._s_split.charge(len(cuts) - 1)
+        self.stats.splits += len(cuts) - 1
+        sector = bio.sector
+        for sectors, segments in cuts[:-1]:
+            if self._tracer is not None:
+                self._tracer(action("X", bio.opf), task.time_ns, sector, sectors)
+            piece = self._get_request(task, bio, sector, sectors, segments, plug)
+            piece.closed = True
+            piece.bios.append(bio)
+            sector += sectors
+        self._join(self._merge_or_get(task, bio, sector, *cuts[-1], plug), bio)
+        bio.parts = bio.pieces = len(cuts)
+
+    def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """One-block bios in a row: the first merges or takes a request, the others join from behind."""
+        limits, unit = self.limits, bio.unit_sectors
+        done = 0
+        while done < bio.count:
+            sector = bio.sector + done * unit
+            request = self._merge_or_get(task, bio, sector, unit, 1, plug)
+            joined = 1
+            if request.end == sector + unit:
+                room = min(
+                    (limits.max_sectors - request.sectors) // unit, limits.max_segments - request.segments
+                )
+                more = max(min(bio.count - done - 1, room), 0)
+                request.sectors += more * unit
+                request.segments += more
+                self.stats.back_merges += more
+                joined += more
+                if self._tracer is not None:
+                    for i in range(1, joined):
+                        self._tracer(action("M", bio.opf), task.time_ns, sector + i * unit, unit)
+            self._join(request, bio if joined == bio.count else bio.row(done, joined))
+            done += joined
+
+    @staticmethod
+    def _join(request: Request, bio: Bio) -> None:
+        """Keep a request's bios in disk order: a front merge goes first."""
+        if request.bios and bio.sector < request.bios[0].sector:
+            request.bios.insert(0, bio)
+        else:
+            request.bios.append(bio)
+
+    def _merge_or_get(
+        self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
+    ) -> Request:
+        """Return the request that now holds [sector, sector + sectors) of a bio: merged into or new."""
+        requests, crypt, write = plug.requests, bio.crypt, bio.opf & REQ_OP_MASK
+        for request in reversed(requests) if self.limits.plug_sorted else requests[-1:]:
+            if (
+                request.crypt == crypt
+                and request.opf & REQ_OP_MASK == write
+                and self._try_merge(task, request, sector, sectors, segments)
+            ):
+                return request
+        if self._scheduler.elevator:
+            waiting = self._scheduler.neighbour(sector, sectors, bool(write))
+            if waiting is not None and waiting.crypt == crypt:
+                old = waiting.sector
+                if self._try_merge(task, waiting, sector, sectors, segments):
+                    self._scheduler.moved(waiting, old)
+                    return waiting
+        return self._get_request(task, bio, sector, sectors, segments, plug)
+
+    def _get_request(
+        self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
+    ) -> Request:
+        """Put a new request into the plug, flushing it first if it is full."""
+        requests, crypt = plug.requests, bio.crypt
+        task.ps += self._s_getrq.charge(1)
+        self.stats.getrq += 1
+        if self._tracer is not None:
+            self._tracer(action("G", bio.opf), task.time_ns, sector, sectors)
+        request = Request(sector, sectors, segments, bio.opf)
+        if crypt is not None:
+            request.crypt = crypt
+            task.ps += self._s_keyslot.charge(1)
+        limits = self.limits
+        if not plug.holds:
+            pass
+        elif not requests:
+            self._count_plug(task)
+        elif len(requests) >= limits.plug_requests or (
+            limits.plug_flush_sectors and requests[-1].sectors >= limits.plug_flush_sectors
+        ):
+            task.ps += self._s_early.charge(1)
+            self._dispatch(task, plug, from_schedule=False)
+            self._count_plug(task)
+        plug.requests.append(request)
+        return request
+
+    def _count_plug(self, task: Task) -> None:
+        """A request is the first in a plug."""
+        self.stats.plugs += 1
+        if self._tracer is not None:
+            self._tracer("P", task.time_ns, 0, 0)
+
+    def _try_merge(self, task: Task, request: Request, sector: int, sectors: int, segments: int) -> bool:
+        """Merge behind or before a request, within the limits."""
+        behind = request.end == sector
+        if request.closed or (not behind and request.sector != sector + sectors):
+            return False
+        limits = self.limits
+        if (
+            request.sectors + sectors > limits.max_sectors
+            or request.segments + segments > limits.max_segments
+        ):
+            request.closed = True
+            return False
+        request.sectors += sectors
+        request.segments += segments
+        if behind:
+            self.stats.back_merges += 1
+        else:
+            request.sector = sector
+            self.stats.front_merges += 1
+        if self._tracer is not None:
+            self._tracer(action("M" if behind else "F", request.opf), task.time_ns, sector, sectors)
+        return True
+
+    def _dispatch(self, task: Task, plug: Plug, from_schedule: bool) -> None:
+        """Send a plug's requests on their way, at the time the task has come to."""
+        requests, plug.requests = plug.requests, []
+        via_insert = from_schedule or self._scheduler.elevator
+        if self.limits.plug_sorted:
+            requests.sort(key=attrgetter("sector"))
+        elif not via_insert:
+            requests.reverse()  # the plug's list is a stack, and 6.1 issues from its top
+        if via_insert:
+            insert = self._s_insert if plug.holds else self._s_insert_one
+            task.ps += insert.charge(len(requests))
+            self.stats.inserted += len(requests)
+            self.stats.unplugs += plug.holds
+            if self._tracer is not None:
+                for request in requests:
+                    self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
+        else:
+            issue = self._s_issue if plug.holds else self._s_direct
+            task.ps += issue.charge(len(requests))
+        if self.limits.copy_ps_per_sector:
+            sectors = sum(request.sectors for request in requests)
+            task.ps += self._s_copy.charge_units(len(requests), sectors)
+        self._hand_over(task, requests)
+
+    def _hand_over(self, task: Task, requests: Sequence[Request]) -> None:
+        """Let requests arrive at the hardware's side at the time the task has come to."""
+        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
+
+    def _complete_inline(self, task: Task, bio: Bio) -> None:
+        """A bio-based device that is memory: copy and complete in the caller."""
+        issued_ns = task.time_ns
+        if self.limits.copy_ps_per_sector:
+            task.ps += self._s_copy.charge_units(_copies(bio), bio.sectors)
+        self._end_at_once(task, bio, issued_ns, task.time_ns)
+
+    def _end_at_once(self, task: Task, bio: Bio, issued_ns: int, copied_ns: int) -> None:
+        """End a bio in the caller."""
+        task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
+        bio.ended_ns = task.time_ns
+        if bio.record is not None:
+            bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
+        self.dispatcher.end([bio])
+
+
+def _copies(bio: Bio) -> int:
+    """Return in how many pieces a memory device copies a bio: vectors, cut where they cross its pages."""
+    vectors = bio.segments if bio.count == 1 else bio.count
+    crossing = bio.sector % PAGE_SECTORS and bio.unit_sectors >= PAGE_SECTORS
+    return vectors * 2 if crossing else vectors
+
+
+def _cuts(bio: Bio, max_sectors: int, max_segments: int) -> list[tuple[int, int]]:
+    """
+    Return (sectors, segments) of the pieces of a bio: as much each time as the limits take (bio_split_rw).
+
+    The bio's vectors are its pages, the first and last of each of its runs of blocks maybe in part.
+    """
+    block_sectors = bio.unit_sectors // sum(count for _, count in bio.blocks)
+    per_page = PAGE_SECTORS // block_sectors
+    vectors: list[int] = []
+    for lblk, count in bio.blocks:
+        while count:
+            blocks = min(count, per_page - lblk % per_page)
+            vectors.append(blocks * block_sectors)
+            lblk, count = lblk + blocks, count - blocks
+    cuts = []
+    sectors = segments = 0
+    for left in vectors:
+        while left:
+            if sectors == max_sectors or segments == max_segments:
+                cuts.append((sectors, segments))
+                sectors = segments = 0
+            take = min(left, max_sectors - sectors)
+            sectors, segments, left = sectors + take, segments + 1, left - take
+    return [*cuts, (sectors, segments)]

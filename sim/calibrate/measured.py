@@ -1,0 +1,91 @@
+"""
+What is measured: whole cases of reading, and hot loops.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sim.calibrate.constants import Constant
+
+Features = dict[Constant, float]
+ENCRYPTED = "encrypted, by symbol"
+"""The device of the cases around encryption: the rig's RAM device, which copies."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """
+    One record of a whole case: what was measured, per 4 KiB read, and its features, per 4 KiB.
+
+    device: "ram" (bio-based, no copy), "ram+copy", "null_blk"; with " by symbol" where the value is a sum
+    over symbols. symbols, calls: of each recorded symbol; rep_bytes: instructions among them that are bytes
+    of a `rep`, where that is recorded. value: instructions, or ns (see
+    cost_times); boots: the median ns of each boot. fitted: whether constants are fitted to it.
+    in_kernel: read by the kernel itself, without system calls.
+    around: instructions a call that a cipher takes around its assembler code, by cipher, where recorded.
+    """
+
+    name: str
+    device: str
+    block_size: int
+    layout: str
+    path: str
+    access: str
+    status: str
+    record: dict[str, Any] = field(repr=False)
+    value: float = 0.0
+    boots: tuple[float, ...] = ()
+    symbols: dict[str, float] = field(default_factory=dict, repr=False)
+    calls: dict[str, float] = field(default_factory=dict, repr=False)
+    rep_bytes: dict[str, float] = field(default_factory=dict, repr=False)
+    around: dict[str, float] = field(default_factory=dict, repr=False)
+    features: Features = field(default_factory=dict, repr=False)
+    fitted: bool = True
+    in_kernel: bool = False
+
+    @property
+    def key(self) -> str:
+        """What its features depend on."""
+        device = "null_blk" if self.device.startswith("null_blk") else "ram"
+        words = [device, self.block_size, self.layout, self.path, self.access, self.status]
+        if self.device == ENCRYPTED:
+            words.append(f"{self.record['file_bytes'] >> 20}M")
+        if "read_ahead_kb" in self.record:
+            words += [f"{self.record['file_bytes'] >> 20}M", f"ra{self.record['read_ahead_kb']}"]
+        return "/".join(map(str, (*words, self.record.get("encryption") or "plain")))
+
+
+@dataclass(frozen=True, slots=True)
+class Primitive:
+    """
+    One hot loop: ns per turn. what, arg: which; the rest as in Measured.
+
+    extents, known: extents of its file, and entries of the status cache when all of it is known.
+    """
+
+    name: str
+    what: str
+    arg: int
+    block_size: int
+    layout: str
+    path: str
+    status: str
+    ns: float
+    device: str
+    extents: int
+    known: int
+
+
+def device_of(record: dict[str, Any]) -> str:
+    """Return the kind of device a record of instructions names."""
+    return "null_blk" if "null" in record["device"] else "ram+copy"
+
+
+def measured_case(record: dict[str, Any], device: str) -> Measured:
+    """Return a record of reading a whole file on `device`, without its value."""
+    case = ("block_size", "layout", "path", "access", "es")
+    name = "/".join((device, *(str(record[key]) for key in case)))
+    block_size, layout, path, access, status = (record[key] for key in case)
+    return Measured(name, device, block_size, layout, path, access, status, record)

@@ -1,0 +1,182 @@
+"""
+Claims: sentences with a measure, a margin and a source, as TOML files say them.
+
+A file has `experiment` (the stem of the experiment file it is about) and one [[claim]] table each:
+
+    name      of its own, within all files            kind    at least, at most, equal, equivalent
+    sentence  what is claimed                         margin  a number; for equivalent, the distance from 1
+    source    who says so                             figure  the figure that shows it, if one does
+    measure   what is taken of a cell                 holds   where the claim holds, in words
+    of        which cells, by labels: { path = "mpage", layout = ["a", "b"] }; axes not named may be any
+    over      labels changed to get the cell to divide by: same seed, same other labels
+    by        the measure to divide by, if it is another one
+    less      labels changed to get the cell to subtract first, above and below
+    seeds     how many seeds it needs at least; 1 is enough where nothing is random
+
+A measure is one of metric = "name", calls = [symbols], ns = [symbols], groups = [cost groups], in ns; `per`
+divides it by what the cell read: "page", "4KiB", "block", or "bio". [[claim.elsewhere]] (of, expect, because)
+says what becomes of the claim on other cells, and is checked too: `of` there replaces labels of the claim's.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
+
+from sim.claims.intervals import Kind
+from sim.config.cell_result import GROUPS, METRICS
+from sim.config.table import Model, custom
+from sim.errors import ConfigError
+from sim.experiment.error_lines import from_validation
+
+Per = Literal["run", "page", "4KiB", "block", "bio"]
+
+
+def _labels(value: object) -> object:
+    """One label or a list of them: always a tuple."""
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _groups(groups: tuple[str, ...]) -> tuple[str, ...]:
+    for group in groups:
+        if group not in GROUPS:
+            raise custom(f"cost group {group!r} is unknown", ", ".join(GROUPS))
+    return groups
+
+
+Words = Annotated[tuple[str, ...], Field(strict=False, min_length=1)]
+Selection = dict[str, Annotated[tuple[str, ...], BeforeValidator(_labels), Field(min_length=1)]]
+Partner = dict[str, str]
+Margin = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+
+
+class Measure(Model):
+    """What is taken of a cell and seed. Exactly one of metric, calls, ns, groups; see the module."""
+
+    metric: str | None = None
+    calls: Words | None = None
+    ns: Words | None = None
+    groups: Annotated[Words, AfterValidator(_groups)] | None = None
+    per: Per = "run"
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(value is not None for value in (self.metric, self.calls, self.ns, self.groups)) != 1:
+            raise custom("one measure is needed", "one of metric, calls, ns, groups")
+        if self.metric is not None and self.metric not in METRICS:
+            raise custom(f"metric {self.metric!r} is unknown", ", ".join(METRICS))
+        return self
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a count, the same on every machine and seed: exact equality makes sense."""
+        if self.metric is not None:
+            return not any(word in METRICS[self.metric][0] for word in ("ns", "MiB/s"))
+        return self.calls is not None
+
+    def __str__(self) -> str:
+        if self.metric is not None:
+            what = self.metric
+        elif self.calls is not None:
+            what = f"calls of {' + '.join(self.calls)}"
+        else:
+            what = f"ns of {' + '.join(self.ns or self.groups or ())}"
+        return what if self.per == "run" else f"{what} per {self.per}"
+
+
+class Elsewhere(Model):
+    """Cells on which the claim is not made: what a check of it must say there, and why."""
+
+    of: Selection
+    expect: Literal["held", "failed"]
+    because: str
+
+
+class Claim(Model):
+    """One claim; see the module for its keys."""
+
+    name: str = Field(min_length=1)
+    sentence: str
+    source: str
+    measure: Measure
+    of: Selection = Field(default_factory=dict)
+    over: Partner = Field(default_factory=dict)
+    by: Measure | None = None
+    less: Partner = Field(default_factory=dict)
+    kind: Kind
+    margin: Margin
+    seeds: int = Field(default=1, ge=1)
+    holds: str = ""
+    figure: str = ""
+    elsewhere: tuple[Elsewhere, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.kind == "equal" and not all(part.counts for part in (self.measure, self.by) if part):
+            raise custom("equal with a measure of time", "counts only; for times: equivalent, with a margin")
+        if self.kind == "equivalent" and not (self.over and 0 < self.margin < 1):
+            raise custom("equivalent without over, or its margin", "over, and 0 < margin < 1")
+        if self.less and (self.over or self.by is None):
+            raise custom("less with over, or without by", "less together with by, without over")
+        return self
+
+    def describe(self) -> str:
+        """Return the measure in one line, labels included."""
+        text = str(self.measure)
+        if self.less:
+            return f"({text}) / ({self.by}), each {_said(self.of)} less {_said(self.less)}"
+        if self.by is not None:
+            text = f"({text}) / ({self.by})"
+        text = f"{text}, {_said(self.of)}" if self.of else text
+        return f"{text} over {_said(self.over)}" if self.over else text
+
+    def rule(self) -> str:
+        """Return kind and margin in one line."""
+        return f"{self.kind} {'1 ± ' if self.kind == 'equivalent' else ''}{self.margin:g}"
+
+
+def _said(labels: dict[str, Any]) -> str:
+    texts = (value if isinstance(value, str) else " or ".join(value) for value in labels.values())
+    return ", ".join(texts)
+
+
+class _File(Model):
+    experiment: str
+    claim: tuple[Claim, ...] = Field(strict=False, min_length=1)
+
+
+def load_claims(folder: Path) -> dict[str, list[Claim]]:
+    """
+    Return the claims of all TOML files in `folder` by the stem of their experiment, in order of file names.
+
+    Raises ConfigError with file, key and what is allowed; also for a name used twice or a folder without
+    claims.
+    """
+    found: dict[str, list[Claim]] = {}
+    where: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.toml")):
+        file = _parse(path)
+        for claim in file.claim:
+            if claim.name in where:
+                raise ConfigError(
+                    str(path), f"claim {claim.name!r} is also in {where[claim.name]}", "new names"
+                )
+            where[claim.name] = path
+        found.setdefault(file.experiment, []).extend(file.claim)
+    if not found:
+        raise ConfigError(str(folder), "has no claims", "a folder of *.toml files; see experiments/claims")
+    return found
+
+
+def _parse(path: Path) -> _File:
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(str(path), f"is not TOML ({error})", "see experiments/claims") from None
+    try:
+        return _File.model_validate(raw)
+    except ValidationError as error:
+        raise from_validation(error, _File, raw, str(path)) from None

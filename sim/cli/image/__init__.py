@@ -1,0 +1,3 @@
+"""
+readpath image: one plain function for each verb below it.
+"""

@@ -1,0 +1,283 @@
+"""
+readpath image: make, list, check and change ext4 images, and the keys of files in them.
+
+Thin wrappers over the plain functions of sim.cli.image.verbs and image_keys, loaded when one runs. Exit
+codes: 0 done; 1 `check` has found problems; 2 something cannot be read, as ReadpathError tells.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from sim.errors import ConfigError
+
+app = typer.Typer(
+    name="image",
+    help="Make, list, check and change ext4 images.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+ImagePath = Annotated[Path, typer.Argument(metavar="IMAGE", help="An ext4 image.")]
+InnerPath = Annotated[str, typer.Argument(metavar="PATH", help="A path in the image.")]
+KeyFile = Annotated[Path, typer.Option("--keys", metavar="FILE", help="Users' keys; mode 0600.")]
+Users = Annotated[list[str], typer.Option("--user", metavar="USER", help="Who may read it. Repeatable.")]
+Opener = Annotated[str, typer.Option("--as", metavar="USER", help="A user who can read it.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="For images that can be made again; protects nothing.")
+]
+Form = Annotated[str, typer.Option("--format", help="Of wrapped keys: aes-kw, rfc2014.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("make")
+def make(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="[SPEC.toml] IMAGE", help="What to make, and where to.")
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file",
+            metavar="NAME:SIZE[:LAYOUT[:OPTION=VALUE,..]]",
+            help="A file, as data:64MiB:fragmented:extent=64KiB. Repeatable.",
+        ),
+    ] = None,
+    size: Annotated[str | None, typer.Option("--size", help="Of the device [what the files need].")] = None,
+    block_size: Annotated[str | None, typer.Option("--block-size", help="1KiB, 2KiB or 4KiB [4KiB].")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of contents, layouts, times and uuid [0].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an image, from a TOML file or from options; a manifest with every file's SHA-256 with --json."""
+    from sim.cli.image.verbs import run_make, spec_of
+
+    run_make(paths[-1], spec_of(paths, files or [], size, block_size, seed), as_json)
+
+
+@app.command("ls")
+def ls(
+    image: ImagePath,
+    path: InnerPath = "/",
+    recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All directories below too.")] = False,
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="fscrypt master keys: decrypt names.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a directory: inode, type, mode, links, bytes, extents/depth, time of change, path."""
+    from sim.cli.image.verbs import run_ls
+
+    run_ls(image, path, as_json, recursive, keys)
+
+
+@app.command("extents")
+def extents(image: ImagePath, path: InnerPath, as_json: AsJson = False) -> None:
+    """Show a file's extent tree, with its index and leaf blocks."""
+    from sim.cli.image.verbs import run_extents
+
+    run_extents(image, path, as_json)
+
+
+@app.command("cat")
+def cat(
+    image: ImagePath,
+    path: InnerPath,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys", metavar="FILE", help="Master keys: decrypt. Without: ciphertext in whole blocks."
+        ),
+    ] = None,
+    users: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as", metavar="USER", help="Read as a user in --keys; repeat it where shares are needed."
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print length and SHA-256 as JSON, not the contents.")
+    ] = False,
+) -> None:
+    """Write a file's contents to standard output."""
+    from sim.cli.image.verbs import fscrypt_decryptor, run_cat, run_digest
+
+    write: Callable[[BinaryIO], None]
+    if users:
+        from sim.cli.image.keys import run_cat_as
+
+        if keys is None:
+            raise ConfigError("image cat", "--as without --keys", "--keys FILE")
+        write = partial(run_cat_as, image, path, keys=keys, users=users)
+    else:
+        decryptor = None if keys is None else fscrypt_decryptor(keys)
+        write = partial(run_cat, image, path, decryptor=decryptor, keys=keys)
+    if as_json:
+        run_digest(path, write)
+        return
+    write(sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+
+
+@app.command("check")
+def check(image: ImagePath, as_json: AsJson = False) -> None:
+    """Walk everything in an image and tell what is wrong; exit code 1 if anything is."""
+    from sim.cli.image.verbs import run_check
+
+    code = run_check(image, as_json)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command("encrypt")
+def encrypt(
+    image: ImagePath,
+    path: InnerPath,
+    keys: KeyFile,
+    users: Users,
+    needed: Annotated[int | None, typer.Option("--needed", help="That many of the users together.")] = None,
+    escrow: Annotated[str | None, typer.Option("--escrow", help="An authority that can open it too.")] = None,
+    form: Form = "aes-kw",
+    mode: Annotated[str, typer.Option("--mode", help="xts, or gcm with stored tags.")] = "xts",
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Encrypt a plain file under a key of its own, wrapped for users (@name for a group)."""
+    from sim.cli.image.keys import run_encrypt
+
+    run_encrypt(
+        image,
+        path,
+        keys,
+        users,
+        needed=needed,
+        escrow=escrow,
+        form=form,
+        mode=mode,
+        seed=seed,
+        as_json=as_json,
+    )
+
+
+@app.command("group")
+def group(
+    image: ImagePath,
+    name: Annotated[str, typer.Argument(metavar="@GROUP", help="The group's name.")],
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="Users' keys; mode 0600.")
+    ] = None,
+    users: Annotated[
+        list[str] | None, typer.Option("--user", metavar="USER", help="A member. Repeatable.")
+    ] = None,
+    opener: Annotated[
+        str | None, typer.Option("--as", metavar="USER", help="A member who lets these into the group.")
+    ] = None,
+    without: Annotated[
+        str | None, typer.Option("--without", metavar="USER", help="Who leaves; needs no key.")
+    ] = None,
+    form: Form = "aes-kw",
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a group: a key wrapped for its members, kept in the image; let members in (--as) and out."""
+    from sim.cli.image.keys import run_group
+
+    run_group(image, name, keys, users or [], form, seed, opener=opener, without=without, as_json=as_json)
+
+
+@app.command("adduser")
+def adduser(
+    image: ImagePath,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The new user.")],
+    keys: KeyFile,
+    opener: Opener,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Share every file that one user can read with another; no data is encrypted anew."""
+    from sim.cli.image.keys import run_adduser
+
+    run_adduser(image, user, keys, opener, seed, as_json=as_json)
+
+
+@app.command("share")
+def share(
+    image: ImagePath,
+    path: InnerPath,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The new user.")],
+    keys: KeyFile,
+    opener: Opener,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Wrap a file's key for one user more."""
+    from sim.cli.image.keys import run_share
+
+    run_share(image, path, user, keys, opener, seed, as_json=as_json)
+
+
+@app.command("unshare")
+def unshare(
+    image: ImagePath,
+    path: InnerPath,
+    user: Annotated[str, typer.Argument(metavar="USER", help="A user's id, or the signature of a key.")],
+    keys: Annotated[
+        Path | None, typer.Option("--keys", metavar="FILE", help="To find a user's signature (rfc2014).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take a user's wrapped key from a file; needs no key."""
+    from sim.cli.image.keys import run_unshare
+
+    run_unshare(image, path, user, keys, as_json=as_json)
+
+
+@app.command("shred")
+def shred(
+    image: ImagePath,
+    path: InnerPath,
+    scan: Annotated[bool, typer.Option("--scan", help="Look for old copies in free blocks too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a file unreadable for ever by clobbering its wrapped keys; needs no key."""
+    from sim.cli.image.keys import run_shred
+
+    run_shred(image, path, scan, as_json=as_json)
+
+
+@app.command("rm")
+def rm(image: ImagePath, path: InnerPath, as_json: AsJson = False) -> None:
+    """Delete a file; needs no key."""
+    from sim.cli.image.keys import run_rm
+
+    run_rm(image, path, as_json=as_json)
+
+
+@app.command("inspect")
+def inspect(image: ImagePath, as_json: AsJson = False) -> None:
+    """Show what an image tells without a key: names, sizes, times, extents, who shares what."""
+    from sim.cli.image.inspect import run_inspect
+
+    run_inspect(image, as_json)
+
+
+@app.command("userkey")
+def userkey(
+    keys: Annotated[Path, typer.Argument(metavar="FILE", help="A user key file; made with mode 0600.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="The new user's id.")],
+    passphrase: Annotated[bool, typer.Option("--passphrase", help="A passphrase's salt, no key.")] = False,
+    seed: Seed = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a user with a new key to a user key file."""
+    from sim.cli.image.keys import run_userkey
+
+    run_userkey(keys, user, passphrase, seed, as_json=as_json)

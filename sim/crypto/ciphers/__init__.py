@@ -1,0 +1,3 @@
+"""
+Ciphers over data units: bytes in, bytes out.
+"""

@@ -1,0 +1,3 @@
+"""
+fscrypt: contexts, keys, contents and names (fs/crypto).
+"""

@@ -1,0 +1,3 @@
+"""
+Changing an image that is there: overlay, allocation, scrubbing.
+"""

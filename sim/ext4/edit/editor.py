@@ -1,0 +1,337 @@
+"""
+Changing an image that is there: xattrs, contents in place, names taken away. No key is needed for any of it.
+
+All changes are made on an overlay and judged by `check_image` before a byte of the image is touched.
+Checksums (metadata_csum) and counts are kept, so that `e2fsck -fn` finds nothing. Freed xattr blocks and
+ea_inodes are zeroed, as they may hold keys. Times are not set: there is no clock here.
+
+Left out, refused by name: gdt_csum without metadata_csum, quotas, images that were not unmounted cleanly,
+files mapped by indirect blocks, inodes that count in blocks (huge_file). Directories cannot be removed.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from sim.errors import ConfigError, ImageError
+from sim.ext4.edit.groups import Groups
+from sim.ext4.edit.overlay import OverlayStore, commit_aside, commit_in_place
+from sim.ext4.edit.scrub import journal_runs, wipe_range, words_of
+from sim.ext4.format import dirs, xattr
+from sim.ext4.format import inode as inodes
+from sim.ext4.format.checksums import Checksums
+from sim.ext4.format.crc32c import crc32c
+from sim.ext4.format.extents import ROOT_ENTRIES, Extent, plan_tree
+from sim.ext4.format.features import Incompat, RoCompat
+from sim.ext4.read.check import check_image
+from sim.ext4.read.reader import Image, Inode, shown_name
+from sim.ext4.store import MmapStore
+from sim.units import SECTOR_BYTES
+
+_LINKS_AT, _SECTORS_AT, _FLAGS_AT, _XATTR_AT = 0x1A, 0x1C, 0x20, 0x68
+_CTIME_AT, _DTIME_AT = 0x0C, 0x14
+_SIZE_AT, _SIZE_HIGH_AT, _BLOCK_AT = 0x04, 0x6C, 0x28
+_SECTORS_HIGH_AT, _XATTR_HIGH_AT = 0x74, 0x76
+_REFERENCES_AT = 4
+_STATE_CLEAN = 1
+
+
+class ImageEditor:
+    """
+    An image and the changes made to it so far; `commit` writes them.
+
+    Raises ImageError for an image that is not sound, uses what is not kept up here, or has no room.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._store = OverlayStore(MmapStore(path))
+        self.image = Image(self._store, str(path))
+        sb = self.image.superblock
+        refused = (
+            (sb.ro_compat & RoCompat.UNINIT_BG and not sb.ro_compat & RoCompat.METADATA_CSUM, "uninit_bg"),
+            (sb.ro_compat & RoCompat.QUOTA, "quota"),
+            (sb.ro_compat & RoCompat.READONLY, "readonly"),
+            (sb.state != _STATE_CLEAN, "a state other than clean"),
+        )
+        for bad, word in refused:
+            if bad:
+                raise ImageError(str(path), f"cannot be changed: {word}", "an image that e2fsck has cleaned")
+        self._must_be_sound()
+        self._checksums = Checksums(sb)
+        self._groups = Groups(self.image, self._store, self._checksums)
+
+    def _must_be_sound(self) -> None:
+        problems = check_image(self.image)
+        if problems:
+            raise ImageError(
+                str(self.path), f"is not sound: {problems[0]}", "an image that e2fsck has cleaned"
+            )
+
+    def _reload(self) -> None:
+        self.image = Image(self._store, str(self.path))
+
+    def commit(self, in_place: bool = False) -> int:
+        """
+        Judge the changed image, then write it aside and rename it, or write into it; return bytes changed.
+
+        in_place: what was overwritten is gone from this file (see sim.ext4.edit.overlay for both). Raises
+        ImageError.
+        """
+        changes = self.changes()
+        if changes:
+            (commit_in_place if in_place else commit_aside)(self.path, changes)
+        return sum(len(data) for _offset, data in changes)
+
+    def changes(self) -> list[tuple[int, bytes]]:
+        """Judge the changed image; return (byte offset, bytes) of all that is not as it was, in pages."""
+        self._reload()
+        self._must_be_sound()
+        return self._store.changes()
+
+    # -- inodes --------------------------------------------------------------------------------------
+
+    def _write_inode(self, number: int, raw: bytearray) -> None:
+        sb = self.image.superblock
+        group, index = divmod(number - 1, sb.inodes_per_group)
+        self._checksums.inode(raw, number)
+        at = self.image.group(group).inode_table * sb.block_size + index * sb.inode_size
+        self._store.write(at, raw)
+
+    def add_features(self, incompat: int) -> None:
+        """Set feature bits of the file system."""
+        self._groups.add_features(incompat)
+        self._reload()
+
+    def set_flags(self, number: int, flags: int) -> None:
+        """Set flag bits of an inode."""
+        raw = bytearray(self.image.inode(number).raw_bytes)
+        struct.pack_into("<I", raw, _FLAGS_AT, struct.unpack_from("<I", raw, _FLAGS_AT)[0] | flags)
+        self._write_inode(number, raw)
+        self._reload()
+
+    def rewrite_contents(self, number: int, transform: Callable[[int, bytes], bytes]) -> int:
+        """Replace every written block of a file by transform(logical block, bytes); return how many."""
+        count = 0
+        inode = self.image.inode(number)
+        for logical, length, physical in self.image.runs(inode):
+            if physical is None:
+                continue
+            for index in range(length):
+                block = bytes(self.image.read_block(physical + index, inode.place))
+                self._write_block(physical + index, transform(logical + index, block))
+                count += 1
+        return count
+
+    def _write_block(self, block: int, data: bytes | bytearray) -> None:
+        if len(data) != self.image.block_size:
+            raise ImageError(
+                str(self.path), f"{len(data)} bytes for block {block}", f"{self.image.block_size}"
+            )
+        self._store.write(block * self.image.block_size, data)
+
+    def _zero_blocks(self, blocks: Iterable[int]) -> None:
+        zeros = bytes(self.image.block_size)
+        for block in blocks:
+            self._write_block(block, zeros)
+
+    # -- xattrs --------------------------------------------------------------------------------------
+
+    def set_xattrs(self, number: int, xattrs: Mapping[xattr.XattrKey, bytes]) -> None:
+        """
+        Give an inode these xattrs, and no others: in the inode, in a block, or the largest in ea_inodes.
+
+        Raises ImageError if the names alone do not fit, or there is no room in the image.
+        """
+        inode = self.image.inode(number)
+        if inode.flags & inodes.FLAG_HUGE_FILE:
+            raise ImageError(inode.place, "counts its blocks in blocks (huge_file)", "an inode that does not")
+        old_values = inode.ea_values
+        for ea_inode, _size in old_values:
+            self._drop_ea_inode(ea_inode)
+            self._reload()
+        raw = bytearray(inode.raw_bytes)
+        fields = inodes.GOOD_OLD_BYTES + inode.raw.extra_isize
+        room = max(len(raw) - fields, 0)
+        body, block = self._place_values(inode, xattrs, room)
+        if room:
+            raw[fields:] = xattr.encode_body(body, room)
+        large = [value for value in [*body.values(), *block.values()] if isinstance(value, xattr.EaValue)]
+        ea_blocks = sum(-(-value.size // self.image.block_size) for value in large)
+        ea_blocks -= sum(-(-length // self.image.block_size) for _number, length in old_values)
+        self._write_xattr_block(inode, raw, block, ea_blocks)
+        self._write_inode(number, raw)
+        self._reload()
+
+    def _place_values(
+        self, inode: Inode, xattrs: Mapping[xattr.XattrKey, bytes], room: int
+    ) -> tuple[dict[xattr.XattrKey, xattr.Value], dict[xattr.XattrKey, xattr.Value]]:
+        """Return what goes into the inode and what into the block; ea_inodes are made as needed."""
+        try:
+            body, block, large = xattr.place_values(inode.place, xattrs, room, self.image.block_size)
+        except ConfigError as error:
+            raise ImageError(error.place, error.problem, error.allowed) from None
+        for key in large:
+            (body if key in body else block)[key] = self._make_ea_inode(inode, xattrs[key])
+        return body, block
+
+    def _make_ea_inode(self, owner: Inode, value: bytes) -> xattr.EaValue:
+        size = self.image.block_size
+        count = -(-len(value) // size)
+        self._groups.add_features(int(Incompat.EA_INODE))
+        number = self._groups.take_inode(owner.place)
+        runs = self._groups.take_blocks(count, ROOT_ENTRIES, owner.place)
+        extents, logical = [], 0
+        for start, length in runs:
+            extents.append(Extent(logical, start, length, False))
+            piece = value[logical * size : (logical + length) * size].ljust(length * size, b"\0")
+            self._store.write(start * size, piece)
+            logical += length
+        root, _blocks = plan_tree(extents, size).encode([])
+        digest = crc32c(self._checksums.seed, value)
+        sectors = count * size // SECTOR_BYTES
+        fresh = inodes.ea_inode(len(value), digest, sectors, root, owner.raw.uid, owner.raw.gid)
+        inode_size = self.image.superblock.inode_size
+        self._write_inode(number, bytearray(fresh.ljust(inode_size, b"\0")[:inode_size]))
+        return xattr.EaValue(number, len(value), digest)
+
+    def _drop_ea_inode(self, number: int, zero: bool = True) -> None:
+        """Take one reference from an ea_inode, and free it with the last."""
+        inode = self.image.inode(number)
+        references = inode.ea_references - 1
+        if references > 0:
+            raw = bytearray(inode.raw_bytes)
+            struct.pack_into("<I", raw, inodes.EA_REFERENCES_AT, references & 0xFFFF_FFFF)
+            struct.pack_into("<I", raw, _CTIME_AT, references >> 32)
+            self._write_inode(number, raw)
+            return
+        blocks = _blocks_of(inode)
+        if zero:
+            self._zero_blocks(blocks)
+        self._groups.free_blocks(blocks)
+        raw = bytearray(inode.raw_bytes)
+        self._write_inode(number, bytearray(len(raw)) if zero else self._deleted(raw))
+        self._groups.free_inode(number)
+
+    def _write_xattr_block(
+        self, inode: Inode, raw: bytearray, values: dict[xattr.XattrKey, xattr.Value], more_ea_blocks: int
+    ) -> None:
+        """Write, make or free the xattr block of an inode, and note it in the inode's bytes."""
+        old, size = inode.raw.xattr_block, self.image.block_size
+        new = old
+        if old and (not values or self._shared(old)):
+            self._drop_xattr_block(old)
+            new = 0
+        if values and not new:
+            new = self._groups.take_blocks(1, 1, inode.place)[0][0]
+        if values:
+            data = bytearray(xattr.encode_block(values, size))
+            self._checksums.xattr_block(data, new)
+            self._write_block(new, data)
+        struct.pack_into("<I", raw, _XATTR_AT, new & 0xFFFF_FFFF)
+        struct.pack_into("<H", raw, _XATTR_HIGH_AT, new >> 32)
+        # The blocks of ea_inodes count as their owner's too.
+        sectors = inode.raw.sectors + (bool(new) - bool(old) + more_ea_blocks) * (size // SECTOR_BYTES)
+        struct.pack_into("<I", raw, _SECTORS_AT, sectors & 0xFFFF_FFFF)
+        struct.pack_into("<H", raw, _SECTORS_HIGH_AT, sectors >> 32)
+
+    def _shared(self, block: int) -> bool:
+        return xattr.block_references(self.image.read_block(block)) > 1
+
+    def _drop_xattr_block(self, block: int, zero: bool = True) -> None:
+        """Take one reference from an xattr block, and free it with the last."""
+        data = bytearray(self.image.read_block(block))
+        references = xattr.block_references(data) - 1
+        if references > 0:
+            struct.pack_into("<I", data, _REFERENCES_AT, references)
+            self._checksums.xattr_block(data, block)
+            self._write_block(block, data)
+            return
+        if zero:
+            self._zero_blocks([block])
+        self._groups.free_blocks([block])
+
+    # -- names ---------------------------------------------------------------------------------------
+
+    def remove(self, path: str, as_kernel: bool = False) -> int:
+        """
+        Take a name away, and with the last one the file; return how many blocks that frees. Needs no key.
+
+        as_kernel: as unlink(2) leaves it: what held xattrs is freed and not zeroed, and the inode keeps those
+        that lay in it. Raises ImageError for a directory and for a path that is not there.
+        """
+        folder, _slash, shown = path.strip("/").rpartition("/")
+        parent, inode = self.image.lookup(folder), self.image.lookup(path)
+        if inode.is_directory:
+            raise ImageError(f"{self.path}: {path}", "is a directory", "a file")
+        blocks = _blocks_of(inode)
+        if not shown or not self._drop_name(parent, shown):
+            raise ImageError(f"{self.path}: {path}", "is not a name in its directory", "a path in the image")
+        raw = bytearray(inode.raw_bytes)
+        if inode.raw.links > 1:
+            struct.pack_into("<H", raw, _LINKS_AT, inode.raw.links - 1)
+            self._write_inode(inode.number, raw)
+            self._reload()
+            return 0
+        before = sum(length for _start, length in self._groups.free_runs())
+        for ea_inode, _size in inode.ea_values:
+            self._drop_ea_inode(ea_inode, zero=not as_kernel)
+            self._reload()
+        if inode.raw.xattr_block:
+            self._drop_xattr_block(inode.raw.xattr_block, zero=not as_kernel)
+        self._groups.free_blocks(blocks)
+        self._write_inode(inode.number, self._deleted(raw) if as_kernel else bytearray(len(raw)))
+        self._groups.free_inode(inode.number)
+        self._reload()
+        return sum(length for _start, length in self._groups.free_runs()) - before
+
+    def _deleted(self, raw: bytearray) -> bytearray:
+        """Return an inode as the kernel leaves a deleted one: no links, no blocks, a time of deletion."""
+        struct.pack_into("<H", raw, _LINKS_AT, 0)
+        for at in (_SIZE_AT, _SECTORS_AT, _XATTR_AT, _SIZE_HIGH_AT):
+            struct.pack_into("<I", raw, at, 0)
+        for at in (_SECTORS_HIGH_AT, _XATTR_HIGH_AT):
+            struct.pack_into("<H", raw, at, 0)
+        struct.pack_into("<I", raw, _DTIME_AT, self.image.superblock.mkfs_time_s)
+        root, _blocks = plan_tree([], self.image.block_size).encode([])
+        raw[_BLOCK_AT : _BLOCK_AT + len(root)] = root
+        return raw
+
+    def _drop_name(self, parent: Inode, shown: str) -> bool:
+        for _number, name, _type in self.image.entries(parent):
+            if shown_name(name, parent.is_encrypted) != shown:
+                continue
+            for logical, length, physical in self.image.runs(parent):
+                assert physical is not None, f"entries() has read block {logical}"
+                for block in range(physical, physical + length):
+                    data = bytearray(self.image.read_block(block))
+                    if dirs.drop_entry(data, name):
+                        self._checksums.directory_block(data, parent.raw_bytes, parent.number)
+                        self._write_block(block, data)
+                        return True
+        return False
+
+    # -- secrets -------------------------------------------------------------------------------------
+
+    def wipe_copies(self, secrets: Iterable[bytes], free_space: bool = False) -> int:
+        """
+        Zero what is left of some secrets in the journal; return how many bytes that were.
+
+        free_space: look into the free blocks too, which takes as long as reading the image. The journal of an
+        image that needs no recovery is not read again.
+        """
+        runs = journal_runs(self.image) + (self._groups.free_runs() if free_space else [])
+        words, size = words_of(secrets), self.image.block_size
+        return sum(wipe_range(self._store, at * size, length * size, words) for at, length in runs)
+
+
+def _blocks_of(inode: Inode) -> list[int]:
+    """Return the blocks of contents and extent tree; ImageError for a file without extents."""
+    if not inode.has_contents:
+        return []
+    if not inode.flags & inodes.FLAG_EXTENTS:
+        raise ImageError(inode.place, "is mapped by indirect blocks", "a file mapped by extents")
+    blocks = [block for e in inode.tree.extents for block in range(e.physical, e.physical + e.length)]
+    return blocks + list(inode.tree.blocks)

@@ -1,0 +1,212 @@
+"""
+Taking and giving back blocks and inodes of an image that is there: bitmaps, descriptors, free counts.
+
+New blocks and inodes come from groups whose bitmaps are initialised, first fit. Only the primary superblock
+and descriptors are kept up to date, as the kernel does; features go into every copy.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+
+import numpy as np
+
+from sim.errors import ImageError
+from sim.ext4.edit.overlay import OverlayStore
+from sim.ext4.format.checksums import Checksums
+from sim.ext4.format.superblock import (
+    DESCRIPTOR_BYTES_64BIT,
+    SUPERBLOCK_BYTES,
+    SUPERBLOCK_OFFSET,
+    GroupDescriptor,
+)
+from sim.ext4.read.reader import Image
+
+_FREE_BLOCKS_LOW, _FREE_BLOCKS_HIGH = 0x0C, 0x158
+_FREE_INODES = 0x10
+_INCOMPAT = 0x60
+_COMPAT = 0x5C
+_GROUP_FREE_BLOCKS, _GROUP_FREE_INODES, _GROUP_UNUSED = (0x0C, 0x2C), (0x0E, 0x2E), (0x1C, 0x32)
+
+
+class Groups:
+    """
+    The allocation state of an image, over a store that can be written.
+
+    Raises ImageError for blocks and inodes that are not as they should be: a free block given back would
+    spoil the image.
+    """
+
+    def __init__(self, image: Image, store: OverlayStore, checksums: Checksums) -> None:
+        self._image = image
+        self._store = store
+        self._checksums = checksums
+
+    # -- pieces of metadata --------------------------------------------------------------------------
+
+    def _descriptor_at(self, group: int) -> int:
+        sb = self._image.superblock
+        return (sb.first_data_block + 1) * sb.block_size + group * sb.descriptor_bytes
+
+    def _descriptor(self, group: int) -> bytearray:
+        return bytearray(
+            self._store.read(self._descriptor_at(group), self._image.superblock.descriptor_bytes)
+        )
+
+    def _write_descriptor(self, group: int, raw: bytearray) -> None:
+        self._checksums.descriptor(raw, group)
+        self._store.write(self._descriptor_at(group), raw)
+
+    def _count(self, raw: bytearray, places: tuple[int, int], change: int) -> None:
+        """Change a count of a descriptor that lies in two halves."""
+        low, high = places
+        wide = len(raw) >= DESCRIPTOR_BYTES_64BIT
+        value = struct.unpack_from("<H", raw, low)[0] + change
+        if wide:
+            value += struct.unpack_from("<H", raw, high)[0] << 16
+            struct.pack_into("<H", raw, high, value >> 16)
+        struct.pack_into("<H", raw, low, value & 0xFFFF)
+
+    def _superblock(self) -> bytearray:
+        return bytearray(self._store.read(SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES))
+
+    def _change_totals(self, blocks: int, inodes: int) -> None:
+        raw = self._superblock()
+        free = struct.unpack_from("<I", raw, _FREE_BLOCKS_LOW)[0]
+        free |= struct.unpack_from("<I", raw, _FREE_BLOCKS_HIGH)[0] << 32
+        struct.pack_into("<I", raw, _FREE_BLOCKS_LOW, (free + blocks) & 0xFFFF_FFFF)
+        struct.pack_into("<I", raw, _FREE_BLOCKS_HIGH, (free + blocks) >> 32)
+        struct.pack_into("<I", raw, _FREE_INODES, struct.unpack_from("<I", raw, _FREE_INODES)[0] + inodes)
+        self._checksums.superblock(raw)
+        self._store.write(SUPERBLOCK_OFFSET, raw)
+
+    def add_features(self, incompat: int, compat: int = 0) -> None:
+        """Set feature bits, in the superblock and in its backups."""
+        sb = self._image.superblock
+        for group in range(sb.groups_count):
+            if not sb.has_backup(group):
+                continue
+            at = SUPERBLOCK_OFFSET if group == 0 else sb.group_blocks(group).start * sb.block_size
+            raw = bytearray(self._store.read(at, SUPERBLOCK_BYTES))
+            struct.pack_into("<I", raw, _INCOMPAT, struct.unpack_from("<I", raw, _INCOMPAT)[0] | incompat)
+            struct.pack_into("<I", raw, _COMPAT, struct.unpack_from("<I", raw, _COMPAT)[0] | compat)
+            self._checksums.superblock(raw)
+            self._store.write(at, raw)
+
+    # -- blocks --------------------------------------------------------------------------------------
+
+    def _set_blocks(self, blocks: Iterable[int], used: bool) -> None:
+        sb = self._image.superblock
+        by_group: dict[int, list[int]] = {}
+        for block in blocks:
+            group, index = divmod(block - sb.first_data_block, sb.blocks_per_group)
+            by_group.setdefault(group, []).append(index)
+        for group, indices in by_group.items():
+            at = self._image.group(group).block_bitmap * sb.block_size
+            bitmap = bytearray(self._store.read(at, sb.block_size))
+            for index in indices:
+                if bool(bitmap[index >> 3] >> (index & 7) & 1) == used:
+                    raise ImageError(
+                        f"{self._image.name}: group {group}",
+                        f"block {index} of the group is {'in use' if used else 'free'} already",
+                        "an image that is sound (run e2fsck)",
+                    )
+                bitmap[index >> 3] ^= 1 << (index & 7)
+            self._store.write(at, bitmap)
+            raw = self._descriptor(group)
+            self._count(raw, _GROUP_FREE_BLOCKS, -len(indices) if used else len(indices))
+            self._checksums.block_bitmap(bitmap, raw)
+            self._write_descriptor(group, raw)
+            self._change_totals(-len(indices) if used else len(indices), 0)
+
+    def free_blocks(self, blocks: Iterable[int]) -> None:
+        """Give blocks back."""
+        self._set_blocks(blocks, used=False)
+
+    def take_blocks(self, count: int, most_runs: int, place: str) -> list[tuple[int, int]]:
+        """
+        Take `count` blocks in at most `most_runs` runs of (first block, length), the longest first fit.
+
+        Raises ImageError, naming `place`, if there are none such.
+        """
+        runs = self.free_runs()
+        whole = next((run for run in runs if run[1] >= count), None)
+        if whole is not None:
+            chosen = [(whole[0], count)]
+        else:
+            chosen, left = [], count
+            for start, length in sorted(runs, key=lambda run: (-run[1], run[0]))[:most_runs]:
+                chosen.append((start, min(length, left)))
+                left -= chosen[-1][1]
+                if not left:
+                    break
+            if left:
+                raise ImageError(place, f"needs {count} blocks in {most_runs} pieces", "more free space")
+            chosen.sort()
+        self._set_blocks((start + i for start, length in chosen for i in range(length)), used=True)
+        return chosen
+
+    def free_runs(self) -> list[tuple[int, int]]:
+        """Return the free runs of initialised groups as (first block, length), in order."""
+        sb = self._image.superblock
+        runs: list[tuple[int, int]] = []
+        for group in range(sb.groups_count):
+            descriptor = self._image.group(group)
+            if descriptor.flags & GroupDescriptor.BLOCK_UNINIT:
+                continue
+            blocks = sb.group_blocks(group)
+            bitmap = self._store.read(descriptor.block_bitmap * sb.block_size, sb.block_size)
+            bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=len(blocks), bitorder="little")
+            edges = np.flatnonzero(np.diff(bits, prepend=1, append=1)).tolist()
+            runs += [
+                (blocks.start + start, stop - start) for start, stop in zip(*[iter(edges)] * 2, strict=True)
+            ]
+        return runs
+
+    # -- inodes --------------------------------------------------------------------------------------
+
+    def free_inode(self, number: int) -> None:
+        """Give an inode back."""
+        group, index = divmod(number - 1, self._image.superblock.inodes_per_group)
+        self._set_inode(group, index, used=False)
+
+    def take_inode(self, place: str) -> int:
+        """Take a free inode and return its number; ImageError, naming `place`, if there is none."""
+        sb = self._image.superblock
+        for group in range(sb.groups_count):
+            descriptor = self._image.group(group)
+            if descriptor.flags & GroupDescriptor.INODE_UNINIT or not descriptor.free_inodes:
+                continue
+            bitmap = self._store.read(descriptor.inode_bitmap * sb.block_size, sb.block_size)
+            for index in range(sb.inodes_per_group):
+                number = group * sb.inodes_per_group + index + 1
+                if number >= sb.first_inode and not bitmap[index >> 3] >> (index & 7) & 1:
+                    self._set_inode(group, index, used=True)
+                    return number
+        raise ImageError(place, "there is no free inode", "an image with a free inode")
+
+    def _set_inode(self, group: int, index: int, used: bool) -> None:
+        sb = self._image.superblock
+        at = self._image.group(group).inode_bitmap * sb.block_size
+        bitmap = bytearray(self._store.read(at, sb.block_size))
+        if bool(bitmap[index >> 3] >> (index & 7) & 1) == used:
+            raise ImageError(
+                f"{self._image.name}: group {group}",
+                f"inode {index + 1} of the group is {'in use' if used else 'free'} already",
+                "an image that is sound (run e2fsck)",
+            )
+        bitmap[index >> 3] ^= 1 << (index & 7)
+        self._store.write(at, bitmap)
+        raw = self._descriptor(group)
+        self._count(raw, _GROUP_FREE_INODES, -1 if used else 1)
+        if used and self._checksums.on:
+            # Inodes from the end of the table that were never used: e2fsck does not look at them.
+            unused = struct.unpack_from("<H", raw, _GROUP_UNUSED[0])[0]
+            if len(raw) >= DESCRIPTOR_BYTES_64BIT:
+                unused |= struct.unpack_from("<H", raw, _GROUP_UNUSED[1])[0] << 16
+            left = sb.inodes_per_group - index - 1
+            self._count(raw, _GROUP_UNUSED, min(0, left - unused))
+        self._checksums.inode_bitmap(bitmap, raw)
+        self._write_descriptor(group, raw)
+        self._change_totals(0, -1 if used else 1)

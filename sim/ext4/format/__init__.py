@@ -1,0 +1,3 @@
+"""
+The format on disk: codecs that read and write, and no more.
+"""

@@ -1,0 +1,3 @@
+"""
+Making an image: geometry, layouts, placing, contents.
+"""

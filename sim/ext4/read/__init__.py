@@ -1,0 +1,3 @@
+"""
+Reading an image, and checking it.
+"""

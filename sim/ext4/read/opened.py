@@ -1,0 +1,160 @@
+"""
+An inode of an opened image: what it says about itself, its tree and its xattrs.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim.ext4.format import inode as inodes
+from sim.ext4.format import xattr
+from sim.ext4.format.extents import ExtentTree
+from sim.ext4.format.indirect import IndirectMap
+
+if TYPE_CHECKING:
+    from sim.ext4.read.reader import Image
+
+
+class Inode:
+    """An inode of an image; its tree and xattrs are parsed on first use and kept."""
+
+    __slots__ = ("_image", "_indirect", "_raw_bytes", "_tree", "_xattrs", "number", "raw")
+
+    def __init__(self, image: Image, number: int, raw_bytes: bytes | memoryview) -> None:
+        self._image = image
+        self._raw_bytes = raw_bytes
+        self._tree: ExtentTree | None = None
+        self._indirect: IndirectMap | None = None
+        self._xattrs: xattr.Xattrs | None = None
+        self.number = number
+        self.raw = inodes.decode_inode(raw_bytes)
+
+    @property
+    def place(self) -> str:
+        """Where errors about this inode are found."""
+        return f"{self._image.name}: inode {self.number}"
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the contents."""
+        return self.raw.size_bytes
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that the contents span, holes included."""
+        return -(-self.raw.size_bytes // self._image.block_size)
+
+    @property
+    def mode(self) -> int:
+        """Type and permission bits."""
+        return self.raw.mode
+
+    @property
+    def flags(self) -> int:
+        """The inode's flag word."""
+        return self.raw.flags
+
+    @property
+    def mtime_ns(self) -> int:
+        """Time of the last change of contents, ns since 1970."""
+        return self.raw.mtime_ns
+
+    @property
+    def type(self) -> int:
+        """The type bits of the mode: one of the TYPE_ constants of sim.ext4.format.inode."""
+        return self.raw.type
+
+    @property
+    def type_word(self) -> str:
+        """The type in a word."""
+        return inodes.TYPE_WORDS.get(self.raw.type, f"type {self.raw.type:#x}")
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether this is a directory."""
+        return self.raw.type == inodes.TYPE_DIRECTORY
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether this is a regular file."""
+        return self.raw.type == inodes.TYPE_REGULAR
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether contents (of a file) or names (of a directory) are encrypted."""
+        return bool(self.raw.flags & inodes.FLAG_ENCRYPTED)
+
+    @property
+    def is_short_symlink(self) -> bool:
+        """Whether this is a symlink whose target lies in the inode itself."""
+        is_link = self.raw.type == inodes.TYPE_SYMLINK
+        return is_link and not self.raw.flags & inodes.FLAG_EXTENTS and self.size_bytes < len(self.raw.block)
+
+    @property
+    def has_contents(self) -> bool:
+        """Whether there is an extent tree: for files, directories and long symlinks."""
+        kinds = (inodes.TYPE_DIRECTORY, inodes.TYPE_REGULAR, inodes.TYPE_SYMLINK)
+        return self.raw.type in kinds and not self.is_short_symlink
+
+    @property
+    def tree(self) -> ExtentTree:
+        """The extent tree; ImageError if it is damaged, or the inode has none."""
+        if self._tree is None:
+            self._tree = self._image.read_extent_tree(self)
+        return self._tree
+
+    @property
+    def indirect(self) -> IndirectMap | None:
+        """The block map of a file of ext2 or ext3; None for one with extents. ImageError if it is damaged."""
+        if self._indirect is None:
+            self._indirect = self._image.read_block_map(self)
+        return self._indirect
+
+    @property
+    def xattrs(self) -> xattr.Xattrs:
+        """All xattrs by (name index, name), from the inode and its xattr block."""
+        if self._xattrs is None:
+            start = inodes.GOOD_OLD_BYTES + self.raw.extra_isize
+            read = self._image.read_ea_value
+            found = xattr.decode_body(self._raw_bytes[start:], self.place, read)
+            if self.raw.xattr_block:
+                block = self._image.read_block(self.raw.xattr_block, f"{self.place}, xattr block")
+                found = {**xattr.decode_block(block, f"{self.place}, xattr block", read), **found}
+            self._xattrs = found
+        return self._xattrs
+
+    @property
+    def raw_bytes(self) -> bytes | memoryview:
+        """The inode as it lies in the table, xattrs behind its fields included."""
+        return self._raw_bytes
+
+    @property
+    def ea_values(self) -> list[tuple[int, int]]:
+        """The (inode, bytes) of every xattr value that lies in an inode of its own."""
+        start = inodes.GOOD_OLD_BYTES + self.raw.extra_isize
+        entries = xattr.body_entries(self._raw_bytes[start:], self.place)
+        if self.raw.xattr_block:
+            place = f"{self.place}, xattr block"
+            entries += xattr.block_entries(self._image.read_block(self.raw.xattr_block, place), place)
+        return [(entry.inode, entry.size) for entry in entries if entry.inode]
+
+    @property
+    def is_ea_inode(self) -> bool:
+        """Whether this inode holds the value of other inodes' xattr."""
+        return bool(self.raw.flags & inodes.FLAG_EA_INODE)
+
+    @property
+    def ea_hash(self) -> int:
+        """The hash of the value in an ea_inode: kept where others keep their seconds of access."""
+        return int.from_bytes(self._raw_bytes[8:12], "little")
+
+    @property
+    def ea_references(self) -> int:
+        """How many xattrs have their value in an ea_inode: kept in the seconds of change and the version."""
+        high, low = self._raw_bytes[12:16], self._raw_bytes[36:40]
+        return int.from_bytes(high, "little") << 32 | int.from_bytes(low, "little")
+
+    @property
+    def encryption_context(self) -> bytes | None:
+        """The fscrypt context, or None."""
+        return self.xattrs.get((xattr.INDEX_ENCRYPTION, xattr.ENCRYPTION_NAME))

@@ -1,0 +1,148 @@
+"""
+The buffer cache of the block device: extent-tree blocks in pages of buffer heads (fs/buffer.c).
+
+A page of the device's own mapping holds page size / block size buffers. sb_getblk() makes the page with
+all its buffers; a buffer is then read by ext4_read_bh() and waited for. Left out: reclaim of these pages
+(a tree is small beside its file), writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from sim.block.bio import Bio, Plug
+from sim.block.protocols import BioQueue
+from sim.cache.filemap import INSERT_SYMBOLS, SLEEP_SYMBOLS
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.ext4.format.extents import decode_header
+from sim.ext4.store import ByteStore
+from sim.units import PAGE_BYTES, SECTOR_BYTES
+
+_STACK = "ext4_map_blocks;ext4_ext_map_blocks;ext4_find_extent;__read_extent_tree_block"
+
+
+class BufferCache:
+    """Which tree blocks are in memory; reads the others. Block numbers are file-system blocks."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        queue: BioQueue,
+        block_size: int,
+        store: ByteStore | None,
+        stack: str = _STACK,
+    ) -> None:
+        """
+        `store` holds the device's bytes, to check that what was read is a tree block; None skips it.
+
+        stack: who reads here; another than the extent tree's walk has a cache of its own.
+        """
+        self._clock = clock
+        self._queue = queue
+        self._block_size = block_size
+        self._per_page = PAGE_BYTES // block_size
+        self._store = store
+        self._pages: set[int] = set()
+        self._uptodate: set[int] = set()
+        self._verified: set[int] = set()
+        self._reading: dict[int, Any] = {}
+        self._s_getblk = ledger.site(TASK, stack, "__getblk_gfp folio_mark_accessed")
+        getblk = f"{stack};__getblk_gfp"
+        self._s_grow = ledger.site(TASK, getblk, f"{INSERT_SYMBOLS} alloc_page_buffers")
+        self._s_heads = ledger.site(TASK, f"{getblk};alloc_page_buffers", "alloc_buffer_head")
+        self._s_read = ledger.site(
+            TASK,
+            stack,
+            "ext4_read_bh ext4_read_bh;submit_bh ext4_read_bh;submit_bh;submit_bh_wbc"
+            " ext4_read_bh;submit_bh;submit_bh_wbc;bio_alloc_bioset"
+            " ext4_read_bh;submit_bh;submit_bh_wbc;bio_add_page",
+        )
+        self._s_wait = ledger.site(TASK, f"{stack};ext4_read_bh", "__wait_on_buffer")
+        self._s_sleep = ledger.site(TASK, f"{stack};ext4_read_bh;__wait_on_buffer", SLEEP_SYMBOLS)
+        self._s_end = {
+            context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync")
+            for context in (IRQ, TASK, KWORKER)
+        }
+
+    def warm(self, blocks: list[int]) -> None:
+        """Have these blocks in memory, read and verified."""
+        self._pages.update(block // self._per_page for block in blocks)
+        self._uptodate.update(blocks)
+        self._verified.update(blocks)
+
+    def holds(self, chain: tuple[int, ...]) -> bool:
+        """Return whether all blocks of a walk are in memory and verified."""
+        return self._verified.issuperset(chain)
+
+    def touch(self, task: Task, times: int) -> None:
+        """Charge `times` look-ups of blocks that are in memory."""
+        task.ps += self._s_getblk.charge(times)
+
+    def get(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, bool]:
+        """
+        Look up `block`, reading it if need be; return True the first time its contents are seen.
+
+        The plug is flushed when the task sleeps for it, as io_schedule() does.
+        """
+        task.ps += self._s_getblk.charge(1)
+        self._grow(task, block)
+        if block not in self._uptodate:
+            yield from self._read(task, block, plug)
+        first = block not in self._verified
+        self._verified.add(block)
+        return first
+
+    def start(self, task: Task, blocks: Sequence[int], plug: Plug) -> None:
+        """ext4_bread_batch(): start reading what is not in memory, all before the first is waited for."""
+        for block in blocks:
+            self._grow(task, block)
+            if block not in self._uptodate:
+                self._submit(task, block, plug)
+
+    def _grow(self, task: Task, block: int) -> None:
+        """Make the page of a block, with all its buffers."""
+        page = block // self._per_page
+        if page not in self._pages:
+            self._pages.add(page)
+            task.ps += self._s_grow.charge(1)
+            task.ps += self._s_heads.charge(self._per_page)
+
+    def _submit(self, task: Task, block: int, plug: Plug) -> Any:
+        """Submit the read of a block unless that is under way; return the event of its end."""
+        event = self._reading.get(block)
+        if event is None:
+            event = self._reading[block] = self._clock.event()
+            sectors = self._block_size // SECTOR_BYTES
+            task.ps += self._s_read.charge(1)
+            bio = Bio(block * sectors, sectors, 1, 1, self, event, [(block, 1)], False)
+            self._queue.submit(task, bio, plug)
+        return event
+
+    def _read(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, None]:
+        event = self._submit(task, block, plug)
+        task.ps += self._s_wait.charge(1)
+        self._queue.flush_for_sleep(task, plug)
+        if (yield from task.wait(event)):
+            task.ps += self._s_sleep.charge(1)
+            if event.value is not None:
+                event.value.woke(task.time_ns)
+
+    def charge(self, bio: Bio, context: str) -> int:
+        """Return the completion's cost (EndIo)."""
+        return self._s_end[context].charge(bio.count)
+
+    def done(self, bio: Bio) -> None:
+        """Take the block in and wake its readers (EndIo)."""
+        block = bio.blocks[0][0]
+        if self._store is not None:
+            node = self._store.read(block * self._block_size, self._block_size)
+            decode_header(node, f"extent tree block {block}")
+        if bio.record is not None:
+            bio.record.ready(bio.record.interrupted_ns)
+        self._uptodate.add(block)
+        self._reading.pop(block, None)
+        bio.owner.succeed(bio.record)

@@ -1,0 +1,67 @@
+"""
+The bytes: from the device's store into cached pages, decrypted on the way.
+
+Decryption runs when the simulated work item ends, on what the device returned. With `data = "off"` none of
+this exists, and no charge and no event depends on it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+
+from sim.block.bio import Bio
+from sim.cache.filemap import OpenFile
+from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
+from sim.crypto.dmcrypt import DmCrypt
+from sim.ext4.store import ByteStore
+from sim.fs.fs_inode import FsInode
+from sim.units import PAGE_BYTES, SECTOR_BYTES
+
+
+class Contents:
+    """
+    Fills page contents of one file system of `block_size` from `store`.
+
+    sectors: how the device below decrypts, None if it holds plain blocks.
+    """
+
+    def __init__(self, store: ByteStore, block_size: int, sectors: DmCrypt | None = None) -> None:
+        self._store = store
+        self._block_size = block_size
+        self._sectors = sectors
+
+    def fill(self, bio: Bio) -> None:
+        """Put the blocks of a completed bio into its file's pages."""
+        file: OpenFile = bio.owner
+        at = bio.sector * SECTOR_BYTES
+        for lblk, count in bio.blocks:
+            self._put(file.mapping, file.inode, at, lblk, count)
+            at += count * self._block_size
+
+    def load(self, mapping: Mapping, inode: FsInode, start: int, end: int) -> None:
+        """Put the pages [start, end) into memory without a bio, as a read before the run did."""
+        per_page = PAGE_BYTES // self._block_size
+        first, stop = start * per_page, min(end * per_page, inode.blocks)
+        extents, firsts = inode.map.tree.extents, inode.map.firsts
+        for extent in extents[max(bisect_right(firsts, first) - 1, 0) : bisect_left(firsts, stop)]:
+            lblk = max(extent.logical, first)
+            count = min(extent.logical + extent.length, stop) - lblk
+            if count > 0 and not extent.unwritten:
+                at = (extent.physical + lblk - extent.logical) * self._block_size
+                self._put(mapping, inode, at, lblk, count)
+
+    def _put(self, mapping: Mapping, inode: FsInode, at: int, lblk: int, count: int) -> None:
+        """Put `count` blocks, which lie at byte `at` of the device, into the pages from block `lblk` on."""
+        content = mapping.content
+        if content is None:
+            return
+        length, to = count * self._block_size, lblk * self._block_size
+        data = memoryview(self._store.read(at, length))
+        if self._sectors is not None:
+            self._sectors.decrypt_into(
+                data, at // SECTOR_BYTES, content[to : to + length + CONTENT_SLACK_BYTES]
+            )
+        elif inode.decrypt is None:
+            content[to : to + length] = data
+        else:
+            inode.decrypt(data, lblk, content[to : to + length + CONTENT_SLACK_BYTES])

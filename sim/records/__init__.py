@@ -1,0 +1,3 @@
+"""
+Recorded kernel cases and published measurements, and the simulator beside them.
+"""

@@ -1,0 +1,133 @@
+"""
+The images an experiment needs: made once, kept under a name that says what made them.
+
+    <root>/<hash>/volume.img      the device
+    <root>/<hash>/manifest.json   its files, with the digests of their plaintext
+    <root>/<hash>/keys.toml       the master key of encrypted ones
+
+Other schemes' keys follow from the volume's seed too and are not written down (see scheme_image).
+
+The hash is over the volume's configuration and over the code that makes images, so an old image is never
+taken for a new one. A directory is written aside and renamed when whole. The keys are test keys, derived
+from the volume's seed: whoever knows the experiment knows them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.config import cell as config
+from sim.config.cell import Cell, digest
+from sim.errors import ConfigError
+from sim.ext4.make import layout as ext4_layout
+from sim.ext4.make.fiemap import parse_fiemap, parse_filefrag
+from sim.ext4.make.layout import Layout, Pattern, Plan
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.files import code_digest, directory_beside
+from sim.volume.scheme_image import encrypted_file, finished
+
+IMAGE, MANIFEST, KEYS = "volume.img", "manifest.json", "keys.toml"
+
+
+def image_hash(cell: Cell) -> str:
+    """Return SHA-256 (hex) over all that decides the bytes of a made image."""
+    said = cell.config.canonical()
+    maker = code_digest("sim.ext4", "sim.crypto")
+    encryption = cell.config.encryption.of_the_image()
+    here = Path(__file__)
+    own = [path.read_text(encoding="utf-8") for path in (here, here.with_name("scheme_image.py"))]
+    return digest([said["volume"], encryption, maker, own])
+
+
+def ensure_image(cell: Cell, root: Path) -> Path:
+    """
+    Return the image that `cell` reads: the given one, or one below `root`, made if it is not there.
+
+    Raises ConfigError if the volume cannot be laid out as asked.
+    """
+    given = cell.config.volume.image
+    if given is not None:
+        return cell.file(given)
+    target = root / image_hash(cell)[:16]
+    if not (target / MANIFEST).is_file():
+        with directory_beside(target, "another --images DIR") as aside:
+            _make(cell, aside)
+            try:
+                aside.rename(target)
+            except OSError:  # another worker was faster, with the same bytes
+                if not (target / MANIFEST).is_file():
+                    raise
+    return target / IMAGE
+
+
+def keys_of(cell: Cell, image: Path) -> Path | None:
+    """Return the key file of the image that `ensure_image` returned, None if it has none."""
+    volume = cell.config.volume
+    if volume.image is not None:
+        return cell.file(volume.keys) if volume.keys is not None else None
+    keys = image.with_name(KEYS)
+    return keys if keys.is_file() else None
+
+
+def plaintext_digests(cell: Cell, image: Path) -> dict[str, str]:
+    """Return SHA-256 (hex) of each file's plaintext, by absolute path; empty for a given image."""
+    if cell.config.volume.image is not None:
+        return {}
+    said = json.loads(image.with_name(MANIFEST).read_text(encoding="utf-8"))
+    return {record["path"]: record["sha256"] for record in said["files"]}
+
+
+def _make(cell: Cell, folder: Path) -> None:
+    volume, said = cell.config.volume, cell.config.encryption
+    block_size = volume.block_size_bytes or 0
+    plain = [
+        FileSpec(path=f"/{file.name}", size_bytes=file.size_bytes, layout=_layout(cell, file, block_size))
+        for file in volume.all_files
+    ]
+    files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
+    log_blocks = (volume.journal_bytes or 0) // block_size
+    spec = ImageSpec(files, block_size, seed=volume.seed, journal_blocks=log_blocks)
+    made = make_image(folder / IMAGE, spec)
+    manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
+    if said.scheme in ("fscrypt-v2", "inline"):
+        raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()
+        (folder / KEYS).write_text(f'[[key]]\nraw = "{raw_key.hex()}"\n', encoding="utf-8")
+    (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Seeded:
+    """A layout with a seed of its own instead of the image's."""
+
+    layout: Layout
+    seed: int
+
+    def plan(self, blocks: int, _seed: int, name: str) -> Plan:
+        return self.layout.plan(blocks, self.seed, name)
+
+
+def _layout(cell: Cell, file: config.VolumeFile, block_size: int) -> Layout:
+    """Return the layout of a file as the image maker takes it: bytes turned into blocks."""
+    said = file.layout
+    if isinstance(said, config.Contiguous):
+        return ext4_layout.Contiguous()
+    if isinstance(said, config.Fragmented):
+        return ext4_layout.Fragmented(said.blocks(block_size))
+    if isinstance(said, config.Sparse):
+        return Pattern(f"{said.data_bytes // block_size}d{said.hole_bytes // block_size}h")
+    if isinstance(said, config.Unwritten):
+        return ext4_layout.unwritten()
+    if isinstance(said, config.Aged):
+        return _Seeded(ext4_layout.Aged(said.extent_bytes // block_size), said.seed)
+    path = cell.file(said.path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), f"cannot be read ({error})", "a recorded layout") from None
+    if said.kind == "fiemap":
+        return parse_fiemap(str(path), text, block_size)
+    return parse_filefrag(str(path), text, block_size)

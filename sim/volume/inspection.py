@@ -1,0 +1,207 @@
+"""
+What an image tells whoever has it and no key: per file, per scheme, and who shares what with whom.
+
+Everything here is derived from the image at hand, nothing from what a scheme promises: a name counts as
+readable if it was read, contents count as noise if their bytes pass a chi-squared test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sim.crypto.ecryptfs import HEADER_BYTES, LowerHeader, is_lower_file
+from sim.crypto.fscrypt.contexts import Context
+from sim.crypto.keys.data_units import TAGS_NAME
+from sim.crypto.keys.file_keys import CONTEXT_VERSION, KEYS_NAME, format_of, owners, parse_context
+from sim.errors import CryptoError, ImageError
+from sim.ext4.read.reader import Image, Inode
+from sim.ext4.store import ByteStore, MmapStore
+from sim.units import SECTOR_BYTES
+from sim.volume.keyed_groups import group_members
+from sim.volume.keyed_image import MODES, joined
+
+SAMPLE_BYTES = 1 << 20
+_LEAST_SAMPLE_BYTES = 4096
+CHI_SQUARED_BOUND = 255 + 6 * (2 * 255) ** 0.5
+"""
+Six standard deviations above the mean of chi-squared with 255 degrees of freedom. One sample of noise in
+ten million exceeds it (by the Wilson-Hilferty approximation); a text does so by far.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FileLeak:
+    """
+    What is known of one file without a key.
+
+    path: with names as they lie there ("~" and base64url of ciphertext). size_bytes: of the plaintext.
+    runs: [logical, blocks, physical] of what is written, in blocks. keys: who may read it, as far as it is
+    told: ids, signatures of keys, identifiers of master keys. noise: whether the stored bytes pass for
+    noise; None if there are too few.
+    """
+
+    path: str
+    inode: int
+    scheme: str
+    name_readable: bool
+    size_bytes: int
+    mtime_ns: int
+    uid: int
+    runs: list[list[int]]
+    holes_blocks: int
+    keys: list[str]
+    tags: bool
+    noise: bool | None
+
+
+@dataclass(slots=True)
+class Inspection:
+    """
+    What an image tells: file by file, (key, paths) for every key that is named, (group, members' keys).
+
+    device_noise: the device as a whole, if no file system was found: sectors, how many of them were never
+    written (zeros), whether the rest passes for noise.
+    """
+
+    files: list[FileLeak] = field(default_factory=list)
+    sharing: dict[str, list[str]] = field(default_factory=dict)
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    device_noise: dict[str, int | bool | None] | None = None
+
+    def opened_by(self, key: str) -> int:
+        """Return how many files a key opens; one with several names is one file."""
+        return len({file.inode for file in self.files if key in file.keys})
+
+    def schemes(self) -> list[dict[str, str]]:
+        """Return a row for each scheme met: what of its files can be seen in this image."""
+        rows = []
+        for scheme in dict.fromkeys(file.scheme for file in self.files):
+            files = [file for file in self.files if file.scheme == scheme]
+            rows.append(
+                {
+                    "scheme": scheme,
+                    "files": str(len({file.inode for file in files})),
+                    "names": _share(file.name_readable for file in files),
+                    "sizes": "exact",  # i_size is in every inode, the size of a lower file in its header
+                    "times": "seen",
+                    "extents": "seen",
+                    "holes": "seen" if any(file.holes_blocks for file in files) else "none here",
+                    "keys": _share(bool(file.keys) for file in files),
+                    "contents": _share(file.noise is False for file in files if file.noise is not None),
+                    "integrity": _share((file.tags for file in files), "tags", "none"),
+                }
+            )
+        if self.device_noise is not None:
+            unseen = dict.fromkeys(("names", "sizes", "times", "extents", "holes", "keys"), "hidden")
+            seen = "hidden" if self.device_noise["noise"] else "seen"
+            rows.append(
+                {"scheme": "whole device", "files": "?", **unseen, "contents": seen, "integrity": "?"}
+            )
+        return rows
+
+
+def _share(flags: Iterable[bool], yes: str = "seen", no: str = "hidden") -> str:
+    known = list(flags)
+    if not known:
+        return "?"
+    return yes if all(known) else no if not any(known) else f"{sum(known)} of {len(known)} {yes}"
+
+
+def looks_like_noise(data: bytes | memoryview) -> bool | None:
+    """Return whether the bytes are spread as evenly as noise (chi-squared, 255 degrees); None for too few."""
+    if len(data) < _LEAST_SAMPLE_BYTES:
+        return None
+    counts = np.bincount(np.frombuffer(data, dtype=np.uint8), minlength=256)
+    expected = len(data) / 256
+    return bool(((counts - expected) ** 2 / expected).sum() < CHI_SQUARED_BOUND)
+
+
+def inspect(path: Path) -> Inspection:
+    """Return what the image at `path` tells without a key; ImageError if it cannot be read."""
+    store = MmapStore(path)
+    try:
+        image = Image(store, str(path))
+    except ImageError:
+        return Inspection(device_noise=_device(store))
+    found = Inspection(groups=group_members(image))
+    for name, inode in image.walk():
+        if not inode.is_regular:
+            continue
+        leak = _file(image, name, inode)
+        found.files.append(leak)
+        for key in leak.keys:
+            found.sharing.setdefault(key, []).append(name)
+    return found
+
+
+def _device(store: ByteStore) -> dict[str, int | bool | None]:
+    zero, sectors = bytes(SECTOR_BYTES), store.size_bytes // SECTOR_BYTES
+    unwritten, sample = 0, bytearray()
+    for sector in range(sectors):
+        data = bytes(store.read(sector * SECTOR_BYTES, SECTOR_BYTES))
+        if data == zero:
+            unwritten += 1
+        elif len(sample) < SAMPLE_BYTES:
+            sample += data
+    return {"sectors": sectors, "never_written": unwritten, "noise": looks_like_noise(bytes(sample))}
+
+
+def _file(image: Image, path: str, inode: Inode) -> FileLeak:
+    runs = [[run.logical, run.length, run.physical] for run in image.runs(inode) if run.physical is not None]
+    front = _front(image, inode, SAMPLE_BYTES)
+    scheme, keys = _scheme(inode, front)
+    size, contents = inode.size_bytes, front
+    if is_lower_file(front):
+        size, contents = LowerHeader.parse(front, inode.place).size_bytes, front[HEADER_BYTES:]
+    return FileLeak(
+        path=path,
+        inode=inode.number,
+        scheme=scheme,
+        name_readable=not path.rpartition("/")[2].startswith("~"),
+        size_bytes=size,
+        mtime_ns=inode.mtime_ns,
+        uid=inode.raw.uid,
+        runs=[[logical, length, physical] for logical, length, physical in runs],
+        holes_blocks=inode.blocks - sum(length for _logical, length, _physical in runs),
+        keys=keys,
+        tags=bool(joined(inode.xattrs, TAGS_NAME)) if inode.is_encrypted else False,
+        noise=looks_like_noise(contents),
+    )
+
+
+def _front(image: Image, inode: Inode, limit_bytes: int) -> bytes:
+    """Return the first bytes that are stored, in whole blocks."""
+    front = bytearray()
+    for piece in _stored(image, inode):
+        front += piece
+        if len(front) >= limit_bytes:
+            break
+    return bytes(front[:limit_bytes])
+
+
+def _stored(image: Image, inode: Inode) -> Iterator[bytes]:
+    for _logical, block in image.iter_blocks(inode):
+        yield bytes(block)
+
+
+def _scheme(inode: Inode, front: bytes) -> tuple[str, list[str]]:
+    """Return the scheme of a file, and the keys that it names."""
+    raw = inode.encryption_context
+    if not inode.is_encrypted or raw is None:
+        if is_lower_file(front):
+            return "ecryptfs", [LowerHeader.parse(front, inode.place).signature.hex()]
+        return "none", []
+    if raw[:1] == bytes((CONTEXT_VERSION,)):
+        mode = parse_context(raw, inode.place)
+        word = next(name for name, number in MODES.items() if number == mode)
+        try:
+            wrapped = joined(inode.xattrs, KEYS_NAME)
+            return f"file-keys {format_of(wrapped, inode.place).NAME} {word}", owners(wrapped, inode.place)
+        except CryptoError:
+            return f"file-keys shredded {word}", []
+    context = Context.parse(raw, inode.place)
+    return f"fscrypt v{context.version}", [context.key_reference.hex()]

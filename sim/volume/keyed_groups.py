@@ -1,0 +1,109 @@
+"""
+Groups on an ext4 image: a key of each, wrapped for its members.
+
+    xattr 4 "readpath.group.<name>" of the root       the wrapped keys, as a file has them in "k"
+
+A file wrapped for a group has one packet, under the group's key; who joins or leaves changes the packets
+here and no file's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sim.crypto.keys.file_keys import KeyRing, UserKey, add_user, format_of, owners, remove_user, secret_parts
+from sim.crypto.keys.packet_format import Format
+from sim.crypto.keys.user_keys import GROUP_MARK
+from sim.crypto.streams import Random
+from sim.errors import CryptoError
+from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.format.xattr import INDEX_TRUSTED, XattrKey
+from sim.ext4.read.reader import Image, Inode
+
+GROUP_PREFIX = b"readpath.group."
+
+
+def make_group(editor: ImageEditor, group: str, raw: bytes) -> None:
+    """
+    Keep a new group's key, wrapped for its members, in the root directory.
+
+    Raises CryptoError for a bad name, and for a group that is there: its files would be lost with its key.
+    """
+    name = _group_name(group)
+    root = editor.image.lookup("/")
+    if name in root.xattrs:
+        raise CryptoError(root.place, f"has a group {group} already", "a new name, or --as to add members")
+    editor.set_xattrs(root.number, {**root.xattrs, name: raw})
+
+
+def join_group(
+    editor: ImageEditor, group: str, opener: UserKey, new: Sequence[UserKey], random: Random
+) -> None:
+    """Wrap a group's key for more members; `opener` is one. CryptoError as file_keys.add_user."""
+    root, raw = _group(editor, group)
+    for key in new:
+        raw = add_user(raw, opener, key, random, f"group {group}")
+    editor.set_xattrs(root.number, {**root.xattrs, _group_name(group): raw})
+
+
+def leave_group(editor: ImageEditor, group: str, label: str) -> int:
+    """
+    Take a member's wrapped key from a group, and what the journal holds of it; return how many bytes.
+
+    The key itself stays what it was: who has kept it opens the group's files. label: as for `unshare`.
+    """
+    root, old = _group(editor, group)
+    new = remove_user(old, label, f"group {group}")
+    editor.set_xattrs(root.number, {**root.xattrs, _group_name(group): new})
+    return editor.wipe_copies(set(secret_parts(old)) - set(secret_parts(new)))
+
+
+def group_format(image: Image, group: str) -> Format:
+    """Return the format in which a group's key is wrapped; CryptoError if there is no such group."""
+    raw = image.lookup("/").xattrs.get(_group_name(group))
+    if raw is None:
+        raise CryptoError(f"{image.name}: /", f"has no group {group}", "a group of this image")
+    return format_of(raw, f"group {group}")
+
+
+def _group(editor: ImageEditor, group: str) -> tuple[Inode, bytes]:
+    group_format(editor.image, group)
+    root = editor.image.lookup("/")
+    return root, root.xattrs[_group_name(group)]
+
+
+def _group_name(group: str) -> XattrKey:
+    if not group.startswith(GROUP_MARK) or not group[1:].isidentifier():
+        raise CryptoError("group", f"{group!r}", f"{GROUP_MARK}name")
+    return INDEX_TRUSTED, GROUP_PREFIX + group[1:].encode()
+
+
+def group_members(image: Image) -> dict[str, list[str]]:
+    """Return whom each group's key is wrapped for, as anyone can tell; nobody where that is damaged."""
+    members = {}
+    for group, raw in _groups(image):
+        try:
+            members[group] = owners(raw, f"group {group}")
+        except CryptoError:
+            members[group] = []
+    return members
+
+
+def _groups(image: Image) -> Iterator[tuple[str, bytes]]:
+    for (index, name), raw in image.lookup("/").xattrs.items():
+        if index == INDEX_TRUSTED and name.startswith(GROUP_PREFIX):
+            yield GROUP_MARK + name[len(GROUP_PREFIX) :].decode("utf-8", "replace"), raw
+
+
+def open_groups(image: Image, ring: KeyRing, users: str | Sequence[str]) -> list[str]:
+    """Put every group's key that these users can open on the ring; return the groups."""
+    opened = []
+    for group, raw in _groups(image):
+        try:
+            ring.add_group(group, raw, users)
+        except CryptoError as error:
+            if "ENOKEY" not in error.problem:
+                raise
+            continue
+        opened.append(group)
+    return opened

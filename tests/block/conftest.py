@@ -1,0 +1,115 @@
+"""What the device tests share: a bench that drives a device and keeps its whole log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sim.block.device.constants import HddModel, Model, SsdModel
+from sim.block.device.make import Device, make_device
+from sim.block.device.profile import load_device_profile
+from sim.engine.clock import Clock
+
+SSD = SsdModel(
+    units=4,
+    page_bytes=4096,
+    stripe_bytes=4096,
+    placement="striped",
+    latency_kind="constant",
+    flash_read_ns=50_000,
+    latency_sigma=0.0,
+    command_ns=1_000,
+    bandwidth=4_096_000_000,  # 1 us a page
+)
+HDD = HddModel(
+    sectors=64 * 2 * 100,
+    heads=2,
+    zones=1,
+    outer_track_sectors=64,
+    inner_track_sectors=64,
+    rpm=7_500,  # a revolution is 8 ms: 125 us a sector
+    average_seek_ns=4_000_000,
+    cylinder_switch_ns=1_000_000,
+    head_switch_ns=500_000,
+    command_ns=100_000,
+    bandwidth=512_000_000,  # 1 us a sector
+    drive_read_ahead_bytes=64 * 512,
+    ncq="fifo",
+)
+
+
+class Bench:
+    """A device on a clock of its own; `log` holds (time in ns, what, token) of each submit and completion."""
+
+    def __init__(self, model: Model, seed: int = 0) -> None:
+        kind, base = ("hdd", "hdd") if isinstance(model, HddModel) else ("ssd", "nvme")
+        profile = replace(load_device_profile(base), name="bench", kind=kind, model=model)
+        self.clock = Clock()
+        self.device: Device = make_device(self.clock, profile, seed)
+        self.log: list[tuple[int, str, Any]] = []
+
+    def submit(
+        self, sector: int, sectors: int, token: object, then: Callable[[], None] | None = None
+    ) -> None:
+        """Submit now; log it, and its completion, after which `then` is called."""
+        self.log.append((self.clock.now, "submit", token))
+
+        def done(token: object) -> None:
+            self.log.append((self.clock.now, "complete", token))
+            if then is not None:
+                then()
+
+        self.device.submit(sector, sectors, token, done)
+
+    def at(self, time_ns: int, sector: int, sectors: int, token: object) -> None:
+        """Submit at a time to come."""
+        self.clock.call_after(time_ns - self.clock.now, lambda: self.submit(sector, sectors, token))
+
+    def run(self) -> list[tuple[int, str, Any]]:
+        """Run until nothing is pending; return the log."""
+        self.clock.run()
+        return self.log
+
+    def one_by_one(self, reads: list[tuple[int, int, int]]) -> list[int]:
+        """Read (think time in ns, sector, sectors) each after the one before; return the latencies in ns."""
+        latencies: list[int] = []
+
+        def following() -> None:
+            if len(latencies) == len(reads):
+                return
+            think_ns, sector, sectors = reads[len(latencies)]
+            self.clock.call_after(think_ns, lambda: begin(sector, sectors))
+
+        def begin(sector: int, sectors: int) -> None:
+            start_ns = self.clock.now
+
+            def done(_token: object) -> None:
+                latencies.append(self.clock.now - start_ns)
+                following()
+
+            self.device.submit(sector, sectors, None, done)
+
+        following()
+        self.clock.run()
+        return latencies
+
+
+@pytest.fixture(scope="session")
+def bench() -> type[Bench]:
+    """The bench class, by fixture: test folders are no packages."""
+    return Bench
+
+
+@pytest.fixture(scope="session")
+def ssd() -> SsdModel:
+    """A small SSD with round numbers: 1 us a command, 50 us a page, 1 us a transfer."""
+    return SSD
+
+
+@pytest.fixture(scope="session")
+def hdd() -> HddModel:
+    """A small disk with round numbers: 8 ms a revolution, 125 us a sector, one zone."""
+    return HDD

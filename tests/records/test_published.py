@@ -1,0 +1,171 @@
+"""Published numbers: the table is what it was, a factor is one factor, wrong files are told apart."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sim.cli import published as verb
+from sim.cli.main import app
+from sim.errors import ConfigError
+from sim.records.published import MEASURED, SIMULATED, Comparison, compare, read_simulated
+from sim.volume.images import ensure_image
+
+FOLDER = Path(__file__).parents[2] / "experiments" / "published"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """The whole comparison, run once."""
+    return compare(FOLDER, partial(ensure_image, root=tmp_path_factory.mktemp("images")))
+
+
+def test_the_simulated_values_are_the_recorded_ones(found: Comparison) -> None:
+    """Every value of simulated.json, digit by digit; `readpath validate --published --update` renews it."""
+    assert read_simulated(FOLDER) == found.values()
+
+
+def test_every_number_is_there_with_rows_or_a_reason(found: Comparison) -> None:
+    """N1 to N12, each with a source; those out of reach say why."""
+    reached = {row.number.id.split()[0] for row in found.rows}
+    beyond = {number.id for number in found.beyond}
+    assert {"N9", "N11"} == beyond
+    assert {"N1", "N2", "N2a", "N2b", "N3", "N4", "N5", "N6", "N7", "N8", "N10", "N12"} == reached
+    assert all(row.number.source and row.number.stands_for for row in found.rows)
+
+
+def test_a_machine_is_fitted_on_one_cell_only(found: Comparison) -> None:
+    """Fitted rows agree but for the rounding of constants to picoseconds; the others are predictions."""
+    fitted = [row for row in found.rows if row.fitted]
+    assert ["N2 bs 64k", "N5 abs bs 64k", "N8 tmpfs"] == [row.key for row in fitted]
+    assert all(abs(row.error) < 0.005 for row in fitted)
+
+
+def test_what_the_published_numbers_say_the_simulator_says_too(found: Comparison) -> None:
+    """
+    Large folios win on RAM and on holes, most where reads are large; iomap against ext4's own path on large
+    folios wins nothing to speak of; a slow device hides all.
+    """
+    simulated = {row.key: row.simulated for row in found.rows}
+    for number in ("N2a", "N2b", "N3"):
+        assert (
+            1.1 < simulated[f"{number} bs 4k"] < simulated[f"{number} bs 64k"] < simulated[f"{number} bs 1M"]
+        )
+    assert all(abs(value - 1) < 0.1 for key, value in simulated.items() if key.startswith("N5 b"))
+    assert 1.0 == pytest.approx(simulated["N12 throughput"], abs=0.001)
+    assert simulated["N2b cached bs 64k"] > simulated["N2b bs 64k"]
+    assert simulated["N8 HDD"] < simulated["N8 SSD"] < 1  # the device's time comes on top of the cipher's
+
+
+EXPERIMENT = """
+title = "t"
+data = "off"
+[device]
+profile = "ramdisk"
+[volume]
+block_size = "4KiB"
+files = [{ name = "data", size = "256KiB" }]
+[workload]
+job = { rw = "read", bs = "64k" }
+[matrix]
+path = ["buffer_head", "page_io"]
+"""
+GOOD = """
+[[machine]]
+name = "m"
+experiment = "e"
+cell = { path = "buffer_head" }
+metric = "throughput_mib_s"
+measured = 1000
+about = "a"
+[[number]]
+id = "X"
+what = "w"
+source = "s"
+experiment = "e"
+machine = "m"
+metric = "throughput_mib_s"
+rows = [
+    { label = "ratio", cell = { path = "page_io" }, over = { path = "buffer_head" }, ratio = [2, 1] },
+    { label = "value", cell = { path = "buffer_head" }, measured = 1000 },
+]
+"""
+
+
+def folder(at: Path, text: str = GOOD) -> Path:
+    """Write a small folder of published numbers."""
+    (at / "e.toml").write_text(EXPERIMENT)
+    (at / MEASURED).write_text(text)
+    return at
+
+
+def test_one_factor_moves_no_ratio(tmp_path: Path) -> None:
+    """A machine twice as slow has half the throughput in both cells, and the same ratio."""
+    make = partial(ensure_image, root=tmp_path / "images")
+    once = compare(folder(tmp_path), make)
+    twice = compare(folder(tmp_path, GOOD.replace("1000", "500")), make)
+    assert 2.0 == pytest.approx(twice.factors["m"] / once.factors["m"], abs=1e-9)
+    assert once.rows[0].simulated == pytest.approx(twice.rows[0].simulated, rel=0.002)
+    assert 1000 == pytest.approx(once.rows[1].simulated, rel=0.005)
+    assert 500 == pytest.approx(twice.rows[1].simulated, rel=0.005)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('{ path = "page_io" }', '{ path = "mpage" }', "is 0 cells of it"),
+        ('machine = "m"', 'machine = "n"', "no machine 'n'"),
+        ("ratio = [2, 1]", "measured = 2", "a row is a value or a ratio"),
+        ('metric = "throughput_mib_s"\nrows', 'metric = "speed"\nrows', "no metric 'speed'"),
+        ('experiment = "e"\nmachine', 'reason = "r"\nmachine', "X has rows, or a reason why not"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    """Cells that are not there, machines, metrics, rows of both kinds."""
+    assert old in GOOD
+    with pytest.raises(ConfigError, match=message):
+        compare(folder(tmp_path, GOOD.replace(old, new, 1)), partial(ensure_image, root=tmp_path / "images"))
+
+
+def test_the_command_shows_errors_and_fails_on_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bad error is shown and no failure; a value other than the recorded one is; --update records it."""
+    monkeypatch.setattr(verb, "FOLDER", folder(tmp_path))
+
+    def run(*words: str) -> tuple[int, str]:
+        code = verb.validate_published("--update" in words, True, tmp_path, tmp_path / "images")
+        return code, (tmp_path / SIMULATED).read_text()
+
+    assert 0 == run("--update")[0]
+    recorded: dict[str, Any] = json.loads((tmp_path / SIMULATED).read_text())
+    assert {"factor of m", "X ratio", "X value"} == set(recorded)
+    assert abs(recorded["X ratio"] / 2 - 1) > 0.1  # far off, and yet the exit code was 0
+    (tmp_path / SIMULATED).write_text(json.dumps(recorded | {"X ratio": 3.0}))
+    assert 1 == run()[0]
+
+
+def test_update_alone_is_no_verb() -> None:
+    """--update without --published is a mistake, not ignored."""
+    result = CliRunner().invoke(app, ["validate", "--update"])
+    assert (2, True) == (result.exit_code, "--published" in result.output)
+
+
+def test_a_profile_may_build_on_another(tmp_path: Path) -> None:
+    """What a profile does not say is its base's; a base is a name, not a file."""
+    from sim.engine.costs import load_costs
+
+    text = tomllib.loads((FOLDER / "profiles" / "cold_memory.toml").read_text())
+    cold, base = load_costs(str(FOLDER / "profiles" / "cold_memory.toml")), load_costs(text["base"])
+    changed = {symbol for symbol in base.costs if cold.costs[symbol] != base.costs[symbol]}
+    assert set(text["cost"]) == changed
+    assert set(base.costs) == set(cold.costs)
+    (tmp_path / "mine.toml").write_text('base = "other.toml"\n')
+    with pytest.raises(ConfigError, match="is a file"):
+        load_costs(str(tmp_path / "mine.toml"))
