@@ -7,20 +7,21 @@ A name without a unit is in blocks or pages and says so; `_bytes`, `_sectors` an
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from sim.errors import ConfigError
 
-SECTOR_BYTES = 512
-PAGE_BYTES = 4096
-PAGE_SECTORS = PAGE_BYTES // SECTOR_BYTES
+SECTOR_BYTES: Final = 512
+PAGE_BYTES: Final = 4096
+PAGE_SECTORS: Final = PAGE_BYTES // SECTOR_BYTES
 
-KIB = 1 << 10
-MIB = 1 << 20
-GIB = 1 << 30
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
 
-NS_PER_US = 1_000
-NS_PER_MS = 1_000_000
-NS_PER_S = 1_000_000_000
+NS_PER_US: Final = 1_000
+NS_PER_MS: Final = 1_000_000
+NS_PER_S: Final = 1_000_000_000
 
 _SIZE_WORDS = {"": 1, "b": 1}
 for _power, _letter in enumerate("kmgtp", start=1):

@@ -7,16 +7,19 @@ a whole run (count = 1), or the one-block bios of a run of buffer heads. Counts 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from sim.block.io_record import IoRecord
 from sim.block.opf import REQ_OP_READ
 
-MAX_VECTORS = 256
+MAX_VECTORS: Final = 256
 """BIO_MAX_VECS: a bio is allocated for as many pages as are left, at most these."""
 
 
-class EndIo(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class EndIo:
     """
     What happens when a bio completes (bi_end_io), in two steps.
 
@@ -25,11 +28,11 @@ class EndIo(Protocol):
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the ps of the completion work, charged to `context`."""
-        ...
+        raise NotImplementedError
 
     def done(self, bio: Bio) -> None:
         """Do what the completion does: unlock pages, queue decryption, wake."""
-        ...
+        raise NotImplementedError
 
 
 class Bio:

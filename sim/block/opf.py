@@ -6,16 +6,18 @@ The bits are ours; the names, and the letters that blkparse prints for them (RWB
 
 from __future__ import annotations
 
-REQ_OP_READ = 0
-REQ_OP_WRITE = 1
-REQ_OP_MASK = 1
-REQ_SYNC = 2
-REQ_META = 4
-REQ_PREFLUSH = 8
+from typing import Final
+
+REQ_OP_READ: Final = 0
+REQ_OP_WRITE: Final = 1
+REQ_OP_MASK: Final = 1
+REQ_SYNC: Final = 2
+REQ_META: Final = 4
+REQ_PREFLUSH: Final = 8
 """Empty the device's cache before this bio; alone, without sectors: only that."""
-REQ_FUA = 16
+REQ_FUA: Final = 16
 """On stable storage when the bio completes."""
-FLUSH_FLAGS = REQ_PREFLUSH | REQ_FUA
+FLUSH_FLAGS: Final = REQ_PREFLUSH | REQ_FUA
 """What makes a bio pass the flush machinery (op_is_flush); such a bio merges with none."""
 
 

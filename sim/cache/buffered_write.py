@@ -9,6 +9,8 @@ writeback in the background (balance_dirty_pages: the caller keeps below its thr
 
 from __future__ import annotations
 
+from typing import Final
+
 from sim.cache.filemap import INSERT_SYMBOLS, OpenFile
 from sim.cache.pages import ABSENT, Mapping, PageCache
 from sim.engine.cpu import Task
@@ -16,7 +18,7 @@ from sim.engine.ledger import TASK, Ledger
 from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
 
-WRITE = "entry_SYSCALL_64;vfs_write"
+WRITE: Final = "entry_SYSCALL_64;vfs_write"
 
 
 class DirtyPages:

@@ -10,7 +10,9 @@ IOCB_NOWAIT and friends, truncation, writable mappings.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from typing import Any, Protocol
+from typing import Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping, PageCache
 from sim.cache.readahead import RaState, ReadaheadPolicy
@@ -19,17 +21,17 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import PAGE_BYTES
 
-PAGE_SHIFT = 12
-BATCH_PAGES = 15
-FORCED_CHUNK_PAGES = (2 << 20) // PAGE_BYTES
+PAGE_SHIFT: Final = 12
+BATCH_PAGES: Final = 15
+FORCED_CHUNK_PAGES: Final = (2 << 20) // PAGE_BYTES
 
-INSERT_SYMBOLS = (
+INSERT_SYMBOLS: Final = (
     "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
     " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru"
 )
 """What allocating a page and adding it to a mapping calls."""
 
-SLEEP_SYMBOLS = "io_schedule;schedule try_to_wake_up"
+SLEEP_SYMBOLS: Final = "io_schedule;schedule try_to_wake_up"
 """
 What sleeping until I/O is done calls, if it comes after the task has nothing else to do: off the core and
 back on it, and the waking, which runs where the I/O ends and is charged to the sleeper.
@@ -39,7 +41,8 @@ PageRange = tuple[int, int]
 """Pages [start, end)."""
 
 
-class ReadPages(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ReadPages:
     """The file system's side: ->readahead, or ->read_folio page by page."""
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
@@ -48,7 +51,7 @@ class ReadPages(Protocol):
 
         The result is to be yielded from at once: () if nothing had to be waited for.
         """
-        ...
+        raise NotImplementedError
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
         """
@@ -56,15 +59,16 @@ class ReadPages(Protocol):
 
         A page that had buffers has an entry in the mapping's known_bytes, which is taken out.
         """
-        ...
+        raise NotImplementedError
 
 
-class Sink(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Sink:
     """Where a read's bytes go, when they are real."""
 
     def take(self, mapping: Mapping, offset: int, length: int) -> None:
         """Take `length` bytes from `offset` of up-to-date pages."""
-        ...
+        raise NotImplementedError
 
 
 class OpenFile:
@@ -85,7 +89,7 @@ class OpenFile:
         self.sink: Sink | None = None
 
 
-ENTERED = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_read"
+ENTERED: Final = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_read"
 """read(2); a kernel_read() comes through what its caller charges."""
 
 
@@ -318,7 +322,7 @@ class Filemap:
         if window is None:
             task.ps += called.charge(1)
             return ()
-        start, pages, lookahead, windowed = window
+        start, pages, lookahead, windowed = window.start, window.pages, window.lookahead, window.windowed
         end, mark = policy.place(start, pages, lookahead, mapping.pages - 1)
         if end <= start:
             task.ps += (planned if windowed else called).charge(1)

@@ -12,7 +12,7 @@ charged by the page.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sim.cache.filemap import ENTERED, PAGE_SHIFT, Filemap, OpenFile
 from sim.cache.folios import (
@@ -30,7 +30,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import PAGE_BYTES
 
-_INSERT = (
+_INSERT: Final = (
     "filemap_alloc_folio filemap_add_folio filemap_add_folio;__filemap_add_folio"
     " filemap_add_folio;folio_add_lru"
 )
@@ -166,7 +166,7 @@ class FolioFilemap(Filemap):
         if window is None:
             task.ps += called.charge(1)
             return ()
-        start, pages, lookahead, windowed = window
+        start, pages, lookahead, windowed = window.start, window.pages, window.lookahead, window.windowed
         end = min(start + pages, mapping.pages)
         if windowed and pages >= MIN_WINDOW_PAGES:
             task.ps += self._s_order[marker].charge(1)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping
 
-MAX_ORDER = 9
+MAX_ORDER: Final = 9
 """MAX_PAGECACHE_ORDER on x86-64 with 4 KiB pages: a huge page's order; ext4 allows it with any block size."""
-MIN_WINDOW_PAGES = 4
+MIN_WINDOW_PAGES: Final = 4
 """A smaller window is read in single pages."""
-ORDER_STEP = 2
+ORDER_STEP: Final = 2
 """How much the order grows from one window to the next."""
 
 

@@ -14,30 +14,32 @@ from __future__ import annotations
 import mmap
 from collections import deque
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
 
-ABSENT, LOCKED, UPTODATE = 0, 1, 2
-MARKED = 4
+ABSENT: Final = 0
+LOCKED: Final = 1
+UPTODATE: Final = 2
+MARKED: Final = 4
 """Added to LOCKED or UPTODATE: the page carries PG_readahead."""
-PRESENT = 8
+PRESENT: Final = 8
 """Cached, unlocked and not up to date: a page that got buffer heads (or iomap's state) before it was read."""
 
-CONTENT_SLACK_BYTES = 64
+CONTENT_SLACK_BYTES: Final = 64
 """Room behind the contents of a mapping, for ciphers that ask for more than they write."""
 
-HEADS_PER_SLAB_PAGE = 39
+HEADS_PER_SLAB_PAGE: Final = 39
 """Buffer heads in a 4 KiB page of their slab: sizeof(struct buffer_head) is 104 on x86-64 (Linux 6.1)."""
 
-PRELOAD_PAGES = 32
+PRELOAD_PAGES: Final = 32
 """How many pages of before the run enter the lists together: a window of 128 KiB."""
 
-_MAP_NORESERVE = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
-_PLAIN = bytes((UPTODATE,))
-_ACCESS = bytes((1, 2, 3, 3)) + bytes(range(4, 256))
-_DEACTIVATE = bytes((0, 1, 0, 1)) + bytes(range(4, 256))
+_MAP_NORESERVE: Final = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
+_PLAIN: Final = bytes((UPTODATE,))
+_ACCESS: Final = bytes((1, 2, 3, 3)) + bytes(range(4, 256))
+_DEACTIVATE: Final = bytes((0, 1, 0, 1)) + bytes(range(4, 256))
 
 
 class Mapping:

@@ -13,9 +13,11 @@ Left out: congestion, MADV_HUGEPAGE, and mmap read-around.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import ClassVar, Final, Protocol, final
 
-NEVER_READ = (1 << 52) - 1
+from mypy_extensions import mypyc_attr
+
+NEVER_READ: Final = (1 << 52) - 1
 """The page of prev_pos = -1 in a file never read: far from every page."""
 
 
@@ -29,17 +31,36 @@ class RaState:
     prev_page: int = NEVER_READ
 
 
-class Window(NamedTuple):
+@final
+class Window:
     """
     What to read: `pages` from `start`, with the marker on page `start + pages - lookahead`.
 
     `windowed` tells a window that was planned (page_cache_ra_order) from a bare request.
     """
 
-    start: int
-    pages: int
-    lookahead: int
-    windowed: bool
+    __slots__ = ("lookahead", "pages", "start", "windowed")
+
+    def __init__(self, start: int, pages: int, lookahead: int, windowed: bool) -> None:
+        self.start = start
+        self.pages = pages
+        self.lookahead = lookahead
+        self.windowed = windowed
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it is the same window, marked alike."""
+        return isinstance(other, Window) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        """As equality has it."""
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        """Its values, in the order of the constructor."""
+        return f"Window{self._values()}"
+
+    def _values(self) -> tuple[int, int, int, bool]:
+        return self.start, self.pages, self.lookahead, self.windowed
 
 
 class Cached(Protocol):
@@ -58,14 +79,15 @@ class Cached(Protocol):
         ...
 
 
-class ReadaheadPolicy(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ReadaheadPolicy:
     """
     One kernel version's decisions.
 
     breaks_at_cached: a cached page inside the window ends the batch handed to the file system.
     """
 
-    breaks_at_cached: bool
+    breaks_at_cached: ClassVar[bool] = True
 
     def ondemand(
         self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
@@ -76,7 +98,7 @@ class ReadaheadPolicy(Protocol):
         max_pages: the device's setting (ra_pages). io_pages: its largest I/O. marker: page `index` is cached
         and carried the readahead mark. None: nothing to read.
         """
-        ...
+        raise NotImplementedError
 
     def place(self, start: int, pages: int, lookahead: int, last: int) -> tuple[int, int]:
         """
@@ -85,7 +107,7 @@ class ReadaheadPolicy(Protocol):
         end: the page after the last that is read, <= start if there is none. mark: the page that gets the
         mark, or -1.
         """
-        ...
+        raise NotImplementedError
 
 
 def initial_window(req: int, max_pages: int) -> int:
@@ -107,13 +129,14 @@ def next_window(size: int, max_pages: int) -> int:
     return max_pages
 
 
-class Linux61:
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Linux61(ReadaheadPolicy):
     """Linux 5.15 to 6.13."""
 
-    breaks_at_cached = True
+    breaks_at_cached: ClassVar[bool] = True
     # page_cache_next_miss() and _prev_miss() of these versions return the last page scanned, not the one
     # beyond it, when all pages are cached.
-    _scan_stops_short = 1
+    _scan_stops_short: ClassVar[int] = 1
 
     def ondemand(
         self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
@@ -198,9 +221,9 @@ class Linux316(Linux61):
     uncapped; a cached page does not end the batch; the mark counts back from the unclipped end.
     """
 
-    breaks_at_cached = False
-    _scan_stops_short = 0
-    _max_readahead = 512
+    breaks_at_cached: ClassVar[bool] = False
+    _scan_stops_short: ClassVar[int] = 0
+    _max_readahead: ClassVar[int] = 512
 
     def ondemand(
         self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached

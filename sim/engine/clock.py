@@ -1,102 +1,207 @@
 """
-The clock: simpy's event queue in integer nanoseconds, and named streams of random numbers.
+The clock: an event queue in integer nanoseconds, and the processes that wait for its events.
+
+What runs a simulation when the core is compiled; `sim.engine.simpy_clock` is the same on simpy's event queue,
+which runs it otherwise (`sim.engine.make_clock`). The order of events is simpy's: by time, and within one
+instant in the order in which they were scheduled, but for the start of a process, which comes first. The
+tests hold the two against each other.
+
+Left out of simpy's: interrupts, conditions but "all of", failing events. An exception in a process ends the
+run that it happens in.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Generator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
 from heapq import heappop, heappush
-from typing import Any
-
-import numpy as np
-import simpy
-from simpy.events import NORMAL
-
-_CALL_ENTRY = 5
+from typing import Any, Final, final
 
 Process = Generator[Any, Any, Any]
 """What a simulated task is: a generator that yields events of its clock."""
 
+_URGENT: Final = 0
+_NORMAL: Final = 1
 
-class Clock(simpy.Environment):
+
+class Event:
+    """
+    Something that happens once, with a value. A process waits for it by `yield`.
+
+    triggered: it is going to happen; processed: it has, and who waited has gone on.
+    """
+
+    __slots__ = ("_clock", "_first", "_more", "processed", "triggered", "value")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.value: Any = None
+        self.triggered = False
+        self.processed = False
+        self._first: Running | None = None  # nearly always one process waits
+        self._more: list[Callable[[Event], None]] | None = None
+
+    def succeed(self, value: Any = None) -> None:
+        """Let it happen at this instant, behind all that is scheduled; RuntimeError if it has."""
+        if self.triggered:
+            raise RuntimeError("an event happens once")
+        self.triggered = True
+        self.value = value
+        self._clock.soon(None, self)
+
+    def add(self, callback: Callable[[Event], None]) -> None:
+        """Call `callback(self)` when it happens."""
+        if self._more is None:
+            self._more = []
+        self._more.append(callback)
+
+    def wait(self, running: Running) -> None:
+        """Let a process go on when it happens."""
+        if self._first is None and self._more is None:
+            self._first = running
+        else:
+            self.add(running.resume)
+
+    def fire(self) -> None:
+        """It happens: the clock's business."""
+        self.processed = True
+        running, more = self._first, self._more
+        self._first = self._more = None
+        if running is not None:
+            running.resume(self)
+        if more is not None:
+            for callback in more:
+                callback(self)
+
+
+@final
+class Running(Event):
+    """A process: an event that happens when its generator ends, with what that returned."""
+
+    __slots__ = ("_generator",)
+
+    def __init__(self, clock: Clock, generator: Process) -> None:
+        super().__init__(clock)
+        self._generator = generator
+
+    def resume(self, event: Event) -> None:
+        """Go on with the generator until it waits for something that has not happened yet."""
+        generator = self._generator
+        while True:
+            try:
+                target = generator.send(event.value)
+            except StopIteration as stop:
+                self.succeed(stop.value)
+                return
+            if not isinstance(target, Event):
+                raise TypeError(f"a process yielded {target!r}, which is no event of its clock")
+            if not target.processed:
+                target.wait(self)
+                return
+            event = target
+
+
+@final
+class Clock:
     """
     An event queue whose time is an int of nanoseconds.
 
-    Events of one instant run in the order they were scheduled (simpy's heap holds time, priority and
-    sequence), so a run is a function of its inputs. Every delay must be an int >= 0. `now` is a plain
-    attribute, and the loop is simpy's with the calls taken out: both are the hot spot of every run.
+    now: the present simulated time in ns. A run is a function of its inputs: ties are broken by the order of
+    scheduling, never by an address or a hash. Every delay is an int >= 0.
     """
 
-    now: int = 0  # shadows simpy's property; run() keeps both in step
-    """The present simulated time in ns."""
+    __slots__ = ("_queue", "_serial", "_soon", "now")
 
     def __init__(self) -> None:
-        super().__init__()
         self.now = 0
+        self._serial = 0
+        self._queue: list[tuple[int, int, int, Callable[[Any], None] | None, Any]] = []
+        # What happens at this instant still; all of it was scheduled after what the heap has for it.
+        self._soon: deque[tuple[Callable[[Any], None] | None, Any]] = deque()
 
-    def event(self) -> simpy.Event:
+    def event(self) -> Event:
         """Return a new event: `yield` it to wait, `.succeed()` it to wake all who do."""
-        return simpy.Event(self)
+        return Event(self)
 
-    def timeout(self, delay_ns: int) -> simpy.Timeout:  # type: ignore[override]
-        """Return an event that fires after `delay_ns` (int, >= 0)."""
-        return simpy.Timeout(self, delay_ns)
+    def timeout(self, delay_ns: int) -> Event:
+        """Return an event that happens after `delay_ns`."""
+        event = Event(self)
+        event.triggered = True
+        self._schedule(delay_ns, None, event)
+        return event
 
     def call(self, delay_ns: int, function: Callable[[Any], None], argument: Any = None) -> None:
-        """
-        Call `function(argument)` after `delay_ns` (int, >= 0): the cheapest of all events.
-
-        It lies in simpy's heap among the events, as an entry that is longer by one; entries are ordered by
-        time, priority and sequence, and never compared beyond.
-        """
-        queue: list[Any] = self._queue
-        heappush(queue, (self.now + delay_ns, NORMAL, next(self._eid), function, argument))
-
-    def call_event(self, delay_ns: int, function: Callable[[Any], None]) -> None:
-        """Call `function(None)` after `delay_ns`."""
-        self.call(delay_ns, function)
+        """Call `function(argument)` after `delay_ns`: the cheapest of all events."""
+        self._schedule(delay_ns, function, argument)
 
     def call_after(self, delay_ns: int, function: Callable[[], None]) -> None:
         """Call `function()` after `delay_ns`."""
-        self.call(delay_ns, lambda _none: function())
+        self._schedule(delay_ns, lambda _none: function(), None)
 
-    def run(self, until: Any = None) -> Any:
-        """
-        Run until the queue is empty, or until the event `until` has happened; return its value.
+    def process(self, generator: Process) -> Running:
+        """Start a process at this instant, before anything else of it; return the event of its end."""
+        running = Running(self, generator)
+        start = Event(self)
+        start.triggered = True
+        start.wait(running)
+        self._serial = serial = self._serial + 1
+        heappush(self._queue, (self.now, _URGENT, serial, None, start))
+        return running
 
-        An exception in a process that nobody waits for is raised here.
+    def all_of(self, events: Iterable[Event]) -> Event:
+        """Return an event that happens when all of `events` have."""
+        done = Event(self)
+        left = [0]
+
+        def one_more(_event: Event) -> None:
+            left[0] -= 1
+            if not left[0]:
+                done.succeed()
+
+        for event in events:
+            if not event.processed:
+                left[0] += 1
+                event.add(one_more)
+        if not left[0]:
+            done.succeed()
+        return done
+
+    def soon(self, function: Callable[[Any], None] | None, argument: Any) -> None:
+        """Call `function(argument)`, or let the event `argument` happen, later in this instant."""
+        self._soon.append((function, argument))
+
+    def _schedule(self, delay_ns: int, function: Callable[[Any], None] | None, argument: Any) -> None:
+        if delay_ns > 0:
+            self._serial = serial = self._serial + 1
+            heappush(self._queue, (self.now + delay_ns, _NORMAL, serial, function, argument))
+        elif delay_ns == 0:
+            self._soon.append((function, argument))
+        else:
+            raise ValueError(f"a delay of {delay_ns} ns: time does not run backwards")
+
+    def run(self, until: Event | None = None) -> Any:
         """
-        queue: list[Any] = self._queue
-        stop = until if isinstance(until, simpy.Event) else None
-        while queue:
-            if stop is not None and stop.processed:
-                return stop.value
-            entry = heappop(queue)
-            self.now = self._now = entry[0]
-            if len(entry) == _CALL_ENTRY:
-                entry[3](entry[4])
-                continue
-            event = entry[3]
-            callbacks, event.callbacks = event.callbacks, None
-            for callback in callbacks:
-                callback(event)
-            if not event._ok and not hasattr(event, "_defused"):
-                raise event._value
-        return stop.value if stop is not None else None
+        Run until nothing is scheduled, or until the event `until` has happened; return its value.
+
+        Raises whatever a process or a callback raises.
+        """
+        queue, soon = self._queue, self._soon
+        while queue or soon:
+            if until is not None and until.processed:
+                return until.value
+            if soon and (not queue or queue[0][0] > self.now):
+                function, argument = soon.popleft()
+            else:
+                time_ns, _priority, _serial, function, argument = heappop(queue)
+                self.now = time_ns
+            if function is not None:
+                function(argument)
+            else:
+                event: Event = argument
+                event.fire()
+        return until.value if until is not None else None
 
     @property
     def idle(self) -> bool:
         """Whether nothing is scheduled any more."""
-        return not self._queue
-
-
-def stream(seed: int, name: str) -> np.random.Generator:
-    """
-    Return the random stream `name` of run `seed`.
-
-    Streams of different names are independent, and adding one does not disturb another: the key is
-    SHA-256(seed, name), never a shared generator. Philox gives the same numbers on every platform.
-    """
-    digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))
+        return not self._queue and not self._soon

@@ -22,15 +22,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sim.errors import ConfigError
 
-PS_PER_NS = 1000
-MILLI = 1000
+PS_PER_NS: Final = 1000
+MILLI: Final = 1000
 """Thousandths of an instruction in one."""
 
-_ENTRY_KEYS = (
+_ENTRY_KEYS: Final = (
     "self",
     "per_unit",
     "unit",
@@ -45,12 +45,12 @@ _ENTRY_KEYS = (
     "source",
     "method",
 )
-_TOP_KEYS = ("name", "about", "clock", "base", "cost", "free")
-DEFAULT_MACHINE = "linux-6.1-epyc-7001"
+_TOP_KEYS: Final = ("name", "about", "clock", "base", "cost", "free")
+DEFAULT_MACHINE: Final = "linux-6.1-epyc-7001"
 """The machine profile whose times `make truth-ns` has recorded."""
-UNMEASURED = "unmeasured"
+UNMEASURED: Final = "unmeasured"
 """What no recording has, assumed: no machine, but the base of those that are."""
-_CLOCK_KEYS = ("ghz", "ipc", "ns_per_instruction", "source")
+_CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "source")
 _INTERVALS = tuple(key for key in _ENTRY_KEYS if key.endswith("interval"))
 
 

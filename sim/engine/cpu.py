@@ -10,14 +10,14 @@ first come, first served; interrupt work preempts them and pushes their ends bac
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, Final
 
 from sim.engine.clock import Clock
 from sim.engine.costs import PS_PER_NS
 
-QUEUE_WORK_SYMBOLS = "queue_work_on queue_work_on;try_to_wake_up"
+QUEUE_WORK_SYMBOLS: Final = "queue_work_on queue_work_on;try_to_wake_up"
 """What queueing a work item calls: its worker sleeps, and is woken, as recorded."""
-WORK_ITEM_SYMBOLS = "process_one_work worker_thread;schedule"
+WORK_ITEM_SYMBOLS: Final = "process_one_work worker_thread;schedule"
 """What a work item costs besides its work: as recorded, a worker wakes, and goes to sleep again, for each."""
 
 

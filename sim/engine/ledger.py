@@ -8,12 +8,14 @@ out exactly when the ledger is read.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from sim.engine.costs import CostTable
 from sim.errors import ConfigError
 
-TASK, IRQ, KWORKER = "task", "irq", "kworker"
+TASK: Final = "task"
+IRQ: Final = "irq"
+KWORKER: Final = "kworker"
 
 
 class CallRow(NamedTuple):

@@ -9,9 +9,9 @@ all its buffers; a buffer is then read by ext4_read_bh() and waited for. Left ou
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sim.block.bio import Bio, Plug
+from sim.block.bio import Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.filemap import INSERT_SYMBOLS, SLEEP_SYMBOLS
 from sim.engine.clock import Clock
@@ -21,10 +21,10 @@ from sim.ext4.format.extents import decode_header
 from sim.ext4.store import ByteStore
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
-_STACK = "ext4_map_blocks;ext4_ext_map_blocks;ext4_find_extent;__read_extent_tree_block"
+_STACK: Final = "ext4_map_blocks;ext4_ext_map_blocks;ext4_find_extent;__read_extent_tree_block"
 
 
-class BufferCache:
+class BufferCache(EndIo):
     """Which tree blocks are in memory; reads the others. Block numbers are file-system blocks."""
 
     def __init__(

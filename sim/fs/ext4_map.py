@@ -101,7 +101,7 @@ class Mapper:
         self.charge_hits(task, imap, 1, kind=WRITTEN if found is None else found.kind)
         if found is None:
             found = yield from self._walk(task, imap, block, want, plug)
-        return found if found.length <= want else found._replace(length=want)
+        return found if found.length <= want else found.cut(want)
 
     def boundary(self, end: int) -> bool:  # noqa: ARG002
         """Return whether a map that ends before block `end` has BOUNDARY; with extents none has."""
@@ -126,10 +126,10 @@ class Mapper:
         if found is not None:
             calls = min(found.length, want)
             self.charge_hits(task, imap, calls, kind=found.kind)
-            return found if found.length == calls else found._replace(length=calls)
+            return found if found.length == calls else found.cut(calls)
         self.charge_hits(task, imap, 1)
         found = yield from self._walk(task, imap, block, 1, plug)
-        return found._replace(length=1)
+        return found.cut(1)
 
     def would_sleep(self, imap: InodeMap, block: int, blocks: int) -> bool:
         """Return whether mapping [block, block + blocks) may have to read a tree block."""

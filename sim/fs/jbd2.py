@@ -13,7 +13,7 @@ themselves), revoke records, checksums, fast commits, data=journal.
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sim.block.bio import MAX_VECTORS, Plug
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_READ, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
@@ -25,9 +25,9 @@ from sim.ext4.format.journal import Journal, Written
 from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
-COMMIT_STACK = "jbd2_journal_commit_transaction"
-_WBC = "submit_bh;submit_bh_wbc"
-_BH = f"submit_bh {_WBC} {_WBC};bio_alloc_bioset {_WBC};bio_add_page"
+COMMIT_STACK: Final = "jbd2_journal_commit_transaction"
+_WBC: Final = "submit_bh;submit_bh_wbc"
+_BH: Final = f"submit_bh {_WBC} {_WBC};bio_alloc_bioset {_WBC};bio_add_page"
 
 
 class Jbd2:

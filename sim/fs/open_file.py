@@ -14,27 +14,27 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sim.block.bio import Plug
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.buffer_cache import BufferCache
 
-XATTR_STACK = "vfs_open;fscrypt_file_open;fscrypt_get_encryption_info;ext4_xattr_get"
-_INFO = "fscrypt_file_open;fscrypt_get_encryption_info"
-_XATTR = f"{_INFO};ext4_xattr_get"
-_SET_UP = f"{_INFO};fscrypt_setup_encryption_info"
-_KEY = f"{_SET_UP};fscrypt_prepare_key"
+XATTR_STACK: Final = "vfs_open;fscrypt_file_open;fscrypt_get_encryption_info;ext4_xattr_get"
+_INFO: Final = "fscrypt_file_open;fscrypt_get_encryption_info"
+_XATTR: Final = f"{_INFO};ext4_xattr_get"
+_SET_UP: Final = f"{_INFO};fscrypt_setup_encryption_info"
+_KEY: Final = f"{_SET_UP};fscrypt_prepare_key"
 # AES-NI's XTS is three ciphers one in the other: the wrapper that minds the FPU, the daemon it would hand the
 # work to, and the cipher. Two of them are allocated anew, and the key passes through all.
-_CIPHER = (
+_CIPHER: Final = (
     f"{_KEY};crypto_alloc_skcipher*2 {_KEY};crypto_skcipher_setkey*3"
     f" {_KEY};crypto_skcipher_setkey;xts_aesni_setkey"
 )
-_FSCRYPT = f"fscrypt_file_open {_INFO}"
-_METADATA = "ecryptfs_open;ecryptfs_read_metadata"
-_PACKETS = f"{_METADATA};ecryptfs_parse_packet_set"
+_FSCRYPT: Final = f"fscrypt_file_open {_INFO}"
+_METADATA: Final = "ecryptfs_open;ecryptfs_read_metadata"
+_PACKETS: Final = f"{_METADATA};ecryptfs_parse_packet_set"
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class _WalkingMapper(Mapper):
         self.charge_hits(task, imap, 1, block)
         yield from self._bring(task, imap, block, plug)
         found = self._known(imap, block)
-        return found._replace(length=min(found.length, want, self.reach(block)))
+        return found.cut(min(found.length, want, self.reach(block)))
 
     def map_each(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
@@ -50,7 +50,7 @@ class _WalkingMapper(Mapper):
         length = min(found.length, want, self._same_node(block))
         self.charge_hits(task, imap, length, block)
         yield from self._bring(task, imap, block, plug)
-        return found._replace(length=length)
+        return found.cut(length)
 
     def would_sleep(self, imap: InodeMap, block: int, blocks: int) -> bool:
         """Return whether mapping [block, block + blocks) may have to read a block of pointers."""

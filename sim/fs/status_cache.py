@@ -11,21 +11,46 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, final
 
 from sim.ext4.format.extents import Extent
 
-WRITTEN, UNWRITTEN, HOLE = 0, 1, 2
-END_OF_BLOCKS = (1 << 32) - 1
+WRITTEN: Final = 0
+UNWRITTEN: Final = 1
+HOLE: Final = 2
+END_OF_BLOCKS: Final = (1 << 32) - 1
 """EXT_MAX_BLOCKS: where the last hole of every file ends."""
 
 
-class Mapped(NamedTuple):
+@final
+class Mapped:
     """An answer: `length` blocks of `kind` from the block asked for, at `physical` (if not a hole)."""
 
-    kind: int
-    physical: int
-    length: int
+    __slots__ = ("kind", "length", "physical")
+
+    def __init__(self, kind: int, physical: int, length: int) -> None:
+        self.kind = kind
+        self.physical = physical
+        self.length = length
+
+    def __eq__(self, other: object) -> bool:
+        """Whether it answers the same."""
+        return isinstance(other, Mapped) and self._values() == other._values()
+
+    def __hash__(self) -> int:
+        """As equality has it."""
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        """Its values, in the order of the constructor."""
+        return f"Mapped{self._values()}"
+
+    def _values(self) -> tuple[int, int, int]:
+        return self.kind, self.physical, self.length
+
+    def cut(self, length: int) -> Mapped:
+        """Return the answer's first `length` blocks."""
+        return self if length == self.length else Mapped(self.kind, self.physical, length)
 
 
 class StatusCache:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import Any, Protocol
 
-from sim.block.bio import Bio, Plug
+from sim.block.bio import Bio, EndIo, Plug
 from sim.block.opf import REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
 from sim.block.protocols import BioQueue
 from sim.cache.filemap import SLEEP_SYMBOLS
@@ -41,7 +41,7 @@ class Pending:
         self.event: Any = None
 
 
-class WriteOut:
+class WriteOut(EndIo):
     """
     The write bios of one kind (EndIo), over one queue.
 

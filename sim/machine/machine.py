@@ -11,9 +11,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
 from sim.block.protocols import BioQueue
-from sim.block.queue.limits import BlockTracer, Hardware, QueueLimits
+from sim.block.queue.limits import BlockTracer, QueueLimits
 from sim.block.queue.submit import BlockQueue
 from sim.cache.filemap import ENTERED, Filemap, OpenFile, ReadPages
 from sim.cache.filemap_folios import FolioFilemap
@@ -26,6 +27,7 @@ from sim.engine.clock import Clock
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import Ledger
+from sim.engine.mode import make_clock
 from sim.errors import ConfigError, InvariantError
 from sim.ext4.store import ByteStore
 from sim.fs.buffer_cache import BufferCache
@@ -169,7 +171,7 @@ class Machine:
         if self._large and spec.ecryptfs is not None:
             raise ConfigError("machine.large_folios", "not modelled below eCryptfs", "false")
         self.spec = spec
-        self.clock = Clock()
+        self.clock = make_clock()
         self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns)
         self.ledger = Ledger(spec.costs, kernel.renamed)
         limits = spec.limits

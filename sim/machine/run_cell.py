@@ -23,8 +23,8 @@ from sim.config.cell_result import CellResult, IoRow, Number, ReadRow
 from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.crypto.fscrypt.contexts import ContentsCipher, Context
 from sim.crypto.keys.keyfile import read_keys
-from sim.engine.clock import stream
 from sim.engine.costs import CostTable, load_costs
+from sim.engine.streams import stream
 from sim.errors import ConfigError, CryptoError, InvariantError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from sim.block.hardware import Hardware
 from sim.block.queue.limits import QueueLimits
 from sim.cache.pages import Mapping
 from sim.config.cell_result import GROUPS
@@ -123,7 +124,7 @@ class _WatchedMapping(Mapping):
         self.came[self._clock.now] = self.came.get(self._clock.now, 0) + end - start
 
 
-class _FixedLatency:
+class _FixedLatency(Hardware):
     """A device that answers every command after the same time, any number at once."""
 
     def __init__(self, clock: Clock, latency_ns: int) -> None:

@@ -9,21 +9,20 @@ reader, without the simulator, and checked against the same digest.
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol
 
 from sim.cache.filemap import Sink
 from sim.cache.pages import Mapping
 
 
-class Verifier(Sink, Protocol):
+class Verifier(Sink):
     """A sink that knows at the end whether all bytes were right."""
 
     def good(self) -> bool:
         """Return whether everything taken was what it should be, and all of it came."""
-        ...
+        raise NotImplementedError
 
 
-class StreamVerifier:
+class StreamVerifier(Verifier):
     """Hashes one pass from the first byte to the last; `sha256` (hex) is what must come out."""
 
     def __init__(self, size_bytes: int, sha256: str) -> None:
@@ -45,7 +44,7 @@ class StreamVerifier:
         return self._position == self._size_bytes and self._hash.hexdigest() == self._expected
 
 
-class PieceVerifier:
+class PieceVerifier(Verifier):
     """Compares every piece with `plaintext`, the whole file."""
 
     def __init__(self, plaintext: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile, PageRange
+from sim.cache.filemap import OpenFile, PageRange, ReadPages
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -241,7 +241,7 @@ class BufferHeadReader:
         self._queue.submit(task, bio, plug)
 
 
-class BufferHeadPath:
+class BufferHeadPath(ReadPages):
     """
     read_pages() of a file system without ->readahead: ->read_folio for every page, under one plug.
 

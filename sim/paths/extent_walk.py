@@ -21,7 +21,7 @@ from typing import Any
 
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile, PageRange
+from sim.cache.filemap import OpenFile, PageRange, ReadPages
 from sim.cache.folios import FolioMapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -34,7 +34,7 @@ from sim.paths.walk_symbols import WalkSymbols
 from sim.units import PAGE_BYTES
 
 
-class ExtentWalkPath:
+class ExtentWalkPath(ReadPages):
     """A read path that walks extents (ReadPages)."""
 
     def __init__(

@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile, PageRange
+from sim.cache.filemap import OpenFile, PageRange, ReadPages
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.fs.ext4_map import Mapper
@@ -53,7 +53,7 @@ class MpageSymbols:
     hole_unlock: str
 
 
-_EXT4_LOOP = "read_pages;ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop"
+_EXT4_LOOP: Final = "read_pages;ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop"
 
 MPAGE = MpageSymbols(
     call="mpage_readahead",
@@ -91,7 +91,7 @@ class _Call:
         self.length = 0
 
 
-class MpagePath:
+class MpagePath(ReadPages):
     """A read path on the mpage skeleton (ReadPages)."""
 
     def __init__(

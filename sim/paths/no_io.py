@@ -7,12 +7,12 @@ allocating, clearing and inserting pages, readahead's decisions, the copy out.
 
 from __future__ import annotations
 
-from sim.cache.filemap import OpenFile, PageRange
+from sim.cache.filemap import OpenFile, PageRange, ReadPages
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 
 
-class NoIo:
+class NoIo(ReadPages):
     """A read path without I/O (ReadPages)."""
 
     def __init__(self, ledger: Ledger) -> None:

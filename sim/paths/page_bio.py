@@ -4,6 +4,8 @@ The bio that a readahead call builds page by page, shared by the paths that buil
 
 from __future__ import annotations
 
+from typing import Final
+
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.filemap import OpenFile
@@ -11,10 +13,12 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import SECTOR_BYTES
 
-INLINE_SYMBOLS = "fscrypt_set_bio_crypt_ctx bio_crypt_set_ctx __blk_crypto_bio_prep __bio_crypt_free_ctx"
+INLINE_SYMBOLS: Final = (
+    "fscrypt_set_bio_crypt_ctx bio_crypt_set_ctx __blk_crypto_bio_prep __bio_crypt_free_ctx"
+)
 """What a bio costs that the device decrypts: its context, from its making to its end."""
 
-INLINE_VECTORS = 4
+INLINE_VECTORS: Final = 4
 """BIO_INLINE_VECS: a bio for at most these needs no array of vectors (block/bio.c)."""
 
 

@@ -12,9 +12,9 @@ Left out: verity, errors, bounce buffers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
-from sim.block.bio import Bio
+from sim.block.bio import Bio, EndIo
 from sim.cache.filemap import OpenFile
 from sim.cache.folios import FolioMapping
 from sim.cache.pages import Mapping
@@ -23,9 +23,9 @@ from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.paths.page_data import Contents
 from sim.units import PAGE_BYTES
 
-_CRYPT = "fscrypt_decrypt_pagecache_blocks"
-_BLOCK = f"{_CRYPT};fscrypt_crypt_block"
-_CIPHER = f"{_BLOCK};crypto_skcipher_decrypt"
+_CRYPT: Final = "fscrypt_decrypt_pagecache_blocks"
+_BLOCK: Final = f"{_CRYPT};fscrypt_crypt_block"
+_CIPHER: Final = f"{_BLOCK};crypto_skcipher_decrypt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ FSCRYPT = CipherCalls(
 )
 """fs/crypto: the key is set once per inode, a cipher call per block."""
 
-_PAGE = "ext4_decrypt"
+_PAGE: Final = "ext4_decrypt"
 RFC2014 = CipherCalls(
     page=_PAGE,
     unit=f"{_PAGE};crypto_skcipher_setkey*2 {_PAGE};crypto_skcipher_setkey;xts_aesni_setkey"
@@ -55,7 +55,7 @@ layers are 6.1's.
 """
 
 
-class _EndIo:
+class _EndIo(EndIo):
     """What both kinds share: unlocking pages, and the cost of decrypting blocks."""
 
     def __init__(

@@ -11,7 +11,7 @@ waits for this data.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sim.block.bio import MAX_VECTORS, Plug
 from sim.block.protocols import BioQueue
@@ -23,8 +23,8 @@ from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
-FSYNC = "entry_SYSCALL_64;ext4_sync_file"
-WRITEPAGES = f"{FSYNC};ext4_writepages"
+FSYNC: Final = "entry_SYSCALL_64;ext4_sync_file"
+WRITEPAGES: Final = f"{FSYNC};ext4_writepages"
 
 BlockBytes = Callable[[int, int], bytes]
 """The bytes to write to `count` blocks of a file from logical block `lblk` on."""

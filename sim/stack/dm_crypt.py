@@ -14,8 +14,9 @@ pages), integrity tags, the read queue that a failed allocation falls back to, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Final
 
-from sim.block.bio import Bio, Plug
+from sim.block.bio import Bio, EndIo, Plug
 from sim.block.protocols import NeverAlone
 from sim.block.queue.limits import BlockTracer
 from sim.block.queue.submit import BlockQueue
@@ -24,7 +25,7 @@ from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.errors import InvariantError
 from sim.units import SECTOR_BYTES
 
-HARD_IRQ_DRIVERS = ("nvme_queue_rq", "virtio_queue_rq")
+HARD_IRQ_DRIVERS: Final = ("nvme_queue_rq", "virtio_queue_rq")
 """
 Drivers with a queue per CPU, whose completion runs in the hard interrupt (blk_mq_complete_request_remote());
 with one queue for all CPUs, or without interrupts, it is a softirq or the submitter itself.
@@ -64,7 +65,9 @@ class CryptTarget(NeverAlone):
     below: a queue made with `below=CryptTarget.SUBMITS`. pending: bios of the file system not completed.
     """
 
-    SUBMITS = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio;dm_submit_bio"
+    SUBMITS: ClassVar[str] = (
+        "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio;dm_submit_bio"
+    )
     """What hands the clones down: the stack of the queue below."""
 
     def __init__(
@@ -79,10 +82,11 @@ class CryptTarget(NeverAlone):
         self.limits = below.limits
         self.alone = below.alone
         self.pending = 0
+        self._end_io = _CloneEndIo(self)
         self._cpu = cpu
         self._below = below
         self._sector_bytes = table.sector_bytes
-        self._inline = table.no_read_workqueue and below.limits.driver not in HARD_IRQ_DRIVERS
+        self._at_once = table.no_read_workqueue and below.limits.driver not in HARD_IRQ_DRIVERS
         self._tracer = tracer
         site, fuse = ledger.site, ledger.fuse
         entry = (
@@ -131,7 +135,17 @@ class CryptTarget(NeverAlone):
         self.pending += bio.count
         if self._tracer is not None:
             self._tracer("Q", task.time_ns, bio.sector, bio.unit_sectors)
-        clone = Bio(bio.sector, bio.unit_sectors, bio.count, bio.segments, self, bio, bio.blocks, bio.ahead)
+        clone = Bio(
+            bio.sector,
+            bio.unit_sectors,
+            bio.count,
+            bio.segments,
+            self._end_io,
+            bio,
+            bio.blocks,
+            bio.ahead,
+            bio.opf,
+        )
         self._below.submit(task, clone, plug)
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
@@ -142,17 +156,17 @@ class CryptTarget(NeverAlone):
         """Flush the clones that the plug holds because the task is about to sleep."""
         self._below.flush_for_sleep(task, plug)
 
-    def charge(self, bio: Bio, context: str) -> int:
-        """crypt_endio(): return its cost, with the decryption's where that is done at once (EndIo)."""
-        if not self._inline:
+    def end_cost(self, bio: Bio, context: str) -> int:
+        """crypt_endio(): return its cost, with the decryption's where that is done at once."""
+        if not self._at_once:
             return self._s_queue[context].charge(bio.count)
         return self._s_arrive[context].charge(bio.count) + self._convert_ps(bio, _original(bio), context)
 
-    def done(self, bio: Bio) -> None:
-        """End the file system's bio, or queue the work item that decrypts it first (EndIo)."""
+    def clone_ended(self, bio: Bio) -> None:
+        """End the file system's bio, or queue the work item that decrypts it first."""
         original = _original(bio)
         original.record, original.ended_ns = bio.record, bio.ended_ns
-        if self._inline:
+        if self._at_once:
             self._end(original)
             return
         # All items of a row are queued in one interrupt, and an unbound queue spreads them over the cores.
@@ -183,6 +197,21 @@ class CryptTarget(NeverAlone):
         if self.pending < 0:
             raise InvariantError("a bio of dm-crypt completed more often than it was submitted")
         bio.end_io.done(bio)
+
+
+class _CloneEndIo(EndIo):
+    """The end of the target's clones (bi_end_io)."""
+
+    def __init__(self, target: CryptTarget) -> None:
+        self._target = target
+
+    def charge(self, bio: Bio, context: str) -> int:
+        """Return the completion's cost (EndIo)."""
+        return self._target.end_cost(bio, context)
+
+    def done(self, bio: Bio) -> None:
+        """Let the target go on (EndIo)."""
+        self._target.clone_ended(bio)
 
 
 def _original(clone: Bio) -> Bio:

@@ -15,19 +15,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue, NeverAlone
-from sim.cache.filemap import Filemap, OpenFile, PageRange
+from sim.cache.filemap import Filemap, OpenFile, PageRange, ReadPages
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import PAGE_BYTES
 
-HEADER_PAGES = HEADER_BYTES // PAGE_BYTES
-OPENED_PAGES = 4
+HEADER_PAGES: Final = HEADER_BYTES // PAGE_BYTES
+OPENED_PAGES: Final = 4
 """Lower pages in memory once a file is open: the read of the header's first page brings a first window."""
 
 CIPHERS = {"aes-128": "cbc_decrypt_128", "aes-256": "cbc_decrypt"}
@@ -87,7 +87,7 @@ class NestedPlug(NeverAlone):
         self._below.flush_for_sleep(task, self.outer.get(task, plug))
 
 
-class EcryptfsPath:
+class EcryptfsPath(ReadPages):
     """read_pages() of eCryptfs (ReadPages): ecryptfs_read_folio() page by page, over `lower`'s files."""
 
     def __init__(

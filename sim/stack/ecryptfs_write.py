@@ -9,6 +9,8 @@ of it is written (whole pages only), the bytes themselves (data is off), waiting
 
 from __future__ import annotations
 
+from typing import Final
+
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
 from sim.cache.filemap import INSERT_SYMBOLS, OpenFile
 from sim.cache.pages import ABSENT, PageCache
@@ -18,9 +20,9 @@ from sim.errors import InvariantError
 from sim.stack.ecryptfs import HEADER_PAGES, EcryptfsInode
 from sim.units import PAGE_BYTES
 
-WRITE_END = "entry_SYSCALL_64;vfs_write;generic_perform_write;ecryptfs_write_end"
-LOWER_CALLER = f"{WRITE_END};ecryptfs_encrypt_page;ecryptfs_write_lower"
-SIZE_BYTES = 8
+WRITE_END: Final = "entry_SYSCALL_64;vfs_write;generic_perform_write;ecryptfs_write_end"
+LOWER_CALLER: Final = f"{WRITE_END};ecryptfs_encrypt_page;ecryptfs_write_lower"
+SIZE_BYTES: Final = 8
 
 CIPHERS = {"aes-128": "cbc_encrypt_128"}
 """Cipher of the mount -> the symbol that encrypts; one has a cost."""

@@ -19,8 +19,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sim.engine.clock import Clock, stream
+from sim.engine.clock import Clock
 from sim.engine.cpu import Task
+from sim.engine.streams import stream
 from sim.workload.player import Played
 from sim.workload.zipf import zipf_ranks
 

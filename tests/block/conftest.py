@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sim.block.device.constants import HddModel, Model, SsdModel
-from sim.block.device.make import Device, make_device
+from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile
-from sim.engine.clock import Clock
+from sim.block.hardware import WritableHardware
+from sim.engine.mode import make_clock
 
 SSD = SsdModel(
     units=4,
@@ -47,8 +48,8 @@ class Bench:
     def __init__(self, model: Model, seed: int = 0) -> None:
         kind, base = ("hdd", "hdd") if isinstance(model, HddModel) else ("ssd", "nvme")
         profile = replace(load_device_profile(base), name="bench", kind=kind, model=model)
-        self.clock = Clock()
-        self.device: Device = make_device(self.clock, profile, seed)
+        self.clock = make_clock()
+        self.device: WritableHardware = make_device(self.clock, profile, seed)
         self.log: list[tuple[int, str, Any]] = []
 
     def submit(

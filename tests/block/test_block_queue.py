@@ -7,7 +7,7 @@ from core_kit import FixedLatency
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.block.bio import Bio, Plug, Request
+from sim.block.bio import Bio, EndIo, Plug, Request
 from sim.block.queue.limits import QueueLimits
 from sim.block.queue.schedulers import Fifo, MqDeadline
 from sim.block.queue.submit import BlockQueue
@@ -15,9 +15,10 @@ from sim.engine.clock import Clock
 from sim.engine.costs import Cost, CostTable, load_costs
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import Ledger
+from sim.engine.mode import make_clock
 
 
-class Noted:
+class Noted(EndIo):
     """An end_io that notes what completed, at no cost."""
 
     def __init__(self, clock: Clock) -> None:
@@ -42,7 +43,7 @@ class Setup:
     """A queue over a device with 100 us of latency, and a plug."""
 
     def __init__(self, **limits: object) -> None:
-        self.clock = Clock()
+        self.clock = make_clock()
         self.cpu = Cpu(self.clock, 1)
         self.device = FixedLatency(self.clock, 100_000)
         self.log: list[tuple[str, int, int, int]] = []

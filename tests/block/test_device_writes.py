@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
 from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile, parse_device_profile, varied
-from sim.engine.clock import Clock
+from sim.engine.mode import make_clock
 from sim.errors import ConfigError
 
 SSD_WRITE = SsdWrite(
@@ -35,7 +35,7 @@ class Writes:
     def __init__(self, model: Model, write: WriteModel | None) -> None:
         kind, base = ("hdd", "hdd") if isinstance(model, HddModel) else ("ssd", "nvme")
         profile = replace(load_device_profile(base), name="bench", kind=kind, model=model, write=write)
-        self.clock = Clock()
+        self.clock = make_clock()
         self.device = make_device(self.clock, profile, 0)
         self.log: list[tuple[int, str]] = []
 
@@ -103,7 +103,7 @@ def test_small_writes_run_at_the_rate_of_the_flash_for_small_ones(drive: Any) ->
 @pytest.mark.parametrize(("name", "iops"), [("nvme", 60_000), ("sata-ssd", 40_000)])
 def test_profiles_at_queue_depth_1(name: str, iops: int) -> None:
     """The shipped drives take 4 KiB at QD1 in the data sheet's 1/IOPS, less some 4 to 5 us for the host."""
-    clock, finished = Clock(), []
+    clock, finished = make_clock(), []
     device = make_device(clock, load_device_profile(name), 0)
     device.write(0, 8, None, lambda _: finished.append(clock.now))
     clock.run()
@@ -113,7 +113,7 @@ def test_profiles_at_queue_depth_1(name: str, iops: int) -> None:
 @pytest.mark.parametrize(("name", "rate"), [("nvme", 5e9), ("sata-ssd", 520e6)])
 def test_profiles_write_in_sequence_at_the_data_sheet_rate(name: str, rate: float) -> None:
     """256 MiB and a flush take what the data sheet's sequential rate says, and the flush."""
-    clock, finished = Clock(), []
+    clock, finished = make_clock(), []
     profile = load_device_profile(name)
     device = make_device(clock, profile, 0)
     assert isinstance(profile.write, SsdWrite)

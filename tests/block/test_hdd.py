@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sim.block.device.constants import HddModel
 from sim.block.device.hdd import Geometry, SeekCurve
 from sim.block.device.profile import load_device_profile
-from sim.engine.clock import stream
+from sim.engine.streams import stream
 from sim.errors import ConfigError
 
 REVOLUTION_NS = 8_000_000

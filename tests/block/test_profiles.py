@@ -12,7 +12,7 @@ import sim
 from sim.block.device.constants import HddModel, RamModel, SsdModel
 from sim.block.device.make import make_device
 from sim.block.device.profile import device_profile_names, load_device_profile, parse_device_profile
-from sim.engine.clock import Clock
+from sim.engine.mode import make_clock
 from sim.errors import ConfigError
 
 NVME = (Path(sim.__file__).parent / "profiles" / "devices" / "nvme.toml").read_text()
@@ -133,7 +133,7 @@ def test_profile_from_a_file(tmp_path: Path) -> None:
 
 def test_ramdisk_completes_inside_submit() -> None:
     """A bio-based RAM device is done before submit returns, and schedules nothing."""
-    clock, log, expected = Clock(), [], ["a"]
+    clock, log, expected = make_clock(), [], ["a"]
     make_device(clock, load_device_profile("ramdisk")).submit(0, 8, "a", log.append)
     assert expected == log
     assert clock.idle
@@ -141,7 +141,7 @@ def test_ramdisk_completes_inside_submit() -> None:
 
 def test_null_blk_completes_in_an_event_of_the_same_instant() -> None:
     """null_blk is done at the same time, but after its submitter: completions keep the order of issue."""
-    clock, log = Clock(), []
+    clock, log = make_clock(), []
     device = make_device(clock, load_device_profile("null_blk"))
     for token in ("a", "b"):
         device.submit(0, 8, token, lambda token: log.append((clock.now, token)))

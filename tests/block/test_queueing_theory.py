@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sim.engine.clock import stream
+from sim.engine.streams import stream
 
 SERVICE_NS = 20_000
 REPLICATIONS = 24
@@ -42,9 +42,9 @@ def run_open_loop(
         begin[number] = run.clock.now
         run.device.submit(number * 8, 8, number, done)
         if number + 1 < arrivals:
-            run.clock.call_event(gaps[number + 1], lambda _event: arrive(number + 1))
+            run.clock.call(gaps[number + 1], lambda _event: arrive(number + 1))
 
-    run.clock.call_event(gaps[0], lambda _event: arrive(0))
+    run.clock.call(gaps[0], lambda _event: arrive(0))
     run.clock.run()
     return begin, end
 

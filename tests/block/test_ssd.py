@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile
 from sim.block.device.ssd import Interface
-from sim.engine.clock import Clock
+from sim.engine.mode import make_clock
 
 
 def test_whole_log_of_three_reads(bench: Any, ssd: Any) -> None:
@@ -76,7 +76,7 @@ def test_latency_at_queue_depth_1_is_exact(
 )
 def test_profiles_at_queue_depth_1(name: str, expected_ns: int) -> None:
     """The shipped drives read 4 KiB at QD1 in the data sheet's 1/IOPS, less some 4 us for the host."""
-    clock, finished = Clock(), []
+    clock, finished = make_clock(), []
     make_device(clock, load_device_profile(name), 0).submit(0, 8, None, lambda _: finished.append(clock.now))
     clock.run()
     assert [expected_ns] == finished

@@ -9,7 +9,8 @@ from core_kit import FixedLatency
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.block.bio import Bio, Plug, Request
+from sim.block.bio import Bio, EndIo, Plug, Request
+from sim.block.hardware import Hardware
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_READ, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC, rwbs
 from sim.block.queue.limits import QueueLimits
 from sim.block.queue.schedulers import MqDeadline
@@ -18,13 +19,14 @@ from sim.engine.clock import Clock
 from sim.engine.costs import Cost, CostTable, load_costs
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import Ledger
+from sim.engine.mode import make_clock
 from sim.errors import InvariantError
 
 WS = REQ_OP_WRITE | REQ_SYNC
 COMMIT = WS | REQ_PREFLUSH | REQ_FUA
 
 
-class Ended:
+class Ended(EndIo):
     """An end_io that notes when which bio ended, at no cost."""
 
     def __init__(self, clock: Clock) -> None:
@@ -45,7 +47,7 @@ class Setup:
     """A queue over a device with 100 us of latency, and a plug; nothing costs CPU time."""
 
     def __init__(self, device: Any = None, **limits: Any) -> None:
-        self.clock = Clock()
+        self.clock = make_clock()
         self.log: list[tuple[str, int, int, int]] = []
         costs = load_costs("linux-6.1-epyc").costs
         free = CostTable("free", {s: Cost(s, 0, 0, c.unit, c.group, 0, "test") for s, c in costs.items()})
@@ -182,7 +184,7 @@ def test_without_a_write_cache_flushes_are_dropped(limits: dict[str, Any]) -> No
 def test_a_device_that_only_reads_says_so() -> None:
     """Hardware without write() is an error, not a read."""
 
-    class OnlyReads:
+    class OnlyReads(Hardware):
         def submit(self, *_command: object) -> None:
             raise AssertionError
 

@@ -9,9 +9,10 @@ from core_kit import PATHS, Rig, sequential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.cache.filemap import Sink
 from sim.cache.filemap_folios import FolioFilemap
 from sim.cache.folios import FolioMapping, split_window, window_order
-from sim.cache.readahead import Linux616, RaState
+from sim.cache.readahead import Linux616, RaState, Window
 from sim.errors import ConfigError
 from sim.ext4.store import MemoryStore
 from sim.units import KIB, MIB, PAGE_BYTES
@@ -43,22 +44,22 @@ def decide(ra: RaState, index: int, req: int, marker: bool, cached: _Pages) -> t
 
 def test_a_first_window_that_the_request_fills_has_its_mark_in_the_middle() -> None:
     """32 pages asked for: async size 16, where 6.1 marks the first page; 1 asked for: 4 with 3 ahead."""
-    assert (0, 32, 16, True) == decide(RaState(), 0, 32, False, _Pages(set()))
-    assert (0, 4, 3, True) == decide(RaState(), 0, 1, False, _Pages(set()))
+    assert Window(0, 32, 16, True) == decide(RaState(), 0, 32, False, _Pages(set()))
+    assert Window(0, 4, 3, True) == decide(RaState(), 0, 1, False, _Pages(set()))
 
 
 def test_a_mark_is_expected_at_the_planned_page_rounded_down_to_its_folio() -> None:
     """Window [32, 64), 6 ahead: the mark is planned for page 58; in a folio of 4 pages it is found at 56."""
     rounded = RaState(start=32, size=32, async_size=6)
-    assert (64, 32, 32, True) == decide(rounded, 56, 8, True, _Pages(set(range(64)), order=2))
+    assert Window(64, 32, 32, True) == decide(rounded, 56, 8, True, _Pages(set(range(64)), order=2))
     single = RaState(start=32, size=32, async_size=6)
-    assert (64, 32, 32, True) == decide(single, 58, 6, True, _Pages(set(range(64))))
+    assert Window(64, 32, 32, True) == decide(single, 58, 6, True, _Pages(set(range(64))))
 
 
 def test_a_mark_elsewhere_starts_at_the_next_hole() -> None:
     """No window state there: 8 pages left of the old window and 4 asked for, doubled; none found: nothing."""
     stray = RaState(start=1000, size=32, async_size=32)
-    assert (108, 24, 24, True) == decide(stray, 100, 4, True, _Pages(set(range(100, 108))))
+    assert Window(108, 24, 24, True) == decide(stray, 100, 4, True, _Pages(set(range(100, 108))))
     stray = RaState(start=1000, size=32, async_size=32)
     assert decide(stray, 100, 4, True, _Pages(set(range(100, 200)))) is None
 
@@ -66,7 +67,7 @@ def test_a_mark_elsewhere_starts_at_the_next_hole() -> None:
 def test_a_miss_at_the_end_of_a_window_starts_a_new_one() -> None:
     """6.1 carries the stream on there; from 6.14 on only a mark does, so history decides: one page ahead."""
     ra = RaState(start=32, size=32, async_size=32, prev_page=10)
-    assert (64, 32, 1, True) == decide(ra, 64, 1, False, _Pages(set(range(64))))
+    assert Window(64, 32, 1, True) == decide(ra, 64, 1, False, _Pages(set(range(64))))
 
 
 @pytest.mark.parametrize(
@@ -212,13 +213,13 @@ def test_what_is_read_is_what_is_on_the_device(path: str, data: st.DataObject) -
     file = rig.open(random=data.draw(st.booleans()))
     got: list[tuple[int, bytes]] = []
 
-    class Sink:
+    class Kept(Sink):
         """Keep what is copied."""
 
         def take(self, mapping: Any, offset: int, length: int) -> None:
             got.append((offset, bytes(mapping.content[offset : offset + length])))
 
-    file.sink = Sink()
+    file.sink = Kept()
     reads = data.draw(
         st.lists(
             st.tuples(st.integers(0, size - 1), st.sampled_from([1, 4096, 20000, 131072])),

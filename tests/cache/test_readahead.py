@@ -10,7 +10,7 @@ from core_kit import Rig, sequential
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.cache.readahead import Linux61, Linux316, RaState, initial_window, next_window
+from sim.cache.readahead import Linux61, Linux316, RaState, Window, initial_window, next_window
 from sim.records.kernel_case import page_order
 from sim.units import KIB, MIB
 
@@ -79,7 +79,7 @@ def test_marker_without_state_takes_the_next_hole() -> None:
     """Interleaved streams: a marked page far from the state starts a window at the next uncached page."""
     ra = RaState(start=1000, size=32, async_size=32)
     window = Linux61().ondemand(ra, 100, 4, True, 32, 32, _Pages(set(range(100, 108))))
-    assert (108, 24, 24, True) == window  # 8 pages left of the old window + 4 asked for, doubled
+    assert Window(108, 24, 24, True) == window  # 8 pages left of the old window + 4 asked for, doubled
 
 
 def test_a_mark_is_expected_at_the_first_page_of_its_folio_in_6_1() -> None:
@@ -95,15 +95,15 @@ def test_a_mark_is_expected_at_the_first_page_of_its_folio_in_6_1() -> None:
 
 def test_context_readahead_needs_more_history_than_the_request() -> None:
     """A miss behind 3 cached pages reads 4 with the mark on the last; behind one page, only what is asked."""
-    assert (50, 4, 1, True) == Linux61().ondemand(RaState(), 50, 1, False, 32, 32, _Pages({47, 48, 49}))
-    assert (50, 1, 0, False) == Linux61().ondemand(RaState(), 50, 1, False, 32, 32, _Pages({49}))
+    assert Window(50, 4, 1, True) == Linux61().ondemand(RaState(), 50, 1, False, 32, 32, _Pages({47, 48, 49}))
+    assert Window(50, 1, 0, False) == Linux61().ondemand(RaState(), 50, 1, False, 32, 32, _Pages({49}))
 
 
 def test_full_history_counts_one_page_less_in_6_1_than_in_3_16() -> None:
     """With all pages cached, page_cache_prev_miss() of 6.1 returns the last page scanned, not the next."""
     cached = _Pages(set(range(500)))
-    assert (500, 15, 0, False) == Linux61().ondemand(RaState(), 500, 15, False, 16, 16, cached)
-    assert (500, 16, 1, True) == Linux316().ondemand(RaState(), 500, 15, False, 16, 16, cached)
+    assert Window(500, 15, 0, False) == Linux61().ondemand(RaState(), 500, 15, False, 16, 16, cached)
+    assert Window(500, 16, 1, True) == Linux316().ondemand(RaState(), 500, 15, False, 16, 16, cached)
 
 
 def test_oversize_request_may_fill_one_io_in_6_1_only() -> None:
@@ -116,8 +116,8 @@ def test_oversize_request_may_fill_one_io_in_6_1_only() -> None:
 
 def test_self_merge_is_capped_in_6_1_and_not_in_3_16() -> None:
     """A request as large as the window takes the next one along: half of it marked, or the whole doubled."""
-    assert (0, 32, 16, True) == Linux61().ondemand(RaState(), 0, 32, False, 32, 32, _Pages(set()))
-    assert (0, 64, 32, True) == Linux316().ondemand(RaState(), 0, 32, False, 32, 32, _Pages(set()))
+    assert Window(0, 32, 16, True) == Linux61().ondemand(RaState(), 0, 32, False, 32, 32, _Pages(set()))
+    assert Window(0, 64, 32, True) == Linux316().ondemand(RaState(), 0, 32, False, 32, 32, _Pages(set()))
 
 
 @given(

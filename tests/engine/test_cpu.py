@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from sim.engine.clock import Clock, stream
+from sim.engine.clock import Clock
 from sim.engine.costs import Cost, CostTable, load_costs, parse_costs
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import IRQ, TASK, CallRow, Ledger
+from sim.engine.mode import make_clock
+from sim.engine.streams import stream
 from sim.errors import ConfigError
 
 
@@ -23,7 +25,7 @@ def burst(clock: Clock, task: Task, ns: int, log: list[tuple[int, str]]) -> Any:
 def test_bursts_on_one_core_follow_each_other_and_on_two_run_side_by_side() -> None:
     """Two tasks of 100 ns: 100 and 200 on one core, both 100 on two."""
     for cores, expected in ((1, [(100, "a"), (200, "b")]), (2, [(100, "a"), (100, "b")])):
-        clock, log = Clock(), []
+        clock, log = make_clock(), []
         cpu = Cpu(clock, cores)
         for i, name in enumerate("ab"):
             clock.process(burst(clock, cpu.task(i, name), 100, log))
@@ -33,7 +35,7 @@ def test_bursts_on_one_core_follow_each_other_and_on_two_run_side_by_side() -> N
 
 def test_an_interrupt_pushes_back_the_burst_it_hits() -> None:
     """30 ns of interrupt work at 50 end at 80, and the burst of 100 at 130; a later burst is untouched."""
-    clock, log = Clock(), []
+    clock, log = make_clock(), []
     cpu = Cpu(clock, 1)
     task = cpu.task(0, "task")
     clock.process(burst(clock, task, 100, log))
@@ -49,7 +51,7 @@ def test_an_interrupt_pushes_back_the_burst_it_hits() -> None:
 
 def test_waiting_takes_the_later_of_work_and_event() -> None:
     """An event at 50 during a burst of 100 is seen at 100; one at 300 at 300."""
-    clock, log = Clock(), []
+    clock, log = make_clock(), []
     cpu = Cpu(clock, 2)
     for core, at in ((0, 50), (1, 300)):
 
@@ -65,7 +67,7 @@ def test_waiting_takes_the_later_of_work_and_event() -> None:
 
 def test_work_items_go_to_the_core_that_is_free_first() -> None:
     """Three items of 100 ns on two cores end at 100, 100 and 200."""
-    clock, log = Clock(), []
+    clock, log = make_clock(), []
     cpu = Cpu(clock, 2)
     for name in "abc":
         cpu.kworker(100_000, lambda n: log.append((clock.now, n)), name)
@@ -75,7 +77,7 @@ def test_work_items_go_to_the_core_that_is_free_first() -> None:
 
 def test_time_of_a_task_includes_what_it_has_not_settled() -> None:
     """A charged task is ahead of the clock by its charge, behind what its core is busy with."""
-    clock = Clock()
+    clock = make_clock()
     cpu = Cpu(clock, 1)
     first, second = cpu.task(0, "a"), cpu.task(0, "b")
     first.ps = 70_000
@@ -195,7 +197,7 @@ def test_every_constant_of_the_shipped_profile_has_a_source() -> None:
 
 def test_the_clock_runs_calls_and_events_in_order() -> None:
     """Events of one instant keep the order in which they were scheduled, whatever kind they are."""
-    clock, log = Clock(), []
+    clock, log = make_clock(), []
 
     def process() -> Any:
         yield clock.timeout(10)
@@ -211,7 +213,7 @@ def test_the_clock_runs_calls_and_events_in_order() -> None:
 
 def test_an_exception_in_a_process_reaches_the_caller() -> None:
     """A failing process is not lost."""
-    clock = Clock()
+    clock = make_clock()
 
     def process() -> Any:
         yield clock.timeout(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from sim.block.hardware import WritableHardware
 from sim.block.queue.limits import QueueLimits
 from sim.cache.filemap import OpenFile
 from sim.engine.clock import Clock
@@ -18,7 +19,7 @@ TREE_AT = 1 << 20
 """Where the blocks of extent trees lie: one in every 8 blocks from here, beyond all data."""
 
 
-class FixedLatency:
+class FixedLatency(WritableHardware):
     """A device that answers every command after the same time, any number at once."""
 
     def __init__(self, clock: Clock, latency_ns: int) -> None:
@@ -31,7 +32,9 @@ class FixedLatency:
         self.commands.append((self.clock.now, sector, sectors))
         self.clock.call(self.latency_ns, done, token)
 
-    write = submit
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Answer in `latency_ns`."""
+        self.submit(sector, sectors, token, done)
 
     def flush(self, token: object, done: Callable[[object], None]) -> None:
         """Answer in `latency_ns`."""

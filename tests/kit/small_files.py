@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from sim.cache.filemap import Sink
 from sim.ext4.format.extents import Extent
 from sim.units import PAGE_BYTES
 
@@ -28,7 +29,7 @@ def small_files(draw: st.DrawFn) -> tuple[list[Extent], int, int]:
     return extents, size, block_size
 
 
-class Collector:
+class Collector(Sink):
     """A sink that keeps the bytes in order."""
 
     def __init__(self) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
+from core_kit import Rig
 
+from sim.cache.buffered_write import BufferedWriter
 from sim.errors import ConfigError, InvariantError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
@@ -141,6 +142,7 @@ def test_whole_pages_only() -> None:
     """A cipher without a cost, and a write of part of a page, are no part of this model."""
     from sim.stack.ecryptfs_write import EcryptfsWriter
 
-    nothing: Any = None
+    rig = Rig("page_io", [(0, 1000, 8)], 8 * 4096)
+    ledger, cache = rig.machine.ledger, rig.machine.cache
     with pytest.raises(InvariantError, match="cipher 'aes-256' has no cost"):
-        EcryptfsWriter(nothing, nothing, nothing, "aes-256")
+        EcryptfsWriter(ledger, cache, BufferedWriter(ledger, cache, 4096), "aes-256")

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
+from sim.engine.mode import make_clock
 from sim.errors import ConfigError
 from sim.experiment.loading import expand
 from sim.machine.run_cell import run_cell
@@ -68,7 +68,7 @@ class Shelf:
 @pytest.mark.parametrize("shared", [True, False])
 def test_every_request_is_a_hit_or_a_miss_and_fetches_take_their_time(shared: bool) -> None:
     """Private caches never mix owners; a user's time is that of the misses."""
-    clock, shelf = Clock(), Shelf()
+    clock, shelf = make_clock(), Shelf()
     job = BrowserCacheJob(3, 40, 0.8, 300, shared, 1000, 0)
     cache = BrowserCache(clock, job, [10] * 20, shelf, seed=1)
     played = [Played() for _ in range(3)]

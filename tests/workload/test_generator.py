@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.engine.clock import stream
+from sim.engine.streams import stream
 from sim.errors import ConfigError
 from sim.workload.fio.generator import Read, job_stream, offsets, passes, pattern, reads_once_in_order, region
 from sim.workload.fio.job import Job, jobs_from_tables

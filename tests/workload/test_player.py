@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sim.block.hardware import Hardware
 from sim.block.queue.limits import QueueLimits
 from sim.engine.clock import Clock
 from sim.engine.costs import load_costs
@@ -21,15 +22,16 @@ LATENCY_NS = 50_000
 MS = 1_000_000
 
 
-class _FixedLatency:
+class _FixedLatency(Hardware):
     """A device that answers every command after the same time."""
 
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.sectors_read = 0
 
-    def submit(self, _sector: int, sectors: int, token: object, done: Any) -> None:
+    def submit(self, sector: int, sectors: int, token: object, done: Any) -> None:
         """Answer."""
+        del sector
         self.sectors_read += sectors
         self.clock.call(LATENCY_NS, done, token)
 

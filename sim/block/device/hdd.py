@@ -35,14 +35,16 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
 from math import sqrt
+from typing import Final
 
 from sim.block.device.constants import HddModel, HddWrite
 from sim.block.device.profile import DeviceProfile
+from sim.block.hardware import WritableHardware
 from sim.engine.clock import Clock
 from sim.errors import ConfigError
 from sim.units import NS_PER_S, SECTOR_BYTES
 
-_SECONDS_PER_MINUTE = 60
+_SECONDS_PER_MINUTE: Final = 60
 _Command = tuple[int, int, object, Callable[[object], None], int]
 
 
@@ -129,7 +131,7 @@ class SeekCurve:
         return self._least_ns + round(self._slope_ns * (sqrt(distance) - 1))
 
 
-class Hdd:
+class Hdd(WritableHardware):
     """A hard disk; the module says how it works and what it leaves out."""
 
     def __init__(self, clock: Clock, profile: DeviceProfile) -> None:
@@ -257,7 +259,7 @@ class Hdd:
                 self._serve_nearest()
             done(token)
 
-        self._clock.call_event(end - now, complete)
+        self._clock.call(end - now, complete)
 
     def _positioning_ns(self, sector: int, now_ns: int) -> int:
         if self._is_cached(sector, now_ns):

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from sim.block.device.constants import RamModel
 from sim.block.device.profile import DeviceProfile
+from sim.block.hardware import WritableHardware
 from sim.engine.clock import Clock
 
 
-class Ramdisk:
+class Ramdisk(WritableHardware):
     """
     A bio-based RAM device (drivers/block/brd.c, Linux 6.1): `done` is called before `submit` returns.
 
@@ -36,14 +37,16 @@ class Ramdisk:
         """Complete at once."""
         done(token)
 
-    write = submit
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Complete as a read does."""
+        self.submit(sector, sectors, token, done)
 
     def flush(self, token: object, done: Callable[[object], None]) -> None:
         """Complete at once: there is nothing to empty."""
         done(token)
 
 
-class NullBlk:
+class NullBlk(WritableHardware):
     """
     A blk-mq RAM device (drivers/block/null_blk, Linux 6.1, irqmode=softirq, completion_nsec=0).
 
@@ -67,7 +70,9 @@ class NullBlk:
         """Complete in an event of this instant."""
         self._call(0, done, token)
 
-    write = submit
+    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Complete as a read does."""
+        self.submit(sector, sectors, token, done)
 
     def flush(self, token: object, done: Callable[[object], None]) -> None:
         """Complete in an event of this instant: there is nothing to empty."""

@@ -31,20 +31,23 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from heapq import heapreplace
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from sim.block.device.constants import SsdModel, SsdWrite
 from sim.block.device.profile import DeviceProfile
-from sim.engine.clock import Clock, stream
+from sim.block.hardware import WritableHardware
+from sim.engine.clock import Clock
+from sim.engine.streams import stream
 from sim.errors import ConfigError, InvariantError
 from sim.units import NS_PER_S, SECTOR_BYTES
 
-_DRAWS = 4096
+_DRAWS: Final = 4096
 
 
-class Ssd:
+class Ssd(WritableHardware):
     """An NVMe or SATA solid-state drive; the module says how it works and what it leaves out."""
 
     def __init__(self, clock: Clock, profile: DeviceProfile, seed: int = 0) -> None:

@@ -12,9 +12,10 @@ from functools import cached_property
 from typing import Any
 
 from sim.block.bio import Bio, Request
+from sim.block.hardware import Hardware, WritableHardware
 from sim.block.opf import REQ_OP_WRITE, action
 from sim.block.queue.flush import FlushQueue
-from sim.block.queue.limits import BlockStats, BlockTracer, Hardware, QueueLimits, WritableHardware
+from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.block.queue.schedulers import Fifo, MqDeadline, Scheduler
 from sim.engine.clock import Clock
 from sim.engine.cpu import Core, Cpu
@@ -139,7 +140,7 @@ class Dispatcher:
         stats, sectors = self.stats, request.sectors
         self._begin()
         stats.issued += 1
-        stats.request_sectors[sectors] += 1
+        count_size(stats.request_sectors, sectors, 1)
         if self._tracer is not None:
             self._tracer(action("D", request.opf), self._clock.now, request.sector, sectors)
         if self._recording:

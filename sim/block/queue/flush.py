@@ -12,12 +12,13 @@ Left out: the 5 s after which a flush goes all the same, one flush queue per har
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from sim.block.bio import Request
 from sim.block.opf import REQ_FUA, REQ_PREFLUSH
 
-FLUSH, DATA = "flush", "data"
+FLUSH: Final = "flush"
+DATA: Final = "data"
 
 
 class FlushBelow(Protocol):

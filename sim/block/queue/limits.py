@@ -1,34 +1,11 @@
 """
-What a request queue allows, what it counts, and what lies below it.
+What a request queue allows, and what it counts.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
-
-
-class Hardware(Protocol):
-    """The device below the queue."""
-
-    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
-        """Start a read now; call `done(token)` once, when it completes."""
-        ...
-
-
-@runtime_checkable
-class WritableHardware(Hardware, Protocol):
-    """A device that can be written to."""
-
-    def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
-        """Start a write now; call `done(token)` once, when the device has taken it."""
-        ...
-
-    def flush(self, token: object, done: Callable[[object], None]) -> None:
-        """Empty the write cache; call `done(token)` once, when all that was taken before is on the medium."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +63,8 @@ class BlockStats:
     write_requests: int = 0
     flush_bios: int = 0
     flushes: int = 0
-    bio_sectors: Counter[int] = field(default_factory=Counter)
-    request_sectors: Counter[int] = field(default_factory=Counter)
+    bio_sectors: dict[int, int] = field(default_factory=dict)
+    request_sectors: dict[int, int] = field(default_factory=dict)
 
     @property
     def merges(self) -> int:
@@ -100,3 +77,8 @@ BlockTracer = Callable[[str, int, int, int], None]
 Called with blktrace's letter, time in ns, sector, sectors. For what is no read, RWBS follows the letter after
 a blank: "Q WS", "D FF".
 """
+
+
+def count_size(histogram: dict[int, int], size: int, count: int) -> None:
+    """Count `count` of a size."""
+    histogram[size] = histogram.get(size, 0) + count

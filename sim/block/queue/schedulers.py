@@ -11,40 +11,43 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from typing import Protocol
+from typing import ClassVar
+
+from mypy_extensions import mypyc_attr
 
 from sim.block.bio import Request
 from sim.block.opf import REQ_OP_WRITE
 from sim.units import NS_PER_MS, NS_PER_S
 
 
-class Scheduler(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Scheduler:
     """Waiting requests of one queue."""
 
-    elevator: bool
+    elevator: ClassVar[bool] = False
     """Whether requests wait here even when the hardware is free (RQF_ELV)."""
 
     def add(self, request: Request, now_ns: int) -> None:
         """Take a request."""
-        ...
+        raise NotImplementedError
 
     def next(self, now_ns: int) -> Request | None:
         """Give the request to issue next, or None."""
-        ...
+        raise NotImplementedError
 
     def neighbour(self, sector: int, sectors: int, write: bool = False) -> Request | None:
         """Return a waiting read, or write, that ends at `sector` or starts at `sector + sectors`."""
-        ...
+        raise NotImplementedError
 
     def moved(self, request: Request, old_sector: int) -> None:
         """Learn that a waiting request has grown; its start was `old_sector`."""
-        ...
+        raise NotImplementedError
 
 
-class Fifo:
+class Fifo(Scheduler):
     """No scheduler ("none"): first come, first served, no merging after the plug."""
 
-    elevator = False
+    elevator: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self._waiting: deque[Request] = deque()
@@ -69,17 +72,17 @@ class Fifo:
         del request, old_sector
 
 
-class MqDeadline:
+class MqDeadline(Scheduler):
     """
     mq-deadline with the kernel's defaults: fifo_batch = 16 requests a batch, read_expire = 500 ms,
     write_expire = 5 s, writes_starved = 2.
     """
 
-    elevator = True
-    fifo_batch = 16
-    read_expire_ns = 500 * NS_PER_MS
-    write_expire_ns = 5 * NS_PER_S
-    writes_starved = 2
+    elevator: ClassVar[bool] = True
+    fifo_batch: ClassVar[int] = 16
+    read_expire_ns: ClassVar[int] = 500 * NS_PER_MS
+    write_expire_ns: ClassVar[int] = 5 * NS_PER_S
+    writes_starved: ClassVar[int] = 2
 
     def __init__(self) -> None:
         self._reads = _Direction(self.read_expire_ns)

@@ -21,17 +21,19 @@ from functools import cached_property
 from operator import attrgetter
 
 from sim.block.bio import Bio, Plug, Request
+from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
 from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
+from sim.block.protocols import BioQueue
 from sim.block.queue.dispatch import Dispatcher
-from sim.block.queue.limits import BlockStats, BlockTracer, Hardware, QueueLimits
+from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.units import PAGE_SECTORS
 
 
-class BlockQueue:
+class BlockQueue(BioQueue):
     """
     One block device's queue, down to the plug; `dispatcher` is what lies below.
 
@@ -123,7 +125,7 @@ class BlockQueue:
         task.ps += self._s_submit.charge_units(count, bio.segments)
         stats, limits = self.stats, self.limits
         stats.queued += count
-        stats.bio_sectors[sectors] += count
+        count_size(stats.bio_sectors, sectors, count)
         stats.pending += count
         if self._tracer is not None:
             for i in range(count):
@@ -178,7 +180,7 @@ class BlockQueue:
         count, sectors = bio.count, bio.unit_sectors
         stats = self.stats
         stats.queued += count
-        stats.bio_sectors[sectors] += count
+        count_size(stats.bio_sectors, sectors, count)
         stats.plugs += 1
         stats.pending += count
         if count == 1 or count <= self._row_room(sectors):
@@ -242,7 +244,7 @@ class BlockQueue:
             return
         task.ps += self._s_submit.charge_units(1, bio.segments)
         stats.queued += 1
-        stats.bio_sectors[bio.sectors] += 1
+        count_size(stats.bio_sectors, bio.sectors, 1)
         stats.pending += 1
         stats.flush_bios += 1
         if bio.sectors:

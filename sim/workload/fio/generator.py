@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.engine.clock import stream
+from sim.engine.streams import stream
 from sim.errors import ConfigError
 from sim.workload.fio.job import Job
 from sim.workload.fio.mixed_pass import mixed_pass, spread

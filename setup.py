@@ -1,0 +1,41 @@
+"""
+Compiles the core with mypyc, where READPATH_COMPILE=1 asks for it; without, the package is plain Python.
+
+    READPATH_COMPILE=1 python setup.py build_ext --inplace     what `make fast` does
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from setuptools import setup
+
+INTERPRETED = {
+    "sim/engine/costs.py",  # tables, read once
+    "sim/engine/mode.py",  # asks whether the others are compiled
+    "sim/engine/simpy_clock.py",  # extends a class of simpy's
+    "sim/engine/streams.py",  # numpy
+    "sim/block/device/constants.py",  # dataclasses, read once
+    "sim/block/device/profile.py",
+    "sim/paths/walk_symbols.py",
+}
+"""What stays as it is: nothing of it runs per read, or mypyc cannot take it."""
+
+
+def core() -> list[str]:
+    """Return the files that are compiled: all that runs per read, per bio, per page."""
+    files = ["sim/units.py", "sim/workload/player.py"]
+    for room in ("engine", "block", "cache", "fs", "paths", "stack"):
+        files += sorted(path.as_posix() for path in Path("sim", room).rglob("*.py"))
+    return [file for file in files if not file.endswith("__init__.py") and file not in INTERPRETED]
+
+
+if os.environ.get("READPATH_COMPILE") == "1":
+    from mypyc.build import mypycify
+
+    extensions = mypycify(core(), opt_level="2", debug_level="0")
+else:
+    extensions = []
+
+setup(ext_modules=extensions)
