@@ -1,10 +1,13 @@
 """
 The buffered read loop: filemap_read() of mm/filemap.c and the readahead calls of mm/readahead.c.
 
-Modelled on 6.1. A batch holds up to 15 pages and ends at a page that is not up to date or carries the
-readahead mark; the mark starts the next window before the copy; a locked page is waited for and then looked
-up again; a page that readahead did not bring is created alone. A batch is held until it is copied. Left out:
-IOCB_NOWAIT and friends, truncation, writable mappings.
+Modelled on 6.1. A batch holds up to 15 folios and ends at one that is not up to date or carries the
+readahead mark; the mark starts the next window before the copy; a locked folio is waited for and then looked
+up again; a page that readahead did not bring is created alone. A batch is held until it is copied.
+Allocation, insertion and LRU, the look-up of a batch, the mark, the wait, folio_mark_accessed(), and the call
+that copies happen once a folio, clearing and copying by the byte. The constants of a single page stand for
+those of a folio: no recording tells them apart. Left out: IOCB_NOWAIT and friends, truncation, writable
+mappings; reclaim is charged by the page.
 """
 
 from __future__ import annotations
@@ -14,15 +17,15 @@ from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
+from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
 from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping, PageCache
-from sim.cache.readahead import RaState, ReadaheadPolicy
+from sim.cache.readahead import RaState, ReadaheadPolicy, Window
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import PAGE_BYTES
 
 PAGE_SHIFT: Final = 12
-BATCH_PAGES: Final = 15
 FORCED_CHUNK_PAGES: Final = (2 << 20) // PAGE_BYTES
 
 INSERT_SYMBOLS: Final = (
@@ -36,6 +39,12 @@ SLEEP_SYMBOLS: Final = "io_schedule;schedule try_to_wake_up"
 What sleeping until I/O is done calls, if it comes after the task has nothing else to do: off the core and
 back on it, and the waking, which runs where the I/O ends and is charged to the sleeper.
 """
+
+FOLIO_SYMBOLS: Final = (
+    "filemap_alloc_folio filemap_add_folio filemap_add_folio;__filemap_add_folio"
+    " filemap_add_folio;folio_add_lru"
+)
+"""The same for a folio; clearing its pages is charged apart."""
 
 PageRange = tuple[int, int]
 """Pages [start, end)."""
@@ -94,7 +103,11 @@ ENTERED: Final = "entry_SYSCALL_64 entry_SYSCALL_64;vfs_read"
 
 
 class Filemap:
-    """The read loop of one machine: one page cache, one readahead policy, one read path."""
+    """
+    The read loop of one machine: one page cache, one readahead policy, one read path.
+
+    A page is a folio of order 0: files without large folios take the same loop.
+    """
 
     def __init__(
         self,
@@ -104,16 +117,16 @@ class Filemap:
         policy: ReadaheadPolicy,
         path: ReadPages,
         io_pages: int,
-        batch_pages: int = BATCH_PAGES,
-        decides: str = "ondemand_readahead",
+        rules: FolioRules = PAGES,
         entered: str = ENTERED,
     ) -> None:
         """
-        io_pages: the largest I/O of the device, in pages. batch_pages: PAGEVEC_SIZE. decides: the symbol that
-        decides on readahead, if it is one of its own. entered: the symbols through which a read comes.
+        io_pages: the largest I/O of the device, in pages. rules: of this kernel's folios. entered: the
+        symbols through which a read comes.
         """
         self.cache = cache
-        self._batch_pages = batch_pages
+        self._rules = rules
+        self._batch_folios = rules.batch
         self._clock = clock
         self._policy = policy
         self._path = path
@@ -132,7 +145,7 @@ class Filemap:
         self._s_wait = site(TASK, ra, "folio_put_wait_locked")
         self._s_sleep = site(TASK, f"{ra};folio_put_wait_locked", SLEEP_SYMBOLS)
         s_sync = site(TASK, ra, "page_cache_sync_ra")
-        s_ondemand = site(TASK, ra, decides)
+        s_ondemand = site(TASK, ra, rules.decides)
         s_async = site(TASK, ra, "page_cache_async_ra")
         self._s_read_pages = site(TASK, unbounded, "read_pages")
         s_unbounded = fuse(site(TASK, ra, "page_cache_ra_unbounded"), self._s_read_pages)
@@ -157,81 +170,80 @@ class Filemap:
         freed = "shrink_folio_list;try_to_free_buffers"
         self._s_free_buffers = site(TASK, unbounded, freed)
         self._s_free_heads = site(TASK, unbounded, f"{freed};free_buffer_head")
+        order = f"{ra};page_cache_ra_order"
+        self._s_order = {
+            True: site(TASK, ra, f"page_cache_async_ra {rules.decides} page_cache_ra_order"),
+            False: site(
+                TASK, ra, f"page_cache_sync_ra {rules.decides} page_cache_ra_order filemap_get_read_batch"
+            ),
+        }
+        self._s_order_read = site(TASK, order, "read_pages")
+        self._s_folio = site(TASK, order, FOLIO_SYMBOLS)
+        self._s_failed = site(TASK, order, FOLIO_SYMBOLS.removesuffix(" filemap_add_folio;folio_add_lru"))
+        self._s_clear = site(TASK, f"{order};filemap_alloc_folio", "clear_page_erms")
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
-        mapping, clock, batch = file.mapping, self._clock, self._batch_pages
+        mapping, batch = file.mapping, self._batch_folios
         state = mapping.state
-        site = self._s_read
-        site.passes += 1
-        task.ps += site.ps
-        unpaid = -1  # batches, less the one that every read pays with its call
+        task.ps += self._s_read.charge(1)  # with the first batch
         position = offset
         end = min(offset + length, file.size_bytes)
         last_index = (offset + length + PAGE_BYTES - 1) >> PAGE_SHIFT
-        limit = last_index if last_index < mapping.pages else mapping.pages
+        limit = min(last_index, mapping.pages)
+        first = True
         while position < end:
+            if not first:
+                task.ps += self._s_batch.charge(1)
+            first = False
             index = position >> PAGE_SHIFT
-            if state[index] != UPTODATE:
-                plain = 0
-            elif limit - index == 1:
-                plain = 1
-            else:
-                plain = mapping.plain_run(index, limit)
-            if index + plain >= limit:
-                unpaid += (plain + batch - 1) // batch
-                self._copy(task, file, position, end)
-                break
-            if plain >= batch:
-                batches = plain // batch
-                unpaid += batches
-                plain = batches * batch
-            else:
-                unpaid += 1
-                at = index + plain
-                if not plain and state[at] == ABSENT:
-                    yield from self._sync_readahead(task, file, at, last_index - at)
-                    if state[at] == UPTODATE:
-                        plain = min(mapping.plain_run(at, limit), batch)
-                        at += plain
-                    elif state[at] == ABSENT:
-                        yield from self._create_folio(task, file, at)
-                if at < limit and plain < batch and state[at] != ABSENT:
-                    marked = state[at] & MARKED
-                    # The batch is held while the reader sleeps, and so is the page whose mark it answers or
-                    # which it reads.
-                    with_last = marked or state[at] == PRESENT
-                    held = (index, at + 1 if with_last else at) if plain or with_last else None
-                    if held:
-                        mapping.held.append(held)
-                    if marked:
-                        yield from self._async_readahead(task, file, at, last_index - at)
-                    if state[at] == LOCKED:
-                        self._s_wait.passes += 1
-                        task.ps += self._s_wait.ps
-                        task.begin_burst()
-                        brought = yield mapping.waiter(at, clock.event)
-                        if task.behind_ns < 0:
-                            self._s_sleep.passes += 1
-                            task.ps += self._s_sleep.ps
-                            if brought is not None:
-                                brought.woke(task.time_ns)
-                        while (late := task.behind_ns) > 0:
-                            yield clock.timeout(late)
-                    elif state[at] == UPTODATE:
-                        plain += 1
-                    elif state[at] == PRESENT:
-                        yield from self._update_page(task, file, at, offset + length)
-                        plain += 1
-                    if held:
-                        mapping.held.remove(held)
-                if not plain:
-                    continue
-            stop = (index + plain) << PAGE_SHIFT
-            position = self._copy(task, file, position, stop if stop < end else end)
-        if unpaid > 0:
-            task.ps += self._s_batch.charge(unpaid)
-        return end - offset if end > offset else 0
+            at = mapping.batch_end(index, limit, batch)
+            full = at >= limit or mapping.folios(index, at) == batch
+            if at == index and state[at] == ABSENT:
+                yield from self._sync_readahead(task, file, at, last_index - at)
+                at = mapping.batch_end(index, limit, batch)
+                full = at >= limit or mapping.folios(index, at) == batch
+                if at == index and state[at] == ABSENT:
+                    yield from self._create_folio(task, file, at)
+            if not full and state[at] != ABSENT:
+                at = yield from self._batch_border(task, file, index, at, last_index, offset + length)
+            if at > index:
+                position = self._copy(task, file, position, min(at << PAGE_SHIFT, end))
+        return max(end - offset, 0)
+
+    def _batch_border(
+        self, task: Task, file: OpenFile, index: int, at: int, last_index: int, stop: int
+    ) -> Generator[Any, Any, int]:
+        """
+        The folio at `at` ends a batch from `index` on: it is marked, or not up to date; return the batch's
+        end.
+
+        The batch is held meanwhile, and so is the folio whose mark it answers or which it reads.
+        """
+        mapping, state = file.mapping, file.mapping.state
+        marked = state[at] & MARKED
+        with_last = marked or state[at] == PRESENT
+        held = None
+        if at > index or with_last:
+            held = mapping.bounds(index)[0], mapping.bounds(at if with_last else at - 1)[1]
+            mapping.held.append(held)
+        if marked:
+            yield from self._async_readahead(task, file, at, last_index - at)
+        if state[at] == LOCKED:
+            task.ps += self._s_wait.charge(1)
+            event = mapping.waiter(at, self._clock.event)
+            if (yield from task.wait(event)):
+                task.ps += self._s_sleep.charge(1)
+                if event.value is not None:
+                    event.value.woke(task.time_ns)
+        elif state[at] == UPTODATE:
+            at = mapping.bounds(at)[1]
+        elif state[at] == PRESENT:
+            yield from self._update_page(task, file, at, stop)
+            at += 1
+        if held is not None:
+            mapping.held.remove(held)
+        return at
 
     def read_each_cached(self, task: Task, file: OpenFile, index: int, pages: int) -> None:
         """Read `pages` up-to-date, unmarked pages from `index` in one step: as a read() for each."""
@@ -239,21 +251,20 @@ class Filemap:
         self._copy(task, file, index << PAGE_SHIFT, (index + pages) << PAGE_SHIFT)
 
     def _copy(self, task: Task, file: OpenFile, position: int, stop: int) -> int:
-        """Copy [position, stop) out of up-to-date pages; return `stop`."""
-        index = position >> PAGE_SHIFT
-        pages_end = (stop + PAGE_BYTES - 1) >> PAGE_SHIFT
+        """Copy [position, stop) out of up-to-date folios; return `stop`."""
         mapping = file.mapping
-        if (file.position - 1) >> PAGE_SHIFT == index and file.position > 0:
-            # The page was read last time too: accessed once for both.
-            self.cache.mark_accessed(mapping, index + 1, pages_end)
-            task.ps += self._s_recopy.charge_units(1, stop - position)
-            task.ps += self._s_copy.charge(pages_end - index - 1)
+        index, pages_end = position >> PAGE_SHIFT, (stop + PAGE_BYTES - 1) >> PAGE_SHIFT
+        folios = mapping.folios(index, pages_end)
+        start, end = mapping.whole(index, pages_end)
+        first_end = mapping.bounds(index)[1]
+        if file.position > 0 and start <= (file.position - 1) >> PAGE_SHIFT < first_end:
+            # The folio was read last time too: accessed once for both.
+            task.ps += self._s_recopy.charge_units(1, stop - position) + self._s_copy.charge(folios - 1)
+            start = first_end
         else:
-            self.cache.mark_accessed(mapping, index, pages_end)
-            site, pages, length = self._s_copy, pages_end - index, stop - position
-            site.passes += pages
-            site.units += length
-            task.ps += pages * site.ps + length * site.unit_ps
+            task.ps += self._s_copy.charge_units(folios, stop - position)
+        if start < end:
+            self.cache.mark_accessed(mapping, start, end)
         if file.sink is not None:
             file.sink.take(mapping, position, stop - position)
         file.position = stop
@@ -268,9 +279,11 @@ class Filemap:
         return self._ondemand(task, file, index, req, False)
 
     def _async_readahead(self, task: Task, file: OpenFile, index: int, req: int) -> Iterable[Any]:
-        """page_cache_async_ra(): the page at `index` carried the mark."""
-        file.mapping.state[index] &= ~MARKED
-        return self._ondemand(task, file, index, req, True)
+        """page_cache_async_ra(): the folio at `index` carried the mark; it asks from its first page on."""
+        mapping = file.mapping
+        mapping.clear_mark(index)
+        first = mapping.bounds(index)[0]
+        return self._ondemand(task, file, first, req + index - first, True)
 
     def _create_folio(self, task: Task, file: OpenFile, index: int) -> Generator[Any, Any, None]:
         """
@@ -323,14 +336,50 @@ class Filemap:
             task.ps += called.charge(1)
             return ()
         start, pages, lookahead, windowed = window.start, window.pages, window.lookahead, window.windowed
+        if mapping.large and windowed and pages >= MIN_WINDOW_PAGES:
+            task.ps += self._s_order[marker].charge(1)
+            order = window_order(mapping.order(index) if marker else 0, pages, mapping.max_order)
+            return self._read_order(task, file, window, order)
         end, mark = policy.place(start, pages, lookahead, mapping.pages - 1)
         if end <= start:
-            task.ps += (planned if windowed else called).charge(1)
+            task.ps += (planned if windowed and not mapping.large else called).charge(1)
             return ()
-        site = whole if windowed else bare
-        site.passes += 1
-        task.ps += site.ps
+        task.ps += (whole if windowed else bare).charge(1)
         return self._unbounded(task, file, start, end, mark)
+
+    def _read_order(
+        self, task: Task, file: OpenFile, window: Window, order: int
+    ) -> Generator[Any, Any, None]:
+        """
+        page_cache_ra_order(): add folios, the first of `order`, up to the first page that is cached, the
+        rest as single pages.
+
+        The folio that does not fit there was allocated before that was known.
+        """
+        mapping, start = file.mapping, window.start
+        end = min(start + window.pages, mapping.pages)
+        mark = start + window.pages - window.lookahead
+        folios = []
+        at = start
+        for first, this in split_window(start, end, order, self._rules.pairs):
+            if mapping.state.count(ABSENT, first, first + (1 << this)) < 1 << this:
+                task.ps += self._s_failed.charge(1) + self._s_clear.charge(1 << this)
+                break
+            folios.append((first, this))
+            at = first + (1 << this)
+        task.ps += self._s_order_read.charge(1)
+        if at > start:
+            reclaimed = self.cache.insert(mapping, start, at)
+            task.ps += self._s_reclaim.charge(reclaimed)
+            for first, this in folios:
+                mapping.set_folio(first, this, first <= mark < first + (1 << this))
+            task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
+            yield from self._path.read_pages(task, file, [(start, at)])
+        if at < end:
+            rest = end - at if self._rules.rest_only else window.pages
+            stop, marked = self._policy.place(at, rest, window.lookahead, mapping.pages - 1)
+            task.ps += self._s_unbounded.charge(1)
+            yield from self._unbounded(task, file, at, stop, marked)
 
     def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
         """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB, unmarked."""
@@ -350,14 +399,14 @@ class Filemap:
         pages = end - start
         if mapping.state.count(ABSENT, start, end) == pages:
             self._insert(task, mapping, start, end, mark)
-            self._s_add.passes += pages
-            task.ps += pages * self._s_add.ps
+            task.ps += self._s_add.charge(pages)
             return self._path.read_pages(task, file, [(start, end)])
         return self._unbounded_around_cached(task, file, start, end, mark)
 
     def _insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
-        """Add pages, and pay for those that have to go for them."""
+        """Add single pages, and pay for those that have to go for them."""
         cache = self.cache
+        mapping.make_single(start, end)
         reclaimed = cache.insert(mapping, start, end, mark)
         if reclaimed:
             task.ps += self._s_reclaim.charge(reclaimed)

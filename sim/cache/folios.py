@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping
 
@@ -39,8 +39,10 @@ class FolioRules:
     rest_only: bool
 
 
-LINUX_6_1 = FolioRules(15, "ondemand_readahead", pairs=False, rest_only=False)
-LINUX_6_16 = FolioRules(31, "", pairs=True, rest_only=True)
+PAGES: Final = FolioRules(15, "ondemand_readahead", pairs=False, rest_only=False)
+"""Of kernels, and file systems, that have single pages only."""
+LINUX_6_1: Final = FolioRules(15, "ondemand_readahead", pairs=False, rest_only=False)
+LINUX_6_16: Final = FolioRules(31, "", pairs=True, rest_only=True)
 
 
 def window_order(previous: int, window_pages: int, max_order: int) -> int:
@@ -75,13 +77,21 @@ class FolioMapping(Mapping):
     page.
     """
 
-    __slots__ = ("max_order", "orders")
-    large = True
+    __slots__ = ("orders",)
 
     def __init__(self, pages: int, keep_content: bool, max_order: int = MAX_ORDER) -> None:
         super().__init__(pages, keep_content)
+        self.large = True
         self.max_order = max_order
         self.orders = bytearray(pages)
+
+    def order(self, page: int) -> int:
+        """Return the order of the folio that holds `page`."""
+        return self.orders[page]
+
+    def make_single(self, start: int, end: int) -> None:
+        """Let [start, end), which are being inserted, be folios of one page."""
+        self.orders[start:end] = bytes(end - start)
 
     def bounds(self, page: int) -> tuple[int, int]:
         """Return the first page of the folio that holds `page`, and the page after its last."""
@@ -105,13 +115,13 @@ class FolioMapping(Mapping):
         """Return [start, end) widened to whole folios."""
         return self.bounds(start)[0], self.bounds(end - 1)[1]
 
-    def batch_end(self, index: int, limit: int, folios: int) -> tuple[int, int]:
-        """Return the page after up to `folios` plain folios from `index` (below `limit`), and how many."""
-        state, count = self.state, 0
-        while index < limit and count < folios and state[index] == UPTODATE:
+    def batch_end(self, index: int, limit: int, folios: int) -> int:
+        """Return the page after up to `folios` plain folios from `index` (below `limit`) on."""
+        state = self.state
+        while index < limit and folios and state[index] == UPTODATE:
             index = self.bounds(index)[1]
-            count += 1
-        return min(index, limit), count
+            folios -= 1
+        return min(index, limit)
 
     def set_folio(self, first: int, order: int, marked: bool) -> None:
         """Make the locked pages from `first` on one folio, with PG_readahead or without."""
@@ -125,7 +135,7 @@ class FolioMapping(Mapping):
         first, end = self.bounds(page)
         self.state[first:end] = bytes((self.state[page] & ~MARKED,)) * (end - first)
 
-    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int) -> None:
+    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
         """Count blocks as read; unlock the folios of which they were the last."""
         stop = lblk + blocks
         while lblk < stop:
@@ -136,5 +146,5 @@ class FolioMapping(Mapping):
                 self.parts[first] = left
             else:
                 self.parts.pop(first, None)
-                self.set_uptodate(first, end)
+                self.set_uptodate(first, end, brought)
             lblk += take

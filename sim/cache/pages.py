@@ -53,7 +53,7 @@ class Mapping:
     heads; None as long as no page had. held: ranges that a reader holds a
     reference on and has not copied yet; they are not reclaimed. content: with real data, the bytes of the
     file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
-    written).
+    written). large: it may hold folios of up to max_order; then it is a FolioMapping.
     """
 
     __slots__ = (
@@ -63,16 +63,18 @@ class Mapping:
         "content",
         "held",
         "known_bytes",
+        "large",
+        "max_order",
         "pages",
         "parts",
         "state",
         "waiters",
     )
-    large = False
-    """Whether it may hold folios of more than a page; then it is a FolioMapping."""
 
     def __init__(self, pages: int, keep_content: bool) -> None:
         self.pages = pages
+        self.large = False
+        self.max_order = 0
         self.state = bytearray(pages)
         self.access = bytearray(pages)
         self.parts: dict[int, int] = {}
@@ -115,6 +117,46 @@ class Mapping:
     def folio_pages(self, _index: int) -> int:
         """Return how many pages the folio at an index has."""
         return 1
+
+    def order(self, page: int) -> int:  # noqa: ARG002  # a page is a folio of order 0
+        """Return the order of the folio that holds `page`."""
+        return 0
+
+    def bounds(self, page: int) -> tuple[int, int]:
+        """Return the first page of the folio that holds `page`, and the page after its last."""
+        return page, page + 1
+
+    def folios(self, start: int, end: int) -> int:
+        """Return how many folios the cached pages [start, end) are of."""
+        return end - start
+
+    def make_single(self, start: int, end: int) -> None:
+        """Let [start, end), which are being inserted, be folios of one page; here they are."""
+
+    def set_folio(self, first: int, order: int, marked: bool) -> None:
+        """Make the locked pages from `first` on one folio, with PG_readahead or without."""
+        raise InvariantError(f"a folio of order {order} at {first} (marked: {marked}): single pages only")
+
+    def clear_mark(self, page: int) -> None:
+        """Take PG_readahead from the folio that holds `page`."""
+        self.state[page] &= ~MARKED
+
+    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
+        """Count blocks as read; unlock the pages of which they were the last (see set_uptodate)."""
+        end = lblk + blocks
+        if lblk % blocks_per_page:
+            part = min(end, (lblk // blocks_per_page + 1) * blocks_per_page) - lblk
+            self.blocks_done(lblk // blocks_per_page, part, blocks_per_page, brought)
+            lblk += part
+        if lblk < end and end % blocks_per_page:
+            self.blocks_done(end // blocks_per_page, end % blocks_per_page, blocks_per_page, brought)
+            end -= end % blocks_per_page
+        if lblk < end:
+            self.set_uptodate(lblk // blocks_per_page, end // blocks_per_page, brought)
+
+    def batch_end(self, index: int, limit: int, folios: int) -> int:
+        """Return the page after up to `folios` plain folios from `index` (below `limit`) on."""
+        return index + self.plain_run(index, min(limit, index + folios))
 
     def plain_run(self, start: int, end: int) -> int:
         """Return how many pages from `start` (before `end`) are up to date and not marked."""

@@ -17,8 +17,7 @@ from sim.block.protocols import BioQueue
 from sim.block.queue.limits import BlockTracer, QueueLimits
 from sim.block.queue.submit import BlockQueue
 from sim.cache.filemap import ENTERED, Filemap, OpenFile, ReadPages
-from sim.cache.filemap_folios import FolioFilemap
-from sim.cache.folios import LINUX_6_1, LINUX_6_16, FolioMapping, FolioRules
+from sim.cache.folios import LINUX_6_1, LINUX_6_16, PAGES, FolioMapping, FolioRules
 from sim.cache.pages import Mapping, PageCache
 from sim.cache.readahead import Linux61, Linux316, Linux616, ReadaheadPolicy
 from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
@@ -215,9 +214,8 @@ class Machine:
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
-        if kernel.folios is not None and (self._large or kernel.folios_unasked):
-            return FolioFilemap(*parts, kernel.folios, entered=entered)
-        return Filemap(*parts, entered=entered)
+        has_folios = kernel.folios is not None and (self._large or kernel.folios_unasked)
+        return Filemap(*parts, kernel.folios if kernel.folios is not None and has_folios else PAGES, entered)
 
     def _build_mapper(self) -> Mapper:
         spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers

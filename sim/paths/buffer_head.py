@@ -21,7 +21,6 @@ from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_map import Mapper
 from sim.fs.fs_inode import FsInode
 from sim.fs.status_cache import WRITTEN
-from sim.paths.one_run import never_alone
 from sim.paths.page_bio import INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo
 from sim.units import PAGE_BYTES, SECTOR_BYTES
@@ -46,7 +45,6 @@ class BufferHeadReader:
         """`attach` is told which pages get buffer heads."""
         self._attach = attach
         self._queue = queue
-        self._takes_row_alone = never_alone if mapper.by_block else queue.takes_row_alone
         self._mapper = mapper
         self._end_io = end_io
         self._block_size = block_size
@@ -77,40 +75,6 @@ class BufferHeadReader:
             "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page",
         )
         self._s_contexts = ledger.site(TASK, f"{full};submit_bh_wbc", INLINE_SYMBOLS)
-        merged, getrq, flush = queue.alone
-        self._s_alone = ledger.fuse(getrq, flush)
-        self._s_block = ledger.fuse(self._s_alloc, self._s_get, mapper.mapped, self._s_submit, merged)
-
-    def read_one_run(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> bool:
-        """
-        Read the common window in one step: whole pages in one known mapped run, one command in the end.
-
-        What read_folios() under a plug of its own comes to; return False for any other window.
-        """
-        if len(ranges) != 1:
-            return False
-        inode: FsInode = file.inode
-        start, end = ranges[0]
-        lblk, blocks = start * self._per_page, (end - start) * self._per_page
-        if inode.inline or lblk + blocks > inode.blocks or not self._takes_row_alone(self._sectors, blocks):
-            return False
-        status = inode.map.status
-        found = status.lookup(lblk)
-        if found is None or found.kind != WRITTEN or found.length < blocks:
-            return False
-        task.ps += (
-            self._s_folio.charge(end - start)
-            + self._s_block.charge(blocks)
-            + self._s_alone.charge(1)
-            + self._mapper.mapped.charge_units(0, blocks * status.levels)
-        )
-        self._attach(file.mapping, start, end)
-        sectors = self._sectors
-        bio = Bio(
-            found.physical * sectors, sectors, blocks, blocks, self._end_io, file, [(lblk, blocks)], False
-        )
-        self._queue.submit_alone(task, bio)
-        return True
 
     def read_folios(
         self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug
@@ -253,18 +217,12 @@ class BufferHeadPath(ReadPages):
         self._reader = reader
         self._alone = alone
 
-    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
-        """Read the pages of a batch (ReadPages)."""
-        if file.mapping.large or not self._reader.read_one_run(task, file, ranges):
-            return self._loop(task, file, ranges)
-        return ()
-
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
         """Read a page alone (ReadPages)."""
         return self._alone.read_folio(task, file, page)
 
-    def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
-        """Page by page."""
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """Read the pages of a batch, one call each (ReadPages)."""
         plug = Plug()
         for start, end in ranges:
             yield from self._reader.read_folios(task, file, start, end, False, plug)

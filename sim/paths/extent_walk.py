@@ -22,13 +22,12 @@ from typing import Any
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
 from sim.cache.filemap import OpenFile, PageRange, ReadPages
-from sim.cache.folios import FolioMapping
+from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_map import Mapper
 from sim.fs.fs_inode import FsInode
 from sim.fs.status_cache import HOLE, WRITTEN
-from sim.paths.one_run import OneRun
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.walk_symbols import WalkSymbols
 from sim.units import PAGE_BYTES
@@ -62,22 +61,12 @@ class ExtentWalkPath(ReadPages):
         self._s_folio_state = ledger.site(TASK, stack, symbols.page_state)
         self._s_zero = ledger.site(TASK, stack, symbols.zero, unit=symbols.zero)
         self._s_unlock = ledger.site(TASK, stack, symbols.unlock)
-        self.one_run = OneRun(
-            ledger,
-            queue,
-            mapper,
-            bios,
-            block_size,
-            self._s_call,
-            self._s_extent,
-            ledger.fuse(self._s_page, self._s_piece, self._s_state),
-        )
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch in one call (ReadPages)."""
-        if isinstance(file.mapping, FolioMapping):
+        if file.mapping.large:
             return self._folio_loop(task, file, file.mapping, ranges)
-        return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
+        return self._loop(task, file, ranges)
 
     def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """Extent by extent, piece by piece."""
@@ -121,7 +110,7 @@ class ExtentWalkPath(ReadPages):
         self._finish_holes(task, file, start, end, runs)
 
     def _folio_loop(
-        self, task: Task, file: OpenFile, mapping: FolioMapping, ranges: list[PageRange]
+        self, task: Task, file: OpenFile, mapping: Mapping, ranges: list[PageRange]
     ) -> Generator[Any, Any, None]:
         """The same over large folios (6.16): a piece is of a folio, and so is the state of its blocks."""
         plug = Plug()
@@ -143,7 +132,7 @@ class ExtentWalkPath(ReadPages):
         self._queue.finish_plug(task, plug)
 
     def _count_folios(
-        self, mapping: FolioMapping, start: int, end: int, runs: list[tuple[int, int, int, int]]
+        self, mapping: Mapping, start: int, end: int, runs: list[tuple[int, int, int, int]]
     ) -> tuple[list[PageRange], int]:
         """
         Note how many blocks of each folio will come.
@@ -170,9 +159,7 @@ class ExtentWalkPath(ReadPages):
             start = stop
         return idle, in_blocks
 
-    def _add_pieces(
-        self, task: Task, bio: PageBio, mapping: FolioMapping, run: tuple[int, int, int, int]
-    ) -> None:
+    def _add_pieces(self, task: Task, bio: PageBio, mapping: Mapping, run: tuple[int, int, int, int]) -> None:
         """Put a mapped run into bios, a vector for each folio; zero a hole's pieces."""
         lblk, physical, blocks, kind = run
         stop = lblk + blocks
@@ -273,7 +260,7 @@ def _cut(run: tuple[int, int, int, int], first: int) -> tuple[int, int, int, int
     return lblk + gone, physical + gone, blocks - gone, kind
 
 
-def _pieces(mapping: FolioMapping, lblk: int, blocks: int, per_page: int) -> Iterator[tuple[int, int]]:
+def _pieces(mapping: Mapping, lblk: int, blocks: int, per_page: int) -> Iterator[tuple[int, int]]:
     """Yield [first, end) in blocks of the pieces that folios cut a run into."""
     stop = lblk + blocks
     while lblk < stop:

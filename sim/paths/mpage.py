@@ -30,7 +30,6 @@ from sim.fs.ext4_map import Mapper
 from sim.fs.fs_inode import FsInode
 from sim.fs.status_cache import WRITTEN
 from sim.paths.buffer_head import BufferHeadReader
-from sim.paths.one_run import OneRun
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.units import PAGE_BYTES
 
@@ -124,15 +123,12 @@ class MpagePath(ReadPages):
         self._s_get = ledger.site(TASK, stack, symbols.get_block)
         self._s_zero = ledger.site(TASK, stack, symbols.hole, unit=symbols.hole)
         self._s_unlock = ledger.site(TASK, stack, symbols.hole_unlock)
-        self.one_run = OneRun(
-            ledger, queue, mapper, bios, block_size, self._s_call, self._s_get, self._s_page, per_block
-        )
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """Read the pages of a batch in one call (ReadPages)."""
         if file.mapping.large:
             return self._folio_loop(task, file, ranges)
-        return () if self.one_run.read(task, file, ranges) else self._loop(task, file, ranges)
+        return self._loop(task, file, ranges)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """Read a page alone (ReadPages); one that has buffer heads is confused at once."""

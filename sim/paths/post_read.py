@@ -12,11 +12,10 @@ Left out: verity, errors, bounce buffers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 from sim.block.bio import Bio, EndIo
 from sim.cache.filemap import OpenFile
-from sim.cache.folios import FolioMapping
 from sim.cache.pages import Mapping
 from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
@@ -96,22 +95,8 @@ class _EndIo(EndIo):
         if brought is not None:
             brought.ready(self._cpu.now)
         file: OpenFile = bio.owner
-        mapping, per_page = file.mapping, self._per_page
-        if mapping.large:
-            for lblk, count in bio.blocks:
-                cast(FolioMapping, mapping).blocks_come(lblk, count, per_page)
-            return
         for lblk, count in bio.blocks:
-            end = lblk + count
-            if lblk % per_page:
-                part = min(end, (lblk // per_page + 1) * per_page) - lblk
-                mapping.blocks_done(lblk // per_page, part, per_page, brought)
-                lblk += part
-            if lblk < end and end % per_page:
-                mapping.blocks_done(end // per_page, end % per_page, per_page, brought)
-                end -= end % per_page
-            if lblk < end:
-                mapping.set_uptodate(lblk // per_page, end // per_page, brought)
+            file.mapping.blocks_come(lblk, count, self._per_page, brought)
 
 
 class PageEndIo(_EndIo):
@@ -280,7 +265,7 @@ class BufferEndIo(_EndIo):
         self._cpu.kworker(ps, self._finish, part, bio.ended_ns)
 
 
-def _folio_visits(mapping: FolioMapping, runs: list[tuple[int, int]], per_page: int) -> tuple[int, int]:
+def _folio_visits(mapping: Mapping, runs: list[tuple[int, int]], per_page: int) -> tuple[int, int]:
     """Return buffers visited by the completions of these blocks, and how many folios they end."""
     visits = folios = 0
     for lblk, count in runs:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from sim.block.bio import Bio, EndIo, Plug
-from sim.block.protocols import NeverAlone
+from sim.block.protocols import BioQueue
 from sim.block.queue.limits import BlockTracer
 from sim.block.queue.submit import BlockQueue
 from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu, Task
@@ -58,7 +58,7 @@ class CryptTable:
     no_read_workqueue: bool = False
 
 
-class CryptTarget(NeverAlone):
+class CryptTarget(BioQueue):
     """
     A crypt target as a file system sees it (BioQueue), over the queue of the device below.
 
@@ -80,7 +80,6 @@ class CryptTarget(NeverAlone):
     ) -> None:
         """`tracer` sees the bios that the file system submits, as "Q"."""
         self.limits = below.limits
-        self.alone = below.alone
         self.pending = 0
         self._end_io = _CloneEndIo(self)
         self._cpu = cpu

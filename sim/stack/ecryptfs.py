@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sim.block.bio import Bio, Plug
-from sim.block.protocols import BioQueue, NeverAlone
+from sim.block.protocols import BioQueue
 from sim.cache.filemap import Filemap, OpenFile, PageRange, ReadPages
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile
@@ -59,7 +59,7 @@ class EcryptfsInode:
         return -(-self.size_bytes // PAGE_BYTES)
 
 
-class NestedPlug(NeverAlone):
+class NestedPlug(BioQueue):
     """
     A block device for code that runs under a caller's plug (BioQueue).
 
@@ -69,7 +69,6 @@ class NestedPlug(NeverAlone):
 
     def __init__(self, below: BioQueue) -> None:
         self.limits = below.limits
-        self.alone = below.alone
         self.outer: dict[Task, Plug] = {}
         self._below = below
 

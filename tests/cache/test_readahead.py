@@ -84,7 +84,7 @@ def test_marker_without_state_takes_the_next_hole() -> None:
 
 def test_a_mark_is_expected_at_the_first_page_of_its_folio_in_6_1() -> None:
     """Window [32, 64), 6 ahead: planned for page 58, found at 56 in a folio of 4; a miss there is no mark."""
-    window = (64, 32, 32, True)
+    window = Window(64, 32, 32, True)
     marked = RaState(start=32, size=32, async_size=6)
     assert window == Linux61().ondemand(marked, 56, 1, True, 32, 32, _Pages(set(range(64)), 2))
     marked = RaState(start=32, size=32, async_size=6)

@@ -47,7 +47,7 @@ def test_claims_of_other_experiments_hold_on_small_files_too(tmp_path, images, e
 
 
 def _one_bio_per_block(patch: pytest.MonkeyPatch) -> None:
-    """Every block gets a bio of its own, and there is no step that takes a window at once."""
+    """Every block gets a bio of its own."""
     add = PageBio.add
 
     def one_by_one(bio: PageBio, lblk: int, physical: int, blocks: int, vectors: int, wanted: int) -> None:
@@ -57,7 +57,6 @@ def _one_bio_per_block(patch: pytest.MonkeyPatch) -> None:
             bio.submit()
 
     patch.setattr(PageBio, "add", one_by_one)
-    patch.setattr("sim.paths.one_run.MAX_VECTORS", 0)
 
 
 def _map_every_block(patch: pytest.MonkeyPatch) -> None:

@@ -73,9 +73,6 @@ class Ssd(WritableHardware):
         self._interface = Interface()
         self._latency = FlashLatency(model, seed, profile.name)
         self._constant_ns = model.flash_read_ns if model.latency_kind == "constant" else -1
-        self._uniform = (
-            model.latency_kind == "constant" and not self._least_busy and self._pages_per_stripe == 1
-        )
         self._first_issue_ns = -1
         self._transferred_ns = 0
         self._flash_written_ns = 0
@@ -92,22 +89,6 @@ class Ssd(WritableHardware):
         page_sectors = self._page_sectors
         page = sector // page_sectors
         free = self._unit_free_ns
-        if self._uniform and not (sector % page_sectors or sectors % page_sectors):
-            # Whole pages on as many idle units: they are ready together and cross the interface in a row.
-            pages = sectors // page_sectors
-            unit = page % self._units
-            ready = issued + self._constant_ns
-            if (
-                unit + pages <= self._units
-                and max(free[unit : unit + pages]) <= issued
-                and ready >= self._interface.last_start_ns
-            ):
-                free[unit : unit + pages] = [ready] * pages
-                transferred_ns = pages * self._transfer_ns[page_sectors]
-                end = self._interface.reserve(ready, transferred_ns, now)
-                self._finish(now, end, transferred_ns)
-                self._clock.call(end - now, done, token)
-                return
         last_sector = sector + sectors
         reserve = self._interface.reserve
         transfers_ns = self._transfer_ns
@@ -194,11 +175,6 @@ class Interface:
         self._ends: list[int] = []
         self.end_ns = 0
         """The end of the last reservation."""
-
-    @property
-    def last_start_ns(self) -> int:
-        """From when on transfers follow all others without filling a gap."""
-        return self._starts[-1] if self._starts else 0
 
     def reserve(self, ready_ns: int, duration_ns: int, now_ns: int) -> int:
         """Take the link for `duration_ns` in all, from `ready_ns` >= `now_ns` on; return when it is done."""

@@ -34,11 +34,7 @@ from sim.units import PAGE_SECTORS
 
 
 class BlockQueue(BioQueue):
-    """
-    One block device's queue, down to the plug; `dispatcher` is what lies below.
-
-    alone: the sites that a bio passes which is submitted alone under its plug.
-    """
+    """One block device's queue, down to the plug; `dispatcher` is what lies below."""
 
     def __init__(
         self,
@@ -77,7 +73,7 @@ class BlockQueue(BioQueue):
             mq = f"{submit};blk_mq_submit_bio"
             words = f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge"
             self._s_submit = ledger.site(TASK, "", words, unit="blk_mq_submit_bio")
-        site, fuse = ledger.site, ledger.fuse
+        site = ledger.site
         self._s_split = site(
             TASK,
             "",
@@ -99,11 +95,6 @@ class BlockQueue(BioQueue):
         self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
         self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
         self._s_copy.price_unit(limits.copy_ps_per_sector)  # the device's constant, not the machine's
-        self._s_flush_one = fuse(self._s_flush, self._s_issue)
-        self._direct = not self._scheduler.elevator and not limits.copy_ps_per_sector
-        self._s_one_more = fuse(self._s_getrq, self._s_issue)
-        self.alone = (self._s_submit, self._s_getrq, self._s_flush_one)
-        self._alone = self._direct and not limits.bio_based and tracer is None and records is None
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
@@ -149,73 +140,8 @@ class BlockQueue(BioQueue):
         if bio.record is not None:
             bio.record.merges += stats.merges
 
-    def takes_alone(self, bio_sectors: int, segments: int) -> bool:
-        """Return whether a bio of this size, alone under its plug, becomes one command as it is."""
-        limits = self.limits
-        return self._alone and bio_sectors <= limits.max_sectors and segments <= limits.max_segments
-
-    def takes_row_alone(self, unit_sectors: int, count: int) -> bool:
-        """Return whether a row of one-block bios, alone under its plug, is flushed in one go at its end."""
-        room = self._row_room(unit_sectors)
-        if count <= room:
-            return self._alone
-        limits = self.limits
-        early = limits.plug_flush_sectors and room * unit_sectors >= limits.plug_flush_sectors
-        return self._alone and not early and count <= room * limits.plug_requests
-
-    def _row_room(self, unit_sectors: int) -> int:
-        """Return how many one-block bios fill a request."""
-        return min(self.limits.max_segments, self.limits.max_sectors // unit_sectors)
-
-    def submit_alone(self, task: Task, bio: Bio) -> None:
-        """
-        Submit a bio, or a row of them, under a plug of its own and flush it, if `takes_alone` allows.
-
-        What submit() and finish_plug() do, in one step; the caller has charged `alone`: one pass of each, of
-        the first one pass per bio.
-        """
-        site, segments = self._s_submit, bio.segments
-        site.units += segments
-        task.ps += segments * site.unit_ps
-        count, sectors = bio.count, bio.unit_sectors
-        stats = self.stats
-        stats.queued += count
-        count_size(stats.bio_sectors, sectors, count)
-        stats.plugs += 1
-        stats.pending += count
-        if count == 1 or count <= self._row_room(sectors):
-            stats.getrq += 1
-            stats.back_merges += count - 1
-            request = Request(bio.sector, sectors * count, bio.segments)
-            request.bios.append(bio)
-            requests: Sequence[Request] = (request,)
-        else:
-            parts = self._row_requests(bio)
-            requests = parts if self.limits.plug_sorted else parts[::-1]
-            stats.getrq += len(requests)
-            stats.back_merges += count - len(requests)
-            task.ps += self._s_one_more.charge(len(requests) - 1)
-        if bio.crypt is not None:
-            task.ps += self._s_keyslot.charge(len(requests))
-        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
-
-    def _row_requests(self, bio: Bio) -> list[Request]:
-        """Return the requests that a row of one-block bios fills."""
-        room, requests = self._row_room(bio.unit_sectors), []
-        for first in range(0, bio.count, room):
-            part = bio.row(first, min(room, bio.count - first))
-            request = Request(part.sector, part.sectors, part.count)
-            request.bios.append(part)
-            requests.append(request)
-        return requests
-
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """blk_finish_plug(): flush what is left."""
-        if len(plug.requests) == 1 and self._direct:
-            task.ps += self._s_flush_one.charge(1)
-            requests, plug.requests = plug.requests, []
-            self._hand_over(task, requests)
-            return
         task.ps += self._s_flush.charge(1)
         if plug.requests:
             self._dispatch(task, plug, from_schedule=False)
