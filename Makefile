@@ -10,9 +10,12 @@ REFERENCE := results/reference
 CASES  ?= all
 KERNEL ?= linux-image-amd64
 
-.PHONY: help run test bench truth truth-ns lint baselines clean
+
+.PHONY: help run fast slow test bench truth truth-ns lint baselines clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
+	@echo "make fast   compile the core in place (needs a C compiler; about a minute and a half)"
+	@echo "make slow   back to plain Python"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
@@ -28,6 +31,13 @@ $(VENV)/ready: pyproject.toml
 
 run: $(VENV)/ready
 	$(BIN)/readpath run experiments/per_block_vs_per_extent.toml
+
+fast: $(VENV)/ready slow
+	READPATH_COMPILE=1 $(BIN)/python setup.py --quiet build_ext --inplace
+	$(BIN)/readpath --version
+
+slow:
+	find sim . -maxdepth 4 -name '*.so' -not -path './$(VENV)/*' -delete
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

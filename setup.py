@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from setuptools import setup
 
@@ -31,11 +32,14 @@ def core() -> list[str]:
     return [file for file in files if not file.endswith("__init__.py") and file not in INTERPRETED]
 
 
-if os.environ.get("READPATH_COMPILE") == "1":
+def extensions() -> list[Any]:
+    """Return what is to be built: nothing, unless it is asked for."""
+    if os.environ.get("READPATH_COMPILE") != "1":
+        return []
     from mypyc.build import mypycify
 
-    extensions = mypycify(core(), opt_level="2", debug_level="0")
-else:
-    extensions = []
+    return mypycify(core(), opt_level="2", debug_level="0")
 
-setup(ext_modules=extensions)
+
+if __name__ == "__main__":
+    setup(ext_modules=extensions())

@@ -71,8 +71,9 @@ def _formats(asked: list[str] | None) -> list[str]:
 def _version(wanted: bool) -> None:
     if wanted:
         from sim import __version__
+        from sim.engine.mode import compiled
 
-        typer.echo(f"readpath {__version__}")
+        typer.echo(f"readpath {__version__} ({'compiled' if compiled() else 'plain Python'})")
         raise typer.Exit
 
 

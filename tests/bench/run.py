@@ -31,8 +31,8 @@ from sim.config.cell import Experiment
 from sim.crypto.ciphers.xts import XtsUnits
 from sim.crypto.keys.file_keys import FORMATS, FileKey, UserKey, unwrap, wrap
 from sim.crypto.streams import NamedStream
-from sim.engine.clock import Clock
 from sim.engine.costs import load_costs
+from sim.engine.mode import make_clock
 from sim.experiment.loading import load_experiment
 from sim.experiment.runner import execute
 from sim.ext4.format.extents import Extent, normalise, plan_tree
@@ -280,7 +280,7 @@ def bench_start(repetitions: int) -> None:
 
 def event_cost() -> float:
     """Return the ns that one bare event of the clock takes: what kind of machine this is, and how busy."""
-    clock = Clock()
+    clock = make_clock()
     left = [200_000]
 
     def step(_: Any) -> None:

@@ -196,24 +196,6 @@ def test_every_path_returns_the_bytes_that_lie_on_the_disk(
     assert results[0] == results[1]
 
 
-@settings(max_examples=60, deadline=None)
-@given(file=small_files(), path=st.sampled_from(PATHS), step=st.sampled_from((4096, 40_000)))
-def test_the_common_window_in_one_step_is_the_loop(
-    file: tuple[list[Extent], int, int], path: str, step: int
-) -> None:
-    """The short cut for a window in one run gives the counts, times and commands of the general loop."""
-    extents, size, block_size = file
-    results = []
-    for short_cut in (True, False):
-        rig = Rig(path, extents, size, block_size, trace=False)
-        if not short_cut:
-            rig.machine.queue._alone = False
-        returned = rig.start(sequential(size, step))
-        calls, stats = rig.finish(), rig.machine.queue.stats
-        results.append((calls, returned, rig.device.commands, stats))
-    assert results[0] == results[1]
-
-
 @pytest.mark.parametrize(("path", "block_size"), list(itertools.product(PATHS, (1024, 4096))))
 def test_large_windows_keep_the_bio_and_request_limits(path: str, block_size: int) -> None:
     """With 2 MiB of readahead no bio has more than 256 pages, no request more than its limits."""
