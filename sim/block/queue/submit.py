@@ -93,8 +93,7 @@ class BlockQueue(BioQueue):
             TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
         )
         self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
-        self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
-        self._s_copy.price_unit(limits.copy_ps_per_sector)  # the device's constant, not the machine's
+        self._s_copy = site(TASK, driver, limits.copies, unit=limits.copies)
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
@@ -343,7 +342,7 @@ class BlockQueue(BioQueue):
         else:
             issue = self._s_issue if plug.holds else self._s_direct
             task.ps += issue.charge(len(requests))
-        if self.limits.copy_ps_per_sector:
+        if self.limits.copies:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)
         self._hand_over(task, requests)
@@ -355,7 +354,7 @@ class BlockQueue(BioQueue):
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
         issued_ns = task.time_ns
-        if self.limits.copy_ps_per_sector:
+        if self.limits.copies:
             task.ps += self._s_copy.charge_units(_copies(bio), bio.sectors)
         self._end_at_once(task, bio, issued_ns, task.time_ns)
 
