@@ -70,7 +70,7 @@ class Fitted:
     instructions, ns: by constant. sigma: standard errors of the ns that are fitted; the others are
     instructions at `pace`, ns an instruction. rep_bytes: of the instructions, those that are bytes of a long
     `rep`, which go at the pace of memset. around: instructions a call that a cipher takes around its
-    assembler code.
+    assembler code. byte_ns: of memcpy in a hot loop.
     """
 
     instructions: Values
@@ -79,6 +79,7 @@ class Fitted:
     pace: float
     rep_bytes: Values = field(default_factory=dict)
     around: dict[str, float] = field(default_factory=dict)
+    byte_ns: float = 0.0
 
 
 def fit_instructions(records: CostRecords, keep: Keep = everything) -> Values:
@@ -191,10 +192,13 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
             rows.append(_Row(features, loop.ns, LOOP_SIGMA * loop.ns))
     moved = byte_loops(records.times.loops)
     pace = _pace(rows, instructions, moved)
-    prior = {constant: pace * count for constant, count in instructions.items()} | moved
-    for constant, count in REP_BYTES.items():
-        if constant in prior:
-            prior[constant] += (moved["copy_page_to_iter", "byte"] - pace) * count
+    prior: Values = {constant: pace * count for constant, count in instructions.items()} | moved
+    byte_ns = moved["copy_page_to_iter", "byte"]
+    prior |= {
+        constant: prior[constant] + (byte_ns - pace) * of_reps
+        for constant, of_reps in REP_BYTES.items()
+        if constant in prior
+    }
     found = _fit_rows(rows, prior, {})
     others = [
         _Row(case.features, case.value, CASE_SIGMA * case.value) for case in cases if case.device != "ram"
@@ -207,7 +211,7 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
     reps = {constant: count for constant, count in _long_reps(records).items() if constant in unmeasured}
     for constant, count in reps.items():
         unmeasured[constant] -= (pace - moved["folio_zero_range", "byte"]) * count
-    return Fitted(instructions, ns | unmeasured, sigma, pace, reps, _around(records))
+    return Fitted(instructions, ns | unmeasured, sigma, pace, reps, _around(records), byte_ns)
 
 
 class _Row(NamedTuple):

@@ -33,6 +33,11 @@ Of a constant's instructions, those that are bytes of a `rep` which copies: null
 every sector it copies, and rep movsb is one a byte.
 """
 
+MOVED_BYTES: dict[Constant, int] = {
+    constant: count for moved in _MOVED.values() for constant, count in moved.items()
+} | REP_BYTES
+"""Bytes that each constant moves or sets."""
+
 
 def byte_loops(loops: list[Primitive]) -> dict[Constant, float]:
     """

@@ -48,14 +48,13 @@ class DeviceLimits:
     """
     What the driver tells the request queue (/sys/block/*/queue).
 
-    queue_depth: commands at the device at once. nr_requests: requests the scheduler may hold. bio_based: the
+    queue_depth: commands at the device at once. bio_based: the
     driver takes bios, there are no requests at all. driver: the function that takes a request or bio.
     """
 
     max_sectors: int
     max_segments: int
     queue_depth: int
-    nr_requests: int
     scheduler: str
     bio_based: bool
     read_ahead_bytes: int
@@ -118,7 +117,6 @@ _UNITS: dict[str, Mapping[str, int]] = {
     "max_sectors": _SECTORS,
     "max_segments": _COUNT,
     "queue_depth": _COUNT,
-    "nr_requests": _COUNT,
     "bio_based": _FLAG,
     "read_ahead_bytes": _BYTES,
     "units": _COUNT,
