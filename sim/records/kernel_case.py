@@ -28,6 +28,7 @@ from sim.ext4.format.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.initial_cache import cache_pages, pages_with_buffers
 from sim.machine.machine import NO_IO, Machine, MachineSpec
+from sim.records.record_schema import check_record
 from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
@@ -68,7 +69,12 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
     """
     known: Layouts = {}
     lines = enumerate(read_lines(counts), start=1)
-    return [load_case(record, layouts, f"{counts}:{number}", known) for number, record in lines]
+    cases = []
+    for number, record in lines:
+        at = f"{counts}:{number}"
+        check_record(record, at)
+        cases.append(load_case(record, layouts, at, known))
+    return cases
 
 
 def load_case(record: dict[str, Any], layouts: Path, at: str, known: Layouts | None = None) -> Case:
@@ -79,7 +85,7 @@ def load_case(record: dict[str, Any], layouts: Path, at: str, known: Layouts | N
     """
     known = {} if known is None else known
     try:
-        name = record["layout_file"]
+        name = str(record["layout_file"])
         if name not in known:
             known[name] = _layout(json.loads(_read(layouts / name)), int(record["block_size"]))
         extents, tree_blocks = known[name]

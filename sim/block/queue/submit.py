@@ -84,6 +84,7 @@ class BlockQueue(BioQueue):
         self._s_keyslot = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_crypto_rq_get_keyslot")
         flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
+        self._s_sleep_flush = site(TASK, "", f"{flush}*2 {flush};blk_mq_flush_plug_list*2")
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
         flushed = f"{flush};blk_mq_flush_plug_list"
         self._s_issue = site(TASK, flushed, f"{driver} /{flushed}:request")
@@ -146,10 +147,15 @@ class BlockQueue(BioQueue):
             self._dispatch(task, plug, from_schedule=False)
 
     def flush_for_sleep(self, task: Task, plug: Plug) -> None:
-        """The task is about to sleep: its plug goes to the scheduler (io_schedule)."""
-        if plug.requests:
-            task.ps += self._s_flush.charge(1)
-            self._dispatch(task, plug, from_schedule=True)
+        """
+        The task is about to sleep: its plug goes to the scheduler.
+
+        io_schedule_prepare() flushes it, and so does schedule() itself, which then finds nothing.
+        """
+        if plug.holds:
+            task.ps += self._s_sleep_flush.charge(1)
+            if plug.requests:
+                self._dispatch(task, plug, from_schedule=True)
 
     @cached_property
     def _s_insert_flush(self) -> Site:
