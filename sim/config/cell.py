@@ -67,8 +67,9 @@ class Machine(Model):
     kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4; path iomap may
     have them on 6.1 too. cost_scale: every cost constant of the profile times this, for a machine that much
     slower. currency: what tables, ratios and `show` are in; results hold both, and the clock moves by ns
-    whichever it is. wakeup: time from queueing a work item until an idle worker runs it, no CPU time of its
-    own.
+    whichever it is. syscall: what a system call takes outside the file code, beyond the profile's
+    entry_SYSCALL_64: mitigations, the caller's own loop. wakeup: time from queueing a work item until an idle
+    worker runs it, no CPU time of its own.
     """
 
     profile: str | FileRef = DEFAULT_MACHINE
@@ -78,6 +79,7 @@ class Machine(Model):
     large_folios: bool | None = None
     cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
     currency: Currency = "ns"
+    syscall_ns: TimeNs = Field(default=0, alias="syscall")
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
 
 

@@ -111,6 +111,15 @@ class CostTable:
             costs[symbol] = replace(cost, **{key: round(getattr(cost, key) * factor)})
         return CostTable(self.name, costs)
 
+    def dearer(self, symbol: str, ns: int) -> CostTable:
+        """Return the table with `ns` more for every call of `symbol` (ConfigError if it has none)."""
+        if not ns:
+            return self
+        cost = self[symbol]
+        return CostTable(
+            self.name, self.costs | {symbol: replace(cost, self_ps=cost.self_ps + ns * PS_PER_NS)}
+        )
+
     def scaled(self, factor: float) -> CostTable:
         """Return the table with every constant multiplied by `factor`: a machine that much slower."""
         if factor == 1:
