@@ -89,7 +89,8 @@ def score_line(found: Comparison) -> str:
     score = found.score
     return (
         f"{score.within} of {score.ratios} predicted ratios within 10 %"
-        f" (answering 1 to all: {score.null_within}), {score.nearer} nearer than answering 1; median error {100 * score.median_error:.1f} %"
+        f" (answering 1 to all: {score.null_within}), {score.nearer} nearer than answering 1;"
+        f" median error {100 * score.median_error:.1f} %"
     )
 
 

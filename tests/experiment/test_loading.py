@@ -142,7 +142,7 @@ GOLDEN = [
         "memory =",
         "memroy =",
         "e.toml:4: machine.memroy: unknown key 'memroy', did you mean 'memory'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
     ),
     (
         "[machine]",
@@ -274,7 +274,7 @@ GOLDEN_SETS = [
     (
         "machine.cpu=2",
         "--set machine.cpu: unknown key 'cpu', did you mean 'cpus'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
     ),
     ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
     (

@@ -48,9 +48,7 @@ def test_a_machine_is_fitted_on_two_cells_at_most(found: Comparison) -> None:
     fitted = [row for row in found.rows if row.fitted]
     expected = ["N2 bs 4k", "N2 bs 64k", "N5 abs bs 1k", "N5 abs bs 64k", "N7 kcryptd", "N8 tmpfs"]
     assert expected == [row.key for row in fitted]
-    assert all(
-        abs(row.error) < 0.005 for row in fitted if row.key != "N7 kcryptd"
-    )  # by hand, from their times
+    assert all(abs(row.error) < 0.005 for row in fitted if row.key != "N7 kcryptd")
 
 
 def test_the_score_counts_predictions_against_answering_one(found: Comparison) -> None:
