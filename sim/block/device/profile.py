@@ -56,9 +56,7 @@ class DeviceLimits:
     max_segments: int
     queue_depth: int
     nr_requests: int
-    hw_queues: int
     scheduler: str
-    rotational: bool
     bio_based: bool
     read_ahead_bytes: int
     driver: str
@@ -112,8 +110,6 @@ _UNITS: dict[str, Mapping[str, int]] = {
     "max_segments": _COUNT,
     "queue_depth": _COUNT,
     "nr_requests": _COUNT,
-    "hw_queues": _COUNT,
-    "rotational": _FLAG,
     "bio_based": _FLAG,
     "read_ahead_bytes": _BYTES,
     "copy_ns_per_kib": {"ns/KiB": 0},
@@ -134,6 +130,8 @@ _UNITS: dict[str, Mapping[str, int]] = {
     "cylinder_switch_ns": _TIME,
     "head_switch_ns": _TIME,
     "drive_read_ahead_bytes": _BYTES,
+    "least_read_ahead_bytes": _BYTES,
+    "cache_segments": _COUNT,
     "volatile_cache": _FLAG,
     "fua": _FLAG,
     "acknowledge_ns": _TIME,
@@ -148,6 +146,7 @@ _MAY_BE_ZERO = {
     "latency_sigma",
     "flash_read_ns",
     "drive_read_ahead_bytes",
+    "least_read_ahead_bytes",
     "head_switch_ns",
     "acknowledge_ns",
     "flush_ns",
@@ -315,6 +314,12 @@ def _check_model(place: str, model: Model) -> None:
                 f"{place}: model.average_seek_ns",
                 f"{model.average_seek_ns} ns",
                 "more than the cylinder switch",
+            )
+        if model.least_read_ahead_bytes > model.drive_read_ahead_bytes:
+            raise ConfigError(
+                f"{place}: model.least_read_ahead_bytes",
+                f"{model.least_read_ahead_bytes} B",
+                f"at most drive_read_ahead_bytes, {model.drive_read_ahead_bytes} B",
             )
         if model.inner_track_sectors > model.outer_track_sectors:
             raise ConfigError(
