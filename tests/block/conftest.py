@@ -41,6 +41,7 @@ HDD = HddModel(
     least_read_ahead_bytes=0,
     cache_segments=1,
     ncq="fifo",
+    ncq_ageing=0.0,
 )
 
 

@@ -126,7 +126,7 @@ def test_disk_of_2020_alone_and_with_a_queue() -> None:
     """
     Random reads of 4 KiB. One at a time: the command, the mean seek and half a revolution, each of the data
     sheets, within four standard errors. With 16: the data sheet's 170 IOPS, of which two digits are told (550
-    for writes), so within 5; in order of issue it would be the first figure again.
+    for writes), so within 5: twice the first figure, which is all that order of issue could give.
     """
     profile = load_device_profile("hdd-2020")
     model = profile.model
@@ -140,7 +140,7 @@ def test_disk_of_2020_alone_and_with_a_queue() -> None:
     assert error < 0.02 * expected_ns
     assert abs(float(np.mean(alone)) - expected_ns) < 4 * error
     assert abs(float(np.mean(queued)) - 170) < 5
-    assert 1e9 / expected_ns < 80
+    assert 1e9 / expected_ns < 90
 
 
 def interleaved(bench: Any, model: HddModel, streams: int, sectors: int, reads: int) -> float:

@@ -27,7 +27,22 @@ SECTOR_NS = 125_000
 def small_zoned(heads: int, zones: int, outer: int, inner: int) -> HddModel:
     """A disk of some thousand sectors."""
     return HddModel(
-        3_000, heads, zones, outer, inner, 7_200, 4_000_000, 1_000_000, 700_000, 0, 10**9, 0, 0, 1, "fifo"
+        3_000,
+        heads,
+        zones,
+        outer,
+        inner,
+        7_200,
+        4_000_000,
+        1_000_000,
+        700_000,
+        0,
+        10**9,
+        0,
+        0,
+        1,
+        "fifo",
+        0.0,
     )
 
 
@@ -185,9 +200,18 @@ def test_the_segment_longest_unused_goes(bench: Any, hdd: HddModel) -> None:
     assert ends[4] > 401_000_000
 
 
+def test_a_segment_that_is_used_stays(bench: Any, hdd: HddModel) -> None:
+    """Of three segments the one that was read from again outlives the one that came after it."""
+    run = bench(replace(hdd, cache_segments=3))
+    for number, sector in enumerate((0, 12_000, 6_000, 0, 3_000, 0)):
+        run.at(number * 100_000_000, sector, 8, number)
+    ends = [time for time, what, _ in run.run() if what == "complete"]
+    assert [300_108_000, 500_108_000] == [ends[3], ends[5]]
+
+
 def test_a_write_takes_segments_with_it(hdd: HddModel) -> None:
     """Sectors that are written over are not answered from what was read before."""
-    profile = replace(load_device_profile("hdd"), model=replace(hdd, cache_segments=3))
+    profile = replace(load_device_profile("hdd"), model=replace(hdd, cache_segments=5))
     clock, ends = make_clock(), {}
     device = Hdd(clock, profile)
     for number, (sector, write) in enumerate(
@@ -294,6 +318,25 @@ def test_sptf_takes_the_nearest_first(bench: Any, hdd: HddModel) -> None:
         order[ncq] = [token for _, what, token in run.run() if what == "complete"]
     expected = {"fifo": ["a", "far", "near", "middle"], "sptf": ["a", "near", "middle", "far"]}
     assert expected == order
+
+
+def test_ageing_lets_none_starve(bench: Any, hdd: HddModel) -> None:
+    """
+    A far read beside a near stream: with sptf it waits for the end of the stream, with ageing until what it
+    has waited outweighs its way, and no longer than a read of the stream more.
+    """
+    waited = {}
+    for ageing in (0.0, 0.5):
+        run = bench(replace(hdd, ncq="sptf", ncq_ageing=ageing))
+        run.submit(0, 8, "first")
+        run.submit(50 * 128, 8, "far")
+        for number in range(1, 200):
+            run.at(number * 1_000_000, 8 * number, 8, number)
+        waited[ageing] = next(time for time, what, token in run.run() if (what, token) == ("complete", "far"))
+    stream_ns = 200 * 8 * SECTOR_NS
+    assert waited[0.0] > stream_ns
+    way_ns = SeekCurve(hdd, 100).time_ns(50) + REVOLUTION_NS
+    assert waited[0.5] <= way_ns / 0.5 + way_ns + 2 * REVOLUTION_NS + 16 * SECTOR_NS + 2 * hdd.command_ns
 
 
 def test_sptf_is_sooner_done(bench: Any, hdd: HddModel) -> None:

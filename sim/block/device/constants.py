@@ -52,7 +52,7 @@ class HddModel:
     cylinder_switch_ns: seek to the next cylinder. drive_read_ahead_bytes: how far the drive reads on by
     itself; least_read_ahead_bytes: how far at least, for a stream, before the head goes elsewhere.
     cache_segments: places whose data the buffer keeps. ncq: "fifo" or "sptf" (shortest positioning time
-    first).
+    first, each less `ncq_ageing` times what it has waited).
     """
 
     sectors: int
@@ -70,6 +70,7 @@ class HddModel:
     least_read_ahead_bytes: int
     cache_segments: int
     ncq: str
+    ncq_ageing: float
 
 
 @dataclass(frozen=True, slots=True)

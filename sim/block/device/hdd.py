@@ -17,7 +17,8 @@ the buffer, and the head stays where it is; what goes on beyond its end makes th
 rest is read. Thus as many streams as there are segments find what was read on for them.
 
 Commands are served in the order of issue ("fifo"), or the one with the shortest seek plus rotation first
-("sptf", Worthington, Ganger and Patt, SIGMETRICS 1994; no ageing, so a far command may starve).
+("sptf", Worthington, Ganger and Patt, SIGMETRICS 1994), from which `ncq_ageing` times its waiting is taken
+off so that none starves (Jacobson and Wilkes, HPL-CSP-91-7, 1991); without ageing a far one may.
 
 A write crosses the interface into the drive's buffer and is answered then, if it holds a volatile cache with
 room for it: when the writes before it that would make it overflow are on the disc. The head writes in the
@@ -83,6 +84,7 @@ class Hdd(WritableHardware):
         self._kept_most = model.cache_segments - 1
         self._kept: list[Segment] = []  # the others, the last used first
         self._sptf = model.ncq == "sptf"
+        self._ageing = model.ncq_ageing
         self._waiting: list[_Command] = []
         self._busy = False
         self._buffered: deque[tuple[int, int]] = deque()  # (when on the disc, bytes) of writes, in order
@@ -173,9 +175,9 @@ class Hdd(WritableHardware):
             )
 
     def _serve_nearest(self) -> None:
-        """Start the waiting command with the shortest positioning time (the first one issued if equal)."""
+        """Start the waiting command with the shortest aged positioning time (if equal, the first issued)."""
         now = self._clock.now
-        best = min(range(len(self._waiting)), key=lambda i: self._positioning_ns(self._waiting[i], now))
+        best = min(range(len(self._waiting)), key=lambda i: self._aged_ns(self._waiting[i], now))
         sector, sectors, token, done, start_ns = self._waiting.pop(best)
         self._busy = True
         end = self._serve(sector, sector + sectors, max(now, start_ns))
@@ -188,6 +190,10 @@ class Hdd(WritableHardware):
             done(token)
 
         self._clock.call(end - now, complete)
+
+    def _aged_ns(self, command: _Command, now_ns: int) -> float:
+        """Return the positioning time of a command, less what it is favoured by for having waited."""
+        return self._positioning_ns(command, now_ns) - self._ageing * (now_ns - command[4])
 
     def _positioning_ns(self, command: _Command, now_ns: int) -> int:
         """Return how long the head needs, from when it could leave, to begin reading for a command."""
