@@ -194,7 +194,7 @@ GOLDEN = [
         '"fragmented"',
         '"fragment"',
         "e.toml:18: matrix.volume.files.layout.kind: 'fragment' is not known; allowed: contiguous, "
-        "fragmented, sparse, unwritten, aged, fiemap, filefrag",
+        "fragmented, sparse, unwritten, aged, random, fiemap, filefrag",
     ),
     (
         '"16KiB"',
