@@ -146,7 +146,7 @@ def test_aged_has_a_seed_of_its_own(tmp_path):
 
 
 def test_written_at_random_and_aged_without_holes(tmp_path):
-    """Random: nearly as many extents as blocks, in no order; aged with shares of 0: every block is written."""
+    """Random: nearly as many extents as blocks, in no order; aged with shares of 0: all is written."""
 
     def extents(layout: str):
         image = Image.open(
