@@ -140,11 +140,32 @@ class Unwritten(Model):
 
 
 class Aged(Model):
-    """Extents of random length, mean `extent` bytes, in random places: a file system used for years."""
+    """
+    Extents of random length, mean `extent` bytes, shuffled within `window` neighbours, other files' blocks
+    between: a file system used for years. Of the runs, `hole_share` are holes, `unwritten_share` unwritten.
+    """
 
     kind: Literal["aged"]
     seed: int = Field(default=0, ge=0)
     extent_bytes: PositiveBytes = Field(default=64 * KIB, alias="extent")
+    hole_share: float = Field(default=0.05, ge=0, le=1)
+    unwritten_share: float = Field(default=0.05, ge=0, le=1)
+    window: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _shares_of_a_whole(self) -> Self:
+        if self.hole_share + self.unwritten_share > 1:
+            said = f"hole_share {self.hole_share} and unwritten_share {self.unwritten_share}"
+            raise custom(said, "1 together, or less")
+        return self
+
+
+class Scattered(Model):
+    """Written at random: extents of random length, mean `extent` bytes (a block), in random order."""
+
+    kind: Literal["random"]
+    seed: int = Field(default=0, ge=0)
+    extent_bytes: PositiveBytes | None = Field(default=None, alias="extent")
 
 
 class Recorded(Model):
@@ -155,7 +176,7 @@ class Recorded(Model):
 
 
 Layout = Annotated[
-    Contiguous | Fragmented | Sparse | Unwritten | Aged | Recorded, Field(discriminator="kind")
+    Contiguous | Fragmented | Sparse | Unwritten | Aged | Scattered | Recorded, Field(discriminator="kind")
 ]
 
 
@@ -466,7 +487,7 @@ class CellConfig(Model):
             for file in self.volume.files:
                 if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
                     problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
-                    raise custom(problem, "contiguous, fragmented, aged: eCryptfs writes every page")
+                    raise custom(problem, "contiguous, fragmented, aged, random: eCryptfs writes every page")
 
     def canonical(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""

@@ -194,7 +194,7 @@ GOLDEN = [
         '"fragmented"',
         '"fragment"',
         "e.toml:18: matrix.volume.files.layout.kind: 'fragment' is not known; allowed: contiguous, "
-        "fragmented, sparse, unwritten, aged, fiemap, filefrag",
+        "fragmented, sparse, unwritten, aged, random, fiemap, filefrag",
     ),
     (
         '"16KiB"',
@@ -279,8 +279,8 @@ GOLDEN_SETS = [
     ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
     (
         "device.profile=nvmee",
-        "--set device.profile: 'nvmee' is not known; allowed: hdd, null_blk, nvme, ramdisk, sata-ssd, "
-        "or a .toml file",
+        "--set device.profile: 'nvmee' is not known; allowed: emmc, hdd, hdd-2020, null_blk, nvme, "
+        "nvme-gen3, nvme-gen4, nvme-gen5, ramdisk, sata-ssd, sata-ssd-2021, ufs, or a .toml file",
     ),
     ("machine=3", "--set machine: 3 cannot be used; allowed: a table"),
     (
