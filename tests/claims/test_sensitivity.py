@@ -151,6 +151,7 @@ of = { path = "buffer_head" }
 over = { path = "page_io" }
 kind = "at least"
 margin = 1.2
+margin_source = "planted"
 """
 
 
