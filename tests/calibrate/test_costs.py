@@ -203,7 +203,7 @@ INSTRUCTIONS = {
     "ram+copy by symbol": (0.34, 1.1, 560),
     "ram+copy, not fitted to": (0.46, 2.9, 548),
 }
-ENCRYPTED = (0.85, 6.9, False)
+ENCRYPTED = (0.85, 7.0, False)
 NS = {
     "ram": (2.12, 9.4, 1192, 0),
     "ram+copy": (4.14, 11.8, 1172, 0),
