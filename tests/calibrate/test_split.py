@@ -63,7 +63,7 @@ def test_a_file_without_a_tree_is_known_after_its_first_look_up() -> None:
 
 @pytest.mark.parametrize(("times", "within"), [("native-ns.jsonl", 0.15), ("uml-ns.jsonl", 0.3)])
 def test_what_symbols_cost_together_is_known_better_than_what_each_does(times: str, within: float) -> None:
-    """Buffer heads less the extent path, 4 KiB: of the whole the interval is narrow, of a symbol twice that."""
+    """Buffer heads less the extent path, 4 KiB: the interval of the whole is narrow, of a symbol twice it."""
     records, _, drawn = _fit(times)
     whole, alloc = np.zeros(DRAWS), np.array(drawn["bio_alloc_bioset", "self"])
     for path, sign in (("buffer", 1), ("ext4", -1)):

@@ -72,7 +72,7 @@ def test_a_difference_on_one_machine_has_shares_and_on_several_or_without_draws_
     assert groups_of(one, "ns") == ["mapping +198.4 (100%, 100 to 100 %)"]
     for where in ({}, {"machine.profile": "linux-3.16-2014"}):
         other = difference(run, where, *sides)
-        assert [None] * 3 == [row["share"] for row in other.rows]
+        assert other.rows[0]["share"] is None
         assert groups_of(other, "ns") == ["mapping not known in ns, 100 % in instructions"]
     counted = difference(run, {}, *sides, "instructions")
     assert groups_of(counted, "instructions") == ["mapping +1,984.4 (100%)"]
