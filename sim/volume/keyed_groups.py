@@ -54,7 +54,7 @@ def leave_group(editor: ImageEditor, group: str, label: str) -> int:
     """
     root, old = _group(editor, group)
     new = remove_user(old, label, f"group {group}")
-    editor.set_xattrs(root.number, {**root.xattrs, _group_name(group): new})
+    editor.exchange_xattrs(root.number, {**root.xattrs, _group_name(group): new})
     return editor.wipe_copies(set(secret_parts(old)) - set(secret_parts(new)))
 
 

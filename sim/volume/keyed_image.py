@@ -215,7 +215,7 @@ def unshare(editor: ImageEditor, path: str, label: str) -> int:
     inode = editor.image.lookup(path)
     old = wrapped_keys(inode)
     new = remove_user(old, label, inode.place)
-    editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, new))
+    editor.exchange_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, new))
     gone = set(secret_parts(old, inode.place)) - set(secret_parts(new, inode.place))
     return editor.wipe_copies(gone)
 
@@ -245,7 +245,7 @@ def shred(editor: ImageEditor, path: str, free_space: bool = False) -> Shredded:
     inode = editor.image.lookup(path)
     raw = wrapped_keys(inode)
     secrets = secret_parts(raw, inode.place)
-    editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, clobbered(raw)))
+    editor.clobber_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, clobbered(raw)))
     copies = editor.wipe_copies(secrets, free_space)
     stored = sum(e.length for e in inode.tree.extents if not e.unwritten) * editor.image.block_size
     return Shredded(len(raw), copies, stored)

@@ -34,6 +34,8 @@ class Groups:
     """
     The allocation state of an image, over a store that can be written.
 
+    more: by how many (blocks, inodes) the superblock's free counts are behind until `settle`.
+
     Raises ImageError for blocks and inodes that are not as they should be: a free block given back would
     spoil the image.
     """
@@ -42,6 +44,7 @@ class Groups:
         self._image = image
         self._store = store
         self._checksums = checksums
+        self.more = (0, 0)
 
     # -- pieces of metadata --------------------------------------------------------------------------
 
@@ -72,13 +75,28 @@ class Groups:
         return bytearray(self._store.read(SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES))
 
     def _change_totals(self, blocks: int, inodes: int) -> None:
+        self.more = self.more[0] + blocks, self.more[1] + inodes
+
+    def settle(self) -> None:
+        """
+        Bring the superblock's free counts up to date, in a stage of its own.
+
+        It is written once and last, for it is larger than a sector and in a small image there is one alone: a
+        crash before leaves counts that e2fsck sets right.
+        """
+        if self.more == (0, 0):
+            return
         raw = self._superblock()
         free = struct.unpack_from("<I", raw, _FREE_BLOCKS_LOW)[0]
         free |= struct.unpack_from("<I", raw, _FREE_BLOCKS_HIGH)[0] << 32
-        struct.pack_into("<I", raw, _FREE_BLOCKS_LOW, (free + blocks) & 0xFFFF_FFFF)
-        struct.pack_into("<I", raw, _FREE_BLOCKS_HIGH, (free + blocks) >> 32)
-        struct.pack_into("<I", raw, _FREE_INODES, struct.unpack_from("<I", raw, _FREE_INODES)[0] + inodes)
+        free += self.more[0]
+        struct.pack_into("<I", raw, _FREE_BLOCKS_LOW, free & 0xFFFF_FFFF)
+        struct.pack_into("<I", raw, _FREE_BLOCKS_HIGH, free >> 32)
+        inodes = struct.unpack_from("<I", raw, _FREE_INODES)[0] + self.more[1]
+        struct.pack_into("<I", raw, _FREE_INODES, inodes)
+        self.more = (0, 0)
         self._checksums.superblock(raw)
+        self._store.mark()
         self._store.write(SUPERBLOCK_OFFSET, raw)
 
     def add_features(self, incompat: int, compat: int = 0) -> None:
