@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -55,7 +56,7 @@ def commit_aside(
         try:
             try:
                 _copy_sparse(source.fileno(), fd, without)
-                _write_all(fd, changes)
+                _write_all(fd, _masked(changes, without))
                 _copy_attributes(path, said, source.fileno(), fd)
                 os.fsync(fd)
             finally:
@@ -137,6 +138,23 @@ def _write_all(fd: int, changes: Changes) -> None:
         while view:
             done = os.pwrite(fd, view, offset)
             view, offset = view[done:], offset + done
+
+
+def _masked(changes: Changes, without: Runs) -> Changes:
+    """Return pages with zeros for what of them lies in the ranges of `without`, which are in order."""
+    if not without:
+        return changes
+    masked = [(offset, bytearray(data)) for offset, data in changes]
+    starts = [first for first, _length in without]
+    for offset, page in masked:
+        number = max(bisect_right(starts, offset) - 1, 0)
+        while number < len(without) and without[number][0] < offset + len(page):
+            first, length = without[number]
+            start, stop = max(first, offset), min(first + length, offset + len(page))
+            if start < stop:
+                page[start - offset : stop - offset] = bytes(stop - start)
+            number += 1
+    return [(offset, bytes(page)) for offset, page in masked]
 
 
 def _copy_sparse(source: int, target: int, without: Runs) -> None:

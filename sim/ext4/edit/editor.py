@@ -19,7 +19,7 @@ from sim.errors import ConfigError, ImageError
 from sim.ext4.edit.commit import commit_aside, commit_in_place, zero_ranges
 from sim.ext4.edit.groups import Groups
 from sim.ext4.edit.overlay import Changes, OverlayStore
-from sim.ext4.edit.scrub import journal_runs, wipe_range, words_of
+from sim.ext4.edit.scrub import journal_log_runs, journal_runs, wipe_range, words_of
 from sim.ext4.format import dirs, xattr
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.checksums import Checksums
@@ -123,6 +123,17 @@ class ImageEditor:
         struct.pack_into("<I", raw, _FLAGS_AT, struct.unpack_from("<I", raw, _FLAGS_AT)[0] | flags)
         self._write_inode(number, raw)
         self._reload()
+
+    def scrub(self) -> int:
+        """
+        Have `commit` zero the free blocks and the journal's log; return how many bytes those are.
+
+        Blocks that this change frees are among them. For an image that needs no recovery.
+        """
+        size = self.image.block_size
+        runs = journal_log_runs(self.image) + self._groups.free_runs(uninitialised=True)
+        self._scrubbed = [(first * size, length * size) for first, length in sorted(runs)]
+        return sum(length for _first, length in self._scrubbed)
 
     def rewrite_contents(self, number: int, transform: Callable[[int, bytes], bytes]) -> int:
         """Replace every written block of a file by transform(logical block, bytes); return how many."""
@@ -268,6 +279,12 @@ class ImageEditor:
         return body, block
 
     def _make_ea_inode(self, owner: Inode, value: bytes) -> xattr.EaValue:
+        if not self.image.superblock.incompat & Incompat.EXTENTS:
+            raise ImageError(
+                owner.place,
+                f"an xattr of {len(value)} bytes needs an inode of its own, mapped by extents",
+                "a file system with the feature extents, or less in the xattr",
+            )
         size = self.image.block_size
         count = -(-len(value) // size)
         self._groups.add_features(int(Incompat.EA_INODE))

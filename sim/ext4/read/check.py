@@ -208,7 +208,7 @@ class _Check:
         for number in used:
             inode = self.image.inode(number)
             counted = self.links.get(number, 0)
-            if inode.is_ea_inode and not counted:  # with a name: e2fsck has put it in lost+found
+            if inode.is_ea_inode and not (counted and inode.is_regular):  # else e2fsck has rescued it
                 place = f"inode {number} (xattr value)"
                 self.compare(place, "links", inode.raw.links, 1)
                 self.compare(place, "references", inode.ea_references, self.ea_references.get(number, 0))
