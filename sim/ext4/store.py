@@ -81,9 +81,7 @@ class MmapStore(MemoryStore):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
             if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a FIFO would wait for a writer
-                raise ImageError(
-                    os.fspath(path), "cannot be read (no regular file)", "a readable image file"
-                )
+                raise ImageError(os.fspath(path), "cannot be read (no regular file)", "a readable image file")
             with Path(path).open("rb") as file:
                 said = os.fstat(file.fileno())
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

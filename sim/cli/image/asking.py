@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.crypto.keys.file_keys import KeyRing
-from sim.crypto.keys.user_keys import UserKey, read_key_file, users_in
+from sim.crypto.keys.user_keys import KeyFile, UserKey
 from sim.crypto.streams import NamedStream, Random
 from sim.errors import CryptoError, ImageError
 from sim.ext4.edit.editor import ImageEditor
@@ -88,7 +88,7 @@ def ask_twice(user: str) -> bytes:
     return said
 
 
-def ring_of(keys: Path, openers: Collection[str], recipients: Collection[str] = ()) -> KeyRing:
+def ring_of(keys: KeyFile, openers: Collection[str], recipients: Collection[str] = ()) -> KeyRing:
     """
     Return the keys of these users from a user key file; a passphrase is asked for where one is needed.
 
@@ -97,19 +97,20 @@ def ring_of(keys: Path, openers: Collection[str], recipients: Collection[str] = 
     CryptoError if a user is not in the file.
     """
     wanted = [*openers, *recipients]
-    unchecked = users_in(keys) if wanted else {}
 
     def passphrase(user: str) -> bytes:
-        return ask_twice(user) if unchecked[user] and user not in openers else ask(user)
+        return ask_twice(user) if keys.is_unchecked(user) and user not in openers else ask(user)
 
-    ring = KeyRing(read_key_file(keys, passphrase, only=wanted) if wanted else ())
+    ring = KeyRing(keys.read_keys(passphrase, only=wanted))
     for user in wanted:
-        if user not in unchecked:
-            raise CryptoError(str(keys), f"ENOKEY: has no user {user}", "a [[user]] with that id")
+        if user not in keys.users:
+            raise CryptoError(str(keys.path), f"ENOKEY: has no user {user}", "a [[user]] with that id")
     secret = {key.user for key in ring}
     for user in openers:
         if user not in secret:
-            raise CryptoError(str(keys), f"ENOKEY: has only the public key of {user}", "their secret key")
+            raise CryptoError(
+                str(keys.path), f"ENOKEY: has only the public key of {user}", "their secret key"
+            )
     return ring
 
 

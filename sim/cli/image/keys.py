@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sim.cli.image.asking import changing, note, openers_of, randomness, ring_of, tell, with_groups
-from sim.crypto.keys.file_keys import FORMATS, MODE_GROUP_KEY, REMOVAL_NOTE, FileKey, format_of, wrap
+from sim.crypto.keys.file_keys import FORMATS, MODE_GROUP_KEY, REMOVAL_NOTE, FileKey, KeyRing, format_of, wrap
 from sim.crypto.keys.policies import AnyOf, Escrow, KOfN, OwnerOnly, Policy
-from sim.crypto.keys.user_keys import GROUP_MARK, read_user_keys, users_in
+from sim.crypto.keys.user_keys import GROUP_MARK, KeyFile, UserKey
 from sim.errors import ConfigError
 from sim.ext4.read.reader import Image
 from sim.units import format_size
@@ -63,9 +63,11 @@ def run_encrypt(
     named = [*users, *filter(None, [escrow])]
     groups = [name for name in named if name.startswith(GROUP_MARK)]
     with changing(image) as editor:
-        ring = ring_of(keys, [], [name for name in named if not name.startswith(GROUP_MARK)])
+        file = KeyFile(keys)
+        ring = ring_of(file, [], [name for name in named if not name.startswith(GROUP_MARK)])
         if groups:
-            with_groups(editor.image, ring, read_user_keys(keys), groups)
+            members = [key for key in file.read_keys() if isinstance(key, UserKey)]
+            with_groups(editor.image, ring, members, groups)
         names = editor.image.lookup(path).raw.links
         keyed_image.encrypt_file(
             editor,
@@ -125,7 +127,9 @@ def run_rekey(
     _check_words(form, mode)
     with changing(image) as editor:
         keyed_image.require_file(editor.image, path)
-        ring = ring_of(keys, openers, [user for user in users_in(keys) if user not in openers])
+        file = KeyFile(keys)
+        # Others' passphrases are not asked for: who has one gives out the public key.
+        ring = KeyRing([*ring_of(file, openers), *file.read_keys()])
         for user in openers:
             for key in openers_of(editor.image, ring, user, moved=moved):
                 ring.add(key)
@@ -185,7 +189,7 @@ def run_group(
     if keys is None:
         raise ConfigError("image group", "--user without --keys", "--keys FILE")
     random = randomness(seed, f"group {group}")
-    ring = ring_of(keys, [] if opener is None else [opener], members)
+    ring = ring_of(KeyFile(keys), [] if opener is None else [opener], members)
     with changing(image) as editor:
         if opener is None:
             key = FileKey.generate(random, MODE_GROUP_KEY)
@@ -202,7 +206,7 @@ def run_group(
 def _leave(image: Path, group: str, user: str, keys: Path | None, as_json: bool) -> None:
     with changing(image) as editor:
         wrapped = keyed_groups.group_format(editor.image, group)
-        label = user if keys is None else wrapped.label(ring_of(keys, [], [user]).recipient(user))
+        label = user if keys is None else wrapped.label(ring_of(KeyFile(keys), [], [user]).recipient(user))
         keyed_groups.leave_group(editor, group, label)
         editor.commit(in_place=True)
     said = f"{group}: {user} is no member any more. But {REMOVAL_NOTE}."
@@ -213,7 +217,7 @@ def run_share(
     image: Path, path: str, user: str, keys: Path, opener: str, seed: int | None, as_json: bool = False
 ) -> None:
     """Wrap a file's key for one user more; `opener` can read it."""
-    ring = ring_of(keys, [opener], [user])
+    ring = ring_of(KeyFile(keys), [opener], [user])
     with changing(image) as editor:
         random = randomness(seed, f"share {path} {user}")
         keyed_image.require_file(editor.image, path)
@@ -227,7 +231,7 @@ def run_adduser(
     image: Path, user: str, keys: Path, opener: str, seed: int | None, as_json: bool = False
 ) -> None:
     """Share every file that `opener` can read with another user."""
-    ring = ring_of(keys, [opener], [user])
+    ring = ring_of(KeyFile(keys), [opener], [user])
     with changing(image) as editor:
         random = randomness(seed, f"adduser {user}")
         openers = openers_of(editor.image, ring, opener)
@@ -245,7 +249,7 @@ def run_unshare(image: Path, path: str, user: str, keys: Path | None, as_json: b
     with changing(image) as editor:
         inode = keyed_image.require_file(editor.image, path)
         form = format_of(keyed_image.wrapped_keys(inode), inode.place)
-        label = user if keys is None else form.label(ring_of(keys, [], [user]).recipient(user))
+        label = user if keys is None else form.label(ring_of(KeyFile(keys), [], [user]).recipient(user))
         keyed_image.unshare(editor, path, label)
         editor.commit(in_place=True)
     said = f"{path}: no longer shared with {user}. But {REMOVAL_NOTE}."
@@ -282,7 +286,7 @@ def run_cat_as(
     """Write a file's plaintext, read as a user, or as several who put shares together."""
     image = Image.open(image_path)
     inode = keyed_image.require_file(image, path)
-    ring = ring_of(keys, users)
+    ring = ring_of(KeyFile(keys), users)
     for user in users:
         keyed_groups.open_groups(image, ring, user, moved=moved)
     contents = keyed_image.open_contents(image, inode, ring, users, path, moved=moved)

@@ -16,11 +16,11 @@ from sim.crypto.keys.user_keys import (
     SCRYPT_P,
     SCRYPT_R,
     USER_KEY_BYTES,
+    KeyFile,
     PublicKey,
     UserKey,
     key_from_passphrase,
     read_secret,
-    users_in,
 )
 from sim.errors import ConfigError, CryptoError
 from sim.files import file_beside, flush_directory, locked
@@ -70,7 +70,7 @@ def _entry(user: str, passphrase: bool, seed: int | None, public: str | None) ->
 
 
 def _refuse_twice(keys: Path, user: str) -> None:
-    if user in users_in(keys):
+    if user in KeyFile(keys).users:
         raise CryptoError(str(keys), f"has a user {user} already", "a new user")
 
 
@@ -116,6 +116,6 @@ def _put(keys: Path, text: str, old: os.stat_result | None) -> bool:
 
 def run_pubkey(keys: Path, user: str, as_json: bool = False) -> None:
     """Print a user's public key, as another one's key file takes it."""
-    public = ring_of(keys, [user]).key(user).public.raw.hex()
+    public = ring_of(KeyFile(keys), [user]).key(user).public.raw.hex()
     text = f'[[user]]\nid = {json.dumps(user, ensure_ascii=False)}\npublic = "{public}"'
     tell(as_json, text, user=user, public=public)

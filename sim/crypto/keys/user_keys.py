@@ -175,61 +175,65 @@ def _refuse_loose(path: Path, said: os.stat_result) -> None:
 def read_user_keys(
     path: str | Path, passphrase: Passphrase | None = None, only: Collection[str] | None = None
 ) -> list[UserKey]:
-    """Return the users' secret keys in a file, in order, as `read_key_file` does."""
-    return [key for key in read_key_file(path, passphrase, only) if isinstance(key, UserKey)]
+    """Return the users' secret keys in a file, in order; errors and the rest as KeyFile."""
+    return [key for key in KeyFile(path).read_keys(passphrase, only) if isinstance(key, UserKey)]
 
 
-def read_key_file(
-    path: str | Path, passphrase: Passphrase | None = None, only: Collection[str] | None = None
-) -> list[UserKey | PublicKey]:
+class KeyFile:
     """
-    Return the users' keys in a file, in order.
+    A file of users' keys, read once: it may be a pipe.
 
-    passphrase: asked for each user that has one; None leaves such users out. only: the users to return (no
-    other's passphrase is asked). Raises CryptoError, naming file and number but no value, for loose
-    permissions, a file that cannot be read, or an entry that cannot be used.
+    Raises CryptoError, naming file and number but no value, for loose permissions, a file that cannot be
+    read, or an entry that cannot be used.
     """
-    path = Path(path)
-    return [
-        key
-        for place, user, entry in _entries(path)
-        if (only is None or user in only) and (key := _key(place, user, entry, passphrase)) is not None
-    ]
 
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            document = tomllib.loads(read_secret(self.path))
+        except (ValueError, RecursionError):  # the parser's message may quote a key
+            raise CryptoError(str(path), "is no UTF-8 TOML") from None
+        entries = document.get("user")
+        if not isinstance(entries, list) or len(document) != 1:
+            raise CryptoError(str(path), "has other entries than users", "[[user]] tables alone")
+        self._entries: dict[str, tuple[str, Mapping[str, object]]] = {}
+        for number, entry in enumerate(entries):
+            place = f"{path}: user {number}"
+            if not isinstance(entry, dict) or not isinstance(user := entry.get("id"), str):
+                raise CryptoError(place, "has no id", 'a table with id = "name"')
+            _check_id(place, user)
+            if user.startswith(GROUP_MARK):
+                raise CryptoError(place, f"user {user!r}", f"an id without {GROUP_MARK}, which is for groups")
+            if user in self._entries:
+                raise CryptoError(place, f"{user!r} is there twice", "every user once")
+            self._entries[user] = place, entry
 
-def users_in(path: str | Path) -> dict[str, bool]:
-    """
-    Return the users in a file, and whether a passphrase of theirs has nothing to be checked against.
+    @property
+    def users(self) -> list[str]:
+        """The users' ids, in order."""
+        return list(self._entries)
 
-    Errors as `read_key_file`; nothing is asked.
-    """
-    return {
-        user: isinstance(said := entry.get("scrypt"), dict) and "check" not in said
-        for _place, user, entry in _entries(Path(path))
-    }
+    def is_unchecked(self, user: str) -> bool:
+        """Return whether a user has a passphrase that nothing tells to be the right one."""
+        said = self._entries[user][1].get("scrypt")
+        return isinstance(said, dict) and "check" not in said
 
+    def read_keys(
+        self, passphrase: Passphrase | None = None, only: Collection[str] | None = None
+    ) -> list[UserKey | PublicKey]:
+        """
+        Return the keys, in order.
 
-def _entries(path: Path) -> list[tuple[str, str, Mapping[str, object]]]:
-    """Return (place, user, table) of each user; CryptoError as `read_key_file`."""
-    try:
-        document = tomllib.loads(read_secret(path))
-    except (ValueError, RecursionError):  # the parser's message may quote a key
-        raise CryptoError(str(path), "is no UTF-8 TOML") from None
-    entries = document.get("user")
-    if not isinstance(entries, list) or len(document) != 1:
-        raise CryptoError(str(path), "has other entries than users", "[[user]] tables alone")
-    found: dict[str, tuple[str, str, Mapping[str, object]]] = {}
-    for number, entry in enumerate(entries):
-        place = f"{path}: user {number}"
-        if not isinstance(entry, dict) or not isinstance(user := entry.get("id"), str):
-            raise CryptoError(place, "has no id", 'a table with id = "name"')
-        _check_id(place, user)
-        if user.startswith(GROUP_MARK):
-            raise CryptoError(place, f"user {user!r}", f"an id without {GROUP_MARK}, which is for groups")
-        if user in found:
-            raise CryptoError(place, f"{user!r} is there twice", "every user once")
-        found[user] = (place, user, entry)
-    return list(found.values())
+        passphrase: asked for each user that has one; None leaves such users out. only: the users to return
+        (no other's passphrase is asked). Errors as for the class.
+        """
+        wanted = [
+            (place, user, entry)
+            for user, (place, entry) in self._entries.items()
+            if only is None or user in only
+        ]
+        found = (_key(place, user, entry, passphrase) for place, user, entry in wanted)
+        return [key for key in found if key is not None]
 
 
 def _key(
