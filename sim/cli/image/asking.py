@@ -31,12 +31,9 @@ def randomness(seed: int | None, what: str) -> Random:
     return secrets.token_bytes if seed is None else NamedStream(seed, what)
 
 
-def tell(as_json: bool, text: str, **document: Any) -> None:
+def tell(as_json: bool, *lines: str, **document: Any) -> None:
     """Print what was done, in words or as JSON."""
-    if as_json:
-        print(json.dumps(document, indent=1))
-    else:
-        print("\n".join(printable(line) for line in text.split("\n")))
+    print(json.dumps(document, indent=1) if as_json else "\n".join(map(printable, lines)))
 
 
 def note(text: str) -> None:

@@ -36,7 +36,8 @@ def run_inspect(image: Path, as_json: bool = False) -> None:
     if found.device_noise is not None:
         said = found.device_noise
         print(
-            f"no file system is seen; {said['never_written']} of {said['sectors']} sectors were never written"
+            "no file system is seen: an encrypted device, or something unknown; "
+            f"{said['never_written']} of {said['sectors']} sectors were never written"
         )
     for file in found.files:
         keys = (

@@ -239,7 +239,7 @@ def run_adduser(
         editor.commit()
     files = "1 file" if len(done.paths) == 1 else f"{len(done.paths)} files"
     said = [*done.paths, f"{files} shared with {user}; no data was encrypted anew"]
-    tell(as_json, "\n".join(said), paths=done.paths, user=user, left=done.left)
+    tell(as_json, *said, paths=done.paths, user=user, left=done.left)
     for path, reason in done.left.items():
         note(f"{path}: not shared: {reason}")
 

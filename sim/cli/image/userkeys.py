@@ -117,5 +117,5 @@ def _put(keys: Path, text: str, old: os.stat_result | None) -> bool:
 def run_pubkey(keys: Path, user: str, as_json: bool = False) -> None:
     """Print a user's public key, as another one's key file takes it."""
     public = ring_of(KeyFile(keys), [user]).key(user).public.raw.hex()
-    text = f'[[user]]\nid = {json.dumps(user, ensure_ascii=False)}\npublic = "{public}"'
-    tell(as_json, text, user=user, public=public)
+    lines = ("[[user]]", f"id = {json.dumps(user, ensure_ascii=False)}", f'public = "{public}"')
+    tell(as_json, *lines, user=user, public=public)
