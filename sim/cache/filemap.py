@@ -135,8 +135,8 @@ class Filemap:
         unbounded = f"{ra};page_cache_ra_unbounded"
         site, fuse = ledger.site, ledger.fuse
         self._s_batch = site(TASK, read, "filemap_get_pages filemap_get_pages;filemap_get_read_batch")
-        self._s_read = fuse(site(TASK, "", f"{entered} filemap_read"), self._s_batch)
-        s_rebatch = site(TASK, ra, "filemap_get_read_batch")
+        self._s_read = site(TASK, "", f"{entered} filemap_read")
+        s_rebatch = self._s_rebatch = site(TASK, ra, "filemap_get_read_batch")
         in_batch = "/filemap_read:page filemap_get_pages;filemap_get_read_batch:page"
         self._s_copy = site(
             TASK, read, f"folio_mark_accessed copy_page_to_iter {in_batch}", unit="copy_page_to_iter"
@@ -186,16 +186,15 @@ class Filemap:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
         mapping, batch = file.mapping, self._batch_folios
         state = mapping.state
-        task.ps += self._s_read.charge(1)  # with the first batch
+        task.ps += self._s_read.charge(1)
         position = offset
         end = min(offset + length, file.size_bytes)
         last_index = (offset + length + PAGE_BYTES - 1) >> PAGE_SHIFT
         limit = min(last_index, mapping.pages)
-        first = True
+        retry = False
         while position < end:
-            if not first:
-                task.ps += self._s_batch.charge(1)
-            first = False
+            # A wait with nothing in the batch looks again within the same filemap_get_pages().
+            task.ps += (self._s_rebatch if retry else self._s_batch).charge(1)
             index = position >> PAGE_SHIFT
             at = mapping.batch_end(index, limit, batch)
             full = at >= limit or mapping.folios(index, at) == batch
@@ -207,7 +206,8 @@ class Filemap:
                     yield from self._create_folio(task, file, at)
             if not full and state[at] != ABSENT:
                 at = yield from self._batch_border(task, file, index, at, last_index, offset + length)
-            if at > index:
+            retry = at == index
+            if not retry:
                 position = self._copy(task, file, position, min(at << PAGE_SHIFT, end))
         return max(end - offset, 0)
 
@@ -247,7 +247,7 @@ class Filemap:
 
     def read_each_cached(self, task: Task, file: OpenFile, index: int, pages: int) -> None:
         """Read `pages` up-to-date, unmarked pages from `index` in one step: as a read() for each."""
-        task.ps += self._s_read.charge(pages)
+        task.ps += self._s_read.charge(pages) + self._s_batch.charge(pages)
         self._copy(task, file, index << PAGE_SHIFT, (index + pages) << PAGE_SHIFT)
 
     def _copy(self, task: Task, file: OpenFile, position: int, stop: int) -> int:

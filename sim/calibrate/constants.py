@@ -17,8 +17,6 @@ READS, STACKED = "symbols.jsonl", "symbols-encryption.jsonl"
 """The records of instructions by symbol: of ext4 alone; of encryption around it, and of opens."""
 Constant = tuple[str, str]
 """(symbol, "self" or the symbol's unit)."""
-NULL_COPY: Constant = ("null_blk's copy", "sector")
-"""What null_blk's memory costs a sector: in its recordings, in no profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +163,7 @@ SYMBOLS: tuple[Modelled, ...] = (
         "blk_mq_flush_plug_list request",
         "brd_submit_bio",
         Modelled("memcpy_page", _BLOCK, "sector", within="brd_submit_bio"),
+        Modelled("copy_from_nullb", _BLOCK, "sector", within="null_handle_cmd"),
         _like(_BLOCK, "nvme_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
         _like(_BLOCK, "scsi_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
         _like(_BLOCK, "virtio_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
@@ -245,7 +244,6 @@ NOT_CHARGED: dict[str, str] = {
     "blk_mq_dispatch_rq_list": "of null_blk, where time decides whether requests are queued",
     "blk_mq_sched_dispatch_requests": "of null_blk, where time decides whether requests are queued",
     "null_complete_rq": "of null_blk, which no profile of a device is",
-    "null_handle_cmd": "of null_blk, which no profile of a device is",
     "folio_put_wait_locked": "the model has it like queue_work_on: no record of reading plain files has it",
     "folio_wake_bit": "in try_to_wake_up's caller; the model wakes without it",
     "preempt_schedule_common": "a task switched away in cond_resched(): time decides, the model does not",

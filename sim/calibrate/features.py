@@ -13,7 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sim.calibrate.constants import MODEL, NULL_COPY, SELF, counting_table
+from sim.calibrate.constants import MODEL, SELF, counting_table
 from sim.calibrate.measured import Features, Measured
 from sim.errors import ConfigError
 from sim.records.kernel_case import Case, load_case, read_lines, run_case
@@ -27,9 +27,6 @@ def _simulate(task: tuple[str, dict[str, Any], str, str]) -> tuple[str, Features
     features: Features = {}
     pages = int(record["pages_read"])
     for row in machine.ledger.rows():
-        if device == "null_blk" and row.symbol == "memcpy_page":
-            features[NULL_COPY] = row.units / pages
-            continue
         for what, count in ((SELF, row.calls), (MODEL[row.symbol].unit, row.units)):
             if count and what:
                 features[row.symbol, what] = features.get((row.symbol, what), 0.0) + count / pages

@@ -20,9 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.calibrate.constants import MODEL, NULL_COPY, READS, SELF, STACKED, SYMBOLS, Constant
+from sim.calibrate.constants import MODEL, READS, SELF, STACKED, SYMBOLS, Constant
 from sim.calibrate.least_squares import fit, standard_errors
-from sim.calibrate.loops import BYTE_CONSTANTS, byte_loops, loop_features
+from sim.calibrate.loops import BYTE_CONSTANTS, REP_BYTES, byte_loops, loop_features
 from sim.calibrate.measured import Features, Measured
 from sim.calibrate.records import CostRecords
 
@@ -47,8 +47,6 @@ CASE_SIGMA, LOOP_SIGMA = 0.03, 0.3
 Relative. How far a whole case repeats (README of the records). How far the cost in place may be from that
 in a hot loop: twice as much was seen (an extent look-up among 16,384).
 """
-NULL_COPY_INSTRUCTIONS = 100.0
-"""A guess to start from: null_blk looks its page up for every sector it copies."""
 PRIOR_WIDTH = 0.3
 """Relative: how far a constant's ns may be from its instructions at the pace (a standard error)."""
 LONG_REP = 512
@@ -72,7 +70,7 @@ class Fitted:
     instructions, ns: by constant. sigma: standard errors of the ns that are fitted; the others are
     instructions at `pace`, ns an instruction. rep_bytes: of the instructions, those that are bytes of a long
     `rep`, which go at the pace of memset. around: instructions a call that a cipher takes around its
-    assembler code.
+    assembler code. byte_ns: of memcpy in a hot loop.
     """
 
     instructions: Values
@@ -81,6 +79,7 @@ class Fitted:
     pace: float
     rep_bytes: Values = field(default_factory=dict)
     around: dict[str, float] = field(default_factory=dict)
+    byte_ns: float = 0.0
 
 
 def fit_instructions(records: CostRecords, keep: Keep = everything) -> Values:
@@ -193,20 +192,26 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
             rows.append(_Row(features, loop.ns, LOOP_SIGMA * loop.ns))
     moved = byte_loops(records.times.loops)
     pace = _pace(rows, instructions, moved)
-    prior = {constant: pace * count for constant, count in instructions.items()} | moved
+    prior: Values = {constant: pace * count for constant, count in instructions.items()} | moved
+    byte_ns = moved["copy_page_to_iter", "byte"]
+    prior |= {
+        constant: prior[constant] + (byte_ns - pace) * of_reps
+        for constant, of_reps in REP_BYTES.items()
+        if constant in prior
+    }
     found = _fit_rows(rows, prior, {})
     others = [
         _Row(case.features, case.value, CASE_SIGMA * case.value) for case in cases if case.device != "ram"
     ]
     device = {constant: value for constant, value in prior.items() if constant not in found}
-    found |= _fit_rows(others, device | {NULL_COPY: pace * NULL_COPY_INSTRUCTIONS}, found)
+    found |= _fit_rows(others, device, found)
     ns = {constant: value for constant, (value, _) in found.items()}
     sigma = {constant: error for constant, (_, error) in found.items()}
     unmeasured = {constant: value for constant, value in prior.items() if constant not in ns}
     reps = {constant: count for constant, count in _long_reps(records).items() if constant in unmeasured}
     for constant, count in reps.items():
         unmeasured[constant] -= (pace - moved["folio_zero_range", "byte"]) * count
-    return Fitted(instructions, ns | unmeasured, sigma, pace, reps, _around(records))
+    return Fitted(instructions, ns | unmeasured, sigma, pace, reps, _around(records), byte_ns)
 
 
 class _Row(NamedTuple):

@@ -27,6 +27,17 @@ _MOVED = {
 BYTE_CONSTANTS = frozenset(constant for moved in _MOVED.values() for constant in moved)
 """Constants that move bytes: a byte counts as an instruction and takes far less."""
 
+REP_BYTES: dict[Constant, int] = {("copy_from_nullb", "sector"): 512}
+"""
+Of a constant's instructions, those that are bytes of a `rep` which copies: null_blk looks its page up for
+every sector it copies, and rep movsb is one a byte.
+"""
+
+MOVED_BYTES: dict[Constant, int] = {
+    constant: count for moved in _MOVED.values() for constant, count in moved.items()
+} | REP_BYTES
+"""Bytes that each constant moves or sets."""
+
 
 def byte_loops(loops: list[Primitive]) -> dict[Constant, float]:
     """

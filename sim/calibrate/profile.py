@@ -9,14 +9,17 @@ from typing import Any
 
 from sim.calibrate.constants import MODEL, SELF, STACKED, SYMBOLS, Constant, Modelled
 from sim.calibrate.fit import PRIOR_WIDTH, SHARED, Fitted
-from sim.calibrate.loops import BYTE_CONSTANTS
+from sim.calibrate.loops import BYTE_CONSTANTS, MOVED_BYTES
 from sim.calibrate.records import CostRecords
 from sim.engine.costs import UNMEASURED
 
 Z90 = 1.645
 """Half the width of a 90 % interval in standard errors."""
 
-PACE = "the best single figure for all records, the prior of the fit; what the base assumes follows at it"
+PACE = (
+    "the best single figure for all records, the prior of the fit; a byte: memcpy of a page in a hot loop;"
+    " what the base assumes follows at them"
+)
 METHODS = {
     "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; interval: 90 %",
     "pace": "ns: instructions x pace, no recording times it; interval: 90 %, of constants about the pace",
@@ -116,11 +119,12 @@ def _cipher(name: str, records: CostRecords, fitted: Fitted) -> Entry:
     return Entry(symbol, ns, instructions, half, source, METHODS["aes"])
 
 
-def write_profile(name: str, about: str, pace: float, made: list[Entry], header: str) -> str:
+def write_profile(name: str, about: str, fitted: Fitted, made: list[Entry], header: str) -> str:
     """Return the profile as TOML; figures are rounded to four digits, so that runs agree to the byte."""
     lines = [f"# {line}".rstrip() for line in header.splitlines()]
     lines += [f"name = {_text(name)}", f"about = {_text(about)}", f"base = {_text(UNMEASURED)}"]
-    lines += ["", "[clock]", f"ns_per_instruction = {_number(pace)}", f"source = {_text(PACE)}"]
+    lines += ["", "[clock]", f"ns_per_instruction = {_number(fitted.pace)}"]
+    lines += [f"ns_per_byte = {_number(fitted.byte_ns)}", f"source = {_text(PACE)}"]
     for entry in made:
         lines += ["", f"[cost.{entry.symbol.symbol}]", *_entry_lines(entry)]
     return "\n".join(lines) + "\n"
@@ -133,6 +137,9 @@ def _entry_lines(entry: Entry) -> list[str]:
         lines.append(f"per_unit = {_number(entry.ns[unit])}")
         lines.append(f"unit_instructions = {_number(entry.instructions[unit])}")
         lines.append(f"unit = {_text(unit)}")
+    for key, what in (("rep_bytes", SELF), ("unit_rep_bytes", unit)):
+        if moved := MOVED_BYTES.get((entry.symbol.symbol, what)):
+            lines.append(f"{key} = {moved}")
     lines.append(f"group = {_text(entry.symbol.group)}")
     lines.append(f"spread = {_spread(entry)}")
     for key, what in (("interval", SELF), ("unit_interval", unit)):

@@ -99,7 +99,7 @@ def repriced(base: Tally, costs: CostTable) -> CellResult:
     spent: list[tuple[str, int]] = []
     for charge in base.charges:
         cost = costs[charge.symbol]
-        ps = charge.calls * cost.self_ps + charge.units * cost.unit_ps + charge.given_ps
+        ps = charge.calls * cost.self_ps + charge.units * cost.unit_ps
         spent.append((charge.context, ps))
         context = cast("Context", charge.context)
         counted = instructions.get((charge.stack, context), 0)

@@ -8,11 +8,14 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from sim.calibrate.features import attach_features, read_features, simulate_features, write_features
 from sim.calibrate.fit import fit_costs
 from sim.calibrate.judge import BARS, Verdict, judge, ns_noise, verdicts
 from sim.calibrate.profile import entries, write_profile
 from sim.calibrate.records import TIMES, CostRecords, load_records
+from sim.calibrate.runs import covering, run_cases
 from sim.calibrate.times import load_times
 from sim.cli.render import console, print_table
 from sim.engine.costs import DEFAULT_MACHINE
@@ -28,6 +31,8 @@ ns are of user-mode Linux at native speed: one CPU, no mitigations; use ratios b
 of the ns; `spread` is the larger of them, relative (0.5 where no recording times the symbol).
 """
 WORST = 8
+EARLIER_MACHINE = "linux-6.1-epyc"
+"""The profile that is fitted to the earlier recording of times."""
 
 
 def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> CostRecords:
@@ -65,9 +70,7 @@ def profile_text(records: CostRecords, name: str) -> str:
     """Return the profile that is fitted to these records, as TOML."""
     about = ABOUT.format(cpu=records.times.cpu, kernel=records.kernel.replace("linux-", "Linux "))
     fitted = fit_costs(records)
-    return write_profile(
-        name, about, fitted.pace, entries(records, fitted), HEADER.format(kernel=records.kernel)
-    )
+    return write_profile(name, about, fitted, entries(records, fitted), HEADER.format(kernel=records.kernel))
 
 
 def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool) -> int:
@@ -82,6 +85,41 @@ def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool)
         line = f"ns records of the same work (path nop) differ by {median:.1%} in the median, p95 {p95:.1%}"
         console().print(line, markup=False, highlight=False, soft_wrap=True)
     return int(not all(verdict.held for verdict in found))
+
+
+def judge_runs(folder: Path, times: Path | None, as_json: bool) -> int:
+    """Print how far runs of recorded cases lie from their records; return 1 if a bar is not held."""
+    records = load_records(folder, times)
+    layouts = folder / "layouts"
+    machine = DEFAULT_MACHINE if times is None else EARLIER_MACHINE
+    ran = list(run_cases(covering(records.times.cases), "ns", layouts, machine))
+    ran += run_cases(covering(records.instructions), "instructions", layouts, machine)
+    rows = []
+    for currency, device in dict.fromkeys((one.currency, one.case.device) for one in ran):
+        errors = np.abs([one.error for one in ran if (one.currency, one.case.device) == (currency, device)])
+        median, p95 = float(np.median(errors)), float(np.percentile(errors, 95))
+        held = median <= BARS[currency][0] and p95 <= BARS[currency][1]
+        rows.append(
+            {
+                "currency": currency,
+                "device": device,
+                "cases": len(errors),
+                "median": median,
+                "median_bar": BARS[currency][0],
+                "p95": p95,
+                "p95_bar": BARS[currency][1],
+                "held": held,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        shown = tuple(row | {"held": "yes" if row["held"] else "no"} for row in rows)
+        columns = tuple(column for column in COLUMNS if column.key != "orders")
+        print_table(
+            Table(columns, shown), console(), f"experiments on machine {machine} beside their records"
+        )
+    return int(not all(row["held"] for row in rows))
 
 
 def _document(verdict: Verdict) -> dict[str, object]:
@@ -105,18 +143,20 @@ def _document(verdict: Verdict) -> dict[str, object]:
     }
 
 
+COLUMNS = (
+    Column("per 4 KiB", "currency"),
+    Column("device", "device"),
+    Column("predictions", "cases", ",d"),
+    Column("median error", "median", ".2%"),
+    Column("bar", "median_bar", ".0%"),
+    Column("95th percentile", "p95", ".2%"),
+    Column("bar", "p95_bar", ".0%"),
+    Column("pairs of paths in order", "orders"),
+    Column("held", "held"),
+)
+
+
 def _print(found: list[Verdict]) -> None:
-    columns = (
-        Column("per 4 KiB", "currency"),
-        Column("device", "device"),
-        Column("predictions", "cases", ",d"),
-        Column("median error", "median", ".2%"),
-        Column("bar", "median_bar", ".0%"),
-        Column("95th percentile", "p95", ".2%"),
-        Column("bar", "p95_bar", ".0%"),
-        Column("pairs of paths in order", "orders"),
-        Column("held", "held"),
-    )
     rows = tuple(
         {
             "currency": verdict.currency,
@@ -132,7 +172,7 @@ def _print(found: list[Verdict]) -> None:
         for verdict in found
     )
     out = console()
-    print_table(Table(columns, rows), out, "each layout and each block size left out once")
+    print_table(Table(COLUMNS, rows), out, "each layout and each block size left out once")
     for verdict in found:
         out.print(f"{verdict.currency}, {verdict.name}: the worst", markup=False, highlight=False)
         for one in sorted(verdict.predicted, key=lambda one: -abs(one.error))[:WORST]:

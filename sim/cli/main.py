@@ -351,15 +351,23 @@ def calibrate_costs(
             "--judge", help="Write no profile: leave out each layout and block size, and judge the fit."
         ),
     ] = False,
+    runs: Annotated[
+        bool,
+        typer.Option(
+            "--runs", help="Write no profile: run recorded cases as experiments, beside the records."
+        ),
+    ] = False,
     simulate: Annotated[
         bool,
         typer.Option("--simulate", help="Simulate the recorded cases again: after a change of the model."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fit the costs of kernel symbols to recordings; --judge: exit 1 if a bar is not held."""
-    from sim.cli.calibrate import fit_profile, judge_costs
+    """Fit the costs of kernel symbols to recordings; --judge, --runs: exit 1 if a bar is not held."""
+    from sim.cli.calibrate import fit_profile, judge_costs, judge_runs
 
+    if runs:
+        raise typer.Exit(judge_runs(records, times, as_json))
     if judge:
         raise typer.Exit(judge_costs(records, times, simulate, as_json))
     fit_profile(records, times, output, simulate)

@@ -15,15 +15,16 @@ from sim.cli.render import console, print_table, progress
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
+from sim.records.counters import XFS_NAMES
 from sim.records.kernel_case import PATH_NAMES, load_cases
-from sim.records.kernel_compare import XFS_NAMES, Outcome, validate
+from sim.records.kernel_compare import Difference, Outcome, validate
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
 from sim.report.tables import Column, Table
 
 RECORDED = Path("results/kernel/linux-6.1.192")
 COUNTS_FILES = ("counts.jsonl", "matrix.jsonl", "matrix-xfs.jsonl")
-SHOWN = 40
+SHOWN = 15
 DIFFERS = 1
 
 
@@ -62,6 +63,7 @@ def validate_cases(
     if as_json:
         document = [
             {"case": outcome.case.name, "verdict": outcome.verdict, "exact": outcome.exact}
+            | {"compared": len(outcome.compared), "nulls": outcome.nulls}
             | {"differences": [asdict(difference) for difference in outcome.differences]}
             | {"left_out": dict(outcome.left_out)}
             for outcome in outcomes
@@ -70,18 +72,30 @@ def validate_cases(
     elif not quiet:
         out = console()
         print_table(_summary(outcomes), out, "recorded kernel cases against the simulator")
-        for difference in differences[:SHOWN]:
-            what = f"{difference.case}: {difference.counter}"
-            line = f"{what}: kernel {difference.kernel}, simulator {difference.simulator}"
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
-        if len(differences) > SHOWN:
-            out.print(f"{len(differences) - SHOWN} more: --json", highlight=False)
+        _print_differences(differences)
         for (counters, why), number in _left_out(outcomes).items():
             line = f"not compared in {number} case{'s' if number > 1 else ''}: {counters} ({why})"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")
     return DIFFERS if differences else 0
+
+
+def _print_differences(differences: list[Difference]) -> None:
+    """Print differences by what they are about, the first of each kind whole."""
+    out = console()
+    for kind in sorted({difference.kind for difference in differences}):
+        of_kind = [difference for difference in differences if difference.kind == kind]
+        about = "the record contradicts itself" if kind == "record" else f"about {kind}"
+        number = len({difference.case for difference in of_kind})
+        line = f"{len(of_kind)} {about}, in {number} case{'s' if number > 1 else ''}:"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        for one in of_kind[:SHOWN]:
+            other = "its other word" if kind == "record" else "simulator"
+            said = f"  {one.case}: {one.counter}: kernel {one.kernel}, {other} {one.simulator}"
+            out.print(said, markup=False, highlight=False, soft_wrap=True)
+        if len(of_kind) > SHOWN:
+            out.print(f"  {len(of_kind) - SHOWN} more: --json", highlight=False)
 
 
 def _left_out(outcomes: list[Outcome]) -> Counter[tuple[str, str]]:
@@ -114,6 +128,7 @@ def _summary(outcomes: list[Outcome]) -> Table:
         numbers[(*of, outcome.verdict)] += 1
         numbers[(*of, "exact")] += outcome.exact and outcome.verdict == "equal"
         numbers[(*of, "compared")] += len(outcome.compared)
+        numbers[(*of, "nulls")] += outcome.nulls
         numbers[(*of, "counters")] += len(outcome.differences)
     columns = (
         Column("path", "path"),
@@ -123,6 +138,7 @@ def _summary(outcomes: list[Outcome]) -> Table:
         Column("of these every counter exact", "exact", ",d"),
         Column("differ", "differs", ",d"),
         Column("counters compared", "compared", ",d"),
+        Column("of these 0 = 0", "nulls", ",d"),
         Column("counters that differ", "counters", ",d"),
         Column("not modelled", "not modelled", ",d"),
     )

@@ -8,7 +8,11 @@ there. A symbol that no entry names costs nothing *only* if the profile lists it
 (its cost is inside a caller's); any other is an error: a charge never disappears in silence.
 
 The clock moves by ns, always. Instructions are counted beside it, as `perf stat -e instructions` does beside
-the time. A profile that knows only instructions says under `[clock]` how fast they go: `ghz` x `ipc`.
+the time. A profile that knows only instructions says under `[clock]` how fast they go: `ghz` x `ipc`. What a
+`rep` moves or sets, a byte an instruction, goes at a pace of its own: `rep_bytes` and `unit_rep_bytes` say
+how many of them a constant has. A profile over a base takes the base's ns times its pace over the base's, and
+those of bytes times its `ns_per_byte` over the base's where both state one; a faster clock alone makes no
+memory faster.
 
 Costs are held as integer picoseconds and thousandths of an instruction, so that sums do not depend on the
 order of addition.
@@ -36,6 +40,8 @@ _ENTRY_KEYS: Final = (
     "unit",
     "instructions",
     "unit_instructions",
+    "rep_bytes",
+    "unit_rep_bytes",
     "group",
     "spread",
     "interval",
@@ -50,7 +56,7 @@ DEFAULT_MACHINE: Final = "linux-6.1-epyc-7001"
 """The machine profile whose times `make truth-ns` has recorded."""
 UNMEASURED: Final = "unmeasured"
 """What no recording has, assumed: no machine, but the base of those that are."""
-_CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "source")
+_CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
 _INTERVALS = tuple(key for key in _ENTRY_KEYS if key.endswith("interval"))
 
 
@@ -59,7 +65,8 @@ class Cost:
     """
     The cost of one call of `symbol`: `self_ps` + units x `unit_ps`, in integer picoseconds.
 
-    `self_mi`, `unit_mi`: the same in thousandths of an instruction. `group` is the cost group of the stacked
+    `self_mi`, `unit_mi`: the same in thousandths of an instruction. `self_bytes`, `unit_bytes`: what a `rep`
+    moves or sets in it. `group` is the cost group of the stacked
     figures, `spread` the relative half-width of the interval in which the ns are believed to lie, `source`
     where they come from. The profile's intervals are for its readers; nothing is computed with them.
     """
@@ -73,6 +80,8 @@ class Cost:
     source: str
     self_mi: int = 0
     unit_mi: int = 0
+    self_bytes: int = 0
+    unit_bytes: int = 0
 
 
 class CostTable:
@@ -108,16 +117,39 @@ class CostTable:
             return self
         return self.varied({(symbol, part): factor for symbol in self.costs for part in ("self", "unit")})
 
-    def at_pace(self, ps_per_instruction: float) -> CostTable:
-        """Return the table with the ns that its instructions take at another pace."""
-        pace = ps_per_instruction / MILLI
+    def at_pace(self, new: Pace, old: Pace | None) -> CostTable:
+        """Return the table with the ns that its instructions and bytes take at another pace than `old`."""
         return CostTable(
             self.name,
             {
-                symbol: replace(cost, self_ps=round(cost.self_mi * pace), unit_ps=round(cost.unit_mi * pace))
+                symbol: replace(
+                    cost,
+                    self_ps=_paced(cost.self_ps, cost.self_mi, cost.self_bytes, new, old),
+                    unit_ps=_paced(cost.unit_ps, cost.unit_mi, cost.unit_bytes, new, old),
+                )
                 for symbol, cost in self.costs.items()
             },
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a machine is: picoseconds an instruction, and a byte of a `rep` (None: not stated)."""
+
+    instruction_ps: float
+    byte_ps: float | None = None
+
+
+def _paced(ps: int, mi: int, rep_bytes: int, new: Pace, old: Pace | None) -> int:
+    """Return what a constant of `ps` at the pace `old` takes at `new`; its bytes go at their own."""
+    others = max(mi / MILLI - rep_bytes, 0.0)
+    if old is None:  # only instructions are known to be right
+        return round(others * new.instruction_ps + (ps if rep_bytes else 0))
+    at_work = min(others * old.instruction_ps, ps) if rep_bytes else ps
+    moved = ps - at_work
+    if old.byte_ps and new.byte_ps:
+        moved *= new.byte_ps / old.byte_ps
+    return round(at_work * new.instruction_ps / old.instruction_ps + moved)
 
 
 def _number(place: str, entry: dict[str, Any], key: str) -> float:
@@ -134,8 +166,8 @@ def _known(place: str, table: dict[str, Any], keys: tuple[str, ...]) -> None:
             raise ConfigError(f"{place}{key}", "unknown key", near)
 
 
-def _ps_per_instruction(place: str, table: dict[str, Any]) -> float | None:
-    """Return picoseconds an instruction takes at the profile's stated pace; None if it states none."""
+def _pace(place: str, table: dict[str, Any]) -> Pace | None:
+    """Return the pace that a profile states; None if it states none."""
     clock = table.get("clock")
     if clock is None:
         return None
@@ -146,7 +178,8 @@ def _ps_per_instruction(place: str, table: dict[str, Any]) -> float | None:
     if not pace or "source" not in clock:
         allowed = "ghz and ipc, or ns_per_instruction, above 0, and their source"
         raise ConfigError(at, "is not complete", allowed)
-    return PS_PER_NS / pace
+    byte_ns = _number(at, clock, "ns_per_byte")
+    return Pace(PS_PER_NS / pace, byte_ns * PS_PER_NS or None)
 
 
 def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
@@ -157,7 +190,7 @@ def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
     missing unit or source.
     """
     _known(f"{place}: ", table, _TOP_KEYS)
-    pace = _ps_per_instruction(place, table)
+    pace = _pace(place, table)
     costs = {
         symbol: _parse_cost(f"{place}: cost.{symbol}", symbol, entry, pace)
         for symbol, entry in table.get("cost", {}).items()
@@ -170,8 +203,9 @@ def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
     return CostTable(str(table.get("name", place)), costs)
 
 
-def _parse_cost(at: str, symbol: str, entry: dict[str, Any], pace: float | None) -> Cost:
-    """Return one entry; of ns and instructions, what it does not give follows at `pace` ps an instruction."""
+def _parse_cost(at: str, symbol: str, entry: dict[str, Any], stated: Pace | None) -> Cost:
+    """Return one entry; of ns and instructions, what it does not give follows at the pace `stated`."""
+    pace = stated.instruction_ps if stated is not None else None
     _known(f"{at}.", entry, _ENTRY_KEYS)
     for key in ("group", "source") if pace else ("self", "group", "source"):
         if key not in entry:
@@ -198,6 +232,8 @@ def _parse_cost(at: str, symbol: str, entry: dict[str, Any], pace: float | None)
         source=str(entry["source"]),
         self_mi=mi["instructions"],
         unit_mi=mi["unit_instructions"],
+        self_bytes=round(_number(at, entry, "rep_bytes")),
+        unit_bytes=round(_number(at, entry, "unit_rep_bytes")),
     )
 
 
@@ -215,23 +251,7 @@ def load_costs(profile: str) -> CostTable:
 
     Raises ConfigError if there is none of that name, or it is not a valid profile.
     """
-    folder = resources.files("sim") / "profiles" / "machines"
-    if profile.endswith(".toml"):
-        try:
-            text = Path(profile).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(profile, f"cannot be read ({error.strerror})", "a machine profile") from error
-    else:
-        source = folder / f"{profile}.toml"
-        if not source.is_file():
-            names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
-            names.remove(UNMEASURED)
-            raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(names))
-        text = source.read_text(encoding="utf-8")
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(profile, f"is not TOML ({error})", "a machine profile") from error
+    table = _given(profile) if profile.endswith(".toml") else _shipped(profile)
     costs = parse_costs(profile, table)
     if "base" not in table:
         return costs
@@ -239,6 +259,33 @@ def load_costs(profile: str) -> CostTable:
     if base.endswith(".toml"):
         raise ConfigError(f"{profile}: base", f"{base!r} is a file", "the name of a profile")
     below = load_costs(base)
-    if pace := _ps_per_instruction(profile, table):
-        below = below.at_pace(pace)
+    if pace := _pace(profile, table):
+        below = below.at_pace(pace, _pace(base, _shipped(base)))
     return CostTable(costs.name, below.costs | costs.costs)
+
+
+def _given(profile: str) -> dict[str, Any]:
+    """Return the table of a profile file. Raises ConfigError if it cannot be read."""
+    try:
+        return _toml(profile, Path(profile).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(profile, f"cannot be read ({why})", "a machine profile") from error
+
+
+def _shipped(profile: str) -> dict[str, Any]:
+    """Return the table of a profile that comes with readpath. Raises ConfigError if there is none."""
+    folder = resources.files("sim") / "profiles" / "machines"
+    source = folder / f"{profile}.toml"
+    if not source.is_file():
+        names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
+        names.remove(UNMEASURED)
+        raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(names))
+    return _toml(profile, source.read_text(encoding="utf-8"))
+
+
+def _toml(profile: str, text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(profile, f"is not TOML ({error})", "a machine profile") from error

@@ -39,8 +39,7 @@ class Charge(NamedTuple):
     """
     The calls of one cost-table symbol below one stack, and its units, before any price is put on them.
 
-    symbol: the cost table's name; name: the kernel version's. given_ps: what units cost by a price of their
-    own (Site.price_unit) instead of the table's.
+    symbol: the cost table's name; name: the kernel version's.
     """
 
     symbol: str
@@ -49,7 +48,6 @@ class Charge(NamedTuple):
     context: str
     calls: int
     units: int
-    given_ps: int
 
 
 class Site:
@@ -66,7 +64,6 @@ class Site:
         "ps",
         "stack",
         "symbols",
-        "unit_given",
         "unit_ps",
         "unit_symbol",
         "units",
@@ -81,12 +78,6 @@ class Site:
         self.ps = 0
         self.unit_ps = 0
         self.unit_symbol = ""
-        self.unit_given = False
-
-    def price_unit(self, unit_ps: int) -> None:
-        """Let a unit cost `unit_ps`, whatever the cost table says: a constant of the device, say."""
-        self.unit_ps = unit_ps
-        self.unit_given = True
 
     def charge(self, passes: int) -> int:
         """Count `passes`; return their cost in ps, for the caller's core to spend."""
@@ -176,10 +167,9 @@ class Ledger:
     def rows(self) -> list[CallRow]:
         """Return the charges, one row per (stack, symbol, context), sorted, without empty ones."""
         rows = []
-        for (full, symbol, context), (calls, units, given_units, given_ps) in self._sums().items():
+        for (full, symbol, context), (calls, units) in self._sums().items():
             cost = self._costs[symbol]
-            ps = calls * cost.self_ps + units * cost.unit_ps + given_ps
-            units += given_units
+            ps = calls * cost.self_ps + units * cost.unit_ps
             mi = calls * cost.self_mi + units * cost.unit_mi
             if calls or ps or mi:
                 row = CallRow(
@@ -191,15 +181,15 @@ class Ledger:
     def charges(self) -> list[Charge]:
         """Return what rows() puts prices on, sorted alike: for pricing it otherwise, without another run."""
         made = [
-            Charge(symbol, self._name(symbol), self._names(full), context, calls, units, given_ps)
-            for (full, symbol, context), (calls, units, _, given_ps) in self._sums().items()
-            if calls or units or given_ps
+            Charge(symbol, self._name(symbol), self._names(full), context, calls, units)
+            for (full, symbol, context), (calls, units) in self._sums().items()
+            if calls or units
         ]
         return sorted(made, key=lambda charge: (charge.stack, charge.name, charge.context))
 
     def _sums(self) -> dict[tuple[str, str, str], list[int]]:
         """
-        Return (full stack, symbol, context) -> calls, units, units with a price of their own, their ps.
+        Return (full stack, symbol, context) -> calls, units.
         """
         self._settle_fused()
         sums: dict[tuple[str, str, str], list[int]] = {}
@@ -207,15 +197,11 @@ class Ledger:
             if not site.passes and not site.units:
                 continue
             for full, calls, units in site.symbols:
-                entry = sums.setdefault((full, _last(full), site.context), [0, 0, 0, 0])
+                entry = sums.setdefault((full, _last(full), site.context), [0, 0])
                 entry[0] += site.passes * calls
                 entry[1] += site.passes * units
                 if full == site.unit_symbol and calls:
-                    if site.unit_given:
-                        entry[2] += site.units
-                        entry[3] += site.units * site.unit_ps
-                    else:
-                        entry[1] += site.units
+                    entry[1] += site.units
         return sums
 
     def calls(self) -> dict[str, int]:

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from sim.block.device.constants import RamModel
 from sim.block.device.make import make_device
 from sim.block.device.profile import DeviceProfile, load_device_profile
 from sim.block.io_record import STAGES
@@ -194,7 +193,7 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
     max_sectors = limits.max_sectors
     if device.max_sectors_kb is not None:
         max_sectors = device.max_sectors_kb * 1024 // SECTOR_BYTES
-    model, write = profile.model, profile.write
+    write = profile.write
     if config.workload.writes and not profile.can_write:
         raise ConfigError(f"device {profile.name}", "cannot be written to", "a profile with [write]")
     return QueueLimits(
@@ -204,9 +203,7 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
         scheduler=device.scheduler or limits.scheduler,
         bio_based=limits.bio_based,
         driver=limits.driver,
-        copy_ps_per_sector=(
-            round(model.copy_ps_per_sector * config.machine.cost_scale) if isinstance(model, RamModel) else 0
-        ),
+        copies=profile.copies,
         write_cache=write is not None and write.volatile_cache,
         fua=write is not None and write.fua,
     )

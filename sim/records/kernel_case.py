@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sim.block.device.make import make_device
-from sim.block.device.profile import DeviceProfile, load_device_profile
+from sim.block.device.profile import COPIES, DeviceProfile, load_device_profile
 from sim.block.queue.limits import BlockTracer, QueueLimits
 from sim.cache.pages import Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES
@@ -28,6 +28,7 @@ from sim.ext4.format.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.initial_cache import cache_pages, pages_with_buffers
 from sim.machine.machine import NO_IO, Machine, MachineSpec
+from sim.records.record_schema import check_record
 from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
@@ -68,7 +69,12 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
     """
     known: Layouts = {}
     lines = enumerate(read_lines(counts), start=1)
-    return [load_case(record, layouts, f"{counts}:{number}", known) for number, record in lines]
+    cases = []
+    for number, record in lines:
+        at = f"{counts}:{number}"
+        check_record(record, at)
+        cases.append(load_case(record, layouts, at, known))
+    return cases
 
 
 def load_case(record: dict[str, Any], layouts: Path, at: str, known: Layouts | None = None) -> Case:
@@ -79,7 +85,7 @@ def load_case(record: dict[str, Any], layouts: Path, at: str, known: Layouts | N
     """
     known = {} if known is None else known
     try:
-        name = record["layout_file"]
+        name = str(record["layout_file"])
         if name not in known:
             known[name] = _layout(json.loads(_read(layouts / name)), int(record["block_size"]))
         extents, tree_blocks = known[name]
@@ -150,11 +156,20 @@ def case_limits(record: dict[str, Any], null_blk: DeviceProfile) -> QueueLimits:
     if "virtio" in device:
         return QueueLimits(2560, 254, 256, "none", driver="virtio_queue_rq")
     if "gtram" in device or "rtram" in device:
-        return QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio")
+        return QueueLimits(
+            1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio", copies=COPIES["ramdisk"]
+        )
     has = null_blk.limits
     max_sectors = int(record["max_sectors_kb"]) * 2 if "max_sectors_kb" in record else has.max_sectors
     scheduler = str(record.get("scheduler", has.scheduler))
-    return QueueLimits(max_sectors, has.max_segments, has.queue_depth, scheduler, driver=has.driver)
+    return QueueLimits(
+        max_sectors,
+        has.max_segments,
+        has.queue_depth,
+        scheduler,
+        driver=has.driver,
+        copies=null_blk.copies,
+    )
 
 
 def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
@@ -332,8 +347,6 @@ def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | Non
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
     on = record | {"device": "gtram"} if device.startswith("ram") else {"device": device} | record
     limits = case_limits(on, null_blk)
-    if device in ("ram+copy", "null_blk"):
-        limits = replace(limits, copy_ps_per_sector=1)  # whose cost is what is looked for; it must be counted
     ra_pages = int(record.get("read_ahead_kb", 128)) * KIB // PAGE_BYTES
     spec = MachineSpec(
         PATH_NAMES[record["path"]],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from core_kit import FixedLatency
 from hypothesis import given
@@ -39,10 +41,16 @@ def free() -> CostTable:
     return CostTable("free", {s: Cost(s, 0, 0, c.unit, c.group, 0, "test") for s, c in costs.items()})
 
 
+def copying(symbol: str) -> CostTable:
+    """Return the same, but that a sector copied by `symbol` takes 10 ns."""
+    costs = free().costs
+    return CostTable("copying", costs | {symbol: replace(costs[symbol], unit_ps=10_000)})
+
+
 class Setup:
     """A queue over a device with 100 us of latency, and a plug."""
 
-    def __init__(self, **limits: object) -> None:
+    def __init__(self, costs: CostTable | None = None, **limits: object) -> None:
         self.clock = make_clock()
         self.cpu = Cpu(self.clock, 1)
         self.device = FixedLatency(self.clock, 100_000)
@@ -51,7 +59,7 @@ class Setup:
         self.queue = BlockQueue(
             self.clock,
             self.cpu,
-            Ledger(free()),
+            Ledger(costs or free()),
             QueueLimits(**given_limits),  # type: ignore[arg-type]
             self.device,
             lambda *event: self.log.append(event),
@@ -159,11 +167,11 @@ def test_a_bio_based_device_sees_no_requests() -> None:
 
 
 def test_copying_from_a_device_that_is_memory_is_the_submitters_work() -> None:
-    """The device's constant, 10 ns a sector, is spent by the task: in the caller, and at the flush."""
-    setup = Setup(bio_based=True, driver="brd_submit_bio", copy_ps_per_sector=10_000)
+    """The machine's constant, here 10 ns a sector, is spent by the task: in the caller, and at the flush."""
+    setup = Setup(costs=copying("memcpy_page"), bio_based=True, driver="brd_submit_bio", copies="memcpy_page")
     setup.submit(0, 8)
     assert 80 == setup.task.time_ns
-    setup = Setup(copy_ps_per_sector=10_000)
+    setup = Setup(costs=copying("copy_from_nullb"), copies="copy_from_nullb")
     setup.submit(0, 8)
     setup.submit(8, 8)
     setup.queue.finish_plug(setup.task, setup.plug)

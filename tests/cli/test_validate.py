@@ -30,8 +30,10 @@ def test_equal_cases_exit_with_0() -> None:
     """A recorded case that agrees is listed as equal and exact."""
     code, output = run(str(RECORDED / "counts.jsonl"), "--case", CASE, "--json")
     assert 0 == code
-    expected = {"case": CASE, "verdict": "equal", "exact": True, "differences": [], "left_out": {}}
-    assert [expected] == json.loads(output)
+    (found,) = json.loads(output)
+    assert (CASE, "equal", True, []) == tuple(found[k] for k in ("case", "verdict", "exact", "differences"))
+    assert ["filemap_get_pages"] == list(found["left_out"])
+    assert found["compared"] > found["nulls"] > 0
 
 
 def test_a_difference_exits_with_1_and_names_the_counter(tmp_path: Path) -> None:
@@ -67,14 +69,17 @@ def test_the_figure_is_drawn(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("{", "mine.jsonl:1: is not JSON"),
-        ('{"case": "x"}', "mine.jsonl:1: is not a recorded case (KeyError('layout_file'))"),
+        ('{"case": "x"}', "mine.jsonl:1: "),
         (
             json.dumps(first_record() | {"path": "xfs"}),
-            f"{CASE}: path 'xfs'; allowed: buffer, mpage, ext4, iomap",
+            "mine.jsonl:1: path: 'xfs' is not one of",
         ),
-        (json.dumps(first_record() | {"es": "hot"}), f"{CASE}: es 'hot'; allowed: warm, es_cold, all_cold"),
-        (json.dumps(first_record() | {"access": "all"}), f"{CASE}: access 'all'; allowed: seq128k, seq4k"),
-        (json.dumps(first_record() | {"access": "stride"}), f"{CASE}: has no 'read_bytes'; allowed: what"),
+        (json.dumps(first_record() | {"es": "hot"}), "mine.jsonl:1: es: 'hot' is not one of"),
+        (json.dumps(first_record() | {"access": "all"}), "mine.jsonl:1: access: 'all' is not one of"),
+        (
+            json.dumps(first_record() | {"access": "stride"}),
+            "'read_bytes' is a required property",
+        ),
         (
             json.dumps(first_record() | {"rewritten_blocks": [9, 10, 11], "block_size": 1024}),
             f"{CASE}: rewritten_blocks: blocks [1, 2, 3] of page 2; allowed: the first blocks of a page",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -229,3 +230,37 @@ def test_streams_are_named_and_independent() -> None:
     assert stream(1, "a").integers(1 << 60) == stream(1, "a").integers(1 << 60)
     assert stream(1, "a").integers(1 << 60) != stream(1, "b").integers(1 << 60)
     assert stream(1, "a").integers(1 << 60) != stream(2, "a").integers(1 << 60)
+
+
+def test_a_faster_clock_makes_nothing_slower_and_no_byte_faster(tmp_path: Path) -> None:
+    """A profile of three times the pace over the default machine: bytes of a `rep` keep their ns."""
+    file = tmp_path / "fast.toml"
+    file.write_text(
+        'name = "fast"\nabout = "x"\nbase = "linux-6.1-epyc-7001"\n'
+        '[clock]\nghz = 5.7\nipc = 2.0\nsource = "sheet"\n'
+    )
+    base, fast = load_costs("linux-6.1-epyc-7001"), load_costs(str(file))
+    assert [] == [
+        symbol
+        for symbol, cost in fast.costs.items()
+        if cost.self_ps > base[symbol].self_ps + 1 or cost.unit_ps > base[symbol].unit_ps + 1
+    ]
+    assert base["copy_page_to_iter"].unit_ps == fast["copy_page_to_iter"].unit_ps
+    ratio = 1000 / 11.4 / 340.1
+    added = base["__filemap_add_folio"].self_ps
+    assert added * ratio == pytest.approx(fast["__filemap_add_folio"].self_ps, rel=1e-3)
+    others_ps = (4100 - 4096) * 340.1  # of clear_page_erms' instructions 4,096 are bytes of a rep stosb
+    expected = base["clear_page_erms"].self_ps - others_ps * (1 - ratio)
+    assert fast["clear_page_erms"].self_ps == pytest.approx(expected, rel=1e-3)
+
+
+def test_bytes_go_at_the_pace_that_both_profiles_state(tmp_path: Path) -> None:
+    """ns_per_byte of a profile, half of its base's: a copied byte takes half."""
+    file = tmp_path / "copies.toml"
+    file.write_text(
+        'name = "copies"\nabout = "x"\nbase = "linux-6.1-epyc"\n'
+        '[clock]\nns_per_instruction = 0.1023\nns_per_byte = 0.009415\nsource = "sheet"\n'
+    )
+    base, half = load_costs("linux-6.1-epyc"), load_costs(str(file))
+    assert base["copy_page_to_iter"].unit_ps / 2 == pytest.approx(half["copy_page_to_iter"].unit_ps, abs=1)
+    assert base["__filemap_add_folio"].self_ps == half["__filemap_add_folio"].self_ps

@@ -6,20 +6,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.units import KIB, SECTOR_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class RamModel:
-    """A device that is memory. copy_ns_per_kib: CPU time of the submitter's copy, no device time."""
-
-    copy_ns_per_kib: float
-
-    @property
-    def copy_ps_per_sector(self) -> int:
-        """The copy in picoseconds per 512-byte sector."""
-        return round(self.copy_ns_per_kib * 1000 * SECTOR_BYTES / KIB)
-
 
 @dataclass(frozen=True, slots=True)
 class SsdModel:
@@ -104,5 +90,5 @@ class HddWrite:
     flush_ns: int
 
 
-Model = RamModel | SsdModel | HddModel
+Model = SsdModel | HddModel
 WriteModel = SsdWrite | HddWrite

@@ -22,7 +22,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sim.block.device.constants import HddModel, HddWrite, Model, RamModel, SsdModel, SsdWrite, WriteModel
+from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
 from sim.errors import ConfigError
 from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
 
@@ -48,17 +48,14 @@ class DeviceLimits:
     """
     What the driver tells the request queue (/sys/block/*/queue).
 
-    queue_depth: commands at the device at once. nr_requests: requests the scheduler may hold. bio_based: the
+    queue_depth: commands at the device at once. bio_based: the
     driver takes bios, there are no requests at all. driver: the function that takes a request or bio.
     """
 
     max_sectors: int
     max_segments: int
     queue_depth: int
-    nr_requests: int
-    hw_queues: int
     scheduler: str
-    rotational: bool
     bio_based: bool
     read_ahead_bytes: int
     driver: str
@@ -69,21 +66,27 @@ class DeviceProfile:
     """
     A device as read from its file; `constants` keeps every entry as written, with its source.
 
-    write: None if the profile does not say how it is written to; memory needs no saying.
+    model: None for memory. write: None if the profile does not say how it is written to; memory needs no
+    saying.
     """
 
     name: str
     kind: str
     title: str
     limits: DeviceLimits
-    model: Model
+    model: Model | None
     constants: tuple[tuple[str, Constant], ...] = ()
     write: WriteModel | None = None
 
     @property
     def can_write(self) -> bool:
         """Whether the model can be written to."""
-        return self.write is not None or isinstance(self.model, RamModel)
+        return self.write is not None or self.model is None
+
+    @property
+    def copies(self) -> str:
+        """The symbol that the driver copies data with, "" for hardware."""
+        return COPIES.get(self.kind, "")
 
 
 _TIME = {"ns": 1, "us": NS_PER_US, "ms": NS_PER_MS}
@@ -93,9 +96,12 @@ _COUNT = {"count": 1}
 _SECTORS = {"sectors": 1, "KiB": KIB // SECTOR_BYTES}
 _RPM = {"rpm": 1}
 _FLAG = {"flag": 0}
-_FREE = {"ns/KiB": 0, "log": 0}
 
-_KINDS: dict[str, type[Model]] = {"ramdisk": RamModel, "null_blk": RamModel, "ssd": SsdModel, "hdd": HddModel}
+_KINDS: dict[str, type[Model] | None] = {"ramdisk": None, "null_blk": None, "ssd": SsdModel, "hdd": HddModel}
+"""Memory takes no time of its own: what the CPU does there is the machine's."""
+
+COPIES = {"ramdisk": "memcpy_page", "null_blk": "copy_from_nullb"}
+"""Kind of a device that is memory -> the symbol that its driver copies data with."""
 
 _WRITE_KINDS: dict[str, type[WriteModel]] = {"ssd": SsdWrite, "hdd": HddWrite}
 
@@ -111,12 +117,8 @@ _UNITS: dict[str, Mapping[str, int]] = {
     "max_sectors": _SECTORS,
     "max_segments": _COUNT,
     "queue_depth": _COUNT,
-    "nr_requests": _COUNT,
-    "hw_queues": _COUNT,
-    "rotational": _FLAG,
     "bio_based": _FLAG,
     "read_ahead_bytes": _BYTES,
-    "copy_ns_per_kib": {"ns/KiB": 0},
     "units": _COUNT,
     "page_bytes": _BYTES,
     "stripe_bytes": _BYTES,
@@ -192,8 +194,10 @@ def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(place, f"is not TOML: {error}") from None
-    has_write = "write" in document and document.get("kind") not in ("ramdisk", "null_blk")
-    entries = ("kind", "title", "limits", "model", *(("write",) if has_write else ()))
+    is_memory = document.get("kind") in COPIES
+    has_write = "write" in document and not is_memory
+    entries = ["kind", "title", "limits"]
+    entries += ["model"] * (not is_memory) + ["write"] * has_write
     _check_names(place, document, entries, "entry")
     kind = document["kind"]
     if not isinstance(kind, str) or kind not in _KINDS:
@@ -203,8 +207,10 @@ def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
     constants: list[tuple[str, Constant]] = []
     limits = DeviceLimits(**_group(place, "limits", DeviceLimits, document["limits"], constants))
     model_type = _KINDS[kind]
-    model = model_type(**_group(place, "model", model_type, document["model"], constants))
-    _check_model(place, model)
+    model: Model | None = None
+    if model_type is not None:
+        model = model_type(**_group(place, "model", model_type, document["model"], constants))
+        _check_model(place, model)
     write: WriteModel | None = None
     if has_write:
         write_type = _WRITE_KINDS[kind]

@@ -2,14 +2,14 @@
 Devices that are memory: brd and null_blk.
 
 They take no device time. The copy of the data is work of the CPU that submits (brd, and null_blk with
-memory_backed and the completion in softirq); the profile gives its cost, the request queue charges it.
+memory_backed and the completion in softirq): the request queue charges it, the machine's profile has its
+cost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from sim.block.device.constants import RamModel
 from sim.block.device.profile import DeviceProfile
 from sim.block.hardware import WritableHardware
 from sim.engine.clock import Clock
@@ -24,7 +24,6 @@ class Ramdisk(WritableHardware):
 
     def __init__(self, profile: DeviceProfile) -> None:
         """Take the profile; a device without time needs no clock."""
-        assert isinstance(profile.model, RamModel)
         self.profile = profile
 
     def submit(
@@ -56,7 +55,6 @@ class NullBlk(WritableHardware):
 
     def __init__(self, clock: Clock, profile: DeviceProfile) -> None:
         """Take the clock on which commands complete."""
-        assert isinstance(profile.model, RamModel)
         self.profile = profile
         self._call = clock.call
 

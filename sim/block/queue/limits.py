@@ -17,7 +17,8 @@ class QueueLimits:
     flushed early (0 sectors: never for size). plug_sorted: a flushed plug goes out by sector, and a bio may
     merge with any of its requests (before 3.17); else the newest request goes first, and only it takes
     bios. driver: symbol of ->queue_rq or ->submit_bio.
-    copy_ps_per_sector: CPU time of a device that is memory, spent by who submits. write_cache: the device has
+    copies: the symbol with which a driver whose device is memory copies the data, in the task that submits;
+    "" for hardware. write_cache: the device has
     a cache that loses its contents with the power (QUEUE_FLAG_WC); without one flushes are dropped. fua: it
     can write past that (QUEUE_FLAG_FUA).
     """
@@ -31,7 +32,7 @@ class QueueLimits:
     plug_flush_sectors: int = 256
     plug_sorted: bool = False
     driver: str = "null_queue_rq"
-    copy_ps_per_sector: int = 0
+    copies: str = ""
     write_cache: bool = False
     fua: bool = False
 

@@ -84,6 +84,7 @@ class BlockQueue(BioQueue):
         self._s_keyslot = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_crypto_rq_get_keyslot")
         flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
+        self._s_sleep_flush = site(TASK, "", f"{flush}*2 {flush};blk_mq_flush_plug_list*2")
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
         flushed = f"{flush};blk_mq_flush_plug_list"
         self._s_issue = site(TASK, flushed, f"{driver} /{flushed}:request")
@@ -93,8 +94,7 @@ class BlockQueue(BioQueue):
             TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
         )
         self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
-        self._s_copy = site(TASK, driver, "memcpy_page", unit="memcpy_page")
-        self._s_copy.price_unit(limits.copy_ps_per_sector)  # the device's constant, not the machine's
+        self._s_copy = site(TASK, driver, limits.copies, unit=limits.copies)
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
@@ -147,10 +147,15 @@ class BlockQueue(BioQueue):
             self._dispatch(task, plug, from_schedule=False)
 
     def flush_for_sleep(self, task: Task, plug: Plug) -> None:
-        """The task is about to sleep: its plug goes to the scheduler (io_schedule)."""
-        if plug.requests:
-            task.ps += self._s_flush.charge(1)
-            self._dispatch(task, plug, from_schedule=True)
+        """
+        The task is about to sleep: its plug goes to the scheduler.
+
+        io_schedule_prepare() flushes it, and so does schedule() itself, which then finds nothing.
+        """
+        if plug.holds:
+            task.ps += self._s_sleep_flush.charge(1)
+            if plug.requests:
+                self._dispatch(task, plug, from_schedule=True)
 
     @cached_property
     def _s_insert_flush(self) -> Site:
@@ -343,7 +348,7 @@ class BlockQueue(BioQueue):
         else:
             issue = self._s_issue if plug.holds else self._s_direct
             task.ps += issue.charge(len(requests))
-        if self.limits.copy_ps_per_sector:
+        if self.limits.copies:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)
         self._hand_over(task, requests)
@@ -355,7 +360,7 @@ class BlockQueue(BioQueue):
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
         issued_ns = task.time_ns
-        if self.limits.copy_ps_per_sector:
+        if self.limits.copies:
             task.ps += self._s_copy.charge_units(_copies(bio), bio.sectors)
         self._end_at_once(task, bio, issued_ns, task.time_ns)
 
