@@ -1,21 +1,27 @@
 """
-Files of ours: directories that appear whole, and the digest of our own code.
+Files of ours: files and directories that appear whole, one writer at a time, and the digest of our own code.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
 import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 
 from sim.errors import ConfigError
+
+_NEW_SUFFIX = ".new"
+_NAME_LETTERS = 50
+"""So many letters of a file's name are in that of a new one beside it: 255 bytes are the most a name has."""
 
 
 def code_digest(*packages: str, without: tuple[str, ...] = ()) -> str:
@@ -46,7 +52,7 @@ def directory_beside(target: Path, instead: str) -> Iterator[Path]:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
         new = Path(tempfile.mkdtemp(prefix=".new.", dir=target.parent))
-        new.chmod(0o777 & ~_umask())
+        new.chmod(0o777 & ~umask())
         lock = os.open(new, os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
         aside = new.rename(target.with_name(f".{target.name}.{new.name[5:]}"))  # locked from birth
@@ -57,6 +63,77 @@ def directory_beside(target: Path, instead: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         os.close(lock)
+
+
+def file_beside(target: Path) -> tuple[int, Path]:
+    """
+    Return a new empty file beside `target`, open for writing, which no other process uses; mode 0600.
+
+    It is locked until it is closed, so that `remove_abandoned_files` knows whether its process lives.
+    Raises OSError.
+    """
+    fd, name = tempfile.mkstemp(_NEW_SUFFIX, _new_prefix(target), target.parent)
+    with suppress(OSError):  # a file system without locks: what is abandoned there stays
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd, Path(name)
+
+
+def remove_abandoned_files(target: Path) -> None:
+    """Remove what killed processes left of `file_beside`: files of ours that no one has locked."""
+    ours = re.compile(re.escape(_new_prefix(target)) + "[a-z0-9_]{8}" + re.escape(_NEW_SUFFIX))
+    with suppress(OSError):
+        for path in [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]:
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                said = os.fstat(fd)
+                if stat.S_ISREG(said.st_mode) and said.st_uid == os.geteuid():
+                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+            except BlockingIOError:
+                continue
+            finally:
+                os.close(fd)
+
+
+def _new_prefix(target: Path) -> str:
+    return f".{target.name[:_NAME_LETTERS]}."
+
+
+def flush_directory(folder: Path) -> None:
+    """Wait until the names in a directory are on the disk, where the host's file system can do that."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EROFS, errno.EBADF):
+            raise
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def locked(path: Path, waits: Callable[[], None] | None = None) -> Iterator[None]:
+    """
+    Keep the file at `path` for one writer among those who ask here (flock).
+
+    Whoever comes second waits until the first has ended, and then has the file that is at `path` by then.
+    waits: called once, before it waits. Raises OSError, also for what is no regular file.
+    """
+    told = False
+    while True:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a FIFO would wait for a writer
+            raise OSError(errno.EINVAL, "not a regular file")
+        with path.open("r+b", buffering=0) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if waits is not None and not told:
+                    waits()
+                told = True
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                yield
+                return
 
 
 def _remove_abandoned(target: Path) -> None:
@@ -74,7 +151,8 @@ def _remove_abandoned(target: Path) -> None:
                 os.close(lock)
 
 
-def _umask() -> int:
+def umask() -> int:
+    """Return the mode bits that new files are not given."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -15,6 +15,7 @@ from sim.cli.exits import INTERRUPTED, MISTAKE, epilog
 from sim.cli.image.app import app as image_verbs
 from sim.cli.quiet import Quiet, with_quiet
 from sim.errors import ConfigError, ReadpathError
+from sim.text import printable
 
 
 class _Group(TyperGroup):
@@ -24,7 +25,7 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except ReadpathError as error:
-            typer.echo(f"readpath: {error}", err=True)
+            typer.echo(printable(f"readpath: {error}"), err=True)
             raise typer.Exit(MISTAKE) from None
         except KeyboardInterrupt:
             typer.echo("readpath: interrupted", err=True)
@@ -33,7 +34,7 @@ class _Group(TyperGroup):
             raise
         except OSError as error:
             what = f"{error.filename}: " if error.filename else ""
-            typer.echo(f"readpath: {what}{error.strerror or error}", err=True)
+            typer.echo(printable(f"readpath: {what}{error.strerror or error}"), err=True)
             raise typer.Exit(MISTAKE) from None
 
 

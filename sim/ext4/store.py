@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sim.errors import ImageError
+from sim.files import file_beside, umask
 
 
 class ByteStore(Protocol):
@@ -53,9 +55,23 @@ class MemoryStore:
         return self.view(offset, length)
 
 
+class FileIdentity(NamedTuple):
+    """By what a file is known to be the one that was read, and unchanged; the time in ns since 1970."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+
+
+def identity(said: os.stat_result) -> FileIdentity:
+    """Return by what a file is known."""
+    return FileIdentity(said.st_dev, said.st_ino, said.st_size, said.st_mtime_ns)
+
+
 class MmapStore(MemoryStore):
     """
-    A store over a read-only mapping of a file.
+    A store over a read-only mapping of a file; `identity` is the file's as it was when it was mapped.
 
     The mapping lives as long as the store or any view of it. Who shortens the file below a living
     mapping gets SIGBUS from the operating system; no image in use may be rewritten in place, which is
@@ -64,10 +80,14 @@ class MmapStore(MemoryStore):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         try:
+            if not stat.S_ISREG(Path(path).stat().st_mode):  # opening a FIFO would wait for a writer
+                raise ImageError(os.fspath(path), "cannot be read (no regular file)", "a readable image file")
             with Path(path).open("rb") as file:
+                said = os.fstat(file.fileno())
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
             raise ImageError(os.fspath(path), f"cannot be read ({error})", "a readable image file") from error
+        self.identity = identity(said)
         super().__init__(memoryview(mapping), os.fspath(path))
 
 
@@ -76,20 +96,24 @@ class SparseWriter:
     A file of a given size that starts as one hole and is written at any offset.
 
     Use it as a context manager: the file appears under its name only when the block ends without an
-    error; what was there before stays until then.
+    error; what was there before stays until then. Until then it has a name that no other writer uses.
     """
 
     def __init__(self, path: str | os.PathLike[str], size_bytes: int) -> None:
         self._path = Path(path)
-        self._partial = self._path.with_name(self._path.name + ".partial")
+        self._partial = self._path
         self._size_bytes = size_bytes
         self._fd = -1
 
     def __enter__(self) -> SparseWriter:
         try:
-            self._fd = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+            self._fd, self._partial = file_beside(self._path)
+            os.fchmod(self._fd, 0o666 & ~umask())
             os.ftruncate(self._fd, self._size_bytes)
         except OSError as error:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._partial.unlink(missing_ok=True)
             raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
         return self
 
@@ -110,7 +134,10 @@ class SparseWriter:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._fd)
-        if kind is None:
-            self._partial.replace(self._path)
-        else:
+        try:
+            if kind is None:
+                self._partial.replace(self._path)
+        except OSError as error:
+            raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
+        finally:
             self._partial.unlink(missing_ok=True)

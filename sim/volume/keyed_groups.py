@@ -4,7 +4,8 @@ Groups on an ext4 image: a key of each, wrapped for its members.
     xattr 4 "readpath.group.<name>" of the root       the wrapped keys, as a file has them in "k"
 
 A file wrapped for a group has one packet, under the group's key; who joins or leaves changes the packets
-here and no file's.
+here and no file's. A set is bound to the group's name. One put in another's place is an error, and nothing is
+handed on, nor wrapped for a group, on the word of a set that anyone could have made.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Iterator, Sequence
 
 from sim.crypto.keys.file_keys import KeyRing, UserKey, add_user, format_of, owners, remove_user, secret_parts
 from sim.crypto.keys.packet_format import Format
-from sim.crypto.keys.user_keys import GROUP_MARK
+from sim.crypto.keys.user_keys import GROUP_MARK, PublicKey
+from sim.crypto.keys.wrapped import MODE_GROUP_KEY
 from sim.crypto.streams import Random
 from sim.errors import CryptoError
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.format.xattr import INDEX_TRUSTED, XattrKey
 from sim.ext4.read.reader import Image, Inode
+from sim.volume.bound_keys import check_group, must_be_bound
 
 GROUP_PREFIX = b"readpath.group."
 
@@ -37,13 +40,37 @@ def make_group(editor: ImageEditor, group: str, raw: bytes) -> None:
 
 
 def join_group(
-    editor: ImageEditor, group: str, opener: UserKey, new: Sequence[UserKey], random: Random
+    editor: ImageEditor,
+    group: str,
+    opener: UserKey,
+    new: Sequence[UserKey | PublicKey],
+    random: Random,
 ) -> None:
     """Wrap a group's key for more members; `opener` is one. CryptoError as file_keys.add_user."""
     root, raw = _group(editor, group)
+    must_be_trusted(editor.image, group, opener)
     for key in new:
-        raw = add_user(raw, opener, key, random, f"group {group}")
+        raw = add_user(raw, opener, key, random, f"group {group}", mode=MODE_GROUP_KEY)
     editor.set_xattrs(root.number, {**root.xattrs, _group_name(group): raw})
+
+
+def must_be_trusted(image: Image, group: str, member: UserKey) -> None:
+    """
+    Raise CryptoError unless what a member opens as a group's key was made by a holder of a secret key.
+
+    That is so for a set that is bound to the group and has the member's key wrapped under their own key. One
+    wrapped for their public key can be of anybody's making, who would then read what is wrapped for it.
+    """
+    raw, place = group_keys(image, group), f"group {group}"
+    must_be_bound(check_group(image, group, raw), place, "a new group")
+    form = format_of(raw, place)
+    packet = form.find(raw, member, place)
+    if packet is not None and form.is_public(packet):
+        raise CryptoError(
+            place,
+            f"its key was wrapped for the public key of {member.user}: anyone can have made it",
+            "to read with; another member, whose own key opens it, to write",
+        )
 
 
 def leave_group(editor: ImageEditor, group: str, label: str) -> int:
@@ -54,22 +81,27 @@ def leave_group(editor: ImageEditor, group: str, label: str) -> int:
     """
     root, old = _group(editor, group)
     new = remove_user(old, label, f"group {group}")
-    editor.set_xattrs(root.number, {**root.xattrs, _group_name(group): new})
+    editor.exchange_xattrs(root.number, {**root.xattrs, _group_name(group): new})
     return editor.wipe_copies(set(secret_parts(old)) - set(secret_parts(new)))
+
+
+def group_keys(image: Image, group: str) -> bytes:
+    """Return a group's wrapped keys; CryptoError if there is no such group."""
+    raw = image.lookup("/").xattrs.get(_group_name(group))
+    if raw is None:
+        raise CryptoError(f"{image.name}: /", f"has no group {group}", "a group of this image")
+    return raw
 
 
 def group_format(image: Image, group: str) -> Format:
     """Return the format in which a group's key is wrapped; CryptoError if there is no such group."""
-    raw = image.lookup("/").xattrs.get(_group_name(group))
-    if raw is None:
-        raise CryptoError(f"{image.name}: /", f"has no group {group}", "a group of this image")
-    return format_of(raw, f"group {group}")
+    return format_of(group_keys(image, group), f"group {group}")
 
 
 def _group(editor: ImageEditor, group: str) -> tuple[Inode, bytes]:
-    group_format(editor.image, group)
-    root = editor.image.lookup("/")
-    return root, root.xattrs[_group_name(group)]
+    raw = group_keys(editor.image, group)
+    format_of(raw, f"group {group}")
+    return editor.image.lookup("/"), raw
 
 
 def _group_name(group: str) -> XattrKey:
@@ -95,10 +127,16 @@ def _groups(image: Image) -> Iterator[tuple[str, bytes]]:
             yield GROUP_MARK + name[len(GROUP_PREFIX) :].decode("utf-8", "replace"), raw
 
 
-def open_groups(image: Image, ring: KeyRing, users: str | Sequence[str]) -> list[str]:
-    """Put every group's key that these users can open on the ring; return the groups."""
+def open_groups(image: Image, ring: KeyRing, users: str | Sequence[str], *, moved: bool = False) -> list[str]:
+    """
+    Put every group's key that these users can open on the ring; return the groups.
+
+    moved: the file system may have another UUID than the keys were made for. Raises CryptoError for a set
+    that is damaged or was made for another group.
+    """
     opened = []
     for group, raw in _groups(image):
+        check_group(image, group, raw, moved=moved)
         try:
             ring.add_group(group, raw, users)
         except CryptoError as error:

@@ -5,6 +5,7 @@ Files under file-keys on an ext4 image: where sim.crypto's wrapped keys meet sim
     xattr 9 "c"                                       4 bytes: a version that is not fscrypt's, the mode
     xattr 9 "k", "k1", "k2" ...                       wrapped keys, in pieces of 64 KiB
     xattr 9 "t", "t1", "t2" ...                       tags of AES-256-GCM, where the file is in that mode
+    xattr 9 "s"                                       the seal of size and tags, in that mode
 
 Groups' keys are kept in the root directory (sim.volume.keyed_groups).
 
@@ -12,6 +13,9 @@ Values that do not fit in an xattr block go where ext4 puts them: each into an i
 Pieces of 64 KiB, for that is the VFS's limit, and what libext2fs reads. Whoever has no key can still list,
 stat, check and delete such files, for nothing of that is encrypted; a kernel does not open them (the
 version is unknown to it).
+
+Wrapped keys say which file they belong to (bound_keys). What was bound to nothing, by an older version, is
+read and not shared further.
 """
 
 from __future__ import annotations
@@ -19,7 +23,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sim.crypto.keys.data_units import RECORD_BYTES, TAGS_NAME, Contents, GcmContents, contents_cipher
+from sim.crypto.keys.binding import Binding
+from sim.crypto.keys.data_units import (
+    RECORD_BYTES,
+    SEAL_NAME,
+    TAGS_NAME,
+    Contents,
+    GcmContents,
+    contents_cipher,
+)
 from sim.crypto.keys.file_keys import (
     CONTEXT_VERSION,
     KEYS_NAME,
@@ -40,7 +52,7 @@ from sim.crypto.keys.file_keys import (
     secret_parts,
 )
 from sim.crypto.keys.policies import Policy, wrap_by_policy
-from sim.crypto.keys.user_keys import GROUP_MARK
+from sim.crypto.keys.user_keys import GROUP_MARK, PublicKey
 from sim.crypto.streams import Random
 from sim.errors import CryptoError, ImageError
 from sim.ext4.edit.editor import ImageEditor
@@ -48,7 +60,9 @@ from sim.ext4.format.features import Incompat
 from sim.ext4.format.inode import FLAG_ENCRYPTED
 from sim.ext4.format.xattr import ENCRYPTION_NAME, INDEX_ENCRYPTION, XattrKey, Xattrs
 from sim.ext4.read.reader import Image, Inode
+from sim.volume.bound_keys import check_file, must_be_bound, new_binding
 
+REKEY = "rekey, which binds them to it"
 CONTEXT_KEY = (INDEX_ENCRYPTION, ENCRYPTION_NAME)
 PIECE_BYTES = 65536
 """XATTR_SIZE_MAX of the VFS (include/uapi/linux/limits.h)."""
@@ -94,13 +108,51 @@ def wrapped_keys(inode: Inode) -> bytes:
     return joined(inode.xattrs, KEYS_NAME)
 
 
-def open_contents(image: Image, inode: Inode, ring: KeyRing, users: str | Sequence[str]) -> Contents:
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """A file that was opened: its key, the set it came from, what that is bound to, and its contents."""
+
+    key: FileKey
+    raw: bytes
+    binding: Binding | None
+    contents: Contents
+
+
+def open_contents(
+    image: Image,
+    inode: Inode,
+    ring: KeyRing,
+    users: str | Sequence[str],
+    path: str | None = None,
+    *,
+    moved: bool = False,
+) -> Contents:
     """
     Return the cipher of a file's contents for a user, or several with shares.
 
-    Raises CryptoError, naming the inode: ENOKEY if none of them may read it.
+    Raises CryptoError as `open_file` does.
+    """
+    return open_file(image, inode, ring, users, path, moved=moved).contents
+
+
+def open_file(
+    image: Image,
+    inode: Inode,
+    ring: KeyRing,
+    users: str | Sequence[str],
+    path: str | None = None,
+    *,
+    moved: bool = False,
+) -> OpenedFile:
+    """
+    Open a file for a user, or several with shares.
+
+    path: where it was found, if its name is to be what its keys were made for. moved: the file may be of
+    another name, inode or file system. Raises CryptoError, naming the inode: ENOKEY if none of them may read
+    it, EIO if the wrapped keys, the size or the tags are not this file's.
     """
     raw = wrapped_keys(inode)
+    binding = check_file(image, inode, raw, path, moved=moved)
     names = [users] if isinstance(users, str) else list(users)
     # A group's key stands in for its members': whoever opened it has it on the ring.
     names += [key.user for key in ring if key.user.startswith(GROUP_MARK)]
@@ -108,9 +160,25 @@ def open_contents(image: Image, inode: Inode, ring: KeyRing, users: str | Sequen
     said = parse_context(inode.encryption_context or b"", inode.place)
     if key.mode != said:
         raise CryptoError(
-            inode.place, f"a key of mode {key.mode} for contents of mode {said}", "the same mode"
+            inode.place, f"EIO: a key of mode {key.mode} for contents of mode {said}", "the same mode"
         )
-    return contents_cipher(key, image.block_size, joined(inode.xattrs, TAGS_NAME))
+    contents = contents_cipher(key, image.block_size, joined(inode.xattrs, TAGS_NAME))
+    if isinstance(contents, GcmContents) and binding is not None:
+        _check_seal(image, inode, contents, binding)
+    return OpenedFile(key, raw, binding, contents)
+
+
+def _check_seal(image: Image, inode: Inode, contents: GcmContents, binding: Binding) -> None:
+    """Raise CryptoError, with the first block that is not what was written if there is one."""
+    if contents.check_seal(joined(inode.xattrs, SEAL_NAME), inode.size_bytes, binding.id):
+        return
+    for _block in read_contents(image, inode, contents):
+        pass
+    raise CryptoError(
+        inode.place,
+        f"EIO: its {inode.size_bytes} bytes or its table of tags are not what was sealed",
+        "the file as it was written",
+    )
 
 
 def read_contents(image: Image, inode: Inode, contents: Contents) -> Iterator[bytes]:
@@ -127,7 +195,7 @@ def read_contents(image: Image, inode: Inode, contents: Contents) -> Iterator[by
                 stored = bytes(image.read_block(physical + index, inode.place))
                 block = contents.decrypt_blocks(stored, logical + index)
             elif isinstance(contents, GcmContents) and contents.is_written(logical + index):
-                raise CryptoError(inode.place, f"block {logical + index} was written and is a hole")
+                raise CryptoError(inode.place, f"EIO: block {logical + index} was written and is a hole")
             else:
                 block = zeros
             yield block[: min(left, size)]
@@ -158,14 +226,39 @@ def encrypt_file(
             "a plain file",
         )
     key = FileKey.generate(random, mode)
-    xattrs = replaced(inode.xattrs, KEYS_NAME, wrap_by_policy(form, key, policy, ring, random))
-    xattrs[CONTEXT_KEY] = context(mode)
-    contents = contents_cipher(key, editor.image.block_size, bytes(inode.blocks * RECORD_BYTES))
-    editor.rewrite_contents(inode.number, lambda block, plain: contents.encrypt_blocks(plain, block))
-    if isinstance(contents, GcmContents):
-        xattrs = replaced(xattrs, TAGS_NAME, bytes(contents.table))
+    binding = new_binding(editor.image, path, random)
+    wrapped = wrap_by_policy(form, key, policy, ring, random, binding)
+    put_contents(editor, path, key, wrapped, binding, lambda _block, plain: plain)
     editor.add_features(int(Incompat.ENCRYPT))
     editor.set_flags(inode.number, FLAG_ENCRYPTED)
+
+
+def put_contents(
+    editor: ImageEditor,
+    path: str,
+    key: FileKey,
+    wrapped: bytes,
+    binding: Binding,
+    plaintext: Callable[[int, bytes], bytes],
+) -> None:
+    """
+    Encrypt the blocks of a file anew under a key, and give it the wrapped key, tags and seal of that.
+
+    plaintext: (logical block, what lies there) -> what it means.
+    """
+    inode = editor.image.lookup(path)
+    size = editor.image.block_size
+    records = inode.blocks if key.mode == MODE_AES_256_GCM else 0
+    contents = contents_cipher(key, size, bytes(records * RECORD_BYTES))
+    editor.rewrite_contents(
+        inode.number, lambda block, stored: contents.encrypt_blocks(plaintext(block, stored), block)
+    )
+    xattrs = replaced(replaced(inode.xattrs, TAGS_NAME, b""), SEAL_NAME, b"")
+    if isinstance(contents, GcmContents):
+        xattrs = replaced(xattrs, TAGS_NAME, bytes(contents.table))
+        xattrs = replaced(xattrs, SEAL_NAME, contents.seal(inode.size_bytes, binding.id))
+    xattrs = replaced(xattrs, KEYS_NAME, wrapped)
+    xattrs[CONTEXT_KEY] = context(key.mode)
     editor.set_xattrs(inode.number, xattrs)
 
 
@@ -173,21 +266,39 @@ def _replace_keys(editor: ImageEditor, inode: Inode, change: Callable[[bytes], b
     editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, change(wrapped_keys(inode))))
 
 
-def share(editor: ImageEditor, path: str, opener: Sequence[UserKey], new: UserKey, random: Random) -> None:
+def share(
+    editor: ImageEditor, path: str, opener: Sequence[UserKey], new: UserKey | PublicKey, random: Random
+) -> None:
     """
     Wrap a file's key for one user more; one of the keys of `opener` (a user's own, their groups') opens it.
 
-    Raises CryptoError as file_keys.add_user does.
+    Raises CryptoError as file_keys.add_user does, and if the wrapped keys are not bound to this very file:
+    whoever put them here would be handed another file's key.
     """
     inode = editor.image.lookup(path)
-    _replace_keys(editor, inode, lambda raw: add_user(raw, opener, new, random, inode.place))
+    raw = wrapped_keys(inode)
+    must_be_bound(check_file(editor.image, inode, raw, path), inode.place, REKEY)
+    mode = parse_context(inode.encryption_context or b"", inode.place)
+    _replace_keys(editor, inode, lambda raw: add_user(raw, opener, new, random, inode.place, mode=mode))
 
 
-def share_all(editor: ImageEditor, opener: Sequence[UserKey], new: UserKey, random: Random) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class SharedAll:
+    """The paths that were shared, and those that were left alone, with the reason."""
+
+    paths: list[str]
+    left: dict[str, str]
+
+
+def share_all(
+    editor: ImageEditor, opener: Sequence[UserKey], new: UserKey | PublicKey, random: Random
+) -> SharedAll:
     """
-    Share every file that `opener` can read alone and that is not wrapped for `new`; return their paths.
+    Share every file that `opener` can read alone and that is not wrapped for `new`.
+
+    Files whose wrapped keys are not bound to them are left alone.
     """
-    done, seen = [], set()
+    done, seen, left = list[str](), set[int](), dict[str, str]()
     for path, inode in list(editor.image.walk()):
         if inode.number in seen or not inode.is_encrypted or not inode.is_regular:
             continue
@@ -201,9 +312,13 @@ def share_all(editor: ImageEditor, opener: Sequence[UserKey], new: UserKey, rand
         present = owners(raw, inode.place)
         held = secret_of(raw, opener, inode.place)
         if isinstance(held, FileKey) and format_of(raw, inode.place).label(new) not in present:
-            share(editor, path, opener, new, random)
-            done.append(path)
-    return done
+            try:
+                share(editor, path, opener, new, random)
+            except CryptoError as error:
+                left[path] = error.problem
+            else:
+                done.append(path)
+    return SharedAll(done, left)
 
 
 def unshare(editor: ImageEditor, path: str, label: str) -> int:
@@ -215,7 +330,7 @@ def unshare(editor: ImageEditor, path: str, label: str) -> int:
     inode = editor.image.lookup(path)
     old = wrapped_keys(inode)
     new = remove_user(old, label, inode.place)
-    editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, new))
+    editor.exchange_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, new))
     gone = set(secret_parts(old, inode.place)) - set(secret_parts(new, inode.place))
     return editor.wipe_copies(gone)
 
@@ -245,7 +360,7 @@ def shred(editor: ImageEditor, path: str, free_space: bool = False) -> Shredded:
     inode = editor.image.lookup(path)
     raw = wrapped_keys(inode)
     secrets = secret_parts(raw, inode.place)
-    editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, clobbered(raw)))
+    editor.clobber_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, clobbered(raw)))
     copies = editor.wipe_copies(secrets, free_space)
     stored = sum(e.length for e in inode.tree.extents if not e.unwritten) * editor.image.block_size
     return Shredded(len(raw), copies, stored)

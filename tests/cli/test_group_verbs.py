@@ -161,7 +161,8 @@ def test_a_group_as_authority(image: Path, keys: Path) -> None:
 def test_passphrases_need_a_terminal(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without one, where it would be echoed or is not there at all, one line and nothing read or changed."""
     users = tmp_path / "users.toml"
-    run("userkey", users, "dora", "--passphrase")
+    users.write_text(f'[[user]]\nid = "dora"\nscrypt = {{ salt = "{"0f" * 16}", n = 16384, r = 8, p = 1 }}\n')
+    users.chmod(0o600)
 
     def no_terminal(path: str, *_args: object, **_options: object) -> int:
         raise OSError(6, "No such device or address", path)

@@ -213,7 +213,7 @@ def test_tags_are_compared_in_constant_time() -> None:
                     found.append(f"{path.name}: {said}")
     assert [] == found
     used = [path.name for path in CRYPTO.rglob("*.py") if "hmac.compare_digest" in path.read_text()]
-    assert {"rfc2014.py", "wrapped.py", "ecryptfs.py", "file_keys.py"} == set(used)
+    assert {"rfc2014.py", "wrapped.py", "ecryptfs.py", "file_keys.py", "user_keys.py"} == set(used)
 
 
 EXPERIMENT = """

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tools import MKE2FS_KINDS, debugfs, e2fsck, mke2fs, tool
 
 from sim.errors import ImageError
+from sim.ext4.edit.commit import commit_aside
 from sim.ext4.edit.editor import ImageEditor
-from sim.ext4.edit.overlay import OverlayStore, commit_aside
+from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.edit.scrub import find_words, wipe_words, words_of
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.make.layout import Fragmented

@@ -91,4 +91,7 @@ class KeyScan:
 
 def kek(raw: bytes, key: UserKey) -> bytes:
     """Return the key under which a set of packets holds a user's packet."""
-    return _kek(key, raw[12:24]) if raw[0] == 0x11 else _derive(key, raw[5 + 22 :][:12], b"e", 32)
+    if raw[0]:
+        return _kek(key, raw[12:24], raw[24:80] if raw[0] == 0x12 else b"")
+    bound = raw[10:66] if raw[5:10] == bytes((0, 0, 0, 61, 2)) else b""
+    return _derive(key, raw[5 + (5 + 56 if bound else 0) + 22 :][:12], b"e", 32, bound)

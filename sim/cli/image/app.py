@@ -34,6 +34,10 @@ Seed = Annotated[
     int | None, typer.Option("--seed", help="For images that can be made again; protects nothing.")
 ]
 Form = Annotated[str, typer.Option("--format", help="Of wrapped keys: aes-kw, rfc2014.")]
+Moved = Annotated[
+    bool, typer.Option("--moved", help="The file has another name, or the image another UUID, than it had.")
+]
+Scrub = Annotated[bool, typer.Option("--scrub", help="Zero the image's free blocks and its journal, too.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -103,6 +107,7 @@ def cat(
             "--as", metavar="USER", help="Read as a user in --keys; repeat it where shares are needed."
         ),
     ] = None,
+    moved: Moved = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print length and SHA-256 as JSON, not the contents.")
     ] = False,
@@ -116,7 +121,7 @@ def cat(
 
         if keys is None:
             raise ConfigError("image cat", "--as without --keys", "--keys FILE")
-        write = partial(run_cat_as, image, path, keys=keys, users=users)
+        write = partial(run_cat_as, image, path, keys=keys, users=users, moved=moved)
     else:
         decryptor = None if keys is None else fscrypt_decryptor(keys)
         write = partial(run_cat, image, path, decryptor=decryptor, keys=keys)
@@ -148,6 +153,7 @@ def encrypt(
     form: Form = "aes-kw",
     mode: Annotated[str, typer.Option("--mode", help="xts, or gcm with stored tags.")] = "xts",
     seed: Seed = None,
+    scrub: Scrub = False,
     as_json: AsJson = False,
 ) -> None:
     """Encrypt a plain file under a key of its own, wrapped for users (@name for a group)."""
@@ -163,8 +169,51 @@ def encrypt(
         form=form,
         mode=mode,
         seed=seed,
+        scrub=scrub,
         as_json=as_json,
     )
+
+
+@app.command("rekey")
+def rekey(
+    image: ImagePath,
+    path: InnerPath,
+    keys: KeyFile,
+    openers: Annotated[list[str], typer.Option("--as", metavar="USER", help="Who can read it. Repeatable.")],
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="USER", help="Who gets no new key. Repeatable.")
+    ] = None,
+    form: Annotated[str | None, typer.Option("--format", help="Of wrapped keys [as it is].")] = None,
+    mode: Annotated[str | None, typer.Option("--mode", help="xts or gcm [as it is].")] = None,
+    moved: Moved = False,
+    seed: Seed = None,
+    scrub: Scrub = False,
+    as_json: AsJson = False,
+) -> None:
+    """Encrypt a file anew under a new key, for those who have the old one; --keys has a key of each."""
+    from sim.cli.image.keys import run_rekey
+
+    run_rekey(
+        image,
+        path,
+        keys,
+        openers,
+        without=without or [],
+        form=form,
+        mode=mode,
+        moved=moved,
+        seed=seed,
+        scrub=scrub,
+        as_json=as_json,
+    )
+
+
+@app.command("scrub")
+def scrub(image: ImagePath, as_json: AsJson = False) -> None:
+    """Zero an image's free blocks and the log of its journal; needs no key."""
+    from sim.cli.image.keys import run_scrub
+
+    run_scrub(image, as_json)
 
 
 @app.command("group")
@@ -273,11 +322,28 @@ def inspect(image: ImagePath, as_json: AsJson = False) -> None:
 def userkey(
     keys: Annotated[Path, typer.Argument(metavar="FILE", help="A user key file; made with mode 0600.")],
     user: Annotated[str, typer.Argument(metavar="USER", help="The new user's id.")],
-    passphrase: Annotated[bool, typer.Option("--passphrase", help="A passphrase's salt, no key.")] = False,
+    passphrase: Annotated[
+        bool, typer.Option("--passphrase", help="A passphrase, asked for twice, in place of a key.")
+    ] = False,
+    public: Annotated[
+        str | None, typer.Option("--public", metavar="HEX", help="Somebody else's public key.")
+    ] = None,
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a user with a new key to a user key file."""
-    from sim.cli.image.keys import run_userkey
+    """Add a user to a user key file: with a new key, a passphrase, or a public key."""
+    from sim.cli.image.userkeys import run_userkey
 
-    run_userkey(keys, user, passphrase, seed, as_json=as_json)
+    run_userkey(keys, user, passphrase, seed, public, as_json)
+
+
+@app.command("pubkey")
+def pubkey(
+    keys: Annotated[Path, typer.Argument(metavar="FILE", help="A user key file.")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="A user in it, with a key or a passphrase.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print a user's public key: with it in their key file, others share with the user."""
+    from sim.cli.image.userkeys import run_pubkey
+
+    run_pubkey(keys, user, as_json)

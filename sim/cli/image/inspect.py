@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from sim.text import printable
 from sim.volume.inspection import inspect
 
 
@@ -35,7 +36,8 @@ def run_inspect(image: Path, as_json: bool = False) -> None:
     if found.device_noise is not None:
         said = found.device_noise
         print(
-            f"no file system is seen; {said['never_written']} of {said['sectors']} sectors were never written"
+            "no file system is seen: an encrypted device, or something unknown; "
+            f"{said['never_written']} of {said['sectors']} sectors were never written"
         )
     for file in found.files:
         keys = (
@@ -43,14 +45,10 @@ def run_inspect(image: Path, as_json: bool = False) -> None:
         )
         print(
             f"{file.inode:>8} {file.size_bytes:>14} {len(file.runs):>6} runs  {file.scheme:<22} "
-            f"{_shown(file.path)}{keys}"
+            f"{printable(file.path + keys)}"
         )
     for group, members in sorted(found.groups.items()):
-        print(f"{group}: {', '.join(members) or 'damaged'}")
+        print(printable(f"{group}: {', '.join(members) or 'damaged'}"))
     for key in sorted(found.sharing):
         if (files := found.opened_by(key)) > 1:
-            print(f"{key} opens {files} files")
-
-
-def _shown(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
+            print(printable(f"{key} opens {files} files"))

@@ -24,6 +24,7 @@ from sim.ext4.make.spec import ImageSpec, Manifest
 from sim.ext4.make.table import parse_spec, read_spec
 from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image, Inode
+from sim.text import printable
 from sim.volume.named_image import NamedImage
 
 Decryptor = Callable[[Image, Inode], Callable[[int, bytes], bytes]]
@@ -44,7 +45,7 @@ def run_make(image: Path, spec: ImageSpec, as_json: bool = False) -> Manifest:
     for file in manifest.files:
         print(
             f"{file.inode:>8} {file.size_bytes:>14}  {file.extents:>7} extents, depth {file.depth}  "
-            f"{file.path}  {file.layout}"
+            f"{printable(file.path)}  {file.layout}"
         )
     return manifest
 
@@ -145,12 +146,8 @@ def run_ls(
         marks += f" (damaged: {row['damage']})" if row["damage"] else ""
         print(
             f"{row['inode']:>8} {row['type']:<9} {row['mode']} {row['links']:>3} {row['size_bytes']:>14} "
-            f"{tree:>10} {row['mtime']} {_printable(str(row['path']))}{marks}"
+            f"{tree:>10} {row['mtime']} {printable(str(row['path']))}{marks}"
         )
-
-
-def _printable(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def run_extents(image_path: Path, path: str, as_json: bool = False) -> None:
@@ -282,6 +279,6 @@ def run_check(image_path: Path, as_json: bool = False) -> int:
         print(json.dumps({"image": str(image_path), "problems": problems}, indent=1))
     else:
         for problem in problems:
-            print(_printable(problem))
+            print(printable(problem))
         print(f"{image_path}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
     return EXIT_PROBLEMS if problems else 0

@@ -11,13 +11,18 @@ as zeros. The table lies in an xattr of the file (index 9, name "t"), above a bl
 its own (ea_inode): 1/205 of the data. The 2014 patches had planned for files beside the data, in a hidden
 directory; e2fsck knows nothing of those.
 
-What GCM does not see: a block put back together with its old record (rollback), a block and its record
-taken away (a hole), and a file cut short at a block's bound. The kernel knows no such mode; it could not
-change a record in an ea_inode value without hashing the whole value again.
+A seal covers what the blocks alone do not: the file's size in bytes, its id (binding.py) and the whole table.
+It lies in an xattr of its own (index 9, name "s"): 4 bytes of a counter of seals and the 16-byte tag of
+AES-256-GCM over nothing, with the nonce {counter, 2^64 - 1}. So a file that was cut or grown at any byte, a
+block put back together with its old record, and a block and its record taken away are told before a byte is
+read. What no seal sees is all of it put back as it was once (rollback of the file). Files whose wrapped keys
+are bound to nothing have no seal. The kernel knows no such mode; it could not change a record in an ea_inode
+value without hashing the whole value again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import struct
 
 from cryptography.exceptions import InvalidTag
@@ -30,6 +35,8 @@ from sim.errors import CryptoError
 TAG_BYTES = 16
 RECORD_BYTES = 4 + TAG_BYTES
 TAGS_NAME = b"t"
+SEAL_NAME = b"s"
+_SEAL_BLOCK = (1 << 64) - 1
 _NONCE = struct.Struct("<IQ")
 _MAX_COUNTER = (1 << 32) - 1
 _UNWRITTEN = bytes(RECORD_BYTES)
@@ -99,7 +106,7 @@ class GcmContents:
             stored = view[index * self.block_bytes : (index + 1) * self.block_bytes]
             if record == _UNWRITTEN:
                 if any(stored):
-                    raise CryptoError("file contents", f"block {block} is there and has no tag")
+                    raise CryptoError("file contents", f"EIO: block {block} is there and has no tag")
                 parts.append(bytes(self.block_bytes))
             else:
                 parts.append(self._open(block, int.from_bytes(record[:4], "little"), stored, record[4:]))
@@ -109,7 +116,7 @@ class GcmContents:
         try:
             return self._gcm.decrypt(_NONCE.pack(counter, block), b"".join((stored, tag)), None)
         except InvalidTag:
-            raise CryptoError("file contents", f"block {block} fails its AES-256-GCM check") from None
+            raise CryptoError("file contents", f"EIO: block {block} fails its AES-256-GCM check") from None
 
     def decrypt_blocks_into(self, data: Buffer, first_logical_block: int, out: memoryview) -> None:
         """
@@ -132,6 +139,29 @@ class GcmContents:
             self.table[at : at + RECORD_BYTES] = counter.to_bytes(4, "little") + sealed[-TAG_BYTES:]
             parts.append(sealed[:-TAG_BYTES])
         return b"".join(parts)
+
+    def seal(self, size_bytes: int, file_id: bytes, old: bytes = b"") -> bytes:
+        """Return the seal of a file of this size and id with the table as it is; old: the one it replaces."""
+        counter = int.from_bytes(old[:4], "little") + 1
+        if counter > _MAX_COUNTER:
+            raise CryptoError("file contents", "was sealed 2^32 - 1 times", "a new key")
+        said = self._sealed(size_bytes, file_id)
+        return counter.to_bytes(4, "little") + self._gcm.encrypt(_NONCE.pack(counter, _SEAL_BLOCK), b"", said)
+
+    def check_seal(self, seal: bytes, size_bytes: int, file_id: bytes) -> bool:
+        """Return whether a seal is that of a file of this size and id, with the table as it is."""
+        if len(seal) != RECORD_BYTES:
+            return False
+        nonce = _NONCE.pack(int.from_bytes(seal[:4], "little"), _SEAL_BLOCK)
+        try:
+            self._gcm.decrypt(nonce, seal[4:], self._sealed(size_bytes, file_id))
+        except InvalidTag:
+            return False
+        return True
+
+    def _sealed(self, size_bytes: int, file_id: bytes) -> bytes:
+        table = hashlib.sha512(self.table).digest()
+        return b"readpath seal\0" + file_id + size_bytes.to_bytes(8, "little") + table
 
     def is_written(self, block: int) -> bool:
         """Return whether the table has a tag for a block."""

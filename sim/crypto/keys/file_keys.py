@@ -6,7 +6,8 @@ holds 4 bytes: a version that is none of fscrypt's, so that a kernel does not op
 leaves it alone, the mode of its contents, and two zeros. "k" holds the key, wrapped for one user after
 another in one of two formats, each a module beside this one: `rfc2014` and `aes-kw`. (The 2014 patches
 put their packets where "c" is now; their first byte, 0, is one that e2fsck takes for damage.) Who gets what
-is a policy's affair (policies.py). Adding and removing users changes packets, never the data.
+is a policy's affair (policies.py). Adding and removing users changes packets, never the data. A set is bound
+to its file (binding.py); one that is bound to nothing, as older versions made it, is read all the same.
 
 Every function here is bytes in, bytes out. Anything that is not right, a wrong key, a changed bit, a cut
 xattr, an unknown version, is a CryptoError; one that says ENOKEY means that no key at hand is among those
@@ -19,8 +20,9 @@ import hmac
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sim.crypto.keys import aes_kw, rfc2014
+from sim.crypto.keys.binding import Binding, parse_binding
 from sim.crypto.keys.packet_format import Format
-from sim.crypto.keys.user_keys import GROUP_MARK, UserKey
+from sim.crypto.keys.user_keys import GROUP_MARK, PublicKey, UserKey
 from sim.crypto.keys.wrapped import (
     MODE_AES_256_GCM,
     MODE_AES_256_XTS,
@@ -45,6 +47,7 @@ __all__ = [
     "KeyRing",
     "UserKey",
     "add_user",
+    "binding_of",
     "clobbered",
     "context",
     "format_of",
@@ -61,7 +64,8 @@ __all__ = [
 
 REMOVAL_NOTE = (
     "a removed user may have kept the file's key or its contents, and opens any older copy of the image; "
-    "only new data under a new key is out of reach"
+    "who can write to the image can put the old wrapped keys back; "
+    "only new data under a new key is out of reach (rekey)"
 )
 """What removing a user's packet cannot undo."""
 
@@ -94,11 +98,13 @@ def parse_context(raw: bytes, place: str) -> int:
 def format_of(raw: bytes, place: str = PLACE) -> Format:
     """Return the format of a set of wrapped keys; CryptoError, naming `place`, if it is none of ours."""
     for form in FORMATS.values():
-        if raw[:1] == bytes((form.FIRST_BYTE,)):
+        if raw[:1] in {bytes((first,)) for first in form.FIRST_BYTES}:
             if is_shredded(raw):
                 raise CryptoError(place, "ENOKEY: the wrapped keys were shredded", "a file with its keys")
             return form
-    allowed = ", ".join(f"{form.FIRST_BYTE:#04x} ({form.NAME})" for form in FORMATS.values())
+    allowed = ", ".join(
+        f"{first:#04x} ({form.NAME})" for form in FORMATS.values() for first in form.FIRST_BYTES
+    )
     raise CryptoError(place, f"version {raw[:1].hex() or 'missing'} of wrapped keys", allowed)
 
 
@@ -113,14 +119,31 @@ def owners(raw: bytes, place: str = PLACE) -> list[str]:
     return [form.owner(packet) for packet in form.decode(raw, place)]
 
 
-def wrap_secrets(form: str, secrets: Iterable[tuple[UserKey, Secret]], random: Random) -> bytes:
-    """Return the xattr that holds a secret for each key; CryptoError if a user is there twice, or none is."""
+def binding_of(raw: bytes, place: str = PLACE) -> Binding | None:
+    """Return what a set is bound to; None for nothing. CryptoError, naming `place`, for what is no set."""
+    form = format_of(raw, place)
+    bound = form.record(form.decode(raw, place)[0])
+    return parse_binding(bound, place) if bound else None
+
+
+def wrap_secrets(
+    form: str,
+    secrets: Iterable[tuple[UserKey | PublicKey, Secret]],
+    random: Random,
+    binding: Binding | None = None,
+) -> bytes:
+    """
+    Return the xattr that holds a secret for each key; CryptoError if a user is there twice, or none is.
+
+    binding: what the set is for; None for a set that opens anywhere, as experiments with made-up keys use.
+    """
     chosen = FORMATS.get(form)
     if chosen is None:
         raise CryptoError(PLACE, f"format {form!r}", ", ".join(FORMATS))
+    bound = b"" if binding is None else binding.encode()
     packets: list[bytes] = []
     for key, secret in secrets:
-        packets.append(chosen.wrap(secret, key, random, packets[0] if packets else None))
+        packets.append(chosen.wrap(secret, key, random, packets[0] if packets else None, bound))
     labels = {chosen.owner(packet) for packet in packets}
     if not packets or len(labels) != len(packets):
         raise CryptoError(
@@ -129,9 +152,15 @@ def wrap_secrets(form: str, secrets: Iterable[tuple[UserKey, Secret]], random: R
     return chosen.encode(packets)
 
 
-def wrap(form: str, file_key: FileKey, keys: Iterable[UserKey], random: Random) -> bytes:
+def wrap(
+    form: str,
+    file_key: FileKey,
+    keys: Iterable[UserKey | PublicKey],
+    random: Random,
+    binding: Binding | None = None,
+) -> bytes:
     """Return the xattr that holds a file's key for each of some users; errors as `wrap_secrets`."""
-    return wrap_secrets(form, ((key, file_key) for key in keys), random)
+    return wrap_secrets(form, ((key, file_key) for key in keys), random, binding)
 
 
 def unwrap(raw: bytes, user: UserKey | Sequence[UserKey], place: str = PLACE) -> FileKey:
@@ -176,13 +205,20 @@ def secret_of(raw: bytes, keys: Sequence[UserKey], place: str = PLACE) -> Secret
 
 
 def add_user(
-    raw: bytes, opener: UserKey | Sequence[UserKey], new: UserKey, random: Random, place: str = PLACE
+    raw: bytes,
+    opener: UserKey | Sequence[UserKey],
+    new: UserKey | PublicKey,
+    random: Random,
+    place: str = PLACE,
+    *,
+    mode: int | None = None,
 ) -> bytes:
     """
     Return the xattr with one user more; `opener` is one who can read the file, or all the keys they hold.
 
-    Raises CryptoError as `unwrap` does, if the new user is there already, and if the key is kept in
-    shares (then another user needs a new split of it: `wrap_secrets` with a policy).
+    mode: what the key must be for, so that no other key is handed on that someone has put here. Raises
+    CryptoError as `unwrap` does, if the new user is there already, and if the key is kept in shares (then
+    another user needs a new split of it: `wrap_secrets` with a policy).
     """
     form = format_of(raw, place)
     openers = [opener] if isinstance(opener, UserKey) else list(opener)
@@ -192,6 +228,8 @@ def add_user(
         raise CryptoError(place, f"ENOKEY: no wrapped key for {names}", "a user the file is shared with")
     if isinstance(secret, Share):
         raise CryptoError(place, f"{names} has a share of the key", "a new split for other users")
+    if mode is not None and secret.mode != mode:
+        raise CryptoError(place, f"EIO: holds a key of mode {secret.mode}", f"{mode}")
     packets = form.decode(raw, place)
     if form.label(new) in map(form.owner, packets):
         raise CryptoError(place, f"is wrapped for {new.user} already", "a new user")
@@ -202,9 +240,9 @@ def remove_user(raw: bytes, label: str, place: str = PLACE) -> bytes:
     """
     Return the xattr without a user: an id (aes-kw) or the signature of a key (rfc2014), as `owners` tells it.
 
-    No key is needed. See REMOVAL_NOTE for what this cannot undo; of a key kept in shares, too many can
-    be removed, for how many are needed is not told without a key. Raises CryptoError if the user is not
-    there or is the last.
+    No key is needed. See REMOVAL_NOTE for what this cannot undo. Raises CryptoError if the user is not there
+    or is the last, if fewer shares would be left than are needed, and for a share in a set of an older
+    version, which does not tell how many those are (one of rfc2014 does not even tell that it has shares).
     """
     form = format_of(raw, place)
     packets = form.decode(raw, place)
@@ -213,7 +251,30 @@ def remove_user(raw: bytes, label: str, place: str = PLACE) -> bytes:
         raise CryptoError(place, f"has no wrapped key for {label}", ", ".join(map(form.owner, packets[:20])))
     if not rest:
         raise CryptoError(place, f"{label} is the last user", "another user first, or shred the file")
+    _check_shares(form, packets, rest, label, place)
     return form.encode(rest)
+
+
+def _check_shares(form: Format, packets: list[bytes], rest: list[bytes], label: str, place: str) -> None:
+    """Raise CryptoError if what is removed is a share that is needed."""
+    had = sum(bool(form.is_share(packet)) for packet in packets)
+    left = sum(bool(form.is_share(packet)) for packet in rest)
+    if left == had:
+        return
+    bound = form.record(packets[0])
+    if not bound:
+        raise CryptoError(
+            place,
+            f"{label} has a share, and a set of this version does not tell how many are needed",
+            "rekey, which makes a new split",
+        )
+    needed = parse_binding(bound, place).needed
+    if left < needed:
+        raise CryptoError(
+            place,
+            f"without {label} there are {left} shares, and {needed} are needed",
+            "rekey with other users, or shred the file",
+        )
 
 
 def secret_parts(raw: bytes, place: str = PLACE) -> list[bytes]:
@@ -231,13 +292,14 @@ def clobbered(raw: bytes) -> bytes:
 
 class KeyRing:
     """
-    The keys that someone holds: their own, and those of groups they could open.
+    The keys that someone holds: their own, those of groups they could open, and others' public ones.
 
-    Its repr tells users, never keys.
+    Its repr tells users, never keys. Iterating over it gives the secret ones.
     """
 
-    def __init__(self, keys: Iterable[UserKey] = ()) -> None:
+    def __init__(self, keys: Iterable[UserKey | PublicKey] = ()) -> None:
         self._keys: dict[str, UserKey] = {}
+        self._public: dict[str, PublicKey] = {}
         for key in keys:
             self.add(key)
 
@@ -247,8 +309,13 @@ class KeyRing:
     def __iter__(self) -> Iterator[UserKey]:
         return iter(self._keys.values())
 
-    def add(self, key: UserKey) -> None:
+    def add(self, key: UserKey | PublicKey) -> None:
         """Put a key on the ring; CryptoError if another one of the same name is there."""
+        if isinstance(key, PublicKey):
+            held_public = self._public.setdefault(key.user, key)
+            if not hmac.compare_digest(held_public.raw, key.raw):
+                raise CryptoError("key ring", f"two public keys of {key.user}", "one key for each user")
+            return
         held = self._keys.get(key.user)
         if held is not None and not hmac.compare_digest(held.raw, key.raw):
             raise CryptoError("key ring", f"two keys of {key.user}", "one key for each user")
@@ -262,6 +329,15 @@ class KeyRing:
             raise CryptoError(
                 "key ring", f"ENOKEY: no key of user {user}", ", ".join(sorted(self._keys))
             ) from None
+
+    def recipient(self, user: str) -> UserKey | PublicKey:
+        """Return a key with which something can be wrapped for a user; CryptoError (ENOKEY) without one."""
+        return self._public[user] if user not in self._keys and user in self._public else self.key(user)
+
+    def labelled(self, form: Format, label: str) -> UserKey | PublicKey:
+        """Return the key of which a format says `label`; CryptoError (ENOKEY) without one."""
+        named = {form.label(key): key for key in self._keys.values()}
+        return named[label] if label in named else self.recipient(label)
 
     def add_group(self, group: str, raw: bytes, members: str | Sequence[str]) -> None:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from sim.crypto.keys.user_keys import UserKey
+from sim.crypto.keys.user_keys import PublicKey, UserKey
 from sim.crypto.keys.wrapped import Secret
 from sim.crypto.streams import Random
 
@@ -21,7 +21,12 @@ class Format(Protocol):
 
     @property
     def FIRST_BYTE(self) -> int:  # noqa: N802 - a module's constant
-        """The first byte of every set of this format."""
+        """The first byte of a set of this format that is bound to nothing."""
+        ...
+
+    @property
+    def FIRST_BYTES(self) -> tuple[int, ...]:  # noqa: N802 - a module's constant
+        """The first bytes of the versions of this format that are read."""
         ...
 
     def encode(self, packets: list[bytes], /) -> bytes:
@@ -40,7 +45,19 @@ class Format(Protocol):
         """Return what of a packet must be gone for its key to be gone; it looks random."""
         ...
 
-    def label(self, key: UserKey, /) -> str:
+    def record(self, packet: bytes, /) -> bytes:
+        """Return what the set of a packet is bound to (binding.py); empty for nothing."""
+        ...
+
+    def is_share(self, packet: bytes, /) -> bool | None:
+        """Return whether a packet holds a share of the key; None if the set does not tell."""
+        ...
+
+    def is_public(self, packet: bytes, /) -> bool:
+        """Return whether anyone who knows a public key can have made a packet."""
+        ...
+
+    def label(self, key: UserKey | PublicKey, /) -> str:
         """Return what `owner` says of a packet for this key."""
         ...
 
@@ -48,8 +65,16 @@ class Format(Protocol):
         """Return a user's packet, without looking at all of them."""
         ...
 
-    def wrap(self, secret: Secret, key: UserKey, random: Random, first: bytes | None = None, /) -> bytes:
-        """Return a packet; first: one of the set that it is to join."""
+    def wrap(
+        self,
+        secret: Secret,
+        key: UserKey | PublicKey,
+        random: Random,
+        first: bytes | None = None,
+        bound: bytes = b"",
+        /,
+    ) -> bytes:
+        """Return a packet; first: one of the set that it is to join; bound: what a new set is bound to."""
         ...
 
     def unwrap(self, packet: bytes, key: UserKey, place: str, /) -> Secret:

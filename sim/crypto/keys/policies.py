@@ -10,12 +10,13 @@ the same).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from sim.crypto.keys.binding import Binding
 from sim.crypto.keys.file_keys import KeyRing, wrap_secrets
 from sim.crypto.keys.user_keys import GROUP_MARK
-from sim.crypto.keys.wrapped import FileKey, Secret, split_key
+from sim.crypto.keys.wrapped import FileKey, Secret, Share, split_key
 from sim.crypto.streams import Random
 from sim.errors import CryptoError
 
@@ -88,11 +89,17 @@ class KOfN:
         return list(zip(self.users, shares, strict=True))
 
 
-def wrap_by_policy(form: str, key: FileKey, policy: Policy, ring: KeyRing, random: Random) -> bytes:
+def wrap_by_policy(
+    form: str, key: FileKey, policy: Policy, ring: KeyRing, random: Random, binding: Binding | None = None
+) -> bytes:
     """
-    Return the xattr that a policy makes of a file's key; the ring must hold the key of everyone it names.
+    Return the xattr that a policy makes of a file's key; the ring must hold a key of everyone it names.
 
-    Raises CryptoError as `file_keys.wrap_secrets` does.
+    binding: what the set is for; how many shares are needed is put in here. Raises CryptoError as
+    `file_keys.wrap_secrets` does.
     """
     named = policy.secrets(key, random)
-    return wrap_secrets(form, [(ring.key(user), secret) for user, secret in named], random)
+    if binding is not None:
+        needed = {secret.needed for _user, secret in named if isinstance(secret, Share)}
+        binding = replace(binding, needed=max(needed, default=0))
+    return wrap_secrets(form, [(ring.recipient(user), secret) for user, secret in named], random, binding)

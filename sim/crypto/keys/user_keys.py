@@ -8,16 +8,22 @@ A user key file is TOML, one table per user, and readable by its owner alone:
     raw = "00..."                 # 64 bytes in hexadecimal, or instead of it:
     [[user]]
     id = "bob"
-    scrypt = { salt = "00...", n = 131072, r = 8, p = 1 }    # the passphrase is asked for
+    scrypt = { salt = "00...", n = 131072, r = 8, p = 1, check = "00..." }    # the passphrase is asked for
+    [[user]]
+    id = "carol"
+    public = "00..."              # 32 bytes: keys can be wrapped for carol, nothing of hers can be opened
 
 Passphrases go through scrypt (RFC 7914); n = 2^17, r = 8, p = 1 are what OWASP's Password Storage Cheat
-Sheet names first. No error shows a key or a passphrase, nor what stands where an id should and is too long
-for one: it could be a key.
+Sheet names first. `check` tells a wrong passphrase before it is used: 16 bytes of a digest of the key, which
+a guesser can use no better than any wrapped key. Every user's key has an X25519 key that follows from it; its
+public half is what others are given. No error shows a key or a passphrase, nor what stands where an id should
+and is too long for one: it could be a key.
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import stat
 import tomllib
@@ -25,8 +31,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from sim.crypto.fscrypt.contexts import hkdf_sha512
 from sim.errors import CryptoError
 
 USER_KEY_BYTES = 64
@@ -36,7 +44,13 @@ GROUP_MARK = "@"
 
 SCRYPT_N, SCRYPT_R, SCRYPT_P = 1 << 17, 8, 1
 _SCRYPT_N_ALLOWED = tuple(1 << bits for bits in range(14, 23))
+_SCRYPT_MEMORY_BYTES = range(1 << 24, (1 << 30) + 1)
+"""128 * n * r: 16 MiB, as in the leanest choice of OWASP's list, to 1 GiB, eight times the first."""
+_SCRYPT_WORK = 1 << 24
+"""n * r * p, of which a processor does about 2^21 a second: some 8 s, sixteen times OWASP's first choice."""
 _SALT_BYTES = range(16, 65)
+PUBLIC_BYTES = 32
+CHECK_BYTES = 16
 
 Passphrase = Callable[[str], bytes]
 """(user's id) -> passphrase; it may ask."""
@@ -68,6 +82,38 @@ class UserKey:
         """The 16 hexadecimal digits that name this key: of SHA-512, as eCryptfs makes them."""
         return hashlib.sha512(self.raw).hexdigest()[:SIGNATURE_DIGITS]
 
+    @property
+    def private(self) -> X25519PrivateKey:
+        """The X25519 key that follows from this one."""
+        return X25519PrivateKey.from_private_bytes(hkdf_sha512(self.raw, b"readpath x25519\0", PUBLIC_BYTES))
+
+    @property
+    def public(self) -> PublicKey:
+        """What others need to wrap keys for this user."""
+        return PublicKey(self.user, self.private.public_key().public_bytes_raw())
+
+    def check(self) -> bytes:
+        """Return 16 bytes by which a passphrase is known to be the right one."""
+        return hashlib.sha512(b"readpath passphrase check\0" + self.raw).digest()[:CHECK_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A user's public key for X25519, 32 bytes: keys can be wrapped for them."""
+
+    user: str
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        _check_id("public key", self.user)
+        if len(self.raw) != PUBLIC_BYTES:
+            raise CryptoError(f"public key of user {self.user}", f"is {len(self.raw)} bytes long", "32 bytes")
+
+    @property
+    def id_bytes(self) -> bytes:
+        """The user's id as it is stored."""
+        return self.user.encode("utf-8", "surrogateescape")
+
 
 def _check_id(place: str, user: str) -> None:
     length = len(user.encode("utf-8", "surrogateescape"))
@@ -83,10 +129,15 @@ def key_from_passphrase(
 
     Raises CryptoError for a cost that is too low to protect or too high to be meant, and for a short salt.
     """
+    said = f"n = {n}, r = {r}, p = {p}" if max(n, r, p) < 1 << 64 else "n, r or p of more than 64 bits"
     if n not in _SCRYPT_N_ALLOWED or r not in range(1, 33) or p not in range(1, 17):
+        raise CryptoError(f"scrypt of user {user}", said, "n = 2^14 .. 2^22, r <= 32, p <= 16")
+    if 128 * n * r not in _SCRYPT_MEMORY_BYTES or n * r * p > _SCRYPT_WORK:
         raise CryptoError(
-            f"scrypt of user {user}", f"n = {n}, r = {r}, p = {p}", "n = 2^14 .. 2^22, r <= 32, p <= 16"
+            f"scrypt of user {user}", said, "128 * n * r from 16 MiB to 1 GiB, n * r * p at most 2^24"
         )
+    if not passphrase:
+        raise CryptoError(f"passphrase of {user}", "is empty", "one byte and more")
     if len(salt) not in _SALT_BYTES:
         raise CryptoError(f"scrypt of user {user}", f"a salt of {len(salt)} bytes", "16 .. 64 bytes")
     return UserKey(user, Scrypt(salt, USER_KEY_BYTES, n, r, p).derive(passphrase))
@@ -124,55 +175,100 @@ def _refuse_loose(path: Path, said: os.stat_result) -> None:
 def read_user_keys(
     path: str | Path, passphrase: Passphrase | None = None, only: Collection[str] | None = None
 ) -> list[UserKey]:
+    """Return the users' secret keys in a file, in order; errors and the rest as KeyFile."""
+    return [key for key in KeyFile(path).read_keys(passphrase, only) if isinstance(key, UserKey)]
+
+
+class KeyFile:
     """
-    Return the users' keys in a file, in order.
+    A file of users' keys, read once: it may be a pipe.
 
-    passphrase: asked for each user that has one; None leaves such users out. only: the users to return (no
-    other's passphrase is asked). Raises CryptoError, naming file and number but no value, for loose
-    permissions, a file that cannot be read, or an entry that cannot be used.
+    Raises CryptoError, naming file and number but no value, for loose permissions, a file that cannot be
+    read, or an entry that cannot be used.
     """
-    path = Path(path)
-    try:
-        document = tomllib.loads(read_secret(path))
-    except (ValueError, RecursionError):  # the parser's message may quote a key
-        raise CryptoError(str(path), "is no UTF-8 TOML") from None
-    entries = document.get("user")
-    if not isinstance(entries, list) or len(document) != 1:
-        raise CryptoError(str(path), "has other entries than users", "[[user]] tables alone")
-    keys: list[UserKey] = []
-    seen: set[str] = set()
-    for number, entry in enumerate(entries):
-        place = f"{path}: user {number}"
-        if not isinstance(entry, dict) or not isinstance(user := entry.get("id"), str):
-            raise CryptoError(place, "has no id", 'a table with id = "name"')
-        _check_id(place, user)
-        if user.startswith(GROUP_MARK):
-            raise CryptoError(place, f"user {user!r}", f"an id without {GROUP_MARK}, which is for groups")
-        if user in seen:
-            raise CryptoError(place, f"{user!r} is there twice", "every user once")
-        seen.add(user)
-        if (only is None or user in only) and (key := _key(place, user, entry, passphrase)) is not None:
-            keys.append(key)
-    return keys
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            document = tomllib.loads(read_secret(self.path))
+        except (ValueError, RecursionError):  # the parser's message may quote a key
+            raise CryptoError(str(path), "is no UTF-8 TOML") from None
+        entries = document.get("user")
+        if not isinstance(entries, list) or len(document) != 1:
+            raise CryptoError(str(path), "has other entries than users", "[[user]] tables alone")
+        self._entries: dict[str, tuple[str, Mapping[str, object]]] = {}
+        for number, entry in enumerate(entries):
+            place = f"{path}: user {number}"
+            if not isinstance(entry, dict) or not isinstance(user := entry.get("id"), str):
+                raise CryptoError(place, "has no id", 'a table with id = "name"')
+            _check_id(place, user)
+            if user.startswith(GROUP_MARK):
+                raise CryptoError(place, f"user {user!r}", f"an id without {GROUP_MARK}, which is for groups")
+            if user in self._entries:
+                raise CryptoError(place, f"{user!r} is there twice", "every user once")
+            self._entries[user] = place, entry
+
+    @property
+    def users(self) -> list[str]:
+        """The users' ids, in order."""
+        return list(self._entries)
+
+    def is_unchecked(self, user: str) -> bool:
+        """Return whether a user has a passphrase that nothing tells to be the right one."""
+        said = self._entries[user][1].get("scrypt")
+        return isinstance(said, dict) and "check" not in said
+
+    def read_keys(
+        self, passphrase: Passphrase | None = None, only: Collection[str] | None = None
+    ) -> list[UserKey | PublicKey]:
+        """
+        Return the keys, in order.
+
+        passphrase: asked for each user that has one; None leaves such users out. only: the users to return
+        (no other's passphrase is asked). Errors as for the class.
+        """
+        wanted = [
+            (place, user, entry)
+            for user, (place, entry) in self._entries.items()
+            if only is None or user in only
+        ]
+        found = (_key(place, user, entry, passphrase) for place, user, entry in wanted)
+        return [key for key in found if key is not None]
 
 
-def _key(place: str, user: str, entry: Mapping[str, object], passphrase: Passphrase | None) -> UserKey | None:
-    if len(entry) != 2 or not {"raw", "scrypt"} & entry.keys():
-        raise CryptoError(place, "has other entries than an id and a key", "id, and raw or scrypt")
+def _key(
+    place: str, user: str, entry: Mapping[str, object], passphrase: Passphrase | None
+) -> UserKey | PublicKey | None:
+    if len(entry) != 2 or not {"raw", "scrypt", "public"} & entry.keys():
+        raise CryptoError(
+            place, "has other entries than an id and a key", "id, and one of raw, scrypt, public"
+        )
     try:
         if "raw" in entry:
             return UserKey(user, _hex(entry["raw"]))
-        said = entry["scrypt"]
-        if not isinstance(said, dict) or not said.keys() <= {"salt", "n", "r", "p"} or "salt" not in said:
-            raise CryptoError(place, "scrypt is not understood", "{ salt, n, r, p }")
-        numbers = {name: value for name, value in said.items() if name != "salt"}
-        if not all(isinstance(value, int) for value in numbers.values()):
-            raise CryptoError(place, "scrypt has other numbers than whole ones", "n, r, p")
-        salt = _hex(said["salt"])
-        return None if passphrase is None else key_from_passphrase(user, passphrase(user), salt, **numbers)
+        if "public" in entry:
+            return PublicKey(user, _hex(entry["public"]))
+        return _scrypt_key(place, user, entry["scrypt"], passphrase)
     except CryptoError as error:
         where = error.place if error.place.startswith(place) else f"{place}: {error.place}"
         raise CryptoError(where, error.problem, error.allowed) from None
+
+
+def _scrypt_key(place: str, user: str, said: object, passphrase: Passphrase | None) -> UserKey | None:
+    """Return the key of a passphrase; None if it is not to be asked for. CryptoError if it is a wrong one."""
+    known = {"salt", "n", "r", "p", "check"}
+    if not isinstance(said, dict) or not said.keys() <= known or "salt" not in said:
+        raise CryptoError(place, "scrypt is not understood", "{ salt, n, r, p, check }")
+    numbers = {name: value for name, value in said.items() if name not in ("salt", "check")}
+    if not all(type(value) is int for value in numbers.values()):
+        raise CryptoError(place, "scrypt has other numbers than whole ones", "n, r, p")
+    salt, check = _hex(said["salt"]), _hex(said["check"]) if "check" in said else None
+    if passphrase is None:
+        return None
+    key = key_from_passphrase(user, passphrase(user), salt, **numbers)
+    if check is not None and not hmac.compare_digest(check, key.check()):
+        raise CryptoError(f"passphrase of {user}", "is wrong", "the one that was set")
+    return key
 
 
 def _hex(text: object) -> bytes:

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from sim.errors import ConfigError, ImageError
+from sim.ext4.edit.commit import commit_aside, commit_in_place, zero_ranges
 from sim.ext4.edit.groups import Groups
-from sim.ext4.edit.overlay import OverlayStore, commit_aside, commit_in_place
-from sim.ext4.edit.scrub import journal_runs, wipe_range, words_of
+from sim.ext4.edit.overlay import Changes, OverlayStore
+from sim.ext4.edit.scrub import journal_log_runs, journal_runs, wipe_range, words_of
 from sim.ext4.format import dirs, xattr
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.checksums import Checksums
@@ -47,7 +48,12 @@ class ImageEditor:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._store = OverlayStore(MmapStore(path))
+        self._file = path.resolve()  # what a link leads to is changed, not the link
+        below = MmapStore(self._file)
+        self._as_read = below.identity
+        self._store = OverlayStore(below)
+        self._whole_only = False
+        self._scrubbed: list[tuple[int, int]] = []
         self.image = Image(self._store, str(path))
         sb = self.image.superblock
         refused = (
@@ -77,16 +83,22 @@ class ImageEditor:
         """
         Judge the changed image, then write it aside and rename it, or write into it; return bytes changed.
 
-        in_place: what was overwritten is gone from this file (see sim.ext4.edit.overlay for both). Raises
-        ImageError.
+        in_place: what was overwritten is gone from this file (see sim.ext4.edit.commit for both). A crash
+        leaves the old state, the new one, or one that e2fsck makes one of them without loss. Raises
+        ImageError, also if the image is not the one that was read any more.
         """
         changes = self.changes()
-        if changes:
-            (commit_in_place if in_place else commit_aside)(self.path, changes)
+        if in_place and not self._whole_only:
+            commit_in_place(self._file, self._store.stages(), as_read=self._as_read)
+            if self._scrubbed:
+                zero_ranges(self._file, self._scrubbed)
+        elif changes or self._scrubbed:
+            commit_aside(self._file, changes, as_read=self._as_read, without=self._scrubbed, clobber=in_place)
         return sum(len(data) for _offset, data in changes)
 
-    def changes(self) -> list[tuple[int, bytes]]:
+    def changes(self) -> Changes:
         """Judge the changed image; return (byte offset, bytes) of all that is not as it was, in pages."""
+        self._groups.settle()
         self._reload()
         self._must_be_sound()
         return self._store.changes()
@@ -111,6 +123,17 @@ class ImageEditor:
         struct.pack_into("<I", raw, _FLAGS_AT, struct.unpack_from("<I", raw, _FLAGS_AT)[0] | flags)
         self._write_inode(number, raw)
         self._reload()
+
+    def scrub(self) -> int:
+        """
+        Have `commit` zero the free blocks and the journal's log; return how many bytes those are.
+
+        Blocks that this change frees are among them. For an image that needs no recovery.
+        """
+        size = self.image.block_size
+        runs = journal_log_runs(self.image) + self._groups.free_runs(uninitialised=True)
+        self._scrubbed = [(first * size, length * size) for first, length in sorted(runs)]
+        return sum(length for _first, length in self._scrubbed)
 
     def rewrite_contents(self, number: int, transform: Callable[[int, bytes], bytes]) -> int:
         """Replace every written block of a file by transform(logical block, bytes); return how many."""
@@ -143,15 +166,87 @@ class ImageEditor:
         """
         Give an inode these xattrs, and no others: in the inode, in a block, or the largest in ea_inodes.
 
-        Raises ImageError if the names alone do not fit, or there is no room in the image.
+        They are written over the old ones, as a kernel does under a journal. Raises ImageError if the names
+        alone do not fit, or there is no room in the image.
         """
-        inode = self.image.inode(number)
-        if inode.flags & inodes.FLAG_HUGE_FILE:
-            raise ImageError(inode.place, "counts its blocks in blocks (huge_file)", "an inode that does not")
+        inode = self._changeable(number)
         old_values = inode.ea_values
         for ea_inode, _size in old_values:
             self._drop_ea_inode(ea_inode)
             self._reload()
+        raw, block = self._with_body(inode, xattrs)
+        self._write_xattr_block(inode, raw, block)
+        self._write_inode(number, raw)
+        self._reload()
+
+    def exchange_xattrs(self, number: int, xattrs: Mapping[xattr.XattrKey, bytes]) -> None:
+        """
+        Do the same in three stages, of which each is to be on the disk before the next one begins.
+
+        First the new values are written where nothing lies, then the inode is made to lead to them, which is
+        one sector, then the old ones are zeroed and their room is given back. Where that cannot be (an inode
+        of more than a sector, no room for both), `commit` writes the whole image aside.
+        """
+        inode, before, counts = self._changeable(number), self._store.state(), self._groups.more
+        try:
+            raw, block = self._with_body(inode, xattrs)
+            self._write_xattr_block(inode, raw, block, fresh=True)
+            self._checksums.inode(raw, number)
+            if not self._in_one_sector(inode, raw):
+                raise ImageError(inode.place, "changes in two sectors", "an inode of at most 512 bytes")
+        except ImageError:
+            self._store.restore(before)
+            self._groups.more = counts
+            self._reload()
+            self.set_xattrs(number, xattrs)
+            self._whole_only = True
+            return
+        self._store.mark()
+        self._write_inode(number, raw)
+        self._store.mark()
+        self._reload()
+        for ea_inode, _size in inode.ea_values:
+            self._drop_ea_inode(ea_inode)
+            self._reload()
+        if inode.raw.xattr_block:
+            self._drop_xattr_block(inode.raw.xattr_block)
+        self._reload()
+
+    def clobber_xattrs(self, number: int, xattrs: Mapping[xattr.XattrKey, bytes]) -> None:
+        """
+        Do the same for values that are to be gone, over the old ones where that takes one page.
+
+        A page that is torn leaves an xattr block that e2fsck clears: then all of them are gone.
+        """
+        before, counts = self._store.state(), self._groups.more
+        self._store.mark()
+        self.set_xattrs(number, xattrs)
+        if self._store.fresh_pages > 1:
+            self._store.restore(before)
+            self._groups.more = counts
+            self._reload()
+            self.exchange_xattrs(number, xattrs)
+
+    def _changeable(self, number: int) -> Inode:
+        inode = self.image.inode(number)
+        if inode.flags & inodes.FLAG_HUGE_FILE:
+            raise ImageError(inode.place, "counts its blocks in blocks (huge_file)", "an inode that does not")
+        return inode
+
+    def _in_one_sector(self, inode: Inode, raw: bytearray) -> bool:
+        """Return whether the bytes of an inode that change lie in one sector of the table."""
+        changed = [at for at, (old, new) in enumerate(zip(inode.raw_bytes, raw, strict=True)) if old != new]
+        start = (inode.number - 1) % self.image.superblock.inodes_per_group * len(raw)
+        return len({(start + at) // SECTOR_BYTES for at in changed}) <= 1
+
+    def _with_body(
+        self, inode: Inode, xattrs: Mapping[xattr.XattrKey, bytes]
+    ) -> tuple[bytearray, dict[xattr.XattrKey, xattr.Value]]:
+        """
+        Return an inode's bytes with what of its new xattrs goes there, and what goes into a block.
+
+        Values in inodes of their own are written, and counted as the owner's in its sectors.
+        """
         raw = bytearray(inode.raw_bytes)
         fields = inodes.GOOD_OLD_BYTES + inode.raw.extra_isize
         room = max(len(raw) - fields, 0)
@@ -159,11 +254,17 @@ class ImageEditor:
         if room:
             raw[fields:] = xattr.encode_body(body, room)
         large = [value for value in [*body.values(), *block.values()] if isinstance(value, xattr.EaValue)]
-        ea_blocks = sum(-(-value.size // self.image.block_size) for value in large)
-        ea_blocks -= sum(-(-length // self.image.block_size) for _number, length in old_values)
-        self._write_xattr_block(inode, raw, block, ea_blocks)
-        self._write_inode(number, raw)
-        self._reload()
+        size = self.image.block_size
+        more = sum(-(-value.size // size) for value in large)
+        more -= sum(-(-length // size) for _number, length in inode.ea_values)
+        self._add_sectors(raw, more * (size // SECTOR_BYTES))
+        return raw, block
+
+    def _add_sectors(self, raw: bytearray, sectors: int) -> None:
+        sectors += struct.unpack_from("<I", raw, _SECTORS_AT)[0]
+        sectors += struct.unpack_from("<H", raw, _SECTORS_HIGH_AT)[0] << 32
+        struct.pack_into("<I", raw, _SECTORS_AT, sectors & 0xFFFF_FFFF)
+        struct.pack_into("<H", raw, _SECTORS_HIGH_AT, sectors >> 32)
 
     def _place_values(
         self, inode: Inode, xattrs: Mapping[xattr.XattrKey, bytes], room: int
@@ -178,6 +279,12 @@ class ImageEditor:
         return body, block
 
     def _make_ea_inode(self, owner: Inode, value: bytes) -> xattr.EaValue:
+        if not self.image.superblock.incompat & Incompat.EXTENTS:
+            raise ImageError(
+                owner.place,
+                f"an xattr of {len(value)} bytes needs an inode of its own, mapped by extents",
+                "a file system with the feature extents, or less in the xattr",
+            )
         size = self.image.block_size
         count = -(-len(value) // size)
         self._groups.add_features(int(Incompat.EA_INODE))
@@ -216,12 +323,16 @@ class ImageEditor:
         self._groups.free_inode(number)
 
     def _write_xattr_block(
-        self, inode: Inode, raw: bytearray, values: dict[xattr.XattrKey, xattr.Value], more_ea_blocks: int
+        self, inode: Inode, raw: bytearray, values: dict[xattr.XattrKey, xattr.Value], fresh: bool = False
     ) -> None:
-        """Write, make or free the xattr block of an inode, and note it in the inode's bytes."""
+        """
+        Write, make or free the xattr block of an inode, and note it in the inode's bytes.
+
+        fresh: into a new block; the old one is left as it is.
+        """
         old, size = inode.raw.xattr_block, self.image.block_size
-        new = old
-        if old and (not values or self._shared(old)):
+        new = 0 if fresh else old
+        if not fresh and old and (not values or self._shared(old)):
             self._drop_xattr_block(old)
             new = 0
         if values and not new:
@@ -232,10 +343,7 @@ class ImageEditor:
             self._write_block(new, data)
         struct.pack_into("<I", raw, _XATTR_AT, new & 0xFFFF_FFFF)
         struct.pack_into("<H", raw, _XATTR_HIGH_AT, new >> 32)
-        # The blocks of ea_inodes count as their owner's too.
-        sectors = inode.raw.sectors + (bool(new) - bool(old) + more_ea_blocks) * (size // SECTOR_BYTES)
-        struct.pack_into("<I", raw, _SECTORS_AT, sectors & 0xFFFF_FFFF)
-        struct.pack_into("<H", raw, _SECTORS_HIGH_AT, sectors >> 32)
+        self._add_sectors(raw, (bool(new) - bool(old)) * (size // SECTOR_BYTES))
 
     def _shared(self, block: int) -> bool:
         return xattr.block_references(self.image.read_block(block)) > 1
@@ -269,6 +377,7 @@ class ImageEditor:
         blocks = _blocks_of(inode)
         if not shown or not self._drop_name(parent, shown):
             raise ImageError(f"{self.path}: {path}", "is not a name in its directory", "a path in the image")
+        self._store.mark()  # a file without a name is what e2fsck can mend; one without blocks is not
         raw = bytearray(inode.raw_bytes)
         if inode.raw.links > 1:
             struct.pack_into("<H", raw, _LINKS_AT, inode.raw.links - 1)
@@ -276,13 +385,14 @@ class ImageEditor:
             self._reload()
             return 0
         before = sum(length for _start, length in self._groups.free_runs())
+        self._write_inode(inode.number, self._deleted(raw) if as_kernel else bytearray(len(raw)))
+        self._store.mark()  # what it led to is overwritten when nothing leads there any more
         for ea_inode, _size in inode.ea_values:
             self._drop_ea_inode(ea_inode, zero=not as_kernel)
             self._reload()
         if inode.raw.xattr_block:
             self._drop_xattr_block(inode.raw.xattr_block, zero=not as_kernel)
         self._groups.free_blocks(blocks)
-        self._write_inode(inode.number, self._deleted(raw) if as_kernel else bytearray(len(raw)))
         self._groups.free_inode(inode.number)
         self._reload()
         return sum(length for _start, length in self._groups.free_runs()) - before

@@ -27,12 +27,15 @@ _FREE_BLOCKS_LOW, _FREE_BLOCKS_HIGH = 0x0C, 0x158
 _FREE_INODES = 0x10
 _INCOMPAT = 0x60
 _COMPAT = 0x5C
+_RESERVED_GDT = 0xCE
 _GROUP_FREE_BLOCKS, _GROUP_FREE_INODES, _GROUP_UNUSED = (0x0C, 0x2C), (0x0E, 0x2E), (0x1C, 0x32)
 
 
 class Groups:
     """
     The allocation state of an image, over a store that can be written.
+
+    more: by how many (blocks, inodes) the superblock's free counts are behind until `settle`.
 
     Raises ImageError for blocks and inodes that are not as they should be: a free block given back would
     spoil the image.
@@ -42,6 +45,7 @@ class Groups:
         self._image = image
         self._store = store
         self._checksums = checksums
+        self.more = (0, 0)
 
     # -- pieces of metadata --------------------------------------------------------------------------
 
@@ -72,13 +76,28 @@ class Groups:
         return bytearray(self._store.read(SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES))
 
     def _change_totals(self, blocks: int, inodes: int) -> None:
+        self.more = self.more[0] + blocks, self.more[1] + inodes
+
+    def settle(self) -> None:
+        """
+        Bring the superblock's free counts up to date, in a stage of its own.
+
+        It is written once and last, for it is larger than a sector and in a small image there is one alone: a
+        crash before leaves counts that e2fsck sets right.
+        """
+        if self.more == (0, 0):
+            return
         raw = self._superblock()
         free = struct.unpack_from("<I", raw, _FREE_BLOCKS_LOW)[0]
         free |= struct.unpack_from("<I", raw, _FREE_BLOCKS_HIGH)[0] << 32
-        struct.pack_into("<I", raw, _FREE_BLOCKS_LOW, (free + blocks) & 0xFFFF_FFFF)
-        struct.pack_into("<I", raw, _FREE_BLOCKS_HIGH, (free + blocks) >> 32)
-        struct.pack_into("<I", raw, _FREE_INODES, struct.unpack_from("<I", raw, _FREE_INODES)[0] + inodes)
+        free += self.more[0]
+        struct.pack_into("<I", raw, _FREE_BLOCKS_LOW, free & 0xFFFF_FFFF)
+        struct.pack_into("<I", raw, _FREE_BLOCKS_HIGH, free >> 32)
+        inodes = struct.unpack_from("<I", raw, _FREE_INODES)[0] + self.more[1]
+        struct.pack_into("<I", raw, _FREE_INODES, inodes)
+        self.more = (0, 0)
         self._checksums.superblock(raw)
+        self._store.mark()
         self._store.write(SUPERBLOCK_OFFSET, raw)
 
     def add_features(self, incompat: int, compat: int = 0) -> None:
@@ -147,22 +166,48 @@ class Groups:
         self._set_blocks((start + i for start, length in chosen for i in range(length)), used=True)
         return chosen
 
-    def free_runs(self) -> list[tuple[int, int]]:
-        """Return the free runs of initialised groups as (first block, length), in order."""
+    def free_runs(self, uninitialised: bool = False) -> list[tuple[int, int]]:
+        """
+        Return the free runs of initialised groups as (first block, length), in order.
+
+        uninitialised: those of groups whose bitmap was never written, too.
+        """
         sb = self._image.superblock
         runs: list[tuple[int, int]] = []
         for group in range(sb.groups_count):
             descriptor = self._image.group(group)
-            if descriptor.flags & GroupDescriptor.BLOCK_UNINIT:
-                continue
             blocks = sb.group_blocks(group)
-            bitmap = self._store.read(descriptor.block_bitmap * sb.block_size, sb.block_size)
+            if descriptor.flags & GroupDescriptor.BLOCK_UNINIT:
+                if not uninitialised:
+                    continue
+                bitmap: bytes | memoryview = self._uninitialised_bitmap(blocks)
+            else:
+                bitmap = self._store.read(descriptor.block_bitmap * sb.block_size, sb.block_size)
             bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=len(blocks), bitorder="little")
             edges = np.flatnonzero(np.diff(bits, prepend=1, append=1)).tolist()
             runs += [
                 (blocks.start + start, stop - start) for start, stop in zip(*[iter(edges)] * 2, strict=True)
             ]
         return runs
+
+    def _uninitialised_bitmap(self, blocks: range) -> bytes:
+        """Return what the bitmap of a group would be: in use is what the file system itself has there."""
+        sb = self._image.superblock
+        used = np.zeros(sb.block_size * 8, dtype=np.uint8)
+
+        def mark(first: int, length: int) -> None:
+            start, stop = max(first, blocks.start), min(first + length, blocks.stop)
+            used[max(start - blocks.start, 0) : max(stop - blocks.start, 0)] = 1
+
+        reserved = struct.unpack_from("<H", self._superblock(), _RESERVED_GDT)[0]
+        for group in range(sb.groups_count):
+            descriptor = self._image.group(group)
+            mark(descriptor.block_bitmap, 1)
+            mark(descriptor.inode_bitmap, 1)
+            mark(descriptor.inode_table, sb.inode_table_blocks)
+            if sb.has_backup(group):
+                mark(sb.group_blocks(group).start, 1 + sb.descriptor_blocks + reserved)
+        return np.packbits(used, bitorder="little").tobytes()
 
     # -- inodes --------------------------------------------------------------------------------------
 

@@ -1,30 +1,36 @@
 """
 An image being changed: what was written lies in memory, over a store that stays as it is, until it is
-committed.
+committed (sim.ext4.edit.commit).
 """
 
 from __future__ import annotations
-
-import os
-from pathlib import Path
 
 from sim.errors import ImageError
 from sim.ext4.store import ByteStore
 
 _PAGE_BYTES = 4096
-_COPY_BYTES = 1 << 20
+
+Changes = list[tuple[int, bytes]]
+"""(byte offset, bytes) of pages that are to be written, in order."""
+
+
+OverlayState = tuple[dict[int, bytes], list[dict[int, bytes]], set[int]]
+"""What an OverlayStore holds: pages, ended stages, pages of the stage that is open."""
 
 
 class OverlayStore:
     """
     A store of which some pages have been written: it reads as if they had been written below.
 
-    Memory: the pages written.
+    `mark` ends a stage: what was written before it must be on the disk before anything that is written after
+    it. Memory: the pages written, once more for each stage in which they were.
     """
 
     def __init__(self, below: ByteStore) -> None:
         self._below = below
         self._pages: dict[int, bytearray] = {}
+        self._ended: list[dict[int, bytes]] = []
+        self._fresh: set[int] = set()
 
     @property
     def size_bytes(self) -> int:
@@ -55,77 +61,59 @@ class OverlayStore:
             count = min(_PAGE_BYTES - inside, len(data) - done)
             held = self._pages.get(page)
             if held is None:
-                start = page * _PAGE_BYTES
-                held = bytearray(self._below.read(start, min(_PAGE_BYTES, self.size_bytes - start)))
+                held = bytearray(self._old(page))
                 self._pages[page] = held
             held[inside : inside + count] = data[done : done + count]
+            self._fresh.add(page)
             done += count
 
-    def changes(self) -> list[tuple[int, bytes]]:
+    def mark(self) -> None:
+        """End a stage."""
+        self._ended.append({page: bytes(self._pages[page]) for page in sorted(self._fresh)})
+        self._fresh.clear()
+
+    @property
+    def fresh_pages(self) -> int:
+        """How many pages the stage that is open changes."""
+        known: dict[int, bytes] = {}
+        for stage in self._ended:
+            known.update(stage)
+        return sum(bytes(self._pages[page]) != (known.get(page) or self._old(page)) for page in self._fresh)
+
+    def _old(self, page: int) -> bytes:
+        start = page * _PAGE_BYTES
+        return bytes(self._below.read(start, min(_PAGE_BYTES, self.size_bytes - start)))
+
+    def state(self) -> OverlayState:
+        """Return what was written so far, for `restore`."""
+        pages = {page: bytes(held) for page, held in self._pages.items()}
+        return pages, [dict(stage) for stage in self._ended], set(self._fresh)
+
+    def restore(self, state: OverlayState) -> None:
+        """Take back what was written since `state`."""
+        pages, ended, fresh = state
+        self._pages = {page: bytearray(held) for page, held in pages.items()}
+        self._ended, self._fresh = [dict(stage) for stage in ended], set(fresh)
+
+    def stages(self) -> list[Changes]:
+        """Return for each stage the pages that are not as they were after the one before; none is empty."""
+        last = {page: bytes(self._pages[page]) for page in sorted(self._fresh)}
+        known: dict[int, bytes] = {}
+        stages: list[Changes] = []
+        for stage in [*self._ended, last]:
+            changed: Changes = []
+            for page, held in stage.items():
+                if held != (known.get(page) or self._old(page)):
+                    changed.append((page * _PAGE_BYTES, held))
+                known[page] = held
+            if changed:
+                stages.append(changed)
+        return stages
+
+    def changes(self) -> Changes:
         """Return (byte offset, bytes) of every page that is not as it was, in order."""
         return [
             (page * _PAGE_BYTES, bytes(held))
             for page, held in sorted(self._pages.items())
             if bytes(held) != self._below.read(page * _PAGE_BYTES, len(held))
         ]
-
-
-def commit_aside(path: Path, changes: list[tuple[int, bytes]]) -> None:
-    """
-    Write a changed copy of an image, sparse as it was, and put it in the image's place by one rename.
-
-    Whoever opens the path sees the old image or the new one, whole. The old one's bytes stay on the host's
-    disk until they are overwritten: a key that is to vanish needs `commit_in_place`. Raises ImageError.
-    """
-    aside = path.with_name(path.name + ".partial")
-    try:
-        with path.open("rb") as source, aside.open("wb") as target:
-            os.fchmod(target.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
-            _copy_sparse(source.fileno(), target.fileno())
-            _write_all(target.fileno(), changes)
-            os.fsync(target.fileno())
-        aside.replace(path)
-    except OSError as error:
-        raise ImageError(str(path), f"cannot be changed ({error})") from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def commit_in_place(path: Path, changes: list[tuple[int, bytes]]) -> None:
-    """
-    Write changes into an image itself, so that what was there is overwritten, and wait for the disk.
-
-    A crash in the middle leaves some pages old and some new, which `e2fsck` then mends. Raises ImageError.
-    """
-    try:
-        with path.open("r+b") as target:
-            _write_all(target.fileno(), changes)
-            os.fsync(target.fileno())
-    except OSError as error:
-        raise ImageError(str(path), f"cannot be changed ({error})") from error
-
-
-def _write_all(fd: int, changes: list[tuple[int, bytes]]) -> None:
-    for offset, data in changes:
-        view = memoryview(data)
-        while view:
-            done = os.pwrite(fd, view, offset)
-            view, offset = view[done:], offset + done
-
-
-def _copy_sparse(source: int, target: int) -> None:
-    size = os.fstat(source).st_size
-    os.ftruncate(target, size)
-    at = 0
-    while at < size:
-        try:
-            start = os.lseek(source, at, os.SEEK_DATA)
-        except OSError:  # nothing but a hole is left
-            return
-        at = os.lseek(source, start, os.SEEK_HOLE)
-        while start < at:
-            data = os.pread(source, min(_COPY_BYTES, at - start), start)
-            if not data:
-                raise OSError("the image became shorter while it was copied")
-            _write_all(target, [(start, data)])
-            start += len(data)

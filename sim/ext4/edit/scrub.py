@@ -80,3 +80,9 @@ def journal_runs(image: Image) -> list[tuple[int, int]]:
     if not sb.compat & Compat.HAS_JOURNAL or not sb.journal_inode:
         return []
     return [(extent.physical, extent.length) for extent in image.inode(sb.journal_inode).tree.extents]
+
+
+def journal_log_runs(image: Image) -> list[tuple[int, int]]:
+    """Return where the journal's log lies, all but its superblock; as `journal_runs`."""
+    runs = journal_runs(image)
+    return [(runs[0][0] + 1, runs[0][1] - 1), *runs[1:]] if runs else []

@@ -12,6 +12,7 @@ from typing import Any
 
 from sim.errors import ImageError
 from sim.ext4.format.features import Compat, Incompat, RoCompat, refuse_unsupported
+from sim.ext4.store import ByteStore
 
 SUPERBLOCK_OFFSET = 1024
 SUPERBLOCK_BYTES = 1024
@@ -174,6 +175,28 @@ def _is_power(number: int, base: int) -> bool:
     return power == number
 
 
+_MAX_LOG_BLOCK_SIZE = 6
+"""64 KiB, the largest block of ext4."""
+
+
+def looks_like_superblock(store: ByteStore, offset: int) -> bool:
+    """
+    Return whether there is a superblock of ext2, 3 or 4 at a byte, readable here or not.
+
+    Its magic and a few numbers that no superblock has otherwise: noise passes for one in 2^70 images.
+    """
+    if store.size_bytes < offset + SUPERBLOCK_BYTES:
+        return False
+    raw = store.read(offset, SUPERBLOCK_BYTES)
+    said = {
+        name: struct.unpack_from(code, raw, at)[0]
+        for name, (at, code) in _FIELDS.items()
+        if name in ("magic", "log_block_size", "rev_level")
+    }
+    known = said["magic"] == SUPERBLOCK_MAGIC and said["rev_level"] <= 1
+    return bool(known and said["log_block_size"] <= _MAX_LOG_BLOCK_SIZE)
+
+
 def decode_superblock(raw: bytes | memoryview, place: str) -> Superblock:
     """
     Return the superblock in 1,024 bytes.
@@ -195,7 +218,12 @@ def decode_superblock(raw: bytes | memoryview, place: str) -> Superblock:
         raise ImageError(place, f"the revision is {sb.rev_level}", "1 (dynamic inode sizes)")
     refuse_unsupported(sb.incompat, sb.ro_compat, place)
     if sb.log_block_size > 2:
-        raise ImageError(place, f"the block size code is {sb.log_block_size}", "0, 1 or 2 (1, 2 or 4 KiB)")
+        raise ImageError(
+            place,
+            f"the block size code is {sb.log_block_size}"
+            + (f" ({1024 << sb.log_block_size} bytes)" if sb.log_block_size <= _MAX_LOG_BLOCK_SIZE else ""),
+            "0, 1 or 2 (1, 2 or 4 KiB)",
+        )
     _judge(sb, place)
     return sb
 

@@ -43,6 +43,8 @@ class _Check:
         self.groups: list[GroupDescriptor] = []
         self.links: dict[int, int] = {}
         self.ea_references: dict[int, int] = {}
+        self.rescued: set[int] = set()
+        """ea_inodes that nothing refers to, which e2fsck has put in lost+found after a crash."""
 
     def say(self, place: str, problem: str) -> None:
         self.problems.append(f"{place}: {problem}")
@@ -194,6 +196,8 @@ class _Check:
             self.say(place, "has a name twice")
         for number, name, kind in entries:
             self.links[number] = self.links.get(number, 0) + 1
+            if directory.number == LOST_AND_FOUND_INODE and name == b"#%d" % number:
+                self.rescued.add(number)
             if not self.tried(partial(self.image.inode, number)):
                 continue
             target = self.image.inode(number)
@@ -208,7 +212,7 @@ class _Check:
         for number in used:
             inode = self.image.inode(number)
             counted = self.links.get(number, 0)
-            if inode.is_ea_inode:
+            if inode.is_ea_inode and number not in self.rescued:
                 place = f"inode {number} (xattr value)"
                 self.compare(place, "links", inode.raw.links, 1)
                 self.compare(place, "references", inode.ea_references, self.ea_references.get(number, 0))

@@ -1,0 +1,363 @@
+"""
+Who can write to an image and has no key: keys moved about, sizes changed, files exchanged.
+
+Each is an attack that worked once; the victim runs ordinary verbs, mallory reads nothing that was not shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tools import debugfs, e2fsck, mke2fs
+from verbs_kit import run
+
+from sim.crypto.keys.binding import Binding, parse_binding
+from sim.crypto.keys.data_units import RECORD_BYTES, SEAL_NAME, TAGS_NAME
+from sim.crypto.keys.file_keys import KEYS_NAME, KeyRing, binding_of, wrap
+from sim.crypto.keys.user_keys import UserKey, read_user_keys
+from sim.crypto.keys.wrapped import MODE_GROUP_KEY, FileKey
+from sim.crypto.streams import NamedStream
+from sim.errors import CryptoError
+from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.read.reader import Image
+from sim.volume.keyed_groups import _group_name
+from sim.volume.keyed_image import joined, replaced
+
+TEXTS = {
+    "/secret": b"TOP SECRET of alice\n" * 500,
+    "/lunch": b"lunch menu\n" * 700,
+    "/d/notes": bytes(range(256)) * 40,
+}
+USERS = ("alice", "bob", "carol", "mallory")
+both_formats = pytest.mark.parametrize("form", ["aes-kw", "rfc2014"])
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an image of plain files, a key file for all users and one for each."""
+    folder = tmp_path_factory.mktemp("base")
+    (folder / "source" / "d").mkdir(parents=True)
+    for path, text in TEXTS.items():
+        (folder / "source" / path[1:]).write_bytes(text)
+    mke2fs(folder / "plain.img", folder / "source", "-b", "4096", size="4M")
+    for number, user in enumerate(USERS):
+        run("userkey", folder / "all.toml", user, "--seed", number)
+        run("userkey", folder / f"{user}.toml", user, "--seed", number)
+    return folder
+
+
+@pytest.fixture
+def image(base: Path, tmp_path: Path) -> Path:
+    """A copy of that image."""
+    path = tmp_path / "a.img"
+    path.write_bytes((base / "plain.img").read_bytes())
+    return path
+
+
+def xattrs(image: Path, path: str) -> dict[tuple[int, bytes], bytes]:
+    """Return the xattrs of a file."""
+    return dict(Image.open(image).lookup(path).xattrs)
+
+
+def put(image: Path, path: str, new: dict[tuple[int, bytes], bytes]) -> None:
+    """Give a file xattrs, as root can."""
+    editor = ImageEditor(image)
+    editor.set_xattrs(editor.image.lookup(path).number, new)
+    editor.commit()
+
+
+def keys(image: Path, path: str) -> bytes:
+    """Return the wrapped keys of a file."""
+    return joined(xattrs(image, path), KEYS_NAME)
+
+
+def put_keys(image: Path, path: str, raw: bytes) -> None:
+    """Give a file other wrapped keys."""
+    put(image, path, replaced(xattrs(image, path), KEYS_NAME, raw))
+
+
+def reads(image: Path, path: str, folder: Path, user: str, *words: object) -> bytes | None:
+    """Return what a user reads, with a key file of their own alone; None for an error."""
+    try:
+        return run("cat", image, path, "--keys", folder / f"{user}.toml", "--as", user, *words).stdout_bytes
+    except CryptoError:
+        return None
+
+
+def encrypt(image: Path, path: str, base: Path, *words: object) -> None:
+    """Encrypt a file with all keys at hand."""
+    run("encrypt", image, path, "--keys", base / "all.toml", *words)
+
+
+@both_formats
+def test_share_hands_on_no_other_files_key(image: Path, base: Path, form: str) -> None:
+    """/secret's keys put on /lunch: alice cannot be made to share them, nor to read /lunch with them."""
+    for path in ("/secret", "/lunch"):
+        encrypt(image, path, base, "--user", "alice", "--format", form)
+    before = xattrs(image, "/lunch")
+    put_keys(image, "/lunch", keys(image, "/secret"))
+    for words in (("share", image, "/lunch", "mallory"), ("rekey", image, "/lunch")):
+        with pytest.raises(CryptoError, match=r"EIO: the wrapped keys are .*of another name"):
+            run(*words, "--keys", base / "all.toml", "--as", "alice")
+    assert None is reads(image, "/lunch", base, "alice")
+    run("adduser", image, "mallory", "--keys", base / "all.toml", "--as", "alice")
+    assert keys(image, "/lunch") != before  # still the wrong ones
+    put(image, "/lunch", before)
+    assert None is reads(image, "/lunch", base, "mallory")
+    assert TEXTS["/secret"] == reads(image, "/secret", base, "mallory")  # by adduser, as alice has asked
+
+
+@both_formats
+def test_share_hands_on_no_groups_key(image: Path, base: Path, form: str) -> None:
+    """The keys of @staff put on /lunch: not shared, for they are a group's."""
+    words = ("--keys", base / "all.toml", "--user", "alice", "--user", "bob", "--format", form)
+    run("group", image, "@staff", *words)
+    encrypt(image, "/lunch", base, "--user", "alice", "--format", form)
+    put_keys(image, "/lunch", xattrs(image, "/")[_group_name("@staff")])
+    with pytest.raises(CryptoError, match="for a group, not a file"):
+        run("share", image, "/lunch", "mallory", "--keys", base / "all.toml", "--as", "alice")
+
+
+@both_formats
+def test_a_groups_keys_are_its_own(image: Path, base: Path, form: str) -> None:
+    """@canteen's keys put in the place of @board's: nothing is encrypted for it, nobody is let in."""
+    for group, user in (("@board", "bob"), ("@canteen", "mallory")):
+        words = ("--user", "alice", "--user", user, "--format", form)
+        run("group", image, group, "--keys", base / "all.toml", *words)
+    root = xattrs(image, "/")
+    put(image, "/", {**root, _group_name("@board"): root[_group_name("@canteen")]})
+    for said in (
+        ("encrypt", image, "/secret", "--user", "@board"),
+        ("group", image, "@board", "--user", "carol", "--as", "alice"),
+    ):
+        with pytest.raises(CryptoError, match="group @board: EIO: the wrapped keys are of another name"):
+            run(*said, "--keys", base / "all.toml")
+
+
+def test_a_group_that_anyone_can_have_made_is_not_written_for(image: Path, base: Path) -> None:
+    """
+    A group's set of mallory's making, for alice's public key: alice would read with it, and is not made to
+    encrypt under a key that mallory knows, nor to let others in.
+    """
+    alice = read_user_keys(base / "alice.toml")[0]
+    mallory = read_user_keys(base / "mallory.toml")[0]
+    random = NamedStream(1, "mallory")
+    forged = FileKey.generate(random, MODE_GROUP_KEY)
+    made = Binding.new(2, Image.open(image).uuid, 0, b"@board", random)
+    put(image, "/", {_group_name("@board"): wrap("aes-kw", forged, [alice.public, mallory], random, made)})
+    for said in (
+        ("encrypt", image, "/secret", "--user", "@board", "--keys", base / "alice.toml"),
+        ("group", image, "@board", "--user", "bob", "--as", "alice", "--keys", base / "all.toml"),
+    ):
+        with pytest.raises(CryptoError, match="wrapped for the public key of alice: anyone can have made it"):
+            run(*said)
+
+
+def grown(image: Path, path: str, size: int) -> None:
+    """Change the size in an inode."""
+    debugfs(image, f"sif {path} size {size}", write=True)
+
+
+def test_gcm_covers_the_size(image: Path, base: Path) -> None:
+    """Cut or grown, by a byte or a block or to nothing: EIO and not one byte; XTS does not notice."""
+    encrypt(image, "/d/notes", base, "--user", "alice", "--mode", "gcm")
+    encrypt(image, "/lunch", base, "--user", "alice")
+    size = len(TEXTS["/d/notes"])
+    for other in (0, 1, 4096, 8191, 8192, 8999, size - 1, size + 1, 12_000, 12_288):
+        grown(image, "/d/notes", other)
+        with pytest.raises(CryptoError, match=f"EIO: its {other} bytes or its table of tags"):
+            run("cat", image, "/d/notes", "--keys", base / "alice.toml", "--as", "alice")
+    grown(image, "/d/notes", size)
+    assert TEXTS["/d/notes"] == reads(image, "/d/notes", base, "alice")
+    grown(image, "/lunch", 5000)
+    assert TEXTS["/lunch"][:5000] == reads(image, "/lunch", base, "alice")
+
+
+def test_gcm_covers_the_table(image: Path, base: Path) -> None:
+    """A record taken away together with its block, and a seal that is missing or another file's."""
+    for path in ("/secret", "/d/notes"):
+        encrypt(image, path, base, "--user", "alice", "--mode", "gcm")
+    good = xattrs(image, "/secret")
+    table, seal = joined(good, TAGS_NAME), joined(good, SEAL_NAME)
+    assert RECORD_BYTES == len(seal)
+    editor = ImageEditor(image)
+    inode = editor.image.lookup("/secret")
+    editor.rewrite_contents(inode.number, lambda block, data: data if block else bytes(len(data)))
+    editor.set_xattrs(inode.number, replaced(good, TAGS_NAME, bytes(RECORD_BYTES) + table[RECORD_BYTES:]))
+    editor.commit()
+    assert None is reads(image, "/secret", base, "alice")
+    for other in (b"", seal[:-1], bytes(RECORD_BYTES)):
+        put(image, "/d/notes", replaced(xattrs(image, "/d/notes"), SEAL_NAME, b""))
+        put(image, "/d/notes", replaced(xattrs(image, "/d/notes"), SEAL_NAME, other or seal))
+        assert None is reads(image, "/d/notes", base, "alice")
+
+
+@pytest.mark.parametrize("mode", ["xts", "gcm"])
+def test_exchanged_and_renamed_files(image: Path, base: Path, mode: str) -> None:
+    """
+    Two files that change names are EIO for both; who has renamed a file says so, and binds it with rekey.
+    """
+    for path in ("/secret", "/lunch"):
+        encrypt(image, path, base, "--user", "alice", "--mode", mode)
+    one, two = (Image.open(image).lookup(path).number for path in ("/secret", "/lunch"))
+    debugfs(image, "unlink /secret", "unlink /lunch", f"ln <{one}> /lunch", f"ln <{two}> /secret", write=True)
+    for path in ("/secret", "/lunch"):
+        with pytest.raises(
+            CryptoError, match="EIO: the wrapped keys are of another name: they were moved here"
+        ):
+            run("cat", image, path, "--keys", base / "alice.toml", "--as", "alice")
+    assert TEXTS["/secret"] == reads(image, "/lunch", base, "alice", "--moved")
+    assert None is reads(image, "/lunch", base, "mallory", "--moved")
+    run("rekey", image, "/lunch", "--keys", base / "alice.toml", "--as", "alice", "--moved")
+    assert TEXTS["/secret"] == reads(image, "/lunch", base, "alice")
+    e2fsck(image)
+
+
+def test_names_of_one_file(image: Path, base: Path) -> None:
+    """However its path is written, a file is the same; one with two names is bound to neither, as is said."""
+    encrypt(image, "d/../d//notes", base, "--user", "alice")
+    for path in ("/d/notes", "d/notes", "/d/./notes", "/d/../d/notes"):
+        assert TEXTS["/d/notes"] == reads(image, path, base, "alice")
+    debugfs(image, "ln /secret /second", "sif /secret links_count 2", write=True)
+    said = run("encrypt", image, "/secret", "--keys", base / "all.toml", "--user", "alice").stderr
+    assert "has 2 names, its wrapped keys are bound to none of them" in said
+    for path in ("/secret", "/second"):
+        assert TEXTS["/secret"] == reads(image, path, base, "alice")
+
+
+def test_another_file_system_and_another_inode(image: Path, base: Path) -> None:
+    """A file system of another UUID, and an inode of another generation, are named."""
+    encrypt(image, "/secret", base, "--user", "alice")
+    data = image.read_bytes()
+    debugfs(image, "sif /secret generation 77", write=True)
+    with pytest.raises(CryptoError, match=r"of an inode of generation 0x.*, not 0x4d"):
+        run("cat", image, "/secret", "--keys", base / "alice.toml", "--as", "alice")
+    image.write_bytes(data)
+    debugfs(image, "ssv uuid 00000000-1111-2222-3333-444444444444", write=True)
+    with pytest.raises(CryptoError, match="EIO: the wrapped keys are of the file system"):
+        run("cat", image, "/secret", "--keys", base / "alice.toml", "--as", "alice")
+    assert TEXTS["/secret"] == reads(image, "/secret", base, "alice", "--moved")
+
+
+@both_formats
+def test_unshare_leaves_as_many_shares_as_are_needed(image: Path, base: Path, form: str) -> None:
+    """2 of 3, and an authority: one share can go, no second one; the authority always can."""
+    words = [word for user in USERS[:3] for word in ("--user", user)]
+    encrypt(image, "/secret", base, *words, "--needed", 2, "--escrow", "mallory", "--format", form)
+    all_keys = ("--keys", base / "all.toml")
+    run("unshare", image, "/secret", "mallory", *all_keys)
+    run("unshare", image, "/secret", "carol", *all_keys)
+    before = image.read_bytes()
+    with pytest.raises(CryptoError, match="there are 1 shares, and 2 are needed"):
+        run("unshare", image, "/secret", "bob", *all_keys)
+    assert before == image.read_bytes()
+    two = ("--as", "alice", "--as", "bob")
+    assert TEXTS["/secret"] == run("cat", image, "/secret", *all_keys, *two).stdout_bytes
+
+
+def test_sharing_needs_no_secret_of_others(image: Path, base: Path, tmp_path: Path) -> None:
+    """Alice has bob's public key alone: encrypts, shares and rekeys for him; he reads with his own file."""
+    public = run("pubkey", base / "bob.toml", "bob").stdout.split('"')[-2]
+    mine = tmp_path / "mine.toml"
+    mine.write_bytes((base / "alice.toml").read_bytes())
+    mine.chmod(0o600)
+    run("userkey", mine, "bob", "--public", public)
+    run("encrypt", image, "/secret", "--keys", mine, "--user", "alice")
+    assert None is reads(image, "/secret", base, "bob")
+    run("share", image, "/secret", "bob", "--keys", mine, "--as", "alice")
+    run("encrypt", image, "/lunch", "--keys", mine, "--user", "bob", "--mode", "gcm")
+    run("group", image, "@two", "--keys", mine, "--user", "alice", "--user", "bob")
+    run("encrypt", image, "/d/notes", "--keys", mine, "--user", "@two")
+    e2fsck(image)
+    for path in TEXTS:
+        assert TEXTS[path] == reads(image, path, base, "bob")
+        assert None is reads(image, path, base, "carol")
+    old = keys(image, "/secret")
+    run("rekey", image, "/secret", "--keys", mine, "--as", "alice")
+    assert TEXTS["/secret"] == reads(image, "/secret", base, "bob")
+    assert binding_of(old) != binding_of(keys(image, "/secret"))
+    run("unshare", image, "/secret", "bob")
+    assert None is reads(image, "/secret", base, "bob")
+    for said, message in (
+        (("cat", image, "/secret", "--keys", mine, "--as", "bob"), "has only the public key of bob"),
+        (("encrypt", image, "/secret", "--keys", mine, "--user", "bob", "--format", "rfc2014"), "is an enc"),
+        (("share", image, "/lunch", "carol", "--keys", mine, "--as", "alice"), "has no user carol"),
+        (("userkey", mine, "x", "--public", "00" * 31), "is 31 bytes long"),
+        (("userkey", mine, "x", "--public", "xyz"), "is not hexadecimal"),
+    ):
+        with pytest.raises(CryptoError, match=message):
+            run(*said)
+
+
+@both_formats
+@pytest.mark.parametrize("mode", ["xts", "gcm"])
+def test_rekey(image: Path, base: Path, form: str, mode: str) -> None:
+    """
+    New data under a new key for all but one, shares split anew; old wrapped keys put back open nothing of it.
+    """
+    all_keys = ("--keys", base / "all.toml")
+    encrypt(image, "/secret", base, "--user", "alice", "--user", "mallory", "--mode", mode, "--format", form)
+    inode = Image.open(image).lookup("/secret")
+    old, old_data = keys(image, "/secret"), Image.open(image).read_file(inode, whole_blocks=True)
+    said = run("rekey", image, "/secret", *all_keys, "--as", "alice", "--without", "mallory").stdout
+    assert said.startswith("/secret: encrypted anew for alice. But who has kept the old key reads what older")
+    e2fsck(image)
+    new_data = Image.open(image).read_file(Image.open(image).lookup("/secret"), whole_blocks=True)
+    assert not {old_data[at : at + 16] for at in range(0, len(old_data), 16)} & {
+        new_data[at : at + 16] for at in range(0, len(new_data), 16)
+    }
+    assert TEXTS["/secret"] == reads(image, "/secret", base, "alice")
+    assert None is reads(image, "/secret", base, "mallory")
+    put_keys(image, "/secret", old)
+    found = reads(image, "/secret", base, "mallory")
+    assert found is None if mode == "gcm" else b"SECRET" not in (found or b"")
+    words = [word for user in USERS[:3] for word in ("--user", user)]
+    encrypt(image, "/lunch", base, *words, "--needed", 2, "--format", form)
+    two = ("--as", "bob", "--as", "carol")
+    run("rekey", image, "/lunch", *all_keys, *two, "--mode", mode)
+    assert TEXTS["/lunch"] == run("cat", image, "/lunch", *all_keys, *two).stdout_bytes
+    with pytest.raises(CryptoError, match="1 would be left, and 2 are needed"):
+        run("rekey", image, "/lunch", *all_keys, *two, "--without", "alice", "--without", "bob")
+    with pytest.raises(CryptoError, match="has no wrapped key for mallory"):
+        run("rekey", image, "/lunch", *all_keys, *two, "--without", "mallory")
+    encrypt(image, "/d/notes", base, "--user", "alice", "--user", "bob", "--format", form)
+    with pytest.raises(CryptoError, match="ENOKEY: no key to wrap for"):
+        run("rekey", image, "/d/notes", "--keys", base / "alice.toml", "--as", "alice")
+
+
+@both_formats
+def test_sets_of_older_versions(image: Path, base: Path, form: str) -> None:
+    """They are read; share refuses them, and rekey binds them."""
+    encrypt(image, "/secret", base, "--user", "alice", "--format", form)
+    ring = KeyRing(read_user_keys(base / "alice.toml"))
+    raw = keys(image, "/secret")
+    old = wrap(form, ring.unwrap(raw, "alice"), list(ring), NamedStream(1, "old"))
+    assert (None, len(raw) - (61 if form == "rfc2014" else 56)) == (binding_of(old), len(old))
+    put_keys(image, "/secret", old)
+    all_keys = ("--keys", base / "all.toml", "--as", "alice")
+    assert TEXTS["/secret"] == reads(image, "/secret", base, "alice")
+    with pytest.raises(CryptoError, match=r"of an older version and bound to no file.*allowed: rekey"):
+        run("share", image, "/secret", "bob", *all_keys)
+    run("rekey", image, "/secret", *all_keys)
+    run("share", image, "/secret", "bob", *all_keys)
+    assert TEXTS["/secret"] == reads(image, "/secret", base, "bob")
+
+
+@both_formats
+def test_a_changed_binding_opens_nothing(form: str) -> None:
+    """Every byte of the record is part of the wrapping keys; a record that is none is told."""
+    user, key = UserKey("alice", bytes(range(64))), FileKey(1, bytes(64))
+    made = Binding.new(1, bytes(16), 7, b"/f", NamedStream(1, "b"), 2)
+    assert made == parse_binding(made.encode(), "here")
+    raw = wrap(form, key, [user], NamedStream(2, "w"), made)
+    at = raw.index(made.encode())
+    changes: list[Callable[[int], int]] = [lambda byte: byte ^ 1, lambda byte: byte ^ 0x80]
+    for place in range(at, at + 56):
+        for change in changes:
+            data = bytearray(raw)
+            data[place] = change(data[place])
+            with pytest.raises(CryptoError):
+                KeyRing([user]).unwrap(bytes(data), "alice")
+    assert key == KeyRing([user]).unwrap(raw, "alice")
