@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sim.claims.intervals import Verdict
+from sim.claims.intervals import AS_SAID, Verdict
 from sim.claims.verdicts import Finding
 from sim.errors import ConfigError
 from sim.experiment.results import Run, write_json, written_aside
@@ -112,7 +112,7 @@ def against_baseline(finding: Finding, run: Key, baseline: Baseline) -> Finding:
 def _stale(finding: Finding, notes: list[str]) -> Finding:
     if not notes:
         return finding
-    verdict: Verdict = "stale" if finding.verdict == "held" else finding.verdict
+    verdict: Verdict = "stale" if finding.verdict in AS_SAID else finding.verdict
     return replace(finding, verdict=verdict, notes=(*finding.notes, *notes))
 
 

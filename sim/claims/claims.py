@@ -4,14 +4,19 @@ Claims: sentences with a measure, a margin and a source, as TOML files say them.
 A file has `experiment` (the stem of the experiment file it is about) and one [[claim]] table each:
 
     name      of its own, within all files            kind    at least, at most, equal, equivalent
-    sentence  what is claimed                         margin  a number; for equivalent, the distance from 1
+    sentence  what is claimed; {margin} in it         margin  a number; for equivalent, the distance from 1
     source    who says so                             figure  the figure that shows it, if one does
     measure   what is taken of a cell                 holds   where the claim holds, in words
     of        which cells, by labels: { path = "mpage", layout = ["a", "b"] }; axes not named may be any
     over      labels changed to get the cell to divide by: same seed, same other labels
     by        the measure to divide by, if it is another one
     less      labels changed to get the cell to subtract first, above and below
-    seeds     how many seeds it needs at least; 1 is enough where nothing is random
+    seeds     how many seeds it needs at least; a cell with chance in it needs LEAST_SEEDS in any case
+    margin_source   where the margin comes from: a recording, a published number, the smallest effect that
+              matters. Never from what the model gives: a margin that follows the model cannot fail
+    definition      true for what cannot fail, as it follows from the set-up or the workload's arithmetic:
+              it is checked, and not counted as a finding
+    expect    "held", or "failed" for a claim that was made and turned out wrong; learnt says what that taught
 
 A measure is one of metric = "name", calls = [symbols], ns = [symbols], groups = [cost groups], in ns; `per`
 divides it by what the cell read: "page", "4KiB", "block", or "bio". [[claim.elsewhere]] (of, expect, because)
@@ -20,6 +25,8 @@ says what becomes of the claim on other cells, and is checked too: `of` there re
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -108,6 +115,10 @@ class Claim(Model):
     less: Partner = Field(default_factory=dict)
     kind: Kind
     margin: Margin
+    margin_source: str = Field(min_length=1)
+    definition: bool = False
+    expect: Literal["held", "failed"] = "held"
+    learnt: str = ""
     seeds: int = Field(default=1, ge=1)
     holds: str = ""
     figure: str = ""
@@ -121,7 +132,23 @@ class Claim(Model):
             raise custom("equivalent without over, or its margin", "over, and 0 < margin < 1")
         if self.less and (self.over or self.by is None):
             raise custom("less with over, or without by", "less together with by, without over")
+        if (self.expect == "failed") != bool(self.learnt):
+            raise custom("a claim that failed without what was learnt, or the other way", "both or neither")
+        if self.definition and self.expect == "failed":
+            raise custom("a definition that fails", "a claim")
         return self
+
+    @property
+    def digest(self) -> str:
+        """Return what HISTORY.md names a state of the claim by: of measure, cells, direction and margin."""
+        said = self.model_dump(mode="json", include={"measure", "of", "over", "by", "less", "kind", "margin"})
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def said(self) -> str:
+        """Return the sentence, its margin put in: "{margin}" stands for it."""
+        return self.sentence.replace("{margin}", f"{self.margin:g}")
 
     def describe(self) -> str:
         """Return the measure in one line, labels included."""

@@ -92,6 +92,7 @@ class Cells:
         self._block_bytes = {
             cell["cell"]: cell["config"]["volume"]["block_size_bytes"] for cell in run.manifest["cells"]
         }
+        self._chance = {cell["cell"]: _has_chance(cell["config"]) for cell in run.manifest["cells"]}
         self._calls: dict[tuple[int, int], list[Row]] = {}
         for call in run.calls:
             self._calls.setdefault((call["cell"], call["seed"]), []).append(call)
@@ -124,6 +125,10 @@ class Cells:
             if label not in there[self.axis(name, claim)]
         ]
 
+    def has_chance(self, labels: tuple[str, ...]) -> bool:
+        """Return whether a cell's times depend on its seed: its reads or its users are random."""
+        return self._chance[self.rows[labels, self.seeds[0]]["cell"]]
+
     def value(self, measure: Measure, labels: tuple[str, ...], seed: int) -> float:
         """Return a measure of one cell and seed."""
         row = self.rows[labels, seed]
@@ -154,6 +159,16 @@ class Cells:
         return row["pages_read"] * PAGE_BYTES // block_bytes
 
 
+def _has_chance(config: dict[str, Any]) -> bool:
+    """Return whether anything in a cell's configuration is drawn at random, run by run."""
+    workload = config["workload"]
+    if workload.get("browser_cache"):
+        return True
+    return any(
+        "rand" in job["rw"] or job["bs_split"] or job["bs_range_bytes"] for job in workload.get("jobs") or ()
+    )
+
+
 def _taken(measure: Measure, call: Row) -> int:
     """Return what one row of calls adds to a measure."""
     if measure.calls is not None:
@@ -163,13 +178,17 @@ def _taken(measure: Measure, call: Row) -> int:
     return int(call["ns"]) if call["group"] in (measure.groups or ()) else 0
 
 
+LEAST_SEEDS = 5
+"""Runs that a claim about times needs where chance is at work."""
+
+
 def evaluate(claim: Claim, cells: Cells) -> Finding:
     """
     Return what a run says about a claim: held, failed or cannot tell.
 
     Raises ConfigError for an axis the run does not have.
     """
-    parts = [_part(claim, cells, claim.of, "held", "")]
+    parts = [_part(claim, cells, claim.of, claim.expect, claim.learnt)]
     parts += [_part(claim, cells, claim.of | at.of, at.expect, at.because) for at in claim.elsewhere]
     verdicts = [part.verdict for part in parts]
     verdict: Verdict = "held"
@@ -177,8 +196,12 @@ def evaluate(claim: Claim, cells: Cells) -> Finding:
         verdict = "failed"
     elif "cannot tell" in verdicts:
         verdict = "cannot tell"
+    if verdict == "held" and claim.definition:
+        verdict = "definition"
+    if verdict == "held" and claim.expect == "failed":
+        verdict = "refuted"
     notes = [part.missing for part in parts if part.missing]
-    notes += [_contrary(part) for part in parts[1:] if part.verdict == "failed"]
+    notes += [_contrary(part) for part in parts[claim.expect == "held" :] if part.verdict == "failed"]
     return Finding(claim, verdict, tuple(parts), tuple(dict.fromkeys(notes)))
 
 
@@ -194,6 +217,10 @@ def _part(claim: Claim, cells: Cells, of: Selection, expect: Verdict, because: s
         partner = _partner(claim, cells, labels)
         if (partner, cells.seeds[0]) not in cells.rows:
             missing.append(f"this run has no {', '.join(partner)} to compare with")
+            continue
+        if not claim.measure.counts and len(cells.seeds) < LEAST_SEEDS and cells.has_chance(labels):
+            few = f"{len(cells.seeds)} seeds are less than {LEAST_SEEDS}"
+            missing.append(f"{', '.join(labels)} has chance in it: {few}")
             continue
         pairs = [_fraction(claim, cells, labels, partner, seed) for seed in cells.seeds]
         if any(below == 0 for _, below in pairs):

@@ -27,6 +27,7 @@ from sim.claims.baseline import (
     write_baseline,
 )
 from sim.claims.claims import Claim, load_claims
+from sim.claims.intervals import AS_SAID
 from sim.claims.verdicts import Cells, Finding, evaluate
 from sim.cli.render import console
 from sim.errors import ConfigError
@@ -39,7 +40,14 @@ HELD, FAILED, UNDECIDED = 0, 1, 2
 SHOWN = 40
 _ABSENT: dict[str, Any] = {"run": None, "experiment": None, "baseline": None, "seeds": [], "claims": []}
 """What --json says of an experiment that has claims and no committed run."""
-_COLOURS = {"held": "green", "failed": "bold red", "cannot tell": "yellow", "stale": "magenta"}
+_COLOURS = {
+    "held": "green",
+    "definition": "cyan",
+    "refuted": "blue",
+    "failed": "bold red",
+    "cannot tell": "yellow",
+    "stale": "magenta",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +69,8 @@ def check_claims(
     folder: a run directory; None: those in results/reference, each its own baseline. baseline: what to hold
     it against; None with a folder: nothing. update: show what changes, write the baseline, then judge by it.
 
-    0: all held. 1: one failed. 2: none failed, but one cannot be told or is stale, or an experiment there are
-    claims on has no committed run. Raises ReadpathError.
+    0: all held, or fail as they are marked to (refuted). 1: one failed. 2: none failed, but one cannot be
+    told or is stale, or an experiment there are claims on has no committed run. Raises ReadpathError.
     """
     by_experiment = load_claims(claims)
     done = [_check(run, base, by_experiment, claims, update) for run, base in _runs(folder, baseline, update)]
@@ -85,7 +93,7 @@ def check_claims(
     verdicts = {finding.verdict for checked in done for finding in checked.findings}
     if "failed" in verdicts:
         return FAILED
-    return HELD if verdicts == {"held"} and not absent else UNDECIDED
+    return HELD if verdicts and verdicts <= set(AS_SAID) and not absent else UNDECIDED
 
 
 def _name(run: Run) -> str:
@@ -164,11 +172,13 @@ def _finding(finding: Finding, axes: list[str]) -> dict[str, Any]:
     return {
         "name": claim.name,
         "verdict": finding.verdict,
-        "sentence": claim.sentence,
+        "learnt": claim.learnt or None,
+        "sentence": claim.said,
         "source": claim.source,
         "measure": claim.describe(),
         "kind": claim.kind,
         "margin": claim.margin,
+        "margin_source": claim.margin_source,
         "holds": claim.holds,
         "figure": claim.figure or None,
         "notes": list(finding.notes),
@@ -211,7 +221,7 @@ def _print(checked: Checked, update: bool, out: Console) -> None:
     for finding in checked.findings:
         claim, worst = finding.claim, finding.worst
         value = "-" if worst is None else f"{worst.interval.mean:.4g}"
-        texts = [claim.sentence, claim.describe(), value, _ends(finding), claim.rule(), claim.source]
+        texts = [claim.said, claim.describe(), value, _ends(finding), claim.rule(), claim.source]
         texts.append(claim.figure)
         verdict = f"[{_COLOURS[finding.verdict]}]{finding.verdict}[/]"
         drawn.add_row(verdict, *(rich.markup.escape(text) for text in texts))
@@ -239,7 +249,7 @@ def _explained(findings: list[Finding]) -> list[str]:
     lines, of = [], defaultdict[str, list[str]](list)
     for finding in findings:
         worst = finding.worst
-        if worst is not None and worst.verdict != "held":
+        if finding.verdict not in AS_SAID and worst is not None and worst.verdict != "held":
             found = f"{worst.interval.mean:.6g} at {', '.join(worst.labels)}"
             lines.append(f"{finding.claim.name}: {found}, should be {finding.claim.rule()}")
         for note in finding.notes:

@@ -25,7 +25,7 @@ memory = "1GiB"               # the page cache's limit
 kernel = "6.1"                # readahead and names of 3.16 or 6.1
 
 [device]
-profile = "nvme"              # ramdisk, null_blk, nvme, sata-ssd, hdd; or a .toml of your own
+profile = "nvme"              # hdd-2020, emmc, ... (readpath list); or a .toml of your own
 # read_ahead_kb = 128         # as in /sys/block/*/queue; without it, the profile's
 # scheduler = "none"          # or mq-deadline
 
@@ -49,7 +49,8 @@ status = "all_cold"           # freshly mounted; es_cold: status cache empty; wa
 "volume.files.layout" = [
     {{ label = "contiguous", kind = "contiguous" }},
     {{ label = "4 KiB extents", kind = "fragmented", extent = "4KiB" }},
-    # also: sparse (data, hole), unwritten, aged (extent, seed), fiemap and filefrag (path)
+    # also: sparse (data, hole), unwritten, aged (extent, seed, hole_share, unwritten_share, window),
+    # random (extent, seed), fiemap and filefrag (path)
 ]
 path = ["buffer_head", "mpage", "page_io", "iomap"]
 

@@ -1,5 +1,5 @@
 """
-readpath list: the experiments and the run directories there are.
+readpath list: the experiments, the run directories and the devices there are.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sim.block.device.profile import device_profile_names, load_device_profile
 from sim.cli.render import console, print_table
 from sim.errors import ConfigError, ReadpathError
 from sim.experiment.loading import load_experiment
@@ -66,11 +67,16 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def devices() -> list[dict[str, Any]]:
+    """Return name and title of the device profiles that come with readpath, by name."""
+    return [{"device": name, "title": load_device_profile(name).title} for name in device_profile_names()]
+
+
 def list_all(experiments_in: Path, runs_in: Path, as_json: bool) -> None:
-    """Print experiments and runs. Raises ReadpathError as `experiments` and `runs` do."""
+    """Print experiments, runs and devices. Raises ReadpathError as `experiments` and `runs` do."""
     known, made = experiments(experiments_in), runs(runs_in)
     if as_json:
-        print(json.dumps({"experiments": known, "runs": made}, indent=2))
+        print(json.dumps({"experiments": known, "runs": made, "devices": devices()}, indent=2))
         return
     out = console()
     for row in known:
@@ -82,3 +88,7 @@ def list_all(experiments_in: Path, runs_in: Path, as_json: bool) -> None:
         print_table(Table(_RUNS, tuple(made)), out)
     else:
         out.print(f"no runs in {runs_in}", markup=False, highlight=False)
+    out.print("\ndevices, for [device] profile:", markup=False, highlight=False)
+    for row in devices():
+        line = f"    {row['device']:15} {row['title']}"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)

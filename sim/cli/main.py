@@ -175,7 +175,7 @@ def list_verb(
     ] = Path("results/runs"),
     as_json: AsJson = False,
 ) -> None:
-    """List experiments, with what they ask, and run directories."""
+    """List experiments, with what they ask, run directories and devices."""
     from sim.cli.listing import list_all
 
     list_all(experiments, runs, as_json)

@@ -6,20 +6,19 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sim.cli.render import console, print_table, progress
 from sim.experiment.results import write_json
-from sim.records.published import SIMULATED, Comparison, compare, read_simulated
+from sim.records.published import SIMULATED, WITHIN, Comparison, compare, read_simulated
 from sim.report.tables import Column, Table
 from sim.volume.images import ensure_image
 
 FOLDER, IMAGES = Path("experiments/published"), Path("results/images")
 DIFFERS = 1
-AIM = 0.1
-"""The relative error that ratios aim at."""
 
 
 def validate_published(update: bool, as_json: bool, folder: Path = FOLDER, images: Path = IMAGES) -> int:
@@ -56,30 +55,43 @@ def _print(found: Comparison) -> None:
         Column("measured", "measured", ",.4g"),
         Column("simulated", "simulated", ",.4g"),
         Column("error, %", "error", "+.1f"),
+        Column("of answering 1", "null_error", "+.1f"),
+        Column("source repeats, %", "repeats", ".0f"),
         Column("", "mark"),
     )
     out = console()
     rows = []
     for row in _rows(found):
         ratio = row["unit"] == "ratio"
-        mark = "fitted" if row["fitted"] else "" if not ratio or abs(row["error"]) <= AIM else "beyond 10 %"
-        rows.append(row | {"error": 100 * row["error"], "mark": mark})
+        beyond = ratio and abs(row["error"]) > WITHIN
+        mark = "fitted" if row["fitted"] else "beyond 10 %" if beyond else ""
+        percent = ("error", "null_error", "repeats")
+        shown = {name: None if row[name] is None else 100 * row[name] for name in percent}
+        rows.append(row | shown | {"mark": mark})
     print_table(Table(columns, tuple(rows), ("id",)), out, "published measurements beside the simulator")
     said = {row.number.id: row.number.stands_for for row in found.rows}
     for machine in found.machines:
-        line = f"{machine.name}: factor {found.factors[machine.name]:.3f}: {machine.about}"
+        scale = found.scales[machine.name]
+        there = f"factor {scale.factor:.3f}, system call {scale.syscall_ns} ns"
+        line = f"{machine.name}: {there}: {machine.about}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     for name, words in said.items():
         out.print(f"{name}: {words}", markup=False, highlight=False, soft_wrap=True)
     for number in found.beyond:
         line = f"{number.id}, out of reach: {number.what}: {number.reason}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
-    errors = sorted(abs(row.error) for row in found.rows if row.row.ratio is not None)
-    within = sum(error <= AIM for error in errors)
-    line = (
-        f"{within} of {len(errors)} ratios within 10 %, median error {100 * errors[len(errors) // 2]:.1f} %"
-    )
+    line = score_line(found)
     out.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def score_line(found: Comparison) -> str:
+    """Return how good the predictions of ratios are, in a sentence."""
+    score = found.score
+    return (
+        f"{score.within} of {score.ratios} predicted ratios within 10 %"
+        f" (answering 1 to all: {score.null_within}), {score.nearer} nearer than answering 1;"
+        f" median error {100 * score.median_error:.1f} %"
+    )
 
 
 def _rows(found: Comparison) -> list[dict[str, Any]]:
@@ -92,6 +104,8 @@ def _rows(found: Comparison) -> list[dict[str, Any]]:
             "measured": row.measured,
             "simulated": row.simulated,
             "error": row.error,
+            "null_error": row.null_error,
+            "repeats": row.number.repeats,
             "fitted": row.fitted,
         }
         for row in found.rows
@@ -101,7 +115,8 @@ def _rows(found: Comparison) -> list[dict[str, Any]]:
 def _document(found: Comparison, changed: list[str]) -> dict[str, Any]:
     sources = {row.number.id: row.number for row in found.rows}
     return {
-        "machines": found.factors,
+        "machines": {name: asdict(scale) for name, scale in found.scales.items()},
+        "score": asdict(found.score),
         "rows": [
             row
             | {"source": sources[row["id"]].source, "stands_for": sources[row["id"]].stands_for}

@@ -67,8 +67,9 @@ class Machine(Model):
     kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4; path iomap may
     have them on 6.1 too. cost_scale: every cost constant of the profile times this, for a machine that much
     slower. currency: what tables, ratios and `show` are in; results hold both, and the clock moves by ns
-    whichever it is. wakeup: time from queueing a work item until an idle worker runs it, no CPU time of its
-    own.
+    whichever it is. syscall: what a system call takes outside the file code, beyond the profile's
+    entry_SYSCALL_64: mitigations, the caller's own loop. wakeup: time from queueing a work item until an idle
+    worker runs it, no CPU time of its own.
     """
 
     profile: str | FileRef = DEFAULT_MACHINE
@@ -78,6 +79,7 @@ class Machine(Model):
     large_folios: bool | None = None
     cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
     currency: Currency = "ns"
+    syscall_ns: TimeNs = Field(default=0, alias="syscall")
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
 
 
@@ -138,11 +140,32 @@ class Unwritten(Model):
 
 
 class Aged(Model):
-    """Extents of random length, mean `extent` bytes, in random places: a file system used for years."""
+    """
+    Extents of random length, mean `extent` bytes, shuffled within `window` neighbours, other files' blocks
+    between: a file system used for years. Of the runs, `hole_share` are holes, `unwritten_share` unwritten.
+    """
 
     kind: Literal["aged"]
     seed: int = Field(default=0, ge=0)
     extent_bytes: PositiveBytes = Field(default=64 * KIB, alias="extent")
+    hole_share: float = Field(default=0.05, ge=0, le=1)
+    unwritten_share: float = Field(default=0.05, ge=0, le=1)
+    window: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _shares_of_a_whole(self) -> Self:
+        if self.hole_share + self.unwritten_share > 1:
+            said = f"hole_share {self.hole_share} and unwritten_share {self.unwritten_share}"
+            raise custom(said, "1 together, or less")
+        return self
+
+
+class Scattered(Model):
+    """Written at random: extents of random length, mean `extent` bytes (a block), in random order."""
+
+    kind: Literal["random"]
+    seed: int = Field(default=0, ge=0)
+    extent_bytes: PositiveBytes | None = Field(default=None, alias="extent")
 
 
 class Recorded(Model):
@@ -153,7 +176,7 @@ class Recorded(Model):
 
 
 Layout = Annotated[
-    Contiguous | Fragmented | Sparse | Unwritten | Aged | Recorded, Field(discriminator="kind")
+    Contiguous | Fragmented | Sparse | Unwritten | Aged | Scattered | Recorded, Field(discriminator="kind")
 ]
 
 
@@ -464,7 +487,7 @@ class CellConfig(Model):
             for file in self.volume.files:
                 if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
                     problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
-                    raise custom(problem, "contiguous, fragmented, aged: eCryptfs writes every page")
+                    raise custom(problem, "contiguous, fragmented, aged, random: eCryptfs writes every page")
 
     def canonical(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""

@@ -44,6 +44,8 @@ from sim.workload.fio.job import Job
 from sim.workload.player import Played, play
 
 NOT_COMPARED = -1
+SYSTEM_CALL = "entry_SYSCALL_64"
+"""The symbol that machine.syscall adds to."""
 
 
 @dataclass(slots=True)
@@ -173,7 +175,9 @@ def _machine(
         path=config.path,
         block_size=volume.block_size,
         limits=_limits(config, profile),
-        costs=(costs or load_costs(cell.profile(config.machine.profile))).scaled(config.machine.cost_scale),
+        costs=(costs or load_costs(cell.profile(config.machine.profile)))
+        .scaled(config.machine.cost_scale)
+        .dearer(SYSTEM_CALL, config.machine.syscall_ns),
         kernel=config.machine.kernel,
         large_folios=config.machine.large_folios,
         mapping=config.mapping,

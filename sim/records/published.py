@@ -2,9 +2,13 @@
 Published measurements beside the simulator: experiments/published/measured.toml says which cell stands for
 which number; this runs the cells and compares.
 
-A machine of somebody else's is ours times one factor on all CPU costs, found by running one cell, named in
-the file, at factor 1: time on a RAM disk is CPU time, so throughput goes with 1/factor. That cell agrees by
-construction and is shown as fitted; all else on that machine is prediction. No other constant is touched.
+A machine of somebody else's is ours times one factor on all CPU costs, and what a system call takes there
+outside the file code. Both are found from two cells that the file names, one of large reads and one of small
+ones, run at factor 1: time on a RAM disk is CPU time, so that it is factor x ours + system calls. These two
+cells agree by construction and are shown as fitted; all else on that machine is prediction. Without a small
+cell the system call costs what ours does. No other constant is touched.
+
+The null model answers 1 to every ratio: a prediction is worth something where it is nearer than that.
 
 `simulated.json` beside it keeps what the simulator gave, so that a change of the model shows.
 """
@@ -18,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Self
 
+import numpy as np
 from pydantic import Field, ValidationError, model_validator
 
 from sim.config.cell import Cell, Experiment
@@ -27,8 +32,11 @@ from sim.experiment.error_lines import from_validation
 from sim.experiment.loading import load_experiment
 from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key, workers
 from sim.machine.run_cell import run_cell
+from sim.units import MIB, NS_PER_S
 
 MEASURED, SIMULATED = "measured.toml", "simulated.json"
+WITHIN = 0.1
+"""The relative error that ratios aim at."""
 DIGITS = 6
 """Significant digits of simulated values."""
 
@@ -37,7 +45,7 @@ Figure = Annotated[float, Field(strict=False, gt=0, allow_inf_nan=False)]
 
 
 class FittedMachine(Model):
-    """A machine that ours stands for, by one factor fitted on one cell; see the module."""
+    """A machine that ours stands for, fitted on one cell, or two; see the module."""
 
     name: str
     experiment: str
@@ -45,10 +53,16 @@ class FittedMachine(Model):
     metric: str
     measured: Figure
     about: str
+    small_cell: Labels = Field(default_factory=dict)
+    small_measured: Figure | None = None
 
 
 class PublishedRow(Model):
-    """One measured value, or the ratio of two: after, before. over: labels of the cell to divide by."""
+    """
+    One measured value, or the ratio of two: after, before. over: labels of the cell to divide by.
+
+    fitted: a constant of ours was fitted on it.
+    """
 
     label: str
     cell: Labels
@@ -56,6 +70,7 @@ class PublishedRow(Model):
     metric: str = ""
     measured: Figure | None = None
     ratio: Annotated[tuple[Figure, Figure], Field(strict=False)] | None = None
+    fitted: bool = False
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -65,7 +80,11 @@ class PublishedRow(Model):
 
 
 class PublishedNumber(Model):
-    """A published measurement; reason: why it is out of reach, if it is."""
+    """
+    A published measurement; reason: why it is out of reach, if it is.
+
+    repeats: relative, how far its source differs from himself on the same machine, where that is known.
+    """
 
     id: str
     what: str
@@ -76,6 +95,7 @@ class PublishedNumber(Model):
     unit: str = ""
     stands_for: str = ""
     reason: str = ""
+    repeats: Figure | None = None
     rows: tuple[PublishedRow, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
@@ -113,20 +133,64 @@ class Compared:
         """Relative error."""
         return self.simulated / self.measured - 1
 
+    @property
+    def null_error(self) -> float | None:
+        """Relative error of the null model; None of a value that is no ratio."""
+        return None if self.row.ratio is None else 1 / self.measured - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How a machine of ours stands for another: a factor on CPU costs, and ns more for a system call."""
+
+    factor: float = 1.0
+    syscall_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """
+    Predicted ratios only: how many there are, within 10 % by the simulator and by the null model, and nearer
+    than the null model.
+    """
+
+    ratios: int
+    within: int
+    null_within: int
+    nearer: int
+    median_error: float
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All rows, the factor of each machine, and the numbers out of reach."""
+    """All rows, the scale of each machine, and the numbers out of reach."""
 
     rows: tuple[Compared, ...]
-    factors: dict[str, float]
+    scales: dict[str, Scale]
     machines: tuple[FittedMachine, ...]
     beyond: tuple[PublishedNumber, ...]
 
     def values(self) -> dict[str, float]:
         """Return what simulated.json keeps: row -> simulated value, rounded."""
-        factors = {f"factor of {name}": _rounded(factor) for name, factor in self.factors.items()}
-        return factors | {row.key: _rounded(row.simulated) for row in self.rows}
+        scales: dict[str, float] = {}
+        for name, scale in self.scales.items():
+            scales[f"factor of {name}"] = _rounded(scale.factor)
+            scales[f"system call of {name}, ns"] = scale.syscall_ns
+        return scales | {row.key: _rounded(row.simulated) for row in self.rows}
+
+    @property
+    def score(self) -> Score:
+        """Return how good the predictions of ratios are, against answering 1 to all."""
+        predicted = [row for row in self.rows if row.row.ratio is not None and not row.fitted]
+        errors = sorted(abs(row.error) for row in predicted)
+        nulls = [abs(row.null_error or 0.0) for row in predicted]
+        return Score(
+            len(predicted),
+            sum(error <= WITHIN for error in errors),
+            sum(error <= WITHIN for error in nulls),
+            sum(abs(row.error) < null for row, null in zip(predicted, nulls, strict=True)),
+            errors[len(errors) // 2],
+        )
 
 
 def compare(
@@ -141,24 +205,23 @@ def compare(
     machines = {machine.name: machine for machine in file.machine}
     with workers(jobs) as each:
         runs = _Runs(folder, make_image, each, watch)
-        runs.need([(machine.experiment, 1.0, machine.cell) for machine in file.machine])
-        factors = {
-            name: runs.value(machine.experiment, 1.0, machine.cell, machine.metric) / machine.measured
-            for name, machine in machines.items()
-        }
+        ours = Scale()
+        fits = [(machine, cell) for machine in file.machine for cell in _fitted_cells(machine)]
+        runs.need([(machine.experiment, ours, cell) for machine, cell in fits])
+        scales = {name: _fitted_scale(machine, runs) for name, machine in machines.items()}
         reached = [number for number in file.number if number.rows]
         wanted = []
         for number in reached:
             if number.machine and number.machine not in machines:
                 raise ConfigError(f"{folder / MEASURED}: {number.id}", f"no machine {number.machine!r}")
-            factor = factors.get(number.machine, 1.0)
+            scale = scales.get(number.machine, ours)
             for row in number.rows:
                 cells = [row.cell, row.cell | row.over] if row.over else [row.cell]
-                wanted += [(number.experiment, factor, cell) for cell in cells]
+                wanted += [(number.experiment, scale, cell) for cell in cells]
         runs.need(wanted)
-        rows = [_compared(number, row, runs, factors, machines) for number in reached for row in number.rows]
+        rows = [_compared(number, row, runs, scales, machines) for number in reached for row in number.rows]
     return Comparison(
-        tuple(rows), factors, file.machine, tuple(number for number in file.number if number.reason)
+        tuple(rows), scales, file.machine, tuple(number for number in file.number if number.reason)
     )
 
 
@@ -166,22 +229,49 @@ def _compared(
     number: PublishedNumber,
     row: PublishedRow,
     runs: _Runs,
-    factors: dict[str, float],
+    scales: dict[str, Scale],
     machines: dict[str, FittedMachine],
 ) -> Compared:
-    factor, metric = factors.get(number.machine, 1.0), row.metric or number.metric
-    simulated = runs.value(number.experiment, factor, row.cell, metric)
+    scale, metric = scales.get(number.machine, Scale()), row.metric or number.metric
+    simulated = runs.value(number.experiment, scale, row.cell, metric)
     measured = row.measured or 0.0
     if row.ratio is not None:
-        simulated /= runs.value(number.experiment, factor, row.cell | row.over, metric)
+        simulated /= runs.value(number.experiment, scale, row.cell | row.over, metric)
         measured = row.ratio[0] / row.ratio[1]
     machine = machines.get(number.machine)
-    fitted = (
+    fitted = row.fitted or (
         machine is not None
         and row.ratio is None
-        and (machine.experiment, machine.cell) == (number.experiment, row.cell)
+        and machine.experiment == number.experiment
+        and row.cell in _fitted_cells(machine)
     )
     return Compared(number, row, measured, simulated, fitted)
+
+
+def _fitted_cells(machine: FittedMachine) -> list[Labels]:
+    """Return the cells that a machine is fitted on."""
+    return [machine.cell, machine.small_cell] if machine.small_cell else [machine.cell]
+
+
+def _fitted_scale(machine: FittedMachine, runs: _Runs) -> Scale:
+    """Return the scale under which the machine's cells have their measured throughput."""
+    ours, small = runs.value(machine.experiment, Scale(), machine.cell, machine.metric), machine.small_cell
+    if not small or machine.small_measured is None:
+        return Scale(ours / machine.measured)
+    # Per MiB: factor x our time + calls x system call = their time, for the large reads and for the small.
+    equations, times = [], []
+    for cell, measured in ((machine.cell, machine.measured), (small, machine.small_measured)):
+        rate = runs.value(machine.experiment, Scale(), cell, machine.metric)
+        calls = runs.value(machine.experiment, Scale(), cell, "reads")
+        mib = runs.value(machine.experiment, Scale(), cell, "bytes_read") / MIB
+        equations.append([1 / rate, calls / mib / NS_PER_S])
+        times.append(1 / measured)
+    factor, syscall_ns = np.linalg.solve(np.array(equations), np.array(times))
+    if factor <= 0 or syscall_ns < 0:
+        raise ConfigError(
+            machine.name, f"factor {factor:.3g}, system call {syscall_ns:.0f} ns", "both above 0"
+        )
+    return Scale(float(factor), round(float(syscall_ns)))
 
 
 def read_simulated(folder: Path) -> dict[str, float]:
@@ -210,8 +300,8 @@ def _parse(path: Path) -> _File:
         raise ConfigError(str(path), f"cannot be read ({error})", "experiments/published") from None
 
 
-Wanted = tuple[str, float, Labels]
-"""A cell of an experiment at a factor on all CPU costs."""
+Wanted = tuple[str, Scale, Labels]
+"""A cell of an experiment at a scale."""
 
 
 class _Runs:
@@ -222,17 +312,17 @@ class _Runs:
         self._make_image = make_image
         self._each = each
         self._watch = watch
-        self._experiments: dict[tuple[str, float], Experiment] = {}
-        self._metrics: dict[tuple[str, float, int], dict[str, Any]] = {}
+        self._experiments: dict[tuple[str, Scale], Experiment] = {}
+        self._metrics: dict[tuple[str, Scale, int], dict[str, Any]] = {}
         self._images: dict[str, Path | None] = {}
 
     def need(self, wanted: Sequence[Wanted]) -> None:
         """Run these cells, unless they ran before."""
-        todo: dict[tuple[str, float, int], Cell] = {}
-        for stem, factor, labels in wanted:
-            cell = self._cell(stem, factor, labels)
-            if (stem, factor, cell.index) not in self._metrics:
-                todo[stem, factor, cell.index] = cell
+        todo: dict[tuple[str, Scale, int], Cell] = {}
+        for stem, scale, labels in wanted:
+            cell = self._cell(stem, scale, labels)
+            if (stem, scale, cell.index) not in self._metrics:
+                todo[stem, scale, cell.index] = cell
         volumes = distinct_volumes(list(todo.values()))
         new = {key: cell for key, cell in volumes.items() if key not in self._images}
         made = self._each(self._make_image, [(cell,) for cell in new.values()])
@@ -242,21 +332,22 @@ class _Runs:
             self._metrics[key] = result.metrics
             self._watch(Progress("cells", done, len(work), f"{key[0]} {todo[key].name}"))
 
-    def value(self, stem: str, factor: float, labels: Labels, metric: str) -> float:
+    def value(self, stem: str, scale: Scale, labels: Labels, metric: str) -> float:
         """Return a metric of a cell that ran."""
-        metrics = self._metrics[stem, factor, self._cell(stem, factor, labels).index]
+        metrics = self._metrics[stem, scale, self._cell(stem, scale, labels).index]
         if metric not in metrics:
             raise ConfigError(str(self._folder / MEASURED), f"no metric {metric!r}", ", ".join(metrics))
         return float(metrics[metric])
 
-    def _cell(self, stem: str, factor: float, labels: Labels) -> Cell:
+    def _cell(self, stem: str, scale: Scale, labels: Labels) -> Cell:
         """Return the one cell with these labels; an axis may go by its last word."""
-        if (stem, factor) not in self._experiments:
-            sets = [f"machine.cost_scale={factor!r}"] if factor != 1 else []
-            self._experiments[stem, factor] = load_experiment(self._folder / f"{stem}.toml", sets)
+        if (stem, scale) not in self._experiments:
+            sets = [f"machine.cost_scale={scale.factor!r}"] if scale.factor != 1 else []
+            sets += [f"machine.syscall={scale.syscall_ns}ns"] if scale.syscall_ns else []
+            self._experiments[stem, scale] = load_experiment(self._folder / f"{stem}.toml", sets)
         found = [
             cell
-            for cell in self._experiments[stem, factor].cells
+            for cell in self._experiments[stem, scale].cells
             if all(
                 any(label == has and name in (axis, axis.rpartition(".")[2]) for axis, has in cell.labels)
                 for name, label in labels.items()

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from sim.claims.intervals import AS_SAID
 from sim.claims.verdicts import Finding
 
 
@@ -36,11 +37,11 @@ def write_junit(path: Path, suites: Mapping[str, Sequence[Finding]]) -> None:
 def _case(suite: ElementTree.Element, experiment: str, finding: Finding) -> None:
     claim = finding.claim
     case = ElementTree.SubElement(suite, "testcase", classname=experiment, name=claim.name)
-    if finding.verdict == "held":
+    if finding.verdict in AS_SAID:
         return
     tag = "failure" if finding.verdict == "failed" else "error"
     worst = finding.worst
-    said = f"{claim.sentence} [{claim.describe()}: {claim.rule()}]"
+    said = f"{claim.said} [{claim.describe()}: {claim.rule()}]"
     if worst is not None:
         said += f" found {worst.interval.mean:.6g} at {', '.join(worst.labels)}"
     problem = ElementTree.SubElement(case, tag, type=finding.verdict, message=said)

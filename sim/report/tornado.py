@@ -43,7 +43,7 @@ def draw_tornados(
 
 def _page(one: Sensitivity, top: int, foot: str) -> Figure:
     effects = one.effects[:top]
-    title = wrap(one.claim.sentence, 62)
+    title = wrap(one.claim.said, 62)
     rows = len(effects) + 1
     head, bottom = 0.16 + 0.125 * (len(title) + 2), 0.66
     height = head + bottom + 0.19 * rows

@@ -23,7 +23,8 @@ from sim.config import cell as config
 from sim.config.cell import Cell, digest
 from sim.errors import ConfigError
 from sim.ext4.make import layout as ext4_layout
-from sim.ext4.make.fiemap import parse_fiemap, parse_filefrag
+from sim.ext4.make.fiemap import parse_fiemap
+from sim.ext4.make.filefrag import parse_filefrag
 from sim.ext4.make.layout import Layout, Pattern, Plan
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
@@ -122,7 +123,12 @@ def _layout(cell: Cell, file: config.VolumeFile, block_size: int) -> Layout:
     if isinstance(said, config.Unwritten):
         return ext4_layout.unwritten()
     if isinstance(said, config.Aged):
-        return _Seeded(ext4_layout.Aged(said.extent_bytes // block_size), said.seed)
+        aged = ext4_layout.Aged(
+            said.extent_bytes // block_size, said.hole_share, said.unwritten_share, said.window
+        )
+        return _Seeded(aged, said.seed)
+    if isinstance(said, config.Scattered):
+        return ext4_layout.Scattered((said.extent_bytes or block_size) // block_size, said.seed)
     path = cell.file(said.path)
     try:
         text = path.read_text(encoding="utf-8")

@@ -38,7 +38,10 @@ HDD = HddModel(
     command_ns=100_000,
     bandwidth=512_000_000,  # 1 us a sector
     drive_read_ahead_bytes=64 * 512,
+    least_read_ahead_bytes=0,
+    cache_segments=1,
     ncq="fifo",
+    ncq_ageing=0.0,
 )
 
 

@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.block.device.constants import HddModel
-from sim.block.device.hdd import Geometry, SeekCurve
+from sim.block.device.discs import Geometry, SeekCurve
+from sim.block.device.hdd import Hdd
 from sim.block.device.profile import load_device_profile
+from sim.engine.mode import make_clock
 from sim.engine.streams import stream
 from sim.errors import ConfigError
 
@@ -25,7 +27,22 @@ SECTOR_NS = 125_000
 def small_zoned(heads: int, zones: int, outer: int, inner: int) -> HddModel:
     """A disk of some thousand sectors."""
     return HddModel(
-        3_000, heads, zones, outer, inner, 7_200, 4_000_000, 1_000_000, 700_000, 0, 10**9, 0, "fifo"
+        3_000,
+        heads,
+        zones,
+        outer,
+        inner,
+        7_200,
+        4_000_000,
+        1_000_000,
+        700_000,
+        0,
+        10**9,
+        0,
+        0,
+        1,
+        "fifo",
+        0.0,
     )
 
 
@@ -146,6 +163,71 @@ def test_drive_waits_a_turn_after_its_read_ahead_stopped(bench: Any, hdd: HddMod
     assert expected == [entry for entry in run.run() if entry[1] == "complete"]
 
 
+def test_whole_log_of_two_streams_and_two_segments(bench: Any, hdd: HddModel) -> None:
+    """What was read on is kept while the head is elsewhere; for a stream the head stays 16 sectors longer."""
+    run = bench(replace(hdd, cache_segments=2, least_read_ahead_bytes=16 * 512))
+    # As above until 2 ms; then it reads on: sectors 16-23 have passed when it leaves at 3.1 ms.
+    run.at(0, 8, 8, "a")
+    # Seek 1 ms; sector 128 comes round at 9.5 ms.
+    run.at(3_000_000, 128, 8, "b")
+    # Kept: command 0.1 ms and 8 us on the wire; the head stays with b.
+    run.at(11_000_000, 16, 8, "a again")
+    # At the end of what is kept: b has read to sector 142 when the head leaves at 11.3 ms; sector 24 comes
+    # round at 19 ms. This is a stream: the head stays until it has read to sector 48, at 22 ms.
+    run.at(11_200_000, 24, 8, "a on")
+    # Leaves at 22 ms, seek 1 ms; sector 142, the 14th of its track, comes round at 27.25 ms.
+    run.at(20_100_000, 142, 8, "b on")
+    # Kept, the last of it.
+    run.at(28_300_000, 40, 8, "a kept")
+    expected = [
+        (2_001_000, "complete", "a"),
+        (10_501_000, "complete", "b"),
+        (11_108_000, "complete", "a again"),
+        (20_001_000, "complete", "a on"),
+        (28_251_000, "complete", "b on"),
+        (28_408_000, "complete", "a kept"),
+    ]
+    assert expected == [entry for entry in run.run() if entry[1] == "complete"]
+
+
+def test_the_segment_longest_unused_goes(bench: Any, hdd: HddModel) -> None:
+    """Of three places in two segments the first is read from the disc again, the second is not."""
+    run = bench(replace(hdd, cache_segments=2))
+    for number, sector in enumerate((0, 12_000, 6_000, 12_000, 0)):
+        run.at(number * 100_000_000, sector, 8, number)
+    ends = [time for time, what, _ in run.run() if what == "complete"]
+    assert 300_108_000 == ends[3]
+    assert ends[4] > 401_000_000
+
+
+def test_a_segment_that_is_used_stays(bench: Any, hdd: HddModel) -> None:
+    """Of three segments the one that was read from again outlives the one that came after it."""
+    run = bench(replace(hdd, cache_segments=3))
+    for number, sector in enumerate((0, 12_000, 6_000, 0, 3_000, 0)):
+        run.at(number * 100_000_000, sector, 8, number)
+    ends = [time for time, what, _ in run.run() if what == "complete"]
+    assert [300_108_000, 500_108_000] == [ends[3], ends[5]]
+
+
+def test_a_write_takes_segments_with_it(hdd: HddModel) -> None:
+    """Sectors that are written over are not answered from what was read before."""
+    profile = replace(load_device_profile("hdd"), model=replace(hdd, cache_segments=5))
+    clock, ends = make_clock(), {}
+    device = Hdd(clock, profile)
+    for number, (sector, write) in enumerate(
+        ((0, False), (12_000, False), (4, True), (6_000, False), (0, False))
+    ):
+        act = device.write if write else device.submit
+        clock.call_after(
+            number * 100_000_000,
+            lambda act=act, sector=sector, number=number: act(
+                sector, 4, number, lambda token: ends.__setitem__(token, clock.now)
+            ),
+        )
+    clock.run()
+    assert ends[4] > 401_000_000
+
+
 def test_sequential_reads_run_at_the_rate_of_the_track(bench: Any, hdd: HddModel) -> None:
     """Reads of 8 KiB one after another take, for each cylinder, the turns of its tracks and the switches."""
     reads, per_cylinder = 20 * 8, 8
@@ -165,6 +247,19 @@ def test_profile_streams_at_its_sustained_rates(bench: Any) -> None:
         latencies = run.one_by_one([(0, begin + 256 * number, 256) for number in range(1_000)])
         observed = 256 * 512 * 990 / (sum(latencies[10:]) / 1e9)
         assert math.isclose(rate, observed, rel_tol=0.005)
+
+
+@given(disks, st.integers(0, 2_000), st.integers(0, 300), st.integers(0, 10**8), st.integers(0, 10**8))
+@settings(max_examples=40, deadline=None)
+def test_what_has_passed_by_a_time(
+    model: HddModel, sector: int, ahead: int, head_ns: int, waited_ns: int
+) -> None:
+    """`passed` is the last sector boundary that a head which reads on has come to, found one by one."""
+    geometry = Geometry(model)
+    ends = range(sector + 1, sector + ahead + 1)
+    done = [end for end in ends if geometry.read(sector, end, head_ns) <= head_ns + waited_ns]
+    observed = geometry.passed(sector, sector + ahead, head_ns, head_ns + waited_ns)
+    assert (done[-1] if done else sector) == observed
 
 
 def standard_error(values: Any) -> float:
@@ -225,6 +320,25 @@ def test_sptf_takes_the_nearest_first(bench: Any, hdd: HddModel) -> None:
     assert expected == order
 
 
+def test_ageing_lets_none_starve(bench: Any, hdd: HddModel) -> None:
+    """
+    A far read beside a near stream: with sptf it waits for the end of the stream, with ageing until what it
+    has waited outweighs its way, and no longer than a read of the stream more.
+    """
+    waited = {}
+    for ageing in (0.0, 0.5):
+        run = bench(replace(hdd, ncq="sptf", ncq_ageing=ageing))
+        run.submit(0, 8, "first")
+        run.submit(50 * 128, 8, "far")
+        for number in range(1, 200):
+            run.at(number * 1_000_000, 8 * number, 8, number)
+        waited[ageing] = next(time for time, what, token in run.run() if (what, token) == ("complete", "far"))
+    stream_ns = 200 * 8 * SECTOR_NS
+    assert waited[0.0] > stream_ns
+    way_ns = SeekCurve(hdd, 100).time_ns(50) + REVOLUTION_NS
+    assert waited[0.5] <= way_ns / 0.5 + way_ns + 2 * REVOLUTION_NS + 16 * SECTOR_NS + 2 * hdd.command_ns
+
+
 def test_sptf_is_sooner_done(bench: Any, hdd: HddModel) -> None:
     """32 random reads at once are done sooner with sptf than in the order of issue, and every one once."""
     ends = {}
@@ -246,16 +360,21 @@ reads = st.lists(
 )
 
 
-@given(requests=reads, ncq=st.sampled_from(["fifo", "sptf"]))
+@given(
+    requests=reads,
+    ncq=st.sampled_from(["fifo", "sptf"]),
+    segments=st.integers(1, 4),
+    least=st.sampled_from([0, 16 * 512]),
+)
 @settings(deadline=None)
 def test_never_faster_than_it_can_be(
-    bench: Any, hdd: HddModel, requests: list[tuple[int, int, int]], ncq: str
+    bench: Any, hdd: HddModel, requests: list[tuple[int, int, int]], ncq: str, segments: int, least: int
 ) -> None:
     """
     Whatever is asked when: each read completes once, not before its command and transfer, and no new sector
     arrives faster than it passes under the head.
     """
-    run = bench(replace(hdd, ncq=ncq))
+    run = bench(replace(hdd, ncq=ncq, cache_segments=segments, least_read_ahead_bytes=least))
     for number, (time_ns, sector, sectors) in enumerate(requests):
         run.at(time_ns, sector, sectors, number)
     log = run.run()

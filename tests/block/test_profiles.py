@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
 import pytest
@@ -19,14 +19,21 @@ NVME = (Path(sim.__file__).parent / "profiles" / "devices" / "nvme.toml").read_t
 
 
 def test_shipped_profiles() -> None:
-    """The five device kinds of the project are there, each with the model it needs."""
+    """Memory, disks and flash are there, each with the model it needs."""
     models = {name: type(load_device_profile(name).model) for name in device_profile_names()}
     assert {
+        "emmc": SsdModel,
         "hdd": HddModel,
+        "hdd-2020": HddModel,
         "null_blk": type(None),
         "nvme": SsdModel,
+        "nvme-gen3": SsdModel,
+        "nvme-gen4": SsdModel,
+        "nvme-gen5": SsdModel,
         "ramdisk": type(None),
         "sata-ssd": SsdModel,
+        "sata-ssd-2021": SsdModel,
+        "ufs": SsdModel,
     } == models
 
 
@@ -37,8 +44,10 @@ def test_every_constant_has_a_source(name: str) -> None:
         r"assumption: .{20,}|https?://|Linux 6\.1, \w+|specification|configuration of the recorded|measured: "
     )
     words += r"|ATA IDENTIFY|IDEMA|not used with|a bio-based device"
-    constants = load_device_profile(name).constants
-    assert len(constants) > 6
+    profile = load_device_profile(name)
+    groups = [group for group in (profile.limits, profile.model, profile.write) if group is not None]
+    constants = profile.constants
+    assert sum(len(fields(group)) for group in groups) == len(constants)
     assert not [key for key, constant in constants if not re.search(words, constant.source)]
 
 
@@ -108,6 +117,15 @@ def test_refused_profiles(change: tuple[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)) as caught:
         parse_device_profile("my.toml", "my", text)
     assert str(caught.value).startswith("my.toml: ")
+
+
+def test_a_disk_reads_on_as_far_as_it_must() -> None:
+    """A least read-ahead beyond the whole one is told with both."""
+    text = (Path(sim.__file__).parent / "profiles" / "devices" / "hdd-2020.toml").read_text()
+    text = text.replace("least_read_ahead_bytes = { value = 512,", "least_read_ahead_bytes = { value = 5000,")
+    message = r"least_read_ahead_bytes: 5120000 B; allowed: at most drive_read_ahead_bytes, 4194304 B"
+    with pytest.raises(ConfigError, match=message):
+        parse_device_profile("my.toml", "my", text)
 
 
 def test_unknown_names_and_files(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ of = { path = "buffer_head" }
 over = { path = "page_io" }
 kind = "at least"
 margin = 1.3
+margin_source = "planted"
 """
 
 

@@ -104,6 +104,7 @@ source = "x"
 measure = { metric = "cpu_ns" }
 kind = "at least"
 margin = 1
+margin_source = "planted"
 """
 BAD = [
     (

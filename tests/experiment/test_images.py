@@ -117,6 +117,8 @@ LAYOUTS = [
     ("{kind='fragmented',extent_blocks=30}", [(0, 30), (30, 30), (60, 9)]),
     ("{kind='sparse',data='16KiB',hole='8KiB'}", [(0, 16), (24, 16), (48, 16)]),
     ("{kind='unwritten'}", [(0, 69)]),
+    ("{kind='aged',extent='64MiB',hole_share=0,unwritten_share=1}", [(0, 69)]),
+    ("{kind='random',extent='64MiB',seed=1}", [(0, 69)]),
     ("{kind='filefrag',path='l.txt'}", [(0, 40), (40, 29)]),
     ("{kind='fiemap',path='l.json'}", [(0, 10), (20, 49)]),
 ]
@@ -141,6 +143,33 @@ def test_aged_has_a_seed_of_its_own(tmp_path):
     aged = "volume.files.layout={kind='aged',extent='4KiB',seed=%d}"
     assert runs(aged % 1) != runs(aged % 2)
     assert runs(aged % 1) == runs(aged % 1, "volume.seed=9")
+
+
+def test_written_at_random_and_aged_without_holes(tmp_path):
+    """Random: nearly as many extents as blocks, in no order; aged with shares of 0: all is written."""
+
+    def extents(layout: str):
+        image = Image.open(
+            ensure_image(_cell(tmp_path, f"volume.files.layout={layout}"), tmp_path / "images")
+        )
+        return image.lookup("/data").tree.extents
+
+    random = extents("{kind='random',seed=3}")
+    places = [extent.physical for extent in random]
+    assert 60 < len(random) <= 69
+    assert places != sorted(places)
+    assert set(range(min(places), min(places) + 69)) == {
+        extent.physical + number for extent in random for number in range(extent.length)
+    }
+    aged = extents("{kind='aged',extent='4KiB',hole_share=0,unwritten_share=0}")
+    assert (69, False) == (sum(e.length for e in aged), any(e.unwritten for e in aged))
+
+
+def test_shares_of_aged_are_shares(tmp_path):
+    """Shares that are more than a whole are told with their place."""
+    for change in ("hole_share=0.7,unwritten_share=0.4", "hole_share=-1", "window=0"):
+        with pytest.raises(ConfigError, match=r"volume\.files"):
+            _cell(tmp_path, f"volume.files.layout={{kind='aged',{change}}}")
 
 
 def test_a_failure_leaves_nothing(tmp_path):

@@ -142,7 +142,7 @@ GOLDEN = [
         "memory =",
         "memroy =",
         "e.toml:4: machine.memroy: unknown key 'memroy', did you mean 'memory'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
     ),
     (
         "[machine]",
@@ -194,7 +194,7 @@ GOLDEN = [
         '"fragmented"',
         '"fragment"',
         "e.toml:18: matrix.volume.files.layout.kind: 'fragment' is not known; allowed: contiguous, "
-        "fragmented, sparse, unwritten, aged, fiemap, filefrag",
+        "fragmented, sparse, unwritten, aged, random, fiemap, filefrag",
     ),
     (
         '"16KiB"',
@@ -274,13 +274,13 @@ GOLDEN_SETS = [
     (
         "machine.cpu=2",
         "--set machine.cpu: unknown key 'cpu', did you mean 'cpus'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
     ),
     ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
     (
         "device.profile=nvmee",
-        "--set device.profile: 'nvmee' is not known; allowed: hdd, null_blk, nvme, ramdisk, sata-ssd, "
-        "or a .toml file",
+        "--set device.profile: 'nvmee' is not known; allowed: emmc, hdd, hdd-2020, null_blk, nvme, "
+        "nvme-gen3, nvme-gen4, nvme-gen5, ramdisk, sata-ssd, sata-ssd-2021, ufs, or a .toml file",
     ),
     ("machine=3", "--set machine: 3 cannot be used; allowed: a table"),
     (

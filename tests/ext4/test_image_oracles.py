@@ -207,7 +207,11 @@ def test_recorded_tree_blocks_are_kept(tmp_path: Path) -> None:
         ([FileSpec("/f", 5000, Pattern("1h"), data=b"x" * 5000)], "block 0 would lie in a hole"),
         ([FileSpec("/f", 1, data=b"xy")], "room for the data"),
         ([FileSpec("/f", 1 << 24)], "a larger image"),
-        ([FileSpec("/f", 4096, Placed((Extent(0, 0, 1, False),)))], "are not free"),
+        ([FileSpec("/f", 4096, Placed((Extent(0, 0, 1, False),)))], "block 0 of the device"),
+        (
+            [FileSpec(f"/{name}", 4096, Placed((Extent(0, 9, 1, False),))) for name in "fg"],
+            "are not free",
+        ),
         ([FileSpec("/f", 1, xattrs={(1, b"n%d" % n): bytes(500) for n in range(9)})], "bytes of xattrs"),
         (
             [FileSpec("/f", 1, encryption=Encryption(CONTEXT_V2, lambda _b, data: data[:-1]))],

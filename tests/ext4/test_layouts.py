@@ -16,8 +16,18 @@ from hypothesis import strategies as st
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent
 from sim.ext4.make.allocator import Allocator
-from sim.ext4.make.fiemap import parse_fiemap, parse_filefrag
-from sim.ext4.make.layout import Aged, Fragmented, Pattern, Piece, Placed, sparse, unwritten
+from sim.ext4.make.fiemap import parse_fiemap
+from sim.ext4.make.filefrag import parse_filefrag
+from sim.ext4.make.layout import (
+    Aged,
+    Fragmented,
+    Pattern,
+    Piece,
+    Placed,
+    Scattered,
+    sparse,
+    unwritten,
+)
 
 RECORDED = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "layouts"
 SETTINGS = settings(max_examples=60, derandomize=True, deadline=None, database=None)
@@ -178,3 +188,43 @@ def test_allocator_against_a_set(steps: list[tuple[str, int, int]]) -> None:
         runs = allocator.free_runs
         assert free == {b for first, end in runs for b in range(first, end)}
         assert all(end < after for (_, end), (after, _) in itertools.pairwise(runs))
+
+
+@SETTINGS
+@given(st.integers(0, 400), st.integers(1, 40), st.integers(0, 5))
+def test_written_at_random(blocks: int, mean: int, seed: int) -> None:
+    """Every block once, in a region of the file's size, by (seed, name) only."""
+    plan = Scattered(mean).plan(blocks, seed, "/f")
+    assert (plan, blocks) == (Scattered(mean, seed).plan(blocks, 99, "/f"), plan.span)
+    assert list(range(blocks)) == [b for p in plan.pieces for b in range(p.logical, p.logical + p.length)]
+    assert list(range(blocks)) == sorted(b for p in plan.pieces for b in range(p.offset, p.offset + p.length))
+    assert not plan.neighbour
+
+
+def test_random_order_is_random_over_the_whole_file() -> None:
+    """
+    Any two pieces are as likely in order as not, near or far (aged: only near ones are shuffled). With n
+    pieces the inversions have mean n(n-1)/4 and variance n(n-1)(2n+5)/72 (Kendall); lengths have the mean
+    asked for.
+    """
+    pieces = Scattered(4).plan(8_000, 1, "/f").pieces
+    n, places = len(pieces), [piece.offset for piece in pieces]
+    inversions = sum(left > right for left, right in itertools.combinations(places, 2))
+    assert abs(inversions - n * (n - 1) / 4) < 4 * (n * (n - 1) * (2 * n + 5) / 72) ** 0.5
+    # A geometric length of mean m has variance m(m - 1).
+    assert abs(8_000 / n - 4) < 4 * (12 / n) ** 0.5
+    assert {1} == {piece.length for piece in Scattered(1).plan(500, 1, "/f").pieces}
+
+
+def test_aged_without_holes_and_unwritten_parts() -> None:
+    """Both shares can be 0, alone and together; without a word each is 5 % of the runs."""
+
+    def shares(layout: Aged) -> tuple[bool, bool]:
+        pieces = layout.plan(4_000, 1, "/f").pieces
+        mapped = sum(piece.length for piece in pieces)
+        return mapped < 4_000, any(piece.unwritten for piece in pieces)
+
+    assert (True, True) == shares(Aged(4))
+    assert (False, True) == shares(Aged(4, hole_share=0))
+    assert (True, False) == shares(Aged(4, unwritten_share=0))
+    assert (False, False) == shares(Aged(4, hole_share=0, unwritten_share=0))

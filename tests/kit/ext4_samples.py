@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sim.ext4.format.xattr import INDEX_USER
-from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, sparse, unwritten
+from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, Scattered, sparse, unwritten
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import Encryption, FileSpec, ImageSpec
 from sim.ext4.read.check import check_image
@@ -26,6 +26,7 @@ LAYOUTS: dict[str, Layout] = {
     "odd-pattern": Pattern("1h3d2u1d"),
     "unwritten": unwritten(),
     "aged": Aged(mean_blocks=3),
+    "random": Scattered(2),
 }
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from fabricated import fabricated_cell, no_image
 
+from sim.block.device.profile import device_profile_names
 from sim.cli.init import write_example
 from sim.cli.listing import experiments, list_all, runs
 from sim.cli.plot import plot_run
@@ -65,8 +67,13 @@ def test_list_has_experiments_and_runs(tmp_path, capsys):
     assert [(str(tmp_path / "runs" / "mine-0"), 8, 1)] == [
         (row["run"], row["cells"], row["seeds"]) for row in said["runs"]
     ]
+    assert device_profile_names() == [row["device"] for row in said["devices"]]
     list_all(folder, tmp_path / "none", as_json=False)
-    assert "no runs in" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "no runs in" in text
+    assert re.findall(
+        r"^    ([a-z_0-9-]+) +\S", text.split("devices, for [device] profile:")[1], re.MULTILINE
+    ) == (device_profile_names())
 
 
 def test_list_errors(tmp_path):

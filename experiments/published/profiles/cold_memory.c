@@ -4,7 +4,7 @@
  * The pipeline of a buffered read from a RAM disk, over 512 MiB: clear a page (rep stosb, as clear_page_erms
  * does), copy the device's page into it (rep movsb), copy the page of a window before out to the reader. A stage
  * is the difference of the pipeline with and without it; "in the cache" works on one page over and over.
- * cold_memory.toml and ramdisk_cold.toml say what was made of it.
+ * cold_memory.toml says what was made of it.
  *
  *   cc -O2 -o cold_memory cold_memory.c && ./cold_memory
  */

@@ -35,8 +35,10 @@ class HddModel:
 
     sectors: capacity. heads: tracks per cylinder. outer/inner_track_sectors: sectors per track of the first
     and last of `zones` zones of equal width. average_seek_ns: over all pairs of cylinders.
-    cylinder_switch_ns: seek to the next cylinder. read_ahead_bytes: how far the drive reads on by itself.
-    ncq: "fifo" or "sptf" (shortest positioning time first).
+    cylinder_switch_ns: seek to the next cylinder. drive_read_ahead_bytes: how far the drive reads on by
+    itself; least_read_ahead_bytes: how far at least, for a stream, before the head goes elsewhere.
+    cache_segments: places whose data the buffer keeps. ncq: "fifo" or "sptf" (shortest positioning time
+    first, each less `ncq_ageing` times what it has waited).
     """
 
     sectors: int
@@ -51,7 +53,10 @@ class HddModel:
     command_ns: int
     bandwidth: int
     drive_read_ahead_bytes: int
+    least_read_ahead_bytes: int
+    cache_segments: int
     ncq: str
+    ncq_ageing: float
 
 
 @dataclass(frozen=True, slots=True)

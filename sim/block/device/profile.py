@@ -136,6 +136,9 @@ _UNITS: dict[str, Mapping[str, int]] = {
     "cylinder_switch_ns": _TIME,
     "head_switch_ns": _TIME,
     "drive_read_ahead_bytes": _BYTES,
+    "least_read_ahead_bytes": _BYTES,
+    "cache_segments": _COUNT,
+    "ncq_ageing": {"ratio": 0},
     "volatile_cache": _FLAG,
     "fua": _FLAG,
     "acknowledge_ns": _TIME,
@@ -150,6 +153,8 @@ _MAY_BE_ZERO = {
     "latency_sigma",
     "flash_read_ns",
     "drive_read_ahead_bytes",
+    "least_read_ahead_bytes",
+    "ncq_ageing",
     "head_switch_ns",
     "acknowledge_ns",
     "flush_ns",
@@ -321,6 +326,12 @@ def _check_model(place: str, model: Model) -> None:
                 f"{place}: model.average_seek_ns",
                 f"{model.average_seek_ns} ns",
                 "more than the cylinder switch",
+            )
+        if model.least_read_ahead_bytes > model.drive_read_ahead_bytes:
+            raise ConfigError(
+                f"{place}: model.least_read_ahead_bytes",
+                f"{model.least_read_ahead_bytes} B",
+                f"at most drive_read_ahead_bytes, {model.drive_read_ahead_bytes} B",
             )
         if model.inner_track_sectors > model.outer_track_sectors:
             raise ConfigError(

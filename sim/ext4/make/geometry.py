@@ -2,11 +2,14 @@
 The frame of an image being made: block groups, their fixed metadata, counters and bitmaps.
 
 Chosen features: no journal, no checksums, flex_bg (so that bitmaps and inode tables may lie anywhere and
-need not cut long files), sparse superblock backups. Linux mounts such an image read-write.
+need not cut long files), sparse superblock backups; fewer of them (sparse_super2) where a recorded layout has
+blocks in their places. Linux mounts such an image read-write.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -97,6 +100,27 @@ def plan_superblock(
     return replace(sb, inodes_per_group=per_group_inodes, inodes_count=per_group_inodes * sb.groups_count)
 
 
+def clear_of_backups(superblock: Superblock, runs: Sequence[tuple[int, int]]) -> Superblock:
+    """
+    Return the superblock with backups in other groups, if blocks that must be free for files would hold one.
+
+    runs: (start, length) of those blocks. Then the image has sparse_super2: two backups at most, in the first
+    and last of the groups that would have had one and are clear; none if none is. Else nothing changes.
+    """
+    groups = [group for group in range(1, superblock.groups_count) if superblock.has_backup(group)]
+    clear = []
+    for group in groups:
+        begin = superblock.group_blocks(group).start
+        end = begin + 1 + superblock.descriptor_blocks
+        if not any(start < end and start + length > begin for start, length in runs):
+            clear.append(group)
+    if len(clear) == len(groups):
+        return superblock
+    first, last = (clear[0], clear[-1]) if clear else (0, 0)
+    backups = struct.pack("<2I", first, last if last != first else 0)
+    return replace(superblock, compat=superblock.compat | Compat.SPARSE_SUPER2, backup_groups=backups)
+
+
 class Frame:
     """The groups of an image being made, and the allocator of what is free in them."""
 
@@ -110,6 +134,8 @@ class Frame:
             if superblock.has_backup(group):
                 start = superblock.group_blocks(group).start
                 self.allocator.reserve(start, 1 + superblock.descriptor_blocks, f"{place}: group {group}")
+        self.first_free = superblock.group_blocks(0).start + 1 + superblock.descriptor_blocks
+        """The first block behind the superblock and the group descriptors, which lie where they must."""
 
     def place_tables(self) -> None:
         """Give every group its bitmaps and inode table, in the first free blocks: after absolute layouts."""

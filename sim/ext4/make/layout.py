@@ -150,10 +150,10 @@ class Aged:
     A seeded mix, as in a file system that has been in use: extents of random length out of order, with
     other files' blocks between them, and now and then a hole or an unwritten run.
 
-    Lengths are geometric with a mean of `mean_blocks`; a run is a hole or unwritten with the given shares;
-    a gap of the same distribution follows half of the extents; extents are shuffled within `window`
-    neighbours, so that the reader jumps back and forth but not across the whole device. `seed` replaces
-    the image's.
+    Lengths are geometric with a mean of `mean_blocks`; a run is a hole or unwritten with the given shares
+    (5 % of the runs each if nothing is said; 0: none); a gap of the same distribution follows half of the
+    extents; extents are shuffled within `window` neighbours, so that the reader jumps back and forth but not
+    across the whole device (Scattered does). `seed` replaces the image's.
     """
 
     mean_blocks: int = 16
@@ -196,6 +196,35 @@ class Aged:
 
 
 @dataclass(frozen=True, slots=True)
+class Scattered:
+    """
+    A file that was written at random: its extents lie one behind the other in the order of the writes, which
+    is a random order of the file; without holes, and with no other file between.
+
+    Lengths are geometric with a mean of `mean_blocks` (1: every block alone). Two that follow each other in
+    the file and on the device are one extent; among n pieces that happens (n - 1) / n times on average.
+    `seed` replaces the image's.
+    """
+
+    mean_blocks: int = 1
+    seed: int | None = None
+
+    def plan(self, blocks: int, seed: int, name: str) -> Plan:
+        """Return the plan of (seed, name)."""
+        _require("random", self.mean_blocks, 1, "mean blocks")
+        rng = named_generator(seed if self.seed is None else self.seed, f"random\0{name}")
+        starts = [0]
+        while starts[-1] < blocks:
+            starts.append(min(starts[-1] + int(rng.geometric(1 / self.mean_blocks)), blocks))
+        pieces, offset = [], 0
+        for index in rng.permutation(len(starts) - 1).tolist():
+            length = starts[index + 1] - starts[index]
+            pieces.append(Piece(starts[index], offset, length, False))
+            offset += length
+        return Plan(tuple(sorted(pieces)), blocks)
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """
     The layout of a real file: extents at absolute physical blocks, and, if known, its tree blocks.
@@ -203,10 +232,12 @@ class Placed:
     tree_blocks: physical blocks of the extent tree: leaves in logical order, then index blocks in logical
         order, level by level upwards; empty if the allocator is to choose. Their number must be what
         plan_tree() needs for the extents.
+    size_bytes: of the file, if it is known; unwritten extents may lie behind it, preallocated.
     """
 
     extents: tuple[Extent, ...]
     tree_blocks: tuple[int, ...] = ()
+    size_bytes: int | None = None
 
     @property
     def blocks(self) -> int:
@@ -214,11 +245,12 @@ class Placed:
         return max((extent.logical + extent.length for extent in self.extents), default=0)
 
     def plan(self, blocks: int, _seed: int, name: str) -> Plan:
-        """Return the extents as they are; ConfigError if they overlap or lie beyond the file's end."""
+        """Return the extents as they are; ConfigError if they overlap, or written ones lie beyond the end."""
         pieces = tuple(Piece(e.logical, e.physical, e.length, e.unwritten) for e in sorted(self.extents))
         at = 0
         for piece in pieces:
-            if piece.logical < at or piece.length < 1 or piece.logical + piece.length > blocks:
+            behind = piece.logical + piece.length > blocks and not piece.unwritten
+            if piece.logical < at or piece.length < 1 or behind:
                 raise ConfigError(
                     f"layout of {name}",
                     f"extent of {piece.length} blocks at logical block {piece.logical}",

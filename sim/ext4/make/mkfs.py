@@ -35,7 +35,13 @@ from sim.ext4.format.xattr import (
     place_values,
 )
 from sim.ext4.make.fill import fill_file, given_source, random_source
-from sim.ext4.make.geometry import INODE_BYTES, Frame, overhead_blocks, plan_superblock
+from sim.ext4.make.geometry import (
+    INODE_BYTES,
+    Frame,
+    clear_of_backups,
+    overhead_blocks,
+    plan_superblock,
+)
 from sim.ext4.make.layout import Contiguous, Placed
 from sim.ext4.make.names import Names, add_all
 from sim.ext4.make.placing import (
@@ -72,7 +78,8 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
     size = _auto_size(place, spec, files, names) if spec.size_bytes is None else spec.size_bytes
     inodes = names.last_inode
     hidden = any(file.item.hidden for file in files)
-    frame = Frame(place, plan_superblock(place, spec.block_size, size, inodes, spec.seed, encrypted, hidden))
+    superblock = plan_superblock(place, spec.block_size, size, inodes, spec.seed, encrypted, hidden)
+    frame = Frame(place, clear_of_backups(superblock, _absolute_runs(files)))
     for file in files:
         if file.plan.absolute:
             place_absolute(frame, file)
@@ -124,8 +131,12 @@ def _file(place: str, spec: ImageSpec, file: FileSpec, number: int) -> File:
     size = file.size_bytes
     if size is None and file.data is not None:
         size = len(file.data)
-    if size is None and isinstance(file.layout, Placed):
-        size = file.layout.blocks * spec.block_size
+    if isinstance(file.layout, Placed):
+        said = file.layout.size_bytes
+        if size is None:
+            size = file.layout.blocks * spec.block_size if said is None else said
+        if said is not None and size != said:
+            raise ConfigError(f"{where}: size", f"{size}", f"{said}, as the layout's text says")
     if size is None or not 0 <= size <= MAX_LOGICAL_BLOCKS * spec.block_size:
         raise ConfigError(f"{where}: size", f"{size}", f"0 to 2^32 blocks of {spec.block_size} bytes")
     if file.data is not None and len(file.data) > size:
@@ -142,6 +153,13 @@ def _file(place: str, spec: ImageSpec, file: FileSpec, number: int) -> File:
         item.hidden.append(HiddenValue(key, xattrs[key], hidden))
     plan = file.layout.plan(-(-size // spec.block_size), spec.seed, file.path)
     return File(file, size, plan, item)
+
+
+def _absolute_runs(files: list[File]) -> list[tuple[int, int]]:
+    """Return the (start, length) of all blocks that layouts name."""
+    plans = [file.plan for file in files if file.plan.absolute]
+    pieces = [(piece.offset, piece.length) for plan in plans for piece in plan.pieces]
+    return pieces + [(block, 1) for plan in plans for block in plan.tree_blocks]
 
 
 def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> int:

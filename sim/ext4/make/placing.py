@@ -64,6 +64,10 @@ def place_absolute(frame: Frame, file: File) -> None:
     item = file.item
     extents = [Extent(p.logical, p.offset, p.length, p.unwritten) for p in file.plan.pieces]
     for extent in extents:
+        if extent.physical < frame.first_free:
+            problem = f"block {extent.physical} of the device, for logical block {extent.logical}"
+            allowed = f"{frame.first_free} and more, behind the superblock and the group descriptors"
+            raise ConfigError(f"{item.place}: layout", problem, allowed)
         frame.allocator.reserve(extent.physical, extent.length, f"{item.place}: layout")
     item.extents = normalise(extents, merge=False)
     item.tree = plan_tree(item.extents, frame.superblock.block_size)

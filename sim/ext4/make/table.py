@@ -25,8 +25,9 @@ from typing import Any
 from sim.errors import ConfigError
 from sim.ext4.format.superblock import BLOCK_SIZES
 from sim.ext4.format.xattr import INDEX_USER, XattrKey
-from sim.ext4.make.fiemap import parse_fiemap, parse_filefrag
-from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, unwritten
+from sim.ext4.make.fiemap import parse_fiemap
+from sim.ext4.make.filefrag import parse_filefrag
+from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, Scattered, unwritten
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.units import KIB, parse_size
 
@@ -37,6 +38,7 @@ LAYOUT_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "unwritten": (),
     "pattern": ("pattern",),
     "aged": ("extent", "seed", "hole_share", "unwritten_share", "window"),
+    "random": ("extent", "seed"),
     "fiemap": ("path",),
     "filefrag": ("path",),
 }
@@ -101,6 +103,7 @@ def parse_layout(place: str, value: object, block_size: int, folder: Path) -> La
     Return the layout in a table { kind, options }, or in a string that is the kind.
 
     Kinds and their options: LAYOUT_OPTIONS. Sizes in bytes (extent, gap, data, hole) must be whole blocks.
+    Of aged, hole_share and unwritten_share are shares of its runs, 0.05 each if not said, 0 for none.
     `path` is a FIEMAP list as JSON or the text of `filefrag -v`. ConfigError names `place`.
     """
     table: Mapping[str, Any] = {"kind": value} if isinstance(value, str) else _as_table(place, value)
@@ -131,6 +134,7 @@ def parse_layout(place: str, value: object, block_size: int, folder: Path) -> La
             _typed(place, table, "window", int, 8),
             _typed(place, table, "seed", int, None),
         ),
+        "random": lambda: Scattered(blocks("extent", block_size), _typed(place, table, "seed", int, None)),
         "fiemap": lambda: parse_fiemap(*_text(place, table, folder), block_size),
         "filefrag": lambda: parse_filefrag(*_text(place, table, folder), block_size),
     }
