@@ -96,11 +96,19 @@ def check_claims(
     return HELD if verdicts and verdicts <= set(AS_SAID) and not absent else UNDECIDED
 
 
+def _name(run: Run) -> str:
+    """Return the name of a run's experiment; ConfigError for one that would lead elsewhere, as ".." does."""
+    name = str(run.manifest["experiment"])
+    if name in ("", ".", "..") or set(name) & set("/\\\0"):
+        raise ConfigError(str(run.path / "manifest.json"), f"experiment: {name!r}", "a name without slashes")
+    return name
+
+
 def _runs(folder: Path | None, baseline: Path | None, update: bool) -> list[tuple[Run, Path | None]]:
     """Return the runs to check, each with the folder of its baseline, if it has one."""
     if folder is not None:
         run = load_run(folder)
-        default = REFERENCE / str(run.manifest["experiment"]) if update else None
+        default = REFERENCE / _name(run) if update else None
         return [(run, baseline or default)]
     if baseline is not None:
         return [(load_run(baseline), baseline)]
@@ -140,7 +148,7 @@ def _config_today(run: Run, baseline: Path | None, update: bool) -> str:
 
     Any other run may well have been made with --set: its own hash will do.
     """
-    file = EXPERIMENTS / f"{run.manifest['experiment']}.toml"
+    file = EXPERIMENTS / f"{_name(run)}.toml"
     committed = baseline is not None and baseline.resolve().parent == REFERENCE.resolve()
     if committed and (update or run.path == baseline) and file.is_file():
         return load_experiment(file).config_hash

@@ -6,6 +6,9 @@ Results of finished cells, kept aside until their run is whole, so that an inter
 The key is a hash of all that a result depends on: configuration, seed, whether it was traced, the code, and
 the versions of Python and of the libraries. What has another key, or is not what its checksum says, is
 removed and never used. A worker writes a result as soon as it has it, under another name first.
+
+Only a directory that we made is used and emptied: no link, our own, closed to others, and marked by its mode.
+Anything else under the name is an error, and is left alone.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -22,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from sim.config.cell import Cell, digest
 from sim.config.cell_result import CallRow, CellResult, IoRow, ReadRow
+from sim.errors import ConfigError
 from sim.experiment.results import versions
 
 if TYPE_CHECKING:
@@ -39,12 +44,43 @@ def keys_of_cells(cells: Sequence[Cell], trace: bool) -> list[str]:
     return [digest([cell.config_hash, cell.seed, trace, of]) for cell in cells]
 
 
+_MODE = 0o1700
+"""Closed to others; the sticky bit is the mark by which it is known as ours: none has it by chance."""
+
+
+def _must_be_ours(folder: Path) -> bool:
+    """
+    Return whether there is a directory of ours; ConfigError if something else has its name.
+
+    Whoever can put a link, or a directory of others' files, where cells are kept must not have it emptied.
+    """
+    try:
+        said = folder.lstat()
+    except FileNotFoundError:
+        return False
+    own = stat.S_ISDIR(said.st_mode) and said.st_uid == os.geteuid()
+    if not own or stat.S_IMODE(said.st_mode) != _MODE:
+        raise ConfigError(
+            str(folder), "is in the way: no directory that readpath made", "another --output, or remove it"
+        )
+    return True
+
+
+def make_folder(folder: Path) -> None:
+    """Make the directory for finished cells, closed to others; ConfigError if something else has its name."""
+    if not _must_be_ours(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):  # another worker's
+            folder.mkdir(mode=0o700)
+            folder.chmod(_MODE)
+
+
 def take_up(folder: Path, keys: Sequence[str]) -> dict[str, CellResult]:
-    """Return what is kept in `folder` under any of `keys`; remove all else in it."""
+    """Return what is kept in `folder` under any of `keys`; remove all else in it. ConfigError if not ours."""
     found: dict[str, CellResult] = {}
     wanted = set(keys)
-    for file in sorted(folder.glob("*")) if folder.is_dir() else ():
-        result = _read(file) if file.name in wanted else None
+    for file in sorted(folder.iterdir()) if _must_be_ours(folder) else ():
+        result = _read(file) if file.name in wanted and not file.is_symlink() else None
         if result is None:
             file.unlink(missing_ok=True)
         else:
@@ -59,8 +95,8 @@ def run_and_keep(
     result = run_cell(cell, image, trace)
     body = _packed(result)
     aside = folder / f".{key}.{os.getpid()}"
-    with suppress(OSError):  # a result that cannot be kept is none the worse
-        folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError, ConfigError):  # a result that cannot be kept is none the worse
+        make_folder(folder)
         aside.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
         aside.rename(folder / key)
     return result
@@ -68,12 +104,15 @@ def run_and_keep(
 
 def count_kept(target: Path) -> int:
     """Return how many finished cells are kept of an unfinished run into `target`."""
-    return sum(not file.name.startswith(".") for file in kept_folder(target).glob("*"))
+    folder = kept_folder(target)
+    return sum(not file.name.startswith(".") for file in folder.glob("*")) if not folder.is_symlink() else 0
 
 
 def forget(folder: Path) -> None:
     """Remove what is kept."""
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(ConfigError):
+        if _must_be_ours(folder):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _packed(result: CellResult) -> bytes:

@@ -12,7 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,14 @@ from typing import Any, Protocol, TypeVar
 from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import CellResult
 from sim.errors import ReadpathError
-from sim.experiment.finished_cells import forget, kept_folder, keys_of_cells, run_and_keep, take_up
+from sim.experiment.finished_cells import (
+    forget,
+    kept_folder,
+    keys_of_cells,
+    make_folder,
+    run_and_keep,
+    take_up,
+)
 from sim.experiment.results import Run, load_run, write_json, write_results, written_aside
 
 R = TypeVar("R")
@@ -88,6 +95,8 @@ def execute(
     keys, kept = keys_of_cells(cells, trace), kept_folder(target)
     with written_aside(target) as folder, _kept_if_interrupted(kept):
         done = take_up(kept, keys)
+        with suppress(OSError):  # no results are kept then
+            make_folder(kept)
         taken_up = sum(key in done for key in keys)
         if taken_up:
             watch(Progress("kept", taken_up, len(cells), experiment.stem))
