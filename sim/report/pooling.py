@@ -25,7 +25,8 @@ def refuse_unlike(run: Run, where: Mapping[str, str]) -> None:
     """
     Raise ConfigError if the cells that `where` selects (axis -> label) are not alike.
 
-    where: one side of a difference. Seeds of one cell are alike. The error names the axes, their labels, and a --where that is enough.
+    where: one side of a difference. Seeds of one cell are alike. The error names the axes, their labels, and
+    a --where that is enough.
     """
     unlike = pooled(run, select(run, where))
     if unlike:
