@@ -7,8 +7,8 @@ unit needs no fit: instructions over calls.
 
 Nanoseconds are measured per case and per hot loop only. Whole cases do not tell symbols apart that always
 come together, so the fit starts from a prior: the instructions of each constant at one pace (`pace`, ns an
-instruction, the best single one), within 30 %. Cases and hot loops then move the constants away
-from it where they say so.
+instruction, the best single one), within 30 %, which is how far hot loops lie from it. Cases and hot loops
+then move the constants away from it where they say so, and none below the pace of the quickest hot loop.
 """
 
 from __future__ import annotations
@@ -182,16 +182,57 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
     loops; then, with those given, ns of what only the other devices have: their copy and the request queue.
     """
     instructions = fit_instructions(records, keep)
+    problem = equations(records, instructions, keep)
+    found = solve(problem)
+    ns = {constant: value for constant, (value, _) in found.items()}
+    sigma = {constant: error for constant, (_, error) in found.items()}
+    unmeasured = {constant: value for constant, value in problem.prior.items() if constant not in ns}
+    reps = {constant: count for constant, count in _long_reps(records).items() if constant in unmeasured}
+    for constant, count in reps.items():
+        unmeasured[constant] -= (problem.pace - problem.moved["folio_zero_range", "byte"]) * count
+    byte_ns = problem.moved["copy_page_to_iter", "byte"]
+    return Fitted(instructions, ns | unmeasured, sigma, problem.pace, reps, _around(records), byte_ns)
+
+
+class Row(NamedTuple):
+    """One equation: what a case charges, what it took, how far that is to be believed; "" for a hot loop."""
+
+    features: Features
+    ns: float
+    sigma: float
+    layout: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Equations:
+    """
+    What the ns are fitted to: rows of the RAM device that copies nothing, with hot loops, and of the others.
+
+    prior: ns of each constant; floor: the least they can be; moved: ns of bytes in hot loops; pace: ns an
+    instruction.
+    """
+
+    own: list[Row]
+    others: list[Row]
+    prior: Values
+    floor: Values
+    moved: Values
+    pace: float
+
+
+def equations(records: CostRecords, instructions: Values, keep: Keep = everything) -> Equations:
+    """Return what the ns of kept cases and loops say, and what is known before them."""
     cases = [case for case in records.times.cases if keep(case.block_size, case.layout)]
-    rows = [
-        _Row(case.features, case.value, CASE_SIGMA * case.value) for case in cases if case.device == "ram"
+    rows = [Row(case.features, case.value, CASE_SIGMA * case.value, case.layout) for case in cases]
+    own = [row for row, case in zip(rows, cases, strict=True) if case.device == "ram"]
+    others = [row for row, case in zip(rows, cases, strict=True) if case.device != "ram"]
+    loops = [
+        Row(features, loop.ns, LOOP_SIGMA * loop.ns)
+        for loop in records.times.loops
+        if (features := loop_features(loop)) and keep(loop.block_size, loop.layout)
     ]
-    for loop in records.times.loops:
-        features = loop_features(loop)
-        if features and keep(loop.block_size, loop.layout):
-            rows.append(_Row(features, loop.ns, LOOP_SIGMA * loop.ns))
     moved = byte_loops(records.times.loops)
-    pace = _pace(rows, instructions, moved)
+    pace = _pace([*own, *loops], instructions, moved)
     prior: Values = {constant: pace * count for constant, count in instructions.items()} | moved
     byte_ns = moved["copy_page_to_iter", "byte"]
     prior |= {
@@ -199,30 +240,43 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
         for constant, of_reps in REP_BYTES.items()
         if constant in prior
     }
-    found = _fit_rows(rows, prior, {})
-    others = [
-        _Row(case.features, case.value, CASE_SIGMA * case.value) for case in cases if case.device != "ram"
-    ]
-    device = {constant: value for constant, value in prior.items() if constant not in found}
-    found |= _fit_rows(others, device, found)
-    ns = {constant: value for constant, (value, _) in found.items()}
-    sigma = {constant: error for constant, (_, error) in found.items()}
-    unmeasured = {constant: value for constant, value in prior.items() if constant not in ns}
-    reps = {constant: count for constant, count in _long_reps(records).items() if constant in unmeasured}
-    for constant, count in reps.items():
-        unmeasured[constant] -= (pace - moved["folio_zero_range", "byte"]) * count
-    return Fitted(instructions, ns | unmeasured, sigma, pace, reps, _around(records), byte_ns)
+    floor = quickest_pace(records, instructions)
+    least = {
+        constant: min(floor * (count - REP_BYTES.get(constant, 0)), prior[constant])
+        for constant, count in instructions.items()
+        if constant not in BYTE_CONSTANTS
+    }
+    return Equations([*own, *loops], others, prior, least, moved, pace)
 
 
-class _Row(NamedTuple):
-    """One equation: what a case charges, what it took, and how far that is to be believed."""
+def quickest_pace(records: CostRecords, instructions: Values) -> float:
+    """
+    Return the ns an instruction of the quickest hot loop, bytes of a `rep` apart.
 
-    features: Features
-    ns: float
-    sigma: float
+    Nothing that the kernel does in a loop alone, with all it needs in the nearest cache, goes faster, so no
+    constant in place may. Without this, least squares give what they cannot tell apart to one of the two: 11
+    ns to alloc_buffer_head's 448 instructions, none to ext4_ext_map_blocks' 304.
+    """
+    return min(loop_paces(records, instructions).values())
 
 
-def _pace(rows: list[_Row], instructions: Values, moved: Values) -> float:
+def loop_paces(records: CostRecords, instructions: Values) -> dict[str, float]:
+    """Return the ns an instruction, by the name of the loop, of all hot loops that move no bytes."""
+    return {
+        loop.name: loop.ns / predict(features, instructions)
+        for loop in records.times.loops
+        if (features := loop_features(loop)) and not features.keys() & BYTE_CONSTANTS
+    }
+
+
+def solve(problem: Equations) -> dict[Constant, tuple[float, float]]:
+    """Return value and standard error of every constant that the equations charge."""
+    found = _fit_rows(problem.own, problem.prior, {}, problem.floor)
+    device = {constant: value for constant, value in problem.prior.items() if constant not in found}
+    return found | _fit_rows(problem.others, device, found, problem.floor)
+
+
+def _pace(rows: list[Row], instructions: Values, moved: Values) -> float:
     """Return the ns an instruction takes, the best single figure for all rows; bytes moved take their own."""
     others = {constant: count for constant, count in instructions.items() if constant not in BYTE_CONSTANTS}
     counts = [predict(row.features, others) for row in rows]
@@ -232,7 +286,7 @@ def _pace(rows: list[_Row], instructions: Values, moved: Values) -> float:
 
 
 def _fit_rows(
-    rows: list[_Row], prior: Values, known: dict[Constant, tuple[float, float]]
+    rows: list[Row], prior: Values, known: dict[Constant, tuple[float, float]], floor: Values
 ) -> dict[Constant, tuple[float, float]]:
     """Return value and standard error of the constants of `prior` that the rows charge; `known` are given."""
     used = sorted({constant for row in rows for constant in row.features if constant in prior} - known.keys())
@@ -243,7 +297,8 @@ def _fit_rows(
     values = np.array([row.ns - predict(row.features, given) for row in rows])
     sigma = np.array([row.sigma for row in rows])
     expected = np.maximum([prior[constant] for constant in used], 1e-4)
-    x = fit(matrix, values, sigma, expected, PRIOR_WIDTH * expected)
+    least = np.array([floor.get(constant, 0.0) for constant in used])
+    x = least + fit(matrix, values - matrix @ least, sigma, expected - least, PRIOR_WIDTH * expected)
     error = standard_errors(matrix, sigma, PRIOR_WIDTH * expected)
     return {c: (float(v), float(e)) for c, v, e in zip(used, x, error, strict=True)}
 

@@ -93,7 +93,7 @@ def loop_features(loop: Primitive) -> Features:
             return lookup
         case "get_block" if loop.status == "warm":
             return lookup | _once("ext4_get_block")
-        case "get_block" if loop.layout != "contig":
+        case "get_block" if _nodes(loop.block_size, loop.extents):  # without a tree: as warm, all but once
             grown = lookup | {
                 ("ext4_es_lookup_extent", "level"): level - 1,
                 ("ext4_es_insert_extent", "level"): level - 1,

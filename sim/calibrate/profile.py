@@ -7,7 +7,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sim.calibrate.constants import MODEL, SELF, STACKED, SYMBOLS, Constant, Modelled
+from sim.calibrate.draws import DRAWS, Drawn
 from sim.calibrate.fit import PRIOR_WIDTH, SHARED, Fitted
 from sim.calibrate.loops import BYTE_CONSTANTS, MOVED_BYTES
 from sim.calibrate.records import CostRecords
@@ -15,13 +18,15 @@ from sim.engine.costs import UNMEASURED
 
 Z90 = 1.645
 """Half the width of a 90 % interval in standard errors."""
+CENTRAL = (5, 95)
+"""Percentiles between which 90 % of the draws lie."""
 
 PACE = (
     "the best single figure for all records, the prior of the fit; a byte: memcpy of a page in a hot loop;"
     " what the base assumes follows at them"
 )
 METHODS = {
-    "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; interval: 90 %",
+    "fitted": "ns: least squares over cases and hot loops, prior instructions x pace; 90 % interval of draws",
     "pace": "ns: instructions x pace, no recording times it; interval: 90 %, of constants about the pace",
     "reps": "ns: instructions x pace, a rep's bytes at memset's, no recording times it; interval: as pace",
     "like": "as the symbols it names",
@@ -29,24 +34,27 @@ METHODS = {
 }
 
 
+Interval = tuple[float, float]
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One symbol's constants, by "self" or its unit: ns, instructions, half widths of the ns or None."""
+    """One symbol's constants, by "self" or its unit: ns, instructions, the interval of the ns or None."""
 
     symbol: Modelled
     ns: dict[str, float]
     instructions: dict[str, float]
-    half: dict[str, float | None]
+    interval: dict[str, Interval | None]
     source: str
     method: str
 
 
-def entries(records: CostRecords, fitted: Fitted) -> list[Entry]:
-    """Return the entry of every symbol of the model."""
+def entries(records: CostRecords, fitted: Fitted, drawn: Drawn) -> list[Entry]:
+    """Return the entry of every symbol of the model; `drawn`: of its constants, for their intervals."""
     made: dict[str, Entry] = {}
     for symbol in SYMBOLS:
         if not symbol.like and symbol.symbol not in records.times.ciphers:
-            made[symbol.symbol] = _measured(symbol, fitted, records.times.name)
+            made[symbol.symbol] = _measured(symbol, fitted, drawn, records.times.name)
     for symbol in SYMBOLS:
         if symbol.like:
             made[symbol.symbol] = _like(symbol, made)
@@ -58,15 +66,23 @@ def _words(symbol: Modelled) -> list[str]:
     return [SELF, symbol.unit] if symbol.unit else [SELF]
 
 
-def _measured(symbol: Modelled, fitted: Fitted, times: str) -> Entry:
+def _around(value: float, half: float) -> Interval:
+    return max(value - half, 0.0), value + half
+
+
+def _measured(symbol: Modelled, fitted: Fitted, drawn: Drawn, times: str) -> Entry:
     ns, instructions = {}, {}
-    half: dict[str, float | None] = {}
+    interval: dict[str, Interval | None] = {}
     for what in _words(symbol):
         constant: Constant = (symbol.symbol, what)
         instructions[what] = fitted.instructions.get(constant, 0.0)
         ns[what] = fitted.ns.get(constant, 0.0)
-        known = constant in fitted.instructions or constant in fitted.sigma
-        half[what] = Z90 * fitted.sigma.get(constant, PRIOR_WIDTH * ns[what]) if known else None
+        interval[what] = None
+        if constant in fitted.sigma:
+            low, high = np.percentile(drawn[constant], CENTRAL)
+            interval[what] = min(float(low), ns[what]), max(float(high), ns[what])
+        elif constant in fitted.instructions:
+            interval[what] = _around(ns[what], Z90 * PRIOR_WIDTH * ns[what])
     constant = (symbol.symbol, SELF)
     timed = constant in fitted.sigma
     where = (
@@ -85,19 +101,18 @@ def _measured(symbol: Modelled, fitted: Fitted, times: str) -> Entry:
     if constant in fitted.rep_bytes and symbol.record != STACKED:
         source += f"; bytes of its rep: {STACKED}"
     method = "fitted" if timed else "reps" if constant in fitted.rep_bytes else "pace"
-    return Entry(symbol, ns, instructions, half, source, METHODS[method])
+    return Entry(symbol, ns, instructions, interval, source, METHODS[method])
 
 
 def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
     parts = [made[name] for name in symbol.like]
     ns, instructions = {}, {}
-    half: dict[str, float | None] = {}
     for what in _words(symbol):
         ns[what] = sum(part.ns.get(what, 0.0) for part in parts)
         instructions[what] = sum(part.instructions.get(what, 0.0) for part in parts)
-        half[what] = None
+    interval: dict[str, Interval | None] = dict.fromkeys(_words(symbol))
     source = f"as {' and '.join(symbol.like)}: {symbol.why}; not recorded"
-    return Entry(symbol, ns, instructions, half, source, METHODS["like"])
+    return Entry(symbol, ns, instructions, interval, source, METHODS["like"])
 
 
 def _cipher(name: str, records: CostRecords, fitted: Fitted) -> Entry:
@@ -108,15 +123,15 @@ def _cipher(name: str, records: CostRecords, fitted: Fitted) -> Entry:
     around_ns = fitted.pace * around
     instructions = {what: fitted.instructions.get((name, what), 0.0) for what in _words(symbol)}
     ns = {SELF: took.call_ns + around_ns, "byte": took.byte_ns}
-    half: dict[str, float | None] = {
-        SELF: took.call_half + Z90 * PRIOR_WIDTH * around_ns,
-        "byte": took.byte_half,
+    interval: dict[str, Interval | None] = {
+        SELF: _around(ns[SELF], took.call_half + Z90 * PRIOR_WIDTH * around_ns),
+        "byte": _around(ns["byte"], took.byte_half),
     }
     source = (
         f"instructions: {symbol.record}, {symbol.within}; ns: {took.source}, and {around:.0f} instructions"
         f" a call around the assembler code ({STACKED})"
     )
-    return Entry(symbol, ns, instructions, half, source, METHODS["aes"])
+    return Entry(symbol, ns, instructions, interval, source, METHODS["aes"])
 
 
 def write_profile(name: str, about: str, fitted: Fitted, made: list[Entry], header: str) -> str:
@@ -127,6 +142,45 @@ def write_profile(name: str, about: str, fitted: Fitted, made: list[Entry], head
     lines += [f"ns_per_byte = {_number(fitted.byte_ns)}", f"source = {_text(PACE)}"]
     for entry in made:
         lines += ["", f"[cost.{entry.symbol.symbol}]", *_entry_lines(entry)]
+    return "\n".join(lines) + "\n"
+
+
+def draws_of(made: list[Entry], drawn: Drawn) -> dict[Constant, list[float]]:
+    """
+    Return the draws of every constant of a profile that has any.
+
+    What is like other symbols is drawn with them. A cipher, timed apart, is drawn evenly from its interval.
+    """
+    found: dict[Constant, list[float]] = {}
+    for entry in made:
+        for what in _words(entry.symbol):
+            constant: Constant = (entry.symbol.symbol, what)
+            interval = entry.interval.get(what)
+            if entry.symbol.like:
+                parts = [drawn[name, what] for name in entry.symbol.like if (name, what) in drawn]
+                found[constant] = [sum(values) for values in zip(*parts, strict=True)]
+            elif entry.method == METHODS["aes"] and interval:
+                low, high = interval
+                found[constant] = [low + (high - low) * (k + 0.5) / DRAWS for k in range(DRAWS)]
+            else:
+                found[constant] = drawn.get(constant, [])
+    return {constant: values for constant, values in found.items() if any(values)}
+
+
+def write_draws(name: str, draws: dict[Constant, list[float]]) -> str:
+    """Return the draws as TOML: per symbol, ns in each draw, of a call and of a unit."""
+    lines = [
+        "# Written by `readpath calibrate costs` beside the profile of this name; not by hand.",
+        "#",
+        "# Other values of its constants that recordings allow as well, in ns: the k-th of all go together.",
+        "# What a sum of constants is known to is the spread of that sum over the draws.",
+        f"name = {_text(name)}",
+    ]
+    for part in ("self", "unit"):
+        lines += ["", f"[{part}]"]
+        for (symbol, what), values in draws.items():
+            if (what == SELF) == (part == "self"):
+                lines.append(f"{symbol} = [{', '.join(f'{value:.3g}' for value in values)}]")
     return "\n".join(lines) + "\n"
 
 
@@ -143,19 +197,17 @@ def _entry_lines(entry: Entry) -> list[str]:
     lines.append(f"group = {_text(entry.symbol.group)}")
     lines.append(f"spread = {_spread(entry)}")
     for key, what in (("interval", SELF), ("unit_interval", unit)):
-        half = entry.half.get(what)
-        if what and half is not None:
-            low, high = max(entry.ns[what] - half, 0.0), entry.ns[what] + half
-            lines.append(f"{key} = [{_number(low)}, {_number(high)}]")
+        if what and (interval := entry.interval.get(what)):
+            lines.append(f"{key} = [{_number(interval[0])}, {_number(interval[1])}]")
     return [*lines, f"source = {_text(entry.source)}", f"method = {_text(entry.method)}"]
 
 
 def _spread(entry: Entry) -> str:
-    """Return the relative half width of the larger of the two constants' intervals, two digits."""
+    """Return how far the interval of either constant reaches from it, relative, the larger, two digits."""
     widths = [
-        min(half / entry.ns[what], 1.0)
-        for what, half in entry.half.items()
-        if half is not None and entry.ns[what] > 0
+        min(max(entry.ns[what] - interval[0], interval[1] - entry.ns[what]) / entry.ns[what], 1.0)
+        for what, interval in entry.interval.items()
+        if interval is not None and entry.ns[what] > 0
     ]
     return f"{max(widths, default=0.5):.2f}"
 

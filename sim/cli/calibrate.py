@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
+from sim.calibrate.draws import draw_costs
 from sim.calibrate.features import attach_features, read_features, simulate_features, write_features
 from sim.calibrate.fit import fit_costs
 from sim.calibrate.judge import BARS, Verdict, judge, ns_noise, verdicts
-from sim.calibrate.profile import entries, write_profile
+from sim.calibrate.profile import draws_of, entries, write_draws, write_profile
 from sim.calibrate.records import TIMES, CostRecords, load_records
 from sim.calibrate.runs import covering, run_cases
 from sim.calibrate.times import load_times
 from sim.cli.render import console, print_table
-from sim.engine.costs import DEFAULT_MACHINE
+from sim.engine.costs import DEFAULT_MACHINE, DRAWS_SUFFIX
 from sim.report.tables import Column, Table
 
 ABOUT = "{cpu}, {kernel}, no mitigations, one CPU; fitted to recordings"
@@ -59,18 +60,22 @@ def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> Cos
 def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate: bool) -> None:
     """Fit a profile and write it to `output`, after which it is named, or print it."""
     records = load_fitted_records(folder, times, simulate)
-    text = profile_text(records, DEFAULT_MACHINE if output is None else output.stem)
+    text, draws = profile_text(records, DEFAULT_MACHINE if output is None else output.stem)
     if output is None:
         print(text, end="")
     else:
         output.write_text(text, encoding="utf-8")
+        output.with_suffix(DRAWS_SUFFIX).write_text(draws, encoding="utf-8")
 
 
-def profile_text(records: CostRecords, name: str) -> str:
-    """Return the profile that is fitted to these records, as TOML."""
+def profile_text(records: CostRecords, name: str) -> tuple[str, str]:
+    """Return the profile that is fitted to these records, and the draws of its constants, both as TOML."""
     about = ABOUT.format(cpu=records.times.cpu, kernel=records.kernel.replace("linux-", "Linux "))
     fitted = fit_costs(records)
-    return write_profile(name, about, fitted, entries(records, fitted), HEADER.format(kernel=records.kernel))
+    drawn = draw_costs(records, fitted)
+    made = entries(records, fitted, drawn)
+    text = write_profile(name, about, fitted, made, HEADER.format(kernel=records.kernel))
+    return text, write_draws(name, draws_of(made, drawn))
 
 
 def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool) -> int:

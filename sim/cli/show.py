@@ -14,7 +14,7 @@ from sim.cli.render import console, print_table
 from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run, load_run
-from sim.report.tables import CURRENCIES, Table, difference, file_bytes, select, symbols
+from sim.report.tables import CURRENCIES, Table, difference, file_bytes, groups_of, select, symbols
 
 
 def show_run(
@@ -51,13 +51,8 @@ def show_run(
         _header(run, select(run, chosen), table, out)
     print_table(Table(table.columns, table.rows[:top]), out, f"{run.manifest['title']}: {of}")
     if diff is not None:
-        groups: dict[str, float] = {}
-        for row in table.rows:
-            groups[row["group"]] = groups.get(row["group"], 0.0) + row["more"]
-        whole = sum(groups.values())
-        parts = sorted(groups.items(), key=lambda item: -abs(item[1]))
-        words = (f"{group} {more:+,.1f} ({more / whole:.0%})" for group, more in parts if whole and more)
-        line = f"A - B: {whole:+,.1f} {cost} per 4 KiB: " + ", ".join(words)
+        whole = sum(row["more"] for row in table.rows)
+        line = f"A - B: {whole:+,.1f} {cost} per 4 KiB: " + ", ".join(groups_of(table, cost))
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     if len(table.rows) > top:
         out.print(f"{len(table.rows) - top} more rows: --top {len(table.rows)}", highlight=False)

@@ -56,6 +56,8 @@ DEFAULT_MACHINE: Final = "linux-6.1-epyc-7001"
 """The machine profile whose times `make truth-ns` has recorded."""
 UNMEASURED: Final = "unmeasured"
 """What no recording has, assumed: no machine, but the base of those that are."""
+DRAWS_SUFFIX: Final = ".draws"
+"""Of the file beside a fitted profile that has other values of its constants, also TOML."""
 _CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
 _INTERVALS = tuple(key for key in _ENTRY_KEYS if key.endswith("interval"))
 
@@ -287,7 +289,8 @@ def _shipped(profile: str) -> dict[str, Any]:
     folder = resources.files("sim") / "profiles" / "machines"
     source = folder / f"{profile}.toml"
     if not source.is_file():
-        names = sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir())
+        profiles = (entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
+        names = sorted(name.removesuffix(".toml") for name in profiles)
         names.remove(UNMEASURED)
         raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(names))
     return _toml(profile, source.read_text(encoding="utf-8"))

@@ -202,6 +202,7 @@ def _known_profile(table: Any, at: str, beside: _Beside) -> None:
     name = table.get("profile") if isinstance(table, dict) else None
     folder = resources.files("sim") / "profiles" / f"{at}s"
     if isinstance(name, str) and not (folder / f"{name}.toml").is_file():
-        names = sorted(file.name.removesuffix(".toml") for file in folder.iterdir())
+        files = (file.name for file in folder.iterdir() if file.name.endswith(".toml"))
+        names = sorted(name.removesuffix(".toml") for name in files)
         where = f"{beside.path}: {at}.profile"
         raise ConfigError(where, f"{name!r} is not known", f"{', '.join(names)}, or a .toml file")

@@ -13,6 +13,7 @@ from typing import Any
 from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
+from sim.report.known import Interval, drawn_ns, is_narrow, machine_of, share_intervals
 from sim.units import KIB, PAGE_BYTES
 
 _FULL = 0.95
@@ -300,36 +301,45 @@ def difference(
     Return, per symbol, what the cells of `first` cost more than those of `second`, the largest part first.
 
     Each side sums over the cells that `where` and it select, in ns or instructions per 4 KiB read; `share` is
-    the symbol's part of the whole difference in percent. Raises ConfigError as `select` does.
+    the symbol's part of the whole difference in percent, None where it is not known in ns (see known.py);
+    share_instructions: its part of the difference in instructions. interval, group_interval: between which
+    per cent the shares of the symbol and of its group lie. Raises ConfigError as `select` does.
     """
     cost = {"ns": "ns_per_4k", "instructions": "instructions_per_4k"}[currency]
     short = {"ns": "ns", "instructions": "instr"}[currency]
-    sides = [symbols(run, {**where, **side}).rows for side in (first, second)]
+    chosen = [{**where, **side} for side in (first, second)]
     sums: dict[tuple[str, str], list[float]] = {}
-    for number, rows in enumerate(sides):
-        for row in rows:
-            both = sums.setdefault((row["symbol"], row["group"]), [0.0, 0.0, 0.0, 0.0])
-            both[number] += row[cost] or 0.0
-            both[number + 2] += row["calls_per_page"] or 0.0
-    whole = sum(a - b for a, b, _, _ in sums.values())
+    for number, labels in enumerate(chosen):
+        for row in symbols(run, labels).rows:
+            both = sums.setdefault((row["symbol"], row["group"]), [0.0] * 6)
+            for place, key in enumerate((cost, "calls_per_page", "instructions_per_4k")):
+                both[2 * place + number] += row[key] or 0.0
+    whole = sum(sides[0] - sides[1] for sides in sums.values())
+    instructions = sum(sides[4] - sides[5] for sides in sums.values())
+    intervals, groups = _intervals(run, chosen, {key: sides[0] - sides[1] for key, sides in sums.items()})
+    in_ns = currency == "ns"
     table = [
         {
-            "more": a - b,
-            "share": 100 * (a - b) / whole if whole else None,
-            "a": a,
-            "b": b,
-            "calls_a": calls_a,
-            "calls_b": calls_b,
-            "group": group,
-            "symbol": symbol,
+            "more": sides[0] - sides[1],
+            "share": _percent(sides[0] - sides[1], whole)
+            if not in_ns or is_narrow(intervals.get(key))
+            else None,
+            "share_instructions": _percent(sides[4] - sides[5], instructions),
+            "interval": intervals.get(key) if in_ns else None,
+            "group_interval": groups.get(key[1]) if in_ns else None,
+            "a": sides[0],
+            "b": sides[1],
+            "calls_a": sides[2],
+            "calls_b": sides[3],
+            "group": key[1],
+            "symbol": key[0],
         }
-        for (symbol, group), (a, b, calls_a, calls_b) in sorted(
-            sums.items(), key=lambda item: (-abs(item[1][0] - item[1][1]), item[0])
-        )
+        for key, sides in sorted(sums.items(), key=lambda item: (-abs(item[1][0] - item[1][1]), item[0]))
     ]
     columns = (
         Column(f"A - B {short}/4K", "more", "+,.1f"),
         Column("% of it", "share", ",.1f"),
+        *([Column("% in instr", "share_instructions", ",.1f")] if in_ns else []),
         Column(f"A {short}/4K", "a", ",.1f"),
         Column(f"B {short}/4K", "b", ",.1f"),
         Column("A calls/page", "calls_a", ",.3f"),
@@ -338,3 +348,46 @@ def difference(
         Column("symbol", "symbol"),
     )
     return Table(columns, tuple(table))
+
+
+def _percent(part: float, whole: float) -> float | None:
+    return 100 * part / whole if whole else None
+
+
+def _intervals(
+    run: Run, sides: list[dict[str, str]], more: Mapping[tuple[str, str], float]
+) -> tuple[dict[tuple[str, str], Interval], dict[str, Interval]]:
+    """Return how far the shares of symbols, and of groups, are known in ns; nothing on several machines."""
+    rows = [select(run, labels) for labels in sides]
+    machine = machine_of(run, [row for side in rows for row in side])
+    first, second = (drawn_ns(run, side, sum(map(file_bytes, side)) / PAGE_BYTES, machine) for side in rows)
+    return share_intervals(first, second, more)
+
+
+def groups_of(table: Table, currency: Currency) -> list[str]:
+    """
+    Return a difference by group, in words, the largest first: in ns where known, else in instructions.
+    """
+    groups: dict[str, list[Row]] = {}
+    for row in table.rows:
+        groups.setdefault(row["group"], []).append(row)
+    whole = sum(row["more"] for row in table.rows)
+    words = []
+    for group, rows in sorted(groups.items(), key=lambda item: -abs(sum(row["more"] for row in item[1]))):
+        more = sum(row["more"] for row in rows)
+        counted = sum(row["share_instructions"] or 0.0 for row in rows)
+        interval = rows[0]["group_interval"]
+        if not more or not whole:
+            continue
+        share = f"{more / whole:.0%}"
+        if currency == "instructions":
+            words.append(f"{group} {more:+,.1f} ({share})")
+        elif interval is None:
+            words.append(f"{group} not known in ns, {counted:.0f} % in instructions")
+        elif is_narrow(interval):
+            words.append(f"{group} {more:+,.1f} ({share}, {interval[0]:.0f} to {interval[1]:.0f} %)")
+        else:
+            words.append(
+                f"{group} {interval[0]:.0f} to {interval[1]:.0f} % ({counted:.0f} % in instructions)"
+            )
+    return words

@@ -192,6 +192,6 @@ def test_a_spread_that_is_none_is_refused() -> None:
     """A device constant's spread is a relative half-width below 1."""
     from sim.block.device.profile import parse_device_profile
 
-    text = (Path(__file__).parents[2] / "sim/profiles/devices/ramdisk.toml").read_text()
+    text = (Path(__file__).parents[2] / "sim/profiles/devices/nvme.toml").read_text()
     with pytest.raises(ConfigError, match="is no relative half-width"):
         parse_device_profile("mine.toml", "mine", text.replace("spread = 0.1", "spread = 1.5"))
