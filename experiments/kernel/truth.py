@@ -3,13 +3,15 @@
 make truth: record what a real kernel does on our images.
 
     experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
-                                [--only counts,xfs,instructions,xfs-instructions,digests,symbols,drivers] [--again]
+                                [--again]
+                                [--only counts,xfs,instructions,xfs-instructions,digests,symbols,drivers]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
 results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl
-and matrix-xfs-instructions.jsonl, symbols-encryption.jsonl and symbols-drivers.jsonl (instructions by symbol),
-digests.json and layouts/. A case that has a record is not run again: stop and go on at will. `smoke` records a few cases of
-each kind afresh, into results/kernel/build/smoke. In the end the simulator is held against what was recorded.
+and matrix-xfs-instructions.jsonl, symbols-encryption.jsonl and symbols-drivers.jsonl (instructions by
+symbol), digests.json and layouts/. A case that has a record is not run again: stop and go on at will.
+`smoke` records a few cases of each kind afresh, into results/kernel/build/smoke. In the end the simulator
+is held against what was recorded.
 """
 
 from __future__ import annotations

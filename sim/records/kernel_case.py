@@ -163,7 +163,8 @@ def case_limits(record: dict[str, Any], null_blk: DeviceProfile) -> QueueLimits:
     """
     Return the queue limits of a recording's device, from its description and settings.
 
-    null_blk: those of its profile, which is that of the recordings. EMULATED: those of QEMU's. gtram, rtram: the rigs' bio-based RAM devices.
+    null_blk: those of its profile, which is that of the recordings. EMULATED: those of QEMU's.
+    gtram, rtram: the rigs' bio-based RAM devices.
     """
     device = str(record["device"])
     for name, limits in EMULATED.items():
