@@ -141,7 +141,7 @@ def _layout(layout: Any, block_size: int) -> tuple[list[Extent], tuple[int, ...]
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a recorded file") from error
 
 
@@ -339,6 +339,12 @@ def run_case(
     mapping = machine.mapping(opened)
     _fill(machine, mapping, inode, record)
     listed = list(reads(record))
+    if not listed:
+        raise ConfigError(
+            f"{case.name}: {record['access']}",
+            f"no read in {record['file_bytes']} bytes",
+            "at least one page",
+        )
     random = record["access"] == "rand4k_advrandom" or record.get("fadvise") == "random"
     files = [machine.open(mapping, opened, random) for _ in range(1 + max(number for _, _, number in listed))]
     if record.get("fadvise") == "sequential":
