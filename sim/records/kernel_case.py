@@ -142,7 +142,8 @@ def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a recorded file") from error
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(str(path), f"cannot be read ({why})", "a recorded file") from error
 
 
 EMULATED: Final = {

@@ -154,6 +154,14 @@ def test_wrong_form_is_wrong_input(tmp_path: Path, change: dict[str, Any], messa
     assert message in str(error.value)
 
 
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 are no recording."""
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"mine\.jsonl: cannot be read \(not UTF-8\)"):
+        load_cases(file, DATA / "layouts")
+
+
 def test_a_record_that_asks_for_no_read() -> None:
     """A random order of no page has nothing to compare."""
     with pytest.raises(ConfigError, match="no read in 7 bytes; allowed: at least one page"):
