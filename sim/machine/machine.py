@@ -215,7 +215,7 @@ class Machine:
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
-        return Filemap(*parts, kernel.folios or PAGES, entered)
+        return Filemap(*parts, kernel.folios or PAGES, entered, self.queue.limits.bio_based)
 
     def _build_mapper(self) -> Mapper:
         spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers
