@@ -34,11 +34,11 @@ def test_a_second_reader_waits_for_the_one_who_copies(path: str) -> None:
 @pytest.mark.parametrize("readers", [1, 2, 64])
 def test_every_reader_on_one_core_sleeps_and_is_woken(readers: int) -> None:
     """
-    Random reads from a device of 20 us, all on one core: each read sleeps once and is woken once, whoever has
+    Random reads from a device of 3 us, all on one core: each read sleeps once and is woken once, whoever has
     the core meanwhile, and no time is spent twice.
     """
     pages = 4 * readers
-    rig = Rig("page_io", [(0, 1000, pages)], pages * 4 * KIB, latency_ns=20_000, record_io=True)
+    rig = Rig("page_io", [(0, 1000, pages)], pages * 4 * KIB, latency_ns=3_000, record_io=True)
     for reader in range(readers):
         rig.start([(4 * KIB * (reader + readers * k), 4 * KIB) for k in range(4)], rig.open(random=True))
     calls = rig.finish()
