@@ -18,7 +18,8 @@ from typing import Any, Final
 from mypy_extensions import mypyc_attr
 
 from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
-from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping, PageCache
+from sim.cache.page_cache import PageCache
+from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping
 from sim.cache.readahead import RaState, ReadaheadPolicy, Window
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task

@@ -12,7 +12,9 @@ AHCI = QueueLimits(1280, 127, 64, driver="ahci")
 KIB = 1024
 
 
-def requests(path: str, limits: QueueLimits, extents: list[tuple[int, int, int]], pages: int) -> list[tuple[int, int]]:
+def requests(
+    path: str, limits: QueueLimits, extents: list[tuple[int, int, int]], pages: int
+) -> list[tuple[int, int]]:
     """Return (sector, sectors) of the commands that a file of 1 KiB blocks is read with."""
     rig = Rig(path, extents, pages * 4 * KIB, block_size=KIB, limits=limits)
     rig.run(sequential(pages * 4 * KIB, 128 * KIB))

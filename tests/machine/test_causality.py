@@ -1,4 +1,4 @@
-"""Nothing is seen before it has been paid for: many readers on one core, two readers of one file in memory."""
+"""Nothing is seen before it is paid for: many readers on one core, two of one file in memory."""
 
 from __future__ import annotations
 
