@@ -16,7 +16,7 @@ from verbs_kit import run
 from sim.errors import CryptoError, ImageError, ReadpathError
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.read.reader import Image
-from sim.files import file_beside, locked
+from sim.files import file_beside, locked, remove_abandoned_files
 
 TEXT = b"what was plain once, and is to be nowhere\n" * 300
 OTHER = b"another file, encrypted from the start\n" * 200
@@ -97,6 +97,19 @@ def test_a_killed_writer_leaves_nothing_for_long(image: Path) -> None:
     other.write_bytes(b"")
     run("encrypt", image, "/a", *keys(image), "--user", "alice")
     assert (False, True, True) == (left.exists(), written.exists(), other.exists())
+    os.close(fd)
+
+
+def test_one_that_cannot_be_removed_keeps_no_other(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link under the name of a leftover, and a leftover that is in use, do not keep those after them."""
+    fd, used = file_beside(image)
+    gone, left = file_beside(image)
+    os.close(gone)
+    link = image.with_name(".a.img.aaaaaaaa.new")
+    link.symlink_to("nowhere")
+    monkeypatch.setattr(Path, "iterdir", lambda _folder: iter((link, used, left)))
+    remove_abandoned_files(image)
+    assert (True, True, False) == (link.is_symlink(), used.exists(), left.exists())
     os.close(fd)
 
 
