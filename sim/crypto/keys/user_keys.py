@@ -172,13 +172,6 @@ def _refuse_loose(path: Path, said: os.stat_result) -> None:
         raise CryptoError(str(path), f"holds keys and has mode {mode:04o}", "0600 (chmod go= FILE)")
 
 
-def read_user_keys(
-    path: str | Path, passphrase: Passphrase | None = None, only: Collection[str] | None = None
-) -> list[UserKey]:
-    """Return the users' secret keys in a file, in order; errors and the rest as KeyFile."""
-    return [key for key in KeyFile(path).read_keys(passphrase, only) if isinstance(key, UserKey)]
-
-
 class KeyFile:
     """
     A file of users' keys, read once: it may be a pipe.
