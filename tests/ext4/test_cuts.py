@@ -66,7 +66,7 @@ def reads(path: Path, name: str, users: int, user: int) -> bool:
     image, who = Image.open(path), f"user{user:04d}"
     try:
         inode = image.lookup(name)
-        contents = keyed_image.open_contents(image, inode, ring(users), who)
+        contents = keyed_image.open_file(image, inode, ring(users), who).contents
     except ReadpathError:
         return False
     assert {"/secret": TEXT, "/other": OTHER}[name] == b"".join(

@@ -299,6 +299,6 @@ def run_cat_as(
     ring = ring_of(KeyFile(keys), users)
     for user in users:
         keyed_groups.open_groups(image, ring, user, moved=moved)
-    contents = keyed_image.open_contents(image, inode, ring, users, path, moved=moved)
-    for block in keyed_image.read_contents(image, inode, contents):
+    opened = keyed_image.open_file(image, inode, ring, users, path, moved=moved)
+    for block in keyed_image.read_contents(image, inode, opened.contents):
         out.write(block)

@@ -121,8 +121,7 @@ def owners(raw: bytes, place: str = PLACE) -> list[str]:
 
 def binding_of(raw: bytes, place: str = PLACE) -> Binding | None:
     """Return what a set is bound to; None for nothing. CryptoError, naming `place`, for what is no set."""
-    form = format_of(raw, place)
-    bound = form.record(form.decode(raw, place)[0])
+    bound = format_of(raw, place).set_record(raw, place)
     return parse_binding(bound, place) if bound else None
 
 
