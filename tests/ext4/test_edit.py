@@ -5,7 +5,9 @@ Images changed by us, judged by e2fsck and debugfs: xattrs in every place, files
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -182,6 +184,46 @@ def test_commit_aside_leaves_the_old_image_to_who_has_it_open(tmp_path: Path) ->
     assert path.stat().st_blocks * 512 < 1 << 20
     assert 0o640 == path.stat().st_mode & 0o777
     assert [path] == list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-b", "1024"),
+        ("-b", "1024", "-O", "^flex_bg"),
+        ("-b", "1024", "-G", "4", "-N", "9000"),
+        ("-b", "1024", "-O", "sparse_super2,^resize_inode"),
+        ("-b", "1024", "-O", "^sparse_super,^resize_inode"),
+        ("-b", "1024", "-g", "256", "-O", "^resize_inode"),
+    ],
+)
+def test_free_runs_are_those_of_dumpe2fs(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """
+    Free blocks, also of groups whose bitmap was never written, are libext2fs'; a descriptor is read twice.
+    """
+    path = tmp_path / "a.img"
+    (tmp_path / "source").mkdir()
+    mke2fs(path, tmp_path / "source", *options, size="66000k")
+    words = [tool("dumpe2fs"), str(path)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "BLOCK_UNINIT" in said
+    free = [
+        range(int(first), int(last or first) + 1)
+        for line in re.findall(r"^  Free blocks: (.*)$", said, re.MULTILINE)
+        for first, last in re.findall(r"(\d+)(?:-(\d+))?", line)
+    ]
+    groups = ImageEditor(path)._groups
+    found = groups.free_runs(uninitialised=True)
+    assert {block for run in free for block in run} == {
+        block for first, length in found for block in range(first, first + length)
+    }
+    assert set(groups.free_runs()) < set(found)
+    reads: list[int] = []
+    group = groups._image.group
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groups._image, "group", lambda number: (reads.append(number), group(number))[1])
+        groups.free_runs(uninitialised=True)
+    assert 2 * groups._image.superblock.groups_count == len(reads)
 
 
 @given(st.lists(st.tuples(st.integers(0, 12_000), st.binary(max_size=5000)), max_size=8), st.data())
