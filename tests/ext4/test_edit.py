@@ -194,7 +194,7 @@ def test_commit_aside_leaves_the_old_image_to_who_has_it_open(tmp_path: Path) ->
         ("-b", "1024", "-G", "4", "-N", "9000"),
         ("-b", "1024", "-O", "sparse_super2,^resize_inode"),
         ("-b", "1024", "-O", "^sparse_super,^resize_inode"),
-        ("-b", "1024", "-g", "256", "-O", "^resize_inode"),
+        ("-b", "1024", "-g", "256", "-G", "16", "-N", "20000", "-O", "^resize_inode"),  # tables across groups
     ],
 )
 def test_free_runs_are_those_of_dumpe2fs(tmp_path: Path, options: tuple[str, ...]) -> None:
