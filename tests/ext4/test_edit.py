@@ -186,6 +186,12 @@ def test_commit_aside_leaves_the_old_image_to_who_has_it_open(tmp_path: Path) ->
     assert [path] == list(tmp_path.iterdir())
 
 
+def blocks_in(text: str) -> set[int]:
+    """Return the blocks in ranges as dumpe2fs writes them."""
+    found = re.findall(r"(\d+)(?:-(\d+))?", text)
+    return {block for first, last in found for block in range(int(first), int(last or first) + 1)}
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -207,23 +213,28 @@ def test_free_runs_are_those_of_dumpe2fs(tmp_path: Path, options: tuple[str, ...
     words = [tool("dumpe2fs"), str(path)]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     assert "BLOCK_UNINIT" in said
-    free = [
-        range(int(first), int(last or first) + 1)
-        for line in re.findall(r"^  Free blocks: (.*)$", said, re.MULTILINE)
-        for first, last in re.findall(r"(\d+)(?:-(\d+))?", line)
-    ]
+    free = blocks_in("\n".join(re.findall(r"^  Free blocks: (.*)$", said, re.MULTILINE)))
     groups = ImageEditor(path)._groups
     found = groups.free_runs(uninitialised=True)
-    assert {block for run in free for block in run} == {
-        block for first, length in found for block in range(first, first + length)
-    }
+    assert free == {block for first, length in found for block in range(first, first + length)}
     assert set(groups.free_runs()) < set(found)
     reads: list[int] = []
     group = groups._image.group
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(groups._image, "group", lambda number: (reads.append(number), group(number))[1])
         groups.free_runs(uninitialised=True)
-    assert 2 * groups._image.superblock.groups_count == len(reads)
+    sb = groups._image.superblock
+    assert 2 * sb.groups_count == len(reads)
+    own = {
+        block
+        for group, runs in groups._own_runs().items()
+        for run in runs
+        for block in sb.group_blocks(group)[slice(*run)]
+    }
+    places = (
+        r"(?:Primary superblock|Backup superblock|[Gg]roup descriptors|GDT blocks|bitmap|table) at ([-\d]+)"
+    )
+    assert blocks_in("\n".join(re.findall(places, said))) == own
 
 
 @given(st.lists(st.tuples(st.integers(0, 12_000), st.binary(max_size=5000)), max_size=8), st.data())
