@@ -8,6 +8,7 @@ import hashlib
 import re
 import struct
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -257,6 +258,50 @@ def test_overlay_against_a_bytearray(writes: list[tuple[int, bytes]], data: st.D
     for offset, piece in overlay.changes():
         patched[offset : offset + len(piece)] = piece
     assert naive == patched
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(0, 8000), st.binary(max_size=5000)), st.sampled_from(("mark", "back"))
+        ),
+        max_size=12,
+    )
+)
+def test_stages_against_bytearrays(steps: list[tuple[int, bytes] | str]) -> None:
+    """
+    Each stage makes what was there at one mark of what was there at the one before, by pages that differ.
+
+    "back" takes back what was done since the last "back", marks too.
+    """
+    below = hashlib.shake_128(b"below").digest(13_333)
+    overlay, naive, at_marks = OverlayStore(MemoryStore(below)), bytearray(below), [below]
+    kept = overlay.state(), bytes(naive), at_marks.copy()
+    for step in steps:
+        if step == "mark":
+            overlay.mark()
+            at_marks.append(bytes(naive))
+        elif step == "back":
+            overlay.restore(kept[0])
+            naive, at_marks = bytearray(kept[1]), kept[2].copy()
+            kept = overlay.state(), bytes(naive), at_marks.copy()
+        else:
+            offset, piece = step
+            overlay.write(offset, piece)
+            naive[offset : offset + len(piece)] = piece
+    states = [*at_marks, bytes(naive)]
+    pages = [
+        [at for at in range(0, len(below), 4096) if old[at : at + 4096] != new[at : at + 4096]]
+        for old, new in pairwise(states)
+    ]
+    assert len(pages[-1]) == overlay.fresh_pages
+    found, disk = overlay.stages(), bytearray(below)
+    assert [stage for stage in pages if stage] == [[at for at, _page in stage] for stage in found]
+    for stage in found:
+        for at, page in stage:
+            disk[at : at + len(page)] = page
+        assert bytes(disk) in states
+    assert naive == disk == overlay.read(0, len(below))
 
 
 @given(st.binary(min_size=8, max_size=40), st.integers(0, 300), st.integers(0, 31))

@@ -75,7 +75,7 @@ class UserKey:
     @property
     def id_bytes(self) -> bytes:
         """The user's id as it is stored."""
-        return self.user.encode("utf-8", "surrogateescape")
+        return _id_bytes(self.user)
 
     @property
     def signature(self) -> str:
@@ -112,11 +112,15 @@ class PublicKey:
     @property
     def id_bytes(self) -> bytes:
         """The user's id as it is stored."""
-        return self.user.encode("utf-8", "surrogateescape")
+        return _id_bytes(self.user)
+
+
+def _id_bytes(user: str) -> bytes:
+    return user.encode("utf-8", "surrogateescape")
 
 
 def _check_id(place: str, user: str) -> None:
-    length = len(user.encode("utf-8", "surrogateescape"))
+    length = len(_id_bytes(user))
     if not 1 <= length <= MAX_ID_BYTES or "\0" in user:
         raise CryptoError(place, f"a user id of {length} bytes", f"1 .. {MAX_ID_BYTES} bytes, no NUL")
 
