@@ -21,7 +21,7 @@ from sim.crypto.keys.file_keys import KeyRing, binding_of, wrap
 from sim.crypto.keys.user_keys import UserKey
 from sim.crypto.keys.wrapped import MODE_GROUP_KEY, FileKey
 from sim.crypto.streams import NamedStream
-from sim.errors import CryptoError
+from sim.errors import CryptoError, ReadpathError
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.read.reader import Image
 from sim.volume.keyed_groups import _group_name
@@ -175,6 +175,50 @@ def test_names_of_one_file(image: Path, base: Path) -> None:
     assert "has 2 names, its wrapped keys are bound to none of them" in said
     for path in ("/secret", "/second"):
         assert TEXTS["/secret"] == reads(image, path, base, "alice")
+
+
+@pytest.mark.parametrize("dots", [0, 100])
+def test_symbolic_links(image: Path, base: Path, dots: int) -> None:
+    """They are not followed, in the inode or in a block of their own: told, nothing changed; rm takes it."""
+    encrypt(image, "/secret", base, "--user", "alice")
+    debugfs(image, f"symlink /link /{'./' * dots}secret", write=True)
+    e2fsck(image)
+    before, someone = image.read_bytes(), ("--keys", base / "all.toml")
+    for words in (
+        ("encrypt", image, "/link", *someone, "--user", "alice"),
+        ("encrypt", image, "/link", *someone, "--user", "alice", "--mode", "gcm", "--scrub"),
+        ("rekey", image, "/link", *someone, "--as", "alice"),
+        ("share", image, "/link", "bob", *someone, "--as", "alice"),
+        ("shred", image, "/link"),
+        ("unshare", image, "/link", "alice"),
+        ("cat", image, "/link", *someone, "--as", "alice"),
+    ):
+        with pytest.raises(ReadpathError, match=r"is a symlink; allowed: a (plain )?file"):
+            run(*words)
+    assert before == image.read_bytes()
+    run("rm", image, "/link")
+    e2fsck(image)
+    assert TEXTS["/secret"] == reads(image, "/secret", base, "alice")
+
+
+def test_hard_links(image: Path, base: Path) -> None:
+    """One file by two names: what a verb does by one is seen by the other, and stays when one is removed."""
+    debugfs(image, "ln /secret /second", "sif /secret links_count 2", write=True)
+    encrypt(image, "/second", base, "--user", "alice", "--user", "bob", "--mode", "gcm")
+    run("share", image, "/secret", "carol", "--keys", base / "all.toml", "--as", "alice")
+    run("unshare", image, "/second", "bob")
+    run("rekey", image, "/secret", "--keys", base / "all.toml", "--as", "alice", "--keep", "carol")
+    with pytest.raises(CryptoError, match="is an encrypted file"):
+        encrypt(image, "/secret", base, "--user", "alice")
+    e2fsck(image)
+    for path in ("/secret", "/second"):
+        found = [user for user in USERS if reads(image, path, base, user) == TEXTS["/secret"]]
+        assert ["alice", "carol"] == found
+    run("rm", image, "/secret")
+    e2fsck(image)
+    assert TEXTS["/secret"] == reads(image, "/second", base, "carol")
+    run("shred", image, "/second")
+    assert None is reads(image, "/second", base, "carol")
 
 
 def test_another_file_system_and_another_inode(image: Path, base: Path) -> None:

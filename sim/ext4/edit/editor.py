@@ -374,7 +374,6 @@ class ImageEditor:
             return 0
         before = sum(length for _start, length in self._groups.free_runs())
         self._write_inode(inode.number, self._gone(inode, zero=not as_kernel))
-        self._store.mark()  # what it led to is overwritten when nothing leads there any more
         self._drop_values(inode, zero=not as_kernel)
         if inode.raw.xattr_block:
             self._drop_xattr_block(inode.raw.xattr_block, zero=not as_kernel)

@@ -80,10 +80,7 @@ class Groups:
 
     def settle(self) -> None:
         """
-        Bring the superblock's free counts up to date, in a stage of its own.
-
-        It is written once and last, for it is larger than a sector and in a small image there is one alone: a
-        crash before leaves counts that e2fsck sets right.
+        Bring the superblock's free counts up to date, once and last: e2fsck sets right what a crash leaves.
         """
         if self.more == (0, 0):
             return
@@ -97,7 +94,6 @@ class Groups:
         struct.pack_into("<I", raw, _FREE_INODES, inodes)
         self.more = (0, 0)
         self._checksums.superblock(raw)
-        self._store.mark()
         self._store.write(SUPERBLOCK_OFFSET, raw)
 
     def add_features(self, incompat: int, compat: int = 0) -> None:
