@@ -214,7 +214,7 @@ GOLDEN = [
     (
         'bs = "128k"',
         'bz = "128k"',
-        "e.toml:14: workload.job.bz: option 'bz' is not modelled; allowed: bs",
+        "e.toml:14: workload.job.bz: option 'bz' is not one of fio 3.33; allowed: bs, ba",
     ),
     (
         'rw = "read"',

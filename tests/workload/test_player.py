@@ -13,8 +13,9 @@ from sim.engine.costs import load_costs
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.machine import Machine, MachineSpec
-from sim.workload.fio.generator import job_stream, passes
-from sim.workload.fio.job import Job, jobs_from_tables
+from sim.workload.fio.file_service import stretches
+from sim.workload.fio.job import Job
+from sim.workload.fio.parse import jobs_from_tables
 from sim.workload.player import Played, _begin_pass, play
 
 FILE_SIZE = 64 << 10
@@ -64,9 +65,9 @@ class _Stage:
         self.players += 1
         played = Played()
         clock = self.machine.clock
-        reads = passes(job, FILE_SIZE, job_stream(job, 0, 0))
+        reads = stretches(job, [FILE_SIZE], 0, 0)
         file = self.machine.open(self.mapping, self.inode, random=job.rw == "randread")
-        end = clock.process(play(clock, self.machine.filemap, task, file, reads, job, played, after))
+        end = clock.process(play(clock, self.machine.filemap, task, (file,), reads, job, played, after))
         return played, end
 
     def play(self, **options: object) -> Played:
@@ -173,9 +174,9 @@ def test_passes_of_loops_are_alike_and_those_in_time_go_on():
         assert max(once, again, last) - min(once, again, last) <= 1
     file = stage.machine.open(stage.mapping, stage.inode, random=False)
     state, file.position = file.ra, 4096
-    _begin_pass(stage.machine.filemap, file, Job(name="a", time_based=True))
+    _begin_pass(stage.machine.filemap, (file,), Job(name="a", time_based=True))
     assert (state, 4096) == (file.ra, file.position)
-    _begin_pass(stage.machine.filemap, file, Job(name="a"))
+    _begin_pass(stage.machine.filemap, (file,), Job(name="a"))
     assert file.ra is not state
     assert file.position == -1
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from sim.engine.streams import stream
 from sim.errors import ConfigError
 from sim.workload.fio.generator import Read, job_stream, offsets, passes, pattern, reads_once_in_order, region
-from sim.workload.fio.job import Job, jobs_from_tables
+from sim.workload.fio.job import Job
+from sim.workload.fio.parse import jobs_from_tables
 from sim.workload.zipf import zipf_ranks
 
 needs_fio = pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed")
