@@ -69,6 +69,8 @@ class Draft:
 
     def _set(self, place: str, name: str, value: str | None) -> None:
         option = find(name, self.engine)
+        if option is None and "ioengine" in self.refusals:
+            return  # most likely an option of that engine
         if option is None:
             known = (*option_names(), *engine_options(self.engine))
             raise ConfigError(place, f"option {name!r} is not one of fio 3.33", nearest(name, known))

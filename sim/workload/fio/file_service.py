@@ -16,7 +16,6 @@ from sim.workload.fio.generator import (
     Read,
     Region,
     job_stream,
-    once_bytes,
     pass_maker,
     passes,
     region,
@@ -64,7 +63,6 @@ class _Service:
         self._job = job
         spans = regions(job, file_sizes, clone)
         length = sum(span.length_bytes for span in spans)
-        self._once_bytes = once_bytes(job, length)
         self._total_bytes, self._more_bytes = totals(job, length)
         self._begin = [
             pass_maker(job, span, size, job_stream(job, run_seed, clone, f"/file{number}" if number else ""))
@@ -78,18 +76,18 @@ class _Service:
         job, done, reads, loops = self._job, 0, 0, self._job.loops
         most_reads = job.number_ios * job.loops
 
-        def counted(stop: int | None) -> Iterator[FileRead]:
+        def counted() -> Iterator[FileRead]:
             nonlocal done, reads
             for read in self._pass():
                 yield read
                 done += read[2]
                 reads += 1
-                if (stop is not None and done >= stop) or (most_reads and reads >= most_reads):
+                if (most_reads and reads >= most_reads) or (done >= self._total_bytes and not job.time_based):
                     return
 
         while not most_reads or reads < most_reads:
             if job.time_based:
-                yield counted(None)
+                yield counted()
                 continue
             if done >= self._total_bytes:
                 return
@@ -97,7 +95,7 @@ class _Service:
                 loops -= 1
             elif self._more_bytes is None or self._more_bytes - done < job.bs_limits_bytes[1]:
                 return
-            yield counted(min(self._total_bytes, done + self._once_bytes))
+            yield counted()
 
     def _pass(self) -> Iterator[FileRead]:
         """Yield the reads of one pass: each file until it has no more."""

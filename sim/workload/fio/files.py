@@ -106,29 +106,33 @@ def laid_out(jobs: Sequence[Job]) -> dict[str, int]:
     Return name -> bytes of the files that fio would lay out for these jobs where there are none, in order.
 
     They lie in the volume's root, under the last part of their path. A file of several jobs or clones is as
-    large as the largest of them needs. Raises ConfigError if a job does not say how large its files are.
+    large as the largest of them needs. Raises ConfigError if no job says how large a file is.
     """
     sizes: dict[str, int] = {}
     paths: dict[str, str] = {}
-    for job in jobs:
-        for clone in range(job.numjobs):
-            for path, size in _laid_out_for(job, clone):
-                name = path.rstrip("/").rpartition("/")[2]
-                if paths.setdefault(name, path) != path:
-                    raise ConfigError(
-                        f"job {job.name!r}", f"{path} and {paths[name]} end alike", "names that differ"
-                    )
-                sizes[name] = max(sizes.get(name, 0), size)
+    clones = [(job, clone) for job in jobs for clone in range(job.numjobs)]
+    for job, clone in clones:
+        for path, size in _laid_out_for(job, clone):
+            name = path.rstrip("/").rpartition("/")[2]
+            if paths.setdefault(name, path) != path:
+                raise ConfigError(
+                    f"job {job.name!r}", f"{path} and {paths[name]} end alike", "names that differ"
+                )
+            sizes[name] = max(sizes.get(name, 0), size)
+    for job, clone in clones:
+        unknown = [path for path in file_names(job, clone) if path not in paths.values()]
+        if unknown:
+            problem = f"does not say how large {unknown[0]} is, nor does another job"
+            raise ConfigError(f"job {job.name!r}", problem, "size=BYTES, or volume.files")
     return sizes
 
 
 def _laid_out_for(job: Job, clone: int) -> Iterator[tuple[str, int]]:
-    place = f"job {job.name!r}"
+    """Yield (path, bytes) of each file of a clone; none if its places are parts of files that are there."""
     names = file_names(job, clone)
-    if job.offset_percent is not None or job.offset_increment_percent is not None:
-        raise ConfigError(place, "an offset in percent of a file that is not there", "bytes, or volume.files")
-    if job.filesize_bytes is None and job.size_bytes is None:
-        raise ConfigError(place, "no size, and no file to take it from", "size=BYTES, or volume.files")
+    in_percent = job.offset_percent is not None or job.offset_increment_percent is not None
+    if in_percent or (job.filesize_bytes is None and job.size_bytes is None):
+        return
     low, high = job.filesize_bytes or (0, 0)
     rng = stream(job.randseed, f"filesize/{job.name}/{clone}")
     smallest = job.bs_limits_bytes[0]

@@ -97,12 +97,8 @@ def totals(job: Job, length: int) -> tuple[int, int | None]:
     io_size = job.io_size_bytes
     if job.io_size_percent is not None:
         io_size = max(length * job.io_size_percent // 100, 1)
-    return (io_size or once_bytes(job, length)) * job.loops, io_size
-
-
-def once_bytes(job: Job, length: int) -> int:
-    """Return how much a job reads of regions of `length` together before it starts over."""
-    return length if job.size_bytes is None else min(job.size_bytes, length)
+    once = length if job.size_bytes is None else min(job.size_bytes, length)
+    return (io_size or once) * job.loops, io_size
 
 
 def _start(job: Job, file_size: int, clone: int) -> int:
@@ -210,13 +206,10 @@ def _counted_passes(job: Job, span: Region, begin: Callable[[], Iterator[Read]])
 
     def counted() -> Iterator[Read]:
         nonlocal done
-        stop = span.total_bytes
-        if _ends_by_bytes(job):
-            stop = min(stop, done + once_bytes(job, span.length_bytes))
         for read in begin():
             yield read
             done += read[1]
-            if done >= stop:
+            if done >= span.total_bytes:
                 return
 
     loops = job.loops
@@ -232,11 +225,6 @@ def _counted_passes(job: Job, span: Region, begin: Callable[[], Iterator[Read]])
             yield islice(begin(), reads)
         else:
             yield counted()
-
-
-def _ends_by_bytes(job: Job) -> bool:
-    """Whether a pass may come back to where it has been, and ends when it has read as much as the region."""
-    return bool(job.stride_bytes) or job.sequence != 1
 
 
 def pass_maker(

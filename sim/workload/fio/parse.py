@@ -96,8 +96,14 @@ def _jobs(sections: list[Section], errors: list[ConfigError], source: str, then:
         errors += problems
     if not jobs and not errors:
         raise ConfigError(source, "no job in it", "at least one section besides [global]")
-    raise_all([*errors, *(errors_together(jobs) if not errors else ())])
+    raise_all([*sorted(errors, key=_line), *(errors_together(jobs) if not errors else ())])
     return tuple(jobs)
+
+
+def _line(error: ConfigError) -> int:
+    """Return the line of a job file that an error names, to tell errors in its order; 0 if it names none."""
+    named = re.match(r".*?:([0-9]+)(?: \[|:|$)", error.place)
+    return int(named[1]) if named else 0
 
 
 def _given(then: Then, errors: list[ConfigError]) -> list[Given]:
