@@ -16,13 +16,15 @@ def column(name: str, kind: pa.DataType, unit: str, about: str) -> pa.Field[Any]
     return pa.field(name, kind, nullable=True, metadata={"unit": unit, "about": about})
 
 
-_OTHER = {"mean": "mean duration", "stddev": "standard deviation", "min": "shortest", "max": "longest"}
-_PERCENTILE = {percentile_name(p): f"{p:g}th percentile, by nearest rank," for p in PERCENTILES}
+_OTHER = {
+    "mean": "mean duration of a read(2)",
+    "stddev": "standard deviation of the durations",
+    "min": "shortest duration",
+    "max": "longest duration",
+}
+_PERCENTILE = {percentile_name(p): f"percentile {p:g} of the durations, by nearest rank" for p in PERCENTILES}
 _LATENCIES: dict[str, tuple[pa.DataType, str]] = {
-    name: (
-        pa.float64() if name in ("mean", "stddev") else pa.int64(),
-        f"{_PERCENTILE[name]} of the duration" if name in _PERCENTILE else _OTHER[name],
-    )
+    name: (pa.float64() if name in ("mean", "stddev") else pa.int64(), (_OTHER | _PERCENTILE)[name])
     for name in LATENCIES
 }
 KEYS = [
@@ -96,10 +98,7 @@ JOBS = pa.schema(
         column("runtime_ns", pa.int64(), "ns", "from the start, of the first, to the end, of the last"),
         column("iops", pa.float64(), "1/s", "reads per runtime"),
         column("throughput_mib_s", pa.float64(), "MiB/s", "bytes_read per runtime"),
-        *(
-            column(f"latency_{name}_ns", kind, "ns", f"{about} of a read(2)")
-            for name, (kind, about) in _LATENCIES.items()
-        ),
+        *(column(f"latency_{name}_ns", kind, "ns", about) for name, (kind, about) in _LATENCIES.items()),
     ]
 )
 """What each fio job came to."""

@@ -96,8 +96,8 @@ class JobRun:
         sizes = [file.inode.size_bytes for file in files]
         if job.pre_read:
             for file, span in zip(files, regions(job, sizes, number), strict=True):
-                end = span.start_bytes + span.length_bytes
-                preload(self._machine, file, [(span.start_bytes // PAGE_BYTES, -(-end // PAGE_BYTES))])
+                end = -(-(span.start_bytes + span.length_bytes) // PAGE_BYTES)
+                preload(self._machine, file, span.start_bytes // PAGE_BYTES, end)
         played = Played(log=[] if self._trace else None)
         self._clones.append(Clone(job, number, group, paths, played))
         seed = self._cell.seed

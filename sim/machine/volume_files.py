@@ -5,7 +5,6 @@ The files of a volume as a machine has them: looked up, with their keys, caches 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sim.errors import ConfigError, CryptoError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.fs_inode import FsInode
-from sim.machine.initial_cache import PageRange, cache_pages, every_nth, pages_with_buffers, random_share
+from sim.machine.initial_cache import absent_runs, cache_pages, every_nth, pages_with_buffers, random_share
 from sim.machine.machine import Machine
 from sim.machine.schemes import Scheme, xattr_blocks
 from sim.machine.verify import PieceVerifier, StreamVerifier, Verifier
@@ -110,10 +109,10 @@ def _cipher(cell: Cell, image: Path, volume: Image, inode: Inode, path: str) -> 
     )
 
 
-def preload(machine: Machine, file: VolumeFile, ranges: Iterable[PageRange]) -> None:
-    """Have pages of a file of no upper file system cached, as fio's pre_read leaves them."""
+def preload(machine: Machine, file: VolumeFile, start: int, end: int) -> None:
+    """Have pages [start, end) of a file of no upper file system cached, as fio's pre_read leaves them."""
     assert isinstance(file.inode, FsInode)
-    cache_pages(machine, file.mapping, file.inode, ranges)
+    cache_pages(machine, file.mapping, file.inode, absent_runs(file.mapping, start, end))
 
 
 def verifier_of(volume: Image, file: VolumeFile, in_order: bool, sha256: str | None) -> Verifier:

@@ -33,6 +33,8 @@ _TIME_WORDS = "a whole number with us, ms, s, m, h, d"
 _SIZE_WORDS = "a whole number, also with k, m, g, t"
 DEFAULT_KB_BASE = 1024
 ALL_PERCENT = 100
+_MOST = (1 << 63) - 1
+_PATTERN = r"""("[^"]*"|'[^']*'|0[xX][0-9a-fA-F]+|-?[0-9]+{})+"""
 _DIRECTIONS = 3
 """Values after commas: for reads, writes, trims."""
 
@@ -56,7 +58,10 @@ def _scaled(value: str, factors: Mapping[str, int], allowed: str) -> int:
     factor = factors.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise OptionValueError(f"{value!r} is not understood", allowed)
-    return int(match[1], 16 if match[1][:2].lower() == "0x" else 10) * factor
+    number = int(match[1], 16 if match[1][:2].lower() == "0x" else 10) * factor
+    if number > _MOST:
+        raise OptionValueError(f"{value!r} is out of range", "63 bits")
+    return number
 
 
 def size(value: str, kb_base: int = DEFAULT_KB_BASE) -> int:
@@ -147,7 +152,7 @@ def checked(option: Option, value: str, kb_base: int = DEFAULT_KB_BASE) -> str:
         case "bool":
             return str(int(flag(for_reads(value))))
         case "flag":
-            return str(int(within(size(value or "1"), 0, None, value)))
+            return str(size(value))
         case "int":
             return str(_whole(option, for_reads(value), kb_base))
         case "bytes":
@@ -159,6 +164,10 @@ def checked(option: Option, value: str, kb_base: int = DEFAULT_KB_BASE) -> str:
             return str(time_s(for_reads(value)))
         case "floats":
             return _floats(option, value)
+        case "words":
+            return ",".join(word(option, part)[0] for part in value.split(","))
+        case "pattern" if not re.fullmatch(_PATTERN.format("".join(f"|{w}" for w in option.words)), value):
+            raise OptionValueError(f"{value!r} is not understood", "numbers, and texts in quotes")
         case "text" if not value:
             raise OptionValueError("an empty value", "a value")
     return value
