@@ -3,12 +3,11 @@ fio job files: lines to sections, read as fio reads them.
 
 `;` and `#` start a comment anywhere in a line; `include FILE` puts the lines of a file, which may not hold
 sections, in its place; a section whose name begins with "global" holds for the jobs below it. ${NAME} is the
-environment's, $pagesize, $ncpus and $mb_memory are the simulated machine's, also in a product of numbers.
+environment's, $pagesize, $ncpus and $mb_memory are the simulated machine's, also with * and / and numbers.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ _INCLUDE_DEPTH = 16  # fio's own limit: a file that includes itself ends there
 _INCLUDED_LINES = 10_000
 _ENVIRONMENT = re.compile(r"\$\{([^}]*)\}")
 _KEYWORD = re.compile(r"\$(pagesize|ncpus|mb_memory)")
-_PRODUCT = re.compile(r"[0-9]+(\s*\*\s*[0-9]+)+")
+_SUM = re.compile(r"[0-9]+(\s*[*/]\s*[0-9]*[1-9][0-9]*)+")
 _MAY_HOLD_DOLLARS = ("filename_format", "description", "exec_prerun", "exec_postrun")
 
 Line = tuple[str, str]
@@ -101,12 +100,21 @@ def given_option(place: str, line: str, words: Words) -> Given:
 
     value = _ENVIRONMENT.sub(environment, value)
     replaced = _KEYWORD.sub(machine, value)
-    if replaced != value and _PRODUCT.fullmatch(replaced.strip()):
-        replaced = str(math.prod(int(factor) for factor in replaced.split("*")))
+    if replaced != value and _SUM.fullmatch(replaced.strip()):
+        replaced = str(_worked_out(replaced))
     if "$" in replaced and name not in _MAY_HOLD_DOLLARS and "_log" not in name:
         said = f"{name}={value}: '$' is not replaced here"
         raise ConfigError(place, said, "${NAME} of the environment, $pagesize, $ncpus, $mb_memory")
     return place, name, replaced
+
+
+def _worked_out(text: str) -> int:
+    """Return what numbers with * and / between them come to, from left to right, in whole ones, as in bc."""
+    first, *rest = re.findall(r"[0-9]+|[*/]", text)
+    result = int(first)
+    for sign, number in zip(rest[::2], rest[1::2], strict=True):
+        result = result * int(number) if sign == "*" else result // int(number)
+    return result
 
 
 def _lines(text: str, source: str, errors: list[ConfigError], depth: int = 0, budget: int = 0) -> list[Line]:

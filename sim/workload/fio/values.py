@@ -34,7 +34,7 @@ _SIZE_WORDS = "a whole number, also with k, m, g, t"
 DEFAULT_KB_BASE = 1024
 ALL_PERCENT = 100
 _MOST = (1 << 63) - 1
-_PATTERN = r"""("[^"]*"|'[^']*'|0[xX][0-9a-fA-F]+|-?[0-9]+{})+"""
+_PATTERN = r"""("[^"]*"|'[^']*'|0[xX][0-9a-fA-F]+|-?[0-9]{{1,18}}{})+"""
 _DIRECTIONS = 3
 """Values after commas: for reads, writes, trims."""
 

@@ -77,8 +77,10 @@ def test_job_files_on_a_command_line():
 
 def test_environment_and_machine():
     """${NAME} is the environment's, $ncpus the simulated machine's, also in a product."""
-    (job,) = _jobs("--name=a --size=${SIZE} --numjobs=$ncpus --io_size=10*$ncpus --bs=$pagesize", SIZE="2m")
-    assert (2 * MIB, 4, 40, 4096) == (job.size_bytes, job.numjobs, job.io_size_bytes, job.bs_bytes)
+    (job,) = _jobs(
+        "--name=a --size=${SIZE} --numjobs=$ncpus --io_size=10*$ncpus/3*2 --bs=$pagesize", SIZE="2m"
+    )
+    assert (2 * MIB, 4, 26, 4096) == (job.size_bytes, job.numjobs, job.io_size_bytes, job.bs_bytes)
 
 
 GOLDEN = [
