@@ -17,9 +17,10 @@ from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import Model
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
+from sim.experiment.beside import Beside
 from sim.experiment.error_lines import from_validation, line_of
 from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
-from sim.experiment.workload_jobs import Beside, CommandLine, put_jobs
+from sim.experiment.workload_jobs import CommandLine, put_jobs
 from sim.files import shipped_profiles
 
 

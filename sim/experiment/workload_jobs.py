@@ -4,13 +4,12 @@ The fio jobs of an experiment: from a job file, a command line or tables to Jobs
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from sim.config.cell import FileRef, Machine
+from sim.config.cell import Machine
 from sim.errors import ConfigError, ReadpathError
+from sim.experiment.beside import Beside
 from sim.experiment.matrix import JOB_KEY, Override, Raw
 from sim.units import MIB, parse_size
 from sim.workload.fio.command_line import is_command_line
@@ -28,35 +27,6 @@ class CommandLine:
 
     def __str__(self) -> str:
         return self.text
-
-
-class Beside:
-    """The files beside an experiment; each is read once for all cells."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._hashes: dict[str, str] = {}
-
-    def read(self, place: str, name: str) -> bytes:
-        """Return a file's content; raise ConfigError at `place` if there is none."""
-        try:
-            return (self.path.parent / name).read_bytes()
-        except (OSError, ValueError) as error:
-            raise self._missing(place, name, error) from None
-
-    def reference(self, place: str, name: str) -> FileRef:
-        """Return the reference to a file, hashed piecewise: an image may be large."""
-        if name not in self._hashes:
-            try:
-                with (self.path.parent / name).open("rb") as stream:
-                    self._hashes[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-            except (OSError, ValueError) as error:
-                raise self._missing(place, name, error) from None
-        return FileRef(path=name, sha256=self._hashes[name])
-
-    def _missing(self, place: str, name: str, error: Exception) -> ConfigError:
-        why = (getattr(error, "strerror", None) or "not a name").lower()
-        return ConfigError(place, f"{name!r} cannot be read ({why})", f"a file in {self.path.parent}")
 
 
 def put_jobs(raw: Raw, overrides: list[Override], beside: Beside) -> None:

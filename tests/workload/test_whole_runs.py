@@ -75,10 +75,11 @@ def test_every_kind_of_job_reads_right_bytes(tmp_path, options):
 
 
 def test_jobs_that_cannot_be_played_say_so(tmp_path):
-    """What only the file's size shows is an error that names the job."""
+    """What only the file's size shows is an error that names the job and its line."""
     with pytest.raises(ConfigError) as caught:
-        _run(tmp_path, "[a]\ntime_based\n")
-    assert str(caught.value) == "job 'a': time_based without runtime; allowed: runtime=SECONDS"
+        _run(tmp_path, "[a]\nsize=2m\n")
+    said = "x.fio:5: job 'a': offset 0 + size 2097152 is past the end; allowed: at most 1048576 bytes"
+    assert str(caught.value) == f"{tmp_path}/{said}, the file's size"
 
 
 @pytest.mark.parametrize("path", ["buffer_head", "mpage", "page_io", "page_io_pure", "iomap"])

@@ -7,13 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from sim.errors import ConfigError
-from sim.workload.fio.files import file_names
+from sim.workload.fio.files import file_count
 from sim.workload.fio.job import Job
 
 _RANDOM_ONLY = (
     *("randrepeat", "randseed", "allrandrepeat", "norandommap", "random_generator", "random_distribution"),
     *("percentage_random", "ba"),
 )
+_MOST_CLONES, _MOST_FILES = 4096, 100_000
+"""fio's own limit of jobs; and what still fits into memory as open files."""
 _LAWS = ("zipf", "pareto", "normal", "zoned", "zoned_abs")
 
 
@@ -31,6 +33,8 @@ def without_effect(job: Job) -> dict[str, str]:
         found["exit_what"] = "no exitall"
     if job.limit_bytes_s is None:
         found |= dict.fromkeys(("rate_process", "rate_ignore_thinktime"), "no rate")
+    if job.runtime_ns is None:
+        found["time_based"] = "no runtime"
     if not job.thinktime_ns:
         found["thinktime_blocks"] = "no thinktime"
     return found
@@ -85,7 +89,7 @@ _CONFLICTS: tuple[tuple[str, Callable[[Job, str], bool], str, str], ...] = (
     ),
     (
         "openfiles",
-        lambda job, _: 0 < job.openfiles < len(file_names(job, 0)) and job.file_service_type == "random",
+        lambda job, _: 0 < job.openfiles < file_count(job) and job.file_service_type == "random",
         "openfiles below the number of files with file_service_type=random is not modelled",
         "roundrobin, sequential",
     ),
@@ -111,7 +115,7 @@ def job_errors(job: Job, engine: str, places: Mapping[str, str]) -> list[ConfigE
     engine: fio's ioengine. places: option -> where it was said last.
     """
     return [
-        ConfigError(places.get(option, f"job {job.name!r}"), f"{option}: {problem}", allowed)
+        ConfigError(places.get(option, job.place), f"{option}: {problem}", allowed)
         for option, holds, problem, allowed in _CONFLICTS
         if holds(job, engine)
     ]
@@ -122,7 +126,7 @@ def errors_together(jobs: Sequence[Job]) -> list[ConfigError]:
     errors: list[ConfigError] = []
     walled = False
     for number, job in enumerate(jobs):
-        place = f"job {job.name!r}"
+        place = job.place
         walled = walled or (job.stonewall and number > 0)
         if job.pre_read and walled:
             problem = "pre_read of a job that starts after others is not modelled"
@@ -132,8 +136,14 @@ def errors_together(jobs: Sequence[Job]) -> list[ConfigError]:
             if above.count(job.wait_for) != 1:
                 problem = f"wait_for={job.wait_for}: {above.count(job.wait_for)} jobs of that name above it"
                 errors.append(ConfigError(place, problem, ", ".join(dict.fromkeys(above)) or "a job above"))
+    clones = sum(job.numjobs for job in jobs)
+    if clones > _MOST_CLONES:
+        errors.append(ConfigError(jobs[0].place, f"{clones} jobs in all", f"{_MOST_CLONES}, as in fio"))
+    files = sum(job.numjobs * file_count(job) for job in jobs)
+    if files > _MOST_FILES:
+        errors.append(ConfigError(jobs[0].place, f"{files} files in all", f"at most {_MOST_FILES}"))
     schedulers = sorted({job.ioscheduler for job in jobs if job.ioscheduler is not None})
     if len(schedulers) > 1:
         problem = f"ioscheduler: {' and '.join(schedulers)} for one device"
-        errors.append(ConfigError(f"job {jobs[0].name!r}", problem, "one of the two"))
+        errors.append(ConfigError(jobs[0].place, problem, "one of the two"))
     return errors

@@ -32,24 +32,27 @@ _WITHOUT_NEWS = ("name", "group_reporting", "direct")
 @dataclass
 class Draft:
     """
-    A job in the making. fields: of a Job. refusals: by option. unused: option -> (value, why).
+    A job in the making. said_at: file and line of its section, if it has one. fields: of a Job.
 
-    places: option -> where it was said last.
+    refusals: by option. unused: option -> (as it was called, value, why). places: option -> where it was said
+    last.
     """
 
     name: str
+    said_at: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
     engine: str = "psync"
     kb_base: int = 1024
     refusals: dict[str, ConfigError] = field(default_factory=dict)
-    unused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    unused: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
 
-    def heir(self, name: str) -> Draft:
+    def heir(self, name: str, said_at: str) -> Draft:
         """Return the draft of a job that begins with what this one, [global], says."""
         return replace(
             self,
             name=name,
+            said_at=said_at,
             fields=dict(self.fields),
             refusals=dict(self.refusals),
             unused=dict(self.unused),
@@ -93,7 +96,8 @@ class Draft:
         if refusal is not None:
             self.refusals[key] = ConfigError(place, f"{name}={text}: {refusal[0]}", refusal[1])
         elif option.here != "modelled" or key in _WITHOUT_NEWS:
-            self.unused[key] = (plain, option.harmless if option.here == "refused" else option.why)
+            why = option.harmless if option.here == "refused" else option.why
+            self.unused[key] = (option.name, plain, why)
 
     def _is_checked(self, option: Option) -> bool:
         """Whether a value is checked by its kind alone: what is modelled has a parser of its own."""
@@ -125,13 +129,15 @@ class Draft:
         fields = dict(self.fields)
         if fields.get("pre_read"):
             fields["invalidate"] = False  # fio: what was read before is not to be dropped
+        if fields.get("time_based") and not fields.get("runtime_ns"):
+            fields["time_based"] = False  # fio warns, and does so
         unused = dict(self.unused)
         here, why = engines()[self.engine]
         if here == "nothing":
-            unused["ioengine"] = (self.engine, why)
-        job = Job(name=self.name, **fields)
-        unused |= {name: ("", reason) for name, reason in without_effect(job).items() if name in self.places}
-        job = replace(job, unused=tuple((name, *said) for name, said in unused.items()))
+            unused["ioengine"] = ("ioengine", self.engine, why)
+        job = Job(name=self.name, said_at=self.said_at, **fields)
+        idle = {name: why for name, why in without_effect(job).items() if name in self.places}
+        job = replace(job, unused=(*unused.values(), *((name, "", why) for name, why in idle.items())))
         return job, [*self.refusals.values(), *job_errors(job, self.engine, self.places)]
 
 

@@ -38,6 +38,11 @@ def file_names(job: Job, clone: int) -> tuple[str, ...]:
     return tuple(f"{folders[clone % len(folders)]}/{name}" for name in names) if folders else tuple(names)
 
 
+def file_count(job: Job) -> int:
+    """Return how many files each clone of `job` opens."""
+    return job.nrfiles if job.filename is None else len(_listed(job.filename))
+
+
 def _formatted(text: str, words: dict[str, str]) -> str:
     return re.sub(
         r"\$(jobname|jobnum|filenum|clientuid)", lambda found: words[found[1].lower()], text, flags=re.I
@@ -61,7 +66,7 @@ def find_files(job: Job, clone: int, known: Collection[str]) -> tuple[Found, ...
     Raises ConfigError that names the job and the files there are.
     """
     names = file_names(job, clone)
-    place = f"job {job.name!r}"
+    place = job.place
     if job.filename is None:
         exact = [_matching(name, known, job.directory is not None) for name in names]
         if all(exact):
@@ -88,7 +93,7 @@ def _found(job: Job, name: str, known: Collection[str]) -> Found:
         return Found(path)
     if len(known) == 1 and (foreign or job.directory is not None):
         return Found(next(iter(known)), name)
-    raise ConfigError(f"job {job.name!r}", f"no file {name!r}", ", ".join(_shown(known)))
+    raise ConfigError(job.place, f"no file {name!r}", ", ".join(_shown(known)))
 
 
 def _matching(name: str, known: Collection[str], foreign: bool) -> str | None:
@@ -115,15 +120,13 @@ def laid_out(jobs: Sequence[Job]) -> dict[str, int]:
         for path, size in _laid_out_for(job, clone):
             name = path.rstrip("/").rpartition("/")[2]
             if paths.setdefault(name, path) != path:
-                raise ConfigError(
-                    f"job {job.name!r}", f"{path} and {paths[name]} end alike", "names that differ"
-                )
+                raise ConfigError(job.place, f"{path} and {paths[name]} end alike", "names that differ")
             sizes[name] = max(sizes.get(name, 0), size)
     for job, clone in clones:
         unknown = [path for path in file_names(job, clone) if path not in paths.values()]
         if unknown:
             problem = f"does not say how large {unknown[0]} is, nor does another job"
-            raise ConfigError(f"job {job.name!r}", problem, "size=BYTES, or volume.files")
+            raise ConfigError(job.place, problem, "size=BYTES, or volume.files")
     return sizes
 
 

@@ -69,12 +69,9 @@ def region(job: Job, file_size: int, clone: int = 0, share_bytes: int | None = N
     read by a sequential job of one block size and by no other, as in fio. An offset in percent is rounded
     up, a size in percent down to the smallest block, and cut at the end of the file.
 
-    Raises ConfigError if the region reaches past the end of the file or holds no block, or if a time_based
-    job has no runtime.
+    Raises ConfigError if the region reaches past the end of the file or holds no block.
     """
-    place = f"job {job.name!r}"
-    if job.time_based and job.runtime_ns is None:
-        raise ConfigError(place, "time_based without runtime", "runtime=SECONDS")
+    place = job.place
     bs, largest = job.bs_limits_bytes
     start = _start(job, file_size, clone)
     left = file_size - start
@@ -123,7 +120,7 @@ def _length(job: Job, file_size: int, start: int, share_bytes: int | None) -> in
         low, high = job.filesize_bytes
         if low < high and not low <= file_size <= high:
             problem = f"a file of {file_size} bytes with filesize {low} to {high}"
-            raise ConfigError(f"job {job.name!r}", problem, "a file of a size in between, or one size")
+            raise ConfigError(job.place, problem, "a file of a size in between, or one size")
         length = left if low <= file_size <= high else low - start
     elif job.size_bytes is not None:
         length = job.size_bytes if share_bytes is None else share_bytes

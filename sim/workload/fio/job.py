@@ -61,8 +61,10 @@ class Job:
     region is cached before the job starts.
     cpus: the cores its clones run on, in turn; () = any. ioscheduler: of the device, None = as it is.
 
-    new_group, group_reporting: which jobs make up a row of the results. unused: (option, value, why) of what
-    was said and changes nothing; no part of a job's identity.
+    new_group, group_reporting: which jobs make up a row of the results.
+
+    No part of a job's identity: unused: (option, value, why) of what was said and changes nothing. said_at:
+    file and line of its section.
     """
 
     name: str
@@ -131,6 +133,12 @@ class Job:
     new_group: bool = _added(False)
     group_reporting: bool = _added(False)
     unused: tuple[tuple[str, str, str], ...] = field(default=(), compare=False)
+    said_at: str = field(default="", compare=False)
+
+    @property
+    def place(self) -> str:
+        """What errors call it: its name, behind the place where it was said."""
+        return f"{self.said_at}: job {self.name!r}" if self.said_at else f"job {self.name!r}"
 
     @property
     def advice(self) -> Advice:
@@ -161,5 +169,5 @@ class Job:
 
     def canonical(self) -> dict[str, Any]:
         """Return what decides a run, as plain values: what is hashed and kept in the manifest."""
-        said = {of.name: (getattr(self, of.name), of) for of in fields(self) if of.name != "unused"}
+        said = {of.name: (getattr(self, of.name), of) for of in fields(self) if of.compare}
         return {name: value for name, (value, of) in said.items() if not of.metadata or value != of.default}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sim.errors import ConfigError
 from sim.workload.fio.draft import Given
+from sim.workload.fio.table import find
 
 GLOBAL = "global"
 _COMMENT = re.compile(r"[;#].*")
@@ -24,7 +25,6 @@ _INCLUDED_LINES = 10_000
 _ENVIRONMENT = re.compile(r"\$\{([^}]*)\}")
 _KEYWORD = re.compile(r"\$(pagesize|ncpus|mb_memory)")
 _SUM = re.compile(r"[0-9]+(\s*[*/]\s*[0-9]*[1-9][0-9]*)+")
-_MAY_HOLD_DOLLARS = ("filename_format", "description", "exec_prerun", "exec_postrun")
 
 Line = tuple[str, str]
 """(place, text) of one line of a job file, without comments."""
@@ -102,7 +102,9 @@ def given_option(place: str, line: str, words: Words) -> Given:
     replaced = _KEYWORD.sub(machine, value)
     if replaced != value and _SUM.fullmatch(replaced.strip()):
         replaced = str(_worked_out(replaced))
-    if "$" in replaced and name not in _MAY_HOLD_DOLLARS and "_log" not in name:
+    option = find(name, "")
+    kept = option is None or option.here != "modelled" or name == "filename_format"
+    if "$" in replaced and not kept:
         said = f"{name}={value}: '$' is not replaced here"
         raise ConfigError(place, said, "${NAME} of the environment, $pagesize, $ncpus, $mb_memory")
     return place, name, replaced

@@ -92,7 +92,7 @@ def _zone_blocks(job: Job, blocks: int, unit: int) -> list[tuple[int, int, int]]
             zones.append((share, begin * blocks // _ALL, blocks * size // _ALL))
     if job.random_distribution == "zoned_abs" and end // unit > blocks:
         problem = f"zones of {end} bytes in a region of {blocks * unit}"
-        raise ConfigError(f"job {job.name!r}", problem, "zones within the region")
+        raise ConfigError(job.place, problem, "zones within the region")
     return zones
 
 

@@ -86,8 +86,8 @@ def _jobs(sections: list[Section], errors: list[ConfigError], source: str, then:
         if section.is_global:
             errors += defaults.set_all(section.given)
             continue
-        draft = defaults.heir(section.name)
-        errors += draft.set_all([*section.given])
+        draft = defaults.heir(section.name, section.place if _AT_LINE.search(section.place) else "")
+        errors += draft.set_all(section.given)
         errors += draft.set_all(last)
         if not section.name:
             errors.append(ConfigError(section.place, "a job without a name", "--name=NAME"))
@@ -98,6 +98,9 @@ def _jobs(sections: list[Section], errors: list[ConfigError], source: str, then:
         raise ConfigError(source, "no job in it", "at least one section besides [global]")
     raise_all([*sorted(errors, key=_line), *(errors_together(jobs) if not errors else ())])
     return tuple(jobs)
+
+
+_AT_LINE = re.compile(r":[0-9]+$")
 
 
 def _line(error: ConfigError) -> int:

@@ -181,10 +181,10 @@ GOLDEN = [
         "x.fio:2 [a]: runtime: '2.5' is not understood; "
         "allowed: s, or a whole number with us, ms, s, m, h, d",
     ),
-    ("[a]\nwait_for=b\n", "job 'a': wait_for=b: 0 jobs of that name above it; allowed: a job above"),
+    ("[a]\nwait_for=b\n", "x.fio:1: job 'a': wait_for=b: 0 jobs of that name above it; allowed: a job above"),
     (
         "[a]\n[b]\nstonewall\n[c]\npre_read=1\n",
-        "job 'c': pre_read of a job that starts after others is not "
+        "x.fio:4: job 'c': pre_read of a job that starts after others is not "
         "modelled; allowed: a job that starts at once",
     ),
 ]
@@ -455,6 +455,51 @@ def test_include_errors_name_the_included_line(tmp_path):
         with pytest.raises(ConfigError) as caught:
             parse_jobs(f"[a]\ninclude {name}\n", top)
         assert message == str(caught.value)
+
+
+WITHOUT_EFFECT = [
+    ("rw=read\nnorandommap\nrandrepeat=0\nba=4k", {"norandommap", "randrepeat", "ba"}),
+    ("rw=randread\nnorandommap\nrandrepeat=0", set()),
+    ("rw=randread\nnorandommap\nrandom_distribution=zipf:1.2", {"norandommap"}),
+    ("rw=randread\nnorandommap\nrandom_generator=lfsr", {"norandommap"}),
+    ("time_based", {"time_based"}),
+    ("time_based\nruntime=1", set()),
+    (
+        "exit_what=all\nrate_process=poisson\nthinktime_blocks=4",
+        {"exit_what", "rate_process", "thinktime_blocks"},
+    ),
+    ("exitall\nexit_what=all\nrate=1m\nrate_process=poisson\nthinktime=1\nthinktime_blocks=4", set()),
+    ("bsrange=1k-4k\nbs_unaligned", set()),
+    ("bs=4k\nbs_unaligned", {"bs_unaligned"}),
+    ("direct=0\nname=x\ngroup_reporting\nthread", {"direct", "name", "group_reporting", "thread"}),
+    ("buffered=1\nioengine=libaio\niodepth=8", {"buffered", "ioengine", "iodepth"}),
+    ("verify=md5\nverify=0\nlockfile=none", {"verify", "lockfile"}),
+]
+
+
+@pytest.mark.parametrize(("text", "unused"), WITHOUT_EFFECT)
+def test_options_that_have_no_effect_beside_others_are_told(text, unused):
+    """An option that changes nothing in its job is kept for the note; one that does is not."""
+    (job,) = parse_jobs(f"[a]\n{text}\n", "x.fio")
+    assert unused == {name for name, _, _ in job.unused}
+    assert all(why for _, _, why in job.unused)
+
+
+def test_time_based_without_runtime_is_none():
+    """fio warns and reads on as if it had not been said."""
+    (job,) = parse_jobs("[a]\ntime_based\n", "x.fio")
+    assert not job.time_based
+
+
+def test_too_many_jobs_or_files_are_refused():
+    """More jobs than fio starts, or files than fit, are told before any is made."""
+    for text, said in (
+        ("numjobs=4097", "4097 jobs in all; allowed: 4096, as in fio"),
+        ("nrfiles=99999999999", "99999999999 files in all; allowed: at most 100000"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse_jobs(f"[a]\n{text}\n", "x.fio")
+        assert f"x.fio:1: job 'a': {said}" == str(caught.value)
 
 
 def test_advice_is_fios():
