@@ -12,11 +12,8 @@ from pathlib import Path
 
 from sim.claims.answers import answers, claims_on
 from sim.cli.render import console, print_table, progress
-from sim.config.cell import Experiment
-from sim.errors import ConfigError
 from sim.experiment.finished_cells import count_kept
-from sim.experiment.fio_experiment import fio_experiment
-from sim.experiment.loading import load_experiment
+from sim.experiment.fio_experiment import experiment_of, is_job_file
 from sim.experiment.notes import notes_of
 from sim.experiment.runner import Progress, default_folder, execute
 from sim.machine.run_cell import run_cell
@@ -53,13 +50,13 @@ def run_experiment(
     """
     from sim.report.figures import draw
 
-    experiment = _load(file, fio, sets)
+    experiment = experiment_of(file, fio, sets)
     notes = notes_of(experiment)
     if not quiet:
         for note in notes:
             print(printable(f"readpath: note: {note}"), file=sys.stderr)
     # Before the work: a mistake in the claims is told at once. They are about experiments, not about jobs.
-    claims = claims_on(experiment.stem, CLAIMS) if fio is None and not _is_job_file(file) else []
+    claims = claims_on(experiment.stem, CLAIMS) if fio is None and not is_job_file(file) else []
     target = output or default_folder(experiment, RUNS)
     taken_up = 0
 
@@ -116,6 +113,9 @@ def run_experiment(
         print_table(table, out, experiment.title)
         if 0 < len(jobs_table.rows) <= MOST_JOB_ROWS:
             print_table(jobs_table, out)
+        elif jobs_table.rows:
+            line = f"jobs    {target / 'jobs.parquet'}, {len(jobs_table.rows)} rows"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
         for path in figures:
             out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)
         out.print(f"run     {target}", markup=False, highlight=False, soft_wrap=True)
@@ -124,20 +124,3 @@ def run_experiment(
         where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
         print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
     return WRONG_DATA if wrong else 0
-
-
-def _is_job_file(file: Path | None) -> bool:
-    return file is not None and file.suffix == ".fio"
-
-
-def _load(file: Path | None, fio: str | None, sets: list[str]) -> Experiment:
-    """Return the experiment that is asked for."""
-    if file is None and fio is None:
-        raise ConfigError("readpath run", "nothing to run", "an experiment file, a .fio job file, or --fio")
-    if fio is not None and not fio.strip():
-        raise ConfigError("--fio", "an empty command line", '--fio "--name=a --rw=read --size=1m"')
-    if file is not None and not _is_job_file(file):
-        return load_experiment(file, sets, fio)
-    if fio is not None and file is not None:
-        raise ConfigError("--fio", f"with the job file {file}", "one of the two, or --fio with an experiment")
-    return fio_experiment(file, fio, sets)

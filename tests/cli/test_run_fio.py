@@ -134,7 +134,7 @@ def test_all_mistakes_of_a_job_are_told_a_line_each():
     assert [
         "readpath: x.fio:2 [global]: direct=1: O_DIRECT goes round the page cache; iomap_dio_rw() is not "
         "modelled; allowed: 0",
-        "readpath: x.fio:4 [a]: rw=randwrite: writes come later; allowed: read, randread",
+        "readpath: x.fio:4 [a]: rw=randwrite: later, with writes; allowed: read, randread",
         "readpath: x.fio:5 [a]: option 'blok' is not one of fio 3.33; allowed: blocksize",
     ] == _mistake("x.fio")
 

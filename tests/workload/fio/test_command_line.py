@@ -84,7 +84,7 @@ def test_environment_and_machine():
 
 
 GOLDEN = [
-    ("--name=a --rw=randwrite", "--fio [a]: rw=randwrite: writes come later; allowed: read, randread"),
+    ("--name=a --rw=randwrite", "--fio [a]: rw=randwrite: later, with writes; allowed: read, randread"),
     (
         "--name=a --buffer=1",
         "--fio: --buffer could be several options; allowed: buffer_compress_chunk, "

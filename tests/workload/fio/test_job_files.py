@@ -72,10 +72,10 @@ def test_sizes_are_fios(tmp_path):
 
 
 GOLDEN = [
-    ("[a]\nrw=write\n", "x.fio:2 [a]: rw=write: writes come later; allowed: read, randread"),
+    ("[a]\nrw=write\n", "x.fio:2 [a]: rw=write: later, with writes; allowed: read, randread"),
     (
         "[a]\nrw=randtrim\n",
-        "x.fio:2 [a]: rw=randtrim: trims come later, with writes; allowed: read, randread",
+        "x.fio:2 [a]: rw=randtrim: later, with writes; allowed: read, randread",
     ),
     (
         "[a]\nrw=reads\n",
