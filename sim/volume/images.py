@@ -83,7 +83,12 @@ def _make(cell: Cell, folder: Path) -> None:
     volume, said = cell.config.volume, cell.config.encryption
     block_size = volume.block_size_bytes or 0
     plain = [
-        FileSpec(path=f"/{file.name}", size_bytes=file.size_bytes, layout=_layout(cell, file, block_size))
+        FileSpec(
+            path=f"/{file.name}",
+            size_bytes=file.size_bytes,
+            layout=_layout(cell, file, block_size),
+            filled=volume.contents == "random",
+        )
         for file in volume.all_files
     ]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
