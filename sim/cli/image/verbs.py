@@ -22,8 +22,9 @@ from sim.ext4.format.inode import FLAG_EXTENTS
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import ImageSpec, Manifest
 from sim.ext4.make.table import parse_spec, read_spec
-from sim.ext4.read.check import check_image
+from sim.ext4.read.check import check_store
 from sim.ext4.read.reader import Image, Inode
+from sim.ext4.store import MmapStore
 from sim.text import printable
 from sim.volume.named_image import NamedImage
 
@@ -274,11 +275,22 @@ def fscrypt_decryptor(keys: Path) -> Decryptor:
 
 def run_check(image_path: Path, as_json: bool = False) -> int:
     """Print every problem of an image; return the exit code, 1 if there is any."""
-    problems = check_image(Image.open(image_path))
+    findings = check_store(MmapStore(image_path), str(image_path))
+    problems = findings.problems
     if as_json:
-        print(json.dumps({"image": str(image_path), "problems": problems}, indent=1))
+        document = {
+            "image": str(image_path),
+            "problems": problems,
+            "notes": findings.notes + findings.unclean,
+            "unchecked": findings.unchecked,
+        }
+        print(json.dumps(document, indent=1))
     else:
         for problem in problems:
             print(printable(problem))
+        for note in findings.notes + findings.unclean:
+            print(printable(f"note: {note}"))
+        for left in findings.unchecked:
+            print(f"not checked: {left}")
         print(f"{image_path}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
     return EXIT_PROBLEMS if problems else 0

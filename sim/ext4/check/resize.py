@@ -1,0 +1,59 @@
+"""
+Judging inode 7, which keeps blocks behind the descriptors of every copy for descriptors to come.
+
+Source of the format: Documentation/filesystems/ext4 (special_inodes.rst) and the layout that mke2fs writes.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from sim.ext4.check.claims import Claims
+from sim.ext4.check.disk import Disk
+from sim.ext4.check.findings import Findings
+from sim.ext4.check.inodes import RESIZE, Tables
+from sim.ext4.format.features import Compat
+from sim.ext4.format.inode import TYPE_REGULAR
+
+_DOUBLE = 13
+_PLACE = f"inode {RESIZE} (for resizing)"
+
+
+def check_resize_inode(disk: Disk, findings: Findings, tables: Tables, claims: Claims) -> None:
+    """Judge the resize inode: one block of pointers to reserved blocks, each with pointers to its copies."""
+    sb = disk.sb
+    seen = tables.used.get(RESIZE)
+    if seen is None:
+        return
+    pointers = struct.unpack("<15I", seen.node.block)
+    if not sb.has(Compat.RESIZE_INODE):
+        if seen.node.links or seen.node.sectors or any(pointers):
+            findings.say(_PLACE, "is not clear, and the file system has not the feature")
+        return
+    others = any(pointers[slot] for slot in range(15) if slot != _DOUBLE)
+    double = pointers[_DOUBLE]
+    if seen.node.links != 1 or seen.node.type != TYPE_REGULAR or others or double not in disk.blocks:
+        findings.say(_PLACE, "is none")
+        return
+    claims.add(double, 1, RESIZE, _PLACE)
+    _reserved(disk, findings, double)
+
+
+def _reserved(disk: Disk, findings: Findings, double: int) -> None:
+    sb = disk.sb
+    per_block = disk.block_size // 4
+    entries = struct.unpack(f"<{per_block}I", disk.block(double))
+    first = sb["first_data_block"] + 1 + sb.descriptor_blocks
+    copies = [n for n in range(1, sb.groups_count) if disk.has_super(n)]
+    for number in range(sb["reserved_gdt_blocks"]):
+        block = first + number
+        slot = (sb.descriptor_blocks + number) % per_block
+        if entries[slot] != block:
+            findings.say(_PLACE, f"entry {slot} leads to block {entries[slot]}, not {block}")
+            return
+        held = struct.unpack(f"<{per_block}I", disk.block(block))
+        for index, copy in enumerate(copies[:per_block]):
+            expected = block + copy * sb["blocks_per_group"]
+            if held[index] != expected:
+                findings.say(_PLACE, f"block {block} leads to block {held[index]}, not {expected}")
+                return
