@@ -135,6 +135,8 @@ class Inodes:
         """Return the inodes that the superblock names."""
         sb = self.sb
         found = {sb["journal_inode"]} if sb.has(Compat.HAS_JOURNAL) else set()
+        if sb["journal_inode"] == JOURNAL:
+            found.add(JOURNAL)  # named, if not used
         if sb.has(RoCompat.QUOTA):
             found |= {sb["user_quota"], sb["group_quota"]}
         if sb.has(RoCompat.QUOTA) and sb.has(RoCompat.PROJECT):
@@ -237,7 +239,7 @@ class Inodes:
         if node.flags & (inodes.FLAG_EXTENTS | _FLAG_INDEX | inodes.FLAG_INLINE_DATA):
             self.findings.say(place, "is a device, a pipe or a socket and has contents")
         elif node.flags & (_FLAG_IMMUTABLE | _FLAG_APPEND):
-            self.findings.say(place, "is a device, a pipe or a socket and immutable or append-only")
+            self.findings.note(place, "is a device, a pipe or a socket and immutable or append-only")
         self._expect(place, not node.size_bytes, f"is a device, a pipe or a socket of {node.size_bytes} bytes")
 
     def _encryption(self, seen: Seen, place: str) -> None:

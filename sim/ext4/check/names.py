@@ -11,9 +11,11 @@ from typing import NamedTuple
 
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
+from sim.ext4.check.index import index_blocks, index_checksum_is_wrong
 from sim.ext4.check.inodes import INLINE_KEY, Seen, Tables
-from sim.ext4.check.sums import inode_seed, tail_is_wrong
+from sim.ext4.check.sums import inode_seed
 from sim.ext4.format import inode as inodes
+from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.features import Compat, Incompat
 
 _ENTRY = struct.Struct("<IHBB")
@@ -97,8 +99,6 @@ class Names:
         """Return the logical blocks of a directory that hold its hash tree, which look empty."""
         if not seen.node.flags & _FLAG_INDEX or not self.disk.sb.has(Compat.DIR_INDEX):
             return set()
-        from sim.ext4.check.htree import index_blocks
-
         return index_blocks(self.disk, seen)
 
     def _inline(self, found: Directory, seen: Seen, place: str) -> None:
@@ -127,8 +127,6 @@ class Names:
     def _checksum(self, number: int, seen: Seen, raw: bytes | memoryview, is_index: bool, where: str) -> None:
         seed = inode_seed(self.disk, number, seen.raw)
         if is_index:
-            from sim.ext4.check.htree import index_checksum_is_wrong
-
             if index_checksum_is_wrong(raw, seed):
                 self.findings.say(where, "the checksum of the hash tree is wrong")
             return
@@ -184,7 +182,7 @@ class Names:
             found.parent = first[1].inode
         for record in first[:2]:
             expected = inodes.DIRENT_TYPES[inodes.TYPE_DIRECTORY]
-            if self.disk.sb.has(Incompat.FILETYPE) and record.kind != expected:
+            if self.disk.sb.has(Incompat.FILETYPE) and record.kind not in (0, expected):
                 self.findings.say(where, f"{record.name!r} has type code {record.kind}, not a directory's")
         skip = sum(record.name in (b".", b"..") for record in first[:2])
         if len(first) >= 2 and skip == 2 and first[0].name == b"." and first[1].name == b"..":
@@ -235,7 +233,7 @@ class Names:
         if not self.disk.sb.has(Incompat.FILETYPE):
             if record.kind:
                 self.findings.say(place, f"the name {record.name!r} has a type code, the file system has none")
-        elif record.kind != kind:
+        elif record.kind not in (0, kind):  # 0: not known, a kernel looks at the inode
             word = inodes.TYPE_WORDS.get(seen.node.type, "thing of no known type")
             self.findings.say(
                 place, f"the name {record.name!r} has type code {record.kind}, inode {record.inode} is a {word}"
@@ -255,6 +253,4 @@ class Names:
 
 def tail_is_wrong_at(seed: int, raw: bytes | memoryview, at: int) -> bool:
     """Return whether the checksum in a block's tail at byte `at` is wrong."""
-    from sim.ext4.format.crc32c import crc32c
-
     return bool(struct.unpack_from("<I", raw, at + 8)[0] != crc32c(seed, raw[:at]))

@@ -17,6 +17,7 @@ from sim.ext4.check.inodes import Inodes
 from sim.ext4.check.journal import check_journal, check_mmp
 from sim.ext4.check.links import check_ea_values, check_links, check_tree
 from sim.ext4.check.names import Names
+from sim.ext4.check.quota import check_quotas
 from sim.ext4.check.resize import check_resize_inode
 from sim.ext4.check.superblock import UnusableError, check_superblock, open_disk
 from sim.ext4.format.features import Incompat, RoCompat
@@ -60,10 +61,11 @@ def _check(disk: Disk, findings: Findings) -> None:
     step(partial(check_resize_inode, disk, findings, tables, claims))
     names = Names(disk, findings, tables)
     step(names.run)
-    step(partial(check_hash_trees, disk, findings, tables))
+    step(partial(check_hash_trees, disk, findings, tables, names.directories))
     step(partial(check_tree, disk, findings, names))
     step(partial(check_links, disk, findings, tables, names, walk.xattrs))
     step(partial(check_ea_values, disk, findings, tables, walk.xattrs))
+    step(partial(check_quotas, disk, findings, tables))
     step(partial(_owners, disk, findings, claims))
     step(Bitmaps(disk, findings, claims, tables).run)
 
