@@ -26,7 +26,7 @@ INTERPRETED = {
 
 def core() -> list[str]:
     """Return the files that are compiled: all that runs per read, per bio, per page."""
-    files = ["sim/units.py", "sim/workload/player.py"]
+    files = ["sim/units.py", "sim/workload/player.py", "sim/machine/timeline.py"]
     for room in ("engine", "block", "cache", "fs", "paths", "stack"):
         files += sorted(path.as_posix() for path in Path("sim", room).rglob("*.py"))
     return [file for file in files if not file.endswith("__init__.py") and file not in INTERPRETED]

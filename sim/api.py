@@ -32,6 +32,7 @@ from sim.experiment.runner import execute
 from sim.machine.run_cell import run_cell
 from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
+from sim.report.pooling import refuse_unlike
 from sim.report.tables import Table, difference, select, summary, symbols
 from sim.report.timeline import draw_timeline
 from sim.volume.images import ensure_image
@@ -136,7 +137,13 @@ def cpu_symbols(of: Run, stacks: bool = False, **labels: str) -> Table:
 
 
 def cpu_difference(of: Run, first: dict[str, str], second: dict[str, str], **labels: str) -> Table:
-    """Return by symbol what cells of `first` cost more than those of `second`, in ns per 4 KiB read."""
+    """
+    Return by symbol what cells of `first` cost more than those of `second`, in ns per 4 KiB read.
+
+    Raises ConfigError where a side would pool cells that are not alike.
+    """
+    for side in (first, second):
+        refuse_unlike(of, {**labels, **side})
     return difference(of, labels, first, second)
 
 

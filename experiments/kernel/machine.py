@@ -12,8 +12,8 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -62,6 +62,10 @@ MODULES = [
     "sha512-ssse3",
     "dm-crypt",
     "ecryptfs",
+    "nvme",
+    "virtio_scsi",
+    "ahci",
+    "sd_mod",
 ]
 SILENCE_S = 180
 """A boot that says nothing for so long is taken for dead."""
@@ -92,6 +96,10 @@ class SymbolCounter:
         run("gcc", "-O2", "-w", "-shared", "-fPIC", "-o", library, HERE / "plugin" / "symbols.c")
         symbols = HERE / "plugin" / "symbols.txt"
         return cls(library, symbols, work / "windows.txt", work / "kallsyms.img", cpu)
+
+    def with_symbols(self, listed: Path) -> SymbolCounter:
+        """Return the same with another list."""
+        return replace(self, symbols=listed)
 
     def words(self) -> list[str]:
         """Return QEMU's options; the drive for kallsyms is made, and empty."""
@@ -168,11 +176,13 @@ def boot(
     icount: bool = False,
     writable: bool = False,
     counter: SymbolCounter | None = None,
+    devices: Sequence[str] = (),
 ) -> None:
     """
     Boot with `plan` (files below /plan by name) and hand every result line to `on_line` as it comes.
 
     icount: one CPU whose time stamp counter counts instructions. counter: one CPU watched by the plugin.
+    devices: more options for QEMU, before the drives.
     Raises RigError if the machine dies.
     """
     shutil.rmtree(work, ignore_errors=True)
@@ -192,6 +202,7 @@ def boot(
     words += ["-serial", f"file:{console}", "-serial", f"file:{results}"]
     words += ["-kernel", str(kernel.image), "-initrd", str(initrd), "-append"]
     words += ["console=ttyS0 panic=-1 nokaslr mitigations=off quiet"]
+    words += devices
     for drive in drives:
         access = "cache=unsafe" if writable else "readonly=on"
         words += ["-drive", f"file={drive},if=virtio,format=raw,{access}"]

@@ -3,13 +3,15 @@
 make truth: record what a real kernel does on our images.
 
     experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
-                                [--only counts,xfs,instructions,xfs-instructions,digests,symbols] [--again]
+                                [--again]
+                                [--only counts,xfs,instructions,xfs-instructions,digests,symbols,drivers]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
 results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl
-and matrix-xfs-instructions.jsonl, symbols-encryption.jsonl (instructions by symbol), digests.json and
-layouts/. A case that has a record is not run again: stop and go on at will. `smoke` records a few cases of
-each kind afresh, into results/kernel/build/smoke. In the end the simulator is held against what was recorded.
+and matrix-xfs-instructions.jsonl, symbols-encryption.jsonl and symbols-drivers.jsonl (instructions by
+symbol), digests.json and layouts/. A case that has a record is not run again: stop and go on at will.
+`smoke` records a few cases of each kind afresh, into results/kernel/build/smoke. In the end the simulator
+is held against what was recorded.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from typing import IO, Any
 
 import cases as plans
 from cases import Record
+from driver_cases import driver_cases
+from drivers import record_drivers
 from kernels import Kernel, RigError, install_tools, prepare
 from machine import HERE, boot, make_initramfs
 from plan import NULL_BLK, guest_plan
@@ -40,7 +44,7 @@ ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
 WORK = RESULTS / "build"
 REPETITIONS = 3
-RECORDINGS = "counts,xfs,instructions,xfs-instructions,digests,symbols"
+RECORDINGS = "counts,xfs,instructions,xfs-instructions,digests,symbols,drivers"
 
 SCATTER = "echo scatter 128 > /sys/kernel/debug/readpath_truth/ctl"
 """No two pages of the cache side by side in memory: a bio's vector then holds one page, as the model says."""
@@ -153,6 +157,12 @@ def record_by_symbol(rig: Rig, recording: Recording) -> None:
     """A boot per volume under the plugin that counts instructions by symbol."""
     work = rig.work / "symbols"
     record_symbols(rig.kernel, rig.initramfs, work, rig.results, recording, rig.progress.say)
+
+
+def record_by_driver(rig: Rig, recording: Recording) -> None:
+    """The same, a boot per driver of hardware and block size."""
+    work = rig.work / "drivers"
+    record_drivers(rig.kernel, rig.initramfs, work, rig.results, recording, rig.progress.say)
 
 
 def check_digests(rig: Rig, sizes: list[int]) -> None:
@@ -303,6 +313,7 @@ def main() -> int:
             ("xfs", "matrix-xfs.jsonl", plans.iomap, record_xfs),
             ("instructions", "matrix-instructions.jsonl", plans.instructions, record_instructions),
             ("symbols", "symbols-encryption.jsonl", symbol_cases, record_by_symbol),
+            ("drivers", "symbols-drivers.jsonl", driver_cases, record_by_driver),
             (
                 "xfs-instructions",
                 "matrix-xfs-instructions.jsonl",

@@ -10,6 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from sim.claims.answers import answers
 from sim.cli.render import console, print_table, progress
 from sim.experiment.finished_cells import count_kept
 from sim.experiment.loading import load_experiment
@@ -18,7 +19,7 @@ from sim.machine.run_cell import run_cell
 from sim.report.tables import summary, wrong_data
 from sim.volume.images import ensure_image
 
-RUNS = Path("results/runs")
+RUNS, CLAIMS = Path("results/runs"), Path("experiments/claims")
 WRONG_DATA = 1
 
 
@@ -72,6 +73,7 @@ def run_experiment(
             print(f"readpath: {note}", file=sys.stderr)
         raise
     table, wrong = summary(run), wrong_data(run)
+    said = answers(run, CLAIMS)
     figures = sorted((target / "figures").iterdir())
     if as_json:
         document = {
@@ -82,11 +84,14 @@ def run_experiment(
             "cells": list(table.rows),
             "wrong_data": [row["cell"] for row in wrong],
             "cells_taken_up": taken_up,
+            "answers": said,
             "figures": [str(path) for path in figures],
         }
         print(json.dumps(document, indent=2))
     elif not quiet:
         out = console()
+        for line in said:
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
         print_table(table, out, experiment.title)
         for path in figures:
             out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)

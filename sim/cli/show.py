@@ -14,6 +14,7 @@ from sim.cli.render import console, print_table
 from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run, load_run
+from sim.report.pooling import pooled, refuse_unlike
 from sim.report.tables import CURRENCIES, Table, difference, file_bytes, groups_of, select, symbols
 
 
@@ -30,18 +31,22 @@ def show_run(
     Print the symbols of a run by cost, as perf report does, or by what two selections differ in.
 
     where, diff: "axis=label" words, joined by commas. currency: "ns" or "instructions", "" for the run's own.
-    Raises ReadpathError for a folder, label or currency that is not there.
+    Raises ReadpathError for a folder, label or currency that is not there, or a difference that would pool
+    unlike cells.
     """
     if currency not in ("", *CURRENCIES):
         raise ConfigError("--currency", f"{currency!r} is none", ", ".join(CURRENCIES))
     chosen = _labels("--where", where)
     run = load_run(folder)
+    sides = [_labels("--diff", [side]) for side in diff or ()]
+    for side in sides:
+        refuse_unlike(run, {**chosen, **side})
     cost = cast("Currency", currency or run.currency)
     if diff is None:
         table = symbols(run, chosen, stacks, cost)
         of = ", ".join(f"{axis}={label}" for axis, label in chosen.items()) or "all cells together"
     else:
-        table = difference(run, chosen, _labels("--diff", [diff[0]]), _labels("--diff", [diff[1]]), cost)
+        table = difference(run, chosen, sides[0], sides[1], cost)
         of = " ".join((f"A: {diff[0]}, B: {diff[1]}", *(f"{axis}={label}" for axis, label in chosen.items())))
     if as_json:
         print(json.dumps(list(table.rows), indent=2))
@@ -68,6 +73,7 @@ def _header(run: Run, rows: list[Row], table: Table, out: Console) -> None:
         f"# Event: CPU time, simulated; {ns_per_4k:,.1f} ns per 4 KiB",
         f"# Total: {total:,} ns for {sum(map(file_bytes, rows)):,} bytes",
         f"# Cells: {len(cells)} of {many}; seeds: {len(seeds)}",
+        *(f"# Pooled: {axis} = {', '.join(labels)}" for axis, labels in pooled(run, rows).items()),
     )
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)

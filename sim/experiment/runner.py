@@ -138,6 +138,9 @@ def _kept_if_interrupted(kept: Path) -> Iterator[None]:
     except ReadpathError:
         forget(kept)
         raise
+    finally:
+        with suppress(OSError):  # it holds cells, or there is none: it stays as it is
+            kept.rmdir()
 
 
 def volume_key(cell: Cell) -> str:

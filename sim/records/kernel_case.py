@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sim.block.device.make import make_device
 from sim.block.device.profile import COPIES, DeviceProfile, load_device_profile
@@ -141,20 +141,36 @@ def _layout(layout: Any, block_size: int) -> tuple[list[Extent], tuple[int, ...]
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "a recorded file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigError(str(path), f"cannot be read ({why})", "a recorded file") from error
+
+
+EMULATED: Final = {
+    "virtio-blk": QueueLimits(2560, 254, 256, "none", driver="virtio_queue_rq"),
+    "nvme (QEMU": QueueLimits(1024, 127, 1023, "none", driver="nvme_queue_rq"),
+    "virtio-scsi": QueueLimits(2560, 254, 128, "none", driver="scsi_queue_rq"),
+    "ahci": QueueLimits(2560, 168, 32, "none", driver="scsi_queue_rq"),
+}
+"""
+Limits of what QEMU 7.2 emulates, as Linux 6.1 takes them, by a part of the record's `device`.
+
+Segments: virtio's seg_max of QEMU (256 - 2), NVME_MAX_SEGS, AHCI_MAX_SG. Sectors: 1280 KiB
+(BLK_DEF_MAX_SECTORS), NVMe 512 KiB (mdts 7).
+"""
 
 
 def case_limits(record: dict[str, Any], null_blk: DeviceProfile) -> QueueLimits:
     """
     Return the queue limits of a recording's device, from its description and settings.
 
-    null_blk: those of its profile, which is that of the recordings. virtio-blk: QEMU gives it a queue per
-    CPU, hence no elevator; 254 segments, 1280 KiB. gtram, rtram: the rigs' bio-based RAM devices.
+    null_blk: those of its profile, which is that of the recordings. EMULATED: those of QEMU's.
+    gtram, rtram: the rigs' bio-based RAM devices.
     """
     device = str(record["device"])
-    if "virtio" in device:
-        return QueueLimits(2560, 254, 256, "none", driver="virtio_queue_rq")
+    for name, limits in EMULATED.items():
+        if name in device:
+            return limits
     if "gtram" in device or "rtram" in device:
         return QueueLimits(
             1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio", copies=COPIES["ramdisk"]
@@ -324,6 +340,12 @@ def run_case(
     mapping = machine.mapping(opened)
     _fill(machine, mapping, inode, record)
     listed = list(reads(record))
+    if not listed:
+        raise ConfigError(
+            f"{case.name}: {record['access']}",
+            f"no read in {record['file_bytes']} bytes",
+            "at least one page",
+        )
     random = record["access"] == "rand4k_advrandom" or record.get("fadvise") == "random"
     files = [machine.open(mapping, opened, random) for _ in range(1 + max(number for _, _, number in listed))]
     if record.get("fadvise") == "sequential":

@@ -140,6 +140,7 @@ def test_another_devices_name() -> None:
         ),
         ({"pages_raed": 1}, "Additional properties are not allowed ('pages_raed' was unexpected)"),
         ({"file_bytes": "8MiB"}, "file_bytes: '8MiB' is not of type 'integer'; allowed: integer"),
+        ({"file_bytes": 10**12}, "file_bytes: 1000000000000 is greater than the maximum of 4294967296"),
         ({"blk": 7}, "blk: 7 is not of type 'object'"),
     ],
 )
@@ -151,6 +152,20 @@ def test_wrong_form_is_wrong_input(tmp_path: Path, change: dict[str, Any], messa
         load_cases(file, DATA / "layouts")
     assert str(error.value).startswith(f"{file}:1: ")
     assert message in str(error.value)
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 are no recording."""
+    file = tmp_path / "mine.jsonl"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"mine\.jsonl: cannot be read \(not UTF-8\)"):
+        load_cases(file, DATA / "layouts")
+
+
+def test_a_record_that_asks_for_no_read() -> None:
+    """A random order of no page has nothing to compare."""
+    with pytest.raises(ConfigError, match="no read in 7 bytes; allowed: at least one page"):
+        _judge(_plain() | {"access": "rand4k", "file_bytes": 7})
 
 
 @pytest.mark.parametrize("field", ["device", "es", "access", "pages_read", "layout_file", "blk"])

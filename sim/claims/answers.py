@@ -1,0 +1,60 @@
+"""
+A run's answer: the sentences that its claims allow, with the numbers of this run, before any table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sim.claims.claims import load_claims
+from sim.claims.verdicts import Cells, Finding, evaluate
+from sim.errors import ConfigError
+from sim.experiment.results import Run
+
+
+def answers(run: Run, folder: Path) -> list[str]:
+    """
+    Return a line for each claim of `folder` that this run can decide; none where there are no claims on it.
+
+    What held comes first, then what did not, marked so, with what is known of why; last, how many claims the
+    run cannot tell (of an axis, a label, or seeds that it has not), and why. Definitions answer nothing.
+    Raises ConfigError for claims that cannot be read.
+    """
+    if not any(folder.glob("*.toml")):
+        return []
+    claims = load_claims(folder).get(str(run.manifest["experiment"]), [])
+    cells, told, untold = Cells(run), [], []
+    for claim in claims:
+        if claim.definition:
+            continue
+        try:
+            finding = evaluate(claim, cells)
+        except ConfigError as error:  # an axis that --set has taken out of the matrix
+            untold.append(str(error))
+            continue
+        if finding.verdict == "cannot tell" or finding.worst is None:
+            untold.append("; ".join(finding.notes) or f"{claim.name}: the seeds lie too far apart")
+        else:
+            told.append(finding)
+    lines = [f"- {_said(finding)}" for finding in told if finding.verdict == "held"]
+    lines += [f"- not so: {_said(finding)}" for finding in told if finding.verdict != "held"]
+    if untold:
+        why = " / ".join(dict.fromkeys(untold))
+        lines.append(f"{len(untold)} of {len(told) + len(untold)} claims cannot be told from this run: {why}")
+    return lines
+
+
+def _said(finding: Finding) -> str:
+    """Return a sentence, least and largest mean of its own cells, where it holds or why it does not."""
+    claim, points = finding.claim, finding.parts[0].points
+    means = [point.interval.mean for point in points]
+    first, last = _figures(min(means)), _figures(max(means))
+    found = first if first == last else f"{first} to {last}"
+    more = [claim.holds] if finding.verdict == "held" else [claim.learnt, *finding.notes]
+    tail = "; ".join(text for text in more if text)
+    return f"{claim.said}: {found}" + (f" ({tail})" if tail else "")
+
+
+def _figures(number: float) -> str:
+    """Return a number as readers want it: three figures, no exponent."""
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
