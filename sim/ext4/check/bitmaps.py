@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sim.ext4.check.claims import FILE_SYSTEM, Claims
 from sim.ext4.check.disk import BLOCK_UNINIT, INODE_UNINIT, Disk
 from sim.ext4.check.findings import Findings
-from sim.ext4.check.inodes import Tables
+from sim.ext4.check.seen import Tables
 from sim.ext4.check.sums import bitmap_is_wrong, descriptor_fault
 from sim.ext4.format.features import Compat, Incompat, RoCompat
 from sim.ext4.format.inode import TYPE_DIRECTORY
@@ -26,7 +26,9 @@ def check_groups(disk: Disk, findings: Findings, claims: Claims) -> None:
     for number, group in enumerate(disk.groups):
         place = f"group {number}"
         fault = descriptor_fault(disk, number)
-        if fault:
+        if fault and disk.flags(number) & (BLOCK_UNINIT | INODE_UNINIT):
+            findings.say(place, f"{fault}; it is marked as not initialized, which cannot be trusted")
+        elif fault:
             findings.note(place, f"{fault}; a kernel does not mount this for writing")
         allowed = disk.blocks if sb.has(Incompat.FLEX_BG) else disk.group_blocks(number)
         for what, start, length in (
@@ -35,7 +37,9 @@ def check_groups(disk: Disk, findings: Findings, claims: Claims) -> None:
             ("inode table", group.inode_table, disk.inode_table_blocks),
         ):
             if start < allowed.start or start + length > allowed.stop:
-                findings.say(place, f"the {what} is at block {start}, not within {allowed.start} to {allowed.stop - 1}")
+                findings.say(
+                    place, f"the {what} is at block {start}, not within {allowed.start} to {allowed.stop - 1}"
+                )
             else:
                 claims.add(start, length, FILE_SYSTEM, f"{place}: {what}")
         _flags(disk, findings, number)
@@ -51,7 +55,9 @@ def _flags(disk: Disk, findings: Findings, number: int) -> None:
     if number == len(disk.groups) - 1 and group.flags & BLOCK_UNINIT:
         findings.note(place, "the last group is marked BLOCK_UNINIT")
     if group.unused_inodes > min(group.free_inodes, disk.sb["inodes_per_group"]):
-        findings.say(place, f"{group.unused_inodes} unused inodes are recorded, {group.free_inodes} free ones")
+        findings.say(
+            place, f"{group.unused_inodes} unused inodes are recorded, {group.free_inodes} free ones"
+        )
 
 
 class Bitmaps:
@@ -82,7 +88,9 @@ class Bitmaps:
             self.findings.compare(place, "free blocks", group.free_blocks, free)
             taken = inodes.get(number, [])
             self._inode_bits(number, taken, place)
-            self.findings.compare(place, "free inodes", group.free_inodes, sb["inodes_per_group"] - len(taken))
+            self.findings.compare(
+                place, "free inodes", group.free_inodes, sb["inodes_per_group"] - len(taken)
+            )
             self.findings.compare(place, "directories", group.directories, directories.get(number, 0))
             free_blocks += free * self.disk.ratio
             free_inodes += sb["inodes_per_group"] - len(taken)
@@ -114,13 +122,18 @@ class Bitmaps:
             extra = np.flatnonzero(used & ~own)
             if len(extra):
                 at = first + int(extra[0]) * disk.ratio
-                self.findings.say(place, f"{len(extra)} blocks in use, and it is marked BLOCK_UNINIT, from {at}")
+                self.findings.say(
+                    place, f"{len(extra)} blocks in use, and it is marked BLOCK_UNINIT, from {at}"
+                )
             return
         if group.block_bitmap not in disk.blocks:
             return
         raw = disk.block(group.block_bitmap)
         said = self._bits(group.block_bitmap, len(used))
-        for what, wrong in (("in use are marked free", used & ~said), ("marked in use are not", said & ~used)):
+        for what, wrong in (
+            ("in use are marked free", used & ~said),
+            ("marked in use are not", said & ~used),
+        ):
             found = np.flatnonzero(wrong)
             if len(found):
                 at = first + int(found[0]) * disk.ratio
@@ -168,7 +181,10 @@ class Bitmaps:
         used = np.zeros(count, dtype=np.bool_)
         used[taken] = True
         said = self._bits(group.inode_bitmap, count)
-        for what, wrong in (("in use are marked free", used & ~said), ("marked in use are not", said & ~used)):
+        for what, wrong in (
+            ("in use are marked free", used & ~said),
+            ("marked in use are not", said & ~used),
+        ):
             found = np.flatnonzero(wrong)
             if len(found):
                 at = number * count + 1 + int(found[0])

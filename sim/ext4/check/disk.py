@@ -42,8 +42,12 @@ def decode_group(raw: bytes | memoryview) -> Group:
     low = _LOW.unpack_from(raw)
     high = _HIGH.unpack_from(raw, 32) if len(raw) >= _WIDE_BYTES else (0,) * 11
     return Group(
-        *(low[n] | high[n] << 32 for n in range(3)),
-        *(low[n] | high[n] << 16 for n in range(3, 6)),
+        low[0] | high[0] << 32,
+        low[1] | high[1] << 32,
+        low[2] | high[2] << 32,
+        low[3] | high[3] << 16,
+        low[4] | high[4] << 16,
+        low[5] | high[5] << 16,
         low[6],
         low[8] | high[8] << 16,
         low[9] | high[9] << 16,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
@@ -23,8 +24,8 @@ from sim.ext4.check.index import (
     block,
     children,
 )
-from sim.ext4.check.inodes import Seen, Tables
 from sim.ext4.check.names import Directory, Record
+from sim.ext4.check.seen import Seen, Tables
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.dirhash import UNSIGNED, name_hashes
 from sim.ext4.format.features import Compat, Incompat
@@ -85,7 +86,7 @@ def _tree(disk: Disk, seen: Seen, records: Sequence[Record]) -> Iterator[str]:
             yield from _node(disk, raw, at, node)
             below_it = children(raw, at)
             hashes = [low, *(value for value, _child in below_it[1:]), high]
-            if any(a & ~1 > b & ~1 for a, b in zip(hashes, hashes[1:], strict=False)):
+            if any(a & ~1 > b & ~1 for a, b in pairwise(hashes)):
                 yield f"block {node} has hashes out of order"
             for index, (_value, child) in enumerate(below_it):
                 if child >= blocks:

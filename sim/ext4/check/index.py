@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 
 from sim.ext4.check.disk import Disk
-from sim.ext4.check.inodes import Seen
+from sim.ext4.check.seen import Seen
 from sim.ext4.format.crc32c import crc32c
 
 INFO_AT = 0x18
@@ -22,7 +22,7 @@ _BLOCK_MASK = 0x0FFF_FFFF
 _LEVELS_AT = INFO_AT + 6
 
 
-def _physical(disk: Disk, seen: Seen, logical: int) -> int | None:
+def _physical(seen: Seen, logical: int) -> int | None:
     for extent in seen.mapped.extents:
         if extent.logical <= logical < extent.logical + extent.length:
             return extent.physical + logical - extent.logical
@@ -31,7 +31,7 @@ def _physical(disk: Disk, seen: Seen, logical: int) -> int | None:
 
 def block(disk: Disk, seen: Seen, logical: int) -> bytes | memoryview | None:
     """Return a block of a directory, None for a hole."""
-    physical = _physical(disk, seen, logical)
+    physical = _physical(seen, logical)
     return None if physical is None else disk.block(physical)
 
 

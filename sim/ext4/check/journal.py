@@ -11,7 +11,7 @@ import struct
 from sim.errors import ImageError
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
-from sim.ext4.check.inodes import Tables
+from sim.ext4.check.seen import Tables
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.features import Compat, Incompat
@@ -48,6 +48,8 @@ def check_journal(disk: Disk, findings: Findings, tables: Tables) -> None:
         else:
             findings.say(place, "is in no inode and on no device")
         return
+    if any(sb.bytes_at(0xD0, 16)):
+        findings.say(place, f"is in inode {number}, and on a device of its own as well")
     if not 0 < number <= sb["inodes_count"]:
         findings.say("superblock", f"the journal is in inode {number}, not 1 to {sb['inodes_count']}")
         return

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
-from sim.ext4.check.inodes import Tables
 from sim.ext4.check.names import Names
+from sim.ext4.check.seen import Tables
 from sim.ext4.check.xattrs import Xattrs
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.crc32c import crc32c
@@ -17,7 +17,7 @@ _MANY_LINKS = 65000
 """A directory with more stops counting, at 1 (feature dir_nlink)."""
 
 
-def check_tree(disk: Disk, findings: Findings, names: Names) -> None:
+def check_tree(findings: Findings, names: Names) -> None:
     """Tell directories that the root does not reach, and wrong parents."""
     root = names.tables.used.get(inodes.ROOT_INODE)
     if root is None or root.node.type != inodes.TYPE_DIRECTORY:
@@ -47,7 +47,7 @@ def check_links(disk: Disk, findings: Findings, tables: Tables, names: Names, xa
         place = f"inode {number}"
         counted = names.links.get(number, 0)
         if seen.node.flags & inodes.FLAG_EA_INODE and not counted:
-            _ea_value(disk, findings, number, seen.raw, xattrs)
+            _ea_value(findings, number, seen.raw, xattrs)
         elif number in special or (number < disk.sb.first_inode and number != inodes.ROOT_INODE):
             continue
         elif not counted:
@@ -67,7 +67,7 @@ def _without_names(disk: Disk) -> set[int]:
     return found | ({sb["orphan_file"]} if sb.has(Compat.ORPHAN_FILE) else set())
 
 
-def _ea_value(disk: Disk, findings: Findings, number: int, raw: bytes, xattrs: Xattrs) -> None:
+def _ea_value(findings: Findings, number: int, raw: bytes, xattrs: Xattrs) -> None:
     place = f"inode {number} (xattr value)"
     said = int.from_bytes(raw[12:16], "little") << 32 | int.from_bytes(raw[36:40], "little")
     counted = xattrs.ea_references.get(number, 0)
@@ -98,6 +98,8 @@ def check_ea_values(disk: Disk, findings: Findings, tables: Tables, xattrs: Xatt
                     raw = disk.block(extent.physical + index)
                     value[at : at + disk.block_size] = raw[: size - at]
         said = int.from_bytes(seen.raw[8:12], "little")
-        references = int.from_bytes(seen.raw[12:16], "little") << 32 | int.from_bytes(seen.raw[36:40], "little")
+        references = int.from_bytes(seen.raw[12:16], "little") << 32 | int.from_bytes(
+            seen.raw[36:40], "little"
+        )
         if references and said != crc32c(disk.seed, value):
             findings.say(f"inode {number} (xattr value)", "the value's hash is wrong")

@@ -32,8 +32,10 @@ Say = Callable[[str], None]
 @dataclass
 class Mapped:
     """
-    What an inode maps. extents: in order of the file, those that can be. own: blocks of the tree or map itself.
-    sound: nothing wrong was met.
+    What an inode maps.
+
+    extents: in order of the file, those that can be. own: blocks of the tree or map itself. sound: nothing wrong
+    was met.
     """
 
     extents: list[Extent] = field(default_factory=list)
@@ -101,7 +103,9 @@ class _Extents(_Walk):
         else:
             self.leaf(decode_leaf_entries(raw, entries), end, key, where)
 
-    def index(self, children: list[tuple[int, int]], depth: int, end: int, key: int | None, where: str) -> None:
+    def index(
+        self, children: list[tuple[int, int]], depth: int, end: int, key: int | None, where: str
+    ) -> None:
         if not children:
             self.say(f"{where}: an index node without entries")
         elif key is not None and children[0][0] != key:
@@ -136,8 +140,8 @@ class _Extents(_Walk):
         self.low = logical + length
         if physical < self.disk.blocks.start or physical + length > self.disk.blocks.stop:
             self.say(
-                f"{where}: the extent of {length} blocks at logical block {logical} lies at block {physical}, "
-                f"not {_limits(self.disk)}"
+                f"{where}: the extent of {length} blocks at logical block {logical} "
+                f"lies at block {physical}, not {_limits(self.disk)}"
             )
             return False
         if unwritten and self.directory:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
 from sim.ext4.check.index import index_blocks, index_checksum_is_wrong
-from sim.ext4.check.inodes import INLINE_KEY, Seen, Tables
+from sim.ext4.check.seen import INLINE_KEY, Seen, Tables
 from sim.ext4.check.sums import inode_seed
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.crc32c import crc32c
@@ -155,7 +155,9 @@ class Names:
             if not typed and kind:
                 name_length, kind = name_length | kind << 8, 0
             if length < _ENTRY.size or length % 4 or length > left or name_length > length - _ENTRY.size:
-                self.findings.say(where, f"record of {length} bytes with a name of {name_length} at byte {at}")
+                self.findings.say(
+                    where, f"record of {length} bytes with a name of {name_length} at byte {at}"
+                )
                 return
             if inode:
                 name = bytes(raw[at + _ENTRY.size : at + _ENTRY.size + name_length])
@@ -222,8 +224,12 @@ class Names:
             if target == inodes.ROOT_INODE:
                 self.findings.say(place, f"the name {name!r} leads to the root")
             elif seen is None:
-                where = ", in a part of its table that is not in use" if self.tables.was_skipped(target) else ""
-                self.findings.say(place, f"the name {name!r} leads to inode {target}, which is not in use{where}")
+                where = (
+                    ", in a part of its table that is not in use" if self.tables.was_skipped(target) else ""
+                )
+                self.findings.say(
+                    place, f"the name {name!r} leads to inode {target}, which is not in use{where}"
+                )
             else:
                 self._kind(place, record, seen)
                 self._adopt(place, number, record, seen)
@@ -232,14 +238,19 @@ class Names:
         kind = inodes.DIRENT_TYPES.get(seen.node.type, 0)
         if not self.disk.sb.has(Incompat.FILETYPE):
             if record.kind:
-                self.findings.say(place, f"the name {record.name!r} has a type code, the file system has none")
+                self.findings.say(
+                    place, f"the name {record.name!r} has a type code, the file system has none"
+                )
         elif record.kind not in (0, kind):  # 0: not known, a kernel looks at the inode
             word = inodes.TYPE_WORDS.get(seen.node.type, "thing of no known type")
             self.findings.say(
-                place, f"the name {record.name!r} has type code {record.kind}, inode {record.inode} is a {word}"
+                place,
+                f"the name {record.name!r} has type code {record.kind}, inode {record.inode} is a {word}",
             )
         if seen.node.flags & inodes.FLAG_EA_INODE:
-            self.findings.say(place, f"the name {record.name!r} leads to an xattr value, inode {record.inode}")
+            self.findings.say(
+                place, f"the name {record.name!r} leads to an xattr value, inode {record.inode}"
+            )
 
     def _adopt(self, place: str, number: int, record: Record, seen: Seen) -> None:
         """Note who is a directory's parent: it may have one."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
-from sim.ext4.check.inodes import Seen, Tables
+from sim.ext4.check.seen import Seen, Tables
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.features import Compat, RoCompat
 

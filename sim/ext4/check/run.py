@@ -62,7 +62,7 @@ def _check(disk: Disk, findings: Findings) -> None:
     names = Names(disk, findings, tables)
     step(names.run)
     step(partial(check_hash_trees, disk, findings, tables, names.directories))
-    step(partial(check_tree, disk, findings, names))
+    step(partial(check_tree, findings, names))
     step(partial(check_links, disk, findings, tables, names, walk.xattrs))
     step(partial(check_ea_values, disk, findings, tables, walk.xattrs))
     step(partial(check_quotas, disk, findings, tables))

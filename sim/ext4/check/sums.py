@@ -98,4 +98,5 @@ def wrong_inodes(disk: Disk, first: int, table: bytes | memoryview) -> npt.NDArr
     labels[:, 4:] = rows[:, _GENERATION_AT : _GENERATION_AT + 4]
     seeds = crc32c_rows(np.full(len(rows), disk.seed, dtype=np.uint32), labels)
     counted = crc32c_rows(seeds, rows)
-    return number[np.where(high, counted, counted & 0xFFFF) != said]
+    wrong: npt.NDArray[np.int64] = number[np.where(high, counted, counted & 0xFFFF) != said]
+    return wrong

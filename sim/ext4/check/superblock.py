@@ -105,7 +105,7 @@ def open_disk(store: ByteStore, name: str, findings: Findings) -> Disk:
             return _opened(store, name, sb, block)
         except ImageError as error:
             wrong = [f"the group descriptors cannot be read ({error.problem})"]
-    for copy, block in _copies(store):
+    for copy, block in _copies(store, sb):
         findings.say("superblock", wrong[0] + f"; the copy in block {block} is used")
         try:
             return _opened(store, name, copy, block)
@@ -136,16 +136,19 @@ def _read(store: ByteStore, at: int) -> Fields | None:
     return Fields(store.read(at, SUPERBLOCK_BYTES))
 
 
-def _copies(store: ByteStore) -> Iterator[tuple[Fields, int]]:
-    """Yield the sound copies in group 1, where each block size puts it, and where they lie."""
+def _copies(store: ByteStore, primary: Fields) -> Iterator[tuple[Fields, int]]:
+    """Yield the sound copies in group 1, where each block size, or the damaged one, puts it; and that block."""
     for log in range(_MAX_LOG_BLOCK + 1):
         size = 1024 << log
-        block = 8 * size + (log == 0)
-        sb = _read(store, block * size)
-        if sb is None or sb["log_block_size"] != log or list(faults(sb)) or checksum_fault(sb):
-            continue
-        if sb["blocks_per_group"] + sb["first_data_block"] == block:
-            yield sb, block
+        per_group = (
+            {8 * size, primary["blocks_per_group"]} if log == primary["log_block_size"] else {8 * size}
+        )
+        for block in sorted(count + (log == 0) for count in per_group if count):
+            sb = _read(store, block * size)
+            if sb is None or sb["log_block_size"] != log or list(faults(sb)) or checksum_fault(sb):
+                continue
+            if sb["blocks_per_group"] + sb["first_data_block"] == block:
+                yield sb, block
 
 
 def check_superblock(disk: Disk, findings: Findings) -> None:

@@ -124,7 +124,10 @@ class Xattrs:
             return
         digest = int.from_bytes(raw[8:12], "little")
         # Lustre's form of such inodes has no hash; there the entry's is 0 and nothing can be said.
-        known = {entry_hash(name, digest.to_bytes(4, "little")), _signed_hash(name, digest.to_bytes(4, "little"))}
+        known = {
+            entry_hash(name, digest.to_bytes(4, "little")),
+            _signed_hash(name, digest.to_bytes(4, "little")),
+        }
         if said and said not in known:
             self._findings.say(place, f"xattr {name!r}: the hash is not that of its inode {number}")
 

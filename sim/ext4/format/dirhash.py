@@ -1,8 +1,8 @@
 """
 The hashes of names in indexed directories: legacy, half MD4 and TEA, of many names at once.
 
-Source of the format: Documentation/filesystems/ext4/directory.rst (dx_root, hash versions), Linux 6.1; half MD4 is
-RFC 1320's first three rounds over eight words, TEA is Wheeler and Needham's cipher (1994).
+Source of the format: Documentation/filesystems/ext4/directory.rst (dx_root, hash versions), Linux 6.1; half
+MD4 is the three rounds of RFC 1320 over eight words, TEA is Wheeler and Needham's cipher (1994).
 """
 
 from __future__ import annotations

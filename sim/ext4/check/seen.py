@@ -1,0 +1,43 @@
+"""
+The inodes in use, as the steps of a check hand them on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sim.ext4.check.maps import Mapped
+from sim.ext4.check.xattrs import Found
+from sim.ext4.format import inode as inodes
+
+INLINE_KEY = (7, b"data")
+"""system.data: what of an inline file does not fit in the inode's block field."""
+INLINE_BYTES = 60
+"""What of it fits there."""
+
+
+@dataclass
+class Seen:
+    """An inode in use, as the later steps need it."""
+
+    raw: bytes
+    node: inodes.RawInode
+    mapped: Mapped
+    xattrs: Found
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether this is a directory."""
+        return self.node.type == inodes.TYPE_DIRECTORY
+
+
+@dataclass
+class Tables:
+    """All inodes in use, by number; unused: numbers that lie in parts of tables never written."""
+
+    used: dict[int, Seen] = field(default_factory=dict)
+    skipped: list[range] = field(default_factory=list)
+
+    def was_skipped(self, number: int) -> bool:
+        """Return whether an inode lies in a part of its table that the descriptor says is not in use."""
+        return any(number in part for part in self.skipped)
