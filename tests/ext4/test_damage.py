@@ -161,7 +161,7 @@ def test_check_tells_contradictions(small_images: dict[int, bytes], name: str) -
     extent = image.lookup("/plain").tree.extents[0]
     bitmap = image.group(0).block_bitmap * 1024 + (extent.physical - 1) // 8
     offset, new, words = {
-        "free blocks": (1024 + 0x0C, b"\0\0", "free blocks are recorded"),
+        "free blocks": (2048 + 0x0C, b"\0\0", "free blocks are recorded"),
         "bitmap": (bitmap, b"\0", "in use are marked free"),
         "links": (_inode_offset(data, "/plain") + 0x1A, b"\7\0", "7 links are recorded, 1 counted"),
         "shared block": (

@@ -100,7 +100,7 @@ class Bitmaps:
             ("free inodes", sb["free_inodes"], free_inodes),
         ):
             if said != counted:
-                self.findings.note("superblock", f"{said} {what} are recorded, {counted} counted")
+                self.findings.unclean.append(f"superblock: {said} {what} are recorded, {counted} counted")
 
     def _inodes_by_group(self) -> tuple[dict[int, list[int]], dict[int, int]]:
         sb = self.disk.sb

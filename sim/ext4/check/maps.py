@@ -34,8 +34,8 @@ class Mapped:
     """
     What an inode maps.
 
-    extents: in order of the file, those that can be. own: blocks of the tree or map itself. sound: nothing wrong
-    was met.
+    extents: in order of the file, those that can be. own: blocks of the tree or map itself.
+    sound: nothing wrong was met.
     """
 
     extents: list[Extent] = field(default_factory=list)

@@ -248,7 +248,7 @@ class Names:
                 f"the name {record.name!r} has type code {record.kind}, inode {record.inode} is a {word}",
             )
         if seen.node.flags & inodes.FLAG_EA_INODE:
-            self.findings.say(
+            self.findings.note(
                 place, f"the name {record.name!r} leads to an xattr value, inode {record.inode}"
             )
 

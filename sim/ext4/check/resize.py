@@ -30,7 +30,7 @@ def check_resize_inode(disk: Disk, findings: Findings, tables: Tables, claims: C
     pointers = struct.unpack("<15I", seen.node.block)
     if not sb.has(Compat.RESIZE_INODE):
         if seen.node.links or seen.node.sectors or any(pointers):
-            findings.say(_PLACE, "is not clear, and the file system has not the feature")
+            findings.note(_PLACE, "is not clear, and the file system has not the feature")
         return
     others = any(pointers[slot] for slot in range(15) if slot != _DOUBLE)
     double = pointers[_DOUBLE]

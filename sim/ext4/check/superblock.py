@@ -137,12 +137,12 @@ def _read(store: ByteStore, at: int) -> Fields | None:
 
 
 def _copies(store: ByteStore, primary: Fields) -> Iterator[tuple[Fields, int]]:
-    """Yield the sound copies in group 1, where each block size, or the damaged one, puts it; and that block."""
+    """Yield the sound copies in group 1, where each block size, or the damaged one, puts it, and where."""
     for log in range(_MAX_LOG_BLOCK + 1):
         size = 1024 << log
-        per_group = (
-            {8 * size, primary["blocks_per_group"]} if log == primary["log_block_size"] else {8 * size}
-        )
+        per_group = {8 * size}
+        if log == primary["log_block_size"]:
+            per_group.add(primary["blocks_per_group"])
         for block in sorted(count + (log == 0) for count in per_group if count):
             sb = _read(store, block * size)
             if sb is None or sb["log_block_size"] != log or list(faults(sb)) or checksum_fault(sb):
