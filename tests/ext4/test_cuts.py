@@ -23,7 +23,6 @@ from sim.crypto.keys.wrapped import MODE_GROUP_KEY, FileKey
 from sim.crypto.streams import NamedStream
 from sim.errors import ImageError, ReadpathError
 from sim.ext4.edit.editor import ImageEditor
-from sim.ext4.edit.groups import Groups
 from sim.ext4.edit.overlay import Changes
 from sim.ext4.edit.scrub import find_words, words_of
 from sim.ext4.read.check import check_image
@@ -202,16 +201,18 @@ def staged(path: Path, change: Callable[[ImageEditor], object]) -> list[Changes]
         ("no room", "shred", 36),
     ],
 )
-def test_where_no_sector_can_switch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, verb: str, users: int
-) -> None:
+def test_where_no_sector_can_switch(tmp_path: Path, reason: str, verb: str, users: int) -> None:
     """
     The image is written aside and renamed, whole or not at all. What was taken away is gone from the old too.
     """
     change, state = VERBS[verb]
     path = made(tmp_path, "big-inodes-4k" if reason != "no room" else "default-4k", users)
     if reason == "no room":
-        monkeypatch.setattr(Groups, "free_runs", lambda *_: [])
+        free = Image.open(path).superblock.free_blocks_count
+        filler = tmp_path / "filler"
+        filler.write_bytes(b"f" * 4096 * free)
+        subprocess.run([tool("debugfs"), "-w", "-R", f"write {filler} filler", str(path)], check=True)
+        assert 0 == Image.open(path).superblock.free_blocks_count
     before, number = state(path, users), path.stat().st_ino
     set_of = {"group --without": lambda i: i.lookup("/").xattrs[keyed_groups._group_name("@staff")]}.get(
         verb, lambda i: keyed_image.wrapped_keys(i.lookup("/secret"))
