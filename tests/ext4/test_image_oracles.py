@@ -262,8 +262,7 @@ def test_mke2fs_images_read_back(tmp_path: Path, block_size: int) -> None:
     ("options", "words"),
     [
         (["-O", "bigalloc"], "bigalloc"),
-        (["-O", "inline_data"], "inline_data"),
-        (["-O", "^resize_inode,meta_bg"], "meta_bg"),
+        (["-O", "mmp"], "mmp"),
         (["-O", "casefold"], "casefold"),
         (["-O", "journal_dev"], "journal_dev"),
     ],

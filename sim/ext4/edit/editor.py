@@ -59,7 +59,11 @@ class ImageEditor:
         refused = (
             (sb.ro_compat & RoCompat.UNINIT_BG and not sb.ro_compat & RoCompat.METADATA_CSUM, "uninit_bg"),
             (sb.ro_compat & RoCompat.QUOTA, "quota"),
-            (sb.ro_compat & RoCompat.READONLY, "readonly"),
+            (sb.ro_compat & RoCompat.READONLY, "read-only"),
+            (sb.ro_compat & RoCompat.SHARED_BLOCKS, "shared_blocks"),
+            (sb.ro_compat & RoCompat.ORPHAN_PRESENT, "orphan_present"),
+            (sb.incompat & Incompat.META_BG, "meta_bg"),
+            (sb.incompat & Incompat.INLINE_DATA, "inline_data"),
             (sb.state != _STATE_CLEAN, "a state other than clean"),
         )
         for bad, word in refused:

@@ -26,6 +26,8 @@ FLAG_HUGE_FILE = 0x40000
 FLAG_EXTENTS = 0x80000
 FLAG_EA_INODE = 0x200000
 FLAG_INLINE_DATA = 0x10000000
+INLINE_PARENT_BYTES = 4
+"""The head of a directory that lies in its inode: the number of the one above it."""
 FLAG_COMPRESSED = 0x4
 FLAG_CASEFOLD = 0x40000000
 

@@ -54,6 +54,7 @@ _FIELDS: dict[str, tuple[int, str]] = {
     "desc_size": (0xFE, "<H"),
     "journal_backup_type": (0xFD, "<B"),
     "default_mount_options": (0x100, "<I"),
+    "first_meta_bg": (0x104, "<I"),
     "mkfs_time_s": (0x108, "<I"),
     "journal_backup": (0x10C, "<68s"),
     "blocks_count_hi": (0x150, "<I"),
@@ -105,6 +106,7 @@ class Superblock:
     journal_backup_type: int = 0
     journal_backup: bytes = b""
     default_mount_options: int = 0xC
+    first_meta_bg: int = 0
     mkfs_time_s: int
     blocks_count_hi: int = 0
     min_extra_isize: int = 32
@@ -141,6 +143,17 @@ class Superblock:
     def descriptor_blocks(self) -> int:
         """Blocks of the table of group descriptors."""
         return -(-self.groups_count * self.descriptor_bytes // self.block_size)
+
+    def descriptor_block(self, index: int) -> int:
+        """
+        Return where a block of the table of group descriptors lies.
+
+        With meta_bg the blocks from first_meta_bg on lie each at the head of the first group they tell of.
+        """
+        if not self.incompat & Incompat.META_BG or index < self.first_meta_bg:
+            return self.first_data_block + 1 + index
+        group = index * (self.block_size // self.descriptor_bytes)
+        return self.group_blocks(group).start + int(self.has_backup(group))
 
     @property
     def inode_table_blocks(self) -> int:
@@ -249,6 +262,8 @@ def _judge(sb: Superblock, place: str) -> None:
         sb.desc_size < DESCRIPTOR_BYTES_64BIT or sb.desc_size > size or sb.desc_size & (sb.desc_size - 1)
     ):
         raise ImageError(place, f"the descriptor size is {sb.desc_size}", f"a power of 2 from 64 to {size}")
+    if sb.incompat & Incompat.META_BG and sb.first_meta_bg > sb.descriptor_blocks:
+        raise ImageError(place, f"first_meta_bg is {sb.first_meta_bg}", f"at most {sb.descriptor_blocks}")
     if sb.first_data_block + 1 + sb.descriptor_blocks > sb.blocks_count:
         raise ImageError(
             place, f"{sb.groups_count} group descriptors do not fit", f"{sb.blocks_count} blocks"
@@ -273,6 +288,8 @@ class GroupDescriptor:
 
     INODE_UNINIT = 0x1
     BLOCK_UNINIT = 0x2
+    INODE_ZEROED = 0x4
+    """The inode table was written as a whole: no kernel zeroes it in the background after mounting."""
 
     def encode(self) -> bytes:
         """Return the 32 bytes of a descriptor without 64-bit fields and checksum."""

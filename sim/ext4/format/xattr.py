@@ -17,7 +17,10 @@ from sim.errors import ConfigError, ImageError
 XATTR_MAGIC = 0xEA020000
 INDEX_USER = 1
 INDEX_TRUSTED = 4
+INDEX_SYSTEM = 7
 INDEX_ENCRYPTION = 9
+INLINE_NAME = b"data"
+"""system.data: what of inline contents does not fit in the inode's block field."""
 ENCRYPTION_NAME = b"c"
 BLOCK_HEADER_BYTES = 32
 BODY_HEADER_BYTES = 4

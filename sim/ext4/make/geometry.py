@@ -182,6 +182,7 @@ class Frame:
                     len(mine) - int(np.count_nonzero(mine)),
                     per_group - inodes_used,
                     int(directories[group]),
+                    GroupDescriptor.INODE_ZEROED,
                 )
             )
             self._write_bitmap(writer, block_bitmap, mine)

@@ -95,8 +95,9 @@ class Image:
     def group(self, number: int) -> GroupDescriptor:
         """Return the descriptor of a block group, its block numbers inside the file system."""
         size = self.superblock.descriptor_bytes
-        base = (self.superblock.first_data_block + 1) * self.block_size
-        descriptor = decode_descriptor(self.store.read(base + number * size, size))
+        index, inside = divmod(number, self.block_size // size)
+        at = self.superblock.descriptor_block(index) * self.block_size + inside * size
+        descriptor = decode_descriptor(self.store.read(at, size))
         table_end = descriptor.inode_table + self.superblock.inode_table_blocks - 1
         for what, block in (
             ("block bitmap", descriptor.block_bitmap),
@@ -139,12 +140,12 @@ class Image:
                 f"the size is {raw.size_bytes} bytes",
                 f"at most 2^32 blocks of {self.block_size}",
             )
-        for flag, word in (
-            (inodes.FLAG_INLINE_DATA, "inline_data"),
-            (inodes.FLAG_CASEFOLD, "casefold"),
-        ):
-            if raw.flags & flag:
-                raise ImageError(inode.place, f"unsupported feature: {word}", "plain files and directories")
+        if raw.flags & inodes.FLAG_CASEFOLD:
+            raise ImageError(inode.place, "unsupported feature: casefold", "plain files and directories")
+        if raw.flags & inodes.FLAG_INLINE_DATA and not self.superblock.incompat & Incompat.INLINE_DATA:
+            raise ImageError(
+                inode.place, "has the flag for inline_data", "a file system with the feature inline_data"
+            )
 
     def read_ea_value(self, number: int, size_bytes: int) -> bytes:
         """
@@ -181,7 +182,12 @@ class Image:
         Of a block map it is a tree of depth 0 with the same data; `Inode.indirect` has the map.
         """
         if not inode.has_contents:
-            raise ImageError(inode.place, f"a {inode.type_word} has no extent tree", "a file or a directory")
+            where = " that lies in its inode" if inode.is_inline else ""
+            raise ImageError(
+                inode.place,
+                f"a {inode.type_word}{where} has no extent tree",
+                "a file or a directory in blocks",
+            )
         if inode.indirect is not None:
             return ExtentTree(0, inode.indirect.extents, [0], [0], [()])
         return read_tree(inode.raw.block, self.read_block, self.blocks, inode.place)
@@ -189,7 +195,13 @@ class Image:
     # -- contents ------------------------------------------------------------------------------------
 
     def runs(self, inode: Inode) -> Iterator[Run]:
-        """Yield the runs of blocks that make up the contents, in order, up to the block of the last byte."""
+        """
+        Yield the runs of blocks that make up the contents, in order, up to the block of the last byte.
+
+        Contents that lie in the inode itself (inline_data) have none.
+        """
+        if inode.is_inline:
+            return
         at, end = 0, inode.blocks
         for logical, physical, length, unwritten in inode.tree.extents:
             if logical >= end:
@@ -218,6 +230,9 @@ class Image:
         """
         if inode.is_short_symlink:
             yield inode.raw.block[: inode.size_bytes]
+            return
+        if inode.is_inline:
+            yield inode.inline_contents
             return
         size = self.block_size
         left = inode.blocks * size if whole_blocks else inode.size_bytes
@@ -251,11 +266,14 @@ class Image:
         if found is None:
             if not directory.is_directory:
                 raise ImageError(directory.place, f"is a {directory.type_word}", "a directory")
-            if directory.size_bytes % self.block_size:
+            if directory.is_inline:
+                found = self._inline_entries(directory)
+            elif directory.size_bytes % self.block_size:
                 raise ImageError(
                     directory.place, f"a directory of {directory.size_bytes} bytes", "whole blocks"
                 )
-            found = []
+            else:
+                found = []
             for logical, length, physical in self.runs(directory):
                 if physical is None:
                     raise ImageError(
@@ -266,6 +284,16 @@ class Image:
                     block = self.read_block(physical + index, place)
                     found += dirs.decode_block(block, place, directory.is_encrypted)
             self._entries[directory.number] = found
+        return found
+
+    def _inline_entries(self, directory: Inode) -> list[dirs.DirEntry]:
+        """Return the entries of a directory in its inode: its parent's number, then records in two places."""
+        parts = directory.inline_parts
+        parent = int.from_bytes(parts[0][: inodes.INLINE_PARENT_BYTES], "little")
+        kind = inodes.DIRENT_TYPES[inodes.TYPE_DIRECTORY]
+        found = [dirs.DirEntry(directory.number, b".", kind), dirs.DirEntry(parent, b"..", kind)]
+        for raw in (parts[0][inodes.INLINE_PARENT_BYTES :], parts[1]):
+            found += dirs.decode_block(raw, f"{directory.place}, inline", directory.is_encrypted)
         return found
 
     def children(self, directory: Inode) -> Iterator[tuple[str, Inode]]:
