@@ -48,7 +48,7 @@ class Sink:
             raise ImageError(
                 inode.place,
                 f"{holes_bytes} of {inode.size_bytes} bytes are holes",
-                f"at most {MOST_ZEROS_BYTES}, or output into a new file, which stays sparse",
+                f"at most {MOST_ZEROS_BYTES}, or output to a new file, which stays sparse",
             )
 
     def write(self, data: bytes | memoryview) -> None:
@@ -71,7 +71,7 @@ class Sink:
 
 
 def _takes_holes(out: BinaryIO) -> bool:
-    """Return whether what is left out reads as zeros: at the end of a regular file that is not appended to."""
+    """Return whether what is left out reads as zeros: at the end of a regular file, unless appended to."""
     try:
         descriptor = out.fileno()
         said = os.fstat(descriptor)
