@@ -38,7 +38,7 @@ def extensions() -> list[Any]:
         return []
     from mypyc.build import mypycify
 
-    return mypycify(core(), opt_level="2", debug_level="0")
+    return mypycify(core(), opt_level="2", debug_level="0", group_name="sim.core")
 
 
 if __name__ == "__main__":

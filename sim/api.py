@@ -32,8 +32,8 @@ from sim.experiment.runner import execute
 from sim.machine.run_cell import run_cell
 from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
-from sim.report.pooling import refuse_unlike
-from sim.report.tables import Table, difference, select, summary, symbols
+from sim.report.pooling import difference_of_alike
+from sim.report.tables import Table, select, summary, symbols
 from sim.report.timeline import draw_timeline
 from sim.volume.images import ensure_image
 
@@ -142,9 +142,7 @@ def cpu_difference(of: Run, first: dict[str, str], second: dict[str, str], **lab
 
     Raises ConfigError where a side would pool cells that are not alike.
     """
-    for side in (first, second):
-        refuse_unlike(of, {**labels, **side})
-    return difference(of, labels, first, second)
+    return difference_of_alike(of, labels, first, second)
 
 
 def check(of: Run, claims: str | Path) -> list[Finding]:

@@ -40,6 +40,12 @@ def code_digest(*packages: str, without: tuple[str, ...] = ()) -> str:
     return summary.hexdigest()
 
 
+def shipped_profiles(kind: str) -> list[str]:
+    """Return the names of the profiles of a kind ("machines", "devices") that come with readpath, sorted."""
+    folder = resources.files("sim") / "profiles" / kind
+    return sorted(file.name.removesuffix(".toml") for file in folder.iterdir() if file.name.endswith(".toml"))
+
+
 @contextmanager
 def directory_beside(target: Path, instead: str) -> Iterator[Path]:
     """

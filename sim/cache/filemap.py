@@ -22,7 +22,7 @@ from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping, 
 from sim.cache.readahead import RaState, ReadaheadPolicy, Window
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, Site
 from sim.units import PAGE_BYTES
 
 PAGE_SHIFT: Final = 12
@@ -126,7 +126,6 @@ class Filemap:
         """
         self.cache = cache
         self._rules = rules
-        self._batch_folios = rules.batch
         self._clock = clock
         self._policy = policy
         self._path = path
@@ -184,7 +183,7 @@ class Filemap:
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
         """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
-        mapping, batch = file.mapping, self._batch_folios
+        mapping, batch = file.mapping, self._rules.batch
         state = mapping.state
         task.ps += self._s_read.charge(1)
         position = offset
@@ -197,14 +196,12 @@ class Filemap:
             task.ps += (self._s_rebatch if retry else self._s_batch).charge(1)
             index = position >> PAGE_SHIFT
             at = mapping.batch_end(index, limit, batch)
-            full = at >= limit or mapping.folios(index, at) == batch
             if at == index and state[at] == ABSENT:
                 yield from self._sync_readahead(task, file, at, last_index - at)
                 at = mapping.batch_end(index, limit, batch)
-                full = at >= limit or mapping.folios(index, at) == batch
                 if at == index and state[at] == ABSENT:
                     yield from self._create_folio(task, file, at)
-            if not full and state[at] != ABSENT:
+            if at < limit and mapping.folios(index, at) < batch and state[at] != ABSENT:
                 at = yield from self._batch_border(task, file, index, at, last_index, offset + length)
             retry = at == index
             if not retry:
@@ -225,17 +222,13 @@ class Filemap:
         with_last = marked or state[at] == PRESENT
         held = None
         if at > index or with_last:
-            held = mapping.bounds(index)[0], mapping.bounds(at if with_last else at - 1)[1]
+            held = mapping.whole(index, at + 1 if with_last else at)
             mapping.held.append(held)
         if marked:
             yield from self._async_readahead(task, file, at, last_index - at)
         if state[at] == LOCKED:
             task.ps += self._s_wait.charge(1)
-            event = mapping.waiter(at, self._clock.event)
-            if (yield from task.wait(event)):
-                task.ps += self._s_sleep.charge(1)
-                if event.value is not None:
-                    event.value.woke(task.time_ns)
+            yield from self._wait_for(task, mapping, at, self._s_sleep)
         elif state[at] == UPTODATE:
             at = mapping.bounds(at)[1]
         elif state[at] == PRESENT:
@@ -298,7 +291,7 @@ class Filemap:
         mapping.held.append(held)
         yield from self._path.read_folio(task, file, index)
         if mapping.state[index] & LOCKED:
-            yield from self._wait_for(task, mapping, index)
+            yield from self._wait_for(task, mapping, index, self._s_sleep_read)
         mapping.held.remove(held)
 
     def _update_page(self, task: Task, file: OpenFile, index: int, stop: int) -> Generator[Any, Any, None]:
@@ -317,13 +310,13 @@ class Filemap:
         task.ps += self._s_update_read.charge(1)
         yield from self._path.read_folio(task, file, index)
         if mapping.state[index] & LOCKED:
-            yield from self._wait_for(task, mapping, index)
+            yield from self._wait_for(task, mapping, index, self._s_sleep_read)
 
-    def _wait_for(self, task: Task, mapping: Mapping, index: int) -> Generator[Any, Any, None]:
-        """Wait for a page that the task reads alone (folio_wait_locked_killable)."""
+    def _wait_for(self, task: Task, mapping: Mapping, index: int, slept: Site) -> Generator[Any, Any, None]:
+        """Wait for a locked folio; `slept`: where a sleep is charged, by who waits."""
         event = mapping.waiter(index, self._clock.event)
         if (yield from task.wait(event)):
-            task.ps += self._s_sleep_read.charge(1)
+            task.ps += slept.charge(1)
             if event.value is not None:
                 event.value.woke(task.time_ns)
 
@@ -369,8 +362,7 @@ class Filemap:
             at = first + (1 << this)
         task.ps += self._s_order_read.charge(1)
         if at > start:
-            reclaimed = self.cache.insert(mapping, start, at)
-            task.ps += self._s_reclaim.charge(reclaimed)
+            self._pay_reclaim(task, self.cache.insert(mapping, start, at))
             for first, this in folios:
                 mapping.set_folio(first, this, first <= mark < first + (1 << this))
             task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
@@ -405,15 +397,19 @@ class Filemap:
 
     def _insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
         """Add single pages, and pay for those that have to go for them."""
-        cache = self.cache
         mapping.make_single(start, end)
-        reclaimed = cache.insert(mapping, start, end, mark)
-        if reclaimed:
-            task.ps += self._s_reclaim.charge(reclaimed)
-            if cache.freed_heads:
-                task.ps += self._s_free_buffers.charge(cache.freed_heads // cache.heads_per_page)
-                task.ps += self._s_free_heads.charge(cache.freed_heads)
-                cache.freed_heads = 0
+        self._pay_reclaim(task, self.cache.insert(mapping, start, end, mark))
+
+    def _pay_reclaim(self, task: Task, reclaimed: int) -> None:
+        """Charge the pages, and their buffer heads, that had to go for an insertion."""
+        if not reclaimed:
+            return
+        cache = self.cache
+        task.ps += self._s_reclaim.charge(reclaimed)
+        if cache.freed_heads:
+            task.ps += self._s_free_buffers.charge(cache.freed_heads // cache.heads_per_page)
+            task.ps += self._s_free_heads.charge(cache.freed_heads)
+            cache.freed_heads = 0
 
     def _unbounded_around_cached(
         self, task: Task, file: OpenFile, start: int, end: int, mark: int

@@ -41,7 +41,8 @@ class FolioRules:
 
 PAGES: Final = FolioRules(15, "ondemand_readahead", pairs=False, rest_only=False)
 """Of kernels, and file systems, that have single pages only."""
-LINUX_6_1: Final = FolioRules(15, "ondemand_readahead", pairs=False, rest_only=False)
+LINUX_6_1: Final = PAGES
+"""The same rules: what large folios XFS has are of no pairs, as single pages are."""
 LINUX_6_16: Final = FolioRules(31, "", pairs=True, rest_only=True)
 
 

@@ -2,7 +2,7 @@
 The hot loops among the ns records: which constants one turn of each spends.
 
 A loop is a lower bound: in place, caches are colder and branches less known. The fit takes it with a wide
-margin (cost_fit.LOOP_SIGMA). Left out: `clock`, `pgalloc` (frees what it allocates, which no read does),
+margin (fit.LOOP_SIGMA). Left out: `clock`, `pgalloc` (frees what it allocates, which no read does),
 `memcpy` and `memset` (they are the priors of what moves bytes), loops on a device that copies.
 """
 

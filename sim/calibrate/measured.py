@@ -22,7 +22,7 @@ class Measured:
     device: "ram" (bio-based, no copy), "ram+copy", "null_blk"; with " by symbol" where the value is a sum
     over symbols. symbols, calls: of each recorded symbol; rep_bytes: instructions among them that are bytes
     of a `rep`, where that is recorded. value: instructions, or ns (see
-    cost_times); boots: the median ns of each boot. fitted: whether constants are fitted to it.
+    times); boots: the median ns of each boot. fitted: whether constants are fitted to it.
     in_kernel: read by the kernel itself, without system calls.
     around: instructions a call that a cipher takes around its assembler code, by cipher, where recorded.
     """

@@ -113,7 +113,7 @@ def _ns(line: dict[str, Any]) -> float:
     """
     Return the ns of a line: the least of all repetitions, of the newer form the mean of the boots' medians.
 
-    The latter is chosen by how far reads without I/O lie apart (cost_judge.ns_noise), the same work in every
+    The latter is chosen by how far reads without I/O lie apart (judge.ns_noise), the same work in every
     layout and block size: 1.6 % in the median and 3.0 % at the 95th percentile; their least times 2.3 and
     7.5 %. A CPU whose clock rises for a while makes some minima and not others.
     """

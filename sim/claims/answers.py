@@ -4,25 +4,31 @@ A run's answer: the sentences that its claims allow, with the numbers of this ru
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from sim.claims.claims import load_claims
+from sim.claims.claims import Claim, load_claims
 from sim.claims.verdicts import Cells, Finding, evaluate
 from sim.errors import ConfigError
 from sim.experiment.results import Run
 
 
-def answers(run: Run, folder: Path) -> list[str]:
+def claims_on(experiment: str, folder: Path) -> list[Claim]:
     """
-    Return a line for each claim of `folder` that this run can decide; none where there are no claims on it.
+    Return the claims of `folder` on an experiment, by its stem; none where the folder has none at all.
+
+    Raises ConfigError for claims that cannot be read.
+    """
+    return load_claims(folder).get(experiment, []) if any(folder.glob("*.toml")) else []
+
+
+def answers(run: Run, claims: Sequence[Claim]) -> list[str]:
+    """
+    Return a line for each claim that this run can decide.
 
     What held comes first, then what did not, marked so, with what is known of why; last, how many claims the
     run cannot tell (of an axis, a label, or seeds that it has not), and why. Definitions answer nothing.
-    Raises ConfigError for claims that cannot be read.
     """
-    if not any(folder.glob("*.toml")):
-        return []
-    claims = load_claims(folder).get(str(run.manifest["experiment"]), [])
     cells, told, untold = Cells(run), [], []
     for claim in claims:
         if claim.definition:

@@ -140,8 +140,10 @@ class Claim(Model):
 
     @property
     def digest(self) -> str:
-        """Return what HISTORY.md names a state of the claim by: of measure, cells, direction and margin."""
-        said = self.model_dump(mode="json", include={"measure", "of", "over", "by", "less", "kind", "margin"})
+        """Return what HISTORY.md names a state by: of all that the verdict hangs on, not of words."""
+        words = {"sentence", "source", "margin_source", "learnt", "holds", "figure", "name"}
+        without_words = dict.fromkeys(words, True) | {"elsewhere": {"__all__": {"because"}}}
+        said = self.model_dump(mode="json", exclude=without_words)
         text = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 

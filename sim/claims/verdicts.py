@@ -211,9 +211,10 @@ def _contrary(part: Part) -> str:
 
 
 def _part(claim: Claim, cells: Cells, of: Selection, expect: Verdict, because: str) -> Part:
-    missing = [*cells.absent(of, claim), *_unusable(claim, cells)]
+    unusable = _unusable(claim, cells)
+    missing = [*cells.absent(of, claim), *unusable]
     points = []
-    for labels in [] if _unusable(claim, cells) else cells.select(of, claim):
+    for labels in [] if unusable else cells.select(of, claim):
         partner = _partner(claim, cells, labels)
         if (partner, cells.seeds[0]) not in cells.rows:
             missing.append(f"this run has no {', '.join(partner)} to compare with")

@@ -10,7 +10,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from sim.claims.answers import answers
+from sim.claims.answers import answers, claims_on
 from sim.cli.render import console, print_table, progress
 from sim.experiment.finished_cells import count_kept
 from sim.experiment.loading import load_experiment
@@ -41,6 +41,7 @@ def run_experiment(
     from sim.report.figures import draw
 
     experiment = load_experiment(file, sets)
+    claims = claims_on(experiment.stem, CLAIMS)  # before the work: a mistake in them is told at once
     target = output or default_folder(experiment, RUNS)
     taken_up = 0
 
@@ -73,7 +74,7 @@ def run_experiment(
             print(f"readpath: {note}", file=sys.stderr)
         raise
     table, wrong = summary(run), wrong_data(run)
-    said = answers(run, CLAIMS)
+    said = answers(run, claims)
     figures = sorted((target / "figures").iterdir())
     if as_json:
         document = {

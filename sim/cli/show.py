@@ -14,8 +14,8 @@ from sim.cli.render import console, print_table
 from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run, load_run
-from sim.report.pooling import pooled, refuse_unlike
-from sim.report.tables import CURRENCIES, Table, difference, file_bytes, groups_of, select, symbols
+from sim.report.pooling import difference_of_alike, pooled
+from sim.report.tables import CURRENCIES, Table, file_bytes, groups_of, select, symbols
 
 
 def show_run(
@@ -38,15 +38,13 @@ def show_run(
         raise ConfigError("--currency", f"{currency!r} is none", ", ".join(CURRENCIES))
     chosen = _labels("--where", where)
     run = load_run(folder)
-    sides = [_labels("--diff", [side]) for side in diff or ()]
-    for side in sides:
-        refuse_unlike(run, {**chosen, **side})
     cost = cast("Currency", currency or run.currency)
     if diff is None:
         table = symbols(run, chosen, stacks, cost)
         of = ", ".join(f"{axis}={label}" for axis, label in chosen.items()) or "all cells together"
     else:
-        table = difference(run, chosen, sides[0], sides[1], cost)
+        first, second = (_labels("--diff", [side]) for side in diff)
+        table = difference_of_alike(run, chosen, first, second, cost)
         of = " ".join((f"A: {diff[0]}, B: {diff[1]}", *(f"{axis}={label}" for axis, label in chosen.items())))
     if as_json:
         print(json.dumps(list(table.rows), indent=2))

@@ -1,10 +1,10 @@
 """
 The clock: an event queue in integer nanoseconds, and the processes that wait for its events.
 
-What runs a simulation when the core is compiled; `sim.engine.simpy_clock` is the same on simpy's event queue,
-which runs it otherwise (`sim.engine.make_clock`). The order of events is simpy's: by time, and within one
-instant in the order in which they were scheduled, but for the start of a process, which comes first. The
-tests hold the two against each other.
+What runs a simulation when the core is compiled; `sim.engine.simpy_clock` is the same on simpy's event
+queue, which runs it otherwise (`sim.engine.mode.make_clock`). The order of events is simpy's: by time, and
+within one instant in the order in which they were scheduled, but for the start of a process, which comes
+first. The tests hold the two against each other.
 
 Left out of simpy's: interrupts, conditions but "all of", failing events. An exception in a process ends the
 run that it happens in.

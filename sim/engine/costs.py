@@ -24,11 +24,13 @@ import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
 from sim.errors import ConfigError
+from sim.files import shipped_profiles
 
 PS_PER_NS: Final = 1000
 MILLI: Final = 1000
@@ -284,15 +286,22 @@ def _given(profile: str) -> dict[str, Any]:
         raise ConfigError(profile, f"cannot be read ({why})", "a machine profile") from error
 
 
+def machine_profile_names() -> list[str]:
+    """Return the names of the machine profiles that come with readpath, sorted; not their base's."""
+    return [name for name in shipped_profiles("machines") if name != UNMEASURED]
+
+
+@cache
 def _shipped(profile: str) -> dict[str, Any]:
-    """Return the table of a profile that comes with readpath. Raises ConfigError if there is none."""
+    """
+    Return the table of a profile that comes with readpath, which is not to be changed.
+
+    Raises ConfigError if there is none.
+    """
     folder = resources.files("sim") / "profiles" / "machines"
     source = folder / f"{profile}.toml"
     if not source.is_file():
-        profiles = (entry.name for entry in folder.iterdir() if entry.name.endswith(".toml"))
-        names = sorted(name.removesuffix(".toml") for name in profiles)
-        names.remove(UNMEASURED)
-        raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(names))
+        raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(machine_profile_names()))
     return _toml(profile, source.read_text(encoding="utf-8"))
 
 

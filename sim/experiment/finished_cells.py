@@ -71,8 +71,7 @@ def make_folder(folder: Path) -> None:
     if not _must_be_ours(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):  # another worker's
-            folder.mkdir(mode=0o700)
-            folder.chmod(_MODE)
+            folder.mkdir(mode=_MODE)  # at once, or that other one would see a folder that is not ours yet
 
 
 def take_up(folder: Path, keys: Sequence[str]) -> dict[str, CellResult]:
@@ -113,6 +112,13 @@ def forget(folder: Path) -> None:
     with suppress(ConfigError):
         if _must_be_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def forget_if_empty(folder: Path) -> None:
+    """Remove the directory if it is ours and nothing is kept in it."""
+    with suppress(OSError, ConfigError):
+        if _must_be_ours(folder):
+            folder.rmdir()
 
 
 def _packed(result: CellResult) -> bytes:

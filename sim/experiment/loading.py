@@ -8,17 +8,19 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, FileRef, digest
 from sim.config.table import Model
+from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError
 from sim.experiment.error_lines import from_validation, line_of
 from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.files import shipped_profiles
 from sim.workload.fio.job import Job, jobs_from_tables, parse_jobs, with_option
 
 
@@ -200,9 +202,7 @@ def _resolve(table: Any, key: str, at: str, beside: _Beside, suffix: str = "") -
 def _known_profile(table: Any, at: str, beside: _Beside) -> None:
     """Raise ConfigError now, not after the images are made, if there is no profile of that name."""
     name = table.get("profile") if isinstance(table, dict) else None
-    folder = resources.files("sim") / "profiles" / f"{at}s"
-    if isinstance(name, str) and not (folder / f"{name}.toml").is_file():
-        files = (file.name for file in folder.iterdir() if file.name.endswith(".toml"))
-        names = sorted(name.removesuffix(".toml") for name in files)
+    if isinstance(name, str) and name not in shipped_profiles(f"{at}s"):
+        names = machine_profile_names() if at == "machine" else device_profile_names()
         where = f"{beside.path}: {at}.profile"
         raise ConfigError(where, f"{name!r} is not known", f"{', '.join(names)}, or a .toml file")

@@ -23,6 +23,7 @@ from sim.config.cell_result import CellResult
 from sim.errors import ReadpathError
 from sim.experiment.finished_cells import (
     forget,
+    forget_if_empty,
     kept_folder,
     keys_of_cells,
     make_folder,
@@ -139,8 +140,7 @@ def _kept_if_interrupted(kept: Path) -> Iterator[None]:
         forget(kept)
         raise
     finally:
-        with suppress(OSError):  # it holds cells, or there is none: it stays as it is
-            kept.rmdir()
+        forget_if_empty(kept)
 
 
 def volume_key(cell: Cell) -> str:

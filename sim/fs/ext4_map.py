@@ -54,8 +54,7 @@ class Mapper:
     """
     ext4_map_blocks() for all inodes of a file system.
 
-    mapped: the site of a call that finds a block. by_block: what a call costs depends on the block, so that a
-    window cannot be charged in one step.
+    by_block: what a call costs depends on the block, and a map may end at a BOUNDARY.
     """
 
     by_block = False
@@ -64,7 +63,7 @@ class Mapper:
         self.buffers = buffers
         walk = "ext4_map_blocks;ext4_ext_map_blocks"
         call, lookup = "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", "ext4_es_lookup_extent"
-        self.mapped = ledger.site(TASK, "", f"{call} ext4_map_blocks:written", unit=lookup)
+        self._s_mapped = ledger.site(TASK, "", f"{call} ext4_map_blocks:written", unit=lookup)
         self._s_unmapped = ledger.site(TASK, "", call, unit=lookup)
         self._s_walk = ledger.site(TASK, "", f"{walk} {walk};ext4_find_extent")
         find = f"{walk};ext4_find_extent"
@@ -90,7 +89,7 @@ class Mapper:
 
         block: the first one asked for, if there is one call per block; no matter here. kind: what they find.
         """
-        site = self.mapped if kind == WRITTEN else self._s_unmapped
+        site = self._s_mapped if kind == WRITTEN else self._s_unmapped
         task.ps += site.charge_units(calls, calls * imap.status.levels)
 
     def map(

@@ -5,7 +5,7 @@ The browser cache in a machine: files of the volume opened, read, verified and f
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -82,7 +82,7 @@ class BrowserRun:
             players.append(played)
             task = self._machine.cpu.task(user, f"user {user}")
             process = self.cache.user(task, user, played)
-            self._machine.clock.process(cast("Generator[Any, Any, Any]", process))
+            self._machine.clock.process(process)
         return players
 
     def read(self, task: Task, user: int, key: Key) -> Generator[Any, Any, int]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from sim.block.bio import Plug
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
@@ -86,7 +86,7 @@ class DeleteRun:
     def run(self) -> CellResult:
         """Run it to the end; return the result, with what is left of the file on the image."""
         task = self._machine.cpu.task(0, self._said.method)
-        self._machine.clock.process(cast("Generator[Any, Any, Any]", self._process(task)))
+        self._machine.clock.process(self._process(task))
         self._machine.clock.run()
         self._machine.check_quiet(self._mapping)
         result = self._measured

@@ -207,15 +207,13 @@ class Machine:
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
             upper = EcryptfsPath(self.ledger, self.disk, self._nested, self.filemap, spec.ecryptfs)
-            self.filemap = Filemap(
-                self.clock, self.ledger, self.cache, kernel.readahead(), upper, VM_READAHEAD_PAGES
-            )
+            parts = self.clock, self.ledger, self.cache, kernel.readahead(), upper, VM_READAHEAD_PAGES
+            self.filemap = Filemap(*parts, kernel.folios or PAGES)
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
-        has_folios = kernel.folios is not None and (self._large or kernel.folios_unasked)
-        return Filemap(*parts, kernel.folios if kernel.folios is not None and has_folios else PAGES, entered)
+        return Filemap(*parts, kernel.folios or PAGES, entered)
 
     def _build_mapper(self) -> Mapper:
         spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers

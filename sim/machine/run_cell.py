@@ -5,10 +5,9 @@ From a cell's configuration to a machine, a run and its results.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +57,7 @@ class _File:
     on_disk: Inode
 
     xattr_blocks: list[list[int]]
-    """See scheme_system.xattr_blocks."""
+    """See sim.machine.schemes.xattr_blocks."""
 
 
 def run_cell(cell: Cell, image: Path | None, trace: bool) -> CellResult:
@@ -143,7 +142,7 @@ def played_cell(
             first = path not in opened_paths
             opened_paths.add(path)
             player = opener.before(player, task, file.inode, file.xattr_blocks, first, openings)
-        processes.append(machine.clock.process(cast("Generator[Any, Any, Any]", player)))
+        processes.append(machine.clock.process(player))
     machine.clock.run()
     machine.check_quiet(*(file.mapping for file in files.values()))
     _check_delivery(machine, players)

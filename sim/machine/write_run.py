@@ -9,7 +9,7 @@ journal, the flusher's timer, data (off).
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, cast
+from typing import Any
 
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
 from sim.cache.filemap import OpenFile
@@ -56,7 +56,7 @@ class WriteRun:
     def run(self) -> CellResult:
         """Run it to the end and return the result."""
         task = self._machine.cpu.task(0, "writer")
-        self._machine.clock.process(cast("Generator[Any, Any, Any]", self._process(task)))
+        self._machine.clock.process(self._process(task))
         self._machine.clock.run()
         self._machine.check_quiet(*self._mappings)
         return self._result()

@@ -17,7 +17,7 @@ BOUNDARY, which only a block map sets, submits the bio. Left out: the cleancache
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -124,11 +124,26 @@ class MpagePath(ReadPages):
         self._s_zero = ledger.site(TASK, stack, symbols.hole, unit=symbols.hole)
         self._s_unlock = ledger.site(TASK, stack, symbols.hole_unlock)
 
-    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
-        """Read the pages of a batch in one call (ReadPages)."""
-        if file.mapping.large:
-            return self._folio_loop(task, file, ranges)
-        return self._loop(task, file, ranges)
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+        """
+        Read the pages of a batch in one call (ReadPages), the map carried along; a folio is what a page is.
+        """
+        plug = Plug()
+        task.ps += self._s_call.charge(1)
+        bio = self._bios.open(task, file, plug)
+        pages = sum(end - start for start, end in ranges)
+        call = _Call(bio, pages, plug, self._s_page, self._fallback)
+        for start, end in ranges:
+            page = start
+            while page < end:
+                done = 0 if file.mapping.large else self._whole_pages(task, file, call, page, end)
+                if not done:
+                    done = file.mapping.folio_pages(page)
+                    yield from self._one_page(task, file, call, page, done)
+                page += done
+                call.left -= done
+        bio.submit()
+        self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """Read a page alone (ReadPages); one that has buffer heads is confused at once."""
@@ -144,41 +159,6 @@ class MpagePath(ReadPages):
             task.ps += self._s_folio_page.charge(1)
             known = known_bytes // self._block_size
             yield from self._fallback_alone.read_kept(task, file, page, known, plug)
-
-    def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
-        """Page by page, with the map carried along."""
-        plug = Plug()
-        task.ps += self._s_call.charge(1)
-        bio = self._bios.open(task, file, plug)
-        pages = sum(end - start for start, end in ranges)
-        call = _Call(bio, pages, plug, self._s_page, self._fallback)
-        for start, end in ranges:
-            page = start
-            while page < end:
-                done = self._whole_pages(task, file, call, page, end)
-                if not done:
-                    yield from self._one_page(task, file, call, page)
-                    done = 1
-                page += done
-                call.left -= done
-        bio.submit()
-        self._queue.finish_plug(task, plug)
-
-    def _folio_loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
-        """The same, folio by folio (6.16): a folio is to it what a page was."""
-        plug = Plug()
-        task.ps += self._s_call.charge(1)
-        bio = self._bios.open(task, file, plug)
-        call = _Call(bio, sum(end - start for start, end in ranges), plug, self._s_page, self._fallback)
-        for start, end in ranges:
-            page = start
-            while page < end:
-                pages = file.mapping.folio_pages(page)
-                yield from self._one_page(task, file, call, page, pages)
-                page += pages
-                call.left -= pages
-        bio.submit()
-        self._queue.finish_plug(task, plug)
 
     def _whole_pages(self, task: Task, file: OpenFile, call: _Call, page: int, end: int) -> int:
         """Add the pages that lie wholly in the carried map; return how many."""

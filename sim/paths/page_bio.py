@@ -116,9 +116,9 @@ class PageBioFactory:
     """
     What all page bios of a path share.
 
-    add_symbol: bio_add_page or bio_add_folio. allocated, array, added: the sites of a bio, of its array of
-    vectors (its unit: a vector) and of adding a page (its unit: a page behind another, which it might have
-    continued). The array is freed in the completion; its charge is made here, where its size is known.
+    add_symbol: bio_add_page or bio_add_folio; its unit is a page behind another, which it might have
+    continued. The array of vectors is freed in the completion; its charge is made here, where its size is
+    known.
     """
 
     def __init__(
@@ -127,10 +127,10 @@ class PageBioFactory:
         self.queue = queue
         self.block_sectors = block_size // SECTOR_BYTES
         self._end_io = end_io
-        self.allocated = ledger.site(TASK, caller, "bio_alloc_bioset")
+        self._allocated = ledger.site(TASK, caller, "bio_alloc_bioset")
         free = "/bio_endio;bio_put;bio_free;bvec_free"
-        self.array = ledger.site(TASK, caller, f"bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc")
-        self.added = ledger.site(TASK, caller, add_symbol, unit=add_symbol)
+        self._array = ledger.site(TASK, caller, f"bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc")
+        self._added = ledger.site(TASK, caller, add_symbol, unit=add_symbol)
         self.mergeable = ledger.site(TASK, caller, "fscrypt_mergeable_bio")
         self.contexts = ledger.site(TASK, caller, INLINE_SYMBOLS)
 
@@ -140,23 +140,14 @@ class PageBioFactory:
 
     def start(self, task: Task, file: OpenFile, physical: int, room: int) -> Bio:
         """bio_alloc() with `room` vectors."""
-        task.ps += self.allocated.charge(1) + self.charge_array(room)
+        task.ps += self._allocated.charge(1) + self._charge_array(room)
         return Bio(physical * self.block_sectors, 0, 1, 0, self._end_io, file, [], True)
 
-    def whole(self, file: OpenFile, physical: int, lblk: int, blocks: int, pages: int) -> Bio:
-        """Return a bio of one run of blocks, at no charge."""
-        sectors = self.block_sectors
-        return Bio(physical * sectors, blocks * sectors, 1, pages, self._end_io, file, [(lblk, blocks)], True)
-
-    def charge_array(self, room: int) -> int:
+    def _charge_array(self, room: int) -> int:
         """Count the array of a bio with `room` vectors; return its cost in ps."""
-        vectors, site = ARRAY_VECTORS[room], self.array
-        if not vectors:
-            return 0
-        site.passes += 1
-        site.units += vectors
-        return site.ps + vectors * site.unit_ps
+        vectors = ARRAY_VECTORS[room]
+        return self._array.charge_units(1, vectors) if vectors else 0
 
     def charge_pages(self, task: Task, pages: int, behind: int) -> None:
         """Charge adding `pages` vectors, `behind` of them behind another."""
-        task.ps += self.added.charge_units(pages, behind)
+        task.ps += self._added.charge_units(pages, behind)

@@ -169,7 +169,7 @@ class PageEndIo(_EndIo):
                     ended += pages
                     lblk += pages * per_page
                     continue
-                start, end = mapping.bounds(page) if mapping.large else (page, page + 1)
+                start, end = mapping.bounds(page)
                 came = min(stop, end * per_page) - lblk
                 ended += self._part_came(mapping, start, (end - start) * per_page, came)
                 lblk += came

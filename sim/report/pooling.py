@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
-from sim.report.tables import select, short_axes
+from sim.report.tables import Table, difference, select, short_axes
 
 
 def pooled(run: Run, rows: Sequence[Row]) -> dict[str, list[str]]:
@@ -34,3 +35,16 @@ def refuse_unlike(run: Run, where: Mapping[str, str]) -> None:
         labels = "; ".join(f"{axis} = {', '.join(labels)}" for axis, labels in unlike.items())
         words = " ".join(f'--where "{axis}={labels[0]}"' for axis, labels in unlike.items())
         raise ConfigError(str(run.path), f"{side} would pool {labels}", f"one label of each, as {words}")
+
+
+def difference_of_alike(
+    run: Run,
+    where: Mapping[str, str],
+    first: Mapping[str, str],
+    second: Mapping[str, str],
+    currency: Currency = "ns",
+) -> Table:
+    """Return `tables.difference` of two sides, each of cells that are alike; ConfigError if one is not."""
+    for side in (first, second):
+        refuse_unlike(run, {**where, **side})
+    return difference(run, where, first, second, currency)

@@ -13,7 +13,7 @@ xattr, holes (eCryptfs writes every page), encrypted names.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -106,10 +106,6 @@ class EcryptfsPath(ReadPages):
         self._s_page = ledger.site(TASK, "read_pages", symbols, unit=cipher)
         self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols, unit=cipher)
 
-    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
-        """Read the pages of a batch (ReadPages)."""
-        return self._loop(task, file, ranges)
-
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """Read one page alone (ReadPages): the lower file system reads under a plug of its own."""
         inode: EcryptfsInode = file.inode
@@ -119,9 +115,10 @@ class EcryptfsPath(ReadPages):
         yield from task.settle()
         file.mapping.set_uptodate(page, page + 1)
 
-    def _loop(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """
-        Page by page; pages whose lower pages are there together, as they cost the same one by one.
+        Read the pages of a batch (ReadPages), page by page; pages whose lower pages are there together, as
+        they cost the same one by one.
 
         A page is charged in its turn and its bytes follow before it is unlocked, many in one piece.
         """

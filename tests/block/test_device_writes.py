@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 from typing import Any
 
 import pytest
@@ -268,15 +269,14 @@ def test_a_constant_of_writing_can_be_varied() -> None:
 
 def test_write_constants_are_checked() -> None:
     """[write] may be left out; in it, a constant that is missing or has a wrong unit is told."""
-    import sim.block.device.profile as profiles
-
-    text = profiles._directory().joinpath("nvme.toml").read_text(encoding="utf-8")
+    folder = resources.files("sim") / "profiles" / "devices"
+    text = (folder / "nvme.toml").read_text(encoding="utf-8")
     only_read = text[: text.index("[write]")]
     assert not parse_device_profile("p", "p", only_read).can_write
     with pytest.raises(ConfigError, match=r"write\.sustained_rate: unit 'us'; allowed: B/s"):
         parse_device_profile("p", "p", text.replace('value = 5, unit = "GB/s"', 'value = 5, unit = "us"'))
     with pytest.raises(ConfigError, match="write: constant 'fue' is not known; allowed: fua"):
         parse_device_profile("p", "p", text.replace("\nfua = ", "\nfue = "))
-    ram = profiles._directory().joinpath("ramdisk.toml").read_text(encoding="utf-8")
+    ram = (folder / "ramdisk.toml").read_text(encoding="utf-8")
     with pytest.raises(ConfigError, match="'write' is not known"):
         parse_device_profile("p", "p", ram + "[write]\n")

@@ -44,6 +44,26 @@ def test_freed_heads_are_charged_with_their_pages() -> None:
     assert "free_buffer_head" not in _passed("page_io", 1024).machine.ledger.calls()
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_freed_heads_are_charged_by_whatever_window_frees_them(large: bool) -> None:
+    """Pages that a window of large folios drives out take their heads with them, as others do."""
+    size = 8 * MIB
+    rig = Rig(
+        "buffer_head",
+        [(0, 10_000, size // KIB)],
+        size,
+        1024,
+        memory_pages=MEMORY,
+        trace=False,
+        kernel="6.16",
+        large_folios=large,
+    )
+    calls = rig.run(sequential(size, 128 * KIB))
+    assert 0 == rig.machine.cache.freed_heads
+    assert rig.machine.cache.evicted == calls["shrink_folio_list"] == calls["try_to_free_buffers"]
+    assert 4 * rig.machine.cache.evicted == calls["free_buffer_head"]
+
+
 def test_only_confused_pages_have_heads_on_ext4s_path() -> None:
     """1-block extents: all 8 pages fall back and keep 4 heads each; whole pages keep none."""
     rig = Rig("page_io", [(i, 1000 + 3 * i, 1) for i in range(32)], 32 * KIB, 1024)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from claims_kit import made
 
-from sim.claims.answers import answers
-from sim.errors import ConfigError
-from sim.report.pooling import pooled, refuse_unlike
+from sim.claims.answers import answers, claims_on
 
 B1, P1, B4, P4 = ("1KiB", "buffer_head"), ("1KiB", "page_io"), ("4KiB", "buffer_head"), ("4KiB", "page_io")
 RUN = made({B1: [400], P1: [100], B4: [200], P4: [100]})
@@ -34,7 +31,7 @@ def _answers(folder: Path, *claims: tuple[float, str], axis: str = "path") -> li
         for number, (margin, more) in enumerate(claims)
     ]
     (folder / "c.toml").write_text('experiment = "e"\n' + "".join(written))
-    return answers(RUN, folder)
+    return answers(RUN, claims_on("e", folder))
 
 
 def test_a_sentence_carries_the_numbers_of_this_run(tmp_path):
@@ -61,17 +58,8 @@ def test_what_the_run_has_not_is_said_and_not_guessed(tmp_path):
 
 def test_without_claims_there_is_no_answer(tmp_path):
     """No folder, or none on this experiment: no line, no error."""
-    assert [] == answers(RUN, tmp_path / "none")
+    assert [] == answers(RUN, claims_on("e", tmp_path / "none"))
     (tmp_path / "c.toml").write_text(
         'experiment = "other"\n' + TEXT.format(name="c", margin=1, more="", axis="path")
     )
-    assert [] == answers(RUN, tmp_path)
-
-
-def test_a_difference_over_unlike_cells_is_refused():
-    """A side with two block sizes is an error that names them and a way out; seeds are alike."""
-    assert {"block_size": ["1KiB", "4KiB"], "path": ["buffer_head", "page_io"]} == pooled(RUN, RUN.metrics)
-    with pytest.raises(ConfigError, match=r"page_io would pool block_size = 1KiB, 4KiB.*--where") as error:
-        refuse_unlike(RUN, {"path": "page_io"})
-    assert '--where "block_size=1KiB"' in str(error.value)
-    refuse_unlike(made({B1: [1, 2], P1: [1, 2]}), {"path": "page_io", "block_size": "1KiB"})
+    assert [] == answers(RUN, claims_on("e", tmp_path))

@@ -33,13 +33,28 @@ def test_every_state_is_in_the_history() -> None:
 
 
 def test_a_moved_margin_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A margin, other cells or another direction are another state; a new wording is not."""
+    """What a verdict hangs on, here and elsewhere, is another state; a new wording is not."""
     history = (FOLDER / "HISTORY.md").read_text(encoding="utf-8")
     claim = ALL["cpu-saved-4k-contiguous"]
-    for change in ({"margin": 1.39}, {"of": {"path": ("mpage",)}}, {"kind": "at most"}):
+    turned = claim.elsewhere[0].model_copy(update={"expect": "held"})
+    narrowed = claim.elsewhere[0].model_copy(update={"of": {"layout": ("sparse",)}})
+    changes = (
+        {"margin": 1.39},
+        {"of": {"path": ("mpage",)}},
+        {"kind": "at most"},
+        {"seeds": 2},
+        {"expect": "failed"},
+        {"definition": True},
+        {"elsewhere": (turned,)},
+        {"elsewhere": (narrowed,)},
+        {"elsewhere": ()},
+    )
+    for change in changes:
         monkeypatch.setitem(ALL, claim.name, claim.model_copy(update=change))
         assert list(stale(history)) == [claim.name]
-    monkeypatch.setitem(ALL, claim.name, claim.model_copy(update={"sentence": "other words"}))
+    reworded = claim.elsewhere[0].model_copy(update={"because": "other words"})
+    words = {"sentence": "other words", "holds": "other words", "elsewhere": (reworded,)}
+    monkeypatch.setitem(ALL, claim.name, claim.model_copy(update=words))
     assert stale(history) == {}
     monkeypatch.delitem(ALL, claim.name)
     assert stale(history) == {claim.name: "withdrawn"}

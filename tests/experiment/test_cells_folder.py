@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sim.errors import ConfigError
-from sim.experiment.finished_cells import forget, make_folder, take_up
+from sim.experiment.finished_cells import forget, forget_if_empty, make_folder, take_up
 
 KEY = "0" * 64
 
@@ -50,3 +50,17 @@ def test_ours_is_used_and_removed(tmp_path: Path) -> None:
     assert [] == list(folder.iterdir())
     forget(folder)
     assert not folder.exists()
+
+
+def test_an_empty_folder_goes_only_if_it_is_ours(tmp_path: Path) -> None:
+    """Ours without a cell is removed; with one it stays, and so does somebody's empty directory."""
+    ours, theirs = tmp_path / ".run.cells", tmp_path / ".other.cells"
+    make_folder(ours)
+    forget_if_empty(ours)
+    assert not ours.exists()
+    make_folder(ours)
+    (ours / KEY).write_text("a result")
+    theirs.mkdir(mode=0o700)
+    for folder in (ours, theirs, tmp_path / "none"):
+        forget_if_empty(folder)
+    assert [".other.cells", ".run.cells"] == sorted(path.name for path in tmp_path.iterdir())

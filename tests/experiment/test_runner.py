@@ -155,6 +155,15 @@ def _interrupted(experiment, target: Path, after: int, **options) -> None:
         _run(experiment, target, watch=interrupt, **options)
 
 
+def test_a_folder_of_somebody_else_is_an_error_and_stays(tmp_path):
+    """An empty directory under the name of the finished cells is not used and not removed."""
+    theirs = tmp_path / ".run.cells"
+    theirs.mkdir(mode=0o700)
+    with pytest.raises(ConfigError, match="is in the way"):
+        _run(_experiment(tmp_path), tmp_path / "run")
+    assert theirs.is_dir()
+
+
 @pytest.mark.parametrize("after", [1, 3, 8])
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path, after):
     """Ctrl-C after some cells keeps these, and nothing half-written; the rerun has the same bytes."""

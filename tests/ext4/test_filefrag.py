@@ -5,13 +5,13 @@ file's end, and images of layouts that lie where our own metadata would.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tools import e2fsck, found, tool
 
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent
@@ -53,12 +53,8 @@ def made(tmp_path: Path, layout: Placed, size: int | None = None, block_size: in
     make_image(tmp_path / "a.img", ImageSpec((FileSpec("/f", size, layout),), block_size))
     image = Image.open(tmp_path / "a.img")
     assert not check_image(image)
-    if shutil.which("e2fsck", path="/usr/sbin:/sbin:/usr/bin") is not None:
-        words = ["e2fsck", "-fn", str(tmp_path / "a.img")]
-        done = subprocess.run(
-            words, capture_output=True, text=True, check=False, env={"PATH": "/usr/sbin:/sbin"}
-        )
-        assert done.returncode == 0, done.stdout
+    if found("e2fsck") is not None:
+        e2fsck(tmp_path / "a.img")
     return image
 
 
@@ -245,11 +241,10 @@ def test_blocks_of_the_superblock_itself_are_refused(tmp_path: Path) -> None:
 
 def test_what_filefrag_prints_here(tmp_path: Path) -> None:
     """The text of the program on this machine is understood, if the file system under it has FIEMAP."""
-    program = shutil.which("filefrag", path="/usr/sbin:/sbin:/usr/bin")
-    if program is None:
-        pytest.skip("filefrag (e2fsprogs) is not installed")
     (tmp_path / "f").write_bytes(bytes(range(256)) * 64)
-    done = subprocess.run([program, "-vs", str(tmp_path / "f")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [tool("filefrag"), "-vs", str(tmp_path / "f")], capture_output=True, text=True, check=False
+    )
     if done.returncode or "File size of" not in done.stdout or "last,eof" not in done.stdout:
         pytest.skip("no FIEMAP here, or of a kind that is refused by name")
     assert 16384 == parse_filefrag("f", done.stdout, 4096).size_bytes

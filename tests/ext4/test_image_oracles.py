@@ -7,12 +7,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from ext4_samples import CONTEXT_V2, LAYOUTS, scramble, small_spec
+from tools import e2fsck, tool
 
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, plan_tree
@@ -26,20 +26,6 @@ from sim.ext4.read.reader import Image, Inode
 
 RECORDED = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "layouts"
 BLOCK_SIZES = (1024, 2048, 4096)
-
-
-def tool(name: str) -> str:
-    """Return the path of a program of e2fsprogs, or skip the test."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if path is None:
-        pytest.skip(f"{name} (e2fsprogs) is not installed")
-    return path
-
-
-def e2fsck(image: Path) -> None:
-    """Fail unless e2fsck finds nothing."""
-    done = subprocess.run([tool("e2fsck"), "-fn", str(image)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def debugfs(image: Path, command: str) -> str:

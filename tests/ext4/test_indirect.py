@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import random
-import shutil
 import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tools import tool
 
 from sim.errors import ImageError
 from sim.ext4.format.indirect import IndirectMap, block_path, blocks_to_boundary, read_map
 from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
-
-
-def tool(name: str) -> str:
-    """Return the path of a tool of e2fsprogs; skip without it."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    return found
 
 
 def test_the_way_to_a_block() -> None:

@@ -20,9 +20,14 @@ MKE2FS_KINDS = {
 """Journal, hash trees, 64 bit and metadata checksums as mke2fs has them by default, and without."""
 
 
+def found(name: str) -> str | None:
+    """Return the path of a program, also of root's folders; None if it is not installed."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+
 def tool(name: str) -> str:
     """Return the path of a program of e2fsprogs, or skip the test."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    path = found(name)
     if path is None:
         pytest.skip(f"{name} (e2fsprogs) is not installed")
     return path

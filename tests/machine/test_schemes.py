@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tools import tool
 
 from sim.errors import ConfigError
 from sim.experiment.loading import expand
@@ -103,11 +103,10 @@ def test_keys_that_fill_no_block_are_read_in_one_go(tmp_path: Path) -> None:
 
 def test_dm_crypt_hides_the_file_system_and_fscrypt_does_not(tmp_path: Path) -> None:
     """An image of dm-crypt has no superblock in sight; e2fsck is content with the others, without a key."""
-    if shutil.which("e2fsck") is None:
-        pytest.skip("e2fsck is not installed")
+    program = tool("e2fsck")
     for said in SCHEMES:
         image = ensure_image(cell(said), tmp_path)
-        done = subprocess.run(["e2fsck", "-fn", image], capture_output=True, text=True, check=False)
+        done = subprocess.run([program, "-fn", image], capture_output=True, text=True, check=False)
         if said["scheme"] == "dm-crypt":
             assert b"\x53\xef" != image.read_bytes()[1080:1082]
             assert "Bad magic number" in done.stderr

@@ -27,7 +27,13 @@ EXTENTS = [(0, 16, 10), (10, 100, 24), (34, 48, 32)]
 class Stack:
     """A machine with eCryptfs, one file, and readers that open it first."""
 
-    def __init__(self, path: str = "page_io", plain: bytes | None = None, latency_ns: int = 50_000) -> None:
+    def __init__(
+        self,
+        path: str = "page_io",
+        plain: bytes | None = None,
+        latency_ns: int = 50_000,
+        kernel: str = "6.1",
+    ) -> None:
         store = key = None
         if plain is not None:
             key = LowerFile.create(len(plain), bytes(range(64)), NamedStream(0, "file"))
@@ -44,6 +50,8 @@ class Stack:
                 load_costs("linux-6.1-epyc"),
                 store=store,
                 ecryptfs=EcryptfsMount(),
+                kernel=kernel,
+                large_folios=False,
             ),
             lambda clock: FixedLatency(clock, latency_ns),
         )
@@ -92,6 +100,13 @@ def test_a_lower_read_and_a_cipher_call_for_each_page() -> None:
     contexts = {row.context for row in stack.machine.ledger.rows() if row.group == "decrypt"}
     assert {"task"} == contexts
     assert 0 == calls.get("queue_work_on", 0)
+
+
+def test_the_upper_file_is_read_by_its_kernels_rules() -> None:
+    """Linux 6.16 has no ondemand_readahead(), above eCryptfs as below."""
+    above = "ondemand_readahead"
+    assert above in Stack().read(sequential(FILE, 128 * KIB))
+    assert above not in Stack(kernel="6.16").read(sequential(FILE, 128 * KIB))
 
 
 def test_a_second_read_touches_neither_lower_file_nor_cipher() -> None:

@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tools import debugfs, mke2fs, tool
+from tools import debugfs, mke2fs
 from verbs_kit import run
 
 from sim.cli.image.app import app  # noqa: F401 - what `run` runs
@@ -152,9 +153,8 @@ def test_names_are_escaped(tmp_path: Path, folder: Path) -> None:
     said += [run("inspect", path), run("ls", path), run("unshare", path, evil, "bob")]
     said += [run("rekey", path, evil, "--keys", users, "--as", words[3]), run("shred", path, evil)]
     said += [run("userkey", tmp_path / "more.toml", "x\x1b[0m"), run("check", path), run("rm", path, evil)]
-    done = subprocess.run(
-        [tool("readpath"), "image", "rm", str(path), evil], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "sim.cli.main", "image", "rm", str(path), evil]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert 2 == done.returncode
     for text in [*(one.output for one in said), done.stdout, done.stderr]:
         assert not {"\x1b", "\u202e"} & set(text)

@@ -24,6 +24,7 @@ from typing import Any
 
 from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
 from sim.errors import ConfigError
+from sim.files import shipped_profiles
 from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
 
 Value = int | float | str | bool
@@ -182,15 +183,13 @@ def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
     known = device_profile_names()
     if text not in known:
         raise ConfigError("device.profile", f"{text!r} is not known", _nearest(text, known))
-    file = _directory().joinpath(f"{text}.toml")
+    file = resources.files("sim") / "profiles" / "devices" / f"{text}.toml"
     return parse_device_profile(f"{text}.toml", text, file.read_text(encoding="utf-8"))
 
 
 def device_profile_names() -> list[str]:
     """Return the names of the profiles that come with readpath, sorted."""
-    return sorted(
-        file.name.removesuffix(".toml") for file in _directory().iterdir() if file.name.endswith(".toml")
-    )
+    return shipped_profiles("devices")
 
 
 def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
@@ -221,10 +220,6 @@ def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
         write_type = _WRITE_KINDS[kind]
         write = write_type(**_group(place, "write", write_type, document["write"], constants))
     return DeviceProfile(name, kind, document["title"], limits, model, tuple(constants), write)
-
-
-def _directory() -> Any:
-    return resources.files("sim").joinpath("profiles", "devices")
 
 
 def _group(

@@ -16,7 +16,6 @@ cgroups, polling, requeues, errors, throttling of writeback (blk-wbt), discards.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cached_property
 from operator import attrgetter
 
@@ -351,10 +350,6 @@ class BlockQueue(BioQueue):
         if self.limits.copies:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)
-        self._hand_over(task, requests)
-
-    def _hand_over(self, task: Task, requests: Sequence[Request]) -> None:
-        """Let requests arrive at the hardware's side at the time the task has come to."""
         self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:

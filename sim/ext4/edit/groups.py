@@ -113,6 +113,16 @@ class Groups:
             self._checksums.superblock(raw)
             self._store.write(at, raw)
 
+    def _flip(self, bitmap: bytearray, index: int, used: bool, group: int, what: str) -> None:
+        """Mark a bit of a group's bitmap; ImageError, naming `what` it stands for, if it is marked so."""
+        if bool(bitmap[index >> 3] >> (index & 7) & 1) == used:
+            raise ImageError(
+                f"{self._image.name}: group {group}",
+                f"{what} of the group is {'in use' if used else 'free'} already",
+                "an image that is sound (run e2fsck)",
+            )
+        bitmap[index >> 3] ^= 1 << (index & 7)
+
     # -- blocks --------------------------------------------------------------------------------------
 
     def _set_blocks(self, blocks: Iterable[int], used: bool) -> None:
@@ -125,13 +135,7 @@ class Groups:
             at = self._image.group(group).block_bitmap * sb.block_size
             bitmap = bytearray(self._store.read(at, sb.block_size))
             for index in indices:
-                if bool(bitmap[index >> 3] >> (index & 7) & 1) == used:
-                    raise ImageError(
-                        f"{self._image.name}: group {group}",
-                        f"block {index} of the group is {'in use' if used else 'free'} already",
-                        "an image that is sound (run e2fsck)",
-                    )
-                bitmap[index >> 3] ^= 1 << (index & 7)
+                self._flip(bitmap, index, used, group, f"block {index}")
             self._store.write(at, bitmap)
             raw = self._descriptor(group)
             self._count(raw, _GROUP_FREE_BLOCKS, -len(indices) if used else len(indices))
@@ -235,13 +239,7 @@ class Groups:
         sb = self._image.superblock
         at = self._image.group(group).inode_bitmap * sb.block_size
         bitmap = bytearray(self._store.read(at, sb.block_size))
-        if bool(bitmap[index >> 3] >> (index & 7) & 1) == used:
-            raise ImageError(
-                f"{self._image.name}: group {group}",
-                f"inode {index + 1} of the group is {'in use' if used else 'free'} already",
-                "an image that is sound (run e2fsck)",
-            )
-        bitmap[index >> 3] ^= 1 << (index & 7)
+        self._flip(bitmap, index, used, group, f"inode {index + 1}")
         self._store.write(at, bitmap)
         raw = self._descriptor(group)
         self._count(raw, _GROUP_FREE_INODES, -1 if used else 1)
