@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tools import tool
 
-from sim.ext4.read.check import check_store
+from sim.ext4.check.run import check_store
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 

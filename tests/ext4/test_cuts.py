@@ -22,10 +22,10 @@ from sim.crypto.keys.user_keys import UserKey
 from sim.crypto.keys.wrapped import MODE_GROUP_KEY, FileKey
 from sim.crypto.streams import NamedStream
 from sim.errors import ImageError, ReadpathError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.edit.overlay import Changes
 from sim.ext4.edit.scrub import find_words, words_of
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 from sim.volume import keyed_groups, keyed_image
 

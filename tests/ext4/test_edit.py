@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tools import MKE2FS_KINDS, debugfs, e2fsck, mke2fs, tool
 
 from sim.errors import ImageError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.commit import commit_aside
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.edit.overlay import OverlayStore
@@ -22,7 +23,6 @@ from sim.ext4.format.crc32c import crc32c
 from sim.ext4.make.layout import Fragmented
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 

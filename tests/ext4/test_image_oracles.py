@@ -15,13 +15,13 @@ from ext4_samples import CONTEXT_V2, LAYOUTS, scramble, small_spec
 from tools import e2fsck, tool
 
 from sim.errors import ConfigError
+from sim.ext4.check.run import check_image
 from sim.ext4.format.extents import Extent, plan_tree
 from sim.ext4.format.xattr import INDEX_USER
 from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.layout import Contiguous, Fragmented, Pattern, Placed, unwritten
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import Encryption, FileSpec, ImageSpec
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image, Inode
 
 RECORDED = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "layouts"

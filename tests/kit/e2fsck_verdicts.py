@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sim.errors import ImageError
-from sim.ext4.read.check import check_store
+from sim.ext4.check.run import check_store
 from sim.ext4.store import MemoryStore
 
 _SUPERBLOCK, _MAGIC_AT = 1024, 0x38

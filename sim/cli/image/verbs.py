@@ -12,10 +12,10 @@ from pathlib import Path
 from sim.cli.exits import DONE, FOUND
 from sim.cli.image.opening import Around, open_image
 from sim.errors import ConfigError
+from sim.ext4.check.run import check_store
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import ImageSpec, Manifest
 from sim.ext4.make.table import parse_spec, read_spec
-from sim.ext4.read.check import check_store
 from sim.text import printable
 
 

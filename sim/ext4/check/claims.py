@@ -44,6 +44,16 @@ class Claims:
         self._owners.append(owner)
         self._places.append(place)
 
+    def of_file_system(self) -> Claims:
+        """Return those of what belongs to no inode."""
+        found = Claims(self._ratio)
+        for start, stop, owner, place in zip(
+            self._starts, self._stops, self._owners, self._places, strict=True
+        ):
+            if owner == FILE_SYSTEM:
+                found.add(start * self._ratio, (stop - start) * self._ratio, owner, place)
+        return found
+
     def overlaps(self) -> list[Overlap]:
         """Return where two owners meet, or an inode has blocks twice."""
         found: list[Overlap] = []

@@ -33,6 +33,11 @@ class Findings:
             self.problems.append("and more")
             raise EnoughError
 
+    def expect(self, place: str, holds: object, problem: str) -> None:
+        """Tell a problem unless something holds."""
+        if not holds:
+            self.say(place, problem)
+
     def note(self, place: str, text: str) -> None:
         """Tell what is no damage."""
         if len(self.notes) < MAX_PROBLEMS:

@@ -21,7 +21,6 @@ from sim.ext4.check.index import (
     NODE_AT,
     ROOT_AT,
     TAIL_BYTES,
-    block,
     children,
 )
 from sim.ext4.check.names import Directory, Record
@@ -30,12 +29,10 @@ from sim.ext4.format import inode as inodes
 from sim.ext4.format.dirhash import UNSIGNED, name_hashes
 from sim.ext4.format.features import Compat, Incompat
 
-_FLAG_INDEX = 0x1000
 _INFO = struct.Struct("<IBBBB")
 _INFO_BYTES = 8
 _MOST_VERSION = 6
 _SIPHASH = 6
-_SEED_AT = 0xEC
 _FLAG_UNSIGNED = 0x2
 
 
@@ -44,10 +41,10 @@ def check_hash_trees(
 ) -> None:
     """Judge the hash tree of every directory that has one, and whether its names are where it says."""
     for number, seen in tables.used.items():
-        if not seen.node.flags & _FLAG_INDEX:
+        if not seen.node.flags & inodes.FLAG_INDEXED_DIRECTORY:
             continue
         place = f"inode {number}"
-        if seen.node.type != inodes.TYPE_DIRECTORY:
+        if not seen.is_directory:
             findings.say(place, "has the flag for a hash tree and is no directory")
         elif not disk.sb.has(Compat.DIR_INDEX):
             findings.say(place, "has a hash tree, the file system has not the feature")
@@ -60,7 +57,7 @@ def check_hash_trees(
 
 
 def _tree(disk: Disk, seen: Seen, records: Sequence[Record]) -> Iterator[str]:
-    root = block(disk, seen, 0)
+    root = seen.block(disk, 0)
     if root is None:
         yield "there is no root"
         return
@@ -79,7 +76,7 @@ def _tree(disk: Disk, seen: Seen, records: Sequence[Record]) -> Iterator[str]:
     for level in range(levels + 1):
         below: list[tuple[int, int, int]] = []
         for node, low, high in nodes:
-            raw = block(disk, seen, node)
+            raw = seen.block(disk, node)
             if raw is None:
                 continue
             at = ROOT_AT if node == 0 else NODE_AT
@@ -109,11 +106,11 @@ def _misplaced(
     """Yield the leaves that hold names whose hash lies outside of what the tree says."""
     if seen.node.flags & inodes.FLAG_CASEFOLD or version == _SIPHASH:
         return  # the hash is of a folded name, or of one that takes a key
-    if version < UNSIGNED and disk.sb["flags"] & _FLAG_UNSIGNED:
+    if version < UNSIGNED and disk.sb.flags & _FLAG_UNSIGNED:
         version += UNSIGNED
     bounds = {block: (low & ~1, high & ~1) for block, low, high in leaves}
     inside = [record for record in records if record.block in bounds]
-    hashes = name_hashes([record.name for record in inside], version, disk.sb.bytes_at(_SEED_AT, 16))
+    hashes = name_hashes([record.name for record in inside], version, disk.sb.hash_seed)
     told: set[int] = set()
     for record, value in zip(inside, hashes, strict=True):
         low, high = bounds[record.block]
@@ -124,7 +121,7 @@ def _misplaced(
 
 def _node(disk: Disk, raw: bytes | memoryview, at: int, node: int) -> Iterator[str]:
     limit, count = COUNT.unpack_from(raw, at)
-    room = (len(raw) - at - (TAIL_BYTES if disk.checksums else 0)) // ENTRY_BYTES
+    room = (len(raw) - at - (TAIL_BYTES if disk.checksums.on else 0)) // ENTRY_BYTES
     if node:
         inode, length = struct.unpack_from("<IH", raw)
         if inode or length != len(raw):

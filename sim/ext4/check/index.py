@@ -22,19 +22,6 @@ _BLOCK_MASK = 0x0FFF_FFFF
 _LEVELS_AT = INFO_AT + 6
 
 
-def _physical(seen: Seen, logical: int) -> int | None:
-    for extent in seen.mapped.extents:
-        if extent.logical <= logical < extent.logical + extent.length:
-            return extent.physical + logical - extent.logical
-    return None
-
-
-def block(disk: Disk, seen: Seen, logical: int) -> bytes | memoryview | None:
-    """Return a block of a directory, None for a hole."""
-    physical = _physical(seen, logical)
-    return None if physical is None else disk.block(physical)
-
-
 def children(raw: bytes | memoryview, at: int) -> list[tuple[int, int]]:
     """Return the (hash, logical block) that a node has; the first has no hash of its own."""
     limit, count = COUNT.unpack_from(raw, at)
@@ -51,7 +38,7 @@ def children(raw: bytes | memoryview, at: int) -> list[tuple[int, int]]:
 
 def index_blocks(disk: Disk, seen: Seen) -> set[int]:
     """Return the logical blocks that hold the tree, the root's block 0 included; {} if that is none."""
-    root = block(disk, seen, 0)
+    root = seen.block(disk, 0)
     if root is None:
         return set()
     levels = root[_LEVELS_AT]
@@ -60,7 +47,7 @@ def index_blocks(disk: Disk, seen: Seen) -> set[int]:
     for _level in range(min(levels, MOST_LEVELS_LARGE)):
         below: list[int] = []
         for node in nodes:
-            raw = block(disk, seen, node)
+            raw = seen.block(disk, node)
             if raw is not None:
                 at = ROOT_AT if node == 0 else NODE_AT
                 below += [block for _hash, block in children(raw, at) if block not in found]

@@ -12,7 +12,6 @@ from sim.errors import ImageError
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
 from sim.ext4.check.seen import Tables
-from sim.ext4.format import inode as inodes
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.features import Compat, Incompat
 
@@ -32,15 +31,17 @@ _MOST_USERS = 48
 def check_journal(disk: Disk, findings: Findings, tables: Tables) -> None:
     """Judge the journal that the superblock names."""
     sb, place = disk.sb, "journal"
-    number = sb["journal_inode"]
+    number = sb.journal_inode
     if not sb.has(Compat.HAS_JOURNAL):
         if sb.has(Incompat.NEEDS_RECOVERY):
             findings.say(place, "is to be replayed, and there is none")
-        elif number or sb["journal_device"]:
+        elif not number and any(sb.journal_uuid):
+            findings.say(place, "is to lie on another device, and the file system has not the feature")
+        elif number or sb.journal_device:
             findings.note(place, "is named by the superblock, and the file system has not the feature")
         return
     if not number:
-        has_other = sb["journal_device"] or any(sb.bytes_at(0xD0, 16))
+        has_other = sb.journal_device or any(sb.journal_uuid)
         if has_other:
             findings.unchecked.append("the journal, which lies on another device")
             if sb.has(Incompat.NEEDS_RECOVERY):
@@ -48,13 +49,13 @@ def check_journal(disk: Disk, findings: Findings, tables: Tables) -> None:
         else:
             findings.say(place, "is in no inode and on no device")
         return
-    if any(sb.bytes_at(0xD0, 16)):
+    if any(sb.journal_uuid):
         findings.say(place, f"is in inode {number}, and on a device of its own as well")
-    if not 0 < number <= sb["inodes_count"]:
-        findings.say("superblock", f"the journal is in inode {number}, not 1 to {sb['inodes_count']}")
+    if not 0 < number <= sb.inodes_count:
+        findings.say("superblock", f"the journal is in inode {number}, not 1 to {sb.inodes_count}")
         return
     seen = tables.used.get(number)
-    if seen is None or seen.node.type != inodes.TYPE_REGULAR or not seen.node.links:
+    if seen is None or not seen.is_regular or not seen.node.links:
         findings.say(place, f"inode {number} is no file")
         return
     blocks = -(-seen.node.size_bytes // disk.block_size)
@@ -74,7 +75,7 @@ def _superblock(disk: Disk, findings: Findings, raw: bytes, blocks: int) -> None
     place = "journal"
     magic, kind = struct.unpack_from(">2I", raw)
     size, length, first, _sequence, start, errno = struct.unpack_from(">6I", raw, 12)
-    _compat, incompat, _ro = struct.unpack_from(">3I", raw, 0x24)
+    _compat, incompat, ro_compat = struct.unpack_from(">3I", raw, 0x24)
     users = struct.unpack_from(">I", raw, 0x40)[0]
     if magic != _MAGIC or kind not in (_SUPERBLOCK_V1, _SUPERBLOCK_V2):
         findings.say(place, f"the superblock has magic {magic:#010x} and type {kind}")
@@ -86,11 +87,11 @@ def _superblock(disk: Disk, findings: Findings, raw: bytes, blocks: int) -> None
     if kind == _SUPERBLOCK_V1:
         if any(raw[0x24:0x100]):
             findings.note(place, "is of version 1 and has fields of version 2")
-        incompat = 0
+        incompat = ro_compat = 0
     elif users > _MOST_USERS:
         findings.say(place, f"{users} file systems use it")
-    if incompat & ~_INCOMPAT:
-        findings.say(place, f"features {incompat:#x} are not known")
+    if incompat & ~_INCOMPAT or ro_compat:
+        findings.say(place, f"features {incompat:#x} and read-only {ro_compat:#x} are not known")
     elif incompat & _WITH_CHECKSUM:
         bare = raw[:_CHECKSUM_AT] + bytes(4) + raw[_CHECKSUM_AT + 4 :]
         if struct.unpack_from(">I", raw, _CHECKSUM_AT)[0] != crc32c(0xFFFF_FFFF, bare):
@@ -108,7 +109,7 @@ def check_mmp(disk: Disk, findings: Findings) -> None:
     sb = disk.sb
     if not sb.has(Incompat.MMP):
         return
-    number = sb["mmp_block"]
+    number = sb.mmp_block
     if number <= disk.blocks.start or number not in disk.blocks:
         findings.say("mmp", f"its block is {number}")
         return
@@ -120,7 +121,7 @@ def check_mmp(disk: Disk, findings: Findings) -> None:
     magic = struct.unpack_from("<I", raw)[0]
     if magic != _MMP_MAGIC:
         findings.say("mmp", f"the magic is {magic:#010x}, not {_MMP_MAGIC:#010x}")
-    elif disk.checksums:
+    elif disk.checksums.on:
         said = struct.unpack_from("<I", raw, _MMP_CHECKSUM_AT)[0]
-        if said != crc32c(disk.seed, raw[:_MMP_CHECKSUM_AT]):
+        if said != crc32c(disk.checksums.seed, raw[:_MMP_CHECKSUM_AT]):
             findings.say("mmp", "the checksum is wrong")

@@ -6,23 +6,25 @@ is walked.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from sim.errors import ImageError
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.sums import tail_is_wrong
 from sim.ext4.format.extents import (
     ENTRY_BYTES,
-    EXTENT_MAGIC,
-    MAX_DEPTH,
     MAX_LOGICAL_BLOCKS,
     Extent,
+    decode_header,
     decode_index_entries,
     decode_leaf_entries,
 )
+from sim.ext4.format.indirect import DIRECT_BLOCKS, POINTER_BYTES
 
-_HEADER = struct.Struct("<HHHHI")
-_DIRECT = 12
+_MOST_DEPTH = 10
+"""e2fsck walks deeper trees than a kernel does, and has no more to say than that they are deep."""
 _SPARE_ENTRIES = 2
 """e2fsck takes a node whose header says up to this many entries fewer than there is room for."""
 
@@ -42,6 +44,14 @@ class Mapped:
     own: list[int] = field(default_factory=list)
     depth: int = 0
     sound: bool = True
+
+    def physical(self, logical: int) -> int | None:
+        """Return where a block of the file lies; None for one that is not mapped, or not written."""
+        index = bisect_right(self.extents, logical, key=lambda extent: extent.logical) - 1
+        if index < 0 or self.extents[index].unwritten:
+            return None
+        inside = logical - self.extents[index].logical
+        return self.extents[index].physical + inside if inside < self.extents[index].length else None
 
 
 class _Walk:
@@ -81,12 +91,13 @@ class _Extents(_Walk):
 
     def node(self, raw: bytes | memoryview, depth: int | None, end: int, key: int | None, where: str) -> None:
         """Walk a node: depth and first key are what the parent says, None for the root."""
-        magic, entries, most, found, _generation = _HEADER.unpack_from(raw)
-        room = len(raw) // ENTRY_BYTES - 1
-        if magic != EXTENT_MAGIC:
-            self.say(f"{where}: the extent magic is {magic:#06x}, not {EXTENT_MAGIC:#06x}")
+        try:
+            entries, most, found = decode_header(raw, where, _MOST_DEPTH)
+        except ImageError as error:
+            self.say(f"{error.place}: {error.problem}")
             return
-        if entries > most or most > room or most < room - _SPARE_ENTRIES:
+        room = len(raw) // ENTRY_BYTES - 1
+        if most < room - _SPARE_ENTRIES:
             self.say(f"{where}: {entries} of {most} extent entries, there is room for {room}")
             return
         if depth is not None and found != depth:
@@ -96,9 +107,7 @@ class _Extents(_Walk):
             self.mapped.depth = found
         elif self.seed is not None and tail_is_wrong(self.seed, raw, ENTRY_BYTES * (most + 1)):
             self.say(f"{where}: the checksum is wrong")
-        if found > 2 * MAX_DEPTH:
-            self.say(f"{where}: the extent depth is {found}, at most {MAX_DEPTH}")
-        elif found:
+        if found:
             self.index(decode_index_entries(raw, entries), found, end, key, where)
         else:
             self.leaf(decode_leaf_entries(raw, entries), end, key, where)
@@ -151,10 +160,10 @@ class _Extents(_Walk):
 
 class _Map(_Walk):
     def field(self, raw: bytes) -> None:
-        per_block = self.disk.block_size // 4
+        per_block = self.disk.block_size // POINTER_BYTES
         first = 0
         for slot, pointer in enumerate(struct.unpack("<15I", raw)):
-            level = max(slot - _DIRECT + 1, 0)
+            level = max(slot - DIRECT_BLOCKS + 1, 0)
             for logical, physical in self.below(pointer, level, first, per_block):
                 self.data(logical, physical)
             self.mapped.depth = max(self.mapped.depth, level if pointer else 0)

@@ -4,26 +4,22 @@ Judging directories: records, names, what they lead to, checksums of their block
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
 from sim.ext4.check.index import index_blocks, index_checksum_is_wrong
-from sim.ext4.check.seen import INLINE_KEY, Seen, Tables
-from sim.ext4.check.sums import inode_seed
+from sim.ext4.check.seen import Seen, Tables
+from sim.ext4.check.sums import is_wrong
+from sim.ext4.format import dirs
 from sim.ext4.format import inode as inodes
-from sim.ext4.format.crc32c import crc32c
+from sim.ext4.format.checksums import has_tail
 from sim.ext4.format.features import Compat, Incompat
+from sim.ext4.format.xattr import INLINE_KEY
 
-_ENTRY = struct.Struct("<IHBB")
-_TAIL = struct.Struct("<IHBBI")
-_TAIL_TYPE = 0xDE
-_INDEX_ENTRY_BYTES = 8
-_FLAG_INDEX = 0x1000
-_INLINE_PARENT_BYTES = 4
 _LEAST_CIPHERTEXT = 16
 """fscrypt pads names to 16 bytes at least."""
 
@@ -60,9 +56,7 @@ class Names:
     def run(self) -> dict[int, Directory]:
         """Judge all directories; return them."""
         for number, seen in self.tables.used.items():
-            if seen.node.type == inodes.TYPE_DIRECTORY and (
-                number == inodes.ROOT_INODE or number >= self.disk.sb.first_inode
-            ):
+            if seen.is_directory and (number == inodes.ROOT_INODE or number >= self.disk.sb.first_inode):
                 self.directories[number] = self._directory(number, seen)
         for number, directory in self.directories.items():
             self._targets(number, directory)
@@ -97,14 +91,14 @@ class Names:
 
     def _index_blocks(self, seen: Seen) -> set[int]:
         """Return the logical blocks of a directory that hold its hash tree, which look empty."""
-        if not seen.node.flags & _FLAG_INDEX or not self.disk.sb.has(Compat.DIR_INDEX):
+        if not seen.node.flags & inodes.FLAG_INDEXED_DIRECTORY or not self.disk.sb.has(Compat.DIR_INDEX):
             return set()
         return index_blocks(self.disk, seen)
 
     def _inline(self, found: Directory, seen: Seen, place: str) -> None:
-        found.parent = int.from_bytes(seen.node.block[:_INLINE_PARENT_BYTES], "little")
+        found.parent = int.from_bytes(seen.node.block[: inodes.INLINE_PARENT_BYTES], "little")
         parts = (
-            (seen.node.block[_INLINE_PARENT_BYTES:], f"{place}, inline"),
+            (seen.node.block[inodes.INLINE_PARENT_BYTES :], f"{place}, inline"),
             (seen.xattrs.values.get(INLINE_KEY, b""), f"{place}, inline xattr"),
         )
         for raw, where in parts:
@@ -115,7 +109,7 @@ class Names:
     def _block(
         self, found: Directory, seen: Seen, logical: int, raw: bytes | memoryview, index: set[int], where: str
     ) -> None:
-        if self.disk.checksums:
+        if self.disk.checksums.on:
             self._checksum(found.number, seen, raw, logical in index, where)
         if logical in index and logical:
             return
@@ -125,16 +119,13 @@ class Names:
             self._dots(found, found.records[before:], where)
 
     def _checksum(self, number: int, seen: Seen, raw: bytes | memoryview, is_index: bool, where: str) -> None:
-        seed = inode_seed(self.disk, number, seen.raw)
+        sums = self.disk.checksums
         if is_index:
-            if index_checksum_is_wrong(raw, seed):
+            if index_checksum_is_wrong(raw, sums.inode_seed(seen.raw, number)):
                 self.findings.say(where, "the checksum of the hash tree is wrong")
-            return
-        at = len(raw) - _TAIL.size
-        inode, length, name_length, kind, _crc = _TAIL.unpack_from(raw, at)
-        if inode or length != _TAIL.size or name_length or kind != _TAIL_TYPE:
+        elif not has_tail(raw):
             self.findings.say(where, "has no checksum")
-        elif tail_is_wrong_at(seed, raw, at):
+        elif is_wrong(raw, partial(sums.directory_block, directory=seen.raw, number=number)):
             self.findings.say(where, "the checksum is wrong")
 
     # -- records -------------------------------------------------------------------------------------
@@ -142,37 +133,14 @@ class Names:
     def _records(
         self, found: Directory, seen: Seen, logical: int, raw: bytes | memoryview, where: str
     ) -> None:
-        at, size = 0, len(raw)
-        typed = self.disk.sb.has(Incompat.FILETYPE)
         encrypted = bool(seen.node.flags & inodes.FLAG_ENCRYPTED)
-        while at < size:
-            left = size - at
-            inode, length, name_length, kind = (
-                _ENTRY.unpack_from(raw, at) if left >= _ENTRY.size else (0, 0, 0, 0)
-            )
-            if length in (0, 0xFFFF) and size >= 65536:
-                length = left  # 64 KiB do not fit in 16 bits
-            if not typed and kind:
-                name_length, kind = name_length | kind << 8, 0
-            if length < _ENTRY.size or length % 4 or length > left or name_length > length - _ENTRY.size:
-                self.findings.say(
-                    where, f"record of {length} bytes with a name of {name_length} at byte {at}"
-                )
-                return
-            if inode:
-                name = bytes(raw[at + _ENTRY.size : at + _ENTRY.size + name_length])
-                self._name(name, encrypted, at, where)
-                found.records.append(Record(inode, name, kind, logical))
-            at += length
-
-    def _name(self, name: bytes, encrypted: bool, at: int, where: str) -> None:
-        dots = name in (b".", b"..")
-        if not name:
-            self.findings.say(where, f"a name of no bytes at byte {at}")
-        elif not encrypted and (b"/" in name or b"\0" in name):
-            self.findings.say(where, f"the name {name!r} at byte {at} has a slash or a NUL")
-        elif encrypted and not dots and len(name) < _LEAST_CIPHERTEXT:
-            self.findings.say(where, f"an encrypted name of {len(name)} bytes at byte {at}")
+        entries, wrong = dirs.read_block(raw, encrypted)
+        for problem, _allowed in wrong:
+            self.findings.say(where, problem)
+        for entry in entries:
+            if encrypted and entry.name not in (b".", b"..") and len(entry.name) < _LEAST_CIPHERTEXT:
+                self.findings.say(where, f"the encrypted name {entry.name!r} has {len(entry.name)} bytes")
+            found.records.append(Record(*entry, logical))
 
     def _dots(self, found: Directory, first: list[Record], where: str) -> None:
         """Take "." and ".." from the head of a directory's first block."""
@@ -216,7 +184,7 @@ class Names:
             if record.name in (b".", b".."):
                 continue
             first = target != inodes.ROOT_INODE and target < sb.first_inode
-            if target > sb["inodes_count"] or first:
+            if target > sb.inodes_count or first:
                 self.findings.say(place, f"the name {name!r} leads to inode {target}, which no name may")
                 continue
             self.links[target] = self.links.get(target, 0) + 1
@@ -254,14 +222,9 @@ class Names:
 
     def _adopt(self, place: str, number: int, record: Record, seen: Seen) -> None:
         """Note who is a directory's parent: it may have one."""
-        if seen.node.type != inodes.TYPE_DIRECTORY:
+        if not seen.is_directory:
             return
         if record.inode in self.parent_of or record.inode == number:
             self.findings.say(place, f"the name {record.name!r} is a second one of directory {record.inode}")
         else:
             self.parent_of[record.inode] = number
-
-
-def tail_is_wrong_at(seed: int, raw: bytes | memoryview, at: int) -> bool:
-    """Return whether the checksum in a block's tail at byte `at` is wrong."""
-    return bool(struct.unpack_from("<I", raw, at + 8)[0] != crc32c(seed, raw[:at]))

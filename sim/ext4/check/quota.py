@@ -14,7 +14,7 @@ from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
 from sim.ext4.check.seen import Seen, Tables
 from sim.ext4.format import inode as inodes
-from sim.ext4.format.features import Compat, RoCompat
+from sim.ext4.format.features import RoCompat
 
 _BLOCK_BYTES = 1024
 _LEVELS = 4
@@ -34,13 +34,16 @@ def check_quotas(disk: Disk, findings: Findings, tables: Tables) -> None:
     sb = disk.sb
     if not sb.has(RoCompat.QUOTA):
         return
-    for word, owner in (("user", _user), ("group", _group), ("project", _project)):
-        number = sb[f"{word}_quota"]
+    for word, number, owner in (
+        ("user", sb.user_quota, _user),
+        ("group", sb.group_quota, _group),
+        ("project", sb.project_quota, _project),
+    ):
         place = f"{word} quota"
         if not number or (word == "project" and not sb.has(RoCompat.PROJECT)):
             continue
         seen = tables.used.get(number)
-        if seen is None or seen.node.type != inodes.TYPE_REGULAR:
+        if seen is None or not seen.is_regular:
             findings.say(place, f"its inode {number} is no file")
             continue
         said = _read(disk, seen, _MAGIC[word])
@@ -73,12 +76,11 @@ def _project(seen: Seen) -> int:
 
 def _count(disk: Disk, tables: Tables, owner: Callable[[Seen], int]) -> Usage:
     sb = disk.sb
-    apart = {sb["orphan_file"] if sb.has(Compat.ORPHAN_FILE) else 0}
-    apart.add(sb["project_quota"] if sb.has(RoCompat.PROJECT) else 0)
+    apart = disk.named_inodes()
     found: Usage = {}
     for number, seen in tables.used.items():
-        named = number == inodes.ROOT_INODE or number >= sb.first_inode
-        if not named or number in apart or seen.node.flags & inodes.FLAG_EA_INODE:
+        has_name = number == inodes.ROOT_INODE or number >= sb.first_inode
+        if not has_name or number in apart or seen.node.flags & inodes.FLAG_EA_INODE:
             continue
         huge = seen.node.flags & inodes.FLAG_HUGE_FILE and sb.has(RoCompat.HUGE_FILE)
         taken = seen.node.sectors * (disk.block_size if huge else _SECTOR)
@@ -88,38 +90,31 @@ def _count(disk: Disk, tables: Tables, owner: Callable[[Seen], int]) -> Usage:
     return found
 
 
-def _contents(disk: Disk, seen: Seen) -> bytes:
-    size = min(seen.node.size_bytes, disk.store.size_bytes)
-    data = bytearray(size)
-    for extent in seen.mapped.extents:
-        for index in range(extent.length):
-            at = (extent.logical + index) * disk.block_size
-            if at < size and not extent.unwritten:
-                raw = disk.block(extent.physical + index)
-                data[at : at + disk.block_size] = raw[: size - at]
-    return bytes(data)
+def _block(disk: Disk, seen: Seen, number: int) -> bytes:
+    """Return a block of a quota file, zeros for a hole."""
+    logical, at = divmod(number * _BLOCK_BYTES, disk.block_size)
+    raw = seen.block(disk, logical)
+    return bytes(_BLOCK_BYTES) if raw is None else bytes(raw[at : at + _BLOCK_BYTES])
 
 
 def _read(disk: Disk, seen: Seen, magic: int) -> Usage | None:
     """Return what a quota file records; None if it is none."""
-    data = _contents(disk, seen)
-    if len(data) < 2 * _BLOCK_BYTES or struct.unpack_from("<2I", data) != (magic, _VERSION):
+    if struct.unpack_from("<2I", _block(disk, seen, 0)) != (magic, _VERSION):
         return None
-    leaves: set[int] = set()
+    count = seen.node.size_bytes // _BLOCK_BYTES
     nodes, met = {1}, {1}
     for _level in range(_LEVELS):
-        below: set[int] = set()
-        for node in nodes:
-            for (child,) in struct.iter_unpack("<I", data[node * _BLOCK_BYTES : (node + 1) * _BLOCK_BYTES]):
-                if child and child not in met and (child + 1) * _BLOCK_BYTES <= len(data):
-                    below.add(child)
-        met |= below
-        nodes = below
-    leaves = nodes
+        nodes = {
+            child
+            for node in nodes
+            for (child,) in struct.iter_unpack("<I", _block(disk, seen, node))
+            if 0 < child < count and child not in met
+        }
+        met |= nodes
     found: Usage = {}
-    for leaf in leaves:
-        start = leaf * _BLOCK_BYTES + _LEAF_HEADER_BYTES
-        for at in range(start, (leaf + 1) * _BLOCK_BYTES - _RECORD_BYTES + 1, _RECORD_BYTES):
+    for leaf in nodes:
+        data = _block(disk, seen, leaf)
+        for at in range(_LEAF_HEADER_BYTES, _BLOCK_BYTES - _RECORD_BYTES + 1, _RECORD_BYTES):
             key, *numbers = _RECORD.unpack_from(data, at)
             used_inodes, used_bytes = numbers[2], numbers[5]
             if any(data[at : at + _RECORD_BYTES]):

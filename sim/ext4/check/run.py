@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from sim.errors import ImageError
-from sim.ext4.check.bitmaps import Bitmaps, check_groups, features_left_out
+from sim.ext4.check.bitmaps import Bitmaps, check_groups
 from sim.ext4.check.claims import Claims
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import EnoughError, Findings
@@ -20,7 +20,8 @@ from sim.ext4.check.names import Names
 from sim.ext4.check.quota import check_quotas
 from sim.ext4.check.resize import check_resize_inode
 from sim.ext4.check.superblock import UnusableError, check_superblock, open_disk
-from sim.ext4.format.features import Incompat, RoCompat
+from sim.ext4.format.features import Compat, Incompat, RoCompat
+from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
 
 
@@ -33,7 +34,7 @@ def check_store(store: ByteStore, name: str) -> Findings:
     findings = Findings()
     try:
         disk = open_disk(store, name, findings)
-        findings.unchecked += features_left_out(disk)
+        findings.unchecked += _left_out(disk)
         _check(disk, findings)
     except (EnoughError, UnusableError):
         pass
@@ -41,7 +42,7 @@ def check_store(store: ByteStore, name: str) -> Findings:
 
 
 def _check(disk: Disk, findings: Findings) -> None:
-    claims = Claims(disk.ratio)
+    claims = Claims(disk.sb.cluster_blocks)
 
     def step(action: Callable[[], object]) -> None:
         try:
@@ -53,7 +54,7 @@ def _check(disk: Disk, findings: Findings) -> None:
     step(partial(check_groups, disk, findings, claims))
     step(partial(check_mmp, disk, findings))
     if disk.sb.has(Incompat.MMP):
-        claims.add(disk.sb["mmp_block"], 1, 0, "mmp")
+        claims.add(disk.sb.mmp_block, 1, 0, "mmp")
     walk = Inodes(disk, findings, claims)
     step(walk.run)
     tables = walk.tables
@@ -70,9 +71,34 @@ def _check(disk: Disk, findings: Findings) -> None:
     step(Bitmaps(disk, findings, claims, tables).run)
 
 
+def _left_out(disk: Disk) -> list[str]:
+    """Return what of this file system is not looked at."""
+    sb = disk.sb
+    left = ["contents of files; copies of the superblock and the descriptors, while the first are sound"]
+    if sb.has(Compat.HAS_JOURNAL):
+        left.append("what lies in the journal, which is not replayed")
+    if sb.has(Incompat.CASEFOLD):
+        left.append("the hashes of names in casefolded directories")
+    if sb.has(RoCompat.VERITY):
+        left.append("the hash trees of fs-verity")
+    if sb.has(Compat.ORPHAN_FILE):
+        left.append("what lies in the orphan file")
+    return left
+
+
 def _owners(disk: Disk, findings: Findings, claims: Claims) -> None:
     """Tell blocks with two owners; with shared_blocks (Android's images) inodes may share theirs."""
     shared = disk.sb.has(RoCompat.SHARED_BLOCKS)
     for start, stop, place, other in claims.overlaps():
         if not (shared and place.startswith("inode") and other.startswith("inode")):
             findings.say(place, f"block {start} has another owner, {other} ({stop - start} such blocks)")
+
+
+def check_image(image: Image) -> list[str]:
+    """
+    Return a line for each problem of an open image, at most MAX_PROBLEMS and one more; none for a sound one.
+
+    An image that was not unmounted cleanly is told, too: nobody may change it.
+    """
+    findings = check_store(image.store, image.name)
+    return [*findings.problems, *findings.unclean]

@@ -4,16 +4,14 @@ Holding what an inode says of its size, its sectors and its target against what 
 
 from __future__ import annotations
 
-from sim.ext4.check.disk import Disk
+from sim.ext4.check.disk import HURD, Disk
 from sim.ext4.check.findings import Findings
-from sim.ext4.check.seen import INLINE_BYTES, INLINE_KEY, Seen
+from sim.ext4.check.seen import Seen
 from sim.ext4.format import inode as inodes
+from sim.ext4.format.extents import MAX_LOGICAL_BLOCKS, ROOT_BYTES
 from sim.ext4.format.features import Compat, RoCompat
-
-_FLAG_INDEX, _FLAG_VERITY = 0x1000, 0x100000
-_HURD = 1
-_MAX_MAPPED = {0: 16843020, 1: 134480396, 2: 1074791436, 3: 8594130956}
-"""Blocks that a block map can reach, by block size code: 12 + n + n^2 + n^3 for n pointers a block."""
+from sim.ext4.format.indirect import DIRECT_BLOCKS, POINTER_BYTES
+from sim.ext4.format.xattr import INLINE_KEY
 
 
 class Sizes:
@@ -24,18 +22,14 @@ class Sizes:
         self.sb = disk.sb
         self.findings = findings
 
-    def _expect(self, place: str, holds: object, problem: str) -> None:
-        if not holds:
-            self.findings.say(place, problem)
-
     def is_short(self, seen: Seen) -> bool:
         """Return whether a symlink's target lies in the inode: short, without a block but for xattrs."""
         node = seen.node
         if node.flags & inodes.FLAG_EXTENTS:
             return False
-        own = self.disk.block_size // 512 * self.disk.ratio if node.xattr_block else 0
+        own = self.disk.block_size // 512 * self.sb.cluster_blocks if node.xattr_block else 0
         ea_blocks = sum(-(-size // self.disk.block_size) for _inode, size in seen.xattrs.ea_inodes)
-        return node.size_bytes < INLINE_BYTES and node.sectors in (
+        return node.size_bytes < ROOT_BYTES and node.sectors in (
             own,
             own + ea_blocks * self.disk.block_size // 512,
         )
@@ -51,21 +45,22 @@ class Sizes:
         elif seen.is_directory:
             self._directory_size(seen, last, place)
         elif node.type == inodes.TYPE_REGULAR or number < self.sb.first_inode:
-            over = written > 0 and node.size_bytes < (written - 1) * size and not node.flags & _FLAG_VERITY
-            self._expect(
+            over = (
+                written > 0 and node.size_bytes < (written - 1) * size and not node.flags & inodes.FLAG_VERITY
+            )
+            self.findings.expect(
                 place, not over, f"of {node.size_bytes} bytes has a block that ends behind the last byte"
             )
-            if node.flags & inodes.FLAG_EXTENTS:
-                most = (1 << 32) * size - 1
-            else:
-                most = _MAX_MAPPED.get(self.sb["log_block_size"], 1 << 40) * size
-            self._expect(
+            pointers = size // POINTER_BYTES
+            mapped = DIRECT_BLOCKS + pointers + pointers**2 + pointers**3
+            most = MAX_LOGICAL_BLOCKS * size - 1 if node.flags & inodes.FLAG_EXTENTS else mapped * size
+            self.findings.expect(
                 place, node.size_bytes <= most, f"the size is {node.size_bytes} bytes, at most {most}"
             )
 
     def _directory_size(self, seen: Seen, last: int, place: str) -> None:
         blocks, rest = divmod(seen.node.size_bytes, self.disk.block_size)
-        spare = self.sb["prealloc_directory_blocks"]
+        spare = self.sb.prealloc_directory_blocks
         if not seen.mapped.extents and not seen.mapped.own:
             self.findings.say(place, "is a directory without blocks")
         elif rest or blocks > last or last - blocks > spare:
@@ -78,43 +73,69 @@ class Sizes:
         if more is None:
             self.findings.say(place, "has inline data and no xattr for it")
             return
-        room = INLINE_BYTES + len(more)
+        room = ROOT_BYTES + len(more)
         is_directory = seen.is_directory
         text = f"of {seen.node.size_bytes} bytes has room for {room} inline"
         if is_directory:
-            self._expect(place, seen.node.size_bytes == room, text)
+            self.findings.expect(place, seen.node.size_bytes == room, text)
         elif seen.node.size_bytes > room:
             self.findings.note(place, text)
 
     def sectors(self, seen: Seen, place: str) -> None:
         """Hold the sectors that an inode says it takes against its blocks, its tree's and its xattrs'."""
-        if self.sb["creator_os"] == _HURD:
+        if self.sb.creator_os == HURD:
             return
-        disk, node = self.disk, seen.node
+        disk, sb, node = self.disk, self.sb, seen.node
         taken = sum(extent.length for extent in seen.mapped.extents) + len(seen.mapped.own)
-        if disk.ratio > 1:
-            clusters = {block // disk.ratio for block in seen.mapped.own}
-            for extent in seen.mapped.extents:
-                last = (extent.physical + extent.length - 1) // disk.ratio
-                clusters.update(range(extent.physical // disk.ratio, last + 1))
-            taken = len(clusters) * disk.ratio
-        if node.xattr_block and self.sb.has(Compat.EXT_ATTR):
-            taken += disk.ratio
+        if sb.cluster_blocks > 1:
+            taken = self._clusters(seen) * sb.cluster_blocks
+            self._alignment(seen, place)
+        if node.xattr_block and sb.has(Compat.EXT_ATTR):
+            taken += sb.cluster_blocks
         taken += sum(-(-size // disk.block_size) for _inode, size in seen.xattrs.ea_inodes)
-        huge = node.flags & inodes.FLAG_HUGE_FILE and self.sb.has(RoCompat.HUGE_FILE)
+        huge = node.flags & inodes.FLAG_HUGE_FILE and sb.has(RoCompat.HUGE_FILE)
         counted = taken if huge else taken * disk.block_size // 512
         self.findings.compare(place, "sectors", node.sectors, counted)
+
+    def _clusters(self, seen: Seen) -> int:
+        """Return how many clusters (bigalloc) an inode has."""
+        ratio = self.sb.cluster_blocks
+        clusters = {block // ratio for block in seen.mapped.own}
+        for extent in seen.mapped.extents:
+            last = (extent.physical + extent.length - 1) // ratio
+            clusters.update(range(extent.physical // ratio, last + 1))
+        return len(clusters)
+
+    def _alignment(self, seen: Seen, place: str) -> None:
+        """Tell blocks that do not lie in their cluster as they do in the file's."""
+        ratio, before = self.sb.cluster_blocks, None
+        for extent in seen.mapped.extents:
+            inside = extent.logical % ratio
+            apart = (
+                before is not None
+                and inside
+                and (before.logical + before.length - 1) // ratio == extent.logical // ratio
+                and (before.physical + before.length - 1) // ratio != extent.physical // ratio
+            )
+            if inside != extent.physical % ratio or apart:
+                self.findings.say(
+                    place, f"logical block {extent.logical} lies at block {extent.physical}, across clusters"
+                )
+                return
+            before = extent
 
     def symlink(self, seen: Seen, place: str) -> None:
         """Judge where a symlink's target lies, and how long it is."""
         node, disk = seen.node, self.disk
-        if not node.size_bytes or node.size_bytes >> 32 or node.flags & _FLAG_INDEX:
+        if not node.size_bytes or node.size_bytes >> 32 or node.flags & inodes.FLAG_INDEXED_DIRECTORY:
             self.findings.say(place, f"is a symlink of {node.size_bytes} bytes")
             return
         if node.flags & inodes.FLAG_INLINE_DATA:
-            room = INLINE_BYTES + len(seen.xattrs.values.get(INLINE_KEY, b""))
+            room = ROOT_BYTES + len(seen.xattrs.values.get(INLINE_KEY, b""))
             wrong = node.flags & inodes.FLAG_EXTENTS or node.size_bytes != room
-            self._expect(place, not wrong, f"is a symlink of {node.size_bytes} bytes, {room} lie inline")
+            self.findings.expect(
+                place, not wrong, f"is a symlink of {node.size_bytes} bytes, {room} lie inline"
+            )
             return
         if self.is_short(seen):
             raw: bytes | memoryview = node.block
@@ -130,4 +151,6 @@ class Sizes:
         else:
             length = (bytes(raw) + b"\0").index(b"\0")
         wrong = length >= len(raw) or length != node.size_bytes
-        self._expect(place, not wrong, f"is a symlink of {node.size_bytes} bytes with a target of {length}")
+        self.findings.expect(
+            place, not wrong, f"is a symlink of {node.size_bytes} bytes with a target of {length}"
+        )

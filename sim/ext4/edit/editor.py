@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from sim.errors import ConfigError, ImageError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.commit import commit_aside, commit_in_place, zero_ranges
 from sim.ext4.edit.groups import Groups
 from sim.ext4.edit.overlay import Changes, OverlayStore
@@ -26,7 +27,6 @@ from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.extents import ROOT_ENTRIES, Extent, plan_tree
 from sim.ext4.format.features import Incompat, RoCompat
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image, Inode, shown_name
 from sim.ext4.store import MmapStore
 from sim.units import SECTOR_BYTES

@@ -15,19 +15,14 @@ import numpy as np
 from sim.errors import ImageError
 from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.checksums import Checksums
-from sim.ext4.format.superblock import (
-    DESCRIPTOR_BYTES_64BIT,
-    SUPERBLOCK_BYTES,
-    SUPERBLOCK_OFFSET,
-    GroupDescriptor,
-)
+from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT, GroupDescriptor
+from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET
 from sim.ext4.read.reader import Image
 
 _FREE_BLOCKS_LOW, _FREE_BLOCKS_HIGH = 0x0C, 0x158
 _FREE_INODES = 0x10
 _INCOMPAT = 0x60
 _COMPAT = 0x5C
-_RESERVED_GDT = 0xCE
 _GROUP_FREE_BLOCKS, _GROUP_FREE_INODES, _GROUP_UNUSED = (0x0C, 0x2C), (0x0E, 0x2E), (0x1C, 0x32)
 
 
@@ -203,14 +198,13 @@ class Groups:
             start, stop = max(first, blocks.start), min(first + length, blocks.stop)
             used[max(start - blocks.start, 0) : max(stop - blocks.start, 0)] = 1
 
-        reserved = struct.unpack_from("<H", self._superblock(), _RESERVED_GDT)[0]
         for group in range(sb.groups_count):
             descriptor = self._image.group(group)
             mark(descriptor.block_bitmap, 1)
             mark(descriptor.inode_bitmap, 1)
             mark(descriptor.inode_table, sb.inode_table_blocks)
-            if sb.has_backup(group):
-                mark(sb.group_blocks(group).start, 1 + sb.descriptor_blocks + reserved)
+            for own in sb.own_blocks(group):
+                mark(own.start, len(own))
         return np.packbits(used, bitorder="little").tobytes()
 
     # -- inodes --------------------------------------------------------------------------------------

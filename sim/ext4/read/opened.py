@@ -101,7 +101,7 @@ class Inode:
     @property
     def inline_parts(self) -> tuple[bytes, bytes]:
         """The two places for inline contents: the block field, and the xattr for what does not fit there."""
-        more = self.xattrs.get((xattr.INDEX_SYSTEM, xattr.INLINE_NAME))
+        more = self.xattrs.get(xattr.INLINE_KEY)
         if more is None:
             raise ImageError(self.place, "has inline data and no xattr for it", "the xattr system.data")
         return self.raw.block, more
@@ -169,14 +169,13 @@ class Inode:
 
     @property
     def ea_hash(self) -> int:
-        """The hash of the value in an ea_inode: kept where others keep their seconds of access."""
-        return int.from_bytes(self._raw_bytes[8:12], "little")
+        """The hash of the value in an ea_inode."""
+        return inodes.ea_digest(self._raw_bytes)
 
     @property
     def ea_references(self) -> int:
-        """How many xattrs have their value in an ea_inode: kept in the seconds of change and the version."""
-        high, low = self._raw_bytes[12:16], self._raw_bytes[36:40]
-        return int.from_bytes(high, "little") << 32 | int.from_bytes(low, "little")
+        """How many xattrs have their value in an ea_inode."""
+        return inodes.ea_references(self._raw_bytes)
 
     @property
     def encryption_context(self) -> bytes | None:

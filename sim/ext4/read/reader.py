@@ -16,17 +16,12 @@ from sim.errors import ImageError
 from sim.ext4.format import dirs
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.crc32c import crc32c
+from sim.ext4.format.descriptor import GroupDescriptor, decode_descriptor
 from sim.ext4.format.extents import MAX_LOGICAL_BLOCKS, ExtentTree
 from sim.ext4.format.features import Incompat
 from sim.ext4.format.indirect import IndirectMap, read_map
-from sim.ext4.format.superblock import (
-    SUPERBLOCK_BYTES,
-    SUPERBLOCK_OFFSET,
-    GroupDescriptor,
-    Superblock,
-    decode_descriptor,
-    decode_superblock,
-)
+from sim.ext4.format.judging import decode_superblock
+from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET, Superblock
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.walk import read_tree
 from sim.ext4.store import ByteStore, MmapStore
