@@ -119,9 +119,10 @@ class Inodes:
             return
         if number == RESIZE:
             self.findings.expect(place, node.type in (0, inodes.TYPE_REGULAR), f"the mode is {node.mode:#o}")
-            if self.sb.has(Compat.RESIZE_INODE):  # sim.ext4.check.resize judges where it leads, and claims
-                self._map(number, seen, place)
-            return
+            self.sizes.limit(seen, place)
+            if node.xattr_block:
+                self._xattr_block(number, seen, place)
+            return  # sim.ext4.check.resize looks at what it maps
         if number in (USER_QUOTA, GROUP_QUOTA, JOURNAL_INODE):
             clear = not node.links and not node.sectors & 0xFFFF_FFFF and not any(node.block[:4])
             self.findings.expect(place, clear, "is reserved, not used by any feature, and not clear")
@@ -227,10 +228,6 @@ class Inodes:
 
     def _blocks(self, number: int, seen: Seen, place: str) -> None:
         """Walk what an inode maps, claim it, and hold size and sectors against it."""
-        self._map(number, seen, place)
-        self._claim(number, seen, place)
-
-    def _map(self, number: int, seen: Seen, place: str) -> None:
         node = seen.node
 
         def say(text: str) -> None:
@@ -252,6 +249,7 @@ class Inodes:
                 self.findings.note(
                     place, f"the extent depth is {seen.mapped.depth}; a kernel takes {MAX_DEPTH} at most"
                 )
+        self._claim(number, seen, place)
         self.sizes.size(number, seen, place)
         self.sizes.sectors(seen, place)
 

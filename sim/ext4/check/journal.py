@@ -35,11 +35,12 @@ def check_journal(disk: Disk, findings: Findings, tables: Tables) -> None:
     if not sb.has(Compat.HAS_JOURNAL):
         if sb.has(Incompat.NEEDS_RECOVERY):
             findings.say(place, "is to be replayed, and there is none")
-        elif not number and any(sb.journal_uuid):
+        if not number and any(sb.journal_uuid):
             findings.say(place, "is to lie on another device, and the file system has not the feature")
         elif number or sb.journal_device:
             findings.note(place, "is named by the superblock, and the file system has not the feature")
-        return
+        if not number:
+            return
     if not number:
         has_other = sb.journal_device or any(sb.journal_uuid)
         if has_other:

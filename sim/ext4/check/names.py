@@ -179,12 +179,13 @@ class Names:
     def _targets(self, number: int, directory: Directory) -> None:
         place = f"inode {number}"
         sb = self.disk.sb
+        hidden = {sb.user_quota, sb.group_quota, sb.project_quota, sb.orphan_file}
         for record in directory.records:
             target, name = record.inode, record.name
             if record.name in (b".", b".."):
                 continue
             first = target != inodes.ROOT_INODE and target < sb.first_inode
-            if target > sb.inodes_count or first:
+            if target > sb.inodes_count or first or target in hidden:
                 self.findings.say(place, f"the name {name!r} leads to inode {target}, which no name may")
                 continue
             self.links[target] = self.links.get(target, 0) + 1

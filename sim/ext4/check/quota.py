@@ -48,7 +48,7 @@ def check_quotas(disk: Disk, findings: Findings, tables: Tables) -> None:
             continue
         said = _read(disk, seen, _MAGIC[word])
         if said is None:
-            findings.say(place, f"inode {number} holds no quotas of version {_VERSION}")
+            findings.say(place, f"inode {number} holds no tree of quotas of version {_VERSION}")
             continue
         counted = _count(disk, tables, owner)
         for key in sorted({*said, *counted}):
@@ -104,12 +104,10 @@ def _read(disk: Disk, seen: Seen, magic: int) -> Usage | None:
     count = seen.node.size_bytes // _BLOCK_BYTES
     nodes, met = {1}, {1}
     for _level in range(_LEVELS):
-        nodes = {
-            child
-            for node in nodes
-            for (child,) in struct.iter_unpack("<I", _block(disk, seen, node))
-            if 0 < child < count and child not in met
-        }
+        below = {n for node in nodes for (n,) in struct.iter_unpack("<I", _block(disk, seen, node)) if n}
+        if any(child >= count for child in below):
+            return None
+        nodes = below - met
         met |= nodes
     found: Usage = {}
     for leaf in nodes:

@@ -17,6 +17,7 @@ from sim.ext4.check.inodes import Inodes
 from sim.ext4.check.journal import check_journal, check_mmp
 from sim.ext4.check.links import check_ea_values, check_links, check_tree
 from sim.ext4.check.names import Names
+from sim.ext4.check.orphans import check_orphan_file
 from sim.ext4.check.quota import check_quotas
 from sim.ext4.check.resize import check_resize_inode
 from sim.ext4.check.superblock import UnusableError, check_superblock, open_disk
@@ -59,6 +60,7 @@ def _check(disk: Disk, findings: Findings) -> None:
     step(walk.run)
     tables = walk.tables
     step(partial(check_journal, disk, findings, tables))
+    step(partial(check_orphan_file, disk, findings, tables))
     step(partial(check_resize_inode, disk, findings, tables, claims))
     names = Names(disk, findings, tables)
     step(names.run)
@@ -81,8 +83,6 @@ def _left_out(disk: Disk) -> list[str]:
         left.append("the hashes of names in casefolded directories")
     if sb.has(RoCompat.VERITY):
         left.append("the hash trees of fs-verity")
-    if sb.has(Compat.ORPHAN_FILE):
-        left.append("what lies in the orphan file")
     return left
 
 

@@ -13,6 +13,8 @@ from sim.ext4.format.features import Compat, RoCompat
 from sim.ext4.format.indirect import DIRECT_BLOCKS, POINTER_BYTES
 from sim.ext4.format.xattr import INLINE_KEY
 
+_LARGE_BYTES = 1 << 31
+
 
 class Sizes:
     """What inodes of one file system say of their size."""
@@ -42,6 +44,7 @@ class Sizes:
         written = max((e.logical + e.length for e in extents if not e.unwritten), default=0)
         if node.flags & inodes.FLAG_INLINE_DATA:
             self._inline(number, seen, place)
+            self.limit(seen, place)
         elif seen.is_directory:
             self._directory_size(seen, last, place)
         elif node.type == inodes.TYPE_REGULAR or number < self.sb.first_inode:
@@ -51,12 +54,17 @@ class Sizes:
             self.findings.expect(
                 place, not over, f"of {node.size_bytes} bytes has a block that ends behind the last byte"
             )
-            pointers = size // POINTER_BYTES
-            mapped = DIRECT_BLOCKS + pointers + pointers**2 + pointers**3
-            most = MAX_LOGICAL_BLOCKS * size - 1 if node.flags & inodes.FLAG_EXTENTS else mapped * size
-            self.findings.expect(
-                place, node.size_bytes <= most, f"the size is {node.size_bytes} bytes, at most {most}"
-            )
+            self.limit(seen, place)
+
+    def limit(self, seen: Seen, place: str) -> None:
+        """Tell a size that no map can reach, or the file system's features do not allow."""
+        size, length = self.disk.block_size, seen.node.size_bytes
+        pointers = size // POINTER_BYTES
+        mapped = DIRECT_BLOCKS + pointers + pointers**2 + pointers**3
+        most = MAX_LOGICAL_BLOCKS * size - 1 if seen.node.flags & inodes.FLAG_EXTENTS else mapped * size
+        self.findings.expect(place, length <= most, f"the size is {length} bytes, at most {most}")
+        if seen.is_regular and length >= _LARGE_BYTES and not self.sb.has(RoCompat.LARGE_FILE):
+            self.findings.say(place, f"of {length} bytes, the file system has not the feature large_file")
 
     def _directory_size(self, seen: Seen, last: int, place: str) -> None:
         blocks, rest = divmod(seen.node.size_bytes, self.disk.block_size)

@@ -11,7 +11,7 @@ from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
 from sim.ext4.check.sums import is_wrong
 from sim.ext4.format.checksums import Checksums
-from sim.ext4.format.features import Compat, Incompat, RoCompat
+from sim.ext4.format.features import Compat, Incompat, RoCompat, unknown_features
 from sim.ext4.format.inode import GOOD_OLD_BYTES
 from sim.ext4.format.judging import superblock_faults
 from sim.ext4.format.superblock import (
@@ -102,6 +102,8 @@ def check_superblock(disk: Disk, findings: Findings) -> None:
         findings.unclean.append(f"{disk.name}: the kernel has marked it as damaged")
     if sb.reserved_blocks_count > sb.blocks_count // 2:
         findings.say(place, f"{sb.reserved_blocks_count} of {sb.blocks_count} blocks are reserved")
+    for word in unknown_features(sb.compat, sb.incompat, sb.ro_compat):
+        findings.say(place, f"has a feature that is not known here: {word}")
     if sb.has(RoCompat.METADATA_CSUM) and sb.has(RoCompat.UNINIT_BG):
         findings.note(place, "metadata_csum and uninit_bg exclude each other")
     if sb.has(Incompat.CSUM_SEED) and not sb.has(RoCompat.METADATA_CSUM):

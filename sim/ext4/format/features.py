@@ -112,9 +112,19 @@ def feature_name(feature: Compat | Incompat | RoCompat) -> str:
     return _SPELT_BY_MKE2FS.get(name, name.lower())
 
 
-def _names(kind: type[Incompat | RoCompat], bits: int) -> list[str]:
+def _names(kind: type[Compat | Incompat | RoCompat], bits: int) -> list[str]:
     known = {feature.value: feature_name(feature) for feature in kind}
     return [known.get(1 << n, f"bit {1 << n:#x}") for n in range(32) if bits >> n & 1]
+
+
+def unknown_features(compat: int, incompat: int, ro_compat: int) -> list[str]:
+    """Return the bits of the three words that stand for no feature known here."""
+    words = ((Compat, compat), (Incompat, incompat), (RoCompat, ro_compat))
+    return [
+        f"{kind.__name__.lower()} {name}"
+        for kind, bits in words
+        for name in _names(kind, bits & ~sum(feature.value for feature in kind))
+    ]
 
 
 def refuse_unsupported(incompat: int, ro_compat: int, place: str) -> None:

@@ -93,8 +93,10 @@ def superblock_faults(sb: Superblock) -> Iterator[tuple[str, str]]:
         if not least <= value <= most:
             yield f"{value} {word} per group", f"{least} to {most}"
             return
-    if ratio > 1 and sb.clusters_per_group * ratio != sb.blocks_per_group:
+    if sb.clusters_per_group * ratio != sb.blocks_per_group:
         yield f"{sb.clusters_per_group} clusters per group", f"{sb.blocks_per_group // ratio}"
+    if not sb.has(RoCompat.BIGALLOC) and sb.log_cluster_size != sb.log_block_size:
+        yield f"the cluster size code is {sb.log_cluster_size}", f"{sb.log_block_size}, the block size's"
     if sb.blocks_count <= sb.first_data_block + 1:
         yield f"{sb.blocks_count} blocks", "room for a superblock and descriptors"
         return

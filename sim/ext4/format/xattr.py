@@ -212,7 +212,7 @@ def iter_entries(area: bytes | memoryview, first: int, origin: int, place: str) 
         name_length, index, offset, inode, size, said = _ENTRY.unpack_from(area, at)
         name = bytes(area[at + _ENTRY.size : at + _ENTRY.size + name_length])
         start = origin + offset
-        inside = inode or not size or (start >= first and start + size <= len(area))
+        inside = inode or (start + size <= len(area) and (not size or start >= first))
         if len(name) != name_length or not inside:
             raise ImageError(
                 place, f"xattr {name!r} with {size} bytes at offset {offset}", f"within {len(area)} bytes"
