@@ -34,9 +34,10 @@ def check_orphan_file(disk: Disk, findings: Findings, tables: Tables) -> None:
             at = len(raw) - _TAIL.size
             magic, said = _TAIL.unpack_from(raw, at)
             place = f"orphan file, block {block}"
+            counted = crc32c(crc32c(seed, block.to_bytes(8, "little")), raw[:at]) if disk.checksums.on else 0
             if magic != _MAGIC:
                 findings.say(place, f"the magic is {magic:#010x}, not {_MAGIC:#010x}")
-            elif disk.checksums.on and said != crc32c(crc32c(seed, block.to_bytes(8, "little")), raw[:at]):
+            elif said != counted:
                 findings.say(place, "the checksum is wrong")
             elif any(raw[:at]) and not sb.has(RoCompat.ORPHAN_PRESENT):
                 findings.say(place, "names inodes, and the file system has not orphan_present")
