@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sim.cli.exits import DONE, FOUND
 from sim.cli.image.opening import Around, open_image
-from sim.errors import ReadpathError
+from sim.errors import ImageError, ReadpathError
 from sim.ext4.format.inode import FLAG_EXTENTS
 from sim.ext4.read.reader import Image, Inode
 from sim.text import printable
@@ -21,14 +21,13 @@ Row = dict[str, object]
 
 def describe(image: Image, path: str, inode: Inode) -> Row:
     """Return what `ls` tells about an inode; extents and depth are None if it has no tree."""
-    mapped = inode.has_contents and inode.flags & FLAG_EXTENTS
-    damage, tree = None, None
+    tree, wrong = None, image.readable_entries(inode)[1] if inode.is_directory else []
     try:
-        tree = inode.tree if mapped else None
-        if inode.is_directory:
-            image.entries(inode)
-    except ReadpathError as error:
-        damage = f"{error.place}: {error.problem}"
+        tree = inode.tree if inode.has_contents else None
+    except ImageError as error:
+        wrong = [error]
+    if not inode.flags & FLAG_EXTENTS:
+        tree = None
     return {
         "path": path,
         "inode": inode.number,
@@ -40,15 +39,18 @@ def describe(image: Image, path: str, inode: Inode) -> Row:
         "encrypted": inode.is_encrypted,
         "extents": None if tree is None else len(tree.extents),
         "depth": None if tree is None else tree.depth,
-        "damage": damage,
+        "damage": _damage(wrong[0]) if wrong else None,
     }
+
+
+def _damage(error: ReadpathError) -> str:
+    return f"{error.place}: {error.problem}"
 
 
 def _unreadable(path: str, number: int, error: ReadpathError) -> Row:
     """Return the row of an inode of which only name and number are known."""
     unknown = dict.fromkeys(("mode", "links", "size_bytes", "mtime", "encrypted", "extents", "depth"))
-    damage = f"{error.place}: {error.problem}"
-    return {"path": path, "inode": number, "type": "?", **unknown, "damage": damage}
+    return {"path": path, "inode": number, "type": "?", **unknown, "damage": _damage(error)}
 
 
 def rows_below(image: Image, base: str, directory: Inode, recursive: bool) -> Iterator[Row]:
@@ -70,20 +72,16 @@ def rows_below(image: Image, base: str, directory: Inode, recursive: bool) -> It
         if recursive and inode.is_directory:
             if inode.number in met:
                 row["damage"] = "a directory that was met before"
-            elif row["damage"] is None:
+            else:
                 met.add(inode.number)
                 stack.append(iter(_named(image, path, inode)))
         yield row
 
 
 def _named(image: Image, base: str, directory: Inode) -> list[tuple[str, int]]:
-    """Return (path, inode number) of what a directory holds; nothing of a damaged one, whose row says so."""
-    try:
-        entries = image.entries(directory)
-    except ReadpathError:
-        return []
+    """Return (path, inode number) of what a directory holds; of a damaged one what can be read."""
     found = []
-    for number, name, _type in entries:
+    for number, name, _type in image.readable_entries(directory)[0]:
         if name not in (b".", b".."):
             try:
                 shown = image.shown(directory, name)
@@ -110,10 +108,9 @@ def run_ls(
     found = image.lookup(path)
     base = "/" + path.strip("/")
     own = describe(image, base, found)
-    if found.is_directory and own["damage"] is None:
-        rows = list(rows_below(image, base, found, recursive))
-    else:
-        rows = [own]
+    rows = [own] if own["damage"] or not found.is_directory else []
+    if found.is_directory:
+        rows += rows_below(image, base, found, recursive)
     if as_json:
         print(json.dumps(rows, indent=1))
     else:

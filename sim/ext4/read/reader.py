@@ -30,6 +30,8 @@ __all__ = ["CHUNK_BYTES", "Image", "Inode", "Run", "shown_name"]
 
 CHUNK_BYTES = 1 << 20
 """Contents are handed out in pieces of at most this many bytes."""
+MOST_WRONG = 100
+"""A directory with more damaged places than this is given up."""
 
 
 class Run(NamedTuple):
@@ -65,7 +67,7 @@ class Image:
                 "an image that is not cut short",
             )
         self._inodes: dict[int, Inode] = {}
-        self._entries: dict[int, list[dirs.DirEntry]] = {}
+        self._entries: dict[int, tuple[list[dirs.DirEntry], list[ImageError]]] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Image:
@@ -257,39 +259,52 @@ class Image:
 
     def entries(self, directory: Inode) -> list[dirs.DirEntry]:
         """Return the entries of a directory, "." and ".." included, in the order of its blocks."""
+        found, wrong = self.readable_entries(directory)
+        for error in wrong:
+            raise error
+        return found
+
+    def readable_entries(self, directory: Inode) -> tuple[list[dirs.DirEntry], list[ImageError]]:
+        """Return what of a directory can be read, and what is wrong with the rest, as far as MOST_WRONG."""
         found = self._entries.get(directory.number)
         if found is None:
-            if not directory.is_directory:
-                raise ImageError(directory.place, f"is a {directory.type_word}", "a directory")
-            if directory.is_inline:
-                found = self._inline_entries(directory)
-            elif directory.size_bytes % self.block_size:
-                raise ImageError(
-                    directory.place, f"a directory of {directory.size_bytes} bytes", "whole blocks"
-                )
-            else:
-                found = []
-            for logical, length, physical in self.runs(directory):
-                if physical is None:
-                    raise ImageError(
-                        directory.place, f"a hole at block {logical}", "a directory without holes"
-                    )
-                for index in range(length):
-                    place = f"{directory.place}, directory block {logical + index}"
-                    block = self.read_block(physical + index, place)
-                    found += dirs.decode_block(block, place, directory.is_encrypted)
+            found = [], []
+            try:
+                for entries, wrong in self._directory_parts(directory):
+                    found[0].extend(entries)
+                    found[1].extend(wrong)
+                    if len(found[1]) >= MOST_WRONG:
+                        break
+            except ImageError as error:
+                found[1].append(error)
             self._entries[directory.number] = found
         return found
 
-    def _inline_entries(self, directory: Inode) -> list[dirs.DirEntry]:
-        """Return the entries of a directory in its inode: its parent's number, then records in two places."""
+    def _directory_parts(self, directory: Inode) -> Iterator[tuple[list[dirs.DirEntry], list[ImageError]]]:
+        """Yield what each block of a directory, or each part in the inode, holds, and what is wrong there."""
+        place = directory.place
+        if not directory.is_directory:
+            raise ImageError(place, f"is a {directory.type_word}", "a directory")
+        if directory.is_inline:
+            yield from self._inline_parts(directory)
+        elif directory.size_bytes % self.block_size:
+            yield [], [ImageError(place, f"a directory of {directory.size_bytes} bytes", "whole blocks")]
+        for logical, length, physical in self.runs(directory):
+            if physical is None:
+                yield [], [ImageError(place, f"a hole at block {logical}", "a directory without holes")]
+                continue
+            for index in range(length):
+                where = f"{place}, directory block {logical + index}"
+                yield _read_names(self.read_block(physical + index, where), where, directory)
+
+    def _inline_parts(self, directory: Inode) -> Iterator[tuple[list[dirs.DirEntry], list[ImageError]]]:
+        """Yield the parts of a directory in its inode: its parent's number, then records in two places."""
         parts = directory.inline_parts
         parent = int.from_bytes(parts[0][: inodes.INLINE_PARENT_BYTES], "little")
         kind = inodes.DIRENT_TYPES[inodes.TYPE_DIRECTORY]
-        found = [dirs.DirEntry(directory.number, b".", kind), dirs.DirEntry(parent, b"..", kind)]
+        yield [dirs.DirEntry(directory.number, b".", kind), dirs.DirEntry(parent, b"..", kind)], []
         for raw in (parts[0][inodes.INLINE_PARENT_BYTES :], parts[1]):
-            found += dirs.decode_block(raw, f"{directory.place}, inline", directory.is_encrypted)
-        return found
+            yield _read_names(raw, f"{directory.place}, inline", directory)
 
     def children(self, directory: Inode) -> Iterator[tuple[str, Inode]]:
         """Yield (name, inode) of what a directory holds, without "." and ".."."""
@@ -311,11 +326,14 @@ class Image:
         for part in path.split("/"):
             if part in ("", "."):
                 continue
-            for number, name, _type in self.entries(inode):
+            entries, wrong = self.readable_entries(inode)
+            for number, name, _type in entries:
                 if part in (shown_name(name, inode.is_encrypted), self.shown(inode, name)):
                     inode = self.inode(number)
                     break
             else:
+                for error in wrong:  # it may be in the part that cannot be read
+                    raise error
                 raise ImageError(f"{self.name}: {path}", f"there is no {part!r}", "a path in the image")
         return inode
 
@@ -341,6 +359,13 @@ class Image:
     def _below(self, path: str, number: int) -> Iterator[tuple[str, Inode]]:
         for name, inode in self.children(self.inode(number)):
             yield f"{path}/{name}", inode
+
+
+def _read_names(
+    raw: bytes | memoryview, place: str, directory: Inode
+) -> tuple[list[dirs.DirEntry], list[ImageError]]:
+    entries, wrong = dirs.read_block(raw, directory.is_encrypted)
+    return entries, [ImageError(place, problem, allowed) for problem, allowed in wrong]
 
 
 def shown_name(name: bytes, encrypted: bool) -> str:
