@@ -133,7 +133,12 @@ def test_hard_links_go_one_by_one(tmp_path: Path, folder: Path) -> None:
 def test_what_cannot_be_changed(tmp_path: Path, folder: Path) -> None:
     """An image that is not sound, or that uses what is not kept up, is refused before any change."""
     path = tmp_path / "a.img"
-    for options, word in (("^metadata_csum,uninit_bg", "uninit_bg"), ("quota", "quota")):
+    for options, word in (
+        ("^metadata_csum,uninit_bg", "uninit_bg"),
+        ("quota", "quota"),
+        ("meta_bg,^resize_inode", "meta_bg"),
+        ("inline_data", "inline_data"),
+    ):
         mke2fs(path, folder, "-O", options)
         with pytest.raises(ImageError, match=f"cannot be changed: {word}"):
             ImageEditor(path)
@@ -149,7 +154,7 @@ def test_what_cannot_be_changed(tmp_path: Path, folder: Path) -> None:
     data[1024 + 0x0C] ^= 1
     data[1024 + 0x3A] = 0
     path.write_bytes(data)
-    with pytest.raises(ImageError, match="a state other than clean"):
+    with pytest.raises(ImageError, match="not unmounted cleanly"):
         ImageEditor(path)
 
 

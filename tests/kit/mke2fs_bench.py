@@ -11,7 +11,7 @@ import subprocess
 from functools import cached_property
 from pathlib import Path
 
-from tools import debugfs, tool
+from tools import debugfs, mke2fs, tool
 
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import Findings
@@ -54,10 +54,8 @@ def made(folder: Path, options: tuple[str, ...]) -> bytes:
     if not source.exists():
         fill(source)
     size = "64M" if "65536" in options else "16M"
-    kind = () if "-t" in options else ("-t", "ext4")
     blocks = () if "-b" in options else ("-b", str(BLOCK))
-    words = [tool("mke2fs"), "-q", "-F", *kind, *blocks, *options, "-d", str(source), str(path), size]
-    subprocess.run(words, check=True, capture_output=True)
+    mke2fs(path, source, *blocks, *options, size=size)
     if not any("mmp" in option for option in options):  # a writer waits for others to tell of themselves
         _change(path, folder, any("ea_inode" in option for option in options))
     _MADE[options] = path.read_bytes()

@@ -53,6 +53,7 @@ def debugfs(image: Path, *commands: str, write: bool = False) -> bytes:
 
 
 def mke2fs(image: Path, folder: Path, *options: str, size: str = "12M") -> None:
-    """Make an image that holds a folder's files."""
-    words = [tool("mke2fs"), "-q", "-F", "-t", "ext4", "-d", str(folder), *options, str(image), size]
+    """Make an image that holds a folder's files, of ext4 unless the options say otherwise."""
+    kind = () if "-t" in options else ("-t", "ext4")
+    words = [tool("mke2fs"), "-q", "-F", *kind, "-d", str(folder), *options, str(image), size]
     subprocess.run(words, capture_output=True, check=True)
