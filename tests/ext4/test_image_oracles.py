@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def debugfs_extents(image: Path, path: str) -> tuple[list[Extent], list[int]]:
 def walked_blocks(inode: Inode) -> list[int]:
     """Return the tree blocks in the order in which a walk first meets them."""
     return list(dict.fromkeys(block for chain in inode.tree.leaf_chain for block in chain))
+
+
+def test_inode_tables_are_marked_as_zeroed(tmp_path: Path) -> None:
+    """In every group, in the table of descriptors and its copy: no kernel zeroes them in the background."""
+    path = tmp_path / "a.img"
+    make_image(path, ImageSpec((FileSpec("/a", size_bytes=5),), 1024, 20 << 20))
+    data, superblock = path.read_bytes(), Image.open(path).superblock
+    assert 3 == superblock.groups_count
+    for table in (2 * 1024, (superblock.group_blocks(1).start + 1) * 1024):
+        flags = [struct.unpack_from("<H", data, table + 32 * group + 0x12)[0] for group in range(3)]
+        assert [0x4] * 3 == flags  # EXT4_BG_INODE_ZEROED
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
