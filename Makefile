@@ -10,8 +10,7 @@ REFERENCE := results/reference
 CASES  ?= all
 KERNEL ?= linux-image-amd64
 
-
-.PHONY: help run fast slow test bench truth truth-ns lint baselines clean
+.PHONY: help run fast slow test bench truth truth-ns lint baselines readme clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make fast   compile the core in place (needs a C compiler; about a minute and a half)"
@@ -20,6 +19,7 @@ help:
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
 	@echo "make truth-ns  how long it takes, at the speed of this CPU (user-mode Linux; CASES=smoke: minutes)"
+	@echo "make readme  write the numbers of README.md anew, from the committed results"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make baselines  run every experiment there are claims on; record the results and figures"
 
@@ -63,6 +63,9 @@ baselines: $(VENV)/ready
 	cp results/runs/reference/device_bound/figures/device_bound.png $(REFERENCE)/device_bound.png
 	$(BIN)/readpath timeline -o $(REFERENCE) --format png
 	$(BIN)/readpath check
+
+readme: $(VENV)/ready
+	$(BIN)/python docs/readme/quoted.py
 
 truth: $(VENV)/ready
 	$(BIN)/python experiments/kernel/truth.py --cases '$(CASES)' --kernel '$(KERNEL)'

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from sim.engine.costs import UNMEASURED, Cost, CostTable, load_costs
 
 SELF = "self"
-READS, STACKED = "symbols.jsonl", "symbols-encryption.jsonl"
-"""The records of instructions by symbol: of ext4 alone; of encryption around it, and of opens."""
+READS, STACKED, DRIVEN = "symbols.jsonl", "symbols-encryption.jsonl", "symbols-drivers.jsonl"
+"""The records of instructions by symbol: of ext4 alone; of encryption around it, and of opens; of drivers."""
 Constant = tuple[str, str]
 """(symbol, "self" or the symbol's unit)."""
 
@@ -39,6 +39,17 @@ class Modelled:
     record: str = READS
 
 
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """What no count of instructions shows: the time of the hardware, assumed, with its interval, in ns."""
+
+    symbol: str
+    ns: float
+    interval: tuple[float, float]
+    instructions: float
+    source: str
+
+
 def _of(group: str, *entries: Modelled | str) -> list[Modelled]:
     """Return symbols of one group; "name unit" stands for a recorded one with that unit."""
     made = []
@@ -55,12 +66,17 @@ def _stacked(group: str, *entries: Modelled | str) -> list[Modelled]:
     return [replace(entry, record=STACKED) for entry in _of(group, *entries)]
 
 
+def _driven(*entries: Modelled | str) -> list[Modelled]:
+    """Return symbols that DRIVEN measures."""
+    return [entry if entry.like else replace(entry, record=DRIVEN) for entry in _of(_DRIVER, *entries)]
+
+
 def _like(group: str, symbol: str, like: str, why: str, unit: str = "") -> Modelled:
     return Modelled(symbol, group, unit, like=tuple(like.split()), why=why)
 
 
 _CACHE, _MAP, _BIO, _BLOCK = "page cache", "mapping", "bio", "block layer"
-_HEADS, _CRYPT, _OTHER = "buffer heads", "decrypt", "other"
+_HEADS, _CRYPT, _DRIVER, _OTHER = "buffer heads", "decrypt", "driver", "other"
 
 SYMBOLS: tuple[Modelled, ...] = (
     *_of(
@@ -150,24 +166,23 @@ SYMBOLS: tuple[Modelled, ...] = (
         "blk_mq_submit_bio segment",
         "blk_attempt_plug_merge",
         "__blk_mq_alloc_requests",
-        Modelled("null_queue_rq", _BLOCK, within="null_queue_rq", parts=("blk_mq_start_request",)),
+        "blk_mq_start_request",
         "blk_mq_complete_request",
-        Modelled(
-            "blk_mq_end_request",
-            _BLOCK,
-            within="blk_mq_end_request",
-            parts=("blk_update_request", "__blk_mq_end_request", "blk_mq_free_request"),
-        ),
+        "blk_mq_end_request",
+        "blk_update_request bio",
+        "__blk_mq_end_request",
+        "blk_mq_free_request",
         "blk_finish_plug",
         "__blk_flush_plug",
         "blk_mq_flush_plug_list request",
-        "brd_submit_bio",
-        Modelled("memcpy_page", _BLOCK, "sector", within="brd_submit_bio"),
-        Modelled("copy_from_nullb", _BLOCK, "sector", within="null_handle_cmd"),
-        _like(_BLOCK, "nvme_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
-        _like(_BLOCK, "scsi_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
-        _like(_BLOCK, "virtio_queue_rq", "null_queue_rq", "no driver of hardware was recorded"),
         _like(_BLOCK, "blk_mq_insert_requests", "blk_attempt_plug_merge", "a walk over a plug's requests"),
+    ),
+    *_of(
+        _DRIVER,
+        "null_queue_rq",
+        "brd_submit_bio",
+        Modelled("memcpy_page", _DRIVER, "sector", within="brd_submit_bio"),
+        Modelled("copy_from_nullb", _DRIVER, "sector", within="null_handle_cmd"),
     ),
     *_of(
         _HEADS,
@@ -236,7 +251,88 @@ SYMBOLS: tuple[Modelled, ...] = (
         "ecryptfs_compute_root_iv",
     ),
     *_stacked(_CACHE, "ecryptfs_read_lower"),
+    *_driven(
+        "__common_interrupt",
+        "handle_edge_irq",
+        "__blk_rq_map_sg segment",
+        Modelled("__blk_bios_map_sg", _DRIVER, within="__blk_rq_map_sg"),
+        "sg_alloc_table_chained",
+        Modelled("sg_init_table", _DRIVER, "segment", within="sg_alloc_table_chained"),
+        Modelled("sg_pool_alloc", _DRIVER, "entry", within="sg_alloc_table_chained"),
+        "sg_free_table_chained",
+        Modelled("sg_pool_free", _DRIVER, within="sg_free_table_chained"),
+        "dma_map_page_attrs",
+        "dma_unmap_page_attrs",
+        "dma_map_sg_attrs run",
+        "dma_unmap_sg_attrs run",
+        "dma_pool_alloc",
+        "dma_pool_free",
+        "nvme_queue_rqs request",
+        "nvme_setup_cmd",
+        Modelled("nvme_map_data", _DRIVER, "segment", within="nvme_queue_rqs"),
+        Modelled("nvme_pci_setup_prps", _DRIVER, "run", within="nvme_queue_rqs"),
+        "nvme_irq",
+        "nvme_poll_cq request",
+        "blk_mq_complete_request_remote",
+        "nvme_pci_complete_batch request",
+        "nvme_complete_batch_req",
+        "nvme_unmap_data",
+        Modelled("nvme_free_prps", _DRIVER, within="nvme_unmap_data"),
+        "blk_mq_end_request_batch",
+        Modelled("blk_complete_request", _DRIVER, "bio", within="blk_mq_end_request_batch"),
+        "virtio_queue_rqs request",
+        "virtblk_add_req",
+        "virtqueue_add_sgs run",
+        "virtqueue_kick_prepare",
+        "virtqueue_notify",
+        "vp_notify",
+        "vring_interrupt",
+        "virtblk_done request",
+        "virtblk_request_done",
+        "scsi_mq_get_budget",
+        "scsi_queue_rq",
+        Modelled("scsi_cmd_priv", _DRIVER, within="scsi_queue_rq"),
+        "sd_init_command",
+        "scsi_alloc_sgtables",
+        "virtscsi_queuecommand",
+        "virtscsi_req_done request",
+        "virtscsi_complete_cmd",
+        "scsi_done",
+        "scsi_complete",
+        "scsi_finish_command",
+        "sd_done",
+        "scsi_io_completion",
+        "scsi_end_request",
+        "ata_scsi_queuecmd",
+        "ata_qc_issue",
+        "ahci_qc_prep run",
+        "ahci_qc_issue",
+        "ahci_single_level_irq_intr",
+        "ahci_handle_port_interrupt",
+        "ata_qc_complete_multiple request",
+        "ata_qc_complete",
+        Modelled("asm_common_interrupt", _DRIVER),
+        Modelled("writel", _DRIVER),
+        _like(_DRIVER, "nvme_queue_rq", "nvme_queue_rqs", "a list of one", "request"),
+        _like(_DRIVER, "virtio_queue_rq", "virtio_queue_rqs", "a list of one", "request"),
+    ),
 )
+
+HARDWARE: tuple[Stated, ...] = (
+    Stated(
+        "asm_common_interrupt",
+        500,
+        (200, 1000),
+        132,
+        "instructions: symbols-drivers.jsonl, what is outside its symbols in interrupts, least squares over"
+        " the device's and the timer's; ns: assumption: entry by the CPU, end of interrupt and return are"
+        " serialising, and caches are cold",
+    ),
+    Stated(
+        "writel", 100, (20, 300), 1, "assumption: an uncached store to a register of the device, over PCIe"
+    ),
+)
+"""On all machines the same."""
 
 NOT_CHARGED: dict[str, str] = {
     "invalidate_mapping_pagevec": "of dropping pages, which shrink_folio_list stands for",
@@ -259,6 +355,9 @@ NOT_CHARGED: dict[str, str] = {
     "keyctl_keyring_search": "a system call; fs/crypto looks keys up in a table of its own",
     "aesni_xts_decrypt": "counted with xts_decrypt",
     "aesni_cbc_dec": "counted with cbc_decrypt",
+    "blk_mq_insert_requests": "of a full queue, where time decides whether requests wait",
+    "virtscsi_commit_rqs": "of a full ring, where time decides whether requests wait",
+    "irq_exit_rcu": "23 instructions a device's interrupt; most of what is recorded is the timer's",
     "aesni_enc": "counted with xts_decrypt, or with essiv_skcipher_decrypt",
 }
 """Recorded symbols that are no constants, and why."""

@@ -13,10 +13,11 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from sim.block.drivers.modules import DRIVERS
 from sim.calibrate.constants import MODEL, SELF, counting_table
 from sim.calibrate.measured import Features, Measured
 from sim.errors import ConfigError
-from sim.records.kernel_case import Case, load_case, read_lines, run_case
+from sim.records.kernel_case import EMULATED, Case, load_case, read_lines, run_case
 
 
 def _simulate(task: tuple[str, dict[str, Any], str, str]) -> tuple[str, Features]:
@@ -45,7 +46,7 @@ def simulate_features(
     for measured in cases:
         if measured.key in known:
             continue
-        device = "null_blk" if measured.device.startswith("null_blk") else "ram+copy"
+        device = {"": "ram+copy", "null_blk": "null_blk"}.get(measured.runs_on, "")
         tasks.setdefault(measured.key, (measured.key, measured.record, str(layouts), device))
     features = {key: known[key] for key in {m.key for m in cases} & known.keys()}
     with ProcessPoolExecutor(jobs) as pool:
@@ -60,7 +61,8 @@ def attach_features(cases: list[Measured], features: dict[str, Features]) -> Non
     Give each case its features. Raises ConfigError naming a case that has none.
 
     A reader inside the kernel makes no system calls, and a device that copies nothing does not copy: all else
-    is the same, and simulated once.
+    is the same, and simulated once. How often a device interrupts, and is rung, is its own matter: as often
+    as recorded.
     """
     for measured in cases:
         if measured.key not in features:
@@ -71,6 +73,17 @@ def attach_features(cases: list[Measured], features: dict[str, Features]) -> Non
             if (measured.device != "ram" or constant[0] != "memcpy_page")
             and (not measured.in_kernel or constant[0] != "entry_SYSCALL_64")
         }
+        if measured.runs_on in EMULATED:
+            _as_the_device_had_it(measured)
+
+
+def _as_the_device_had_it(measured: Measured) -> None:
+    """Keep a driver's features alone, those that the device decides from the record."""
+    driver = DRIVERS[EMULATED[measured.runs_on].driver]
+    features = measured.features
+    measured.features = {constant: n for constant, n in features.items() if constant[0] in driver.symbols}
+    for symbol in driver.of_the_device & measured.calls.keys():
+        measured.features[symbol, SELF] = measured.calls[symbol]
 
 
 def write_features(path: Path, features: dict[str, Features]) -> None:

@@ -14,13 +14,13 @@ then move the constants away from it where they say so, and none below the pace 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
-from sim.calibrate.constants import MODEL, READS, SELF, STACKED, SYMBOLS, Constant
+from sim.calibrate.constants import DRIVEN, MODEL, READS, SELF, STACKED, SYMBOLS, Constant
 from sim.calibrate.least_squares import fit, standard_errors
 from sim.calibrate.loops import BYTE_CONSTANTS, REP_BYTES, byte_loops, loop_features
 from sim.calibrate.measured import Features, Measured
@@ -49,8 +49,8 @@ in a hot loop: twice as much was seen (an extent look-up among 16,384).
 """
 PRIOR_WIDTH = 0.3
 """Relative: how far a constant's ns may be from its instructions at the pace (a standard error)."""
-LONG_REP = 512
-"""From so many bytes a call on a `rep` is worth its bytes; a shorter one, its instructions."""
+LONG_REP, UNIT_REP = 512, 16
+"""From so many bytes a call, or a unit, on a `rep` is worth its bytes; a shorter one, its instructions."""
 
 
 def everything(_block_size: int, _layout: str) -> bool:
@@ -91,6 +91,7 @@ def fit_instructions(records: CostRecords, keep: Keep = everything) -> Values:
     cases_of = {
         READS: [case for case in records.symbols if keep(case.block_size, case.layout)],
         STACKED: [case for case in (*records.stacked, *records.opens) if case.fitted],
+        DRIVEN: [case for case in records.driven if case.fitted and keep(case.block_size, case.layout)],
     }
     found: Values = {}
     within: dict[tuple[str, str], list[Constant]] = {}
@@ -129,6 +130,18 @@ def _long_reps(records: CostRecords) -> Values:
     return found
 
 
+def _driver_reps(records: CostRecords) -> Values:
+    """Return the bytes that drivers clear in long `rep`s: a call's, and a unit's where many make one."""
+    cases = [case for case in records.driven if case.fitted]
+    found: Values = {}
+    for recorded in sorted({symbol for case in cases for symbol, count in case.rep_bytes.items() if count}):
+        entries = [entry for entry in SYMBOLS if entry.within == recorded and entry.record == DRIVEN]
+        constants = [constant for entry in entries for constant in constants_of(entry.symbol)]
+        moved = _solved(constants, cases, [case.rep_bytes.get(recorded, 0.0) for case in cases])
+        found |= {c: n for c, n in moved.items() if n >= (LONG_REP if c[1] == SELF else UNIT_REP)}
+    return found
+
+
 def _around(records: CostRecords) -> dict[str, float]:
     """Return, by cipher, the instructions of a call around its assembler code: their mean over cases."""
     found: dict[str, list[float]] = {}
@@ -143,13 +156,21 @@ def _fit_symbol(recorded: str, constants: list[Constant], cases: list[Measured],
     given = {constant: known[like] for constant, like in SHARED.items() if constant in constants}
     given |= {constant: value for constant, value in STATED.items() if constant in constants}
     free = [constant for constant in constants if constant not in given]
+    taken = [
+        case.symbols.get(recorded, 0.0) - predict(case.features, given) if recorded in case.symbols else None
+        for case in cases
+    ]
+    return _solved(free, cases, taken) | given
+
+
+def _solved(free: list[Constant], cases: list[Measured], taken: Sequence[float | None]) -> Values:
+    """Return what constants are worth, by what cases took of them; None: the case does not say."""
     rows, values = [], []
-    for case in cases:
+    for case, value in zip(cases, taken, strict=True):
         row = [case.features.get(constant, 0.0) for constant in free]
-        if any(row) and recorded in case.symbols:
+        if any(row) and value is not None:
             rows.append(row)
-            taken = sum(case.features.get(constant, 0.0) * value for constant, value in given.items())
-            values.append(case.symbols[recorded] - taken)
+            values.append(value)
     used = [j for j in range(len(free)) if any(row[j] for row in rows)]
     if not used:
         return {}
@@ -157,7 +178,7 @@ def _fit_symbol(recorded: str, constants: list[Constant], cases: list[Measured],
     sigma = np.maximum(0.003 * np.abs(values), 0.5)
     zero, wide = np.zeros(len(used)), np.full(len(used), 1e5)
     x = fit(matrix, np.array(values), sigma, zero, wide)
-    return {free[j]: float(value) for j, value in zip(used, x, strict=True)} | given
+    return {free[j]: float(value) for j, value in zip(used, x, strict=True)}
 
 
 def _drops(records: CostRecords) -> Values:
@@ -187,7 +208,8 @@ def fit_costs(records: CostRecords, keep: Keep = everything) -> Fitted:
     ns = {constant: value for constant, (value, _) in found.items()}
     sigma = {constant: error for constant, (_, error) in found.items()}
     unmeasured = {constant: value for constant, value in problem.prior.items() if constant not in ns}
-    reps = {constant: count for constant, count in _long_reps(records).items() if constant in unmeasured}
+    long = _long_reps(records) | _driver_reps(records)
+    reps = {constant: count for constant, count in long.items() if constant in unmeasured}
     for constant, count in reps.items():
         unmeasured[constant] -= (problem.pace - problem.moved["folio_zero_range", "byte"]) * count
     byte_ns = problem.moved["copy_page_to_iter", "byte"]

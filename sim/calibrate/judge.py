@@ -2,25 +2,28 @@
 The judge: costs against records that they were not fitted to.
 
 Each layout is left out once, and each block size: all constants are fitted to the others, and the left-out
-cases predicted. Predictions are per 4 KiB read. Two paths are in the right order if the one the kernel takes
-longer for, by more than ORDER_MARGIN, costs more here too.
+cases predicted; of the cases through drivers, those of one path. Predictions are per 4 KiB read. Two paths
+are in the right order if the one the kernel takes longer for, by more than ORDER_MARGIN, costs more here too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
-from sim.calibrate.fit import Fitted, Keep, fit_costs, predict
+from sim.calibrate.fit import Fitted, Keep, fit_costs, fit_instructions, predict
 from sim.calibrate.measured import Measured
 from sim.calibrate.records import CostRecords
 
 ORDER_MARGIN = 0.05
 BARS: dict[str, tuple[float, float]] = {"instructions": (0.01, 0.03), "ns": (0.05, 0.15)}
 """By currency: the largest median and 95th percentile of the error on left-out cases."""
+
+UNSEEN_PATH = "mpage"
+"""Of the cases through drivers, those that are predicted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,17 +97,33 @@ def judge(records: CostRecords, watch: Callable[[str], None] = lambda _fold: Non
     for name, keep, judged in folds(records):
         predicted += predict_all(records, fit_costs(records, keep), name, judged)
         watch(name)
-    return predicted
+    return predicted + _drivers(records)
+
+
+def _drivers(records: CostRecords) -> list[Predicted]:
+    """
+    Return the predictions of what drivers take on one path, by a fit to the others.
+
+    Leaving out a layout or a block size would leave out all requests of many pages, or of many bios.
+    """
+    known = replace(records, driven=[case for case in records.driven if case.path != UNSEEN_PATH])
+    values = fit_instructions(known)
+    return [
+        Predicted(case, "instructions", f"path {UNSEEN_PATH}", case.value, predict(case.features, values))
+        for case in records.driven
+        if case.fitted and case.path == UNSEEN_PATH
+    ]
 
 
 def predict_all(
     records: CostRecords, fitted: Fitted, name: str, judged: Callable[[Measured], bool]
 ) -> list[Predicted]:
     """Return the predictions of the judged cases by one fit."""
+    counted = [*records.instructions, *_plain(records.symbols)]
     return [
         Predicted(case, currency, name, case.value, predict(case.features, values))
         for currency, cases, values in (
-            ("instructions", [*records.instructions, *_plain(records.symbols)], fitted.instructions),
+            ("instructions", counted, fitted.instructions),
             ("ns", records.times.cases, fitted.ns),
         )
         for case in cases

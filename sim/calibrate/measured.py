@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.calibrate.constants import Constant
+from sim.records.kernel_case import EMULATED
 
 Features = dict[Constant, float]
 ENCRYPTED = "encrypted, by symbol"
@@ -19,11 +20,11 @@ class Measured:
     """
     One record of a whole case: what was measured, per 4 KiB read, and its features, per 4 KiB.
 
-    device: "ram" (bio-based, no copy), "ram+copy", "null_blk"; with " by symbol" where the value is a sum
-    over symbols. symbols, calls: of each recorded symbol; rep_bytes: instructions among them that are bytes
-    of a `rep`, where that is recorded. value: instructions, or ns (see
-    times); boots: the median ns of each boot. fitted: whether constants are fitted to it.
-    in_kernel: read by the kernel itself, without system calls.
+    device: "ram" (bio-based, no copy), "ram+copy", "null_blk", "nvme's driver"; with " by symbol" where the
+    value is a sum over symbols. symbols, calls: of each recorded symbol; rep_bytes: instructions among them
+    that are bytes of a `rep`, where that is recorded. value: instructions, or ns (see times); boots: the
+    median ns of each boot. fitted: whether constants are fitted to it. in_kernel: read by the kernel itself,
+    without system calls.
     around: instructions a call that a cipher takes around its assembler code, by cipher, where recorded.
     """
 
@@ -46,10 +47,17 @@ class Measured:
     in_kernel: bool = False
 
     @property
+    def runs_on(self) -> str:
+        """The driver that its reads go through: a key of EMULATED, "null_blk", or "" for a RAM device's."""
+        named = str(self.record.get("case", "")).partition("/")[0]
+        if named in EMULATED:
+            return named
+        return "null_blk" if self.device.startswith("null_blk") else ""
+
+    @property
     def key(self) -> str:
         """What its features depend on."""
-        device = "null_blk" if self.device.startswith("null_blk") else "ram"
-        words = [device, self.block_size, self.layout, self.path, self.access, self.status]
+        words = [self.runs_on or "ram", self.block_size, self.layout, self.path, self.access, self.status]
         if self.device == ENCRYPTED:
             words.append(f"{self.record['file_bytes'] >> 20}M")
         if "read_ahead_kb" in self.record:

@@ -4,12 +4,22 @@ A machine profile from fitted costs: every constant with value, unit, interval, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from sim.calibrate.constants import MODEL, SELF, STACKED, SYMBOLS, Constant, Modelled
+from sim.calibrate.constants import (
+    DRIVEN,
+    HARDWARE,
+    MODEL,
+    SELF,
+    STACKED,
+    SYMBOLS,
+    Constant,
+    Modelled,
+    Stated,
+)
 from sim.calibrate.draws import DRAWS, Drawn
 from sim.calibrate.fit import PRIOR_WIDTH, SHARED, Fitted
 from sim.calibrate.loops import BYTE_CONSTANTS, MOVED_BYTES
@@ -30,6 +40,7 @@ METHODS = {
     "pace": "ns: instructions x pace, no recording times it; interval: 90 %, of constants about the pace",
     "reps": "ns: instructions x pace, a rep's bytes at memset's, no recording times it; interval: as pace",
     "like": "as the symbols it names",
+    "stated": "ns: stated, no recording has the time of the hardware",
     "aes": "ns: the assembler code's own, and instructions x pace; interval: of both",
 }
 
@@ -39,7 +50,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One symbol's constants, by "self" or its unit: ns, instructions, the interval of the ns or None."""
+    """
+    One symbol's constants, by "self" or its unit: ns, instructions, the interval of the ns or None; of the
+    instructions, those that are bytes of a long `rep`.
+    """
 
     symbol: Modelled
     ns: dict[str, float]
@@ -47,6 +61,7 @@ class Entry:
     interval: dict[str, Interval | None]
     source: str
     method: str
+    rep_bytes: dict[str, float] = field(default_factory=dict)
 
 
 def entries(records: CostRecords, fitted: Fitted, drawn: Drawn) -> list[Entry]:
@@ -58,6 +73,7 @@ def entries(records: CostRecords, fitted: Fitted, drawn: Drawn) -> list[Entry]:
     for symbol in SYMBOLS:
         if symbol.like:
             made[symbol.symbol] = _like(symbol, made)
+    made |= {stated.symbol: _stated(stated) for stated in HARDWARE}
     made |= {name: _cipher(name, records, fitted) for name in records.times.ciphers}
     return [made[symbol.symbol] for symbol in SYMBOLS]
 
@@ -98,10 +114,18 @@ def _measured(symbol: Modelled, fitted: Fitted, drawn: Drawn, times: str) -> Ent
     source = f"{where}; ns: {times}" if timed else where
     if any((symbol.symbol, what) in BYTE_CONSTANTS for what in _words(symbol)):
         source += ", prior of its bytes memcpy and memset there"
-    if constant in fitted.rep_bytes and symbol.record != STACKED:
+    if constant in fitted.rep_bytes and symbol.record not in (STACKED, DRIVEN):
         source += f"; bytes of its rep: {STACKED}"
     method = "fitted" if timed else "reps" if constant in fitted.rep_bytes else "pace"
-    return Entry(symbol, ns, instructions, interval, source, METHODS[method])
+    moved = {what: MOVED_BYTES.get((symbol.symbol, what), 0.0) for what in _words(symbol)}
+    moved |= {what: n for what in moved if (n := fitted.rep_bytes.get((symbol.symbol, what), 0.0))}
+    return Entry(symbol, ns, instructions, interval, source, METHODS[method], moved)
+
+
+def _stated(stated: Stated) -> Entry:
+    interval: dict[str, Interval | None] = {SELF: stated.interval}
+    ns, instructions = {SELF: stated.ns}, {SELF: stated.instructions}
+    return Entry(MODEL[stated.symbol], ns, instructions, interval, stated.source, METHODS["stated"])
 
 
 def _like(symbol: Modelled, made: dict[str, Entry]) -> Entry:
@@ -149,7 +173,8 @@ def draws_of(made: list[Entry], drawn: Drawn) -> dict[Constant, list[float]]:
     """
     Return the draws of every constant of a profile that has any.
 
-    What is like other symbols is drawn with them. A cipher, timed apart, is drawn evenly from its interval.
+    What is like other symbols is drawn with them. A cipher, timed apart, and what is stated are drawn evenly
+    from their intervals.
     """
     found: dict[Constant, list[float]] = {}
     for entry in made:
@@ -159,7 +184,7 @@ def draws_of(made: list[Entry], drawn: Drawn) -> dict[Constant, list[float]]:
             if entry.symbol.like:
                 parts = [drawn[name, what] for name in entry.symbol.like if (name, what) in drawn]
                 found[constant] = [sum(values) for values in zip(*parts, strict=True)]
-            elif entry.method == METHODS["aes"] and interval:
+            elif entry.method in (METHODS["aes"], METHODS["stated"]) and interval:
                 low, high = interval
                 found[constant] = [low + (high - low) * (k + 0.5) / DRAWS for k in range(DRAWS)]
             else:
@@ -192,8 +217,8 @@ def _entry_lines(entry: Entry) -> list[str]:
         lines.append(f"unit_instructions = {_number(entry.instructions[unit])}")
         lines.append(f"unit = {_text(unit)}")
     for key, what in (("rep_bytes", SELF), ("unit_rep_bytes", unit)):
-        if moved := MOVED_BYTES.get((entry.symbol.symbol, what)):
-            lines.append(f"{key} = {moved}")
+        if moved := entry.rep_bytes.get(what):
+            lines.append(f"{key} = {_number(moved)}")
     lines.append(f"group = {_text(entry.symbol.group)}")
     lines.append(f"spread = {_spread(entry)}")
     for key, what in (("interval", SELF), ("unit_interval", unit)):

@@ -1,9 +1,10 @@
 """
 The records that costs are fitted to and judged with.
 
-Files (results/kernel/README.md): `instructions.jsonl`, instructions of a whole case; `symbols.jsonl` and
-`symbols-encryption.jsonl`, instructions and calls per recorded symbol; and one of times, ns per 4 KiB and
-ns of primitives in hot loops: `native-ns.jsonl`, which `make truth-ns` records, or `uml-ns.jsonl`.
+Files (results/kernel/README.md): `instructions.jsonl`, instructions of a whole case; `symbols.jsonl`,
+`symbols-encryption.jsonl` and `symbols-drivers.jsonl`, instructions and calls per recorded symbol; and one of
+times, ns per 4 KiB and ns of primitives in hot loops: `native-ns.jsonl`, which `make truth-ns` records, or
+`uml-ns.jsonl`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.calibrate.constants import READS, STACKED
+from sim.calibrate.constants import DRIVEN, READS, STACKED
 from sim.calibrate.measured import Measured, device_of, measured_case
-from sim.calibrate.symbols import by_symbol, opening, stacked_case
+from sim.calibrate.symbols import by_symbol, driven_case, opening, stacked_case
 from sim.calibrate.times import Times, load_times
 from sim.records.kernel_case import read_lines
 
@@ -25,10 +26,12 @@ TIMES = "native-ns.jsonl"
 @dataclass(slots=True)
 class CostRecords:
     """
-    All records. instructions, symbols: of whole cases; held_out: instructions of cases of another rig and
-    other images, to judge with; drops: symbols of dropping cached pages; stacked: symbols of reading through
-    encryption below, in and above ext4; opens: symbols of opening a file, per file; times: ns of cases, of
-    hot loops, of ciphers. kernel: the name of the folder.
+    All records.
+
+    instructions, symbols: of whole cases; held_out: instructions of cases of another rig and other images, to
+    judge with; drops: symbols of dropping cached pages; stacked: symbols of reading through encryption below,
+    in and above ext4; driven: symbols of drivers of hardware; opens: symbols of opening a file, per file;
+    times: ns of cases, of hot loops, of ciphers. kernel: the name of the folder.
     """
 
     instructions: list[Measured]
@@ -36,6 +39,7 @@ class CostRecords:
     symbols: list[Measured]
     drops: list[Measured]
     stacked: list[Measured]
+    driven: list[Measured]
     opens: list[Measured]
     times: Times
     kernel: str
@@ -43,7 +47,14 @@ class CostRecords:
     @property
     def whole(self) -> list[Measured]:
         """All records that are of whole cases of reading."""
-        return [*self.instructions, *self.held_out, *self.symbols, *self.stacked, *self.times.cases]
+        return [
+            *self.instructions,
+            *self.held_out,
+            *self.symbols,
+            *self.stacked,
+            *self.driven,
+            *self.times.cases,
+        ]
 
 
 def load_records(folder: Path, times: Path | None = None) -> CostRecords:
@@ -66,9 +77,10 @@ def load_records(folder: Path, times: Path | None = None) -> CostRecords:
             opens.append(opening(record))
         elif record["what"] == "read" and "aes-generic" not in record.get("encryption", ""):
             stacked.append(stacked_case(record))
+    driven = [driven_case(record) for record in read_lines(folder / DRIVEN)]
     of_time = load_times(times or folder / TIMES, folder)
     kernel = folder.resolve().name
-    return CostRecords(instructions, held_out, symbols, drops, stacked, opens, of_time, kernel)
+    return CostRecords(instructions, held_out, symbols, drops, stacked, driven, opens, of_time, kernel)
 
 
 def _instructions(record: dict[str, Any]) -> Measured:

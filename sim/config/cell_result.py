@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-GROUPS = ("copy", "page cache", "mapping", "buffer heads", "bio", "block layer", "decrypt", "other")
+GROUPS = ("copy", "page cache", "mapping", "buffer heads", "bio", "block layer", "driver", "decrypt", "other")
 """The cost groups of the stacked figures, in the order in which they are stacked."""
 
 Context = Literal["task", "irq", "kworker"]

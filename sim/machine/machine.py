@@ -94,7 +94,7 @@ class KernelVersion:
     What differs between kernel versions: readahead, the plug, names of symbols, large folios.
 
     folios: their rules, None without. folio_paths: whose regular files may have them, unless encrypted.
-    folios_unasked: they have.
+    folios_unasked: they have. queue_rqs: a plug's requests go down as a list (since 5.16).
     """
 
     readahead: Callable[[], ReadaheadPolicy]
@@ -105,10 +105,11 @@ class KernelVersion:
     folios: FolioRules | None = None
     folio_paths: tuple[str, ...] = PATHS
     folios_unasked: bool = False
+    queue_rqs: bool = True
 
 
 KERNELS: dict[str, KernelVersion] = {
-    "3.16": KernelVersion(Linux316, 16, 0, True, _SYMBOLS_316),
+    "3.16": KernelVersion(Linux316, 16, 0, True, _SYMBOLS_316, queue_rqs=False),
     "6.1": KernelVersion(Linux61, 32, 256, False, folios=LINUX_6_1, folio_paths=("iomap",)),
     "6.16": KernelVersion(Linux616, 32, 256, False, _SYMBOLS_616, LINUX_6_16, folios_unasked=True),
 }
@@ -184,6 +185,7 @@ class Machine:
                 plug_requests=kernel.plug_requests,
                 plug_flush_sectors=kernel.plug_flush_sectors,
                 plug_sorted=kernel.plug_sorted,
+                lists=kernel.queue_rqs,
             ),
             device(self.clock),
             spec.tracer,

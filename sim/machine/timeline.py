@@ -27,7 +27,7 @@ from sim.machine.machine import PATHS, Machine, MachineSpec
 from sim.units import PAGE_BYTES
 
 LAYOUTS = ("contiguous", "1-block extents")
-_LIMITS = QueueLimits(max_sectors=2560, max_segments=127, queue_depth=1023, driver="nvme_queue_rq")
+_LIMITS = QueueLimits(max_sectors=2560, max_segments=127, queue_depth=1023, driver="nvme")
 """Those of the nvme profile."""
 _FIRST_BLOCK, _TREE_BLOCK = 1 << 12, 1 << 20
 

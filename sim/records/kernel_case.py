@@ -147,10 +147,10 @@ def _read(path: Path) -> str:
 
 
 EMULATED: Final = {
-    "virtio-blk": QueueLimits(2560, 254, 256, "none", driver="virtio_queue_rq"),
-    "nvme (QEMU": QueueLimits(1024, 127, 1023, "none", driver="nvme_queue_rq"),
-    "virtio-scsi": QueueLimits(2560, 254, 128, "none", driver="scsi_queue_rq"),
-    "ahci": QueueLimits(2560, 168, 32, "none", driver="scsi_queue_rq"),
+    "virtio-blk": QueueLimits(2560, 254, 256, "none", driver="virtio_blk"),
+    "nvme": QueueLimits(1024, 127, 1023, "none", driver="nvme"),
+    "virtio-scsi": QueueLimits(2560, 254, 128, "none", driver="virtio_scsi"),
+    "ahci": QueueLimits(2560, 168, 32, "none", driver="ahci"),
 }
 """
 Limits of what QEMU 7.2 emulates, as Linux 6.1 takes them, by a part of the record's `device`.
@@ -172,9 +172,7 @@ def case_limits(record: dict[str, Any], null_blk: DeviceProfile) -> QueueLimits:
         if name in device:
             return limits
     if "gtram" in device or "rtram" in device:
-        return QueueLimits(
-            1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd_submit_bio", copies=COPIES["ramdisk"]
-        )
+        return QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd", copies=COPIES["ramdisk"])
     has = null_blk.limits
     max_sectors = int(record["max_sectors_kb"]) * 2 if "max_sectors_kb" in record else has.max_sectors
     scheduler = str(record.get("scheduler", has.scheduler))

@@ -14,7 +14,7 @@ WIDTH_INCHES = 7.1
 COLUMN_INCHES = 3.5
 """The width of one of its columns: of figures that have one column of panels. Fonts are the same."""
 
-_BLACK, _GREY = "#000000", "#9a9a9a"
+_BLACK, _GREY, _BROWN = "#000000", "#9a9a9a", "#8c510a"
 _OKABE_ITO = {
     "orange": "#E69F00",
     "sky": "#56B4E9",
@@ -36,6 +36,7 @@ GROUP_COLOURS = dict(
             _OKABE_ITO["orange"],
             _OKABE_ITO["green"],
             _OKABE_ITO["blue"],
+            _BROWN,  # driver
             _OKABE_ITO["purple"],
             _OKABE_ITO["yellow"],
         ),

@@ -26,7 +26,7 @@ from sim.report.style import GROUP_COLOURS, GROUP_LABELS, PATH_COLOURS, RC, WIDT
 
 _ONCE = ("page cache", "other")
 """Groups that come before the first bio of a stretch, once."""
-_PER_BIO = ("buffer heads", "mapping", "bio", "block layer", "decrypt")
+_PER_BIO = ("buffer heads", "mapping", "bio", "block layer", "driver", "decrypt")
 _AFTER = ("copy",)
 
 _LANES = ("reader", "device", "interrupt", "pages ready")

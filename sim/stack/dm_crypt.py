@@ -14,9 +14,10 @@ pages), integrity tags, the read queue that a failed allocation falls back to, a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 from sim.block.bio import Bio, EndIo, Plug
+from sim.block.drivers.modules import DRIVERS
 from sim.block.protocols import BioQueue
 from sim.block.queue.limits import BlockTracer
 from sim.block.queue.submit import BlockQueue
@@ -24,12 +25,6 @@ from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu, Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.errors import InvariantError
 from sim.units import SECTOR_BYTES
-
-HARD_IRQ_DRIVERS: Final = ("nvme_queue_rq", "virtio_queue_rq")
-"""
-Drivers with a queue per CPU, whose completion runs in the hard interrupt (blk_mq_complete_request_remote());
-with one queue for all CPUs, or without interrupts, it is a softirq or the submitter itself.
-"""
 
 CIPHER_CALLS: dict[str, tuple[str, str, str]] = {
     # AES-NI's XTS is reached through the wrapper that minds the FPU: two calls a sector, as recorded.
@@ -85,7 +80,7 @@ class CryptTarget(BioQueue):
         self._cpu = cpu
         self._below = below
         self._sector_bytes = table.sector_bytes
-        self._at_once = table.no_read_workqueue and below.limits.driver not in HARD_IRQ_DRIVERS
+        self._at_once = table.no_read_workqueue and not DRIVERS[below.limits.driver].hard_irq
         self._tracer = tracer
         site, fuse = ledger.site, ledger.fuse
         entry = (

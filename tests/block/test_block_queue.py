@@ -159,7 +159,7 @@ def test_commands_beyond_the_queue_depth_wait_for_completions() -> None:
 
 def test_a_bio_based_device_sees_no_requests() -> None:
     """Above a bio-based device nothing is plugged, merged or issued; bios complete in the caller."""
-    setup = Setup(bio_based=True, driver="brd_submit_bio")
+    setup = Setup(bio_based=True, driver="brd")
     setup.submit(0, 8)
     setup.submit(8, 8)
     assert [(0, 8), (8, 8)] == setup.end_io.done_bios
@@ -168,7 +168,7 @@ def test_a_bio_based_device_sees_no_requests() -> None:
 
 def test_copying_from_a_device_that_is_memory_is_the_submitters_work() -> None:
     """The machine's constant, here 10 ns a sector, is spent by the task: in the caller, and at the flush."""
-    setup = Setup(costs=copying("memcpy_page"), bio_based=True, driver="brd_submit_bio", copies="memcpy_page")
+    setup = Setup(costs=copying("memcpy_page"), bio_based=True, driver="brd", copies="memcpy_page")
     setup.submit(0, 8)
     assert 80 == setup.task.time_ns
     setup = Setup(costs=copying("copy_from_nullb"), copies="copy_from_nullb")

@@ -170,7 +170,7 @@ def test_no_flush_while_the_data_of_another_is_under_way() -> None:
     assert {300_000} == {time for time, _, _ in setup.end_io.log}
 
 
-@pytest.mark.parametrize("limits", [{}, {"bio_based": True, "driver": "brd_submit_bio"}])
+@pytest.mark.parametrize("limits", [{}, {"bio_based": True, "driver": "brd"}])
 def test_without_a_write_cache_flushes_are_dropped(limits: dict[str, Any]) -> None:
     """A bare flush ends where it is; a commit record is a write."""
     setup = Setup(write_cache=False, **limits)

@@ -93,6 +93,18 @@ def test_instructions_of_cases_with_encryption() -> None:
     assert worst == ["rand4k"] * 3
 
 
+@pytest.mark.parametrize("driver", ["nvme", "virtio-blk", "virtio-scsi", "ahci"])
+def test_instructions_of_drivers_on_a_path_left_out(driver: str) -> None:
+    """
+    The bars are held, but for virtio-scsi's median.
+
+    In one of its two boots a request took more in three functions of the block layer, by 30 to 76
+    instructions each, which no count of calls tells.
+    """
+    verdict = judged()["instructions", f"{driver}'s driver"]
+    assert (*_percent(verdict), len(verdict.predicted), verdict.held) == DRIVEN[driver]
+
+
 @pytest.mark.parametrize("device", ["ram", "ram+copy", "null_blk"])
 def test_ns_of_left_out_cases(device: str) -> None:
     """The bars are held: median 5 %, 95th percentile 15 %, and every pair of paths in the kernel's order."""
@@ -204,15 +216,22 @@ INSTRUCTIONS = {
     "ram+copy by symbol": (0.34, 1.1, 560),
     "ram+copy, not fitted to": (0.46, 2.9, 548),
 }
+DRIVEN = {
+    "nvme": (0.23, 0.4, 7, True),
+    "virtio-blk": (0.85, 1.3, 7, True),
+    "virtio-scsi": (1.35, 2.6, 7, False),
+    "ahci": (0.28, 2.4, 7, True),
+}
+"""Median and 95th percentile of the error in per cent, cases, whether the bars are held."""
 ENCRYPTED = (0.85, 7.0, False)
 NS = {
     "ram": (2.44, 10.0, 1192, 0),
     "ram+copy": (4.32, 12.2, 1172, 0),
-    "null_blk": (3.28, 9.5, 1152, 0),
+    "null_blk": (3.32, 9.5, 1152, 0),
 }
 EARLIER_NS = {
     "ram": (5.43, 20.2, 230, 1),
     "ram+copy": (13.0, 28.9, 228, 0),
-    "null_blk": (10.07, 38.4, 88, 0),
+    "null_blk": (10.34, 39.4, 88, 0),
 }
 """Median and 95th percentile of the error in per cent, pairs of paths, those in the wrong order."""

@@ -107,6 +107,7 @@ MUTATIONS = [
     (
         _map_every_block,
         {
+            "cpu-saved-16k-extents",
             "extent-paths-map-contiguous-data-once-a-window",
             "get_block-for-every-block",  # it says that mpage does not
             "map_blocks-for-every-block",

@@ -41,6 +41,10 @@ path = ["buffer_head", "page_io"]
 """
 
 
+QUIET = ("device.profile=null_blk",)
+"""A device that does not interrupt: how many interrupts there are hangs on how long each takes."""
+
+
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One folder of images for all tests here."""
@@ -107,13 +111,13 @@ def test_constants_are_those_that_the_runs_charge(tmp_path: Path, images: Path) 
 
 def test_a_tight_margin_turns_on_a_constant_and_a_loose_one_does_not(tmp_path: Path, images: Path) -> None:
     """A margin just below the ratio fails with some constant alone; one far below never does."""
-    ratio = found(tmp_path, images, claim(margin=1.0)).base.value
+    ratio = found(tmp_path, images, claim(margin=1.0), *QUIET).base.value
     assert ratio is not None
-    tight = found(tmp_path, images, claim(margin=ratio * 0.999))
+    tight = found(tmp_path, images, claim(margin=ratio * 0.999), *QUIET)
     assert "computed" == tight.how
     assert "alloc_buffer_head" in [effect.constant.title for effect in tight.turning]
     assert ("held", "failed", "held") == (tight.base.verdict, tight.lowest.verdict, tight.highest.verdict)
-    loose = found(tmp_path, images, claim(margin=0.5))
+    loose = found(tmp_path, images, claim(margin=0.5), *QUIET)
     assert loose.robust
     assert [] == loose.turning
     swings = [effect.swing for effect in tight.effects]
@@ -162,7 +166,14 @@ def test_the_command_writes_the_same_bytes_with_any_number_of_workers(tmp_path: 
     (tmp_path / "claims" / "c.toml").write_text(CLAIMS)
     written = []
     for jobs in ("1", "2"):
-        words = ["sensitivity", str(tmp_path / "e.toml"), "--claims", str(tmp_path / "claims")]
+        words = [
+            "sensitivity",
+            str(tmp_path / "e.toml"),
+            "--claims",
+            str(tmp_path / "claims"),
+            "--set",
+            *QUIET,
+        ]
         words += ["--images", str(images), "-o", str(tmp_path / jobs), "-j", jobs, "--json"]
         result = CliRunner().invoke(app, words)
         assert 0 == result.exit_code, result.output

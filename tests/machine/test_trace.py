@@ -24,9 +24,7 @@ def times(record: IoRecord) -> list[int]:
 def test_tracing_changes_nothing_and_loses_no_bio(path: str, bio_based: bool, encrypted: bool) -> None:
     """With and without records a run gives equal counts and times; records hold every bio, in order."""
     extents = [(8 * i, 1000 + 9 * i, 8) for i in range(64)]
-    limits = QueueLimits(
-        64, 16, 2, bio_based=bio_based, driver="brd_submit_bio" if bio_based else "nvme_queue_rq"
-    )
+    limits = QueueLimits(64, 16, 2, bio_based=bio_based, driver="brd" if bio_based else "nvme")
     results = []
     for record_io in (True, False):
         rig = Rig(

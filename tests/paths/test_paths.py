@@ -156,9 +156,7 @@ def test_every_path_returns_the_bytes_that_lie_on_the_disk(
             expected[start : start + length * block_size] = DISK[
                 physical * block_size : (physical + length) * block_size
             ]
-    limits = QueueLimits(
-        64, 16, 2, bio_based=bio_based, driver="brd_submit_bio" if bio_based else "null_queue_rq"
-    )
+    limits = QueueLimits(64, 16, 2, bio_based=bio_based, driver="brd" if bio_based else "null_blk")
     results = []
     for store in (MemoryStore(DISK), None):
         rig = Rig(

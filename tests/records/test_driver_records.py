@@ -8,21 +8,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from sim.calibrate.constants import counting_table
-from sim.records.kernel_case import load_case, run_case
+from sim.block.drivers.modules import DRIVERS
+from sim.calibrate.constants import MODEL, NOT_CHARGED, counting_table
+from sim.calibrate.symbols import SIDE_BY_SIDE
+from sim.engine.ledger import Ledger
+from sim.records.kernel_case import EMULATED, load_case, run_case
 
 KERNEL = Path(__file__).parents[2] / "results" / "kernel"
 DATA = KERNEL / "linux-6.1.192"
 FILE = "symbols-drivers.jsonl"
-DRIVERS = {
-    "virtio-blk": "virtio_queue_rq",
-    "nvme": "nvme_queue_rq",
-    "virtio-scsi": "scsi_queue_rq",
-    "ahci": "scsi_queue_rq",
-}
-"""The symbol that the simulator charges for a request."""
 ABOVE = (
     "filemap_add_folio",
     "page_cache_sync_ra",
@@ -42,6 +39,15 @@ ABOVE = (
     "blk_attempt_plug_merge",
 )
 """Symbols above the driver: the same whatever lies below."""
+RETRIED = ("scsi_mq_get_budget", "scsi_queue_rq", "blk_mq_start_request")
+"""What a SCSI request passes again that was put back."""
+
+
+@cache
+def simulated(case: str) -> Ledger:
+    """Return the ledger of a case, run on a device without latency."""
+    (record,) = (record for record in records() if record["case"] == case)
+    return run_case(load_case(record, DATA / "layouts", FILE), counting_table()).ledger
 
 
 @cache
@@ -62,39 +68,92 @@ def calls(record: dict[str, Any], symbol: str) -> int:
 
 def test_the_record_follows_the_schema() -> None:
     """Four drivers, two block sizes, three paths, four layouts and ways to read: each once."""
-    jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]' brings jsonschema")
     schema = json.loads((KERNEL / "symbols-schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     for record in records():
         assert [] == [error.message for error in validator.iter_errors(record)], record["case"]
         assert (DATA / "layouts" / record["layout_file"]).is_file()
     assert len({record["case"] for record in records()}) == len(records()) == 96
-    assert [len(of(driver)) for driver in DRIVERS] == [24] * 4
+    assert [len(of(driver)) for driver in EMULATED] == [24] * 4
 
 
-@pytest.mark.parametrize("driver", DRIVERS)
+@pytest.mark.parametrize("driver", EMULATED)
 def test_above_the_driver_the_calls_are_ours(driver: str) -> None:
-    """Every symbol of ABOVE that the kernel called, to the call, and as many requests as it started."""
+    """Every symbol of ABOVE that the kernel called, to the call."""
     compared = 0
     for record in of(driver):
-        machine = run_case(load_case(record, DATA / "layouts", FILE), counting_table())
-        ours = machine.ledger.calls()
+        ours = simulated(record["case"]).calls()
         for symbol in ABOVE:
             if symbol in record["symbols"]:
                 assert ours[symbol] == calls(record, symbol), (record["case"], symbol)
                 compared += 1
-        assert ours[DRIVERS[driver]] == calls(record, "blk_mq_start_request"), record["case"]
     assert compared > 250
+
+
+@pytest.mark.parametrize("driver", EMULATED)
+def test_what_the_driver_calls_is_what_ours_does(driver: str) -> None:
+    """
+    Every symbol that a driver is charged with and the kernel called, to the call: per list, request, table.
+
+    But for what the device's time decides: interrupts, doorbells it does not ask for, a SCSI request that is
+    put back when no tag is left (RETRIED); and for requests of a few pages, some of which lay side by side in
+    memory (test_pages_of_few_lie_side_by_side).
+    """
+    model = DRIVERS[EMULATED[driver].driver]
+    compared = 0
+    for record in of(driver):
+        if (record["block_size"], record["layout"]) == SIDE_BY_SIDE:
+            continue
+        ours = simulated(record["case"]).calls()
+        for symbol in sorted(model.symbols - model.of_the_device):
+            if symbol in record["symbols"] or (ours.get(symbol) and MODEL[symbol].within == symbol):
+                more = calls(record, symbol) - ours.get(symbol, 0)
+                assert more == 0 or (more > 0 and symbol in RETRIED), (record["case"], symbol)
+                compared += 1
+    assert compared > 200
+
+
+@pytest.mark.parametrize("driver", EMULATED)
+def test_every_symbol_of_a_driver_is_charged_or_named(driver: str) -> None:
+    """No symbol of a driver's record is forgotten: it is in the model or in NOT_CHARGED."""
+    for record in of(driver):
+        known = MODEL.keys() | NOT_CHARGED.keys() | {part for entry in MODEL.values() for part in entry.parts}
+        assert set() == record["symbols"].keys() - known, record["case"]
+
+
+def test_pages_of_few_lie_side_by_side() -> None:
+    """
+    What ahci_qc_prep took tells the runs of memory of a request: 105 instructions and 23 a run.
+
+    One page: one run. 32 pages: 32 runs, all but a few. Four pages of 4 KiB, read in one request: three runs
+    on average, which is why no constant is fitted to these.
+    """
+
+    def runs(layout: str, block_size: int) -> float:
+        (record,) = (
+            r
+            for r in of("ahci")
+            if (r["layout"], r["block_size"], r["path"], r["access"])
+            == (layout, block_size, "ext4", "seq128k")
+        )
+        requests, instructions, _ = record["symbols"]["ahci_qc_prep"]
+        return float(instructions / requests - 105) / 23
+
+    assert [round(runs(*case), 2) for case in (("frag1", 4096), ("frag4", 1024), ("contig", 4096))] == [
+        1.0,
+        1.0,
+        31.94,
+    ]
+    assert round(runs("frag4", 4096), 2) == 3.01
 
 
 @pytest.mark.parametrize(("driver", "symbol"), [("virtio-blk", "virtio_queue_rq"), ("nvme", "nvme_queue_rq")])
 def test_lists_of_requests_are_issued_at_once(driver: str, symbol: str) -> None:
     """A plug's list goes down in one call of ->queue_rqs(), as often as ours is flushed; no ->queue_rq()."""
     for record in of(driver):
-        machine = run_case(load_case(record, DATA / "layouts", FILE), counting_table())
-        flushed = machine.ledger.calls()["blk_mq_flush_plug_list"]
-        assert calls(record, f"{symbol}s") == flushed > 0, record["case"]
-        assert calls(record, symbol) == 0, record["case"]
+        ours = simulated(record["case"]).calls()
+        assert calls(record, f"{symbol}s") == ours[f"{symbol}s"] == ours["blk_mq_flush_plug_list"] > 0
+        assert calls(record, symbol) == ours.get(symbol, 0) == 0, record["case"]
 
 
 @pytest.mark.parametrize("driver", ["virtio-scsi", "ahci"])
@@ -103,14 +162,3 @@ def test_scsi_issues_each_request_by_itself(driver: str) -> None:
     for record in of(driver):
         requests = calls(record, "blk_mq_start_request")
         assert calls(record, "scsi_queue_rq") >= requests == calls(record, "sd_init_command") > 0
-
-
-@pytest.mark.parametrize("driver", DRIVERS)
-def test_a_request_of_hardware_costs_more_than_null_blks(driver: str) -> None:
-    """One page a request: what the driver does for it is several times null_blk's 192 instructions."""
-    own = ("virt", "vring", "vp_", "nvme", "scsi", "sd_", "virtscsi", "ata_", "ahci", "dma_", "sg_")
-    own += ("__blk_rq_map_sg",)
-    for record in of(driver):
-        if record["layout"] == "frag1" and record["block_size"] == 4096:
-            spent = sum(n[1] for symbol, n in record["symbols"].items() if symbol.startswith(own))
-            assert spent / calls(record, "blk_mq_start_request") > 2 * 192, record["case"]

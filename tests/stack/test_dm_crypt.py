@@ -14,9 +14,9 @@ from sim.stack.dm_crypt import CryptTable
 
 KIB = 1024
 FILE = 256 * KIB
-HARD = QueueLimits(1280, 128, 64, driver="nvme_queue_rq")
-SOFT = QueueLimits(1280, 128, 64, driver="null_queue_rq")
-RAM = QueueLimits(1 << 20, 1 << 16, 1, bio_based=True, driver="brd_submit_bio")
+HARD = QueueLimits(1280, 128, 64, driver="nvme")
+SOFT = QueueLimits(1280, 128, 64, driver="null_blk")
+RAM = QueueLimits(1 << 20, 1 << 16, 1, bio_based=True, driver="brd")
 
 
 def contexts(rig: Rig, symbol: str) -> dict[str, int]:

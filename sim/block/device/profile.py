@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
+from sim.block.drivers.modules import DRIVERS
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
 from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
@@ -50,7 +51,8 @@ class DeviceLimits:
     What the driver tells the request queue (/sys/block/*/queue).
 
     queue_depth: commands at the device at once. bio_based: the
-    driver takes bios, there are no requests at all. driver: the function that takes a request or bio.
+    driver takes bios, there are no requests at all. driver: the module whose calls are
+    charged (sim/block/drivers).
     """
 
     max_sectors: int
@@ -107,7 +109,7 @@ COPIES = {"ramdisk": "memcpy_page", "null_blk": "copy_from_nullb"}
 _WRITE_KINDS: dict[str, type[WriteModel]] = {"ssd": SsdWrite, "hdd": HddWrite}
 
 _NAMES = {
-    "driver": ("nvme_queue_rq", "scsi_queue_rq", "virtio_queue_rq", "null_queue_rq", "brd_submit_bio"),
+    "driver": tuple(DRIVERS),
     "scheduler": ("none", "mq-deadline"),
     "placement": ("striped", "least-busy"),
     "latency_kind": ("constant", "exponential", "lognormal"),

@@ -7,11 +7,13 @@ the scheduler if there is one. A completion runs as interrupt work on the core t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 from sim.block.bio import Bio, Request
+from sim.block.drivers.modules import DRIVERS
+from sim.block.drivers.sites import DriverSites
 from sim.block.hardware import Hardware, WritableHardware
 from sim.block.opf import REQ_OP_WRITE, action
 from sim.block.queue.flush import FlushQueue
@@ -55,12 +57,14 @@ class Dispatcher:
         self._busy_since = 0
         self._waiting = 0
         ended = "bio_endio bio_put bio_put;bio_free"
+        driver = DRIVERS[limits.driver]
+        self._driver_end = driver.end
         self.endio = {
-            IRQ: ledger.site(IRQ, "blk_mq_end_request", ended),
-            TASK: ledger.site(TASK, limits.driver, ended),
+            IRQ: ledger.site(IRQ, driver.end, ended),
+            TASK: ledger.site(TASK, driver.end, ended),
         }
-        self._s_complete = ledger.site(IRQ, "", "blk_mq_complete_request blk_mq_end_request")
-        self._s_complete_one = ledger.fuse(self._s_complete, self.endio[IRQ])
+        self._done = DriverSites(ledger, IRQ, "", driver.complete)
+        self._handled_ns = [0] * len(cpu.cores)
         self._ledger = ledger
 
     def arrive(self, batch: tuple[Sequence[Request], Core]) -> None:
@@ -93,7 +97,7 @@ class Dispatcher:
     @cached_property
     def _s_flush_end(self) -> Site:
         """Declared when it is first passed: a machine that only reads needs no costs of writing."""
-        return self._ledger.site(IRQ, "blk_mq_end_request", "flush_end_io")
+        return self._ledger.site(IRQ, self._driver_end, "flush_end_io")
 
     def issue_past_scheduler(self, request: Request) -> None:
         """Hand a request to the hardware, whatever waits (blk_mq_request_bypass_insert())."""
@@ -112,9 +116,7 @@ class Dispatcher:
         self._rest()
         if self._tracer is not None:
             self._tracer("C FF", self._clock.now, 0, 0)
-        ps = self._s_complete.charge(1) + self._s_flush_end.charge(1)
-        core = token[0].core
-        self._cpu.interrupt(core, ps, self.flushes.flushed, token)
+        self._interrupt(token[0], self._s_flush_end.charge(1), self.flushes.flushed, token)
         if self._waiting:
             self._run()
 
@@ -162,8 +164,8 @@ class Dispatcher:
             self._tracer(action("C", request.opf), self._clock.now, request.sector, request.sectors)
         bios = request.bios
         if request.sequenced is not None:
-            ps = self._s_complete.charge(1) + self._s_flush_end.charge(1)
-            self._cpu.interrupt(request.core, ps, self.flushes.written, request)
+            ps = self._s_flush_end.charge(1)
+            self._interrupt(request, ps, self.flushes.written, request)
             if self._waiting:
                 self._run()
             return
@@ -171,26 +173,30 @@ class Dispatcher:
             for bio in bios:
                 if bio.record is not None:
                     bio.record.completed_ns = self._clock.now
-        if len(bios) == 1 and bios[0].pieces == 1:
-            bio = bios[0]
-            one = self._s_complete_one
-            one.passes += 1
-            ps = one.ps + bio.end_io.charge(bio, IRQ)
-            if bio.count > 1:
-                ps += self.endio[IRQ].charge(bio.count - 1)
-        else:
-            ps = self._s_complete.charge(1)
-            bios = []
-            for bio in request.bios:
-                bio.parts -= 1
-                if bio.parts:
-                    ps += self.endio[IRQ].charge(1)  # the end of a piece, which the rest waits for
-                else:
-                    bios.append(bio)
-                    ps += self.endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
-        self._cpu.interrupt(request.core, ps, self.end, bios)
+        ps, bios = 0, []
+        for bio in request.bios:
+            bio.parts -= 1
+            if bio.parts > 0:
+                ps += self.endio[IRQ].charge(1)  # the end of a piece, which the rest waits for
+            else:
+                bios.append(bio)
+                ps += self.endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
+        self._interrupt(request, ps, self.end, bios)
         if self._waiting:
             self._run()
+
+    def _interrupt(self, request: Request, ps: int, then: Callable[[Any], None], argument: Any) -> None:
+        """
+        Run the driver's handler, and `ps` of what it calls, for one request; then do `then`.
+
+        A handler that is still at work finds the request too: there is no interrupt of its own.
+        """
+        core: Core = request.core
+        if self._handled_ns[core.index] <= self._clock.now:
+            ps += self._done.once.charge(1)
+        ps += self._done.of_request(request)
+        self._cpu.interrupt(core, ps, then, argument)
+        self._handled_ns[core.index] = core.irq_free_at
 
     def end_sequenced(self, request: Request) -> None:
         """A flush sequence is over: end its bio, in the interrupt that is running."""

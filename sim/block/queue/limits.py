@@ -16,7 +16,8 @@ class QueueLimits:
     queue_depth: commands at the hardware at once. plug_requests and plug_flush_sectors: when a plug is
     flushed early (0 sectors: never for size). plug_sorted: a flushed plug goes out by sector, and a bio may
     merge with any of its requests (before 3.17); else the newest request goes first, and only it takes
-    bios. driver: symbol of ->queue_rq or ->submit_bio.
+    bios. driver: by its module's name (sim.block.drivers). lists: a plug's requests go to a driver that
+    takes lists as one (->queue_rqs(), since 5.16).
     copies: the symbol with which a driver whose device is memory copies the data, in the task that submits;
     "" for hardware. write_cache: the device has
     a cache that loses its contents with the power (QUEUE_FLAG_WC); without one flushes are dropped. fua: it
@@ -31,7 +32,8 @@ class QueueLimits:
     plug_requests: int = 32
     plug_flush_sectors: int = 256
     plug_sorted: bool = False
-    driver: str = "null_queue_rq"
+    driver: str = "null_blk"
+    lists: bool = True
     copies: str = ""
     write_cache: bool = False
     fua: bool = False

@@ -20,6 +20,8 @@ from functools import cached_property
 from operator import attrgetter
 
 from sim.block.bio import Bio, Plug, Request
+from sim.block.drivers.modules import DRIVERS
+from sim.block.drivers.sites import DriverSites
 from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
 from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
@@ -62,12 +64,13 @@ class BlockQueue(BioQueue):
         self._clock = clock
         self._tracer = tracer
         self._records = records
+        driver = DRIVERS[limits.driver]
         entry = below or "submit_bio"
         again = f"{entry};submit_bio_noacct"
         submit = f"{again};submit_bio_noacct_nocheck;__submit_bio"
         chain = f"{'' if below else entry} {again} {again};submit_bio_noacct_nocheck"
         if limits.bio_based:
-            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{limits.driver}")
+            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{driver.queue_rq}")
         else:
             mq = f"{submit};blk_mq_submit_bio"
             words = f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge"
@@ -81,19 +84,20 @@ class BlockQueue(BioQueue):
         )
         self._s_getrq = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
         self._s_keyslot = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_crypto_rq_get_keyslot")
-        flush, driver = "blk_finish_plug;__blk_flush_plug", limits.driver
+        flush = "blk_finish_plug;__blk_flush_plug"
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
         self._s_sleep_flush = site(TASK, "", f"{flush}*2 {flush};blk_mq_flush_plug_list*2")
         self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
-        flushed = f"{flush};blk_mq_flush_plug_list"
-        self._s_issue = site(TASK, flushed, f"{driver} /{flushed}:request")
-        self._s_insert = site(TASK, flushed, f"blk_mq_insert_requests {driver} /{flushed}:request")
-        self._s_direct = site(TASK, f"{submit};blk_mq_submit_bio", driver)
-        self._s_insert_one = site(
-            TASK, f"{submit};blk_mq_submit_bio", f"blk_mq_sched_insert_request {driver}"
-        )
+        flushed, alone = f"{flush};blk_mq_flush_plug_list", f"{submit};blk_mq_submit_bio"
+        self._s_request = site(TASK, "", f"{flushed}:request")
+        self._s_insert = site(TASK, flushed, "blk_mq_insert_requests")
+        self._s_insert_one = site(TASK, alone, "blk_mq_sched_insert_request")
+        listed = limits.lists
+        self._issue_list = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed))
+        self._issue_each = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed=False))
+        self._issue_alone = DriverSites(ledger, TASK, alone, driver.issue_calls(listed=False))
         self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
-        self._s_copy = site(TASK, driver, limits.copies, unit=limits.copies)
+        self._s_copy = site(TASK, driver.queue_rq, limits.copies, unit=limits.copies)
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
@@ -344,9 +348,11 @@ class BlockQueue(BioQueue):
             if self._tracer is not None:
                 for request in requests:
                     self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
+        if plug.holds:
+            task.ps += self._s_request.charge(len(requests))
+            task.ps += (self._issue_each if via_insert else self._issue_list).charge(requests)
         else:
-            issue = self._s_issue if plug.holds else self._s_direct
-            task.ps += issue.charge(len(requests))
+            task.ps += self._issue_alone.charge(requests)
         if self.limits.copies:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)

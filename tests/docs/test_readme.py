@@ -1,0 +1,33 @@
+"""README.md says what the committed results say."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "docs" / "readme"))
+
+from quoted import README, RESULTS, Quote, written
+
+
+def test_every_number_of_an_experiment_is_the_results() -> None:
+    """`make readme` would change nothing."""
+    text = README.read_text(encoding="utf-8")
+    assert text == written(text, RESULTS)
+
+
+def test_a_sentence_is_found_by_its_words() -> None:
+    """Numbers are written where the fields are, however the lines are broken; other text stays."""
+    quote = Quote("costs {:.1f} us, {:,.0f} times (as\nmuch)", lambda: [2.04, 1234])
+    quote = quote._replace(text=quote.text.replace("\n", " "))
+    text = "It costs 1.5\nus, 7 times\n  (as much), it costs nothing."
+    assert written(text, [quote]) == "It costs 2.0\nus, 1,234 times\n  (as much), it costs nothing."
+
+
+@pytest.mark.parametrize("text", ["", "a 1 b a 2 b"])
+def test_a_sentence_that_is_lost_or_there_twice_is_an_error(text: str) -> None:
+    """Never left out in silence."""
+    with pytest.raises(ValueError, match=r"times: a \{\} b"):
+        written(text, [Quote("a {} b", lambda: [1])])
