@@ -149,7 +149,7 @@ def cat(
     ] = False,
 ) -> None:
     """Write a file's contents, or a symlink's target, to standard output; holes as holes, into a file."""
-    from sim.cli.image.contents import fscrypt_decryptor, run_cat, run_digest
+    from sim.cli.image.contents import run_cat, run_digest
     from sim.cli.image.opening import Around
 
     write: Callable[[BinaryIO], None]
@@ -163,8 +163,7 @@ def cat(
             raise ConfigError("image cat", "--as with --dm-crypt", "one of them")
         write = partial(run_cat_as, image, path, keys=keys, users=users, moved=moved)
     else:
-        decryptor = None if keys is None else fscrypt_decryptor(keys)
-        write = partial(run_cat, image, path, decryptor=decryptor, keys=keys, around=around)
+        write = partial(run_cat, image, path, keys=keys, around=around)
     if as_json:
         run_digest(path, write)
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from sim.cli.image.opening import Around, open_image
-from sim.crypto.fscrypt.contexts import ContentsCipher, Context
+from sim.crypto.fscrypt.contexts import ContentsCipher, Context, MasterKey
 from sim.crypto.fscrypt.names import NamesCipher
 from sim.crypto.keys.file_keys import CONTEXT_VERSION
 from sim.crypto.keys.keyfile import read_keys
@@ -23,8 +23,8 @@ from sim.errors import CryptoError, ImageError
 from sim.ext4.format.inode import TYPE_SYMLINK
 from sim.ext4.read.reader import CHUNK_BYTES, Image, Inode
 
-Decryptor = Callable[[Image, Inode], Callable[[int, bytes], bytes]]
-"""(image, encrypted inode) -> (logical block, ciphertext of one block) -> plaintext."""
+Decrypt = Callable[[int, bytes], bytes]
+"""(logical block, ciphertext of one block) -> plaintext."""
 
 MOST_ZEROS_BYTES = 64 << 30
 """
@@ -81,46 +81,59 @@ def _takes_holes(out: BinaryIO) -> bool:
         return False
 
 
+class _Keys:
+    """The master keys of a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.keys = read_keys(path)
+
+    def of(self, inode: Inode) -> tuple[Context, MasterKey]:
+        """Return an encrypted inode's context and key; CryptoError if there is none."""
+        raw = inode.encryption_context
+        if raw is None:
+            raise CryptoError(inode.place, "has no encryption context")
+        if raw[:1] == bytes((CONTEXT_VERSION,)):
+            raise CryptoError(inode.place, "has a key of its own, wrapped for users", "--as USER")
+        context = Context.parse(raw, inode.place)
+        key = self.keys.get(context.key_reference)
+        if key is None:
+            missing = context.key_reference.hex()
+            raise CryptoError(inode.place, f"ENOKEY: its key {missing} is not in {self.path}")
+        return context, key
+
+
 def run_cat(
-    image_path: Path,
-    path: str,
-    out: BinaryIO,
-    decryptor: Decryptor | None = None,
-    keys: Path | None = None,
-    around: Around | None = None,
+    image_path: Path, path: str, out: BinaryIO, keys: Path | None = None, around: Around | None = None
 ) -> None:
     """
     Write a file's contents, or a symlink's target, to `out`.
 
-    What is encrypted comes as ciphertext, in whole blocks; with a decryptor as plaintext. keys: to decrypt
-    names. ImageError for what has no contents of its own: a directory, a device.
+    keys: master keys; what is encrypted comes as plaintext with them, without as ciphertext, in whole blocks.
+    ImageError for what has no contents of its own: a directory, a device.
     """
-    image = open_image(image_path, around or Around(), keys)
+    ring = None if keys is None else _Keys(keys)
+    image = open_image(image_path, around or Around(), ring.keys if ring else None)
     inode = image.lookup(path)
     if not inode.is_regular and inode.type != TYPE_SYMLINK:
         raise ImageError(f"{image.name}: {path}", f"is a {inode.type_word}", "a file or a symlink")
     sink = Sink(out)
-    if inode.is_short_symlink or inode.is_inline or (inode.type == TYPE_SYMLINK and inode.is_encrypted):
-        sink.write(_short(image, inode, keys if decryptor else None))
-        return
-    whole = inode.is_encrypted and decryptor is None
-    size = inode.blocks * image.block_size if whole else inode.size_bytes
-    decrypt = decryptor(image, inode) if inode.is_encrypted and decryptor else None
-    _copy(image, inode, size, decrypt, sink)
+    locked = inode.is_encrypted
+    if inode.type == TYPE_SYMLINK and locked:
+        stored = image.read_file(inode)
+        sink.write(_target(image, inode, stored, ring) if ring else stored)
+    elif inode.is_short_symlink or inode.is_inline:
+        sink.write(image.read_file(inode))
+    elif locked and ring:
+        _copy(image, inode, inode.size_bytes, _decryptor(image, inode, ring), sink)
+    else:
+        size = inode.blocks * image.block_size if locked else inode.size_bytes
+        _copy(image, inode, size, None, sink)
 
 
-def _short(image: Image, inode: Inode, keys: Path | None) -> bytes:
-    """Return contents that lie in the inode, or the target of an encrypted symlink."""
-    stored = image.read_file(inode)
-    if not inode.is_encrypted or keys is None:
-        return stored
-    raw = inode.encryption_context
-    if raw is None:
-        raise CryptoError(inode.place, "has no encryption context")
-    context = Context.parse(raw, inode.place)
-    key = read_keys(keys).get(context.key_reference)
-    if key is None:
-        raise CryptoError(inode.place, f"ENOKEY: its key {context.key_reference.hex()} is not in {keys}")
+def _target(image: Image, inode: Inode, stored: bytes, ring: _Keys) -> bytes:
+    """Return the target of an encrypted symlink: its length, then so many bytes of ciphertext."""
+    context, key = ring.of(inode)
     length = int.from_bytes(stored[:_LENGTH_BYTES], "little")
     if length + _LENGTH_BYTES > len(stored):
         raise ImageError(inode.place, f"a target of {length} bytes", f"at most {len(stored) - _LENGTH_BYTES}")
@@ -131,9 +144,15 @@ def _short(image: Image, inode: Inode, keys: Path | None) -> bytes:
         raise CryptoError(inode.place, error.problem, error.allowed) from None
 
 
-def _copy(
-    image: Image, inode: Inode, size: int, decrypt: Callable[[int, bytes], bytes] | None, sink: Sink
-) -> None:
+def _decryptor(image: Image, inode: Inode, ring: _Keys) -> Decrypt:
+    context, key = ring.of(inode)
+    cipher = ContentsCipher(
+        key, context, image.block_size, inode_number=inode.number, filesystem_uuid=image.uuid
+    )
+    return lambda block, data: cipher.decrypt_blocks(data, block)
+
+
+def _copy(image: Image, inode: Inode, size: int, decrypt: Decrypt | None, sink: Sink) -> None:
     block = image.block_size
     runs = list(image.runs(inode))
     sink.begin(inode, sum(length * block for _logical, length, physical in runs if physical is None))
@@ -170,26 +189,3 @@ def run_digest(path: str, write: Callable[[BinaryIO], None]) -> None:
     digest = _Digest()
     write(cast("BinaryIO", digest))
     print(json.dumps({"path": path, "bytes": digest.bytes, "sha256": digest.sha256.hexdigest()}, indent=1))
-
-
-def fscrypt_decryptor(keys: Path) -> Decryptor:
-    """Return a decryptor with the master keys in a key file."""
-
-    master_keys = read_keys(keys)
-
-    def decryptor(image: Image, inode: Inode) -> Callable[[int, bytes], bytes]:
-        raw = inode.encryption_context
-        if raw is None:
-            raise CryptoError(inode.place, "has no encryption context")
-        if raw[:1] == bytes((CONTEXT_VERSION,)):
-            raise CryptoError(inode.place, "has a key of its own, wrapped for users", "--as USER")
-        context = Context.parse(raw, inode.place)
-        key = master_keys.get(context.key_reference)
-        if key is None:
-            raise CryptoError(inode.place, f"ENOKEY: its key {context.key_reference.hex()} is not in {keys}")
-        cipher = ContentsCipher(
-            key, context, image.block_size, inode_number=inode.number, filesystem_uuid=image.uuid
-        )
-        return lambda block, data: cipher.decrypt_blocks(data, block)
-
-    return decryptor

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sim.cli.exits import DONE, FOUND
 from sim.cli.image.opening import Around, open_image
+from sim.crypto.keys.keyfile import read_keys
 from sim.errors import ImageError, ReadpathError
 from sim.ext4.format.inode import FLAG_EXTENTS
 from sim.ext4.read.reader import Image, Inode
@@ -104,7 +105,7 @@ def run_ls(
 
     recursive: everything below; keys: to decrypt names.
     """
-    image = open_image(image_path, around or Around(), keys)
+    image = open_image(image_path, around or Around(), None if keys is None else read_keys(keys))
     found = image.lookup(path)
     base = "/" + path.strip("/")
     own = describe(image, base, found)

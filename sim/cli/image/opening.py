@@ -4,11 +4,12 @@ Opening what the image verbs read: an image file, with or without dm-crypt aroun
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim.crypto.dmcrypt import CBC_ESSIV, CIPHERS, SECTOR_SIZES, XTS_PLAIN64, DmCrypt, DmCryptStore
-from sim.crypto.keys.keyfile import read_keys
+from sim.crypto.fscrypt.contexts import MasterKey
 from sim.crypto.keys.user_keys import read_secret_bytes
 from sim.errors import ConfigError, CryptoError, ImageError
 from sim.ext4.read.reader import Image
@@ -69,13 +70,13 @@ class Around:
         return DmCryptStore(below, cipher, str(image))
 
 
-def open_image(path: Path, around: Around, keys: Path | None = None) -> Image:
-    """Return an image; keys: fscrypt's master keys, with which names of encrypted directories are shown."""
+def open_image(path: Path, around: Around, keys: Mapping[bytes, MasterKey] | None = None) -> Image:
+    """Return an image; keys: of fscrypt (see read_keys), to show names of encrypted directories."""
     store = around.store(path)
     try:
         if keys is None:
             return Image(store, str(path))
-        return NamedImage(store, str(path), read_keys(keys))
+        return NamedImage(store, str(path), keys)
     except ImageError as error:
         if around.cipher is None or "this is no ext4 image" not in error.problem:
             raise
