@@ -11,6 +11,7 @@ import pytest
 from mke2fs_bench import Bench
 from tools import e2fsck, mke2fs
 from typer.testing import CliRunner
+from verbs_kit import run
 
 from sim.cli.image.app import app
 from sim.cli.image.contents import run_cat, run_digest
@@ -120,3 +121,12 @@ def test_what_cannot_stay_sparse_is_refused(tmp_path: Path, huge: Path) -> None:
     os.close(reader)
     with pytest.raises(ImageError, match="are holes"):
         run_digest("/huge", lambda out: run_cat(huge, "/huge", out))
+
+
+def test_a_users_file_of_holes_is_refused(tmp_path: Path, huge: Path) -> None:
+    """Read as a user, too, a tebibyte of zeros is not waited for."""
+    keys = ("--keys", tmp_path / "users.toml")
+    run("userkey", tmp_path / "users.toml", "alice")
+    run("encrypt", huge, "/huge", *keys, "--user", "alice")
+    with pytest.raises(ImageError, match="are holes; allowed: at most 68719476736"):
+        run("cat", huge, "/huge", *keys, "--as", "alice")

@@ -42,14 +42,10 @@ class Sink:
         self._sparse = _takes_holes(out)
         self._zeros = bytes(CHUNK_BYTES)
 
-    def begin(self, inode: Inode, holes_bytes: int) -> None:
+    def begin(self, image: Image, inode: Inode) -> None:
         """Refuse, before anything is written, more zeros than anybody waits for."""
-        if holes_bytes > MOST_ZEROS_BYTES and not self._sparse:
-            raise ImageError(
-                inode.place,
-                f"{holes_bytes} of {inode.size_bytes} bytes are holes",
-                f"at most {MOST_ZEROS_BYTES}, or output to a new file, which stays sparse",
-            )
+        if not self._sparse:
+            refuse_zeros(image, inode, ", or output to a new file, which stays sparse")
 
     def write(self, data: bytes | memoryview) -> None:
         """Write contents."""
@@ -68,6 +64,14 @@ class Sink:
         if self._sparse:
             self._out.flush()
             os.ftruncate(self._out.fileno(), self._out.tell())
+
+
+def refuse_zeros(image: Image, inode: Inode, instead: str = "") -> None:
+    """Raise ImageError for a file with more bytes in holes than MOST_ZEROS_BYTES."""
+    blocks = sum(length for _logical, length, physical in image.runs(inode) if physical is None)
+    if (holes_bytes := blocks * image.block_size) > MOST_ZEROS_BYTES:
+        problem = f"{holes_bytes} of {inode.size_bytes} bytes are holes"
+        raise ImageError(inode.place, problem, f"at most {MOST_ZEROS_BYTES}{instead}")
 
 
 def _takes_holes(out: BinaryIO) -> bool:
@@ -154,10 +158,9 @@ def _decryptor(image: Image, inode: Inode, ring: _Keys) -> Decrypt:
 
 def _copy(image: Image, inode: Inode, size: int, decrypt: Decrypt | None, sink: Sink) -> None:
     block = image.block_size
-    runs = list(image.runs(inode))
-    sink.begin(inode, sum(length * block for _logical, length, physical in runs if physical is None))
+    sink.begin(image, inode)
     left = size
-    for logical, length, physical in runs:
+    for logical, length, physical in image.runs(inode):
         count = min(length * block, left)
         left -= count
         if physical is None:
