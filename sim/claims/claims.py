@@ -25,9 +25,11 @@ says what becomes of the claim on other cells, and is checked too: `of` there re
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -198,6 +200,21 @@ def load_claims(folder: Path) -> dict[str, list[Claim]]:
     if not found:
         raise ConfigError(str(folder), "has no claims", "a folder of *.toml files; see experiments/claims")
     return found
+
+
+def refuse_unknown_experiments(folder: Path, known: Collection[str]) -> None:
+    """
+    Raise ConfigError for a file of claims on an experiment that is none: they would never be checked.
+
+    known: those there are in any case. Others lie beside the folder, or the file of claims is called so.
+    """
+    for path in sorted(folder.glob("*.toml")):
+        name = _parse(path).experiment
+        beside = folder.parent / f"{name}.toml"
+        if name not in (*known, path.stem) and not beside.is_file():
+            stems = [*known, *(other.stem for other in folder.parent.glob("*.toml"))]
+            hint = "".join(f", did you mean {near!r}?" for near in difflib.get_close_matches(name, stems, 1))
+            raise ConfigError(str(path), f"experiment: {name!r} is none{hint}", f"a file {beside}")
 
 
 def _parse(path: Path) -> _File:

@@ -26,7 +26,7 @@ from sim.claims.baseline import (
     recorded,
     write_baseline,
 )
-from sim.claims.claims import Claim, load_claims
+from sim.claims.claims import Claim, load_claims, refuse_unknown_experiments
 from sim.claims.intervals import AS_SAID
 from sim.claims.verdicts import Cells, Finding, evaluate
 from sim.cli.render import console
@@ -73,7 +73,9 @@ def check_claims(
     told or is stale, or an experiment there are claims on has no committed run. Raises ReadpathError.
     """
     by_experiment = load_claims(claims)
-    done = [_check(run, base, by_experiment, claims, update) for run, base in _runs(folder, baseline, update)]
+    runs = _runs(folder, baseline, update)
+    refuse_unknown_experiments(claims, [str(run.manifest["experiment"]) for run, _base in runs])
+    done = [_check(run, base, by_experiment, claims, update) for run, base in runs]
     if junit is not None:
         write_junit(junit, {checked.run.manifest["experiment"]: checked.findings for checked in done})
     there = {checked.run.manifest["experiment"] for checked in done}

@@ -24,17 +24,26 @@ def console() -> Console:
 
 
 def print_table(table: Table, to: Console, title: str = "") -> None:
-    """Print a table: text to the left, numbers to the right, a rule between sections."""
+    """
+    Print a table: text to the left, numbers to the right, a rule between sections.
+
+    On a narrow terminal text is folded; no digit is cut, whatever that does to the lines.
+    """
     drawn = rich.table.Table(
         title=title or None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False
     )
-    for column in table.columns:
-        drawn.add_column(column.heading, justify="right" if column.form else "left", no_wrap=True)
-    for row, after in zip_longest(table.rows, table.rows[1:]):
-        drawn.add_row(*(rich.markup.escape(text) for text in table.text(row)))
+    texts = [table.text(row) for row in table.rows]
+    for at, column in enumerate(table.columns):
+        if column.form:
+            least = max(len(text[at]) for text in texts) if texts else 0
+            drawn.add_column(column.heading, justify="right", no_wrap=True, min_width=least)
+        else:
+            drawn.add_column(column.heading, overflow="fold")
+    for text, row, after in zip_longest(texts, table.rows, table.rows[1:]):
+        drawn.add_row(*map(rich.markup.escape, text))
         if after is not None and table.section(after) != table.section(row):
             drawn.add_section()
-    to.print(drawn)
+    to.print(drawn, crop=False)
 
 
 @contextmanager

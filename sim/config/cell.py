@@ -511,6 +511,11 @@ class CellConfig(Model):
                 if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
                     problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
                     raise custom(problem, "contiguous, fragmented, aged, random: eCryptfs writes every page")
+                layout = file.layout
+                if isinstance(layout, Aged) and (layout.hole_share or layout.unwritten_share):
+                    shares = f"hole_share {layout.hole_share}, unwritten_share {layout.unwritten_share}"
+                    problem = f"encryption.scheme 'ecryptfs' with layout 'aged' of {shares}"
+                    raise custom(problem, "0 and 0: eCryptfs writes every page")
 
     def canonical(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""

@@ -4,7 +4,9 @@ The base of all tables of an experiment file.
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -14,6 +16,29 @@ def custom(problem: str, allowed: str = "") -> PydanticCustomError:
 
 
 class Model(BaseModel):
-    """A table of the file: unknown keys are errors, values do not change."""
+    """
+    A table of the file: unknown keys are errors, values do not change.
+
+    But for words that look like a number, as `kernel = 6.1` does: where only words are allowed, it is one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _words_that_look_like_numbers(cls, said: Any) -> Any:
+        if not isinstance(said, dict):
+            return said
+        fields = cls.model_fields.items()
+        words = {field.alias or name for name, field in fields if _is_word(field.annotation)}
+        numbers = {key for key, value in said.items() if key in words and _is_number(value)}
+        return {key: str(value) if key in numbers else value for key, value in said.items()}
+
+
+def _is_word(annotation: Any) -> bool:
+    choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return annotation is str or (bool(choices) and all(isinstance(choice, str) for choice in choices))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -125,13 +125,16 @@ def written_aside(target: Path) -> Iterator[Path]:
     A directory already there is replaced only then. On any error, Ctrl-C included, what was written is
     removed. Raises ConfigError if `target` is there and is not a run directory, or cannot be written.
     """
-    _check_replaceable(target)
+    check_replaceable(target)
     with directory_beside(target, "another -o DIR") as aside:
         yield aside
         replace_directory(aside, target)
 
 
-def _check_replaceable(target: Path) -> None:
+def check_replaceable(target: Path) -> None:
+    """Raise ConfigError unless a run directory may be put at `target`."""
+    if target.name in ("", ".."):
+        raise ConfigError(f"-o {str(target)!r}", "has no name of its own", "a new -o DIR")
     if target.is_dir():
         if any(target.iterdir()) and not (target / "manifest.json").is_file():
             raise ConfigError(str(target), "is not empty and not a run directory", "a new -o DIR")

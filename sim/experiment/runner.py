@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 
 from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import CellResult
-from sim.errors import ReadpathError
+from sim.errors import ConfigError, ReadpathError
 from sim.experiment.finished_cells import (
     forget,
     forget_if_empty,
@@ -31,7 +32,14 @@ from sim.experiment.finished_cells import (
     take_up,
 )
 from sim.experiment.notes import notes_of
-from sim.experiment.results import Run, load_run, write_json, write_results, written_aside
+from sim.experiment.results import (
+    Run,
+    check_replaceable,
+    load_run,
+    write_json,
+    write_results,
+    written_aside,
+)
 
 R = TypeVar("R")
 
@@ -92,6 +100,7 @@ def execute(
     The results of cells that were finished when a run was interrupted or killed are kept aside, and a run
     with the same cells into the same `target` goes on from there (see `kept`).
     """
+    check_replaceable(target)
     started, clock = datetime.now(UTC), time.monotonic()
     cells = list(experiment.cells)
     keys, kept = keys_of_cells(cells, trace), kept_folder(target)
@@ -185,6 +194,9 @@ def workers(jobs: int) -> Iterator[Each]:
 
     try:
         yield there
+    except BrokenProcessPool:
+        problem = "a worker process ended: each imports the script that runs, or there was no memory left"
+        raise ConfigError("jobs", problem, 'run(...) below `if __name__ == "__main__":`, or jobs=1') from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

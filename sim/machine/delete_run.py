@@ -30,12 +30,12 @@ from sim.crypto.keys.file_keys import KEYS_NAME, clobbered, secret_parts
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK
 from sim.errors import InvariantError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.edit.scrub import find_words, wipe_words, words_of
 from sim.ext4.format.journal import Journal, Written
 from sim.ext4.make.content import random_contents
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.fs_inode import FsInode

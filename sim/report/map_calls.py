@@ -47,10 +47,15 @@ def map_calls(run: Run) -> list[Figure]:
     """
     Return the map, a panel per combination of other axes.
 
-    Nothing if layout or path does not vary, or if the run reads images whose block size is their own.
+    Nothing if layout or path does not vary, if a cell read no page (all was cached), or if the run reads
+    images whose block size is their own.
     """
     layouts = layout_axis(run)
-    if layouts is None or not paths_of(run) or any(row.get("map_calls") is None for row in run.metrics):
+    if (
+        layouts is None
+        or not paths_of(run)
+        or any(row.get("map_calls") is None or not row["pages_read"] for row in run.metrics)
+    ):
         return []
     if any(cell["config"]["volume"]["block_size_bytes"] is None for cell in run.manifest["cells"]):
         return []

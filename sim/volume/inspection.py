@@ -27,6 +27,7 @@ from sim.crypto.keys.file_keys import (
     parse_context,
 )
 from sim.errors import CryptoError, ImageError
+from sim.ext4.format.features import Incompat
 from sim.ext4.format.superblock import SUPERBLOCK_OFFSET, looks_like_superblock
 from sim.ext4.read.reader import Image, Inode
 from sim.ext4.store import ByteStore, MmapStore
@@ -160,6 +161,8 @@ def inspect(path: Path) -> Inspection:
         _refuse_others(store, path)
         return Inspection(device_noise=_device(store))
     image = Image(store, str(path))
+    if image.superblock.incompat & Incompat.INLINE_DATA:
+        raise ImageError(str(path), "inline_data: what lies in inodes is not judged here", "files in blocks")
     found = Inspection(groups=group_members(image))
     encrypted = {"": image.lookup("/").is_encrypted}
     for name, inode in image.walk():

@@ -173,6 +173,7 @@ def test_an_experiment_without_a_committed_run_is_named(here, capsys):
     _check(update=True)
     other = CLAIM.replace('"e"', '"other"').replace('"slow"', '"new"')
     (here / "experiments" / "claims" / "b.toml").write_text(other)
+    (here / "experiments" / "other.toml").write_text(TEXT)
     capsys.readouterr()
     assert _check(folder=None) == 2
     out = capsys.readouterr().out
@@ -214,8 +215,20 @@ def test_json_and_junit(here, capsys, tmp_path):
 def test_claims_on_other_experiments_are_a_mistake(here):
     """A run nobody claims anything about names the experiments there are claims on."""
     _claims(here, CLAIM.replace('"e"', '"other"'))
+    (here / "experiments" / "other.toml").write_text(TEXT)
     with pytest.raises(ConfigError, match="has no claims on 'e'; allowed: other"):
         _check()
+
+
+def test_claims_on_no_experiment_are_a_mistake(here):
+    """A misspelt experiment would never be checked: the file is named, whatever else held."""
+    (here / "experiments" / "device_bound.toml").write_text(TEXT)
+    misspelt = CLAIM.replace('"e"', '"device_bnd"').replace('"slow"', '"new"')
+    (here / "experiments" / "claims" / "b.toml").write_text(misspelt)
+    with pytest.raises(ConfigError, match=r"b\.toml: experiment: 'device_bnd' .* mean 'device_bound'\?"):
+        _check()
+    (here / "experiments" / "claims" / "b.toml").rename(here / "experiments" / "claims" / "device_bnd.toml")
+    assert _check(update=True) == 0
 
 
 def test_the_committed_claims_name_cells_that_are_there():

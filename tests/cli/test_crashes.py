@@ -22,9 +22,9 @@ from sim.crypto.keys.file_keys import KeyRing, is_shredded, secret_parts
 from sim.crypto.keys.user_keys import UserKey
 from sim.crypto.streams import NamedStream
 from sim.errors import ImageError, ReadpathError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.edit.scrub import find_words, journal_log_runs, words_of
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 from sim.volume import keyed_groups, keyed_image
 

@@ -112,7 +112,7 @@ def test_check(image: Path) -> None:
     """check answers 0 for a sound image, 1 and a line for a damaged one, and an error for none."""
     assert 0 == run("check", image).exit_code
     data = bytearray(image.read_bytes())
-    data[1024 + 0x0C] ^= 1
+    data[2048 + 0x0C] ^= 1
     damaged = image.with_name("damaged.img")
     damaged.write_bytes(data)
     result = run("check", damaged)

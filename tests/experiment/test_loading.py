@@ -340,3 +340,23 @@ def test_the_main_experiment():
     experiment = load_experiment(MAIN)
     assert len(experiment.cells) == 100 * len(experiment.seeds)
     assert experiment.axes[-1] == ("path", ("buffer_head", "mpage", "page_io", "iomap", "per_block"))
+
+
+def test_words_that_look_like_numbers(load):
+    """Where only words are allowed a number is one, on the command line and in a file; else it stays."""
+    assert {"6.16"} == {cell.config.machine.kernel for cell in load("", "", "machine.kernel=6.16").cells}
+    experiment = load('memory = "1GiB"', 'memory = "1GiB"\nkernel = 3.16')
+    assert {"3.16"} == {cell.config.machine.kernel for cell in experiment.cells}
+    assert "2014" == load('title = "small"', "title = 2014").title
+    assert {2} == {cell.config.machine.cpus for cell in load("", "", "machine.cpus=2").cells}
+    with pytest.raises(ConfigError, match=r"machine\.kernel: '6\.2' is not known; allowed: 3\.16, 6\.1"):
+        load("", "", "machine.kernel=6.2")
+
+
+def test_ecryptfs_writes_every_page(load):
+    """A cell whose file would have holes is refused when the matrix is read, before any cell runs."""
+    sets = ("encryption.scheme=ecryptfs", "cache.pages=empty")
+    with pytest.raises(ConfigError, match=r"hole_share 0\.05, unwritten_share 0\.05; allowed: 0 and 0"):
+        load('{ kind = "fragmented", extent = "16KiB" }', '{ kind = "aged" }', *sets)
+    whole = '{ kind = "aged", hole_share = 0.0, unwritten_share = 0.0 }'
+    assert 8 == len(load('{ kind = "fragmented", extent = "16KiB" }', whole, *sets).cells)

@@ -326,3 +326,26 @@ def test_default_folder_is_name_and_hash(tmp_path):
     one, other = _experiment(tmp_path), _experiment(tmp_path, '"1MiB"', '"2MiB"')
     assert default_folder(one, Path("r")) == Path("r") / f"e-{one.config_hash[:8]}"
     assert default_folder(one, Path("r")) != default_folder(other, Path("r"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "a/..", "/"])
+def test_a_target_needs_a_name(tmp_path, monkeypatch, name):
+    """A run directory takes the place of what was there: not that of the current directory, or above."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    with pytest.raises(ConfigError, match="has no name of its own; allowed: a new -o DIR"):
+        _run(_experiment(tmp_path), Path(name))
+    assert {"a", "e.toml"} == {path.name for path in tmp_path.iterdir()}
+
+
+def test_a_script_without_a_guard_is_told(tmp_path):
+    """Workers import the script that runs; one that runs again when imported is told how it would not."""
+    (tmp_path / "e.toml").write_text(TEXT.replace("seeds = 2", "seeds = 1"))
+    call = 'run("e.toml", to="out", jobs=2)'
+    guarded = f'from sim.api import run\nif __name__ == "__main__":\n    print(len({call}.metrics))\n'
+    for text, code, word in ((f"from sim.api import run\n{call}\n", 1, "__main__"), (guarded, 0, "4")):
+        (tmp_path / "script.py").write_text(text)
+        command = [sys.executable, "script.py"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+        last = (done.stdout or done.stderr).strip().splitlines()[-1]
+        assert (code, True) == (done.returncode, word in last), done.stderr

@@ -53,8 +53,7 @@ SUPERBLOCK_DAMAGE = {
     "first block": (0x14, "<I", 9, "first data block is 9"),
     "revision": (0x4C, "<I", 0, "revision is 0"),
     "needs recovery": (0x60, "<I", 0x46, "needs_recovery; run e2fsck"),
-    "inline data": (0x60, "<I", 0x8042, "unsupported feature: inline_data"),
-    "meta_bg": (0x60, "<I", 0x52, "unsupported feature: meta_bg"),
+    "mmp": (0x60, "<I", 0x142, "unsupported feature: mmp"),
     "bigalloc": (0x64, "<I", 0x203, "unsupported feature: bigalloc"),
     "of the future": (0x60, "<I", 0x80000042, "unsupported feature: bit 0x80000000"),
     "descriptor size": (0x60, "<I", 0xC2, "descriptor size is 0"),
@@ -163,7 +162,7 @@ def test_check_tells_contradictions(small_images: dict[int, bytes], name: str) -
     extent = image.lookup("/plain").tree.extents[0]
     bitmap = image.group(0).block_bitmap * 1024 + (extent.physical - 1) // 8
     offset, new, words = {
-        "free blocks": (1024 + 0x0C, b"\0\0", "free blocks are recorded"),
+        "free blocks": (2048 + 0x0C, b"\0\0", "free blocks are recorded"),
         "bitmap": (bitmap, b"\0", "in use are marked free"),
         "links": (_inode_offset(data, "/plain") + 0x1A, b"\7\0", "7 links are recorded, 1 counted"),
         "shared block": (

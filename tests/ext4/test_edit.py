@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tools import MKE2FS_KINDS, debugfs, e2fsck, mke2fs, tool
 
 from sim.errors import ImageError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.commit import commit_aside
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.edit.overlay import OverlayStore
@@ -25,7 +26,6 @@ from sim.ext4.format.crc32c import crc32c
 from sim.ext4.make.layout import Fragmented
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore, identity
 
@@ -136,7 +136,12 @@ def test_hard_links_go_one_by_one(tmp_path: Path, folder: Path) -> None:
 def test_what_cannot_be_changed(tmp_path: Path, folder: Path) -> None:
     """An image that is not sound, or that uses what is not kept up, is refused before any change."""
     path = tmp_path / "a.img"
-    for options, word in (("^metadata_csum,uninit_bg", "uninit_bg"), ("quota", "quota")):
+    for options, word in (
+        ("^metadata_csum,uninit_bg", "uninit_bg"),
+        ("quota", "quota"),
+        ("meta_bg,^resize_inode", "meta_bg"),
+        ("inline_data", "inline_data"),
+    ):
         mke2fs(path, folder, "-O", options)
         with pytest.raises(ImageError, match=f"cannot be changed: {word}"):
             ImageEditor(path)
@@ -152,7 +157,7 @@ def test_what_cannot_be_changed(tmp_path: Path, folder: Path) -> None:
     data[1024 + 0x0C] ^= 1
     data[1024 + 0x3A] = 0
     path.write_bytes(data)
-    with pytest.raises(ImageError, match="a state other than clean"):
+    with pytest.raises(ImageError, match="not unmounted cleanly"):
         ImageEditor(path)
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tools import e2fsck, found, tool
 
 from sim.errors import ConfigError
+from sim.ext4.check.run import check_image
 from sim.ext4.format.extents import Extent
 from sim.ext4.format.features import Compat
 from sim.ext4.make.fiemap import parse_fiemap
@@ -21,7 +22,6 @@ from sim.ext4.make.filefrag import parse_filefrag
 from sim.ext4.make.layout import Placed
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 
 HEAD = " ext:     logical_offset:        physical_offset: length:   expected: flags:"

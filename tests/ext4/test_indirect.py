@@ -12,8 +12,8 @@ import pytest
 from tools import tool
 
 from sim.errors import ImageError
+from sim.ext4.check.run import check_image
 from sim.ext4.format.indirect import IndirectMap, block_path, blocks_to_boundary, read_map
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 
 

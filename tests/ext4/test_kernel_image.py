@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sim.ext4.read.check import check_image
+from sim.ext4.check.run import check_image
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 

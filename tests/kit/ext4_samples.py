@@ -8,11 +8,11 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
+from sim.ext4.check.run import check_image
 from sim.ext4.format.xattr import INDEX_USER
 from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, Scattered, sparse, unwritten
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import Encryption, FileSpec, ImageSpec
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 

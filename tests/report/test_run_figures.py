@@ -194,6 +194,9 @@ def test_calls_per_block():
     (panel,) = figure.axes
     assert ["1.00", "1.00", "0.12", "0.62"] == [text.get_text() for text in panel.texts]
     assert 2 == len(panel.patches)
+    run.metrics[0]["pages_read"] = 0  # all was cached
+    assert [] == map_calls(run)
+    run.metrics[0]["pages_read"] = 1
     run.manifest["cells"][0]["config"]["volume"] = {"block_size_bytes": None}
     assert [] == map_calls(run)
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from fabricated import fabricated_cell, no_image
+from rich.console import Console
 
+from sim.cli.render import print_table
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.report.tables import difference, select, short_axes, summary, symbols, wrong_data
+from sim.report.tables import Column, Table, difference, select, short_axes, summary, symbols, wrong_data
 
 TEXT = """\
 title = "t"
@@ -110,3 +113,15 @@ def test_select_names_what_there_is(run):
 def test_short_axes():
     """The last part of a key is enough unless two axes share it."""
     assert short_axes(["a.x", "b.x", "c.y"]) == {"a.x": "a.x", "b.x": "b.x", "c.y": "y"}
+
+
+def test_a_narrow_terminal_cuts_no_digit():
+    """On 40 columns text is folded; every number is there whole, and no sign of one that was cut."""
+    columns = (Column("path", "path"), *(Column(f"n{at}", f"n{at}", ",.3f") for at in range(5)))
+    row = {"path": "buffer_head with a long name", **{f"n{at}": 1234.567 + at for at in range(5)}}
+    for width in (40, 80, 200):
+        out = Console(width=width, file=StringIO())
+        print_table(Table(columns, (row,)), out)
+        said = out.file.getvalue()
+        assert all(f"1,23{4 + at}.567" in said for at in range(5))
+        assert "\u2026" not in said

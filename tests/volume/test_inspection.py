@@ -25,6 +25,7 @@ TEXT = b"a text that is plain to see\n" * 200
 UNREAD = {
     "mmp": ("-O", "mmp"),
     "casefold": ("-O", "casefold"),
+    "inline_data": ("-O", "inline_data"),
     "bigalloc": ("-O", "bigalloc"),
     "8192 bytes": ("-b", "8192"),
     "65536 bytes": ("-b", "65536"),

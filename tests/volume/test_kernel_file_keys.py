@@ -18,9 +18,9 @@ from tools import e2fsck
 from sim.crypto.keys.file_keys import KeyRing, UserKey, secret_parts
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.edit.scrub import find_words, words_of
-from sim.ext4.read.check import check_image
 from sim.ext4.read.reader import Image
 from sim.volume.keyed_image import open_file, read_contents, shred, wrapped_keys
 

@@ -2,7 +2,7 @@
 readpath image: make, list, check and change ext4 images, and the keys of files in them.
 
 Thin wrappers over the plain functions of sim.cli.image.verbs and image_keys, loaded when one runs. Exit
-codes: 0 done; 1 `check` has found problems; 2 something cannot be read, as ReadpathError tells.
+codes: 0 done; 1 `check` or `ls` has found damage; 2 something cannot be read, as ReadpathError tells.
 """
 
 from __future__ import annotations
@@ -38,6 +38,21 @@ Moved = Annotated[
     bool, typer.Option("--moved", help="The file has another name, or the image another UUID, than it had.")
 ]
 Scrub = Annotated[bool, typer.Option("--scrub", help="Zero the image's free blocks and its journal, too.")]
+Cipher = Annotated[
+    str | None,
+    typer.Option(
+        "--dm-crypt", metavar="CIPHER", help="Read through dm-crypt: aes-xts-plain64, aes-cbc-essiv:sha256."
+    ),
+]
+DeviceKey = Annotated[
+    Path | None, typer.Option("--keyfile", metavar="FILE", help="dm-crypt's key: its bytes; mode 0600.")
+]
+SectorSize = Annotated[
+    int | None, typer.Option("--sector-size", metavar="BYTES", help="dm-crypt's sectors [512].")
+]
+LargeSectors = Annotated[
+    bool, typer.Option("--iv-large-sectors", help="dm-crypt numbers sectors by their own size.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -75,20 +90,37 @@ def ls(
     keys: Annotated[
         Path | None, typer.Option("--keys", metavar="FILE", help="fscrypt master keys: decrypt names.")
     ] = None,
+    cipher: Cipher = None,
+    keyfile: DeviceKey = None,
+    sector_size: SectorSize = None,
+    iv_large_sectors: LargeSectors = False,
     as_json: AsJson = False,
 ) -> None:
     """List a directory: inode, type, mode, links, bytes, extents/depth, time of change, path."""
-    from sim.cli.image.verbs import run_ls
+    from sim.cli.image.listing import run_ls
+    from sim.cli.image.opening import Around
 
-    run_ls(image, path, as_json, recursive, keys)
+    around = Around(cipher, keyfile, sector_size, iv_large_sectors)
+    code = run_ls(image, path, as_json, recursive, keys, around)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command("extents")
-def extents(image: ImagePath, path: InnerPath, as_json: AsJson = False) -> None:
+def extents(
+    image: ImagePath,
+    path: InnerPath,
+    cipher: Cipher = None,
+    keyfile: DeviceKey = None,
+    sector_size: SectorSize = None,
+    iv_large_sectors: LargeSectors = False,
+    as_json: AsJson = False,
+) -> None:
     """Show a file's extent tree, with its index and leaf blocks."""
+    from sim.cli.image.opening import Around
     from sim.cli.image.verbs import run_extents
 
-    run_extents(image, path, as_json)
+    run_extents(image, path, as_json, Around(cipher, keyfile, sector_size, iv_large_sectors))
 
 
 @app.command("cat")
@@ -108,23 +140,30 @@ def cat(
         ),
     ] = None,
     moved: Moved = False,
+    cipher: Cipher = None,
+    keyfile: DeviceKey = None,
+    sector_size: SectorSize = None,
+    iv_large_sectors: LargeSectors = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print length and SHA-256 as JSON, not the contents.")
     ] = False,
 ) -> None:
-    """Write a file's contents to standard output."""
-    from sim.cli.image.verbs import fscrypt_decryptor, run_cat, run_digest
+    """Write a file's contents, or a symlink's target, to standard output; holes as holes, into a file."""
+    from sim.cli.image.contents import run_cat, run_digest
+    from sim.cli.image.opening import Around
 
     write: Callable[[BinaryIO], None]
+    around = Around(cipher, keyfile, sector_size, iv_large_sectors)
     if users:
         from sim.cli.image.keys import run_cat_as
 
         if keys is None:
             raise ConfigError("image cat", "--as without --keys", "--keys FILE")
+        if cipher is not None:
+            raise ConfigError("image cat", "--as with --dm-crypt", "one of them")
         write = partial(run_cat_as, image, path, keys=keys, users=users, moved=moved)
     else:
-        decryptor = None if keys is None else fscrypt_decryptor(keys)
-        write = partial(run_cat, image, path, decryptor=decryptor, keys=keys)
+        write = partial(run_cat, image, path, keys=keys, around=around)
     if as_json:
         run_digest(path, write)
         return
@@ -133,11 +172,19 @@ def cat(
 
 
 @app.command("check")
-def check(image: ImagePath, as_json: AsJson = False) -> None:
+def check(
+    image: ImagePath,
+    cipher: Cipher = None,
+    keyfile: DeviceKey = None,
+    sector_size: SectorSize = None,
+    iv_large_sectors: LargeSectors = False,
+    as_json: AsJson = False,
+) -> None:
     """Walk everything in an image and tell what is wrong; exit code 1 if anything is."""
+    from sim.cli.image.opening import Around
     from sim.cli.image.verbs import run_check
 
-    code = run_check(image, as_json)
+    code = run_check(image, as_json, Around(cipher, keyfile, sector_size, iv_large_sectors))
     if code:
         raise typer.Exit(code)
 

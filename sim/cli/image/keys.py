@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from sim.cli.image.asking import changing, note, openers_of, randomness, ring_of, tell
+from sim.cli.image.contents import refuse_zeros
 from sim.crypto.keys.file_keys import FORMATS, MODE_GROUP_KEY, REMOVAL_NOTE, FileKey, KeyRing, format_of, wrap
 from sim.crypto.keys.policies import AnyOf, Escrow, KOfN, OwnerOnly, Policy
 from sim.crypto.keys.user_keys import GROUP_MARK, KeyFile
@@ -293,9 +294,10 @@ def run_rm(image: Path, path: str, as_json: bool = False) -> None:
 def run_cat_as(
     image_path: Path, path: str, out: BinaryIO, keys: Path, users: Sequence[str], moved: bool = False
 ) -> None:
-    """Write a file's plaintext, read as a user, or as several who put shares together."""
+    """Write a file's plaintext, read as a user, or as several who put shares together; holes are zeros."""
     image = Image.open(image_path)
     inode = keyed_image.require_file(image, path)
+    refuse_zeros(image, inode)
     ring = ring_of(KeyFile(keys), users)
     for user in users:
         keyed_groups.open_groups(image, ring, user, moved=moved)

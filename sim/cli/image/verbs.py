@@ -4,33 +4,19 @@ What `readpath image` does: one plain function for each verb.
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
-from sim.crypto.fscrypt.contexts import ContentsCipher, Context
-from sim.crypto.keys.file_keys import CONTEXT_VERSION
-from sim.crypto.keys.keyfile import read_keys
-from sim.errors import ConfigError, CryptoError, ImageError
-from sim.ext4.format.inode import FLAG_EXTENTS
+from sim.cli.exits import DONE, FOUND
+from sim.cli.image.opening import Around, open_image
+from sim.errors import ConfigError
+from sim.ext4.check.run import check_store
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import ImageSpec, Manifest
 from sim.ext4.make.table import parse_spec, read_spec
-from sim.ext4.read.check import check_image
-from sim.ext4.read.reader import Image, Inode
 from sim.text import printable
-from sim.volume.named_image import NamedImage
-
-Decryptor = Callable[[Image, Inode], Callable[[int, bytes], bytes]]
-"""(image, encrypted inode) -> (logical block, ciphertext of one block) -> plaintext."""
-
-EXIT_PROBLEMS = 1
 
 
 def run_make(image: Path, spec: ImageSpec, as_json: bool = False) -> Manifest:
@@ -92,67 +78,9 @@ def _number(value: str) -> object:
     return value
 
 
-def describe(path: str, inode: Inode) -> dict[str, object]:
-    """Return what `ls` tells about an inode; extents and depth are None if it has no tree."""
-    mapped = inode.has_contents and inode.flags & FLAG_EXTENTS
-    try:
-        tree = inode.tree if mapped else None
-        damage = None
-    except ImageError as error:
-        tree, damage = None, f"{error.place}: {error.problem}"
-    return {
-        "path": path,
-        "inode": inode.number,
-        "type": inode.type_word,
-        "mode": f"{inode.mode & 0o7777:04o}",
-        "links": inode.raw.links,
-        "size_bytes": inode.size_bytes,
-        "mtime": datetime.fromtimestamp(inode.mtime_ns // 1_000_000_000, UTC).isoformat(),
-        "encrypted": inode.is_encrypted,
-        "extents": None if tree is None else len(tree.extents),
-        "depth": None if tree is None else tree.depth,
-        "damage": damage,
-    }
-
-
-def run_ls(
-    image_path: Path,
-    path: str = "/",
-    as_json: bool = False,
-    recursive: bool = False,
-    keys: Path | None = None,
-) -> None:
-    """List a directory, or show one file; recursive: everything in the image; keys: to decrypt names."""
-    image = _open(image_path, keys)
-    found = image.lookup(path)
-    base = "/" + path.strip("/")
-    if recursive and found.is_directory:
-        prefix = base.rstrip("/")
-        rows = [
-            describe(name, inode)
-            for name, inode in image.walk()
-            if not prefix or name == prefix or name.startswith(prefix + "/")
-        ]
-    elif found.is_directory:
-        rows = [describe(f"{base.rstrip('/')}/{name}", inode) for name, inode in image.children(found)]
-    else:
-        rows = [describe(base, found)]
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        tree = f"{row['extents']}/{row['depth']}" if row["extents"] is not None else "-"
-        marks = " (encrypted)" if row["encrypted"] else ""
-        marks += f" (damaged: {row['damage']})" if row["damage"] else ""
-        print(
-            f"{row['inode']:>8} {row['type']:<9} {row['mode']} {row['links']:>3} {row['size_bytes']:>14} "
-            f"{tree:>10} {row['mtime']} {printable(str(row['path']))}{marks}"
-        )
-
-
-def run_extents(image_path: Path, path: str, as_json: bool = False) -> None:
+def run_extents(image_path: Path, path: str, as_json: bool = False, around: Around | None = None) -> None:
     """Print the extent tree of a file: its depth, index and leaf blocks, and extents in blocks."""
-    image = Image.open(image_path)
+    image = open_image(image_path, around or Around())
     inode = image.lookup(path)
     tree = inode.tree
     bounds = list(pairwise([*tree.leaf_first, len(tree.extents)]))
@@ -190,95 +118,24 @@ def run_extents(image_path: Path, path: str, as_json: bool = False) -> None:
             )
 
 
-def _open(path: Path, keys: Path | None) -> Image:
-    """Return an image; with keys, one that shows decrypted names in fscrypt's directories."""
-    return Image.open(path) if keys is None else NamedImage.open_with_keys(path, read_keys(keys))
-
-
-def run_cat(
-    image_path: Path,
-    path: str,
-    out: BinaryIO,
-    decryptor: Decryptor | None = None,
-    keys: Path | None = None,
-) -> None:
-    """
-    Write a file's contents to `out`.
-
-    An encrypted file comes as ciphertext, in whole blocks; with a decryptor as plaintext. keys: to decrypt
-    names.
-    """
-    image = _open(image_path, keys)
-    inode = image.lookup(path)
-    if not inode.is_encrypted:
-        for chunk in image.iter_chunks(inode):
-            out.write(chunk)
-    elif decryptor is None:
-        for chunk in image.iter_chunks(inode, whole_blocks=True):
-            out.write(chunk)
-    else:
-        decrypt = decryptor(image, inode)
-        left = inode.size_bytes
-        zeros = bytes(image.block_size)
-        for logical, length, physical in image.runs(inode):
-            for index in range(length):
-                if physical is None:
-                    block = zeros
-                else:
-                    block = decrypt(logical + index, bytes(image.read_block(physical + index)))
-                out.write(block[: min(left, image.block_size)])
-                left -= image.block_size
-
-
-class _Digest(io.RawIOBase):
-    """Counts and hashes what is written to it."""
-
-    def __init__(self) -> None:
-        self.bytes, self.sha256 = 0, hashlib.sha256()
-
-    def write(self, data: Any) -> int:
-        self.bytes += len(data)
-        self.sha256.update(data)
-        return len(data)
-
-
-def run_digest(path: str, write: Callable[[BinaryIO], None]) -> None:
-    """Print the length and SHA-256 of what `write` writes of the file `path`, as JSON."""
-    digest = _Digest()
-    write(cast("BinaryIO", digest))
-    print(json.dumps({"path": path, "bytes": digest.bytes, "sha256": digest.sha256.hexdigest()}, indent=1))
-
-
-def fscrypt_decryptor(keys: Path) -> Decryptor:
-    """Return a decryptor with the master keys in a key file."""
-
-    master_keys = read_keys(keys)
-
-    def decryptor(image: Image, inode: Inode) -> Callable[[int, bytes], bytes]:
-        raw = inode.encryption_context
-        if raw is None:
-            raise CryptoError(inode.place, "has no encryption context")
-        if raw[:1] == bytes((CONTEXT_VERSION,)):
-            raise CryptoError(inode.place, "has a key of its own, wrapped for users", "--as USER")
-        context = Context.parse(raw, inode.place)
-        key = master_keys.get(context.key_reference)
-        if key is None:
-            raise CryptoError(inode.place, f"ENOKEY: its key {context.key_reference.hex()} is not in {keys}")
-        cipher = ContentsCipher(
-            key, context, image.block_size, inode_number=inode.number, filesystem_uuid=image.uuid
-        )
-        return lambda block, data: cipher.decrypt_blocks(data, block)
-
-    return decryptor
-
-
-def run_check(image_path: Path, as_json: bool = False) -> int:
+def run_check(image_path: Path, as_json: bool = False, around: Around | None = None) -> int:
     """Print every problem of an image; return the exit code, 1 if there is any."""
-    problems = check_image(Image.open(image_path))
+    findings = check_store((around or Around()).store(image_path), str(image_path))
+    problems = findings.problems
     if as_json:
-        print(json.dumps({"image": str(image_path), "problems": problems}, indent=1))
+        document = {
+            "image": str(image_path),
+            "problems": problems,
+            "notes": findings.notes + findings.unclean,
+            "unchecked": findings.unchecked,
+        }
+        print(json.dumps(document, indent=1))
     else:
         for problem in problems:
             print(printable(problem))
+        for note in findings.notes + findings.unclean:
+            print(printable(f"note: {note}"))
+        for left in findings.unchecked:
+            print(f"not checked: {left}")
         print(f"{image_path}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
-    return EXIT_PROBLEMS if problems else 0
+    return FOUND if problems else DONE

@@ -1,5 +1,5 @@
 """
-fscrypt: the names in encrypted directories, AES-256-CTS with a key of the directory.
+fscrypt: names in encrypted directories and targets of symlinks, AES-256-CTS with a key of either.
 
 Modelled: fs/crypto/fname.c (Linux 6.1): a name is padded with NULs to 4, 8, 16 or 32 bytes (the context's
 flags) and to 16 at least, then encrypted in CBC with ciphertext stealing, the last two blocks changing
@@ -7,7 +7,7 @@ places (CS3 of NIST SP 800-38A's addendum) even when nothing is stolen. The IV i
 IV_INO_LBLK_64 the directory's inode number in its bytes 4 to 7. The same name in the same directory is
 therefore the same ciphertext: equality leaks, and length up to the padding.
 
-Left out: AES-256-HCTR2, Adiantum, the kernel's form of names shown without a key, symlinks' targets.
+Left out: AES-256-HCTR2, Adiantum, the kernel's form of names shown without a key.
 """
 
 from __future__ import annotations
@@ -95,6 +95,19 @@ class NamesCipher:
         if not name or b"\0" in name or b"/" in name or self.encrypt(name) != stored:
             raise CryptoError("fscrypt names", "a stored name decrypts to none", "the directory's key")
         return name
+
+    def decrypt_target(self, stored: bytes) -> bytes:
+        """
+        Return the target of a symlink, of which this is the cipher: padded and encrypted like a name.
+
+        Raises CryptoError if it is too short, or its plaintext is no path.
+        """
+        if len(stored) < _AES_BLOCK_BYTES:
+            raise CryptoError("fscrypt names", f"a stored target of {len(stored)} bytes", "16 and more")
+        target = cts_decrypt(self._aes, self._iv, stored).rstrip(b"\0")
+        if not target or b"\0" in target:
+            raise CryptoError("fscrypt names", "a stored target decrypts to no path", "the symlink's key")
+        return target
 
 
 def cts_encrypt(aes: algorithms.AES, iv: bytes, data: bytes) -> bytes:

@@ -156,20 +156,25 @@ def key_from_passphrase(
 
 
 def read_secret(path: Path, *, public: bool = False) -> str:
+    """Return the text of a file of keys: see `read_secret_bytes`; ValueError if it is no UTF-8."""
+    return read_secret_bytes(path, public=public).decode("utf-8")
+
+
+def read_secret_bytes(path: Path, *, public: bool = False) -> bytes:
     """
-    Return the text of a file of keys.
+    Return the bytes of a file of keys.
 
     Raises CryptoError if it cannot be read, if it belongs to another user than us or root, or if group or
     others may read or write it, as ssh does with keys. What is judged is the file that is then read: that at
     the end of a link, and whatever takes its name meanwhile. A pipe is whoever's gave it to us. public: the
-    keys are no secret, nothing is asked of the file. ValueError if it is no UTF-8.
+    keys are no secret, nothing is asked of the file.
     """
     try:
         with path.open("rb") as file:
             said = os.fstat(file.fileno())
             if stat.S_ISREG(said.st_mode) and not public:
                 _refuse_loose(path, said)
-            return file.read().decode("utf-8")
+            return file.read()
     except OSError as error:
         raise CryptoError(str(path), f"cannot be read ({error.strerror})") from None
 

@@ -5,8 +5,8 @@ All changes are made on an overlay and judged by `check_image` before a byte of 
 Checksums (metadata_csum) and counts are kept, so that `e2fsck -fn` finds nothing. Freed xattr blocks and
 ea_inodes are zeroed, as they may hold keys. Times are not set: there is no clock here.
 
-Left out, refused by name: gdt_csum without metadata_csum, quotas, images that were not unmounted cleanly,
-files mapped by indirect blocks, inodes that count in blocks (huge_file). Directories cannot be removed.
+Left out, refused by name: what sim.ext4.edit.changeable lists; taking away files mapped by indirect blocks;
+inodes that count in blocks (huge_file). Directories cannot be removed.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from sim.errors import ConfigError, ImageError
 from sim.ext4.edit import inode_bytes
+from sim.ext4.edit.changeable import refuse_unchangeable, refuse_unsound
 from sim.ext4.edit.commit import commit_aside, commit_in_place, zero_ranges
 from sim.ext4.edit.groups import Groups
 from sim.ext4.edit.overlay import Changes, OverlayState, OverlayStore
@@ -26,14 +27,12 @@ from sim.ext4.format import inode as inodes
 from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.extents import ROOT_ENTRIES, Extent, plan_tree
-from sim.ext4.format.features import Incompat, RoCompat
-from sim.ext4.read.check import check_image
+from sim.ext4.format.features import Incompat
 from sim.ext4.read.reader import Image, Inode, shown_name
 from sim.ext4.store import MmapStore
 from sim.units import SECTOR_BYTES
 
 _REFERENCES_AT = 4
-_STATE_CLEAN = 1
 
 
 class ImageEditor:
@@ -52,26 +51,10 @@ class ImageEditor:
         self._whole_only = False
         self._scrubbed: list[tuple[int, int]] = []
         self.image = Image(self._store, str(path))
-        sb = self.image.superblock
-        refused = (
-            (sb.ro_compat & RoCompat.UNINIT_BG and not sb.ro_compat & RoCompat.METADATA_CSUM, "uninit_bg"),
-            (sb.ro_compat & RoCompat.QUOTA, "quota"),
-            (sb.ro_compat & RoCompat.READONLY, "readonly"),
-            (sb.state != _STATE_CLEAN, "a state other than clean"),
-        )
-        for bad, word in refused:
-            if bad:
-                raise ImageError(str(path), f"cannot be changed: {word}", "an image that e2fsck has cleaned")
-        self._must_be_sound()
-        self._checksums = Checksums(sb)
+        refuse_unchangeable(self.image.superblock, str(path))
+        refuse_unsound(self.image, str(path))
+        self._checksums = Checksums(self.image.superblock)
         self._groups = Groups(self.image, self._store, self._checksums)
-
-    def _must_be_sound(self) -> None:
-        problems = check_image(self.image)
-        if problems:
-            raise ImageError(
-                str(self.path), f"is not sound: {problems[0]}", "an image that e2fsck has cleaned"
-            )
 
     def _reload(self) -> None:
         self.image = Image(self._store, str(self.path))
@@ -97,7 +80,7 @@ class ImageEditor:
         """Judge the changed image; return (byte offset, bytes) of all that is not as it was, in pages."""
         self._groups.settle()
         self._reload()
-        self._must_be_sound()
+        refuse_unsound(self.image, str(self.path))
         return self._store.changes()
 
     # -- inodes --------------------------------------------------------------------------------------

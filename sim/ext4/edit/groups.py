@@ -15,19 +15,14 @@ import numpy as np
 from sim.errors import ImageError
 from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.checksums import Checksums
-from sim.ext4.format.superblock import (
-    DESCRIPTOR_BYTES_64BIT,
-    SUPERBLOCK_BYTES,
-    SUPERBLOCK_OFFSET,
-    GroupDescriptor,
-)
+from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT, GroupDescriptor
+from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET
 from sim.ext4.read.reader import Image
 
 _FREE_BLOCKS_LOW, _FREE_BLOCKS_HIGH = 0x0C, 0x158
 _FREE_INODES = 0x10
 _INCOMPAT = 0x60
 _COMPAT = 0x5C
-_RESERVED_GDT = 0xCE
 _GROUP_FREE_BLOCKS, _GROUP_FREE_INODES, _GROUP_UNUSED = (0x0C, 0x2C), (0x0E, 0x2E), (0x1C, 0x32)
 
 
@@ -196,14 +191,12 @@ class Groups:
     def _own_runs(self) -> dict[int, list[tuple[int, int]]]:
         """Return where in each group the file system's own blocks lie: bitmaps, tables, superblocks."""
         sb = self._image.superblock
-        reserved = struct.unpack_from("<H", self._superblock(), _RESERVED_GDT)[0]
         own: dict[int, list[tuple[int, int]]] = {}
         for number in range(sb.groups_count):
             descriptor = self._image.group(number)
             places = [(descriptor.block_bitmap, 1), (descriptor.inode_bitmap, 1)]
             places.append((descriptor.inode_table, sb.inode_table_blocks))
-            if sb.has_backup(number):
-                places.append((sb.group_blocks(number).start, 1 + sb.descriptor_blocks + reserved))
+            places += [(own.start, len(own)) for own in sb.own_blocks(number)]
             for first, length in places:
                 at = first - sb.first_data_block
                 while length:  # a table may go on in the next group

@@ -58,26 +58,45 @@ def decode_block(raw: bytes | memoryview, place: str, opaque_names: bool = False
     opaque_names: the names are ciphertext, in which every byte may occur.
     Raises ImageError, naming `place`, on a record length or a name that cannot be.
     """
-    entries = []
+    entries, wrong = read_block(raw, opaque_names)
+    for problem, allowed in wrong:
+        raise ImageError(place, problem, allowed)
+    return entries
+
+
+def read_block(
+    raw: bytes | memoryview, opaque_names: bool = False
+) -> tuple[list[DirEntry], list[tuple[str, str]]]:
+    """
+    Return what of a directory block can be read, and (problem, allowed) of what cannot.
+
+    A record of a length that cannot be is the last that is looked at.
+    """
+    entries: list[DirEntry] = []
+    wrong: list[tuple[str, str]] = []
     at = 0
     while at < len(raw):
         left = len(raw) - at
         inode, length, name_length, file_type = (
             _ENTRY.unpack_from(raw, at) if left >= _ENTRY.size else (0, 0, 0, 0)
         )
+        if length in (0, 0xFFFF) and len(raw) > 0xFFFF:
+            length = left  # 64 KiB do not fit in 16 bits
         if length < _ENTRY.size or length % _ALIGN or length > left or name_length > length - _ENTRY.size:
-            raise ImageError(
-                place,
-                f"record of {length} bytes with a name of {name_length} at byte {at}",
-                f"{_ENTRY.size} to {left} bytes, in steps of {_ALIGN}, with room for the name",
+            wrong.append(
+                (
+                    f"record of {length} bytes with a name of {name_length} at byte {at}",
+                    f"{_ENTRY.size} to {left} bytes, in steps of {_ALIGN}, with room for the name",
+                )
             )
-        if inode:
-            name = bytes(raw[at + _ENTRY.size : at + _ENTRY.size + name_length])
-            if not name or (not opaque_names and (b"/" in name or b"\0" in name)):
-                raise ImageError(place, f"the name {name!r} at byte {at}", "1 to 255 bytes, no slash, no NUL")
+            break
+        name = bytes(raw[at + _ENTRY.size : at + _ENTRY.size + name_length])
+        if inode and (not name or (not opaque_names and (b"/" in name or b"\0" in name))):
+            wrong.append((f"the name {name!r} at byte {at}", "1 to 255 bytes, no slash, no NUL"))
+        elif inode:
             entries.append(DirEntry(inode, name, file_type))
         at += length
-    return entries
+    return entries, wrong
 
 
 def drop_entry(raw: bytearray, name: bytes) -> bool:

@@ -60,7 +60,7 @@ def encode_header(header: Header) -> bytes:
     return _HEADER.pack(EXTENT_MAGIC, header.entries, header.max_entries, header.depth, 0)
 
 
-def decode_header(node: bytes | memoryview, place: str) -> Header:
+def decode_header(node: bytes | memoryview, place: str, max_depth: int = MAX_DEPTH) -> Header:
     """Return the header of a node's bytes; raise ImageError if it cannot be one."""
     magic, entries, max_entries, depth, _generation = _HEADER.unpack_from(node)
     if magic != EXTENT_MAGIC:
@@ -68,8 +68,8 @@ def decode_header(node: bytes | memoryview, place: str) -> Header:
     room = len(node) // ENTRY_BYTES - 1
     if max_entries > room or entries > max_entries:
         raise ImageError(place, f"{entries} of {max_entries} extent entries", f"at most {room}")
-    if depth > MAX_DEPTH:
-        raise ImageError(place, f"the extent depth is {depth}", f"0 to {MAX_DEPTH}")
+    if depth > max_depth:
+        raise ImageError(place, f"the extent depth is {depth}", f"0 to {max_depth}")
     return Header(entries, max_entries, depth)
 
 

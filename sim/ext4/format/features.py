@@ -70,6 +70,8 @@ READ_INCOMPAT = (
     | Incompat.EXTENTS
     | Incompat.BIT64
     | Incompat.FLEX_BG
+    | Incompat.META_BG
+    | Incompat.INLINE_DATA
     | Incompat.EA_INODE
     | Incompat.CSUM_SEED
     | Incompat.LARGEDIR
@@ -89,12 +91,40 @@ READ_RO_COMPAT = (
     | RoCompat.READONLY
     | RoCompat.PROJECT
     | RoCompat.VERITY
+    | RoCompat.SHARED_BLOCKS
+    | RoCompat.ORPHAN_PRESENT
 )
 
 
-def _names(kind: type[Incompat | RoCompat], bits: int) -> list[str]:
-    known = {feature.value: str(feature.name).lower() for feature in kind}
+_SPELT_BY_MKE2FS = {
+    "EXTENTS": "extent",
+    "BIT64": "64bit",
+    "CSUM_SEED": "metadata_csum_seed",
+    "LARGEDIR": "large_dir",
+    "READONLY": "read-only",
+}
+"""Features that mke2fs -O spells unlike the members above; the others are in lower case."""
+
+
+def feature_name(feature: Compat | Incompat | RoCompat) -> str:
+    """Return what mke2fs, tune2fs and dumpe2fs call a feature."""
+    name = str(feature.name)
+    return _SPELT_BY_MKE2FS.get(name, name.lower())
+
+
+def _names(kind: type[Compat | Incompat | RoCompat], bits: int) -> list[str]:
+    known = {feature.value: feature_name(feature) for feature in kind}
     return [known.get(1 << n, f"bit {1 << n:#x}") for n in range(32) if bits >> n & 1]
+
+
+def unknown_features(compat: int, incompat: int, ro_compat: int) -> list[str]:
+    """Return the bits of the three words that stand for no feature known here."""
+    words = ((Compat, compat), (Incompat, incompat), (RoCompat, ro_compat))
+    return [
+        f"{kind.__name__.lower()} {name}"
+        for kind, bits in words
+        for name in _names(kind, bits & ~sum(feature.value for feature in kind))
+    ]
 
 
 def refuse_unsupported(incompat: int, ro_compat: int, place: str) -> None:
@@ -102,11 +132,11 @@ def refuse_unsupported(incompat: int, ro_compat: int, place: str) -> None:
     strange = _names(Incompat, incompat & ~int(READ_INCOMPAT))
     strange += _names(RoCompat, ro_compat & ~int(READ_RO_COMPAT))
     if strange:
-        words = ", ".join("64bit" if name == "bit64" else name for name in strange)
+        words = ", ".join(strange)
         hint = "; run e2fsck first" if incompat & Incompat.NEEDS_RECOVERY else ""
         supported = _names(Incompat, int(READ_INCOMPAT)) + _names(RoCompat, int(READ_RO_COMPAT))
         raise ImageError(
             place,
             f"unsupported feature: {words}{hint}",
-            ", ".join("64bit" if name == "bit64" else name for name in supported),
+            ", ".join(supported),
         )

@@ -19,15 +19,24 @@ FIRST_USER_INODE = 11
 
 EA_REFERENCES_AT = 0x24
 """The version of an inode, of which an ea_inode makes its count of references."""
+_EA_DIGEST_AT, _EA_REFERENCES_HIGH_AT = 0x08, 0x0C
+"""Its seconds of access and of change."""
 
+FLAG_COMPRESSED = 0x4
+FLAG_IMMUTABLE = 0x10
+FLAG_APPEND = 0x20
 FLAG_ENCRYPTED = 0x800
 FLAG_INDEXED_DIRECTORY = 0x1000
+FLAG_IMAGIC = 0x2000
 FLAG_HUGE_FILE = 0x40000
 FLAG_EXTENTS = 0x80000
+FLAG_VERITY = 0x100000
 FLAG_EA_INODE = 0x200000
 FLAG_INLINE_DATA = 0x10000000
-FLAG_COMPRESSED = 0x4
 FLAG_CASEFOLD = 0x40000000
+
+INLINE_PARENT_BYTES = 4
+"""The head of a directory that lies in its inode: the number of the one above it."""
 
 _TYPE_MASK = 0xF000
 TYPE_DIRECTORY = 0x4000
@@ -201,3 +210,14 @@ def ea_inode(size_bytes: int, digest: int, sectors: int, root: bytes, uid: int =
     )
     struct.pack_into("<I", raw, EA_REFERENCES_AT, 1)
     return bytes(raw)
+
+
+def ea_digest(raw: bytes | memoryview) -> int:
+    """Return the hash of its value that an ea_inode keeps."""
+    return int(struct.unpack_from("<I", raw, _EA_DIGEST_AT)[0])
+
+
+def ea_references(raw: bytes | memoryview) -> int:
+    """Return how many xattrs have their value in an ea_inode, as it says itself."""
+    high, low = (struct.unpack_from("<I", raw, at)[0] for at in (_EA_REFERENCES_HIGH_AT, EA_REFERENCES_AT))
+    return int(high << 32 | low)

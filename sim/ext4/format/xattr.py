@@ -9,7 +9,7 @@ number and hash. Source of the format: Documentation/filesystems/ext4 (attribute
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
 from sim.errors import ConfigError, ImageError
@@ -17,12 +17,15 @@ from sim.errors import ConfigError, ImageError
 XATTR_MAGIC = 0xEA020000
 INDEX_USER = 1
 INDEX_TRUSTED = 4
+INDEX_SYSTEM = 7
 INDEX_ENCRYPTION = 9
 ENCRYPTION_NAME = b"c"
 BLOCK_HEADER_BYTES = 32
 BODY_HEADER_BYTES = 4
 
 XattrKey = tuple[int, bytes]
+INLINE_KEY: XattrKey = (INDEX_SYSTEM, b"data")
+"""system.data: what of inline contents does not fit in the inode's block field."""
 Xattrs = dict[XattrKey, bytes]
 
 
@@ -50,6 +53,12 @@ class Entry(NamedTuple):
     value_at: int
     size: int
     inode: int
+    hash: int
+
+    @property
+    def end(self) -> int:
+        """The byte behind the entry."""
+        return self.at + _ENTRY.size + padded(len(self.key[1]))
 
 
 _BLOCK_HEADER = struct.Struct("<IIIII12x")
@@ -59,7 +68,8 @@ _LARGE_BYTES = 512
 """Values up to this size never get an inode of their own; the kernel's bound follows from the block size."""
 
 
-def _padded(length: int) -> int:
+def padded(length: int) -> int:
+    """Return how many bytes a name or a value takes."""
     return -(-length // _PAD) * _PAD
 
 
@@ -67,12 +77,17 @@ def _rotate(value: int, bits: int) -> int:
     return (value << bits | value >> (32 - bits)) & 0xFFFF_FFFF
 
 
-def entry_hash(name: bytes, value: bytes) -> int:
-    """Return the hash that an entry in an xattr block carries (attributes.rst: e_hash)."""
+def entry_hash(name: bytes, value: bytes, signed: bool = False) -> int:
+    """
+    Return the hash that an entry in an xattr block carries (attributes.rst: e_hash).
+
+    signed: as systems whose char is signed once wrote it.
+    """
     result = 0
     for letter in name:
-        result = _rotate(result, 5) ^ letter
-    for (word,) in struct.iter_unpack("<I", value.ljust(_padded(len(value)), b"\0")):
+        high = 0xFFFF_FF00 if signed and letter > 127 else 0
+        result = _rotate(result, 5) ^ letter ^ high
+    for (word,) in struct.iter_unpack("<I", value.ljust(padded(len(value)), b"\0")):
         result = _rotate(result, 16) ^ word
     return result
 
@@ -80,8 +95,7 @@ def entry_hash(name: bytes, value: bytes) -> int:
 def packed_bytes(xattrs: Mapping[XattrKey, Value]) -> int:
     """Return the bytes that entries, their end mark and values take, headers not counted."""
     return _PAD + sum(
-        _ENTRY.size + _padded(len(name)) + _padded(len(_in_place(value)))
-        for (_, name), value in xattrs.items()
+        _ENTRY.size + padded(len(name)) + padded(len(_in_place(value))) for (_, name), value in xattrs.items()
     )
 
 
@@ -99,14 +113,14 @@ def _pack(xattrs: Mapping[XattrKey, Value], room: int, origin: int, hashed: bool
     ):
         inode, size, digest = value if isinstance(value, EaValue) else (0, len(value), 0)
         data = _in_place(value)
-        value_at -= _padded(len(data))
+        value_at -= padded(len(data))
         said = digest.to_bytes(4, "little") if inode else data
         hashes.append(entry_hash(name, said) if hashed or inode else 0)
         offset = value_at + origin if data else 0
         _ENTRY.pack_into(area, at, len(name), index, offset, inode, size, hashes[-1])
         area[at + _ENTRY.size : at + _ENTRY.size + len(name)] = name
         area[value_at : value_at + len(data)] = data
-        at += _ENTRY.size + _padded(len(name))
+        at += _ENTRY.size + padded(len(name))
     return bytes(area), hashes
 
 
@@ -181,36 +195,36 @@ def place_values(
             values[large[-1]] = EaValue(0, len(xattrs[large[-1]]), 0)
 
 
-def decode_entries(area: bytes | memoryview, first: int, origin: int, place: str) -> list[Entry]:
+def iter_entries(area: bytes | memoryview, first: int, origin: int, place: str) -> Iterator[Entry]:
     """
-    Return the entries from byte `first` of `area`; value offsets count from byte `origin`.
+    Yield the entries from byte `first` of `area`; value offsets count from byte `origin`.
 
-    Raises ImageError, naming `place`, for entries and values that do not lie within the area.
+    Raises ImageError, naming `place`, for the first entry or value that does not lie within the area.
     """
-    found: list[Entry] = []
     at = first
     while True:
         if at + _PAD > len(area):
             raise ImageError(place, "the xattr entries have no end mark", f"within {len(area)} bytes")
         if not any(area[at : at + _PAD]):
-            return found
+            return
         if at + _ENTRY.size > len(area):
             raise ImageError(place, f"an xattr entry at byte {at}", f"within {len(area)} bytes")
-        name_length, index, offset, inode, size, _hash = _ENTRY.unpack_from(area, at)
+        name_length, index, offset, inode, size, said = _ENTRY.unpack_from(area, at)
         name = bytes(area[at + _ENTRY.size : at + _ENTRY.size + name_length])
         start = origin + offset
-        inside = inode or not size or (start >= first and start + size <= len(area))
+        inside = inode or (start + size <= len(area) and (not size or start >= first))
         if len(name) != name_length or not inside:
             raise ImageError(
                 place, f"xattr {name!r} with {size} bytes at offset {offset}", f"within {len(area)} bytes"
             )
-        found.append(Entry((index, name), at, start, size, inode))
-        at += _ENTRY.size + _padded(name_length)
+        entry = Entry((index, name), at, start, size, inode, said)
+        yield entry
+        at = entry.end
 
 
 def _values(area: bytes | memoryview, entries: list[Entry], read: ReadValue | None, place: str) -> Xattrs:
     found: Xattrs = {}
-    for key, _at, start, size, inode in entries:
+    for key, _at, start, size, inode, _hash in entries:
         if not inode:
             found[key] = bytes(area[start : start + size])
         elif read is None:
@@ -224,17 +238,22 @@ def body_entries(area: bytes | memoryview, place: str) -> list[Entry]:
     """Return the entries in the bytes behind an inode's fields; none if the magic is not there."""
     if len(area) < BODY_HEADER_BYTES or struct.unpack_from("<I", area)[0] != XATTR_MAGIC:
         return []
-    return decode_entries(area, BODY_HEADER_BYTES, BODY_HEADER_BYTES, place)
+    return list(iter_entries(area, BODY_HEADER_BYTES, BODY_HEADER_BYTES, place))
 
 
 def block_entries(area: bytes | memoryview, place: str) -> list[Entry]:
     """Return the entries in an xattr block; raise ImageError if it is none."""
+    refuse_no_block(area, place)
+    return list(iter_entries(area, BLOCK_HEADER_BYTES, 0, place))
+
+
+def refuse_no_block(area: bytes | memoryview, place: str) -> None:
+    """Raise ImageError for a block that does not begin as an xattr block does."""
     magic, _references, blocks, _hash, _checksum = _BLOCK_HEADER.unpack_from(area)
     if magic != XATTR_MAGIC or blocks != 1:
         raise ImageError(
             place, f"xattr magic {magic:#010x}, {blocks} blocks", f"{XATTR_MAGIC:#010x}, 1 block"
         )
-    return decode_entries(area, BLOCK_HEADER_BYTES, 0, place)
 
 
 def decode_body(area: bytes | memoryview, place: str, read: ReadValue | None = None) -> Xattrs:

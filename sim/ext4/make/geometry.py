@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sim.errors import ConfigError
+from sim.ext4.format.descriptor import GroupDescriptor
 from sim.ext4.format.features import Compat, Incompat, RoCompat
 from sim.ext4.format.superblock import (
     BLOCK_SIZES,
     SUPERBLOCK_OFFSET,
-    GroupDescriptor,
     Superblock,
 )
 from sim.ext4.make.allocator import Allocator
@@ -60,8 +60,6 @@ def plan_superblock(
     sb = Superblock(
         inodes_count=0,
         blocks_count_lo=blocks,
-        free_blocks_count=0,
-        free_inodes_count=0,
         first_data_block=first,
         log_block_size=BLOCK_SIZES.index(block_size),
         log_cluster_size=BLOCK_SIZES.index(block_size),
@@ -182,6 +180,7 @@ class Frame:
                     len(mine) - int(np.count_nonzero(mine)),
                     per_group - inodes_used,
                     int(directories[group]),
+                    GroupDescriptor.INODE_ZEROED,
                 )
             )
             self._write_bitmap(writer, block_bitmap, mine)
@@ -189,7 +188,7 @@ class Frame:
         table = b"".join(descriptor.encode() for descriptor in descriptors)
         sb = replace(
             sb,
-            free_blocks_count=self.allocator.free_blocks,
+            free_blocks_lo=self.allocator.free_blocks,
             free_inodes_count=sb.inodes_count - used_inodes,
         )
         for group in range(sb.groups_count):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim.errors import ImageError
 from sim.ext4.format import inode as inodes
 from sim.ext4.format import xattr
 from sim.ext4.format.extents import ExtentTree
@@ -88,13 +89,36 @@ class Inode:
     def is_short_symlink(self) -> bool:
         """Whether this is a symlink whose target lies in the inode itself."""
         is_link = self.raw.type == inodes.TYPE_SYMLINK
-        return is_link and not self.raw.flags & inodes.FLAG_EXTENTS and self.size_bytes < len(self.raw.block)
+        if not is_link or self.raw.flags & (inodes.FLAG_EXTENTS | inodes.FLAG_INLINE_DATA):
+            return False
+        return self.size_bytes < len(self.raw.block)
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether the contents lie in the inode itself (feature inline_data)."""
+        return bool(self.raw.flags & inodes.FLAG_INLINE_DATA)
+
+    @property
+    def inline_parts(self) -> tuple[bytes, bytes]:
+        """The two places for inline contents: the block field, and the xattr for what does not fit there."""
+        more = self.xattrs.get(xattr.INLINE_KEY)
+        if more is None:
+            raise ImageError(self.place, "has inline data and no xattr for it", "the xattr system.data")
+        return self.raw.block, more
+
+    @property
+    def inline_contents(self) -> bytes:
+        """The contents that lie in the inode; ImageError if it does not have room for as many."""
+        data = b"".join(self.inline_parts)
+        if self.size_bytes > len(data):
+            raise ImageError(self.place, f"{self.size_bytes} bytes inline", f"at most {len(data)}")
+        return data[: self.size_bytes]
 
     @property
     def has_contents(self) -> bool:
         """Whether there is an extent tree: for files, directories and long symlinks."""
         kinds = (inodes.TYPE_DIRECTORY, inodes.TYPE_REGULAR, inodes.TYPE_SYMLINK)
-        return self.raw.type in kinds and not self.is_short_symlink
+        return self.raw.type in kinds and not self.is_short_symlink and not self.is_inline
 
     @property
     def tree(self) -> ExtentTree:
@@ -145,14 +169,13 @@ class Inode:
 
     @property
     def ea_hash(self) -> int:
-        """The hash of the value in an ea_inode: kept where others keep their seconds of access."""
-        return int.from_bytes(self._raw_bytes[8:12], "little")
+        """The hash of the value in an ea_inode."""
+        return inodes.ea_digest(self._raw_bytes)
 
     @property
     def ea_references(self) -> int:
-        """How many xattrs have their value in an ea_inode: kept in the seconds of change and the version."""
-        high, low = self._raw_bytes[12:16], self._raw_bytes[36:40]
-        return int.from_bytes(high, "little") << 32 | int.from_bytes(low, "little")
+        """How many xattrs have their value in an ea_inode."""
+        return inodes.ea_references(self._raw_bytes)
 
     @property
     def encryption_context(self) -> bytes | None:

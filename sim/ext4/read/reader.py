@@ -16,17 +16,12 @@ from sim.errors import ImageError
 from sim.ext4.format import dirs
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.crc32c import crc32c
+from sim.ext4.format.descriptor import GroupDescriptor, decode_descriptor
 from sim.ext4.format.extents import MAX_LOGICAL_BLOCKS, ExtentTree
 from sim.ext4.format.features import Incompat
 from sim.ext4.format.indirect import IndirectMap, read_map
-from sim.ext4.format.superblock import (
-    SUPERBLOCK_BYTES,
-    SUPERBLOCK_OFFSET,
-    GroupDescriptor,
-    Superblock,
-    decode_descriptor,
-    decode_superblock,
-)
+from sim.ext4.format.judging import decode_superblock
+from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET, Superblock
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.walk import read_tree
 from sim.ext4.store import ByteStore, MmapStore
@@ -35,6 +30,8 @@ __all__ = ["CHUNK_BYTES", "Image", "Inode", "Run", "shown_name"]
 
 CHUNK_BYTES = 1 << 20
 """Contents are handed out in pieces of at most this many bytes."""
+MOST_WRONG = 100
+"""A directory with more damaged places than this is given up."""
 
 
 class Run(NamedTuple):
@@ -70,7 +67,7 @@ class Image:
                 "an image that is not cut short",
             )
         self._inodes: dict[int, Inode] = {}
-        self._entries: dict[int, list[dirs.DirEntry]] = {}
+        self._entries: dict[int, tuple[list[dirs.DirEntry], list[ImageError]]] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Image:
@@ -95,8 +92,9 @@ class Image:
     def group(self, number: int) -> GroupDescriptor:
         """Return the descriptor of a block group, its block numbers inside the file system."""
         size = self.superblock.descriptor_bytes
-        base = (self.superblock.first_data_block + 1) * self.block_size
-        descriptor = decode_descriptor(self.store.read(base + number * size, size))
+        index, inside = divmod(number, self.block_size // size)
+        at = self.superblock.descriptor_block(index) * self.block_size + inside * size
+        descriptor = decode_descriptor(self.store.read(at, size))
         table_end = descriptor.inode_table + self.superblock.inode_table_blocks - 1
         for what, block in (
             ("block bitmap", descriptor.block_bitmap),
@@ -139,12 +137,12 @@ class Image:
                 f"the size is {raw.size_bytes} bytes",
                 f"at most 2^32 blocks of {self.block_size}",
             )
-        for flag, word in (
-            (inodes.FLAG_INLINE_DATA, "inline_data"),
-            (inodes.FLAG_CASEFOLD, "casefold"),
-        ):
-            if raw.flags & flag:
-                raise ImageError(inode.place, f"unsupported feature: {word}", "plain files and directories")
+        if raw.flags & inodes.FLAG_CASEFOLD:
+            raise ImageError(inode.place, "unsupported feature: casefold", "plain files and directories")
+        if raw.flags & inodes.FLAG_INLINE_DATA and not self.superblock.incompat & Incompat.INLINE_DATA:
+            raise ImageError(
+                inode.place, "has the flag for inline_data", "a file system with the feature inline_data"
+            )
 
     def read_ea_value(self, number: int, size_bytes: int) -> bytes:
         """
@@ -181,7 +179,12 @@ class Image:
         Of a block map it is a tree of depth 0 with the same data; `Inode.indirect` has the map.
         """
         if not inode.has_contents:
-            raise ImageError(inode.place, f"a {inode.type_word} has no extent tree", "a file or a directory")
+            where = " that lies in its inode" if inode.is_inline else ""
+            raise ImageError(
+                inode.place,
+                f"a {inode.type_word}{where} has no extent tree",
+                "a file or a directory in blocks",
+            )
         if inode.indirect is not None:
             return ExtentTree(0, inode.indirect.extents, [0], [0], [()])
         return read_tree(inode.raw.block, self.read_block, self.blocks, inode.place)
@@ -189,7 +192,13 @@ class Image:
     # -- contents ------------------------------------------------------------------------------------
 
     def runs(self, inode: Inode) -> Iterator[Run]:
-        """Yield the runs of blocks that make up the contents, in order, up to the block of the last byte."""
+        """
+        Yield the runs of blocks that make up the contents, in order, up to the block of the last byte.
+
+        Contents that lie in the inode itself (inline_data) have none.
+        """
+        if inode.is_inline:
+            return
         at, end = 0, inode.blocks
         for logical, physical, length, unwritten in inode.tree.extents:
             if logical >= end:
@@ -219,6 +228,9 @@ class Image:
         if inode.is_short_symlink:
             yield inode.raw.block[: inode.size_bytes]
             return
+        if inode.is_inline:
+            yield inode.inline_contents
+            return
         size = self.block_size
         left = inode.blocks * size if whole_blocks else inode.size_bytes
         zeros = bytes(CHUNK_BYTES)
@@ -247,26 +259,52 @@ class Image:
 
     def entries(self, directory: Inode) -> list[dirs.DirEntry]:
         """Return the entries of a directory, "." and ".." included, in the order of its blocks."""
+        found, wrong = self.readable_entries(directory)
+        for error in wrong:
+            raise error
+        return found
+
+    def readable_entries(self, directory: Inode) -> tuple[list[dirs.DirEntry], list[ImageError]]:
+        """Return what of a directory can be read, and what is wrong with the rest, as far as MOST_WRONG."""
         found = self._entries.get(directory.number)
         if found is None:
-            if not directory.is_directory:
-                raise ImageError(directory.place, f"is a {directory.type_word}", "a directory")
-            if directory.size_bytes % self.block_size:
-                raise ImageError(
-                    directory.place, f"a directory of {directory.size_bytes} bytes", "whole blocks"
-                )
-            found = []
-            for logical, length, physical in self.runs(directory):
-                if physical is None:
-                    raise ImageError(
-                        directory.place, f"a hole at block {logical}", "a directory without holes"
-                    )
-                for index in range(length):
-                    place = f"{directory.place}, directory block {logical + index}"
-                    block = self.read_block(physical + index, place)
-                    found += dirs.decode_block(block, place, directory.is_encrypted)
+            found = [], []
+            try:
+                for entries, wrong in self._directory_parts(directory):
+                    found[0].extend(entries)
+                    found[1].extend(wrong)
+                    if len(found[1]) >= MOST_WRONG:
+                        break
+            except ImageError as error:
+                found[1].append(error)
             self._entries[directory.number] = found
         return found
+
+    def _directory_parts(self, directory: Inode) -> Iterator[tuple[list[dirs.DirEntry], list[ImageError]]]:
+        """Yield what each block of a directory, or each part in the inode, holds, and what is wrong there."""
+        place = directory.place
+        if not directory.is_directory:
+            raise ImageError(place, f"is a {directory.type_word}", "a directory")
+        if directory.is_inline:
+            yield from self._inline_parts(directory)
+        elif directory.size_bytes % self.block_size:
+            yield [], [ImageError(place, f"a directory of {directory.size_bytes} bytes", "whole blocks")]
+        for logical, length, physical in self.runs(directory):
+            if physical is None:
+                yield [], [ImageError(place, f"a hole at block {logical}", "a directory without holes")]
+                continue
+            for index in range(length):
+                where = f"{place}, directory block {logical + index}"
+                yield _read_names(self.read_block(physical + index, where), where, directory)
+
+    def _inline_parts(self, directory: Inode) -> Iterator[tuple[list[dirs.DirEntry], list[ImageError]]]:
+        """Yield the parts of a directory in its inode: its parent's number, then records in two places."""
+        parts = directory.inline_parts
+        parent = int.from_bytes(parts[0][: inodes.INLINE_PARENT_BYTES], "little")
+        kind = inodes.DIRENT_TYPES[inodes.TYPE_DIRECTORY]
+        yield [dirs.DirEntry(directory.number, b".", kind), dirs.DirEntry(parent, b"..", kind)], []
+        for raw in (parts[0][inodes.INLINE_PARENT_BYTES :], parts[1]):
+            yield _read_names(raw, f"{directory.place}, inline", directory)
 
     def children(self, directory: Inode) -> Iterator[tuple[str, Inode]]:
         """Yield (name, inode) of what a directory holds, without "." and ".."."""
@@ -288,11 +326,14 @@ class Image:
         for part in path.split("/"):
             if part in ("", "."):
                 continue
-            for number, name, _type in self.entries(inode):
+            entries, wrong = self.readable_entries(inode)
+            for number, name, _type in entries:
                 if part in (shown_name(name, inode.is_encrypted), self.shown(inode, name)):
                     inode = self.inode(number)
                     break
             else:
+                for error in wrong:  # it may be in the part that cannot be read
+                    raise error
                 raise ImageError(f"{self.name}: {path}", f"there is no {part!r}", "a path in the image")
         return inode
 
@@ -318,6 +359,13 @@ class Image:
     def _below(self, path: str, number: int) -> Iterator[tuple[str, Inode]]:
         for name, inode in self.children(self.inode(number)):
             yield f"{path}/{name}", inode
+
+
+def _read_names(
+    raw: bytes | memoryview, place: str, directory: Inode
+) -> tuple[list[dirs.DirEntry], list[ImageError]]:
+    entries, wrong = dirs.read_block(raw, directory.is_encrypted)
+    return entries, [ImageError(place, problem, allowed) for problem, allowed in wrong]
 
 
 def shown_name(name: bytes, encrypted: bool) -> str:

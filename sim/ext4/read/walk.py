@@ -89,8 +89,18 @@ class _Walk:
                 )
             self.seen.add(block)
             node = self.read_block(block)
+            self._begins(node, child_key, block)
             # The first child is chosen for everything before the second, whatever its own key.
             self.node(node, depth - 1, key if number == 0 else child_key, child_end, (*chain, block))
+
+    def _begins(self, node: bytes | memoryview, key: int, block: int) -> None:
+        """Refuse a node that begins elsewhere than its parent says (ext4_valid_extent_entries, 5.17)."""
+        place = f"{self.place}, extent block {block}"
+        header = decode_header(node, place)
+        # Both kinds of entries begin with the logical block.
+        first = decode_index_entries(node, 1)[0][0] if header.entries else key
+        if first != key:
+            raise ImageError(place, f"begins at logical block {first}", f"{key}, as its parent says")
 
     def node(self, node: bytes | memoryview, depth: int, key: int, end: int, chain: tuple[int, ...]) -> None:
         """Visit a node of which the parent says how deep it is."""
