@@ -251,6 +251,18 @@ def test_the_ramp_is_left_out_and_the_runtime_begins_behind_it():
     assert played.measured_from_ns + 3 * MS <= played.ended_ns < played.measured_from_ns + 3 * MS + MS
 
 
+def test_the_rate_begins_anew_behind_the_ramp():
+    """What a job was behind its rate in the ramp is forgotten: the next read is one gap behind its end."""
+    stage = _Stage()
+    options = {"rate": "1m", "thinktime": "20ms", "thinktime_blocks": 4, "ramp_time": "15ms"}
+    played, _ = stage.start(bs="4k", rw="randread", **options)
+    played.log = []
+    stage.machine.clock.run()
+    starts = [start for _, _, _, start in played.log]
+    assert starts[4] < played.measured_from_ns  # the read that ends the ramp, behind a pause
+    assert played.measured_from_ns + 4096 * 1_000_000_000 // (1 << 20) <= starts[5] < starts[4] + 5 * MS
+
+
 def test_a_job_that_ends_in_its_ramp_has_nothing_to_show():
     """All its reads were in the ramp."""
     played = _Stage().play(bs="16k", ramp_time=10)
