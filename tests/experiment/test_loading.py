@@ -340,3 +340,11 @@ def test_the_main_experiment():
     experiment = load_experiment(MAIN)
     assert len(experiment.cells) == 100 * len(experiment.seeds)
     assert experiment.axes[-1] == ("path", ("buffer_head", "mpage", "page_io", "iomap", "per_block"))
+
+
+def test_jobs_may_ask_what_the_machine_has(load, tmp_path):
+    """$ncpus and $mb_memory of a job are those of the experiment's machine, whatever the host has."""
+    (tmp_path / "j.fio").write_text("[r]\nnumjobs=$ncpus\nsize=4*$mb_memory\nbs=1k\n")
+    use = ('job = { name = "r", rw = "read", bs = "128k" }', 'job = "j.fio"')
+    (job,) = load(*use, "machine.cpus=3", "machine.memory=512MiB").cells[0].config.workload.jobs
+    assert (3, 2048) == (job.numjobs, job.size_bytes)

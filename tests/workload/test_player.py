@@ -226,6 +226,19 @@ def test_gaps_take_the_place_of_a_steady_rate():
     assert [0, 1 * MS, 6 * MS, 8 * MS] == [start for _, _, _, start in played.log]
 
 
+def test_gaps_go_on_behind_a_pause_that_the_rate_ignores():
+    """A pause puts off all reads behind it where the rate ignores it; else they catch up."""
+    starts = []
+    for ignore in (0, 1):
+        stage = _Stage()
+        options = {"thinktime": "10ms", "thinktime_blocks": 2, "rate_ignore_thinktime": ignore}
+        played, _ = stage.start(gaps_ns=iter([MS] * 99), bs="16k", rate_iops=1000, **options)
+        played.log = []
+        stage.machine.clock.run()
+        starts.append([start // MS for _, _, _, start in played.log])
+    assert [[0, 1, 11, 11], [0, 1, 12, 13]] == starts
+
+
 def test_a_rate_that_ignores_thinktime_does_not_catch_up():
     """
     Where the rate ignores pauses a job reads on at its rate behind each, in about as much longer a time.
