@@ -26,12 +26,13 @@ import sim
 from sim.claims.claims import load_claims
 from sim.claims.verdicts import Cells, Finding, evaluate
 from sim.errors import ConfigError
-from sim.experiment.loading import load_experiment
+from sim.experiment.fio_experiment import experiment_of
 from sim.experiment.results import Row, Run, load_run
 from sim.experiment.runner import execute
 from sim.machine.run_cell import run_cell
 from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
+from sim.report.job_table import job_results
 from sim.report.pooling import difference_of_alike
 from sim.report.tables import Table, select, summary, symbols
 from sim.report.timeline import draw_timeline
@@ -46,6 +47,7 @@ __all__ = [
     "cpu_difference",
     "cpu_symbols",
     "figure",
+    "jobs",
     "load",
     "run",
     "table",
@@ -73,7 +75,7 @@ def run(
     images: str | Path | None = None,
 ) -> Run:
     """
-    Run an experiment file and return the run directory, read.
+    Run an experiment file, or a fio job file, and return the run directory, read.
 
     sets: "volume.files.size=1MiB" and the like, as --set takes them. to: where the run goes; None: a folder
     that is gone when the program ends. trace: keep every bio and read(2). jobs: worker processes; 1: none.
@@ -81,7 +83,7 @@ def run(
 
     Draws no figures: see `figure`. Raises ReadpathError for whatever cannot be used.
     """
-    experiment = load_experiment(Path(file), sets)
+    experiment = experiment_of(Path(file), None, sets)
     scratch: Path | None = None
     if to is None or images is None:
         scratch = Path(tempfile.mkdtemp(prefix="readpath."))
@@ -129,6 +131,11 @@ def cell(of: Run, **labels: str) -> Row:
 def table(of: Run) -> Table:
     """Return a row per cell, as `readpath run` prints it."""
     return summary(of)
+
+
+def jobs(of: Run) -> Table:
+    """Return what each fio job came to: a row a clone, and a row a group that is reported as one."""
+    return job_results(of)
 
 
 def cpu_symbols(of: Run, stacks: bool = False, **labels: str) -> Table:

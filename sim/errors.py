@@ -2,10 +2,13 @@
 The error types of readpath.
 
 Every error a user can cause is a `ReadpathError`: one line that names the place, the value and what is
-allowed. The command line prints that line and exits with code 2.
+allowed. The command line prints that line and exits with code 2. Mistakes of one file may come together, a
+line each.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class ReadpathError(Exception):
@@ -30,6 +33,27 @@ class ReadpathError(Exception):
 
 class ConfigError(ReadpathError):
     """An experiment, profile, job or option that cannot be used."""
+
+
+class MistakesError(ConfigError):
+    """Several mistakes of one file, a line each."""
+
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        super().__init__(errors[0].place, errors[0].problem, errors[0].allowed)
+        self.errors = tuple(errors)
+        self.args = (self.errors,)
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+
+def raise_all(errors: Sequence[ConfigError]) -> None:
+    """Raise what is wrong, all at once, if anything is; what is said twice, once."""
+    distinct = list({str(error): error for error in errors}.values())
+    if len(distinct) == 1:
+        raise distinct[0]
+    if distinct:
+        raise MistakesError(distinct)
 
 
 class ImageError(ReadpathError):

@@ -87,18 +87,22 @@ def file_beside(target: Path) -> tuple[int, Path]:
 def remove_abandoned_files(target: Path) -> None:
     """Remove what killed processes left of `file_beside`: files of ours that no one has locked."""
     ours = re.compile(re.escape(_new_prefix(target)) + "[a-z0-9_]{8}" + re.escape(_NEW_SUFFIX))
-    with suppress(OSError):
+    with suppress(OSError):  # a folder that cannot be listed
         for path in [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]:
-            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            try:
-                said = os.fstat(fd)
+            with suppress(OSError), _unused(path, os.O_NOFOLLOW | os.O_NONBLOCK) as said:
                 if stat.S_ISREG(said.st_mode) and said.st_uid == os.geteuid():
-                    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(fd)
+
+
+@contextmanager
+def _unused(path: Path, flags: int = 0) -> Iterator[os.stat_result]:
+    """Yield the status of what nobody has locked, locked; OSError if somebody has, or it cannot be opened."""
+    fd = os.open(path, os.O_RDONLY | flags)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield os.fstat(fd)
+    finally:
+        os.close(fd)
 
 
 def _new_prefix(target: Path) -> str:
@@ -148,13 +152,8 @@ def _remove_abandoned(target: Path) -> None:
     for path in target.parent.iterdir():
         if not ours.fullmatch(path.name) or not path.is_dir():
             continue
-        with suppress(OSError):  # locked: its process lives
-            lock = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
-            finally:
-                os.close(lock)
+        with suppress(OSError), _unused(path):  # else locked: its process lives
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def umask() -> int:

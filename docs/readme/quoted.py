@@ -243,7 +243,7 @@ RESULTS: tuple[Quote, ...] = (
         lambda: [_opening("any of 1000"), _opening("group of 1000")],
     ),
     Quote(
-        "6 blocks and {:.1f} ms on NVMe, whatever its size, and nothing in the image opens it; overwriting"
+        "8 blocks and {:.1f} ms on NVMe, whatever its size, and nothing in the image opens it; overwriting"
         " 16 MiB takes {:.1f} ms, 4 KiB {:.1f} ms",
         lambda: [
             _deleting(how, size) / 1e6

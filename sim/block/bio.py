@@ -44,7 +44,6 @@ class Bio:
     REQ_RAHEAD. pieces: how many requests hold a piece of it; parts: those not complete. record: its trace,
     or None. crypt: the encryption that the device undoes (blk-crypto), None for plain data; bios of one
     value hold data units whose numbers go on where their sectors do. opf: operation and flags, see opf.py.
-    ended_ns: when it completed, if that was in the caller, who is ahead of the clock; else 0.
     """
 
     __slots__ = (
@@ -53,7 +52,6 @@ class Bio:
         "count",
         "crypt",
         "end_io",
-        "ended_ns",
         "opf",
         "owner",
         "parts",
@@ -88,7 +86,6 @@ class Bio:
         self.pieces = self.parts = 1
         self.record: IoRecord | None = None
         self.crypt: tuple[Any, int] | None = None
-        self.ended_ns = 0
 
     @property
     def sectors(self) -> int:
@@ -110,7 +107,6 @@ class Bio:
         )
         part.record = self.record
         part.crypt = self.crypt
-        part.ended_ns = self.ended_ns
         return part
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from sim.cache.filemap import INSERT_SYMBOLS, OpenFile
-from sim.cache.pages import ABSENT, Mapping, PageCache
+from sim.cache.page_cache import PageCache
+from sim.cache.pages import ABSENT, Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.errors import InvariantError

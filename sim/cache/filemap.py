@@ -18,7 +18,8 @@ from typing import Any, Final
 from mypy_extensions import mypyc_attr
 
 from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
-from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping, PageCache
+from sim.cache.page_cache import PageCache
+from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping
 from sim.cache.readahead import RaState, ReadaheadPolicy, Window
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
@@ -119,10 +120,12 @@ class Filemap:
         io_pages: int,
         rules: FolioRules = PAGES,
         entered: str = ENTERED,
+        inline: bool = False,
     ) -> None:
         """
         io_pages: the largest I/O of the device, in pages. rules: of this kernel's folios. entered: the
-        symbols through which a read comes.
+        symbols through which a read comes. inline: the device does its work in the caller, who looks at what
+        it has read when that is paid.
         """
         self.cache = cache
         self._rules = rules
@@ -130,6 +133,7 @@ class Filemap:
         self._policy = policy
         self._path = path
         self._io_pages = io_pages
+        self._inline = inline
         read, ra = "filemap_read", "filemap_read;filemap_get_pages"
         unbounded = f"{ra};page_cache_ra_unbounded"
         site, fuse = ledger.site, ledger.fuse
@@ -198,6 +202,8 @@ class Filemap:
             at = mapping.batch_end(index, limit, batch)
             if at == index and state[at] == ABSENT:
                 yield from self._sync_readahead(task, file, at, last_index - at)
+                if self._inline:
+                    yield from task.settle()
                 at = mapping.batch_end(index, limit, batch)
                 if at == index and state[at] == ABSENT:
                     yield from self._create_folio(task, file, at)
@@ -226,6 +232,8 @@ class Filemap:
             mapping.held.append(held)
         if marked:
             yield from self._async_readahead(task, file, at, last_index - at)
+            if self._inline:
+                yield from task.settle()
         if state[at] == LOCKED:
             task.ps += self._s_wait.charge(1)
             yield from self._wait_for(task, mapping, at, self._s_sleep)
@@ -290,6 +298,8 @@ class Filemap:
         held = (index, index + 1)
         mapping.held.append(held)
         yield from self._path.read_folio(task, file, index)
+        if self._inline:
+            yield from task.settle()
         if mapping.state[index] & LOCKED:
             yield from self._wait_for(task, mapping, index, self._s_sleep_read)
         mapping.held.remove(held)
@@ -309,6 +319,8 @@ class Filemap:
         mapping.state[index] = LOCKED
         task.ps += self._s_update_read.charge(1)
         yield from self._path.read_folio(task, file, index)
+        if self._inline:
+            yield from task.settle()
         if mapping.state[index] & LOCKED:
             yield from self._wait_for(task, mapping, index, self._s_sleep_read)
 

@@ -25,7 +25,8 @@ class _Group(TyperGroup):
         try:
             return super().invoke(ctx)
         except ReadpathError as error:
-            typer.echo(printable(f"readpath: {error}"), err=True)
+            for line in str(error).split("\n"):
+                typer.echo(printable(f"readpath: {line}"), err=True)
             raise typer.Exit(MISTAKE) from None
         except KeyboardInterrupt:
             typer.echo("readpath: interrupted", err=True)
@@ -90,17 +91,23 @@ def _options(
 @app.command("run")
 def run(
     file: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
-            metavar="FILE", help="An experiment file (TOML).", autocompletion=complete.experiments
+            metavar="[FILE]",
+            help="An experiment file (TOML), or a fio job file (.fio) to be run as it is.",
+            autocompletion=complete.experiments,
         ),
-    ],
+    ] = None,
+    fio: Annotated[
+        str | None,
+        typer.Option("--fio", metavar="COMMAND", help="A fio command line, in place of the file's jobs."),
+    ] = None,
     sets: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Replace a value: volume.block_size=1KiB. Repeatable.",
+            help="Replace a value: volume.block_size=1KiB, workload.job.bs=64k. Repeatable.",
             autocompletion=complete.axis_values,
         ),
     ] = None,
@@ -121,7 +128,7 @@ def run(
     """Run an experiment: a table, a figure, a run directory."""
     from sim.cli.run import run_experiment
 
-    raise typer.Exit(run_experiment(file, sets or [], output, jobs, images, trace, as_json, quiet))
+    raise typer.Exit(run_experiment(file, fio, sets or [], output, jobs, images, trace, as_json, quiet))
 
 
 @app.command("plot")

@@ -1,5 +1,5 @@
 """
-readpath run: an experiment file to a run directory.
+readpath run: an experiment file, a fio job file or a fio command line to a run directory.
 """
 
 from __future__ import annotations
@@ -13,18 +13,26 @@ from pathlib import Path
 from sim.claims.answers import answers, claims_on
 from sim.cli.render import console, print_table, progress
 from sim.experiment.finished_cells import count_kept
-from sim.experiment.loading import load_experiment
+from sim.experiment.fio_experiment import experiment_of, is_job_file
+from sim.experiment.notes import notes_of
 from sim.experiment.runner import Progress, default_folder, execute
 from sim.machine.run_cell import run_cell
+from sim.report.job_table import job_results
 from sim.report.tables import summary, wrong_data
+from sim.text import printable
 from sim.volume.images import ensure_image
 
 RUNS, CLAIMS = Path("results/runs"), Path("experiments/claims")
 WRONG_DATA = 1
 
 
+MOST_JOB_ROWS = 20
+"""A terminal shows what each job came to up to so many rows; jobs.parquet has them all."""
+
+
 def run_experiment(
-    file: Path,
+    file: Path | None,
+    fio: str | None,
     sets: list[str],
     output: Path | None,
     jobs: int,
@@ -34,14 +42,21 @@ def run_experiment(
     quiet: bool,
 ) -> int:
     """
-    Run the experiment of `file` and print its summary; return the exit code.
+    Run the experiment of `file`, with the jobs of the command line `fio` if there is one; print its summary.
+
+    A file whose name ends in .fio is a job file. Returns the exit code.
 
     Raises ReadpathError for whatever cannot be used.
     """
     from sim.report.figures import draw
 
-    experiment = load_experiment(file, sets)
-    claims = claims_on(experiment.stem, CLAIMS)  # before the work: a mistake in them is told at once
+    experiment = experiment_of(file, fio, sets)
+    notes = notes_of(experiment)
+    if not quiet:
+        for note in notes:
+            print(printable(f"readpath: note: {note}"), file=sys.stderr)
+    # Before the work: a mistake in the claims is told at once. They are about experiments, not about jobs.
+    claims = claims_on(experiment.stem, CLAIMS) if fio is None and not is_job_file(file) else []
     target = output or default_folder(experiment, RUNS)
     taken_up = 0
 
@@ -73,7 +88,7 @@ def run_experiment(
             note = f"{finished} finished cells are kept; the same command goes on from there"
             print(f"readpath: {note}", file=sys.stderr)
         raise
-    table, wrong = summary(run), wrong_data(run)
+    table, jobs_table, wrong = summary(run), job_results(run), wrong_data(run)
     said = answers(run, claims)
     figures = sorted((target / "figures").iterdir())
     if as_json:
@@ -86,6 +101,8 @@ def run_experiment(
             "wrong_data": [row["cell"] for row in wrong],
             "cells_taken_up": taken_up,
             "answers": said,
+            "jobs": list(jobs_table.rows),
+            "notes": notes,
             "figures": [str(path) for path in figures],
         }
         print(json.dumps(document, indent=2))
@@ -94,6 +111,11 @@ def run_experiment(
         for line in said:
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         print_table(table, out, experiment.title)
+        if 0 < len(jobs_table.rows) <= MOST_JOB_ROWS:
+            print_table(jobs_table, out)
+        elif jobs_table.rows:
+            line = f"jobs    {target / 'jobs.parquet'}, {len(jobs_table.rows)} rows"
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
         for path in figures:
             out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)
         out.print(f"run     {target}", markup=False, highlight=False, soft_wrap=True)

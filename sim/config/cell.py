@@ -15,10 +15,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_serializer,
+    model_serializer,
+    model_validator,
+)
 
 from sim.config.cell_result import Currency
 from sim.config.encryption import Encryption
+from sim.config.fio_jobs import check_jobs, files_of_jobs
 from sim.config.table import Model, custom
 from sim.engine.costs import DEFAULT_MACHINE
 from sim.errors import ConfigError
@@ -214,7 +224,8 @@ class Volume(Model):
 
     seed: of the contents and keys of a made one. It is apart from the run's seeds, so that every seed
     reads the same image. journal: its size, for runs that write; what it logged when the files were made is
-    still in it.
+    still in it. contents: "none" leaves the files' blocks empty, for files too large to be filled, with
+    data = "off".
     """
 
     block_size_bytes: PositiveBytes | None = Field(default=None, alias="block_size")
@@ -224,24 +235,42 @@ class Volume(Model):
     journal_bytes: PositiveBytes | None = Field(default=None, alias="journal")
     image: FileRef | None = None
     keys: FileRef | None = None
+    contents: Literal["random", "none"] = "random"
+
+    @model_serializer(mode="wrap")
+    def _canonical(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`contents` came later than the first runs: it is in a hash where it is set, not before."""
+        said: dict[str, Any] = plain(self)
+        if self.contents == "random":
+            del said["contents"]
+        return said
 
     @property
     def all_files(self) -> tuple[VolumeFile, ...]:
         """The files of a made volume: those listed, then the objects."""
         return self.files + (self.objects.files(self.seed) if self.objects else ())
 
+    @model_validator(mode="before")
+    @classmethod
+    def _block_size_of_a_made_one(cls, said: object) -> object:
+        """ext4's own default, for a volume that is made."""
+        if isinstance(said, dict) and "image" not in said and "block_size" not in said:
+            return {**said, "block_size": PAGE_BYTES}
+        return said
+
     @model_validator(mode="after")
     def _made_or_given(self) -> Self:
         if self.image is not None:
-            if self.files or self.objects or self.block_size_bytes is not None or self.journal_bytes:
-                problem = "image with files, block_size or journal"
+            made = (self.files, self.objects, self.journal_bytes, self.contents != "random")
+            if any(made) or self.block_size_bytes is not None:
+                problem = "image with files, block_size, journal or contents"
                 raise custom(problem, "either an image, or files to make one of")
             return self
         if self.keys is not None:
             raise custom("keys without image", "keys only for a given image: a made one has its own")
-        if not (self.files or self.objects) or self.block_size_bytes is None:
-            raise custom("nothing to read", "block_size and files, or image")
-        if self.block_size_bytes not in (1024, 2048, 4096):
+        if not (self.files or self.objects):
+            raise custom("nothing to read", "files, or image")
+        if self.block_size_bytes is None or self.block_size_bytes not in (1024, 2048, 4096):
             raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", "1KiB, 2KiB, 4KiB")
         least = LEAST_BLOCKS * self.block_size_bytes
         journal = self.journal_bytes or least
@@ -333,6 +362,10 @@ class Workload(Model):
             raise custom("no workload, or two", "job, browser_cache, secure_delete or stream_write")
         return self
 
+    @field_serializer("jobs")
+    def _canonical_jobs(self, jobs: tuple[Job, ...]) -> list[dict[str, Any]]:
+        return [job.canonical() for job in jobs]
+
     @property
     def writes(self) -> bool:
         """Whether it writes to the device."""
@@ -398,17 +431,18 @@ class CellConfig(Model):
             self._check_delete(self.workload.secure_delete)
         if self.workload.stream_write is not None:
             self._check_stream()
+        if self.volume.contents == "none" and (self.data == "real" or self.encryption.scheme != "none"):
+            said = f"data {self.data!r} and encryption.scheme {self.encryption.scheme!r}"
+            raise custom(
+                f'volume.contents "none" with {said}',
+                'data = "off" and encryption.scheme = "none", or contents = "random"',
+            )
         if self.volume.image is not None:
             if self.encryption.scheme != "none":
                 raise custom("encryption.scheme with volume.image", "none: the image says what is encrypted")
             return self
         self._check_scheme()
-        names = [file.name for file in self.volume.all_files]
-        for job in self.workload.jobs:
-            if job.filename is None and len(names) > 1:
-                raise custom(f"job {job.name!r} does not say which file", "filename=" + "|".join(names))
-            if job.filename is not None and job.filename not in names:
-                raise custom(f"job {job.name!r}: no file {job.filename!r}", ", ".join(names))
+        files_of_jobs(self.workload.jobs, [file.name for file in self.volume.all_files])
         return self
 
     def _check_stream(self) -> None:
@@ -448,20 +482,9 @@ class CellConfig(Model):
             raise custom(problem, "a tenth of machine.memory: beyond, writeback in the background begins")
 
     @model_validator(mode="after")
-    def _cache_is_kept(self) -> Self:
-        """
-        fio drops a file's cached pages when a job begins (invalidate=1, its default): what is asked to be
-        cached would be gone before the first read. Jobs behind a stonewall may drop what others have used.
-        """
+    def _jobs_can_run(self) -> Self:
+        check_jobs(self)
         pages = self.cache.pages
-        if pages == "empty":
-            return self
-        for number, job in enumerate(self.workload.jobs):
-            if job.stonewall and number:
-                break
-            if job.invalidate:
-                problem = f"job {job.name!r} drops the cached pages that cache.pages asks for (invalidate=1)"
-                raise custom(problem, 'invalidate=0 in the job, or cache.pages = "empty"')
         if isinstance(pages, SomePages) and pages.buffers and self.machine.kernel == "6.16":
             raise custom("cache.pages: buffers with kernel 6.16", "kernel 6.1 or 3.16")
         per_page = PAGE_BYTES // (self.volume.block_size_bytes or 1024)

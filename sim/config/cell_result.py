@@ -123,11 +123,56 @@ class IoRow:
 
 @dataclass(frozen=True, slots=True)
 class ReadRow:
-    """One traced read(2): the reader's number, the read's number, and how long it took in ns."""
+    """
+    One traced read(2): the reader's number, the read's number, and how long it took in ns.
+
+    job: what results call the reader. file: path. offset, length: bytes; length: what came before the file's
+    end. start: ns of the clock. None: a read of a whole file by a browser cache.
+    """
 
     reader: int
     number: int
     latency_ns: int
+    job: str = ""
+    file: str | None = None
+    offset: int | None = None
+    length: int | None = None
+    start: int | None = None
+
+
+PERCENTILES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.5, 99.9, 99.95, 99.99)
+"""Percentiles of a job's latencies: fio's list."""
+
+
+def percentile_name(percentile: float) -> str:
+    """Return what a percentile is called in names of columns: p50, p99_9."""
+    return f"p{percentile:g}".replace(".", "_")
+
+
+LATENCIES = ("mean", "stddev", "min", "max", *map(percentile_name, PERCENTILES))
+"""What a job's row says of its latencies."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """
+    What one clone of a fio job came to, or a group of them with group_reporting.
+
+    scope: "job" or "group". job: what results call it; of a group, of all in it. clone: its number; of a
+    group, how many. group: its number. runtime_ns: from the first start to the last end. latencies_ns: by
+    LATENCIES; percentiles by nearest rank; None without reads. What was read in the ramp_time is left out.
+    """
+
+    scope: str
+    job: str
+    clone: int
+    group: int
+    reads: int
+    bytes_read: int
+    runtime_ns: int
+    iops: float
+    throughput_mib_s: float
+    latencies_ns: dict[str, Number | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +182,7 @@ class CellResult:
 
     metrics: by name, see METRICS; one type per name in all cells. calls: one row per (stack, context).
     histograms: name -> {bin: count}, such as "bio_sectors" -> {256: 12}. io, reads: only of a traced run.
+    jobs: only of fio jobs.
     """
 
     metrics: dict[str, Number]
@@ -144,3 +190,4 @@ class CellResult:
     histograms: dict[str, dict[int, int]] = field(default_factory=dict)
     io: list[IoRow] = field(default_factory=list)
     reads: list[ReadRow] = field(default_factory=list)
+    jobs: list[JobRow] = field(default_factory=list)

@@ -2,9 +2,10 @@
 Cores and what runs on them: tasks, interrupts, kworkers.
 
 A core is a timeline. A task gathers the cost of what it does and *settles* it as one burst before it
-touches anything that others can see (a request issued, a page waited for). Bursts on one core are served
-first come, first served; interrupt work preempts them and pushes their ends back. Left out: time slices
-(a burst is a few microseconds, a slice is milliseconds), migration, caches going cold.
+touches anything that others can see (a page waited for). What it does for others within a burst, as handing
+over a request, is due at its place in the burst (`Cpu.when_done`). Bursts on one core are served first come,
+first served; interrupt work preempts them, and pushes back their ends and all that is due after it. Left out:
+time slices (a burst is a few microseconds, a slice is milliseconds), migration, caches going cold.
 """
 
 from __future__ import annotations
@@ -21,31 +22,60 @@ WORK_ITEM_SYMBOLS: Final = "process_one_work worker_thread;schedule"
 """What a work item costs besides its work: as recorded, a worker wakes, and goes to sleep again, for each."""
 
 
+class Due:
+    """A place in a core's work that is not reached yet; an interrupt before it pushes it back. at: in ns."""
+
+    __slots__ = ("at", "listed")
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+        self.listed = False
+
+
 class Core:
     """
     One core's timeline, in ns.
 
-    free_at: end of the last burst queued. stolen: interrupt ns ever taken from bursts. busy_*: ns spent.
+    free_at: end of the last burst queued. busy_*: ns spent.
     """
 
     __slots__ = (
+        "_due",
         "busy_irq_ns",
         "busy_kworker_ns",
         "busy_task_ns",
         "free_at",
         "index",
         "irq_free_at",
-        "stolen",
     )
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.free_at = 0
         self.irq_free_at = 0
-        self.stolen = 0
+        self._due: list[Due] = []
         self.busy_task_ns = 0
         self.busy_irq_ns = 0
         self.busy_kworker_ns = 0
+
+    def expect(self, due: Due) -> None:
+        """Push a place back from now on, as often as an interrupt comes before it."""
+        if not due.listed:
+            due.listed = True
+            self._due.append(due)
+
+    def push_back(self, now: int, ns: int) -> None:
+        """An interrupt of `ns` comes: all that is not reached yet waits for it."""
+        if self.free_at > now:
+            self.free_at += ns
+        left = []
+        for due in self._due:
+            if due.at > now:
+                due.at += ns
+                left.append(due)
+            else:
+                due.listed = False
+        self._due = left
 
     def starts_at(self, now: int) -> int:
         """Return when a burst queued now would start."""
@@ -62,15 +92,14 @@ class Task:
     for something `yield from wait(event)`.
     """
 
-    __slots__ = ("_burst_end", "_clock", "_stolen", "core", "name", "ps")
+    __slots__ = ("_burst", "_clock", "core", "name", "ps")
 
     def __init__(self, clock: Clock, core: Core, name: str) -> None:
         self._clock = clock
         self.core = core
         self.name = name
         self.ps = 0
-        self._burst_end = 0
-        self._stolen = 0
+        self._burst = Due(0)
 
     @property
     def time_ns(self) -> int:
@@ -113,13 +142,13 @@ class Task:
         self.ps -= ns * PS_PER_NS
         core.free_at = end = start + ns
         core.busy_task_ns += ns
-        self._burst_end = end
-        self._stolen = core.stolen
+        self._burst.at = end
+        core.expect(self._burst)
 
     @property
     def behind_ns(self) -> int:
         """How long the last burst still takes, interrupts included; 0 or less when it is over."""
-        return self._burst_end + self.core.stolen - self._stolen - self._clock.now
+        return self._burst.at - self._clock.now
 
 
 class Cpu:
@@ -147,15 +176,29 @@ class Cpu:
         start = core.irq_free_at if core.irq_free_at > now else now
         core.irq_free_at = start + ns
         core.busy_irq_ns += ns
-        if core.free_at > now:
-            core.free_at += ns
-            core.stolen += ns
+        core.push_back(now, ns)
         self._clock.call(start + ns - now, done, argument)
 
-    def kworker(self, ps: int, done: Callable[[Any], None], argument: Any, earliest_ns: int = 0) -> None:
+    def when_done(self, task: Task, then: Callable[[Any], None], argument: Any) -> None:
+        """Do `then(argument)` when the task's core has done what the task has gathered so far."""
+        now = self._clock.now
+        due = Due(task.time_ns)
+        if due.at > now:
+            task.core.expect(due)
+        self._clock.call(due.at - now, self._reached, (due, then, argument))
+
+    def _reached(self, expected: tuple[Due, Callable[[Any], None], Any]) -> None:
+        """A place in a core's work is reached, unless interrupts have come before it."""
+        due, then, argument = expected
+        wait = due.at - self._clock.now
+        if wait > 0:
+            self._clock.call(wait, self._reached, expected)
+        else:
+            then(argument)
+
+    def kworker(self, ps: int, done: Callable[[Any], None], argument: Any) -> None:
         """
-        Run a work item of `ps` on the core that is free first (an unbound work queue), then
-        `done(argument)`. It starts at `earliest_ns` or later: when who queued it is ahead of the clock.
+        Run a work item of `ps` on the core that is free first (an unbound work queue), then `done(argument)`.
 
         Ties go to the lowest core. Interrupts that come later delay the bursts after it, not the item.
         """
@@ -165,7 +208,7 @@ class Cpu:
         for other in self.cores:
             if other.free_at < core.free_at:
                 core = other
-        start = max(core.starts_at(now), max(earliest_ns, now) + self._wakeup_ns)
+        start = max(core.starts_at(now), now + self._wakeup_ns)
         core.free_at = start + ns
         core.busy_kworker_ns += ns
         self._clock.call(start + ns - now, done, argument)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.config.cell import Cell, digest
-from sim.config.cell_result import CallRow, CellResult, IoRow, ReadRow
+from sim.config.cell_result import CallRow, CellResult, IoRow, JobRow, ReadRow
 from sim.errors import ConfigError
 from sim.experiment.results import versions
 
@@ -141,8 +141,9 @@ def _read(file: Path) -> CellResult | None:
                 histograms,
                 [IoRow(*row) for row in said["io"]],
                 [ReadRow(*row) for row in said["reads"]],
+                [JobRow(*row) for row in said["jobs"]],
             )
     return None
 
 
-_ROWS = ("calls", "io", "reads")
+_ROWS = ("calls", "io", "reads", "jobs")

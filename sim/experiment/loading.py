@@ -4,7 +4,6 @@ From an experiment file to its cells: read, override, expand, validate.
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tomllib
 from collections.abc import Sequence
@@ -14,14 +13,15 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from sim.block.device.profile import device_profile_names
-from sim.config.cell import Cell, CellConfig, Experiment, FileRef, digest
+from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import Model
 from sim.engine.costs import machine_profile_names
-from sim.errors import ConfigError
+from sim.errors import ConfigError, MistakesError
+from sim.experiment.beside import Beside
 from sim.experiment.error_lines import from_validation, line_of
 from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.experiment.workload_jobs import CommandLine, put_jobs
 from sim.files import shipped_profiles
-from sim.workload.fio.job import Job, jobs_from_tables, parse_jobs, with_option
 
 
 class _Run(Model):
@@ -35,11 +35,12 @@ class _Header(Model):
     matrix: dict[str, Any] = Field(default_factory=dict)
 
 
-def load_experiment(path: Path, sets: Sequence[str] = ()) -> Experiment:
+def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None) -> Experiment:
     """
     Return the experiment of a TOML file, expanded and validated.
 
-    path: the file; what it names lies relative to its folder. sets: "key=value", as after `--set`.
+    path: the file; what it names lies relative to its folder. sets: "key=value", as after `--set`. fio: a
+    fio command line whose jobs take the place of the file's.
 
     Raises ConfigError with file, line, key, value and what is allowed.
     """
@@ -51,13 +52,16 @@ def load_experiment(path: Path, sets: Sequence[str] = ()) -> Experiment:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(str(path), f"is not TOML ({error})", "see the examples in experiments/") from None
     try:
-        return expand(raw, path, [parse_set(word) for word in sets])
+        first = [] if fio is None else [Override(JOB_KEY, CommandLine(fio), "--fio")]
+        return expand(raw, path, [*first, *map(parse_set, sets)])
     except ConfigError as error:
         raise _with_line(error, path, text) from None
 
 
 def _with_line(error: ConfigError, path: Path, text: str) -> ConfigError:
     """Put the line into the place of an error of this file."""
+    if isinstance(error, MistakesError):
+        return MistakesError([_with_line(each, path, text) for each in error.errors])
     prefix = f"{path}: "
     if not error.place.startswith(prefix):
         return error
@@ -85,7 +89,7 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
         raise from_validation(error, _Header, head, file) from None
     matrix, sets = narrow(axes(header.matrix, f"{file}: matrix"), sets)
     seeds = _seeds(header.run.seeds, f"{file}: run.seeds")
-    beside = _Beside(path)
+    beside = Beside(path)
     cells: list[Cell] = []
     for index, (labels, chosen) in enumerate(product(matrix)):
         config = _validated(body, [*sets, *chosen], beside)
@@ -102,43 +106,12 @@ def _seeds(seeds: int | list[int], place: str) -> tuple[int, ...]:
     return chosen
 
 
-class _Beside:
-    """The files beside an experiment; each is read once for all cells."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._hashes: dict[str, str] = {}
-
-    def read(self, place: str, name: str) -> bytes:
-        """Return a file's content; raise ConfigError at `place` if there is none."""
-        try:
-            return (self.path.parent / name).read_bytes()
-        except OSError as error:
-            raise self._missing(place, name, error) from None
-
-    def reference(self, place: str, name: str) -> FileRef:
-        """Return the reference to a file, hashed piecewise: an image may be large."""
-        if name not in self._hashes:
-            try:
-                with (self.path.parent / name).open("rb") as stream:
-                    self._hashes[name] = hashlib.file_digest(stream, "sha256").hexdigest()
-            except OSError as error:
-                raise self._missing(place, name, error) from None
-        return FileRef(path=name, sha256=self._hashes[name])
-
-    def _missing(self, place: str, name: str, error: OSError) -> ConfigError:
-        why = (error.strerror or "error").lower()
-        return ConfigError(place, f"{name!r} cannot be read ({why})", f"a file in {self.path.parent}")
-
-
-def _validated(body: Raw, overrides: list[Override], beside: _Beside) -> CellConfig:
+def _validated(body: Raw, overrides: list[Override], beside: Beside) -> CellConfig:
     path = beside.path
     raw = apply(body, overrides)
     try:
+        put_jobs(raw, overrides, beside)
         _resolve_files(raw, beside)
-        workload = raw.get("workload")
-        if isinstance(workload, dict) and "job" in workload:
-            workload["job"] = _jobs(workload["job"], overrides, beside)
         return CellConfig.model_validate(raw)
     except ValidationError as error:
         found = from_validation(error, CellConfig, raw, str(path), tuple(_Header.model_fields))
@@ -149,6 +122,8 @@ def _validated(body: Raw, overrides: list[Override], beside: _Beside) -> CellCon
 
 def _placed(error: ConfigError, overrides: list[Override], path: Path) -> ConfigError:
     """Name the override instead of the table when the bad value came from one."""
+    if isinstance(error, MistakesError):
+        return MistakesError([_placed(each, overrides, path) for each in error.errors])
     key = error.place.removeprefix(f"{path}: ")
     plain = re.sub(r"\[[0-9]+\]", "", key)
     for override in reversed(overrides):
@@ -162,25 +137,7 @@ def _placed(error: ConfigError, overrides: list[Override], path: Path) -> Config
     return error
 
 
-def _jobs(value: Any, overrides: list[Override], beside: _Beside) -> tuple[Job, ...]:
-    place = f"{beside.path}: {JOB_KEY}"
-    if isinstance(value, str):
-        text = beside.read(place, value).decode("utf-8", errors="replace")
-        jobs = parse_jobs(text, str(beside.path.parent / value))
-    elif isinstance(value, dict):
-        jobs = jobs_from_tables([value], place)
-    elif isinstance(value, list) and value and all(isinstance(table, dict) for table in value):
-        jobs = jobs_from_tables(value, place)
-    else:
-        raise ConfigError(place, f"{value!r} is not a job", "the path of a fio job file, or its options")
-    for override in overrides:
-        if override.key.startswith(f"{JOB_KEY}."):
-            option = override.key.removeprefix(f"{JOB_KEY}.")
-            jobs = tuple(with_option(job, override.place, option, override.value) for job in jobs)
-    return jobs
-
-
-def _resolve_files(raw: Raw, beside: _Beside) -> None:
+def _resolve_files(raw: Raw, beside: Beside) -> None:
     """Put FileRefs where `raw` names files: profiles of one's own, an image, keys, recorded layouts."""
     for table in ("machine", "device"):
         _resolve(raw.get(table), "profile", table, beside, suffix=".toml")
@@ -194,12 +151,12 @@ def _resolve_files(raw: Raw, beside: _Beside) -> None:
             _resolve(file.get("layout"), "path", f"volume.files[{index}].layout", beside)
 
 
-def _resolve(table: Any, key: str, at: str, beside: _Beside, suffix: str = "") -> None:
+def _resolve(table: Any, key: str, at: str, beside: Beside, suffix: str = "") -> None:
     if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].endswith(suffix):
         table[key] = beside.reference(f"{beside.path}: {at}.{key}", table[key])
 
 
-def _known_profile(table: Any, at: str, beside: _Beside) -> None:
+def _known_profile(table: Any, at: str, beside: Beside) -> None:
     """Raise ConfigError now, not after the images are made, if there is no profile of that name."""
     name = table.get("profile") if isinstance(table, dict) else None
     if isinstance(name, str) and name not in shipped_profiles(f"{at}s"):

@@ -5,6 +5,7 @@ Run directories: written aside, renamed when whole, the same to the byte for the
     metrics.parquet     one row per cell and seed: labels of the axes, then metrics
     calls.parquet       one row per cell, seed, stack and context
     histograms.parquet  one row per cell, seed, histogram and bin
+    jobs.parquet        one row per clone of a fio job, and per group that is reported as one
     io.parquet          one row per bio, with its stages; only of a traced run
     reads.parquet       one row per read(2); only of a traced run
     figures/            SVG and PNG
@@ -21,7 +22,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ import sim
 from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import METRICS, CellResult, Currency
 from sim.errors import ConfigError
+from sim.experiment.columns import CALLS, HISTOGRAMS, IO, JOBS, KEYS, READS, column
 from sim.files import code_digest, directory_beside
 
 FORMAT = 1
@@ -47,7 +49,8 @@ class Run:
     A run directory, read.
 
     manifest: manifest.json. metrics, calls, histograms: rows as dicts, in the order written. A metrics row
-    has `cell`, `seed`, `config_hash`, one column per axis (its label) and the metrics.
+    has `cell`, `seed`, `config_hash`, one column per axis (its label) and the metrics. jobs: rows of
+    jobs.parquet; none of a run without fio jobs, or that was kept without them.
     """
 
     path: Path
@@ -55,6 +58,7 @@ class Run:
     metrics: list[Row]
     calls: list[Row]
     histograms: list[Row]
+    jobs: list[Row] = field(default_factory=list)
 
     @property
     def axes(self) -> dict[str, list[str]]:
@@ -161,11 +165,13 @@ def write_results(
     pairs = list(zip(cells, results, strict=True))
     write_json(folder / "manifest.json", manifest(experiment))
     _write(folder / "metrics.parquet", _metrics_rows(pairs), _metrics_schema(experiment, results))
-    _write(folder / "calls.parquet", _calls_rows(pairs), _CALLS)
-    _write(folder / "histograms.parquet", _histogram_rows(pairs), _HISTOGRAMS)
+    _write(folder / "calls.parquet", _calls_rows(pairs), CALLS)
+    _write(folder / "histograms.parquet", _histogram_rows(pairs), HISTOGRAMS)
+    if any(result.jobs for result in results):
+        _write(folder / "jobs.parquet", _job_rows(pairs), JOBS)
     if any(result.reads for result in results):
-        _write(folder / "io.parquet", _trace_rows(pairs, "io"), _IO)
-        _write(folder / "reads.parquet", _trace_rows(pairs, "reads"), _READS)
+        _write(folder / "io.parquet", _trace_rows(pairs, "io"), IO)
+        _write(folder / "reads.parquet", _trace_rows(pairs, "reads"), READS)
 
 
 def run_of(experiment: Experiment, cells: Sequence[Cell], results: Sequence[CellResult]) -> Run:
@@ -182,7 +188,8 @@ def run_of(experiment: Experiment, cells: Sequence[Cell], results: Sequence[Cell
             {"cell": cell.index, "config": cell.config.canonical()} for cell in cells if cell.seed == first
         ],
     }
-    return Run(Path(experiment.stem), said, _metrics_rows(pairs), _calls_rows(pairs), _histogram_rows(pairs))
+    tables = (_metrics_rows(pairs), _calls_rows(pairs), _histogram_rows(pairs), _job_rows(pairs))
+    return Run(Path(experiment.stem), said, *tables)
 
 
 def _metrics_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
@@ -225,6 +232,16 @@ def _histogram_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
     ]
 
 
+def _job_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
+    rows: list[Row] = []
+    for cell, result in pairs:
+        for job in result.jobs:
+            said = asdict(job)
+            latencies = {f"latency_{name}_ns": value for name, value in said.pop("latencies_ns").items()}
+            rows.append({"cell": cell.index, "seed": cell.seed, **said, **latencies})
+    return rows
+
+
 def _trace_rows(pairs: list[tuple[Cell, CellResult]], table: str) -> list[Row]:
     return [
         {"cell": cell.index, "seed": cell.seed, **asdict(row)}
@@ -233,64 +250,9 @@ def _trace_rows(pairs: list[tuple[Cell, CellResult]], table: str) -> list[Row]:
     ]
 
 
-def _field(name: str, kind: pa.DataType, unit: str, about: str) -> pa.Field[Any]:
-    return pa.field(name, kind, nullable=True, metadata={"unit": unit, "about": about})
-
-
-_KEYS = [
-    _field("cell", pa.int32(), "", "position of the cell in the matrix"),
-    _field("seed", pa.int64(), "", "seed of the run"),
-]
-_CALLS = pa.schema(
-    [
-        *_KEYS,
-        _field("symbol", pa.string(), "", "the kernel's own name"),
-        _field("stack", pa.string(), "", "callers;...;symbol"),
-        _field("context", pa.string(), "", "task, irq or kworker"),
-        _field("calls", pa.int64(), "calls", "how often"),
-        _field("ns", pa.int64(), "ns", "own CPU time over all calls, children not included"),
-        _field("instructions", pa.int64(), "instructions", "own instructions over all calls, likewise"),
-        _field("group", pa.string(), "", "cost group of the stacked figures"),
-    ]
-)
-_HISTOGRAMS = pa.schema(
-    [
-        *_KEYS,
-        _field("histogram", pa.string(), "", "what is counted; a name ends in the unit of its bins"),
-        _field("bin", pa.int64(), "", "value"),
-        _field("count", pa.int64(), "", "how often"),
-    ]
-)
-
-_IO = pa.schema(
-    [
-        *_KEYS,
-        _field("sector", pa.int64(), "sectors", "first sector"),
-        _field("sectors", pa.int64(), "sectors", "how many"),
-        _field("bios", pa.int32(), "bios", "bios in this row: more than 1 for one-block bios of a run"),
-        _field("merges", pa.int32(), "bios", "of these, those that joined a request which was there"),
-        _field("queued_ns", pa.int64(), "ns", "simulated time of submit_bio()"),
-        _field("plug_ns", pa.int64(), "ns", "until its request left the plug"),
-        _field("queue_ns", pa.int64(), "ns", "in the scheduler, or until the device had room: issued"),
-        _field("device_ns", pa.int64(), "ns", "from issue to the device's answer"),
-        _field("interrupt_ns", pa.int64(), "ns", "until the interrupt's work on it was done"),
-        _field("post_read_ns", pa.int64(), "ns", "until decrypted and ready; 0 for plain files"),
-        _field("wake_ns", pa.int64(), "ns", "until the last reader that slept for it ran on; 0 if none did"),
-    ]
-)
-_READS = pa.schema(
-    [
-        *_KEYS,
-        _field("reader", pa.int32(), "", "number of the job's clone, in the order of the jobs"),
-        _field("number", pa.int64(), "", "number of the read(2), from 0"),
-        _field("latency_ns", pa.int64(), "ns", "from call to return"),
-    ]
-)
-
-
 def _metrics_schema(experiment: Experiment, results: Sequence[CellResult]) -> pa.Schema:
-    fields = [*_KEYS, _field("config_hash", pa.string(), "", "SHA-256 of the cell's configuration")]
-    fields += [_field(key, pa.string(), "", "label of the axis") for key, _ in experiment.axes]
+    fields = [*KEYS, column("config_hash", pa.string(), "", "SHA-256 of the cell's configuration")]
+    fields += [column(key, pa.string(), "", "label of the axis") for key, _ in experiment.axes]
     names = [name for name in METRICS if any(name in result.metrics for result in results)]
     names += sorted({name for result in results for name in result.metrics} - set(names))
     for name in names:
@@ -300,7 +262,7 @@ def _metrics_schema(experiment: Experiment, results: Sequence[CellResult]) -> pa
             kind: pa.DataType = pa.string()
         else:
             kind = pa.float64() if any(isinstance(value, float) for value in values) else pa.int64()
-        fields.append(_field(name, kind, unit, about))
+        fields.append(column(name, kind, unit, about))
     return pa.schema(fields)
 
 
@@ -327,9 +289,11 @@ def load_run(path: Path) -> Run:
         said["experiment"], said["title"], said["config_hash"], said["versions"]["model"]
         tables = [
             _rows(path / "metrics.parquet", [*_KEYS_OF_METRICS, *axes]),
-            _rows(path / "calls.parquet", _CALLS.names),
-            _rows(path / "histograms.parquet", _HISTOGRAMS.names),
+            _rows(path / "calls.parquet", CALLS.names),
+            _rows(path / "histograms.parquet", HISTOGRAMS.names),
         ]
+        if (path / "jobs.parquet").is_file():
+            tables.append(_rows(path / "jobs.parquet", JOBS.names))
     except (OSError, ValueError, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
         what = type(error).__name__
         raise ConfigError(str(path), f"is not a run directory ({what})", "what `readpath run` made") from None
@@ -343,9 +307,9 @@ _KEYS_OF_METRICS = ("cell", "seed", "config_hash", "bytes_read", "pages_read", "
 def _rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """Return the rows of a table that has at least `columns`; raise KeyError if it lacks one."""
     table = pq.read_table(path)
-    for column in columns:
-        if column not in table.column_names:
-            raise KeyError(column)
+    for name in columns:
+        if name not in table.column_names:
+            raise KeyError(name)
     rows: list[Row] = table.to_pylist()
     return rows
 

@@ -31,6 +31,7 @@ from sim.experiment.finished_cells import (
     run_and_keep,
     take_up,
 )
+from sim.experiment.notes import notes_of
 from sim.experiment.results import (
     Run,
     check_replaceable,
@@ -135,6 +136,8 @@ def execute(
             "workers": jobs,
         }
         log["cells_taken_up"] = taken_up
+        if notes := notes_of(experiment):
+            log["notes"] = notes
         write_json(folder / "run.log.json", log)
     forget(kept)
     return load_run(target)

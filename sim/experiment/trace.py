@@ -17,7 +17,7 @@ from sim.errors import ConfigError
 
 Numbers = npt.NDArray[np.int64]
 Table = dict[str, Numbers]
-"""Column -> its numbers, one per row; names and units as in the Parquet schema (sim.experiment.results)."""
+"""Column of numbers -> one per row; names and units as in the Parquet schema (sim.experiment.columns)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,4 +70,6 @@ def load_trace(run: Path) -> Trace:
 
 def _table(path: Path) -> Table:
     table = pq.read_table(path)
-    return {name: table.column(name).to_numpy().astype(np.int64, copy=False) for name in table.column_names}
+    numbers = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    whole = {name: table.column(name) for name in numbers if not table.column(name).null_count}
+    return {name: column.to_numpy().astype(np.int64, copy=False) for name, column in whole.items()}

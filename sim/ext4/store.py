@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Protocol
 
 from sim.errors import ImageError
-from sim.files import file_beside, umask
+from sim.files import file_beside, flush_directory, umask
 
 
 class ByteStore(Protocol):
@@ -96,7 +96,8 @@ class SparseWriter:
     A file of a given size that starts as one hole and is written at any offset.
 
     Use it as a context manager: the file appears under its name only when the block ends without an
-    error; what was there before stays until then. Until then it has a name that no other writer uses.
+    error; what was there before stays until then, and until the new file is on the disk. Until then it has a
+    name that no other writer uses.
     """
 
     def __init__(self, path: str | os.PathLike[str], size_bytes: int) -> None:
@@ -133,11 +134,16 @@ class SparseWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._fd)
         try:
             if kind is None:
+                replaces = self._path.exists()
+                if replaces:
+                    os.fsync(self._fd)
                 self._partial.replace(self._path)
+                if replaces:
+                    flush_directory(self._path.parent)
         except OSError as error:
             raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
         finally:
+            os.close(self._fd)
             self._partial.unlink(missing_ok=True)

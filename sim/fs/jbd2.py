@@ -2,12 +2,13 @@
 Committing metadata: jbd2's transactions in the log, and their blocks in place (fs/jbd2, Linux 6.1).
 
 A commit writes descriptor and metadata blocks into the log under one plug, waits, and then writes the commit
-record with PREFLUSH and FUA. A checkpoint writes the blocks in place, waits, empties the device's cache and
-notes in the journal's superblock that the log is empty. The thread of the journal is the task that waits for
-it: its switches are charged as sleeping is.
+record with PREFLUSH and FUA. The first one after the log was empty writes the journal's superblock before,
+for a log that it calls empty is not replayed. A checkpoint writes the blocks in place, waits, empties the
+device's cache and writes the superblock twice: where the log begins, and that it is empty. The thread of the
+journal is the task that waits for it: its switches are charged as sleeping is.
 
 Left out: handles of several tasks in one transaction, the 5 s timer, ordered data (its writers wait for it
-themselves), revoke records, checksums, fast commits, data=journal.
+themselves), revoke records, checksums, fast commits, data=journal, WRITE ZEROES.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class Jbd2:
 
     def commit(self, task: Task, blocks: Sequence[Written]) -> Generator[Any, Any, None]:
         """jbd2_journal_commit_transaction(): log these blocks; return when their record is on the medium."""
+        empty = not self.journal.tail
         transaction = self.journal.commit(blocks)
+        if empty:  # JBD2_FLUSHED
+            yield from self._update_superblock(task, REQ_OP_WRITE | REQ_SYNC)
         task.ps += self._s_commit.charge(1) + self._s_logged.charge(len(transaction.logged))
         yield from self.out.wait(task, self.write(task, transaction.logged))
         task.ps += self._s_record.charge(1)
@@ -67,12 +71,22 @@ class Jbd2:
         yield from self.out.wait(task, self.write(task, [transaction.commit], opf))
 
     def checkpoint(self, task: Task, blocks: Sequence[Written]) -> Generator[Any, Any, None]:
-        """jbd2_journal_flush(): bring committed blocks in place, and note that the log is empty."""
+        """
+        jbd2_journal_flush(): bring committed blocks in place, and note that the log is empty.
+
+        jbd2_cleanup_journal_tail() says first where the log begins, which is where it ends.
+        """
         task.ps += self._s_checkpoint.charge(1) + self._s_in_place.charge(len(blocks))
         yield from self.out.wait(task, self.write(task, blocks, REQ_OP_WRITE | REQ_SYNC | REQ_META))
         yield from self.out.flush(task)
-        self.journal.checkpointed()
         opf = REQ_OP_WRITE | REQ_SYNC | REQ_FUA
+        self.journal.cleaned_up()
+        yield from self._update_superblock(task, opf)
+        self.journal.checkpointed()
+        yield from self._update_superblock(task, opf)
+
+    def _update_superblock(self, task: Task, opf: int) -> Generator[Any, Any, None]:
+        """jbd2_write_superblock(): write it, and wait."""
         yield from self.out.wait(task, self.write(task, [self.journal.superblock()], opf))
 
     def write(

@@ -9,11 +9,11 @@ mpage and ext4's path are confused by it and use its buffers. The device holds t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from sim.cache.pages import PRESENT, UPTODATE, Mapping
+from sim.cache.pages import ABSENT, PRESENT, UPTODATE, Mapping
 from sim.errors import ConfigError
 from sim.fs.fs_inode import FsInode
 from sim.machine.machine import Machine
@@ -40,7 +40,7 @@ def random_share(pages: int, share: float, rng: np.random.Generator) -> Iterator
             yield int(run[0]), int(run[-1]) + 1
 
 
-def cache_pages(machine: Machine, mapping: Mapping, inode: FsInode, ranges: Iterable[PageRange]) -> None:
+def cache_pages(machine: Machine, mapping: Mapping, inode: FsInode, ranges: Iterable[Sequence[int]]) -> None:
     """
     Have pages of a file cached and up to date, read in the order of `ranges`.
 
@@ -81,6 +81,13 @@ def _runs(mapping: Mapping, state: int) -> list[list[int]]:
     """Return [start, end) of the runs of pages in `state`."""
     there = np.array(mapping.state, np.uint8) == state
     return np.flatnonzero(np.diff(there, prepend=False, append=False)).reshape(-1, 2).tolist()
+
+
+def absent_runs(mapping: Mapping, start: int, end: int) -> list[list[int]]:
+    """Return [start, end) of the runs of pages of a file that are not cached, within a range of them."""
+    absent = np.array(mapping.state, np.uint8)[start:end] == ABSENT
+    runs = np.flatnonzero(np.diff(absent, prepend=False, append=False)).reshape(-1, 2) + start
+    return runs.tolist()
 
 
 def _load(machine: Machine, mapping: Mapping, inode: FsInode, state: int) -> None:

@@ -18,7 +18,8 @@ from sim.block.queue.limits import BlockTracer, QueueLimits
 from sim.block.queue.submit import BlockQueue
 from sim.cache.filemap import ENTERED, Filemap, OpenFile, ReadPages
 from sim.cache.folios import LINUX_6_1, LINUX_6_16, PAGES, FolioMapping, FolioRules
-from sim.cache.pages import Mapping, PageCache
+from sim.cache.page_cache import PageCache
+from sim.cache.pages import Mapping
 from sim.cache.readahead import Linux61, Linux316, Linux616, ReadaheadPolicy
 from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
 from sim.crypto.ecryptfs import LowerFile
@@ -215,7 +216,7 @@ class Machine:
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
-        return Filemap(*parts, kernel.folios or PAGES, entered)
+        return Filemap(*parts, kernel.folios or PAGES, entered, self.queue.limits.bio_based)
 
     def _build_mapper(self) -> Mapper:
         spec, ledger, buffers = self.spec, self._fs_ledger, self.buffers

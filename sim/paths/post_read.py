@@ -194,7 +194,7 @@ class PageEndIo(_EndIo):
         ps += self._crypt_ps(pages, sum(count for _, count in bio.blocks))
         if self._in_parts:
             ps += self._s_after_unlock.charge(self._ended(bio))
-        self._cpu.kworker(ps, self._finish, bio, bio.ended_ns)
+        self._cpu.kworker(ps, self._finish, bio)
 
 
 class BufferEndIo(_EndIo):
@@ -262,7 +262,7 @@ class BufferEndIo(_EndIo):
         """Queue `count` work items for the buffers from `first` on."""
         part = bio.row(first, count)
         ps = self._s_work.charge(count) + self._crypt_ps(count, count) + self._read_ps(part, KWORKER)
-        self._cpu.kworker(ps, self._finish, part, bio.ended_ns)
+        self._cpu.kworker(ps, self._finish, part)
 
 
 def _folio_visits(mapping: Mapping, runs: list[tuple[int, int]], per_page: int) -> tuple[int, int]:

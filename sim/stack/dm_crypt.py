@@ -159,7 +159,7 @@ class CryptTarget(BioQueue):
     def clone_ended(self, bio: Bio) -> None:
         """End the file system's bio, or queue the work item that decrypts it first."""
         original = _original(bio)
-        original.record, original.ended_ns = bio.record, bio.ended_ns
+        original.record = bio.record
         if self._at_once:
             self._end(original)
             return
@@ -170,7 +170,7 @@ class CryptTarget(BioQueue):
             count = bio.count * (row + 1) // rows - first
             part = original if count == original.count else original.row(first, count)
             ps = self._convert_ps(part, part, KWORKER)
-            self._cpu.kworker(ps, self._decrypted, part, bio.ended_ns)
+            self._cpu.kworker(ps, self._end, part)
             first += count
 
     def _convert_ps(self, bio: Bio, original: Bio, context: str) -> int:
@@ -181,12 +181,8 @@ class CryptTarget(BioQueue):
         ps += self._s_sector[context].charge_units(sectors, read_bytes)
         return ps + original.end_io.charge(original, context)
 
-    def _decrypted(self, bio: Bio) -> None:
-        """The work item is done."""
-        bio.ended_ns = 0  # it ends in an event of its own, at the clock's time
-        self._end(bio)
-
     def _end(self, bio: Bio) -> None:
+        """The bio is decrypted."""
         self.pending -= bio.count
         if self.pending < 0:
             raise InvariantError("a bio of dm-crypt completed more often than it was submitted")

@@ -13,7 +13,8 @@ from typing import Final
 
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
 from sim.cache.filemap import INSERT_SYMBOLS, OpenFile
-from sim.cache.pages import ABSENT, PageCache
+from sim.cache.page_cache import PageCache
+from sim.cache.pages import ABSENT
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.errors import InvariantError

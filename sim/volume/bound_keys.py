@@ -7,13 +7,10 @@ key. So a set says what it is for, and that is compared with where it lies befor
 
 from __future__ import annotations
 
-import os
-from pathlib import PurePosixPath
-
 from sim.crypto.keys.binding import FOR_FILE, FOR_GROUP, NO_NAME, Binding, name_digest
 from sim.crypto.keys.file_keys import binding_of
 from sim.crypto.streams import Random
-from sim.errors import CryptoError
+from sim.errors import CryptoError, ImageError
 from sim.ext4.read.reader import Image, Inode, shown_name
 
 UNBOUND = "its wrapped keys are of an older version and bound to no file; they open, and are not handed on"
@@ -25,30 +22,21 @@ def true_name(image: Image, path: str) -> bytes:
 
     Names in encrypted directories are given as they are shown, and taken as ciphertext. Raises ImageError.
     """
-    inode, parts = image.lookup("/"), list[bytes]()
-    for part in PurePosixPath(path).parts:
-        if part in ("/", "."):
+    trail = [(image.lookup("/"), b"")]
+    for part in path.split("/"):
+        directory = trail[-1][0]
+        if part in ("", "."):
             continue
         if part == "..":
-            parts = parts[:-1]
+            del trail[max(len(trail) - 1, 1) :]  # the root is above itself
+            continue
+        for number, name, _type in image.entries(directory):
+            if part in (shown_name(name, directory.is_encrypted), image.shown(directory, name)):
+                trail.append((image.inode(number), name))
+                break
         else:
-            names = [name for _number, name, _type in image.entries(inode)]
-            shown = (name for name in names if _is_shown_as(image, inode, name, part))
-            parts.append(next(shown, os.fsencode(part)))
-        inode = image.lookup("/" + "/".join(_shown(image, parts)))
-    return b"/" + b"/".join(parts)
-
-
-def _is_shown_as(image: Image, directory: Inode, name: bytes, part: str) -> bool:
-    return part in (shown_name(name, directory.is_encrypted), image.shown(directory, name))
-
-
-def _shown(image: Image, parts: list[bytes]) -> list[str]:
-    inode, shown = image.lookup("/"), list[str]()
-    for part in parts:
-        shown.append(shown_name(part, inode.is_encrypted))
-        inode = image.lookup("/" + "/".join(shown))
-    return shown
+            raise ImageError(f"{image.name}: {path}", f"there is no {part!r}", "a path in the image")
+    return b"/" + b"/".join(name for _inode, name in trail[1:])
 
 
 def new_binding(image: Image, path: str, random: Random) -> Binding:

@@ -37,11 +37,8 @@ IMAGE, MANIFEST, KEYS = "volume.img", "manifest.json", "keys.toml"
 def image_hash(cell: Cell) -> str:
     """Return SHA-256 (hex) over all that decides the bytes of a made image."""
     said = cell.config.canonical()
-    maker = code_digest("sim.ext4", "sim.crypto")
-    encryption = cell.config.encryption.of_the_image()
-    here = Path(__file__)
-    own = [path.read_text(encoding="utf-8") for path in (here, here.with_name("scheme_image.py"))]
-    return digest([said["volume"], encryption, maker, own])
+    maker = code_digest("sim.ext4", "sim.crypto", "sim.volume")
+    return digest([said["volume"], cell.config.encryption.of_the_image(), maker])
 
 
 def ensure_image(cell: Cell, root: Path) -> Path:
@@ -86,7 +83,12 @@ def _make(cell: Cell, folder: Path) -> None:
     volume, said = cell.config.volume, cell.config.encryption
     block_size = volume.block_size_bytes or 0
     plain = [
-        FileSpec(path=f"/{file.name}", size_bytes=file.size_bytes, layout=_layout(cell, file, block_size))
+        FileSpec(
+            path=f"/{file.name}",
+            size_bytes=file.size_bytes,
+            layout=_layout(cell, file, block_size),
+            filled=volume.contents == "random",
+        )
         for file in volume.all_files
     ]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)

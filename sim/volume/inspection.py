@@ -9,7 +9,7 @@ and no statement; one without is told as what it is, bytes of which no file syst
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -203,7 +203,7 @@ def _device(store: ByteStore) -> dict[str, int | bool | None]:
 
 def _file(image: Image, path: str, inode: Inode, name_readable: bool) -> FileLeak:
     runs = [[run.logical, run.length, run.physical] for run in image.runs(inode) if run.physical is not None]
-    front = _front(image, inode, SAMPLE_BYTES)
+    front = _front(image, inode)
     scheme, keys = _scheme(inode, front)
     size, contents = inode.size_bytes, front
     if is_lower_file(front):
@@ -216,7 +216,7 @@ def _file(image: Image, path: str, inode: Inode, name_readable: bool) -> FileLea
         size_bytes=size,
         mtime_ns=inode.mtime_ns,
         uid=inode.raw.uid,
-        runs=[[logical, length, physical] for logical, length, physical in runs],
+        runs=runs,
         holes_blocks=inode.blocks - sum(length for _logical, length, _physical in runs),
         keys=keys,
         tags=bool(joined(inode.xattrs, TAGS_NAME)) if inode.is_encrypted else False,
@@ -224,19 +224,14 @@ def _file(image: Image, path: str, inode: Inode, name_readable: bool) -> FileLea
     )
 
 
-def _front(image: Image, inode: Inode, limit_bytes: int) -> bytes:
-    """Return the first bytes that are stored, in whole blocks."""
+def _front(image: Image, inode: Inode) -> bytes:
+    """Return the first bytes that are stored, SAMPLE_BYTES at most, in whole blocks."""
     front = bytearray()
-    for piece in _stored(image, inode):
-        front += piece
-        if len(front) >= limit_bytes:
-            break
-    return bytes(front[:limit_bytes])
-
-
-def _stored(image: Image, inode: Inode) -> Iterator[bytes]:
     for _logical, block in image.iter_blocks(inode):
-        yield bytes(block)
+        front += block
+        if len(front) >= SAMPLE_BYTES:
+            break
+    return bytes(front)
 
 
 def _scheme(inode: Inode, front: bytes) -> tuple[str, list[str]]:

@@ -48,29 +48,39 @@ def join_group(
 ) -> None:
     """Wrap a group's key for more members; `opener` is one. CryptoError as file_keys.add_user."""
     root, raw = _group(editor, group)
-    must_be_trusted(editor.image, group, opener)
+    trusted_group_key(editor.image, group, [opener])
     for key in new:
         raw = add_user(raw, opener, key, random, f"group {group}", mode=MODE_GROUP_KEY)
     editor.set_xattrs(root.number, {**root.xattrs, _group_name(group): raw})
 
 
-def must_be_trusted(image: Image, group: str, member: UserKey) -> None:
+def trusted_group_key(image: Image, group: str, members: Sequence[UserKey]) -> UserKey:
     """
-    Raise CryptoError unless what a member opens as a group's key was made by a holder of a secret key.
+    Return a group's key as one of some members opens it who can tell that a holder of a secret key made it.
 
-    That is so for a set that is bound to the group and has the member's key wrapped under their own key. One
-    wrapped for their public key can be of anybody's making, who would then read what is wrapped for it.
+    That is so in a set that is bound to the group, where the key is wrapped under the member's own key. One
+    that is wrapped for their public key can be of anybody's making, who would then read what is wrapped for
+    the group. Raises CryptoError if no member can tell, with ENOKEY if none of them is one.
     """
     raw, place = group_keys(image, group), f"group {group}"
     must_be_bound(check_group(image, group, raw), place, "a new group")
-    form = format_of(raw, place)
-    packet = form.find(raw, member, place)
-    if packet is not None and form.is_public(packet):
+    form, doubted = format_of(raw, place), list[str]()
+    for member in members:
+        packet = form.find(raw, member, place)
+        if packet is not None and not form.is_public(packet):
+            own = KeyRing([member])
+            own.add_group(group, raw, member.user)
+            return own.key(group)
+        if packet is not None:
+            doubted.append(member.user)
+    if doubted:
         raise CryptoError(
             place,
-            f"its key was wrapped for the public key of {member.user}: anyone can have made it",
+            f"its key was wrapped for the public key of {', '.join(doubted)}: anyone can have made it",
             "to read with; another member, whose own key opens it, to write",
         )
+    names = ", ".join(member.user for member in members[:20]) or "nobody"
+    raise CryptoError(place, f"ENOKEY: no wrapped key for {names}", "a member of the group (--as)")
 
 
 def leave_group(editor: ImageEditor, group: str, label: str) -> int:

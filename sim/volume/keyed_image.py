@@ -118,23 +118,6 @@ class OpenedFile:
     contents: Contents
 
 
-def open_contents(
-    image: Image,
-    inode: Inode,
-    ring: KeyRing,
-    users: str | Sequence[str],
-    path: str | None = None,
-    *,
-    moved: bool = False,
-) -> Contents:
-    """
-    Return the cipher of a file's contents for a user, or several with shares.
-
-    Raises CryptoError as `open_file` does.
-    """
-    return open_file(image, inode, ring, users, path, moved=moved).contents
-
-
 def open_file(
     image: Image,
     inode: Inode,
@@ -262,10 +245,6 @@ def put_contents(
     editor.set_xattrs(inode.number, xattrs)
 
 
-def _replace_keys(editor: ImageEditor, inode: Inode, change: Callable[[bytes], bytes]) -> None:
-    editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, change(wrapped_keys(inode))))
-
-
 def share(
     editor: ImageEditor, path: str, opener: Sequence[UserKey], new: UserKey | PublicKey, random: Random
 ) -> None:
@@ -279,7 +258,8 @@ def share(
     raw = wrapped_keys(inode)
     must_be_bound(check_file(editor.image, inode, raw, path), inode.place, REKEY)
     mode = parse_context(inode.encryption_context or b"", inode.place)
-    _replace_keys(editor, inode, lambda raw: add_user(raw, opener, new, random, inode.place, mode=mode))
+    more = add_user(raw, opener, new, random, inode.place, mode=mode)
+    editor.set_xattrs(inode.number, replaced(inode.xattrs, KEYS_NAME, more))
 
 
 @dataclass(frozen=True, slots=True)

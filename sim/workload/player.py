@@ -4,7 +4,7 @@ The player: tasks that issue a job's reads one after another (ioengine=psync) an
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,29 +20,49 @@ from sim.workload.fio.job import Job
 class Played:
     """
     What one task did. Times in ns of the clock; latencies_ns: one per read(2), in order.
+
+    ramp_reads, ramp_bytes: of these, those of the job's ramp_time; measured_from_ns: when it was over. log:
+    of each read the number of its file, offset and length in bytes, and when it began; None: not wanted.
     """
 
     started_ns: int = 0
     ended_ns: int = 0
     bytes_read: int = 0
     latencies_ns: list[int] = field(default_factory=list)
+    ramp_reads: int = 0
+    ramp_bytes: int = 0
+    measured_from_ns: int = 0
+    log: list[tuple[int, int, int, int]] | None = None
+
+
+class Stop:
+    """Whether the tasks that share it are to end after the read that is under way (fio's exitall)."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self) -> None:
+        self.asked = False
 
 
 def play(
     clock: Clock,
     filemap: Filemap,
     task: Task,
-    file: OpenFile,
-    passes: Iterable[Iterable[tuple[int, int]]],
+    files: tuple[OpenFile, ...],
+    stretches: Iterable[tuple[bool, int, Iterable[tuple[int, int]]]],
     job: Job,
     played: Played,
     after: Any = None,
+    stop: Stop | None = None,
+    gaps_ns: Iterator[int] | None = None,
 ) -> Generator[Any, Any, None]:
     """
-    Read each (offset, length) in bytes of each of `passes`, as fast or as slowly as `job` says.
+    Read each (offset, length) in bytes of each of `stretches`, as fast or as slowly as `job` says.
 
-    after: an event of the clock to wait for before anything else, or None. Every pass but one at time 0,
-    when the page cache is as the experiment made it, drops the file's cached pages first (see `_begin_pass`).
+    stretches: (whether a pass begins, number of the file in `files`, reads). after: an event of the clock to
+    wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
+    that is no steady one. Every pass but one at time 0, when the page cache is as the experiment made it,
+    drops the files' cached pages first (see `_begin_pass`).
 
     A read ends when its last byte is copied, whether or not the task's core was free to go on at once. A
     read that is under way at the end of the runtime is finished, and so is a thinktime; a wait for the rate
@@ -53,81 +73,142 @@ def play(
     if job.startdelay_ns:
         yield clock.timeout(job.startdelay_ns)
     note = played.latencies_ns.append
+    log = played.log
     read = filemap.read
-    began = played.started_ns = task.time_ns
-    pace = _Pace(clock, task, job) if job.rate_bytes_s or job.runtime_ns or job.thinktime_ns else None
-    for number, reads in enumerate(passes):
-        if number or clock.now:
-            _begin_pass(filemap, file, job)
+    began = played.started_ns = played.measured_from_ns = task.time_ns
+    pace = None
+    if job.limit_bytes_s or job.runtime_ns or job.thinktime_ns or job.ramp_ns or stop is not None:
+        pace = _Pace(clock, task, job, stop, gaps_ns)
+    first = True
+    for begins, number, reads in () if stop is not None and stop.asked else stretches:
+        if begins:
+            if not first or clock.now:
+                _begin_pass(filemap, files, job)
+            first = False
+        file = files[number]
         for offset, length in reads:
             if pace is not None:
-                yield from pace.before(played.bytes_read)
+                yield from pace.before()
                 began = task.time_ns
                 if pace.over(began):
                     break
-            played.bytes_read += yield from read(task, file, offset, length)
+            got: int = yield from read(task, file, offset, length)
+            played.bytes_read += got
             now = task.time_ns
             note(now - began)
+            if log is not None:
+                log.append((number, offset, got, began))
             began = now
             if pace is not None:
-                yield from pace.behind()
+                yield from pace.behind(now, got, played)
         else:
             continue
         break
     yield from task.settle()
     played.ended_ns = clock.now
+    if pace is not None:
+        pace.ended(played)
 
 
-def _begin_pass(filemap: Filemap, file: OpenFile, job: Job) -> None:
+def _begin_pass(filemap: Filemap, files: tuple[OpenFile, ...], job: Job) -> None:
     """
-    Do what fio does between passes: posix_fadvise(DONTNEED), and, but for a time_based job, reopen the file.
+    Do what fio does between passes: posix_fadvise(DONTNEED), and reopen the files.
 
-    Left out: their CPU time, and that fio names the job's region where we drop the whole file.
+    A job that goes on by time_based within its one file, or at random, does not open it anew. Left out: their
+    CPU time, and that fio names the job's region where we drop the whole file.
     """
-    if job.invalidate:
-        filemap.cache.drop(file.mapping)
-    if not job.time_based:
-        file.ra = RaState()
-        file.position = -1
+    goes_on = job.time_based and (len(files) == 1 or job.rw == "randread")
+    for file in files:
+        if job.invalidate:
+            filemap.cache.drop(file.mapping)
+        if not goes_on:
+            file.ra = RaState()
+            file.position = -1
 
 
 class _Pace:
     """
-    The pauses of one job: thinktime, rate (linear, as fio's rate_process=linear), runtime.
+    The pauses of one job: thinktime, rate, runtime; its ramp, and the end that others bring.
 
-    A job that fell behind its rate, by its thinktime or the device, catches up, as in fio.
+    A job that fell behind its rate, by its thinktime or the device, catches up, as in fio; by its thinktime
+    not with rate_ignore_thinktime.
     """
 
-    def __init__(self, clock: Clock, task: Task, job: Job) -> None:
+    def __init__(
+        self, clock: Clock, task: Task, job: Job, stop: Stop | None, gaps_ns: Iterator[int] | None
+    ) -> None:
         self._clock = clock
         self._task = task
+        self._stop = stop
+        self._gaps_ns = gaps_ns
         self._thinktime_ns = job.thinktime_ns
         self._thinktime_blocks = job.thinktime_blocks
-        self._rate_bytes_s = job.rate_bytes_s
+        self._ignore_thinktime = job.rate_ignore_thinktime
+        self._smallest_bytes = job.bs_limits_bytes[0]
+        self._rate_bytes_s = job.limit_bytes_s
+        self._runtime_ns = job.runtime_ns
         self._start_ns = task.time_ns
-        self._end_ns = None if job.runtime_ns is None else self._start_ns + job.runtime_ns
+        self._ramp_end_ns = self._start_ns + job.ramp_ns if job.ramp_ns else -1
+        self._issued_bytes = 0
+        self._gone_ns = 0
         self._reads = 0
+        self._end_ns = -1
+        self._set_end()
+
+    def _set_end(self) -> None:
+        """The runtime is counted from the end of the ramp, which it does not cut short."""
+        if self._runtime_ns is not None and self._ramp_end_ns < 0:
+            self._end_ns = self._start_ns + self._runtime_ns
 
     def over(self, now_ns: int) -> bool:
-        """Return whether the runtime is over at `now_ns`."""
-        return self._end_ns is not None and now_ns >= self._end_ns
+        """Return whether the runtime is over at `now_ns`, or others have ended the job."""
+        if self._stop is not None and self._stop.asked:
+            return True
+        return 0 <= self._end_ns <= now_ns
 
-    def before(self, bytes_read: int) -> Generator[Any, Any, None]:
-        """Wait until the next read is due, `bytes_read` having been read."""
+    def before(self) -> Generator[Any, Any, None]:
+        """Wait until the next read is due."""
         if self._rate_bytes_s is None:
             return
         task, clock = self._task, self._clock
-        due = self._start_ns + -(-bytes_read * NS_PER_S // self._rate_bytes_s)
+        due = self._start_ns + self._gone_ns
+        if self._gaps_ns is None:
+            due = self._start_ns + -(-self._issued_bytes * NS_PER_S // self._rate_bytes_s)
         if due > task.time_ns:
             yield from task.settle()
-            if self._end_ns is not None and self._end_ns < due:
+            if 0 <= self._end_ns < due:
                 due = self._end_ns
             if due > clock.now:
                 yield clock.timeout(due - clock.now)
 
-    def behind(self) -> Generator[Any, Any, None]:
-        """Think after a read."""
+    def behind(self, now_ns: int, length: int, played: Played) -> Generator[Any, Any, None]:
+        """Think after a read of `length` bytes that ended at `now_ns`; the first after the ramp ends it."""
+        if 0 <= self._ramp_end_ns <= now_ns:
+            self._ramp_end_ns = -1
+            self._start_ns = played.measured_from_ns = now_ns
+            self._issued_bytes = self._gone_ns = 0
+            played.ramp_reads = self._reads
+            played.ramp_bytes = played.bytes_read - length
+            self._set_end()
         self._reads += 1
+        self._issued_bytes += length
+        if self._gaps_ns is not None:
+            self._gone_ns += next(self._gaps_ns)
         if self._thinktime_ns and self._reads % self._thinktime_blocks == 0:
             yield from self._task.settle()
             yield self._clock.timeout(self._thinktime_ns)
+            if self._ignore_thinktime and self._rate_bytes_s is not None:
+                self._pardon()
+
+    def ended(self, played: Played) -> None:
+        """A job that ended in its ramp has nothing to show."""
+        if self._ramp_end_ns >= 0:
+            played.ramp_reads, played.ramp_bytes = self._reads, played.bytes_read
+            played.measured_from_ns = played.ended_ns
+
+    def _pardon(self) -> None:
+        """Count what the rate would have been during a thinktime as read, as fio does, but for a little."""
+        missed = self._rate_bytes_s * self._thinktime_ns // NS_PER_S if self._rate_bytes_s is not None else 0
+        left = min(self._smallest_bytes, self._smallest_bytes * self._thinktime_ns // NS_PER_S)
+        self._issued_bytes += max(missed - left, 0)
+        self._gone_ns += self._thinktime_ns

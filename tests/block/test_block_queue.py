@@ -162,6 +162,7 @@ def test_a_bio_based_device_sees_no_requests() -> None:
     setup = Setup(bio_based=True, driver="brd")
     setup.submit(0, 8)
     setup.submit(8, 8)
+    setup.clock.run()
     assert [(0, 8), (8, 8)] == setup.end_io.done_bios
     assert [("Q", 0, 0, 8), ("Q", 0, 8, 8)] == setup.finish()
 

@@ -175,6 +175,7 @@ def test_without_a_write_cache_flushes_are_dropped(limits: dict[str, Any]) -> No
     """A bare flush ends where it is; a commit record is a write."""
     setup = Setup(write_cache=False, **limits)
     setup.submit(0, 0, WS | REQ_PREFLUSH)
+    setup.clock.run()
     assert [(0, 0, 0)] == setup.end_io.log
     setup.submit(0, 8, COMMIT)
     assert [] == [event for event in setup.finish("D") if "F" in event[0]]

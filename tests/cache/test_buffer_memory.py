@@ -7,7 +7,8 @@ from core_kit import Rig, sequential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.cache.pages import Mapping, PageCache
+from sim.cache.page_cache import PageCache
+from sim.cache.pages import Mapping
 from sim.errors import InvariantError
 from sim.machine.initial_cache import cache_pages
 from sim.units import KIB, MIB

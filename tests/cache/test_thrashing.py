@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_files import DISK, Collector, plaintext, small_files
 
-from sim.cache.pages import PageCache
+from sim.cache.page_cache import PageCache
 from sim.ext4.format.extents import Extent
 from sim.ext4.store import MemoryStore
 from sim.units import KIB, PAGE_BYTES

@@ -75,8 +75,9 @@ def test_claims_hold_on_small_files(sound: Run) -> None:
 
 def test_counts_of_each_method(sound: Run) -> None:
     """
-    Exact: clobbering commits descriptor, xattr block and record, writes the block in place, the journal's
-    superblock, and the one copy in the log; zeroing writes the 1,023 blocks of the log instead of that.
+    Exact: clobbering writes the journal's superblock, commits descriptor, xattr block and record, writes the
+    block in place, the superblock twice more, and the one copy in the log; zeroing writes the 1,023 blocks of
+    the log instead of that.
     """
     counts = {
         row["workload.secure_delete"]: (row["bytes_written"] // 4096, row["write_bios"], row["flushes"])
@@ -84,9 +85,9 @@ def test_counts_of_each_method(sound: Run) -> None:
         if row["volume.files.size"] == "64KiB" and row["volume.files.layout"] == "16 KiB extents"
     }
     assert {
-        "unlink": (8, 8, 1),
-        "clobber": (6, 6, 3),
-        "clobber, zero log": (5 + 1023, 9, 3),
+        "unlink": (9, 9, 1),
+        "clobber": (8, 8, 3),
+        "clobber, zero log": (7 + 1023, 11, 3),
         "overwrite": (16, 4, 1),
         "overwrite 3 times": (48, 12, 3),
     } == counts

@@ -10,13 +10,13 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from key_file import secret_keys
 from tools import debugfs, e2fsck, mke2fs
 from typer.testing import CliRunner
 from verbs_kit import run
 
 from sim.cli.image.app import app
 from sim.crypto.keys.file_keys import KeyRing, secret_parts
-from sim.crypto.keys.user_keys import read_user_keys
 from sim.errors import ConfigError, CryptoError
 from sim.ext4.edit.scrub import find_words, words_of
 from sim.ext4.format.xattr import INDEX_TRUSTED
@@ -179,6 +179,69 @@ def test_passphrases_need_a_terminal(image: Path, tmp_path: Path, monkeypatch: p
     assert before == image.read_bytes()
 
 
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every question for a passphrase; the answer is always the same."""
+    questions: list[str] = []
+
+    def answer(prompt: str) -> str:
+        questions.append(prompt)
+        return "correct horse"
+
+    monkeypatch.setattr("getpass.getpass", answer)
+    return questions
+
+
+def with_dora(tmp_path: Path, keys: Path) -> Path:
+    """Return a key file with dora, who has a passphrase, eve's key and alice's public key."""
+    path = tmp_path / "dora.toml"
+    salt = f"{{ salt = {'0f' * 16!r}, n = 16384, r = 8, p = 1 }}"
+    public = run("pubkey", keys, "alice").stdout
+    eve = secret_keys(keys, only=["eve"])[0].raw.hex()
+    text = f'[[user]]\nid = "dora"\nscrypt = {salt}\n[[user]]\nid = "eve"\nraw = "{eve}"\n{public}'
+    path.write_text(text)
+    path.chmod(0o600)
+    return path
+
+
+def test_a_member_with_a_passphrase_opens_a_group(
+    image: Path, tmp_path: Path, keys: Path, asked: list[str]
+) -> None:
+    """
+    encrypt for a group whose one member is dora: she is asked if she is named, as a user or by --as.
+    """
+    mine = with_dora(tmp_path, keys)
+    run("group", image, "@staff", "--keys", mine, "--user", "dora")
+    asked.clear()
+    before = image.read_bytes()
+    with pytest.raises(CryptoError, match="group @staff: ENOKEY: no wrapped key for eve; allowed: a member"):
+        run("encrypt", image, "one", "--keys", mine, "--user", "@staff")
+    assert ([], before) == (asked, image.read_bytes())
+    run("encrypt", image, "one", "--keys", mine, "--user", "@staff", "--as", "dora")
+    assert ["passphrase of dora: "] == asked
+    run("encrypt", image, "two", "--keys", mine, "--user", "@staff", "--user", "dora")
+    assert [True, True] == [reads(image, name, mine, "dora") for name in NAMES[:2]]
+    assert [False, False] == [reads(image, name, mine, "eve") for name in NAMES[:2]]
+
+
+def test_nothing_is_asked_before_the_users_are_known(
+    image: Path, tmp_path: Path, keys: Path, asked: list[str]
+) -> None:
+    """Who is not in the key file, or has no secret key there, is told before a passphrase is typed."""
+    mine = with_dora(tmp_path, keys)
+    for words, message in (
+        (("share", image, "one", "ghost", "--as", "dora"), "ENOKEY: has no user ghost"),
+        (("cat", image, "one", "--as", "dora", "--as", "ghost"), "ENOKEY: has no user ghost"),
+        (("cat", image, "one", "--as", "dora", "--as", "alice"), "has only the public key of alice"),
+        (("encrypt", image, "one", "--user", "dora", "--user", "ghost"), "ENOKEY: has no user ghost"),
+    ):
+        with pytest.raises(CryptoError, match=message):
+            run(*words, "--keys", mine)
+    assert [] == asked
+    run("encrypt", image, "one", "--keys", mine, "--user", "dora", "--user", "alice")
+    assert ["new passphrase of dora: ", "once more, passphrase of dora: "] == asked
+
+
 def test_a_user_is_added_to_a_file_without_a_last_newline(tmp_path: Path) -> None:
     """A key file that an editor left without one stays TOML; names of groups are no users'."""
     path = tmp_path / "users.toml"
@@ -211,7 +274,7 @@ def test_every_file_has_a_key_of_its_own(image: Path, keys: Path, mode: str) -> 
     for name in NAMES[:2]:
         run("encrypt", image, name, "--keys", keys, "--user", "alice", "--mode", mode)
     opened = Image.open(image)
-    ring = KeyRing(read_user_keys(keys))
+    ring = KeyRing(secret_keys(keys))
     inodes = [opened.lookup(name) for name in NAMES[:2]]
     one, two = (ring.unwrap(wrapped_keys(inode), "alice").raw for inode in inodes)
     assert one != two

@@ -16,7 +16,7 @@ from verbs_kit import run
 from sim.errors import CryptoError, ImageError, ReadpathError
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.read.reader import Image
-from sim.files import file_beside, locked
+from sim.files import file_beside, locked, remove_abandoned_files
 
 TEXT = b"what was plain once, and is to be nowhere\n" * 300
 OTHER = b"another file, encrypted from the start\n" * 200
@@ -73,18 +73,27 @@ def test_a_second_writer_waits_and_sees_what_the_first_has_done(image: Path) -> 
 
 
 def test_many_writers_at_once(image: Path) -> None:
-    """Verbs that are all started together leave a sound image with what each of them did."""
+    """
+    Verbs that are all started together, those that write aside and those that write into the image, leave a
+    sound one with what each of them did.
+    """
+    run("userkey", image.with_name("users.toml"), "carol")
+    run("encrypt", image, "/a", *keys(image), "--user", "alice", "--user", "bob")
     verbs = [
-        start(image.parent, "encrypt", image, "/a", *keys(image), "--user", "alice"),
+        start(image.parent, "share", image, "/a", "carol", *keys(image), "--as", "alice"),
+        start(image.parent, "unshare", image, "/a", "bob"),
         start(image.parent, "encrypt", image, "/secret", *keys(image), "--user", "bob"),
-        *(start(image.parent, "group", image, f"@g{n}", *keys(image), "--user", "alice") for n in range(3)),
+        start(image.parent, "scrub", image),
+        start(image.parent, "group", image, "@staff", *keys(image), "--user", "alice"),
     ]
     said = [verb.communicate()[1] for verb in verbs]
     assert [0] * len(verbs) == [verb.returncode for verb in verbs], said
     e2fsck(image)
-    assert OTHER == run("cat", image, "/a", *keys(image), "--as", "alice").stdout_bytes
-    assert TEXT == run("cat", image, "/secret", *keys(image), "--as", "bob").stdout_bytes
-    assert 3 == sum(name.startswith(b"readpath.group.") for _i, name in Image.open(image).lookup("/").xattrs)
+    for path, text, user in (("/a", OTHER, "alice"), ("/a", OTHER, "carol"), ("/secret", TEXT, "bob")):
+        assert text == run("cat", image, path, *keys(image), "--as", user).stdout_bytes
+    with pytest.raises(CryptoError, match="ENOKEY: no wrapped key for bob"):
+        run("cat", image, "/a", *keys(image), "--as", "bob")
+    assert 1 == sum(name.startswith(b"readpath.group.") for _i, name in Image.open(image).lookup("/").xattrs)
     assert {"a.img", "source", "users.toml"} == {file.name for file in image.parent.iterdir()}
 
 
@@ -97,6 +106,19 @@ def test_a_killed_writer_leaves_nothing_for_long(image: Path) -> None:
     other.write_bytes(b"")
     run("encrypt", image, "/a", *keys(image), "--user", "alice")
     assert (False, True, True) == (left.exists(), written.exists(), other.exists())
+    os.close(fd)
+
+
+def test_one_that_cannot_be_removed_keeps_no_other(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link under the name of a leftover, and a leftover that is in use, do not keep those after them."""
+    fd, used = file_beside(image)
+    gone, left = file_beside(image)
+    os.close(gone)
+    link = image.with_name(".a.img.aaaaaaaa.new")
+    link.symlink_to("nowhere")
+    monkeypatch.setattr(Path, "iterdir", lambda _folder: iter((link, used, left)))
+    remove_abandoned_files(image)
+    assert (True, True, False) == (link.is_symlink(), used.exists(), left.exists())
     os.close(fd)
 
 

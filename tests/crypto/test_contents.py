@@ -50,6 +50,21 @@ def test_gcm_record_is_counter_and_tag() -> None:
     assert bytes(BLOCK_BYTES) + PLAIN == again.decrypt_blocks(bytes(BLOCK_BYTES) + stored, 0)
 
 
+def test_a_seal_is_counter_and_tag_over_size_id_and_table() -> None:
+    """It is AES-256-GCM over nothing with a nonce that no block has; another size, id or table is told."""
+    gcm, _stored = sealed()
+    said = b"readpath seal\0" + b"i" * 16 + (5000).to_bytes(8, "little") + hashlib.sha512(gcm.table).digest()
+    want = AESGCM(GCM_KEY.raw).encrypt(bytes((1, 0, 0, 0)) + bytes((255,)) * 8, b"", said)
+    seal = gcm.seal(5000, b"i" * 16)
+    assert bytes((1, 0, 0, 0)) + want == seal
+    assert gcm.check_seal(seal, 5000, b"i" * 16)
+    assert not gcm.check_seal(seal, 5001, b"i" * 16)
+    assert not gcm.check_seal(seal, 5000, b"j" * 16)
+    assert not gcm.check_seal(b"\2" + seal[1:], 5000, b"i" * 16)
+    gcm.encrypt_blocks(PLAIN[:1024], 5)
+    assert not gcm.check_seal(seal, 5000, b"i" * 16)
+
+
 def test_gcm_never_uses_a_nonce_twice() -> None:
     """The same block written again has another counter, another ciphertext, and the old one does not open."""
     gcm, stored = sealed()

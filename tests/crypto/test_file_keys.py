@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sim.crypto.keys.binding import FOR_FILE, Binding
 from sim.crypto.keys.file_keys import (
     FORMATS,
     MODE_AES_256_GCM,
@@ -24,6 +25,7 @@ from sim.crypto.keys.file_keys import (
     KeyRing,
     UserKey,
     add_user,
+    binding_of,
     owners,
     remove_user,
     unwrap,
@@ -146,11 +148,25 @@ def test_every_bit_of_ones_own_packet_counts(form: str) -> None:
 
 
 @both_formats
+def test_a_damaged_packet_is_no_ones_elses(form: str) -> None:
+    """A packet that says a length that cannot be keeps its user out, not those with packets beside it."""
+    bound = Binding.new(FOR_FILE, bytes(16), 7, b"/f", NamedStream(1, "bound"))
+    raw = bytearray(wrap(form, KEY, USERS[:3], NamedStream(1, "wrap"), bound))
+    at = {"aes-kw": 24 + 56 + 112 + 31, "rfc2014": 5 + 61 + 147 + 3}[form]
+    raw[at] ^= 4
+    assert bound == binding_of(bytes(raw))
+    found = [opened(lambda user=user: RING.unwrap(bytes(raw), user.user)) for user in USERS[:3]]
+    assert [KEY, None, KEY] == found
+    with pytest.raises(CryptoError):
+        owners(bytes(raw))
+
+
+@both_formats
 @given(st.binary(max_size=400))
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_are_one_error(form: str, raw: bytes) -> None:
     """Whatever an xattr holds, with the right first byte or any other: a CryptoError."""
-    for data in (raw, bytes((FORMATS[form].FIRST_BYTE,)) + raw):
+    for data in (raw, bytes((FORMATS[form].FIRST_BYTES[0],)) + raw):
         assert opened(lambda d=data: unwrap(d, USERS)) is None
 
 

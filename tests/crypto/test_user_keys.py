@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from key_file import secret_keys
 
-from sim.crypto.keys.user_keys import UserKey, key_from_passphrase, read_user_keys
+from sim.crypto.keys.user_keys import UserKey, key_from_passphrase
 from sim.errors import CryptoError
 
 RAW = bytes(range(64)).hex()
@@ -43,10 +44,10 @@ def test_keys_and_passphrases(tmp_path: Path) -> None:
         return b"correct horse"
 
     bob = hashlib.scrypt(b"correct horse", salt=bytes.fromhex(SALT), n=16384, r=8, p=1, dklen=64)
-    assert [UserKey("alice", bytes(range(64)))] == read_user_keys(path)
-    assert [UserKey("alice", bytes(range(64))), UserKey("bob", bob)] == read_user_keys(path, ask)
+    assert [UserKey("alice", bytes(range(64)))] == secret_keys(path)
+    assert [UserKey("alice", bytes(range(64))), UserKey("bob", bob)] == secret_keys(path, ask)
     assert ["bob"] == asked
-    assert [UserKey("alice", bytes(range(64)))] == read_user_keys(path, ask, only=["alice"])
+    assert [UserKey("alice", bytes(range(64)))] == secret_keys(path, ask, only=["alice"])
     assert ["bob"] == asked
 
 
@@ -54,7 +55,7 @@ def test_keys_and_passphrases(tmp_path: Path) -> None:
 def test_loose_permissions_are_refused(tmp_path: Path, mode: int) -> None:
     """A file that group or others may read or write is not used, whatever it holds."""
     with pytest.raises(CryptoError, match=rf"has mode {mode:04o}; allowed: 0600"):
-        read_user_keys(key_file(tmp_path, TEXT, mode))
+        secret_keys(key_file(tmp_path, TEXT, mode))
 
 
 def test_links_are_judged_by_what_they_lead_to(tmp_path: Path) -> None:
@@ -62,10 +63,10 @@ def test_links_are_judged_by_what_they_lead_to(tmp_path: Path) -> None:
     closed = key_file(tmp_path, TEXT)
     link = tmp_path / "link.toml"
     link.symlink_to(closed)
-    assert "alice" == read_user_keys(link)[0].user
+    assert "alice" == secret_keys(link)[0].user
     closed.chmod(0o644)
     with pytest.raises(CryptoError, match=r"link\.toml: holds keys and has mode 0644; allowed: 0600"):
-        read_user_keys(link)
+        secret_keys(link)
 
 
 def test_whoever_takes_the_name_meanwhile_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +78,7 @@ def test_whoever_takes_the_name_meanwhile_is_judged(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("os.stat", other)
     with pytest.raises(CryptoError, match="has mode 0644"):
-        read_user_keys(path)
+        secret_keys(path)
 
 
 @pytest.mark.parametrize(("owner", "us", "good"), [(1000, 1000, True), (0, 1000, True), (1001, 1000, False)])
@@ -90,10 +91,10 @@ def test_someone_elses_key_file_is_refused(
     monkeypatch.setattr("os.geteuid", lambda: us)
     monkeypatch.setattr("os.fstat", lambda fd: os.stat_result((*real(fd)[:4], owner, *real(fd)[5:])))
     if good:
-        assert "alice" == read_user_keys(path)[0].user
+        assert "alice" == secret_keys(path)[0].user
         return
     with pytest.raises(CryptoError, match="belongs to user 1001; allowed: a file of your own or of root"):
-        read_user_keys(path)
+        secret_keys(path)
 
 
 def test_a_pipe_gives_keys_once(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_a_pipe_gives_keys_once(tmp_path: Path) -> None:
     os.mkfifo(pipe, 0o644)
     writer = threading.Thread(target=pipe.write_text, args=(TEXT,))
     writer.start()
-    assert "alice" == read_user_keys(pipe)[0].user
+    assert "alice" == secret_keys(pipe)[0].user
     writer.join()
 
 
@@ -129,7 +130,7 @@ def test_errors_hide_keys(tmp_path: Path, text: str, message: str) -> None:
     """Each mistake is told with file and number; no run of eight key digits shows."""
     path = key_file(tmp_path, text)
     with pytest.raises(CryptoError, match=message) as caught:
-        read_user_keys(path, lambda _user: b"secret words")
+        secret_keys(path, lambda _user: b"secret words")
     assert str(caught.value).startswith(str(path)) or "scrypt of user a" in str(caught.value)
     assert RAW[:8] not in str(caught.value)
     assert "secret words" not in str(caught.value)
@@ -138,7 +139,7 @@ def test_errors_hide_keys(tmp_path: Path, text: str, message: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     """A file that is not there is told by name."""
     with pytest.raises(CryptoError, match=r"none\.toml: cannot be read"):
-        read_user_keys(tmp_path / "none.toml")
+        secret_keys(tmp_path / "none.toml")
 
 
 def test_scrypt_vector() -> None:

@@ -8,12 +8,12 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from key_file import secret_keys
 from key_scan import KeyScan, kek
 
 from sim.cli.main import app
 from sim.crypto.fscrypt.contexts import ContentsCipher, Context, MasterKey
 from sim.crypto.keys.file_keys import FORMATS, KeyRing, secret_parts
-from sim.crypto.keys.user_keys import read_user_keys
 from sim.crypto.streams import NamedStream
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import Encryption as FileEncryption
@@ -107,7 +107,7 @@ def test_no_key_in_what_the_verbs_say(tmp_path: Path, capfdbinary: pytest.Captur
     for name in names:
         form, mode = name.rsplit("-", 1)
         run("encrypt", image, name, *users, "--user", "alice", "--format", form, "--mode", mode)
-    ring = KeyRing(read_user_keys(tmp_path / "users.toml"))
+    ring = KeyRing(secret_keys(tmp_path / "users.toml"))
     for name in names:
         opened = Image.open(image)
         raw = wrapped_keys(opened.lookup(name))

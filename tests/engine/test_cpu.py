@@ -50,6 +50,49 @@ def test_an_interrupt_pushes_back_the_burst_it_hits() -> None:
     assert (200, 30, 0) == cpu.busy_ns
 
 
+def test_what_is_due_within_a_burst_waits_for_the_interrupts_before_it() -> None:
+    """
+    Work of 100 ns, a hand-over, work of 50. Interrupts of 30 ns at 40 and at 110 come before the hand-over,
+    which was due at 100, then at 130: it is at 160, the end at 210. One at 170 pushes only the end, to 240.
+    """
+    clock, log = make_clock(), []
+    cpu = Cpu(clock, 1)
+    task = cpu.task(0, "end")
+
+    def work() -> Any:
+        task.ps += 100_000
+        cpu.when_done(task, lambda said: log.append((clock.now, said)), "handed over")
+        task.ps += 50_000
+        yield from task.settle()
+        log.append((clock.now, "end"))
+
+    clock.process(work())
+    for at in (40, 110, 170):
+        clock.call(at, lambda _: cpu.interrupt(cpu.cores[0], 30_000, lambda _: None, None))
+    clock.run()
+    assert [(160, "handed over"), (240, "end")] == log
+
+
+def test_an_interrupt_after_a_burst_delays_no_one_who_sleeps() -> None:
+    """
+    A burst of 100 ns, then a wait for an event at 500. Another task's burst of 600 is hit at 200 by 30 ns of
+    interrupt: that is at 730. The sleeper wakes at 500, and slept.
+    """
+    clock, log = make_clock(), []
+    cpu = Cpu(clock, 1)
+
+    def sleeper(task: Task) -> Any:
+        task.ps += 100_000
+        slept = yield from task.wait(clock.timeout(500))
+        log.append((clock.now, "slept" if slept else "was busy"))
+
+    clock.process(sleeper(cpu.task(0, "sleeper")))
+    clock.process(burst(clock, cpu.task(0, "other"), 600, log))
+    clock.call(200, lambda _: cpu.interrupt(cpu.cores[0], 30_000, lambda _: None, None))
+    clock.run()
+    assert [(500, "slept"), (730, "other")] == log
+
+
 def test_waiting_takes_the_later_of_work_and_event() -> None:
     """An event at 50 during a burst of 100 is seen at 100; one at 300 at 300."""
     clock, log = make_clock(), []

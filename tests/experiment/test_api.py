@@ -14,6 +14,7 @@ from sim.api import (
     cpu_difference,
     cpu_symbols,
     figure,
+    jobs,
     load,
     run,
     table,
@@ -37,6 +38,20 @@ def small(tmp_path_factory):
         to=folder / "run",
         images=folder / "images",
     )
+
+
+def test_jobs_have_a_row_each(tmp_path):
+    """A job file is run as it is; its clones and its group have a row each, means over the seeds."""
+    (tmp_path / "x.fio").write_text("[a]\nsize=64k\nbs=4k\nnumjobs=2\ngroup_reporting\n")
+    result = run(tmp_path / "x.fio", "run.seeds=2", to=tmp_path / "run", images=tmp_path / "images")
+    rows = jobs(result).rows
+    assert [("a", 0, 16), ("a", 1, 16), ("a, all 2", None, 32)] == [
+        (row["job"], row["clone"], row["reads"]) for row in rows
+    ]
+    of_seeds = [row["latency_p99_9_ns"] for row in result.jobs if row["scope"] == "group"]
+    assert 2 == len(of_seeds)
+    assert sum(of_seeds) / 2 / 1000 == rows[2]["p99_9_us"]
+    assert result.jobs == load(result.path).jobs
 
 
 def test_a_cell_is_the_mean_over_its_seeds(small):

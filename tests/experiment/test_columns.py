@@ -8,14 +8,15 @@ from pathlib import Path
 import pyarrow as pa
 
 from sim.config.cell_result import METRICS
-from sim.experiment import results
+from sim.experiment import columns
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "run-directory.md"
 TABLES = {
-    "calls": results._CALLS,
-    "histograms": results._HISTOGRAMS,
-    "io": results._IO,
-    "reads": results._READS,
+    "calls": columns.CALLS,
+    "histograms": columns.HISTOGRAMS,
+    "io": columns.IO,
+    "jobs": columns.JOBS,
+    "reads": columns.READS,
 }
 
 
@@ -28,7 +29,7 @@ def listed(schema: pa.Schema) -> list[tuple[str, str, str]]:
 
 def expected() -> dict[str, list[tuple[str, str, str]]]:
     """Return the columns of all tables; those of metrics.parquet that name an axis differ by experiment."""
-    first = [*listed(pa.schema(results._KEYS)), ("config_hash", "", "SHA-256 of the cell's configuration")]
+    first = [*listed(pa.schema(columns.KEYS)), ("config_hash", "", "SHA-256 of the cell's configuration")]
     metrics = [(name, unit, about) for name, (unit, about) in METRICS.items()]
     return {"metrics": first + metrics} | {name: listed(schema) for name, schema in TABLES.items()}
 
@@ -55,9 +56,9 @@ def test_every_column_is_documented_with_its_unit():
 def write() -> None:
     """Put the columns of today into the document."""
     text = DOCUMENT.read_text()
-    for name, columns in expected().items():
+    for name, listing in expected().items():
         there = re.compile(rf"(## {name}\.parquet\n.*?\n)\| column .*?(?=\n\n|\n?\Z)", re.DOTALL)
-        text = there.sub(rf"\g<1>{rows(columns)}", text)
+        text = there.sub(rf"\g<1>{rows(listing)}", text)
     DOCUMENT.write_text(text)
 
 

@@ -80,6 +80,25 @@ def test_what_decides_the_bytes_decides_the_name(tmp_path):
         assert plain != image_hash(_cell(tmp_path, other)), other
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "volume/images.py",
+        "volume/scheme_image.py",
+        "volume/keyed_image.py",
+        "crypto/keys/aes_kw.py",
+        "ext4/make/mkfs.py",
+    ],
+)
+def test_the_code_that_makes_an_image_decides_its_name(tmp_path, monkeypatch, name):
+    """A changed byte in a file that images are made with is another image."""
+    before, read = image_hash(_cell(tmp_path)), Path.read_bytes
+    monkeypatch.setattr(
+        Path, "read_bytes", lambda path: read(path) + b"#" * path.as_posix().endswith(f"sim/{name}")
+    )
+    assert before != image_hash(_cell(tmp_path))
+
+
 def test_an_encrypted_file_decrypts_to_its_digest(tmp_path):
     """With the key file beside the image, what lies on the disk decrypts to the plaintext of the manifest."""
     cell = _cell(tmp_path, "encryption.scheme=fscrypt-v2")

@@ -5,6 +5,7 @@ Damaged and foreign images: one ImageError each, never a traceback, a hang or ru
 from __future__ import annotations
 
 import json
+import math
 import struct
 import tracemalloc
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sim.errors import ImageError
+from sim.ext4.format.superblock import looks_like_superblock
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore, MmapStore
 
@@ -223,3 +225,21 @@ def test_fuzzed_nonsense(data: bytes) -> None:
     assert outcome(lambda: Image(MemoryStore(data))) != "fine"
     padded[1024 + 0x38 : 1024 + 0x3A] = b"\x53\xef"
     outcome(lambda: read_everything(padded))
+
+
+def test_how_seldom_noise_passes_for_a_superblock() -> None:
+    """One magic, two revisions and seven block sizes are taken: of noise one in 2^76."""
+
+    def taken(changes: dict[int, bytes]) -> bool:
+        raw = bytearray(b"\xa5" * 2048)
+        for at, value in {0x38: b"\x53\xef", 0x4C: bytes(4), 0x18: bytes(4), **changes}.items():
+            raw[1024 + at : 1024 + at + len(value)] = value
+        return looks_like_superblock(MemoryStore(raw), 1024)
+
+    bits = [range(8), *(range(1 << bit, (1 << bit) + 2) for bit in range(3, 32))]
+    words = [struct.pack("<I", value) for some in bits for value in some]
+    magics = [value for value in range(1 << 16) if taken({0x38: struct.pack("<H", value)})]
+    revisions = [word for word in words if taken({0x4C: word})]
+    sizes = [word for word in words if taken({0x18: word})]
+    assert ([0xEF53], 2, 7) == (magics, len(revisions), len(sizes))
+    assert 76 == int(16 + math.log2(2**32 / len(revisions)) + math.log2(2**32 / len(sizes)))

@@ -5,7 +5,10 @@ Images changed by us, judged by e2fsck and debugfs: xattrs in every place, files
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
+import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ from sim.ext4.make.layout import Fragmented
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.ext4.read.reader import Image
-from sim.ext4.store import MemoryStore
+from sim.ext4.store import MemoryStore, identity
 
 BIG, HUGE = b"B" * 3000, hashlib.shake_128(b"huge").digest(50_000)
 SETS: list[dict[tuple[int, bytes], bytes]] = [
@@ -179,7 +182,7 @@ def test_commit_aside_leaves_the_old_image_to_who_has_it_open(tmp_path: Path) ->
         file.truncate(64 << 20)
     path.chmod(0o640)
     with path.open("rb") as old:
-        commit_aside(path, [(1 << 20, b"new")])
+        commit_aside(path, [(1 << 20, b"new")], as_read=identity(path.stat()))
         assert bytes(3) == old.read(3)
         old.seek(1 << 20)
         assert bytes(3) == old.read(3)
@@ -187,6 +190,57 @@ def test_commit_aside_leaves_the_old_image_to_who_has_it_open(tmp_path: Path) ->
     assert path.stat().st_blocks * 512 < 1 << 20
     assert 0o640 == path.stat().st_mode & 0o777
     assert [path] == list(tmp_path.iterdir())
+
+
+def blocks_in(text: str) -> set[int]:
+    """Return the blocks in ranges as dumpe2fs writes them."""
+    found = re.findall(r"(\d+)(?:-(\d+))?", text)
+    return {block for first, last in found for block in range(int(first), int(last or first) + 1)}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-b", "1024"),
+        ("-b", "1024", "-O", "^flex_bg"),
+        ("-b", "1024", "-G", "4", "-N", "9000"),
+        ("-b", "1024", "-O", "sparse_super2,^resize_inode"),
+        ("-b", "1024", "-O", "^sparse_super,^resize_inode"),
+        ("-b", "1024", "-g", "256", "-G", "16", "-N", "20000", "-O", "^resize_inode"),  # tables across groups
+    ],
+)
+def test_free_runs_are_those_of_dumpe2fs(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """
+    Free blocks, also of groups whose bitmap was never written, are libext2fs'; a descriptor is read twice.
+    """
+    path = tmp_path / "a.img"
+    (tmp_path / "source").mkdir()
+    mke2fs(path, tmp_path / "source", *options, size="66000k")
+    words = [tool("dumpe2fs"), str(path)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "BLOCK_UNINIT" in said
+    free = blocks_in("\n".join(re.findall(r"^  Free blocks: (.*)$", said, re.MULTILINE)))
+    groups = ImageEditor(path)._groups
+    found = groups.free_runs(uninitialised=True)
+    assert free == {block for first, length in found for block in range(first, first + length)}
+    assert set(groups.free_runs()) < set(found)
+    reads: list[int] = []
+    group = groups._image.group
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(groups._image, "group", lambda number: (reads.append(number), group(number))[1])
+        groups.free_runs(uninitialised=True)
+    sb = groups._image.superblock
+    assert 2 * sb.groups_count == len(reads)
+    own = {
+        block
+        for group, runs in groups._own_runs().items()
+        for run in runs
+        for block in sb.group_blocks(group)[slice(*run)]
+    }
+    places = (
+        r"(?:Primary superblock|Backup superblock|[Gg]roup descriptors|GDT blocks|bitmap|table) at ([-\d]+)"
+    )
+    assert blocks_in("\n".join(re.findall(places, said))) == own
 
 
 @given(st.lists(st.tuples(st.integers(0, 12_000), st.binary(max_size=5000)), max_size=8), st.data())
@@ -209,6 +263,50 @@ def test_overlay_against_a_bytearray(writes: list[tuple[int, bytes]], data: st.D
     for offset, piece in overlay.changes():
         patched[offset : offset + len(piece)] = piece
     assert naive == patched
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(0, 8000), st.binary(max_size=5000)), st.sampled_from(("mark", "back"))
+        ),
+        max_size=12,
+    )
+)
+def test_stages_against_bytearrays(steps: list[tuple[int, bytes] | str]) -> None:
+    """
+    Each stage makes what was there at one mark of what was there at the one before, by pages that differ.
+
+    "back" takes back what was done since the last "back", marks too.
+    """
+    below = hashlib.shake_128(b"below").digest(13_333)
+    overlay, naive, at_marks = OverlayStore(MemoryStore(below)), bytearray(below), [below]
+    kept = overlay.state(), bytes(naive), at_marks.copy()
+    for step in steps:
+        if step == "mark":
+            overlay.mark()
+            at_marks.append(bytes(naive))
+        elif step == "back":
+            overlay.restore(kept[0])
+            naive, at_marks = bytearray(kept[1]), kept[2].copy()
+            kept = overlay.state(), bytes(naive), at_marks.copy()
+        else:
+            offset, piece = step
+            overlay.write(offset, piece)
+            naive[offset : offset + len(piece)] = piece
+    states = [*at_marks, bytes(naive)]
+    pages = [
+        [at for at in range(0, len(below), 4096) if old[at : at + 4096] != new[at : at + 4096]]
+        for old, new in pairwise(states)
+    ]
+    assert len(pages[-1]) == overlay.fresh_pages
+    found, disk = overlay.stages(), bytearray(below)
+    assert [stage for stage in pages if stage] == [[at for at, _page in stage] for stage in found]
+    for stage in found:
+        for at, page in stage:
+            disk[at : at + len(page)] = page
+        assert bytes(disk) in states
+    assert naive == disk == overlay.read(0, len(below))
 
 
 @given(st.binary(min_size=8, max_size=40), st.integers(0, 300), st.integers(0, 31))

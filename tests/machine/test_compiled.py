@@ -57,7 +57,7 @@ def test_both_ways_give_the_same_bytes(tmp_path: Path) -> None:
     plain = _plain_copy(tmp_path / "plain")
     on_simpy = _run(plain, experiment, tmp_path / "simpy", READPATH_CLOCK="simpy")
     other = TOP if compiled() else plain
-    assert {"metrics.parquet", "calls.parquet", "histograms.parquet"} == set(on_simpy)
+    assert {"metrics.parquet", "calls.parquet", "histograms.parquet", "jobs.parquet"} == set(on_simpy)
     assert on_simpy == _run(other, experiment, tmp_path / "native", READPATH_CLOCK="native")
 
 

@@ -229,12 +229,13 @@ LOG = 50_000 * 8
 
 def test_whole_log_of_a_commit_and_a_checkpoint() -> None:
     """
-    Descriptor and blocks in one command; flush, record, flush; blocks in place; flush; the superblock and its
-    flush: that is jbd2 on a device with a cache and no FUA.
+    The superblock, for the log was empty; descriptor and blocks in one command; flush, record, flush; blocks
+    in place; flush; the superblock and its flush, twice: that is jbd2 on a device with a cache and no FUA.
     """
     rig = Journaled(write_cache=True)
     done = rig.do(lambda task: rig.jbd2.commit(task, BLOCKS), lambda task: rig.jbd2.checkpoint(task, BLOCKS))
     assert [
+        ("D WS", LOG, 8),
         ("D WS", LOG + 8, 24),
         ("D FF", 0, 0),
         ("D FWFS", LOG + 32, 8),
@@ -244,11 +245,23 @@ def test_whole_log_of_a_commit_and_a_checkpoint() -> None:
         ("D FF", 0, 0),
         ("D WFS", LOG, 8),
         ("D FF", 0, 0),
+        ("D WFS", LOG, 8),
+        ("D FF", 0, 0),
     ] == done
     assert dict(BLOCKS) == {block: rig.disk.blocks[block] for block, _ in BLOCKS}
     assert b"b" * PAGE == rig.disk.blocks[50_003]
     assert rig.journal.superblock()[1] == rig.disk.blocks[50_000]
     assert (0, 2) == (rig.journal.tail, rig.journal.sequence)
+
+
+def test_a_commit_is_durable_before_anything_is_in_place() -> None:
+    """The superblock on the medium says where the log begins: a second commit does not write it again."""
+    rig = Journaled(write_cache=True)
+    done = rig.do(lambda task: rig.jbd2.commit(task, BLOCKS), lambda task: rig.jbd2.commit(task, BLOCKS))
+    assert 1 == [sector for _, sector, _ in done].count(LOG)
+    start = int.from_bytes(rig.disk.blocks[50_000][0x1C:0x20], "big")
+    sequence = int.from_bytes(rig.disk.blocks[50_000][0x18:0x1C], "big")
+    assert (1, 1) == (start, sequence)
 
 
 def test_with_fua_and_without_a_cache() -> None:

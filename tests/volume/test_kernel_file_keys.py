@@ -22,7 +22,7 @@ from sim.ext4.check.run import check_image
 from sim.ext4.edit.editor import ImageEditor
 from sim.ext4.edit.scrub import find_words, words_of
 from sim.ext4.read.reader import Image
-from sim.volume.keyed_image import open_contents, read_contents, shred, wrapped_keys
+from sim.volume.keyed_image import open_file, read_contents, shred, wrapped_keys
 
 FOLDER = Path(__file__).parents[1] / "data" / "file_keys"
 SAID = json.loads((FOLDER / "after_kernel.json").read_text())
@@ -42,7 +42,7 @@ def read(path: Path, name: str, user: str) -> bytes:
     """Return a file's plaintext, read as a user."""
     image = Image.open(path)
     inode = image.lookup(name)
-    return b"".join(read_contents(image, inode, open_contents(image, inode, RING, user)))
+    return b"".join(read_contents(image, inode, open_file(image, inode, RING, user).contents))
 
 
 def test_the_kernel_deleted_without_a_key(path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from key_file import secret_keys
 from tools import debugfs, e2fsck, mke2fs, tool
 from verbs_kit import run
 
@@ -19,7 +20,6 @@ from sim.crypto.dmcrypt import XTS_PLAIN64, DmCrypt
 from sim.crypto.ecryptfs import LowerFile
 from sim.crypto.keys.data_units import RECORD_BYTES, TAGS_NAME
 from sim.crypto.keys.file_keys import FORMATS, KEYS_NAME, secret_parts
-from sim.crypto.keys.user_keys import read_user_keys
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError, ReadpathError
 from sim.ext4.edit.editor import ImageEditor
@@ -260,7 +260,7 @@ def test_a_thousand_users(tmp_path: Path) -> None:
     from sim.volume.keyed_image import encrypt_file
 
     editor = ImageEditor(path)
-    encrypt_file(editor, "/f", AnyOf(names), KeyRing(read_user_keys(users)), stream)
+    encrypt_file(editor, "/f", AnyOf(names), KeyRing(secret_keys(users)), stream)
     editor.commit()
     e2fsck(path)
     inode = Image.open(path).lookup("/f")

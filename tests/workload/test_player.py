@@ -13,9 +13,10 @@ from sim.engine.costs import load_costs
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.machine import Machine, MachineSpec
-from sim.workload.fio.generator import job_stream, passes
-from sim.workload.fio.job import Job, jobs_from_tables
-from sim.workload.player import Played, _begin_pass, play
+from sim.workload.fio.file_service import stretches
+from sim.workload.fio.job import Job
+from sim.workload.fio.parse import jobs_from_tables
+from sim.workload.player import Played, Stop, _begin_pass, play
 
 FILE_SIZE = 64 << 10
 LATENCY_NS = 50_000
@@ -57,16 +58,19 @@ class _Stage:
         self.device = _FixedLatency(clock)
         return self.device
 
-    def start(self, after: Any = None, **options: object) -> tuple[Played, Any]:
+    def start(
+        self, after: Any = None, stop: Stop | None = None, gaps_ns: Any = None, **options: object
+    ) -> tuple[Played, Any]:
         """Start a job given by fio options; return what it will have done, and its end."""
         job: Job = jobs_from_tables([options], "test")[0]
         task = self.machine.cpu.task(self.players, job.name)
         self.players += 1
         played = Played()
         clock = self.machine.clock
-        reads = passes(job, FILE_SIZE, job_stream(job, 0, 0))
+        reads = stretches(job, [FILE_SIZE], 0, 0)
         file = self.machine.open(self.mapping, self.inode, random=job.rw == "randread")
-        end = clock.process(play(clock, self.machine.filemap, task, file, reads, job, played, after))
+        player = play(clock, self.machine.filemap, task, (file,), reads, job, played, after, stop, gaps_ns)
+        end = clock.process(player)
         return played, end
 
     def play(self, **options: object) -> Played:
@@ -173,9 +177,9 @@ def test_passes_of_loops_are_alike_and_those_in_time_go_on():
         assert max(once, again, last) - min(once, again, last) <= 1
     file = stage.machine.open(stage.mapping, stage.inode, random=False)
     state, file.position = file.ra, 4096
-    _begin_pass(stage.machine.filemap, file, Job(name="a", time_based=True))
+    _begin_pass(stage.machine.filemap, (file,), Job(name="a", time_based=True))
     assert (state, 4096) == (file.ra, file.position)
-    _begin_pass(stage.machine.filemap, file, Job(name="a"))
+    _begin_pass(stage.machine.filemap, (file,), Job(name="a"))
     assert file.ra is not state
     assert file.position == -1
 
@@ -204,3 +208,86 @@ def test_a_job_waits_for_those_before_it():
     assert first.ended_ns == second.started_ns
     assert 2 * FILE_SIZE == stage.device.sectors_read * 512
     assert first.latencies_ns == second.latencies_ns
+
+
+def test_rate_iops_is_a_rate_of_the_smallest_reads():
+    """Read n starts at n / iops: 16 reads at 100 a second take 15 times 10 ms and one read."""
+    played = _Stage().play(bs="4k", rate_iops=100)
+    assert 15 * 10 * MS + played.latencies_ns[-1] == played.ended_ns
+
+
+def test_gaps_take_the_place_of_a_steady_rate():
+    """With gaps given, each read starts that long after the one before was due."""
+    stage = _Stage()
+    gaps = [1 * MS, 5 * MS, 2 * MS, *[MS] * 100]
+    played, _ = stage.start(gaps_ns=iter(gaps), bs="16k", rate_iops=1000, rate_process="poisson")
+    played.log = []
+    stage.machine.clock.run()
+    assert [0, 1 * MS, 6 * MS, 8 * MS] == [start for _, _, _, start in played.log]
+
+
+def test_a_rate_that_ignores_thinktime_does_not_catch_up():
+    """
+    Where the rate ignores pauses a job reads on at its rate behind each, in about as much longer a time.
+    """
+    options = {"bs": "4k", "rate": "1m", "thinktime": "20ms", "thinktime_blocks": 4}
+    catching = _Stage().play(**options)
+    ignoring = _Stage().play(**options, rate_ignore_thinktime=1)
+    # 16 reads at 1 MiB/s take 59 ms, three pauses between them 60 ms, and one behind them 20 ms.
+    assert catching.ended_ns < 92 * MS
+    assert 130 * MS < ignoring.ended_ns <= (59 + 80 + 1) * MS
+
+
+def test_the_ramp_is_left_out_and_the_runtime_begins_behind_it():
+    """The first read that ends after ramp_time is the first that counts, and starts the runtime."""
+    played = _Stage().play(rw="randread", bs="4k", time_based=True, runtime="3ms", ramp_time="1ms")
+    ends = []
+    now = played.started_ns
+    for latency in played.latencies_ns:
+        now += latency
+        ends.append(now)
+    assert ends[played.ramp_reads - 1] < MS <= ends[played.ramp_reads] == played.measured_from_ns
+    assert 4096 * played.ramp_reads == played.ramp_bytes
+    assert played.measured_from_ns + 3 * MS <= played.ended_ns < played.measured_from_ns + 3 * MS + MS
+
+
+def test_a_job_that_ends_in_its_ramp_has_nothing_to_show():
+    """All its reads were in the ramp."""
+    played = _Stage().play(bs="16k", ramp_time=10)
+    assert (4, FILE_SIZE) == (played.ramp_reads, played.ramp_bytes)
+    assert played.ended_ns == played.measured_from_ns
+
+
+def test_a_stop_ends_a_job_after_its_read():
+    """A job that is asked to stop finishes the read under way; one that was asked before reads nothing."""
+    stage, stop = _Stage(), Stop()
+    played, _ = stage.start(stop=stop, bs="4k", rw="randread", time_based=True, runtime=1)
+    stage.machine.clock.call(MS, lambda _none: setattr(stop, "asked", True), None)
+    late, _ = stage.start(stop=stop, bs="4k", startdelay="2ms")
+    stage.machine.clock.run()
+    assert MS <= played.ended_ns < MS + 2 * LATENCY_NS
+    assert [] == late.latencies_ns
+    assert 2 * MS == late.started_ns == late.ended_ns
+
+
+def test_files_of_a_job_take_turns():
+    """Two files are read by turns, each with readahead of its own; the log says which, where and when."""
+    stage = _Stage()
+    tree = plan_tree(normalise([Extent(0, 2000, 4, False)]), 4096).tree(())
+    other = FsInode(tree, 16 << 10, 4096, False)
+    other.map.status.fill()
+    mapping = stage.machine.mapping(other)
+    files = (stage.machine.open(stage.mapping, stage.inode), stage.machine.open(mapping, other))
+    job = jobs_from_tables([{"bs": "8k", "filename": "a:b"}], "test")[0]
+    played = Played(log=[])
+    task = stage.machine.cpu.task(0, "a")
+    parts = stretches(job, [FILE_SIZE, 16 << 10], 0, 0)
+    stage.machine.clock.process(
+        play(stage.machine.clock, stage.machine.filemap, task, files, parts, job, played)
+    )
+    stage.machine.clock.run()
+    stage.machine.check_quiet(stage.mapping, mapping)
+    assert [0, 1, 0, 1, 0, 0] == [file for file, _, _, _ in played.log or ()][:6]
+    assert FILE_SIZE + (16 << 10) == played.bytes_read == stage.device.sectors_read * 512
+    starts = [start for _, _, _, start in played.log or ()]
+    assert starts == sorted(starts)

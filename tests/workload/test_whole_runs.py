@@ -56,6 +56,15 @@ def test_stonewall_puts_jobs_one_after_another(tmp_path):
         "time_based\nruntime=3ms",
         "rate=200m",
         "runtime=500us",
+        "rw=read:4k\nbs=4k",
+        "rw=randread:4\nbs=4k",
+        "rw=randread\nrandom_distribution=pareto:0.3\nbs=4k",
+        "rw=randread\nba=1k\nbs=4k",
+        "filename=data:other\nbs=4k",
+        "filename=data:other\nrw=randread\nbs=4k\nfile_service_type=random:3",
+        "time_based\nruntime=3ms\nramp_time=1ms\nrate_iops=2000\nrate_process=poisson\nbs=4k",
+        "rw=randread\npre_read=1\nbs=4k",
+        "numjobs=3\noffset_increment=64k\nsize=64k",
     ],
 )
 def test_every_kind_of_job_reads_right_bytes(tmp_path, options):
@@ -66,10 +75,11 @@ def test_every_kind_of_job_reads_right_bytes(tmp_path, options):
 
 
 def test_jobs_that_cannot_be_played_say_so(tmp_path):
-    """What only the file's size shows is an error that names the job."""
+    """What only the file's size shows is an error that names the job and its line."""
     with pytest.raises(ConfigError) as caught:
-        _run(tmp_path, "[a]\ntime_based\n")
-    assert str(caught.value) == "job 'a': time_based without runtime; allowed: runtime=SECONDS"
+        _run(tmp_path, "[a]\nsize=2m\n")
+    said = "x.fio:5: job 'a': offset 0 + size 2097152 is past the end; allowed: at most 1048576 bytes"
+    assert str(caught.value) == f"{tmp_path}/{said}, the file's size"
 
 
 @pytest.mark.parametrize("path", ["buffer_head", "mpage", "page_io", "page_io_pure", "iomap"])
@@ -101,3 +111,95 @@ def test_a_job_behind_a_stonewall_drops_what_the_first_found_cached(tmp_path):
     (cell,) = load_experiment(tmp_path / "e.toml").cells
     result = run_cell(cell, ensure_image(cell, root=tmp_path / "images"), False)
     assert (1, 256) == (result.metrics["digest_ok"], result.metrics["pages_read"])
+
+
+def _traced(folder, jobs: str, *sets: str) -> CellResult:
+    (folder / "e.toml").write_text(EXPERIMENT)
+    (folder / "x.fio").write_text(GLOBAL + jobs)
+    (cell,) = load_experiment(folder / "e.toml", sets).cells
+    return run_cell(cell, ensure_image(cell, root=folder / "images"), True)
+
+
+def _spans(result: CellResult) -> dict[str, tuple[int, int]]:
+    """When the first read of each job began and the last one ended."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in result.reads:
+        start, end = found.get(row.job, (row.start, 0))
+        found[row.job] = (min(start, row.start), max(end, row.start + row.latency_ns))
+    return found
+
+
+def test_traced_reads_say_where_and_when(tmp_path):
+    """reads.parquet's rows: job, file, offset, length and start of every read, also at the end of a file."""
+    rows = _traced(tmp_path, "[a]\nname=first\nfilename=data:other\nbs=768k\n").reads
+    said = [(row.job, row.file, row.offset, row.length) for row in rows]
+    assert [("first", "/data", 0, 768 << 10), ("first", "/other", 0, 768 << 10)] == said
+    assert rows[0].start + rows[0].latency_ns <= rows[1].start + 1
+
+
+def test_wait_for_puts_one_job_behind_another(tmp_path):
+    """A job that waits for one starts when that has ended, whatever else goes on."""
+    jobs = "[a]\nsize=256k\n[long]\nfilename=other\nloops=8\n[b]\nwait_for=a\nsize=256k\n"
+    spans = _spans(_traced(tmp_path, jobs))
+    assert spans["a"][1] <= spans["b"][0] < spans["long"][1]
+
+
+@pytest.mark.parametrize(
+    ("what", "ended_early", "run"),
+    [
+        ("group", {"x"}, {"a", "x", "y", "z"}),
+        ("stonewall", {"x", "y"}, {"a", "x", "y", "z"}),
+        ("all", {"x", "y"}, {"a", "x", "y"}),
+    ],
+)
+def test_exitall_ends_others(tmp_path, what, ended_early, run):
+    """
+    When `a` ends, so do the others of its group, of its stonewall, or all, those to come included; a job that
+    ends takes others with it too.
+    """
+    long = "loops=50\nfilename=other\n"
+    jobs = f"[a]\nsize=64k\nexitall\nexit_what={what}\n[x]\n{long}"
+    jobs += f"[y]\nnew_group\n{long}[z]\nstonewall\nsize=64k\n"
+    spans = _spans(_traced(tmp_path, jobs))
+    assert run == set(spans)
+    early = {name for name in ("x", "y") if spans[name][1] - spans["a"][1] < 1_000_000}
+    assert ended_early == early
+
+
+def test_pre_read_has_the_region_cached(tmp_path):
+    """Only what pre_read did not bring is read from the device, and it is not dropped."""
+    result = _run(tmp_path, "[a]\npre_read=1\noffset=256k\nsize=512k\n[b]\ninvalidate=0\n")
+    assert (1, 128) == (result.metrics["digest_ok"], result.metrics["pages_read"])
+
+
+def test_cores_are_those_allowed(tmp_path):
+    """Two readers of cached pages take twice as long on one core as on two; a missing core is told."""
+    jobs = "[a]\nnumjobs=2\nloops=4\npre_read=1\ncpus_allowed={}\n"
+    one, two = (_run(tmp_path, jobs.format(cpus)).metrics["elapsed_ns"] for cpus in ("2", "1,3"))
+    assert 1.9 * two < one < 2.1 * two
+    with pytest.raises(ConfigError) as caught:
+        _run(tmp_path, jobs.format("4"))
+    assert "core 4 of a machine with 4; allowed: 0 to 3, or machine.cpus = 5" in str(caught.value)
+
+
+def test_ioscheduler_is_the_devices(tmp_path):
+    """A job's ioscheduler is the device's, unless the experiment says another one."""
+    plain = _traced(tmp_path, "[a]\n").metrics
+    deadline = _traced(tmp_path, "[a]\nioscheduler=deadline\n").metrics
+    assert plain["cpu_ns"] < deadline["cpu_ns"]
+    said = _traced(tmp_path, "[a]\n", "device.scheduler=mq-deadline").metrics
+    assert said == deadline
+    with pytest.raises(ConfigError) as caught:
+        _traced(tmp_path, "[a]\nioscheduler=noop\n", "device.scheduler=mq-deadline")
+    assert "ioscheduler none with device.scheduler 'mq-deadline'; allowed: one of the two" in str(
+        caught.value
+    )
+
+
+def test_clones_of_random_delays_start_in_their_range(tmp_path):
+    """startdelay=a-b draws a start for each clone; the same ones again."""
+    jobs = "[a]\nnumjobs=4\nstartdelay=1-2\nsize=64k\nfilename_format=x\n"
+    starts = [row.start for row in _traced(tmp_path, jobs).reads]
+    assert all(1_000_000_000 <= start <= 2_000_000_000 + 1_000_000 for start in starts)
+    assert len(set(starts)) == 4
+    assert starts == [row.start for row in _traced(tmp_path, jobs).reads]

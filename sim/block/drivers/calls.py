@@ -74,7 +74,7 @@ class Driver:
     queue_rq: the function that takes a request, or a bio. queue_rqs: the one that takes a plug's list, "" if
     there is none; where there is, `issue` is its. In `complete`, once: of an interrupt, however many requests
     it finds done. end: the folded stack that bios are ended below. hard_irq: that is in the hard interrupt on
-    any machine, not in a softirq where there are more CPUs than queues.
+    any machine, not in a softirq where there are more CPUs than queues. virt_boundary: see queue/gaps.py.
     """
 
     queue_rq: str
@@ -83,6 +83,7 @@ class Driver:
     complete: Calls = field(default_factory=Calls)
     end: str = ""
     hard_irq: bool = False
+    virt_boundary: bool = False
 
     @property
     def symbols(self) -> frozenset[str]:

@@ -100,4 +100,5 @@ nvme_free_prps
     ),
     end=f"{_NVME_BATCH};blk_mq_end_request_batch",
     hard_irq=True,
+    virt_boundary=True,
 )

@@ -214,5 +214,5 @@ class Dispatcher:
             if self.stats.pending < 0:
                 raise InvariantError("a bio completed more often than it was submitted")
             if bio.record is not None:
-                bio.record.interrupted_ns = max(self._clock.now, bio.ended_ns)
+                bio.record.interrupted_ns = self._clock.now
             bio.end_io.done(bio)

@@ -27,11 +27,12 @@ from sim.block.io_record import IoRecord
 from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.dispatch import Dispatcher
+from sim.block.queue.gaps import blocks_between, blocks_per_page, gap_before, gap_behind, has_gap
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
+from sim.block.queue.split import copies, cuts_of
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import TASK, Ledger, Site
-from sim.units import PAGE_SECTORS
 
 
 class BlockQueue(BioQueue):
@@ -61,10 +62,11 @@ class BlockQueue(BioQueue):
         )
         self._scheduler = self.dispatcher.scheduler
         self._arrive = self.dispatcher.arrive
-        self._clock = clock
+        self._cpu = cpu
         self._tracer = tracer
         self._records = records
         driver = DRIVERS[limits.driver]
+        self._boundary = driver.virt_boundary
         entry = below or "submit_bio"
         again = f"{entry};submit_bio_noacct"
         submit = f"{again};submit_bio_noacct_nocheck;__submit_bio"
@@ -132,7 +134,8 @@ class BlockQueue(BioQueue):
         if limits.bio_based:
             self._complete_inline(task, bio)
         elif count == 1:
-            if sectors <= limits.max_sectors and bio.segments <= limits.max_segments:
+            fits = sectors <= limits.max_sectors and bio.segments <= limits.max_segments
+            if fits and not (self._boundary and len(bio.blocks) > 1 and has_gap(bio)):
                 self._join(self._merge_or_get(task, bio, bio.sector, sectors, bio.segments, plug), bio)
             else:
                 self._submit_split(task, bio, plug)
@@ -201,7 +204,7 @@ class BlockQueue(BioQueue):
         request.closed = True
         request.bios.append(bio)
         request.core = task.core
-        self._clock.call(task.time_ns - self._clock.now, self.dispatcher.flushes.insert, request)
+        self._cpu.when_done(task, self.dispatcher.flushes.insert, request)
 
     def _submit_split(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
@@ -210,7 +213,7 @@ class BlockQueue(BioQueue):
         A cut may lie inside a page. What is cut off merges with nothing (REQ_NOMERGE); only the last piece,
         which is the bio itself, may.
         """
-        cuts = _cuts(bio, self.limits.max_sectors, self.limits.max_segments)
+        cuts = cuts_of(bio, self.limits.max_sectors, self.limits.max_segments, self._boundary)
         task.ps += self._s_split.charge(len(cuts) - 1)
         self.stats.splits += len(cuts) - 1
         sector = bio.sector
@@ -236,6 +239,8 @@ class BlockQueue(BioQueue):
                 room = min(
                     (limits.max_sectors - request.sectors) // unit, limits.max_segments - request.segments
                 )
+                if self._boundary and self._begins_in_a_page(request, bio, done):
+                    room = 0
                 more = max(min(bio.count - done - 1, room), 0)
                 request.sectors += more * unit
                 request.segments += more
@@ -264,14 +269,14 @@ class BlockQueue(BioQueue):
             if (
                 request.crypt == crypt
                 and request.opf & REQ_OP_MASK == write
-                and self._try_merge(task, request, sector, sectors, segments)
+                and self._try_merge(task, request, bio, sector, sectors, segments)
             ):
                 return request
         if self._scheduler.elevator:
             waiting = self._scheduler.neighbour(sector, sectors, bool(write))
             if waiting is not None and waiting.crypt == crypt:
                 old = waiting.sector
-                if self._try_merge(task, waiting, sector, sectors, segments):
+                if self._try_merge(task, waiting, bio, sector, sectors, segments):
                     self._scheduler.moved(waiting, old)
                     return waiting
         return self._get_request(task, bio, sector, sectors, segments, plug)
@@ -309,11 +314,23 @@ class BlockQueue(BioQueue):
         if self._tracer is not None:
             self._tracer("P", task.time_ns, 0, 0)
 
-    def _try_merge(self, task: Task, request: Request, sector: int, sectors: int, segments: int) -> bool:
-        """Merge behind or before a request, within the limits."""
+    @staticmethod
+    def _begins_in_a_page(request: Request, bio: Bio, done: int) -> bool:
+        """Tell whether a request, the row's own from its block `done` on if it is new, begins in a page."""
+        first = request.bios[0].blocks[0][0] if request.bios else bio.blocks[0][0] + done
+        return first % blocks_per_page(bio) > 0
+
+    def _try_merge(
+        self, task: Task, request: Request, bio: Bio, sector: int, sectors: int, segments: int
+    ) -> bool:
+        """Merge [sector, sector + sectors) of a bio behind or before a request, within the limits."""
         behind = request.end == sector
         if request.closed or (not behind and request.sector != sector + sectors):
             return False
+        if self._boundary:
+            first, last = blocks_between(bio, sector, sectors)
+            if gap_behind(request, bio, first) if behind else gap_before(request, bio, first, last):
+                return False
         limits = self.limits
         if (
             request.sectors + sectors > limits.max_sectors
@@ -356,52 +373,18 @@ class BlockQueue(BioQueue):
         if self.limits.copies:
             sectors = sum(request.sectors for request in requests)
             task.ps += self._s_copy.charge_units(len(requests), sectors)
-        self._clock.call(task.time_ns - self._clock.now, self._arrive, (requests, task.core))
+        self._cpu.when_done(task, self._arrive, (requests, task.core))
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
         issued_ns = task.time_ns
         if self.limits.copies:
-            task.ps += self._s_copy.charge_units(_copies(bio), bio.sectors)
+            task.ps += self._s_copy.charge_units(copies(bio), bio.sectors)
         self._end_at_once(task, bio, issued_ns, task.time_ns)
 
     def _end_at_once(self, task: Task, bio: Bio, issued_ns: int, copied_ns: int) -> None:
-        """End a bio in the caller."""
+        """End a bio in the caller, when it has come to that."""
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
-        bio.ended_ns = task.time_ns
         if bio.record is not None:
             bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
-        self.dispatcher.end([bio])
-
-
-def _copies(bio: Bio) -> int:
-    """Return in how many pieces a memory device copies a bio: vectors, cut where they cross its pages."""
-    vectors = bio.segments if bio.count == 1 else bio.count
-    crossing = bio.sector % PAGE_SECTORS and bio.unit_sectors >= PAGE_SECTORS
-    return vectors * 2 if crossing else vectors
-
-
-def _cuts(bio: Bio, max_sectors: int, max_segments: int) -> list[tuple[int, int]]:
-    """
-    Return (sectors, segments) of the pieces of a bio: as much each time as the limits take (bio_split_rw).
-
-    The bio's vectors are its pages, the first and last of each of its runs of blocks maybe in part.
-    """
-    block_sectors = bio.unit_sectors // sum(count for _, count in bio.blocks)
-    per_page = PAGE_SECTORS // block_sectors
-    vectors: list[int] = []
-    for lblk, count in bio.blocks:
-        while count:
-            blocks = min(count, per_page - lblk % per_page)
-            vectors.append(blocks * block_sectors)
-            lblk, count = lblk + blocks, count - blocks
-    cuts = []
-    sectors = segments = 0
-    for left in vectors:
-        while left:
-            if sectors == max_sectors or segments == max_segments:
-                cuts.append((sectors, segments))
-                sectors = segments = 0
-            take = min(left, max_sectors - sectors)
-            sectors, segments, left = sectors + take, segments + 1, left - take
-    return [*cuts, (sectors, segments)]
+        self._cpu.when_done(task, self.dispatcher.end, [bio])

@@ -195,6 +195,10 @@ def encrypt(
     path: InnerPath,
     keys: KeyFile,
     users: Users,
+    members: Annotated[
+        list[str] | None,
+        typer.Option("--as", metavar="USER", help="A member of a group in --user, to open it. Repeatable."),
+    ] = None,
     needed: Annotated[int | None, typer.Option("--needed", help="That many of the users together.")] = None,
     escrow: Annotated[str | None, typer.Option("--escrow", help="An authority that can open it too.")] = None,
     form: Form = "aes-kw",
@@ -211,6 +215,7 @@ def encrypt(
         path,
         keys,
         users,
+        members=members or [],
         needed=needed,
         escrow=escrow,
         form=form,
@@ -227,6 +232,13 @@ def rekey(
     path: InnerPath,
     keys: KeyFile,
     openers: Annotated[list[str], typer.Option("--as", metavar="USER", help="Who can read it. Repeatable.")],
+    keep: Annotated[
+        list[str] | None, typer.Option("--keep", metavar="USER", help="Who gets a new key too. Repeatable.")
+    ] = None,
+    escrow: Annotated[
+        list[str] | None,
+        typer.Option("--escrow", metavar="USER", help="Who gets all of it where others have shares."),
+    ] = None,
     without: Annotated[
         list[str] | None, typer.Option("--without", metavar="USER", help="Who gets no new key. Repeatable.")
     ] = None,
@@ -237,7 +249,7 @@ def rekey(
     scrub: Scrub = False,
     as_json: AsJson = False,
 ) -> None:
-    """Encrypt a file anew under a new key, for those who have the old one; --keys has a key of each."""
+    """Encrypt a file anew under a new key, for --as and --keep; --keys has a key of each."""
     from sim.cli.image.keys import run_rekey
 
     run_rekey(
@@ -245,6 +257,8 @@ def rekey(
         path,
         keys,
         openers,
+        keep=keep or [],
+        escrow=escrow or [],
         without=without or [],
         form=form,
         mode=mode,

@@ -10,13 +10,13 @@ import json
 import secrets
 import sys
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sim.crypto.keys.file_keys import KeyRing
-from sim.crypto.keys.user_keys import KeyFile, UserKey
+from sim.crypto.keys.user_keys import KeyFile, PublicKey, UserKey
 from sim.crypto.streams import NamedStream, Random
 from sim.errors import CryptoError, ImageError
 from sim.ext4.edit.editor import ImageEditor
@@ -91,24 +91,22 @@ def ring_of(keys: KeyFile, openers: Collection[str], recipients: Collection[str]
 
     openers: whose secret key is wanted; recipients: for whom keys are to be wrapped, a public key will do.
     What is wrapped under a passphrase that nothing can be checked against is asked for twice. Raises
-    CryptoError if a user is not in the file.
+    CryptoError, before anything is asked, if a user is not in the file or an opener's secret key is not.
     """
     wanted = [*openers, *recipients]
+    for user in wanted:
+        if user not in keys.users:
+            raise CryptoError(str(keys.path), f"ENOKEY: has no user {user}", "a [[user]] with that id")
+    for key in keys.read_keys(only=openers):
+        if isinstance(key, PublicKey):
+            raise CryptoError(
+                str(keys.path), f"ENOKEY: has only the public key of {key.user}", "their secret key"
+            )
 
     def passphrase(user: str) -> bytes:
         return ask_twice(user) if keys.is_unchecked(user) and user not in openers else ask(user)
 
-    ring = KeyRing(keys.read_keys(passphrase, only=wanted))
-    for user in wanted:
-        if user not in keys.users:
-            raise CryptoError(str(keys.path), f"ENOKEY: has no user {user}", "a [[user]] with that id")
-    secret = {key.user for key in ring}
-    for user in openers:
-        if user not in secret:
-            raise CryptoError(
-                str(keys.path), f"ENOKEY: has only the public key of {user}", "their secret key"
-            )
-    return ring
+    return KeyRing(keys.read_keys(passphrase, only=wanted))
 
 
 def openers_of(image: Image, ring: KeyRing, user: str, *, moved: bool = False) -> list[UserKey]:
@@ -116,27 +114,3 @@ def openers_of(image: Image, ring: KeyRing, user: str, *, moved: bool = False) -
     own = KeyRing([ring.key(user)])
     keyed_groups.open_groups(image, own, user, moved=moved)
     return list(own)
-
-
-def with_groups(image: Image, ring: KeyRing, members: Sequence[UserKey], groups: Sequence[str]) -> None:
-    """
-    Put the keys of groups on a ring, to wrap with, each opened by a member whose own key opens it.
-
-    Raises CryptoError for a group whose key no member is sure of (keyed_groups.must_be_trusted).
-    """
-    for group in groups:
-        doubts: list[CryptoError] = []
-        for member in members:
-            own = KeyRing([member])
-            if group not in keyed_groups.open_groups(image, own, member.user):
-                continue
-            try:
-                keyed_groups.must_be_trusted(image, group, member)
-            except CryptoError as error:
-                doubts.append(error)
-            else:
-                ring.add(own.key(group))
-                break
-        else:
-            if doubts:
-                raise doubts[0]

@@ -13,11 +13,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
 
-from sim.cli.image.asking import changing, note, openers_of, randomness, ring_of, tell, with_groups
+from sim.cli.image.asking import changing, note, openers_of, randomness, ring_of, tell
 from sim.cli.image.contents import refuse_zeros
 from sim.crypto.keys.file_keys import FORMATS, MODE_GROUP_KEY, REMOVAL_NOTE, FileKey, KeyRing, format_of, wrap
 from sim.crypto.keys.policies import AnyOf, Escrow, KOfN, OwnerOnly, Policy
-from sim.crypto.keys.user_keys import GROUP_MARK, KeyFile, UserKey
+from sim.crypto.keys.user_keys import GROUP_MARK, KeyFile
 from sim.errors import ConfigError
 from sim.ext4.read.reader import Image
 from sim.units import format_size
@@ -48,6 +48,7 @@ def run_encrypt(
     keys: Path,
     users: Sequence[str],
     *,
+    members: Sequence[str] = (),
     needed: int | None = None,
     escrow: str | None = None,
     form: str = "aes-kw",
@@ -57,7 +58,10 @@ def run_encrypt(
     as_json: bool = False,
 ) -> None:
     """
-    Encrypt a plain file in an image under a key of its own, wrapped for users; groups are opened by them.
+    Encrypt a plain file in an image under a key of its own, wrapped for users and groups.
+
+    A group is opened by a member of it: one of `members`, of the users, or of those in the key file who have
+    no passphrase.
     """
     _check_words(form, mode)
     policy = policy_of(users, needed, escrow)
@@ -65,10 +69,10 @@ def run_encrypt(
     groups = [name for name in named if name.startswith(GROUP_MARK)]
     with changing(image) as editor:
         file = KeyFile(keys)
-        ring = ring_of(file, [], [name for name in named if not name.startswith(GROUP_MARK)])
-        if groups:
-            members = [key for key in file.read_keys() if isinstance(key, UserKey)]
-            with_groups(editor.image, ring, members, groups)
+        ring = ring_of(file, members, [name for name in named if not name.startswith(GROUP_MARK)])
+        openers = list(KeyRing([*ring, *file.read_keys()]))
+        for group in groups:
+            ring.add(keyed_groups.trusted_group_key(editor.image, group, openers))
         names = editor.image.lookup(path).raw.links
         keyed_image.encrypt_file(
             editor,
@@ -116,6 +120,8 @@ def run_rekey(
     keys: Path,
     openers: Sequence[str],
     *,
+    keep: Sequence[str] = (),
+    escrow: Sequence[str] = (),
     without: Sequence[str] = (),
     form: str | None = None,
     mode: str | None = None,
@@ -124,13 +130,15 @@ def run_rekey(
     scrub: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Encrypt a file anew under a new key, wrapped for those who have the old one, without some."""
+    """Encrypt a file anew under a new key, wrapped for the openers and for those who are kept."""
     _check_words(form, mode)
+    for user in {*without} & {*keep, *escrow}:
+        raise ConfigError("image rekey", f"{user} is kept and left out", "one of them")
     with changing(image) as editor:
         keyed_image.require_file(editor.image, path)
         file = KeyFile(keys)
-        # Others' passphrases are not asked for: who has one gives out the public key.
-        ring = KeyRing([*ring_of(file, openers), *file.read_keys()])
+        kept = [user for user in (*keep, *escrow) if not user.startswith(GROUP_MARK)]
+        ring = KeyRing([*ring_of(file, openers, kept), *file.read_keys()])
         for user in openers:
             for key in openers_of(editor.image, ring, user, moved=moved):
                 ring.add(key)
@@ -140,6 +148,8 @@ def run_rekey(
             ring,
             openers,
             randomness(seed, f"rekey {path}"),
+            keep=keep,
+            escrow=escrow,
             without=without,
             form=form,
             mode=None if mode is None else keyed_image.MODES[mode],
@@ -291,6 +301,6 @@ def run_cat_as(
     ring = ring_of(KeyFile(keys), users)
     for user in users:
         keyed_groups.open_groups(image, ring, user, moved=moved)
-    contents = keyed_image.open_contents(image, inode, ring, users, path, moved=moved)
-    for block in keyed_image.read_contents(image, inode, contents):
+    opened = keyed_image.open_file(image, inode, ring, users, path, moved=moved)
+    for block in keyed_image.read_contents(image, inode, opened.contents):
         out.write(block)

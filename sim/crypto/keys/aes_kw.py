@@ -74,6 +74,11 @@ def decode(raw: bytes, place: str) -> list[bytes]:
     return [nonce + _slot(raw, number, room, at, place) + bound for number in range(count)]
 
 
+def set_record(raw: bytes, place: str) -> bytes:
+    """Return what a set is bound to, nothing in version 0x11; errors as `decode`, of the header alone."""
+    return raw[HEADER_BYTES : _check_set(raw, place)[2]]
+
+
 def _check_set(raw: bytes, place: str) -> tuple[int, int, int]:
     """Return how many slots there are, the room of a wrapped key, and where the slots begin."""
     if len(raw) < HEADER_BYTES:

@@ -12,12 +12,12 @@ its own (ea_inode): 1/205 of the data. The 2014 patches had planned for files be
 directory; e2fsck knows nothing of those.
 
 A seal covers what the blocks alone do not: the file's size in bytes, its id (binding.py) and the whole table.
-It lies in an xattr of its own (index 9, name "s"): 4 bytes of a counter of seals and the 16-byte tag of
-AES-256-GCM over nothing, with the nonce {counter, 2^64 - 1}. So a file that was cut or grown at any byte, a
-block put back together with its old record, and a block and its record taken away are told before a byte is
-read. What no seal sees is all of it put back as it was once (rollback of the file). Files whose wrapped keys
-are bound to nothing have no seal. The kernel knows no such mode; it could not change a record in an ea_inode
-value without hashing the whole value again.
+It lies in an xattr of its own (index 9, name "s"): 4 bytes of a counter, 1 here, where new contents have a
+new key, and the 16-byte tag of AES-256-GCM over nothing, with the nonce {counter, 2^64 - 1}. So a file that
+was cut or grown at any byte, a block put back together with its old record, and a block and its record taken
+away are told before a byte is read. What no seal sees is all of it put back as it was once (rollback of the
+file). Files whose wrapped keys are bound to nothing have no seal. The kernel knows no such mode; it could not
+change a record in an ea_inode value without hashing the whole value again.
 """
 
 from __future__ import annotations
@@ -140,13 +140,10 @@ class GcmContents:
             parts.append(sealed[:-TAG_BYTES])
         return b"".join(parts)
 
-    def seal(self, size_bytes: int, file_id: bytes, old: bytes = b"") -> bytes:
-        """Return the seal of a file of this size and id with the table as it is; old: the one it replaces."""
-        counter = int.from_bytes(old[:4], "little") + 1
-        if counter > _MAX_COUNTER:
-            raise CryptoError("file contents", "was sealed 2^32 - 1 times", "a new key")
+    def seal(self, size_bytes: int, file_id: bytes) -> bytes:
+        """Return the seal of a file of this size and id with the table as it is, once for a key."""
         said = self._sealed(size_bytes, file_id)
-        return counter.to_bytes(4, "little") + self._gcm.encrypt(_NONCE.pack(counter, _SEAL_BLOCK), b"", said)
+        return b"\1\0\0\0" + self._gcm.encrypt(_NONCE.pack(1, _SEAL_BLOCK), b"", said)
 
     def check_seal(self, seal: bytes, size_bytes: int, file_id: bytes) -> bool:
         """Return whether a seal is that of a file of this size and id, with the table as it is."""

@@ -121,8 +121,7 @@ def owners(raw: bytes, place: str = PLACE) -> list[str]:
 
 def binding_of(raw: bytes, place: str = PLACE) -> Binding | None:
     """Return what a set is bound to; None for nothing. CryptoError, naming `place`, for what is no set."""
-    form = format_of(raw, place)
-    bound = form.record(form.decode(raw, place)[0])
+    bound = format_of(raw, place).set_record(raw, place)
     return parse_binding(bound, place) if bound else None
 
 
@@ -334,10 +333,9 @@ class KeyRing:
         """Return a key with which something can be wrapped for a user; CryptoError (ENOKEY) without one."""
         return self._public[user] if user not in self._keys and user in self._public else self.key(user)
 
-    def labelled(self, form: Format, label: str) -> UserKey | PublicKey:
-        """Return the key of which a format says `label`; CryptoError (ENOKEY) without one."""
-        named = {form.label(key): key for key in self._keys.values()}
-        return named[label] if label in named else self.recipient(label)
+    def by_label(self, form: Format) -> dict[str, UserKey | PublicKey]:
+        """Return the keys to wrap with, by what a format says of a packet for them; public ones by user."""
+        return {**self._public, **{form.label(key): key for key in self._keys.values()}}
 
     def add_group(self, group: str, raw: bytes, members: str | Sequence[str]) -> None:
         """

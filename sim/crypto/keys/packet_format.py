@@ -20,11 +20,6 @@ class Format(Protocol):
         ...
 
     @property
-    def FIRST_BYTE(self) -> int:  # noqa: N802 - a module's constant
-        """The first byte of a set of this format that is bound to nothing."""
-        ...
-
-    @property
     def FIRST_BYTES(self) -> tuple[int, ...]:  # noqa: N802 - a module's constant
         """The first bytes of the versions of this format that are read."""
         ...
@@ -37,6 +32,10 @@ class Format(Protocol):
         """Return the packets of a set."""
         ...
 
+    def set_record(self, raw: bytes, place: str, /) -> bytes:
+        """Return what a set is bound to (binding.py), empty for nothing; its packets are not looked at."""
+        ...
+
     def owner(self, packet: bytes, /) -> str:
         """Return whom a packet is for, as far as it says so without a key."""
         ...
@@ -46,7 +45,7 @@ class Format(Protocol):
         ...
 
     def record(self, packet: bytes, /) -> bytes:
-        """Return what the set of a packet is bound to (binding.py); empty for nothing."""
+        """Return what the set of a packet is bound to; as `set_record`."""
         ...
 
     def is_share(self, packet: bytes, /) -> bool | None:

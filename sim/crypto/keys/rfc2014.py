@@ -76,6 +76,11 @@ def decode(raw: bytes, place: str) -> list[bytes]:
     return packets
 
 
+def set_record(raw: bytes, place: str) -> bytes:
+    """Return what a set is bound to, nothing if it is as the patches wrote it; errors of its size alone."""
+    return _check_set(raw, place)[1]
+
+
 def _check_packet(packet: bytes, place: str) -> None:
     size, kind = _HEAD.unpack_from(packet)
     allowed = (_WHOLE, _SHARE) if record(packet) else (_WHOLE,)

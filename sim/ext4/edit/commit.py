@@ -29,7 +29,7 @@ def commit_aside(
     path: Path,
     changes: Changes,
     *,
-    as_read: FileIdentity | None = None,
+    as_read: FileIdentity,
     without: Runs = (),
     clobber: bool = False,
 ) -> None:
@@ -71,7 +71,7 @@ def commit_aside(
             os.fsync(source.fileno())
 
 
-def commit_in_place(path: Path, stages: Sequence[Changes], *, as_read: FileIdentity | None = None) -> None:
+def commit_in_place(path: Path, stages: Sequence[Changes], *, as_read: FileIdentity) -> None:
     """
     Write changes into an image itself, so that what was there is overwritten, and wait for the disk.
 
@@ -85,11 +85,10 @@ def commit_in_place(path: Path, stages: Sequence[Changes], *, as_read: FileIdent
             os.fsync(target.fileno())
 
 
-def zero_ranges(path: Path, runs: Runs, *, as_read: FileIdentity | None = None) -> None:
+def zero_ranges(path: Path, runs: Runs) -> None:
     """Write zeros over ranges of an image, in place, and wait for the disk. Errors as `commit_aside`."""
     zeros = bytes(_COPY_BYTES)
     with _told(path), path.open("r+b") as target:
-        _must_be(path, os.fstat(target.fileno()), as_read)
         for first, length in runs:
             for at in range(first, first + length, _COPY_BYTES):
                 _write_all(target.fileno(), [(at, zeros[: min(_COPY_BYTES, first + length - at)])])
@@ -105,8 +104,8 @@ def _told(path: Path) -> Iterator[None]:
         raise ImageError(str(path), f"cannot be changed ({error.strerror or error})") from error
 
 
-def _must_be(path: Path, said: os.stat_result, as_read: FileIdentity | None) -> None:
-    if as_read is not None and identity(said) != as_read:
+def _must_be(path: Path, said: os.stat_result, as_read: FileIdentity) -> None:
+    if identity(said) != as_read:
         raise ImageError(
             str(path),
             "was changed by someone else since it was read; nothing of this was written",

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from sim.errors import ConfigError, ImageError
+from sim.ext4.edit import inode_bytes
 from sim.ext4.edit.changeable import refuse_unchangeable, refuse_unsound
 from sim.ext4.edit.commit import commit_aside, commit_in_place, zero_ranges
 from sim.ext4.edit.groups import Groups
-from sim.ext4.edit.overlay import Changes, OverlayStore
+from sim.ext4.edit.overlay import Changes, OverlayState, OverlayStore
 from sim.ext4.edit.scrub import journal_log_runs, journal_runs, wipe_range, words_of
 from sim.ext4.format import dirs, xattr
 from sim.ext4.format import inode as inodes
@@ -31,10 +32,6 @@ from sim.ext4.read.reader import Image, Inode, shown_name
 from sim.ext4.store import MmapStore
 from sim.units import SECTOR_BYTES
 
-_LINKS_AT, _SECTORS_AT, _FLAGS_AT, _XATTR_AT = 0x1A, 0x1C, 0x20, 0x68
-_CTIME_AT, _DTIME_AT = 0x0C, 0x14
-_SIZE_AT, _SIZE_HIGH_AT, _BLOCK_AT = 0x04, 0x6C, 0x28
-_SECTORS_HIGH_AT, _XATTR_HIGH_AT = 0x74, 0x76
 _REFERENCES_AT = 4
 
 
@@ -103,7 +100,7 @@ class ImageEditor:
     def set_flags(self, number: int, flags: int) -> None:
         """Set flag bits of an inode."""
         raw = bytearray(self.image.inode(number).raw_bytes)
-        struct.pack_into("<I", raw, _FLAGS_AT, struct.unpack_from("<I", raw, _FLAGS_AT)[0] | flags)
+        inode_bytes.add_flags(raw, flags)
         self._write_inode(number, raw)
         self._reload()
 
@@ -153,10 +150,7 @@ class ImageEditor:
         alone do not fit, or there is no room in the image.
         """
         inode = self._changeable(number)
-        old_values = inode.ea_values
-        for ea_inode, _size in old_values:
-            self._drop_ea_inode(ea_inode)
-            self._reload()
+        self._drop_values(inode)
         raw, block = self._with_body(inode, xattrs)
         self._write_xattr_block(inode, raw, block)
         self._write_inode(number, raw)
@@ -170,17 +164,16 @@ class ImageEditor:
         one sector, then the old ones are zeroed and their room is given back. Where that cannot be (an inode
         of more than a sector, no room for both), `commit` writes the whole image aside.
         """
-        inode, before, counts = self._changeable(number), self._store.state(), self._groups.more
+        inode, before = self._changeable(number), self._state()
         try:
             raw, block = self._with_body(inode, xattrs)
             self._write_xattr_block(inode, raw, block, fresh=True)
             self._checksums.inode(raw, number)
-            if not self._in_one_sector(inode, raw):
+            start = (number - 1) % self.image.superblock.inodes_per_group * len(raw)
+            if not inode_bytes.in_one_sector(start, inode.raw_bytes, raw):
                 raise ImageError(inode.place, "changes in two sectors", "an inode of at most 512 bytes")
         except ImageError:
-            self._store.restore(before)
-            self._groups.more = counts
-            self._reload()
+            self._take_back(before)
             self.set_xattrs(number, xattrs)
             self._whole_only = True
             return
@@ -188,9 +181,7 @@ class ImageEditor:
         self._write_inode(number, raw)
         self._store.mark()
         self._reload()
-        for ea_inode, _size in inode.ea_values:
-            self._drop_ea_inode(ea_inode)
-            self._reload()
+        self._drop_values(inode)
         if inode.raw.xattr_block:
             self._drop_xattr_block(inode.raw.xattr_block)
         self._reload()
@@ -201,26 +192,27 @@ class ImageEditor:
 
         A page that is torn leaves an xattr block that e2fsck clears: then all of them are gone.
         """
-        before, counts = self._store.state(), self._groups.more
+        before = self._state()
         self._store.mark()
         self.set_xattrs(number, xattrs)
         if self._store.fresh_pages > 1:
-            self._store.restore(before)
-            self._groups.more = counts
-            self._reload()
+            self._take_back(before)
             self.exchange_xattrs(number, xattrs)
+
+    def _state(self) -> tuple[OverlayState, tuple[int, int]]:
+        return self._store.state(), self._groups.more
+
+    def _take_back(self, state: tuple[OverlayState, tuple[int, int]]) -> None:
+        """Undo what was changed since `_state` gave this."""
+        written, self._groups.more = state
+        self._store.restore(written)
+        self._reload()
 
     def _changeable(self, number: int) -> Inode:
         inode = self.image.inode(number)
         if inode.flags & inodes.FLAG_HUGE_FILE:
             raise ImageError(inode.place, "counts its blocks in blocks (huge_file)", "an inode that does not")
         return inode
-
-    def _in_one_sector(self, inode: Inode, raw: bytearray) -> bool:
-        """Return whether the bytes of an inode that change lie in one sector of the table."""
-        changed = [at for at, (old, new) in enumerate(zip(inode.raw_bytes, raw, strict=True)) if old != new]
-        start = (inode.number - 1) % self.image.superblock.inodes_per_group * len(raw)
-        return len({(start + at) // SECTOR_BYTES for at in changed}) <= 1
 
     def _with_body(
         self, inode: Inode, xattrs: Mapping[xattr.XattrKey, bytes]
@@ -240,14 +232,8 @@ class ImageEditor:
         size = self.image.block_size
         more = sum(-(-value.size // size) for value in large)
         more -= sum(-(-length // size) for _number, length in inode.ea_values)
-        self._add_sectors(raw, more * (size // SECTOR_BYTES))
+        inode_bytes.add_sectors(raw, more * (size // SECTOR_BYTES))
         return raw, block
-
-    def _add_sectors(self, raw: bytearray, sectors: int) -> None:
-        sectors += struct.unpack_from("<I", raw, _SECTORS_AT)[0]
-        sectors += struct.unpack_from("<H", raw, _SECTORS_HIGH_AT)[0] << 32
-        struct.pack_into("<I", raw, _SECTORS_AT, sectors & 0xFFFF_FFFF)
-        struct.pack_into("<H", raw, _SECTORS_HIGH_AT, sectors >> 32)
 
     def _place_values(
         self, inode: Inode, xattrs: Mapping[xattr.XattrKey, bytes], room: int
@@ -287,22 +273,25 @@ class ImageEditor:
         self._write_inode(number, bytearray(fresh.ljust(inode_size, b"\0")[:inode_size]))
         return xattr.EaValue(number, len(value), digest)
 
-    def _drop_ea_inode(self, number: int, zero: bool = True) -> None:
+    def _drop_values(self, inode: Inode, zero: bool = True) -> None:
+        for number, _size in inode.ea_values:
+            self._drop_ea_inode(number, zero)
+            self._reload()
+
+    def _drop_ea_inode(self, number: int, zero: bool) -> None:
         """Take one reference from an ea_inode, and free it with the last."""
         inode = self.image.inode(number)
         references = inode.ea_references - 1
         if references > 0:
             raw = bytearray(inode.raw_bytes)
-            struct.pack_into("<I", raw, inodes.EA_REFERENCES_AT, references & 0xFFFF_FFFF)
-            struct.pack_into("<I", raw, _CTIME_AT, references >> 32)
+            inode_bytes.set_ea_references(raw, references)
             self._write_inode(number, raw)
             return
         blocks = _blocks_of(inode)
         if zero:
             self._zero_blocks(blocks)
         self._groups.free_blocks(blocks)
-        raw = bytearray(inode.raw_bytes)
-        self._write_inode(number, bytearray(len(raw)) if zero else self._deleted(raw))
+        self._write_inode(number, self._gone(inode, zero))
         self._groups.free_inode(number)
 
     def _write_xattr_block(
@@ -324,9 +313,8 @@ class ImageEditor:
             data = bytearray(xattr.encode_block(values, size))
             self._checksums.xattr_block(data, new)
             self._write_block(new, data)
-        struct.pack_into("<I", raw, _XATTR_AT, new & 0xFFFF_FFFF)
-        struct.pack_into("<H", raw, _XATTR_HIGH_AT, new >> 32)
-        self._add_sectors(raw, (bool(new) - bool(old)) * (size // SECTOR_BYTES))
+        inode_bytes.set_xattr_block(raw, new)
+        inode_bytes.add_sectors(raw, (bool(new) - bool(old)) * (size // SECTOR_BYTES))
 
     def _shared(self, block: int) -> bool:
         return xattr.block_references(self.image.read_block(block)) > 1
@@ -361,18 +349,15 @@ class ImageEditor:
         if not shown or not self._drop_name(parent, shown):
             raise ImageError(f"{self.path}: {path}", "is not a name in its directory", "a path in the image")
         self._store.mark()  # a file without a name is what e2fsck can mend; one without blocks is not
-        raw = bytearray(inode.raw_bytes)
         if inode.raw.links > 1:
-            struct.pack_into("<H", raw, _LINKS_AT, inode.raw.links - 1)
+            raw = bytearray(inode.raw_bytes)
+            inode_bytes.set_links(raw, inode.raw.links - 1)
             self._write_inode(inode.number, raw)
             self._reload()
             return 0
         before = sum(length for _start, length in self._groups.free_runs())
-        self._write_inode(inode.number, self._deleted(raw) if as_kernel else bytearray(len(raw)))
-        self._store.mark()  # what it led to is overwritten when nothing leads there any more
-        for ea_inode, _size in inode.ea_values:
-            self._drop_ea_inode(ea_inode, zero=not as_kernel)
-            self._reload()
+        self._write_inode(inode.number, self._gone(inode, zero=not as_kernel))
+        self._drop_values(inode, zero=not as_kernel)
         if inode.raw.xattr_block:
             self._drop_xattr_block(inode.raw.xattr_block, zero=not as_kernel)
         self._groups.free_blocks(blocks)
@@ -380,17 +365,11 @@ class ImageEditor:
         self._reload()
         return sum(length for _start, length in self._groups.free_runs()) - before
 
-    def _deleted(self, raw: bytearray) -> bytearray:
-        """Return an inode as the kernel leaves a deleted one: no links, no blocks, a time of deletion."""
-        struct.pack_into("<H", raw, _LINKS_AT, 0)
-        for at in (_SIZE_AT, _SECTORS_AT, _XATTR_AT, _SIZE_HIGH_AT):
-            struct.pack_into("<I", raw, at, 0)
-        for at in (_SECTORS_HIGH_AT, _XATTR_HIGH_AT):
-            struct.pack_into("<H", raw, at, 0)
-        struct.pack_into("<I", raw, _DTIME_AT, self.image.superblock.mkfs_time_s)
-        root, _blocks = plan_tree([], self.image.block_size).encode([])
-        raw[_BLOCK_AT : _BLOCK_AT + len(root)] = root
-        return raw
+    def _gone(self, inode: Inode, zero: bool) -> bytearray:
+        """Return the bytes of an inode that is deleted: zeros, or what the kernel leaves."""
+        if zero:
+            return bytearray(len(inode.raw_bytes))
+        return inode_bytes.deleted(inode.raw_bytes, self.image.block_size, self.image.superblock.mkfs_time_s)
 
     def _drop_name(self, parent: Inode, shown: str) -> bool:
         for _number, name, _type in self.image.entries(parent):

@@ -75,10 +75,7 @@ class Groups:
 
     def settle(self) -> None:
         """
-        Bring the superblock's free counts up to date, in a stage of its own.
-
-        It is written once and last, for it is larger than a sector and in a small image there is one alone: a
-        crash before leaves counts that e2fsck sets right.
+        Bring the superblock's free counts up to date, once and last: e2fsck sets right what a crash leaves.
         """
         if self.more == (0, 0):
             return
@@ -92,7 +89,6 @@ class Groups:
         struct.pack_into("<I", raw, _FREE_INODES, inodes)
         self.more = (0, 0)
         self._checksums.superblock(raw)
-        self._store.mark()
         self._store.write(SUPERBLOCK_OFFSET, raw)
 
     def add_features(self, incompat: int, compat: int = 0) -> None:
@@ -173,39 +169,42 @@ class Groups:
         """
         sb = self._image.superblock
         runs: list[tuple[int, int]] = []
+        own = self._own_runs() if uninitialised else {}
         for group in range(sb.groups_count):
             descriptor = self._image.group(group)
             blocks = sb.group_blocks(group)
-            if descriptor.flags & GroupDescriptor.BLOCK_UNINIT:
-                if not uninitialised:
-                    continue
-                bitmap: bytes | memoryview = self._uninitialised_bitmap(blocks)
-            else:
+            if not descriptor.flags & GroupDescriptor.BLOCK_UNINIT:
                 bitmap = self._store.read(descriptor.block_bitmap * sb.block_size, sb.block_size)
-            bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=len(blocks), bitorder="little")
+                bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=len(blocks), bitorder="little")
+            elif uninitialised:
+                bits = np.zeros(len(blocks), dtype=np.uint8)
+                for first, stop in own.get(group, ()):
+                    bits[first:stop] = 1
+            else:
+                continue
             edges = np.flatnonzero(np.diff(bits, prepend=1, append=1)).tolist()
             runs += [
                 (blocks.start + start, stop - start) for start, stop in zip(*[iter(edges)] * 2, strict=True)
             ]
         return runs
 
-    def _uninitialised_bitmap(self, blocks: range) -> bytes:
-        """Return what the bitmap of a group would be: in use is what the file system itself has there."""
+    def _own_runs(self) -> dict[int, list[tuple[int, int]]]:
+        """Return where in each group the file system's own blocks lie: bitmaps, tables, superblocks."""
         sb = self._image.superblock
-        used = np.zeros(sb.block_size * 8, dtype=np.uint8)
-
-        def mark(first: int, length: int) -> None:
-            start, stop = max(first, blocks.start), min(first + length, blocks.stop)
-            used[max(start - blocks.start, 0) : max(stop - blocks.start, 0)] = 1
-
-        for group in range(sb.groups_count):
-            descriptor = self._image.group(group)
-            mark(descriptor.block_bitmap, 1)
-            mark(descriptor.inode_bitmap, 1)
-            mark(descriptor.inode_table, sb.inode_table_blocks)
-            for own in sb.own_blocks(group):
-                mark(own.start, len(own))
-        return np.packbits(used, bitorder="little").tobytes()
+        own: dict[int, list[tuple[int, int]]] = {}
+        for number in range(sb.groups_count):
+            descriptor = self._image.group(number)
+            places = [(descriptor.block_bitmap, 1), (descriptor.inode_bitmap, 1)]
+            places.append((descriptor.inode_table, sb.inode_table_blocks))
+            places += [(blocks.start, len(blocks)) for blocks in sb.own_blocks(number)]
+            for first, length in places:
+                at = first - sb.first_data_block
+                while length:  # a table may go on in the next group
+                    group, inside = divmod(at, sb.blocks_per_group)
+                    count = min(length, sb.blocks_per_group - inside)
+                    own.setdefault(group, []).append((inside, inside + count))
+                    at, length = at + count, length - count
+        return own
 
     # -- inodes --------------------------------------------------------------------------------------
 

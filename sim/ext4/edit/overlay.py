@@ -14,8 +14,8 @@ Changes = list[tuple[int, bytes]]
 """(byte offset, bytes) of pages that are to be written, in order."""
 
 
-OverlayState = tuple[dict[int, bytes], list[dict[int, bytes]], set[int]]
-"""What an OverlayStore holds: pages, ended stages, pages of the stage that is open."""
+OverlayState = tuple[dict[int, bytes], list[Changes], dict[int, bytes]]
+"""What an OverlayStore holds: pages written, ended stages, and the pages of the open one as they were."""
 
 
 class OverlayStore:
@@ -28,9 +28,9 @@ class OverlayStore:
 
     def __init__(self, below: ByteStore) -> None:
         self._below = below
-        self._pages: dict[int, bytearray] = {}
-        self._ended: list[dict[int, bytes]] = []
-        self._fresh: set[int] = set()
+        self._pages: dict[int, bytes] = {}
+        self._ended: list[Changes] = []
+        self._before: dict[int, bytes] = {}
 
     @property
     def size_bytes(self) -> int:
@@ -59,61 +59,46 @@ class OverlayStore:
         while done < len(data):
             page, inside = divmod(offset + done, _PAGE_BYTES)
             count = min(_PAGE_BYTES - inside, len(data) - done)
-            held = self._pages.get(page)
-            if held is None:
-                held = bytearray(self._old(page))
-                self._pages[page] = held
-            held[inside : inside + count] = data[done : done + count]
-            self._fresh.add(page)
+            at = page * _PAGE_BYTES
+            held = bytes(self.read(at, min(_PAGE_BYTES, self.size_bytes - at)))
+            self._before.setdefault(page, held)
+            self._pages[page] = held[:inside] + bytes(data[done : done + count]) + held[inside + count :]
             done += count
 
     def mark(self) -> None:
         """End a stage."""
-        self._ended.append({page: bytes(self._pages[page]) for page in sorted(self._fresh)})
-        self._fresh.clear()
+        self._ended.append(self._open_stage())
+        self._before = {}
+
+    def _open_stage(self) -> Changes:
+        """Return the pages that are not as they were when the open stage began, in order."""
+        return [
+            (page * _PAGE_BYTES, self._pages[page])
+            for page, before in sorted(self._before.items())
+            if self._pages[page] != before
+        ]
 
     @property
     def fresh_pages(self) -> int:
         """How many pages the stage that is open changes."""
-        known: dict[int, bytes] = {}
-        for stage in self._ended:
-            known.update(stage)
-        return sum(bytes(self._pages[page]) != (known.get(page) or self._old(page)) for page in self._fresh)
-
-    def _old(self, page: int) -> bytes:
-        start = page * _PAGE_BYTES
-        return bytes(self._below.read(start, min(_PAGE_BYTES, self.size_bytes - start)))
+        return len(self._open_stage())
 
     def state(self) -> OverlayState:
         """Return what was written so far, for `restore`."""
-        pages = {page: bytes(held) for page, held in self._pages.items()}
-        return pages, [dict(stage) for stage in self._ended], set(self._fresh)
+        return self._pages.copy(), self._ended.copy(), self._before.copy()
 
     def restore(self, state: OverlayState) -> None:
-        """Take back what was written since `state`."""
-        pages, ended, fresh = state
-        self._pages = {page: bytearray(held) for page, held in pages.items()}
-        self._ended, self._fresh = [dict(stage) for stage in ended], set(fresh)
+        """Take back what was written since `state`, once."""
+        self._pages, self._ended, self._before = state
 
     def stages(self) -> list[Changes]:
         """Return for each stage the pages that are not as they were after the one before; none is empty."""
-        last = {page: bytes(self._pages[page]) for page in sorted(self._fresh)}
-        known: dict[int, bytes] = {}
-        stages: list[Changes] = []
-        for stage in [*self._ended, last]:
-            changed: Changes = []
-            for page, held in stage.items():
-                if held != (known.get(page) or self._old(page)):
-                    changed.append((page * _PAGE_BYTES, held))
-                known[page] = held
-            if changed:
-                stages.append(changed)
-        return stages
+        return [stage for stage in (*self._ended, self._open_stage()) if stage]
 
     def changes(self) -> Changes:
         """Return (byte offset, bytes) of every page that is not as it was, in order."""
         return [
-            (page * _PAGE_BYTES, bytes(held))
+            (page * _PAGE_BYTES, held)
             for page, held in sorted(self._pages.items())
-            if bytes(held) != self._below.read(page * _PAGE_BYTES, len(held))
+            if held != self._below.read(page * _PAGE_BYTES, len(held))
         ]

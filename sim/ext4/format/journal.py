@@ -132,6 +132,10 @@ class Journal:
         self.sequence += 1
         return Transaction(tuple(logged), commit)
 
+    def cleaned_up(self) -> None:
+        """Note that all that was logged is in place: what is still needed begins where the log ends."""
+        self.tail, self._tail_sequence = self.head, self.sequence
+
     def checkpointed(self) -> None:
         """Note that all that was logged is in place: the log is empty."""
         self.tail, self._tail_sequence = 0, self.sequence

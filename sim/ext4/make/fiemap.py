@@ -37,24 +37,6 @@ REFUSED = {
 Row = tuple[int, int, int, int]
 
 
-def placed_from_bytes(
-    place: str,
-    rows: Iterable[Row],
-    block_size: int,
-    tree_blocks: Iterable[int] = (),
-    size_bytes: int | None = None,
-) -> Placed:
-    """
-    Return the layout of FIEMAP rows (logical, physical, length, flags), in bytes.
-
-    Extents longer than an entry holds are cut; none are merged. size_bytes: of the file, if it is known.
-    ConfigError, naming `place`, on a row that is no multiple of `block_size` bytes, or whose flags say that
-    its blocks are not the file's.
-    """
-    named = [(f"{place}: extent {number}", row) for number, row in enumerate(rows)]
-    return placed_from_named(place, named, block_size, tree_blocks, size_bytes)
-
-
 def placed_from_named(
     place: str,
     rows: Iterable[tuple[str, Row]],
@@ -62,7 +44,13 @@ def placed_from_named(
     tree_blocks: Iterable[int] = (),
     size_bytes: int | None = None,
 ) -> Placed:
-    """Return the layout of rows that each come with the place to name in an error; see placed_from_bytes."""
+    """
+    Return the layout of FIEMAP rows (logical, physical, length, flags), in bytes, each with its own place.
+
+    Extents longer than an entry holds are cut; none are merged. size_bytes: of the file, if it is known.
+    ConfigError, naming a row's place, if it is no multiple of `block_size` bytes, or its flags say that its
+    blocks are not the file's; naming `place` for what is wrong with them together.
+    """
     extents = [_extent(where, row, block_size) for where, row in rows]
     by_place = sorted(extents, key=lambda extent: extent.physical)
     for left, right in pairwise(by_place):
@@ -131,7 +119,8 @@ def parse_fiemap(place: str, text: str, block_size: int | None = None) -> Placed
         raise ConfigError(f"{place}: tree_blocks", f"{tree_blocks!r}"[:80], "a list of block numbers")
     if size_bytes is not None and (not _is_numbers([size_bytes]) or size_bytes < 0):
         raise ConfigError(f"{place}: file_bytes", f"{size_bytes!r}"[:80], "a number of bytes")
-    return placed_from_bytes(place, rows, _agree(place, said, block_size), tree_blocks, size_bytes)
+    named = ((f"{place}: extent {number}", row) for number, row in enumerate(rows))
+    return placed_from_named(place, named, _agree(place, said, block_size), tree_blocks, size_bytes)
 
 
 def _is_numbers(value: object, count: int | None = None) -> bool:

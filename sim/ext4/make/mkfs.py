@@ -117,7 +117,7 @@ def _files(place: str, spec: ImageSpec, names: Names) -> list[File]:
         gap_blocks = owner.plan.span - sum(piece.length for piece in owner.plan.pieces)
         if owner.plan.neighbour and gap_blocks:
             path = f"{NEIGHBOURS}/{owner.item.inode:06d}"
-            neighbour = FileSpec(path, gap_blocks * spec.block_size)
+            neighbour = FileSpec(path, gap_blocks * spec.block_size, filled=owner.spec.filled)
             owner.neighbour = len(files)
             files.append(_file(place, spec, neighbour, names.add_file(path)))
             files[-1].neighbour_of = owner.spec.path
@@ -215,19 +215,8 @@ def _place_journal(frame: Frame, spec: ImageSpec) -> Item:
 
 
 def _write_file(writer: SparseWriter, spec: ImageSpec, file: File) -> FileRecord:
-    item, given = file.item, file.spec.data
-    source = random_source(spec.seed, file.spec.path) if given is None else given_source(given)
-    transform = file.spec.encryption.transform if file.spec.encryption else None
-    sha256 = fill_file(
-        writer,
-        item.place,
-        item.extents,
-        spec.block_size,
-        file.size_bytes,
-        source,
-        transform,
-        strict=given is not None,
-    )
+    item = file.item
+    sha256 = _fill(writer, spec, file) if file.spec.filled else ""
     assert item.tree is not None
     return FileRecord(
         path=file.spec.path,
@@ -240,6 +229,20 @@ def _write_file(writer: SparseWriter, spec: ImageSpec, file: File) -> FileRecord
         encrypted=file.spec.encryption is not None,
         block_size=spec.block_size,
         neighbour_of=file.neighbour_of,
+    )
+
+
+def _fill(writer: SparseWriter, spec: ImageSpec, file: File) -> str:
+    given = file.spec.data
+    return fill_file(
+        writer,
+        file.item.place,
+        file.item.extents,
+        spec.block_size,
+        file.size_bytes,
+        random_source(spec.seed, file.spec.path) if given is None else given_source(given),
+        file.spec.encryption.transform if file.spec.encryption else None,
+        strict=given is not None,
     )
 
 

@@ -30,13 +30,15 @@ class FileSpec:
 
     path: absolute. size_bytes: of the contents; None for the length of `data`, or of a Placed layout.
     data: the contents, None for random ones of (seed, path); what lies in holes or unwritten blocks must
-    be zero. xattrs: (name index, name) -> value, e.g. (1, b"note") for user.note.
+    be zero. filled: False leaves its blocks, which are allocated all the same, as the device has them: zeros.
+    xattrs: (name index, name) -> value, e.g. (1, b"note") for user.note.
     """
 
     path: str
     size_bytes: int | None = None
     layout: Layout = field(default_factory=Contiguous)
     data: bytes | None = None
+    filled: bool = True
     encryption: Encryption | None = None
     xattrs: Mapping[XattrKey, bytes] = field(default_factory=dict)
     mode: int = 0o644
@@ -63,7 +65,7 @@ class ImageSpec:
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A file of a made image; sha256 is that of the plaintext, holes as zeros."""
+    """A file of a made image; sha256 is that of the plaintext, holes as zeros; "" of one not filled."""
 
     path: str
     size_bytes: int

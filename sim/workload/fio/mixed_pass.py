@@ -1,5 +1,5 @@
 """
-One pass of a job whose reads differ in size, are partly sequential, or prefer some blocks (zipf).
+One pass of a job whose reads differ in size, are partly sequential, leave gaps, or prefer some blocks.
 
 The rules are those of fio 3.33 (get_next_offset, get_next_buflen and mark_random_map in its io_u.c), told in
 our own words and compared with its I/O logs in the tests: a length that does not fit is drawn again, and
@@ -11,22 +11,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.workload.fio.job import Job
-from sim.workload.zipf import zipf_ranks
+from sim.workload.fio.laws import law_starts, spread
 
 _DRAW = 1 << 12  # random numbers drawn at a time
 _FREE, _TAKEN = 0, 1
 
 
-def spread(count: int, rng: np.random.Generator) -> NDArray[Any]:
-    """Return a permutation of 0 <= block < count, in 4 bytes a block if that is enough."""
-    small = count <= np.iinfo(np.uint32).max
-    return rng.permutation(np.arange(count, dtype=np.uint32 if small else np.uint64))
+def random_blocks(job: Job, length: int, file_size: int) -> int:
+    """Return at how many places, blockalign or the smallest read apart, a random read may start."""
+    smallest, align = job.bs_limits_bytes[0], job.blockalign_bytes
+    if align is None or align == smallest:
+        return length // smallest
+    return max(min(length, file_size) - max(smallest - align, 0), 0) // align
 
 
 def mixed_pass(
@@ -38,33 +38,58 @@ def mixed_pass(
     Each kind of decision draws from `rng` in a fixed order, so equal states give equal passes.
     """
     bs, largest = job.bs_limits_bytes
-    blocks = (end - start) // bs
+    unit = job.blockalign_bytes or bs
+    blocks = random_blocks(job, end - start, file_size)
     random = job.rw == "randread"
-    mapped = random and not job.norandommap and job.random_distribution == "random"
-    taken = bytearray(blocks) if mapped else None
+    taken = bytearray(blocks) if random and job.once else None
     share = job.percentage_random / 100 if random else 0.0
-    starts = _starts(job, blocks, taken, rng)
+    starts = _starts(job, blocks, unit, taken, rng)
     lengths = _Lengths(job, rng)
     chance = _uniform(rng)
-    position = start
+    position = last = start
+    until_jump = 1
     while True:
-        at_random = share > 0 and (share == 1 or next(chance) < share)
-        if at_random or (random and position >= file_size):  # nothing comes after the end of the file
+        until_jump -= 1
+        hit = until_jump == 0 and job.sequence > 0
+        if hit:
+            until_jump = job.sequence
+        at_random = hit and share > 0 and (share == 1 or next(chance) < share)
+        repeats = not hit and job.rw_sequencer == "identical"
+        if at_random or (random and position >= file_size and not repeats):  # nothing comes after the end
             block = next(starts, None)
             if block is None:
                 return
-            offset = start + block * bs
+            offset = start + block * unit
         else:
             block = None
-            offset = position
+            offset = last if repeats else _following(job, position, start, end, file_size)
         room = end - offset
         if room <= 0 or offset + bs > file_size or (bs < largest and room < bs):
             return
         length = lengths.draw(room)
         if block is not None and taken is not None:
             length = _take(taken, block, length, bs)
-        position = offset + length
+        position, last = offset + length, offset
         yield offset, length
+
+
+def _following(job: Job, position: int, start: int, end: int, file_size: int) -> int:
+    """Return where a sequential read starts after one that ended at `position`; `end` if nowhere."""
+    stride = job.stride_bytes
+    if not stride:
+        return position
+    if position >= file_size:
+        return end
+    last_place = min(end - start, file_size)
+    if position == start and start and stride < 0:
+        position = last_place
+    at = position - start
+    if at:
+        at += stride
+        if not 0 <= at < file_size:
+            # fio wraps round, and takes a place in the file for one in the region
+            at = start if stride > 0 else last_place + stride
+    return start + at if at >= 0 else end
 
 
 def _take(taken: bytearray, block: int, length: int, bs: int) -> int:
@@ -77,13 +102,12 @@ def _take(taken: bytearray, block: int, length: int, bs: int) -> int:
     return length
 
 
-def _starts(job: Job, blocks: int, taken: bytearray | None, rng: np.random.Generator) -> Iterator[int]:
-    """Yield where random reads start, in blocks."""
-    if job.random_distribution == "zipf":
-        # The ranks are scattered over the file, as fio does with a hash (where two may share a block).
-        place = spread(blocks, rng)
-        for rank in zipf_ranks(job.zipf_theta or 0.0, blocks, rng):
-            yield int(place[rank])
+def _starts(
+    job: Job, blocks: int, unit: int, taken: bytearray | None, rng: np.random.Generator
+) -> Iterator[int]:
+    """Yield where random reads start, in units of bytes."""
+    if job.random_distribution != "random":
+        yield from law_starts(job, blocks, unit, rng)
     elif taken is None:
         while True:
             yield from rng.integers(blocks, size=_DRAW).tolist()
@@ -101,6 +125,7 @@ class _Lengths:
     def __init__(self, job: Job, rng: np.random.Generator) -> None:
         self._low, self._high = job.bs_limits_bytes
         self._uniform = _uniform(rng)
+        self._unaligned = job.bs_unaligned
         split = [(size, percent) for size, percent in job.bs_split or () if percent]
         uppers = [upper / 100 for upper in accumulate(percent for _, percent in split)]
         if uppers:
@@ -122,13 +147,16 @@ class _Lengths:
         low, high = self._low, self._high
         if not self._split:
             # fio's formula: every multiple of the smallest alike, the largest with what is left.
-            length = low + int(high * chance)
-            return min(length - length % low, high)
+            return self._aligned(low + int(high * chance))
         length = low
         for length, upper in self._split:
             if chance < upper and length <= room:
                 break
-        return min(length - length % low, high)
+        return self._aligned(length)
+
+    def _aligned(self, length: int) -> int:
+        """Return a length cut to multiples of the smallest, unless bs_unaligned, and to the largest."""
+        return min(length if self._unaligned else length - length % self._low, self._high)
 
 
 def _uniform(rng: np.random.Generator) -> Iterator[float]:

@@ -9,11 +9,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sim.errors import ConfigError
-from sim.workload.fio.job import _ALIASES, Job, jobs_from_tables, option_names, parse_jobs
+from sim.workload.fio.job import Job
+from sim.workload.fio.parse import jobs_from_tables, parse_jobs
+from sim.workload.fio.table import options
 
 needs_fio = pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed")
 
@@ -72,44 +72,86 @@ def test_sizes_are_fios(tmp_path):
 
 
 GOLDEN = [
-    ("[a]\nrw=write\n", "x.fio:2 [a]: rw: 'write' is not modelled; allowed: read, randread"),
-    ("[a]\nrw=read:4\n", "x.fio:2 [a]: rw: 'read:4' is not modelled; allowed: read, randread"),
-    ("[a]\n\nblok=4k\n", "x.fio:3 [a]: option 'blok' is not modelled; allowed: blocksize"),
-    ("[a]\nbs = 8k\n", "x.fio:2: blanks around '=' in 'bs = 8k', which fio misreads; allowed: option=value"),
+    ("[a]\nrw=write\n", "x.fio:2 [a]: rw=write: later, with writes; allowed: read, randread"),
+    (
+        "[a]\nrw=randtrim\n",
+        "x.fio:2 [a]: rw=randtrim: later, with writes; allowed: read, randread",
+    ),
+    (
+        "[a]\nrw=reads\n",
+        "x.fio:2 [a]: rw: 'reads' is not understood; allowed: read, write, trim, randread, randwrite, "
+        "randtrim, rw, readwrite, randrw, trimwrite, randtrimwrite",
+    ),
+    ("[a]\n\nblok=4k\n", "x.fio:3 [a]: option 'blok' is not one of fio 3.33; allowed: blocksize"),
+    (
+        "[a]\niodpth=4\n",
+        "x.fio:2 [a]: option 'iodpth' is not one of fio 3.33; allowed: iodepth, iodepth_low, iodepth_batch",
+    ),
+    (
+        "[a]\nbs = 8k\n",
+        "x.fio:2 [a]: bs: ' 8k' is not understood; allowed: a whole number, also with k, m, g, t",
+    ),
     (
         "[a]\nbs=1.5k\n",
-        "x.fio:2 [a]: bs: '1.5k' is not understood; allowed: bytes, or a whole number with k, m, g, t",
+        "x.fio:2 [a]: bs: '1.5k' is not understood; allowed: a whole number, also with k, m, g, t",
     ),
     ("[a]\nbs=0\n", "x.fio:2 [a]: bs: '0' is out of range; allowed: >= 1"),
     ("bs=4k\n", "x.fio:1: 'bs=4k' is outside of a section; allowed: a [section] line above it"),
-    ("[a\nbs=4k\n", "x.fio:1: '[a' is not a section; allowed: [global], [name of a job]"),
-    (
-        "[global]\niodepth=4\n[a]\n",
-        "x.fio:2 [global]: iodepth: '4' has no effect with psync, which reads one at a time; "
-        "allowed: 1; for 4 reads at once numjobs=4",
-    ),
+    ("[a\n", "x.fio:1: '[a' is not a section; allowed: [global], [name of a job]"),
     (
         "[a]\nrandom_distribution=uniform\n",
-        "x.fio:2 [a]: random_distribution: 'uniform' is not modelled; "
-        "allowed: random, zipf, zipf:theta with theta >= 0 and not 1",
+        "x.fio:2 [a]: random_distribution: 'uniform' is not understood; "
+        "allowed: random, zipf, pareto, normal, zoned, zoned_abs",
     ),
-    ("[a]\nioengine=libaio\n", "x.fio:2 [a]: ioengine: 'libaio' is not modelled; allowed: psync"),
-    ("[a]\ndirect=1\n", "x.fio:2 [a]: direct: '1' is not modelled; allowed: 0"),
+    (
+        "[a]\nioengine=mmap\n",
+        "x.fio:2 [a]: ioengine=mmap: page faults are not modelled; "
+        "allowed: psync, sync, pvsync, pvsync2, vsync, libaio",
+    ),
+    (
+        "[a]\ndirect=1\n",
+        "x.fio:2 [a]: direct=1: O_DIRECT goes round the page cache; iomap_dio_rw() is not modelled; "
+        "allowed: 0",
+    ),
+    (
+        "[a]\nbuffered=0\n",
+        "x.fio:2 [a]: buffered=0: O_DIRECT goes round the page cache; iomap_dio_rw() is not "
+        "modelled; allowed: 1",
+    ),
+    (
+        "[a]\nverify=md5\n",
+        "x.fio:2 [a]: verify=md5: checksums that fio wrote are not there to be verified; "
+        "readpath compares what it reads itself; allowed: 0",
+    ),
+    (
+        "[a]\nlockmem=1g\n",
+        "x.fio:2 [a]: lockmem=1g: memory taken from the page cache is machine.memory here; "
+        "allowed: 0, and a smaller machine.memory",
+    ),
+    (
+        "[a]\nread_iolog=log\n",
+        "x.fio:2 [a]: read_iolog=log: reads of a log are not replayed; allowed: a job without it",
+    ),
     ("[a]\nsize\n", "x.fio:2 [a]: option 'size' has no value; allowed: size=VALUE"),
     (
+        "[a]\nthread=yes\n",
+        "x.fio:2 [a]: thread: 'yes' is not understood; allowed: a whole number, also with k, m, g, t",
+    ),
+    ("[a]\ninvalidate=yes\n", "x.fio:2 [a]: invalidate: 'yes' is not understood; allowed: 0, 1"),
+    (
         "[a]\nfilename=$jobname\n",
-        "x.fio:2 [a]: filename=$jobname: '$' is not modelled; allowed: the value itself",
+        "x.fio:2 [a]: filename=$jobname: '$' is not replaced here; allowed: ${NAME} of the environment, "
+        "$pagesize, $ncpus, $mb_memory",
     ),
     ("[global]\nbs=4k\n", "x.fio: no job in it; allowed: at least one section besides [global]"),
     (
-        "[a]\nrandom_distribution=pareto:0.2\n",
-        "x.fio:2 [a]: random_distribution: 'pareto:0.2' is not modelled; "
-        "allowed: random, zipf, zipf:theta with theta >= 0 and not 1",
+        "[a]\nrandom_distribution=zipf:1\n",
+        "x.fio:2 [a]: random_distribution: 'zipf:1' is out of range; allowed: theta not 1",
     ),
     (
-        "[a]\nbssplit=4k/60:64k/30\n",
-        "x.fio:2 [a]: bssplit: '4k/60:64k/30' adds up to 90 percent; "
-        "allowed: sizes with percentages that add up to 100, as in 4k/60:64k/40",
+        "[a]\nrandom_distribution=zoned:60/10:30/20\n",
+        "x.fio:2 [a]: random_distribution: 'zoned:60/10:30/20': shares of reads that are not 100 percent "
+        "together; allowed: zoned:60/10:30/20:10/70",
     ),
     (
         "[a]\nbssplit=4k/100:64k\n",
@@ -124,19 +166,26 @@ GOLDEN = [
         "[global]\nbsrange=1k-4k\n[a]\nbssplit=4k/\n",
         "x.fio:4 [a]: bssplit: bssplit with bsrange is not modelled; allowed: one of the two",
     ),
+    (
+        "[a]\nrate=1m\nrate_iops=5\n",
+        "x.fio:3 [a]: rate_iops: rate with rate_iops, which fio refuses too; allowed: one of the two",
+    ),
+    (
+        "[a]\nioengine=vsync\niodepth=4\n",
+        "x.fio:3 [a]: iodepth: vsync joins neighbouring reads into one readv(2): "
+        "not modelled; allowed: 1, or psync",
+    ),
     ("[a]\nsize=101%\n", "x.fio:2 [a]: size: '101' is out of range; allowed: a whole number from 1 to 100"),
     (
         "[a]\nruntime=2.5\n",
-        "x.fio:2 [a]: runtime: '2.5' is not understood; allowed: s, or a whole number with us, ms, s, m, h",
+        "x.fio:2 [a]: runtime: '2.5' is not understood; "
+        "allowed: s, or a whole number with us, ms, s, m, h, d",
     ),
+    ("[a]\nwait_for=b\n", "x.fio:1: job 'a': wait_for=b: 0 jobs of that name above it; allowed: a job above"),
     (
-        "[a]\nfilename=x:y\n",
-        "x.fio:2 [a]: filename: 'x:y' is not one file; "
-        "allowed: the name of one file of the volume, without ':'",
-    ),
-    (
-        "[a]\nramp_time=1\n",
-        "x.fio:2 [a]: option 'ramp_time' is not modelled; allowed: runtime, rate, timeout",
+        "[a]\n[b]\nstonewall\n[c]\npre_read=1\n",
+        "x.fio:4: job 'c': pre_read of a job that starts after others is not "
+        "modelled; allowed: a job that starts at once",
     ),
 ]
 
@@ -250,54 +299,84 @@ def test_fio_takes_the_same_options(tmp_path):
 
 
 CHOICES = {
-    "rw": ("read", "randread"),
-    "bs": ("4k", "1024", "64k", "0x2000", "2ki"),
-    "bsrange": ("1k-4k", "4k-64k"),
-    "bssplit": ("4k/60:64k/40", "1k/50:2k:4k/"),
+    "rw": ("read", "randread", "read:8k", "read:-4k", "randread:8"),
+    "bs": ("4k", "1024", "64k", "0x2000", "2ki", "8k,4k", ",4k"),
+    "ba": ("4k", "512"),
+    "bsrange": ("1k-4k", "4k-64k", "4k-1k", "2k:8k", "1k-2k,4k-8k"),
+    "bssplit": ("4k/60:64k/40", "1k/50:2k:4k/", "4k/60:64k/30", "4k/100,8k/100"),
+    "bs_unaligned": (None, "0", "1"),
     "size": ("8k", "1m", "50%", "2g"),
     "offset": ("0", "4k", "25%"),
+    "offset_increment": ("4k", "5%"),
+    "offset_align": ("0", "4k"),
     "io_size": ("16k", "10%"),
-    "numjobs": ("1", "3"),
-    "iodepth": ("1",),
-    "ioengine": ("psync",),
+    "filesize": ("16k", "8k-64k"),
+    "number_ios": ("0", "10"),
+    "numjobs": ("1", "3", "3,4"),
+    "ioengine": ("psync", "sync", "libaio", "pvsync2"),
     "direct": ("0",),
-    "random_distribution": ("random", "zipf", "zipf:0.8", "zipf:1.3"),
-    "randseed": ("7", "1234567"),
+    "buffered": ("1",),
+    "filename_format": ("$jobname.$filenum", "f.$jobnum"),
+    "nrfiles": ("1", "4"),
+    "openfiles": ("0", "2"),
+    "file_service_type": ("roundrobin", "roundrobin:4", "sequential"),
+    "random_generator": ("tausworthe", "lfsr", "tausworthe64"),
+    "random_distribution": (
+        *("random", "zipf", "zipf:0.8", "zipf:1.3:0.25", "pareto", "pareto:0.3", "normal", "normal:20"),
+        *("zoned:60/10:30/20:8/30:2/40", "zoned:60/10:40", "zoned_abs:60/8k:40/8k"),
+    ),
+    "randseed": ("7", "1234567", "0x89"),
+    "randrepeat": ("0", "1"),
+    "allrandrepeat": ("0", "1"),
+    "norandommap": (None, "0", "1"),
+    "percentage_random": ("0", "30", "100", "40,50,60"),
+    "rw_sequencer": ("sequential", "identical"),
     "fadvise_hint": ("0", "1", "random", "sequential"),
     "thinktime": ("10", "2ms", "1s"),
     "thinktime_blocks": ("1", "8"),
-    "rate": ("100k", "1m"),
-    "loops": ("1", "5"),
+    "rate": ("100k", "1m", "1m,500k", "0", ",500k"),
+    "rate_process": ("linear", "poisson"),
+    "rate_ignore_thinktime": ("0", "1"),
+    "loops": ("1", "5", "0"),
     "time_based": (None, "1", "0"),
-    "runtime": ("2", "30ms", "1m"),
-    "percentage_random": ("0", "30", "100"),
-    "norandommap": (None, "0", "1"),
-    "randrepeat": ("0", "1"),
-    "startdelay": ("1", "5ms"),
-    "stonewall": (None,),
+    "runtime": ("2", "30ms", "1m", "1H", "0"),
+    "ramp_time": ("0",),
+    "startdelay": ("1", "5ms", "5-10"),
+    "stonewall": (None, "0"),
+    "new_group": (None,),
+    "group_reporting": (None, "1", "0"),
+    "exitall": (None, "1"),
+    "exit_what": ("group", "stonewall", "all"),
     "invalidate": ("0", "1"),
+    "cpumask": ("3", "0xc"),
+    "cpus_allowed": ("0", "0-1", "1,0"),
 }
-"""All options that we take, with values: what a job may say."""
+"""Modelled options with values: what a job may say."""
+ELSEWHERE = {"name", "kb_base", "filename", "directory", "wait_for", "pre_read", "ioscheduler", "rate_iops"}
+"""Those that need something of the jobs beside them."""
 
 
 @needs_fio
 def test_fio_takes_any_options_together_as_we_do(tmp_path):
-    """60 jobs of up to 8 options each, some from [global]: each is what fio's command line says."""
-    assert set(option_names()) - set(_ALIASES) - {"filename"} == set(CHOICES)
+    """100 jobs of up to 9 options each, some from [global]: each is what fio's command line says."""
+    modelled = {name for name, option in options().items() if option.here == "modelled"}
+    assert modelled - ELSEWHERE == set(CHOICES)
     rng = random.Random(3)
 
-    def options(most: int) -> list[str]:
+    def drawn(most: int) -> list[str]:
         names = rng.sample(sorted(CHOICES), rng.randint(0, most))
-        if {"bsrange", "bssplit"} <= set(names):
-            names.remove("bsrange")
+        if "bssplit" in names or "random_generator" in names:
+            names = [name for name in names if name != "bsrange"]
+        if "random_generator" in names:
+            names = [name for name in names if name != "bssplit"]
         picked = [(name, rng.choice(CHOICES[name])) for name in names]
         return [name if value is None else f"{name}={value}" for name, value in picked]
 
-    for part in range(6):
-        head = [line for line in options(4) if not line.startswith("bss") and not line.startswith("bsr")]
+    for part in range(10):
+        head = [line for line in drawn(4) if not line.startswith(("bss", "bsr", "random_gen"))]
         lines = ["[global]", "filename=data", "size=64k", *head]
         for number in range(10):
-            lines += [f"[j{part}.{number}]", *options(8)]
+            lines += [f"[j{part}.{number}]", *drawn(9)]
         text = "\n".join(lines) + "\n"
         assert _shown_jobs(text, tmp_path / "x.fio") == parse_jobs(text, "x.fio")
 
@@ -367,13 +446,60 @@ def test_include_errors_name_the_included_line(tmp_path):
         f"allowed: a file in {tmp_path}",
         "section.inc": f"{tmp_path}/section.inc:2: '[b]': a section in an included file; "
         f"allowed: options only",
-        "mistake.inc": f"{tmp_path}/mistake.inc:2 [a]: option 'blok' is not modelled; allowed: blocksize",
-        "circle.inc": f"{tmp_path}/circle.inc:1: include circle.inc: 17 levels deep; allowed: at most 16",
+        "mistake.inc": f"{tmp_path}/mistake.inc:2 [a]: option 'blok' is not one of fio 3.33; "
+        f"allowed: blocksize",
+        "circle.inc": f"{tmp_path}/circle.inc:1: include circle.inc: 17 levels deep; "
+        f"allowed: at most 16 levels, 10000 lines",
     }
     for name, message in cases.items():
         with pytest.raises(ConfigError) as caught:
             parse_jobs(f"[a]\ninclude {name}\n", top)
         assert message == str(caught.value)
+
+
+WITHOUT_EFFECT = [
+    ("rw=read\nnorandommap\nrandrepeat=0\nba=4k", {"norandommap", "randrepeat", "ba"}),
+    ("rw=randread\nnorandommap\nrandrepeat=0", set()),
+    ("rw=randread\nnorandommap\nrandom_distribution=zipf:1.2", {"norandommap"}),
+    ("rw=randread\nnorandommap\nrandom_generator=lfsr", {"norandommap"}),
+    ("time_based", {"time_based"}),
+    ("time_based\nruntime=1", set()),
+    (
+        "exit_what=all\nrate_process=poisson\nthinktime_blocks=4",
+        {"exit_what", "rate_process", "thinktime_blocks"},
+    ),
+    ("exitall\nexit_what=all\nrate=1m\nrate_process=poisson\nthinktime=1\nthinktime_blocks=4", set()),
+    ("bsrange=1k-4k\nbs_unaligned", set()),
+    ("bs=4k\nbs_unaligned", {"bs_unaligned"}),
+    ("direct=0\nname=x\ngroup_reporting\nthread", {"direct", "name", "group_reporting", "thread"}),
+    ("buffered=1\nioengine=libaio\niodepth=8", {"buffered", "ioengine", "iodepth"}),
+    ("verify=md5\nverify=0\nlockfile=none", {"verify", "lockfile"}),
+]
+
+
+@pytest.mark.parametrize(("text", "unused"), WITHOUT_EFFECT)
+def test_options_that_have_no_effect_beside_others_are_told(text, unused):
+    """An option that changes nothing in its job is kept for the note; one that does is not."""
+    (job,) = parse_jobs(f"[a]\n{text}\n", "x.fio")
+    assert unused == {name for name, _, _ in job.unused}
+    assert all(why for _, _, why in job.unused)
+
+
+def test_time_based_without_runtime_is_none():
+    """fio warns and reads on as if it had not been said."""
+    (job,) = parse_jobs("[a]\ntime_based\n", "x.fio")
+    assert not job.time_based
+
+
+def test_too_many_jobs_or_files_are_refused():
+    """More jobs than fio starts, or files than fit, are told before any is made."""
+    for text, said in (
+        ("numjobs=4097", "4097 jobs in all; allowed: 4096, as in fio"),
+        ("nrfiles=99999999999", "99999999999 files in all; allowed: at most 100000"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            parse_jobs(f"[a]\n{text}\n", "x.fio")
+        assert f"x.fio:1: job 'a': {said}" == str(caught.value)
 
 
 def test_advice_is_fios():
@@ -384,21 +510,9 @@ def test_advice_is_fios():
     assert Job(name="a", fadvise_hint="random").advice == "random"
 
 
-@given(st.text(alphabet="[]=#; \tabs4kglo\n", max_size=60))
-def test_any_text_gives_jobs_or_one_error(text):
-    """Whatever is in the file, there are jobs or a ConfigError of one line."""
-    try:
-        outcome = str(parse_jobs(text, "x.fio"))
-    except ConfigError as error:
-        outcome = str(error)
-    assert outcome != "()"
-    assert "\n" not in outcome
-
-
 def test_shipped_jobs_parse():
     """Every job file in experiments/ is one we can read."""
-    files = sorted((Path(__file__).parents[2] / "experiments" / "jobs").glob("*.fio"))
+    files = sorted((Path(__file__).parents[3] / "experiments" / "jobs").glob("*.fio"))
     assert files
     for file in files:
         assert parse_jobs(file.read_text(), file.name)
-    assert "bs" in option_names()

@@ -1,0 +1,32 @@
+"""
+What a run tells beside its results: what of its fio jobs changes nothing, which files stand for others.
+"""
+
+from __future__ import annotations
+
+from sim.config.cell import Experiment
+from sim.config.fio_jobs import files_of_jobs
+
+
+def notes_of(experiment: Experiment) -> list[str]:
+    """Return the notes of an experiment, a line each: one of options, one of files, if there is anything."""
+    reasons: dict[str, list[str]] = {}
+    files: dict[str, str] = {}
+    for cell in experiment.cells:
+        config = cell.config
+        for job in config.workload.jobs:
+            for option, _value, why in job.unused:
+                if option not in reasons.setdefault(why, []):
+                    reasons[why].append(option)
+        if config.volume.image is None:
+            names = [file.name for file in config.volume.all_files]
+            found = files_of_jobs(config.workload.jobs, names)
+            files |= {file.instead_of: file.path for _, file in found if file.instead_of is not None}
+    notes = []
+    if reasons:
+        said = "; ".join(f"{', '.join(options)} ({why})" for why, options in reasons.items())
+        notes.append(f"fio options that change nothing here: {said}")
+    if files:
+        said = "; ".join(f"{path} for {name}" for name, path in files.items())
+        notes.append(f"files of the volume that stand for those of the job: {said}")
+    return notes

@@ -1,0 +1,67 @@
+"""
+Fields of an inode changed where they lie in its bytes; the checksum is set by whoever writes them.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from sim.ext4.format.extents import plan_tree
+from sim.ext4.format.inode import EA_REFERENCES_AT
+from sim.units import SECTOR_BYTES
+
+_SIZE_AT, _CTIME_AT, _DTIME_AT = 0x04, 0x0C, 0x14
+_LINKS_AT, _SECTORS_AT, _FLAGS_AT, _BLOCK_AT = 0x1A, 0x1C, 0x20, 0x28
+_XATTR_AT, _SIZE_HIGH_AT = 0x68, 0x6C
+_SECTORS_HIGH_AT, _XATTR_HIGH_AT = 0x74, 0x76
+
+
+def in_one_sector(start: int, old: bytes | memoryview, new: bytes | bytearray) -> bool:
+    """Return whether the bytes that differ lie in one sector; start: where in its table the inode begins."""
+    changed = [at for at, (was, now) in enumerate(zip(old, new, strict=True)) if was != now]
+    return len({(start + at) // SECTOR_BYTES for at in changed}) <= 1
+
+
+def add_flags(raw: bytearray, flags: int) -> None:
+    """Set flag bits."""
+    struct.pack_into("<I", raw, _FLAGS_AT, struct.unpack_from("<I", raw, _FLAGS_AT)[0] | flags)
+
+
+def add_sectors(raw: bytearray, sectors: int) -> None:
+    """Change how many sectors of 512 bytes are in use; `sectors` may be negative."""
+    sectors += struct.unpack_from("<I", raw, _SECTORS_AT)[0]
+    sectors += struct.unpack_from("<H", raw, _SECTORS_HIGH_AT)[0] << 32
+    struct.pack_into("<I", raw, _SECTORS_AT, sectors & 0xFFFF_FFFF)
+    struct.pack_into("<H", raw, _SECTORS_HIGH_AT, sectors >> 32)
+
+
+def set_links(raw: bytearray, links: int) -> None:
+    """Set how many names there are."""
+    struct.pack_into("<H", raw, _LINKS_AT, links)
+
+
+def set_xattr_block(raw: bytearray, block: int) -> None:
+    """Set where the xattr block is; 0 for none."""
+    struct.pack_into("<I", raw, _XATTR_AT, block & 0xFFFF_FFFF)
+    struct.pack_into("<H", raw, _XATTR_HIGH_AT, block >> 32)
+
+
+def set_ea_references(raw: bytearray, references: int) -> None:
+    """Set how many xattrs have their value in an ea_inode."""
+    struct.pack_into("<I", raw, EA_REFERENCES_AT, references & 0xFFFF_FFFF)
+    struct.pack_into("<I", raw, _CTIME_AT, references >> 32)
+
+
+def deleted(raw: bytes | memoryview, block_size: int, time_s: int) -> bytearray:
+    """Return an inode as the kernel leaves a deleted one: no links, no blocks, a time of deletion."""
+    left = bytearray(raw)
+    set_links(left, 0)
+    set_xattr_block(left, 0)
+    struct.pack_into("<I", left, _SIZE_AT, 0)
+    struct.pack_into("<I", left, _SIZE_HIGH_AT, 0)
+    struct.pack_into("<I", left, _SECTORS_AT, 0)
+    struct.pack_into("<H", left, _SECTORS_HIGH_AT, 0)
+    struct.pack_into("<I", left, _DTIME_AT, time_s)
+    root, _blocks = plan_tree([], block_size).encode([])
+    left[_BLOCK_AT : _BLOCK_AT + len(root)] = root
+    return left

@@ -1,0 +1,95 @@
+"""
+What a run of readers on a machine comes to: metrics, calls, histograms, and traced reads and bios.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sim.block.io_record import STAGES
+from sim.config.cell_result import CellResult, IoRow, JobRow, Number, ReadRow
+from sim.errors import InvariantError
+from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
+from sim.machine.machine import Machine
+from sim.machine.verify import Verifier
+from sim.units import MIB, NS_PER_S, PAGE_BYTES
+from sim.workload.player import Played
+
+NOT_COMPARED = -1
+_MAP_CALLS = ("ext4_map_blocks", "ext3_get_blocks_handle", "udf_get_block")
+
+
+def check_delivery(machine: Machine, players: Sequence[Played]) -> None:
+    """Raise InvariantError unless the device delivered what was asked of it, and time went on."""
+    sectors = sum(size * count for size, count in machine.queue.stats.request_sectors.items())
+    bios = sum(size * count for size, count in machine.queue.stats.bio_sectors.items())
+    if not machine.spec.limits.bio_based and sectors != bios:
+        raise InvariantError(f"{bios} sectors asked of the device, {sectors} delivered")
+    if any(played.ended_ns < played.started_ns for played in players):
+        raise InvariantError("a job ended before it began")
+
+
+def result_of(
+    machine: Machine,
+    players: Sequence[Played],
+    verifiers: Sequence[Verifier],
+    openings: Sequence[int],
+    jobs: list[JobRow],
+    reads: list[ReadRow],
+) -> CellResult:
+    """
+    Return the result of a run that is over.
+
+    openings: ns of each first opening of a file. jobs, reads: rows of their own, see CellResult.
+    """
+    stats = machine.queue.stats
+    rows = machine.ledger.rows()
+    calls = machine.ledger.calls()
+    elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
+    bytes_read = sum(played.bytes_read for played in players)
+    latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
+    good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
+    metrics: dict[str, Number] = {
+        "elapsed_ns": elapsed,
+        "bytes_read": bytes_read,
+        "pages_read": machine.cache.inserted + machine.cache.updated,
+        **cpu_metrics([(row.context, row.ps) for row in rows], bytes_read),
+        **instruction_metrics(rows, bytes_read),
+        "reads": len(latencies),
+        "latency_mean_ns": float(latencies.mean()),
+        "latency_p50_ns": float(np.percentile(latencies, 50)),
+        "latency_p99_ns": float(np.percentile(latencies, 99)),
+        "bios": stats.queued,
+        "requests": stats.issued,
+        "back_merges": stats.back_merges,
+        "front_merges": stats.front_merges,
+        "map_calls": sum(calls.get(symbol, 0) for symbol in _MAP_CALLS),
+        "get_block_calls": calls.get("ext4_get_block", 0),
+        "pages_cached": machine.cache.cached,
+        "buffer_head_pages": machine.cache.head_pages,
+        "buffer_heads": calls.get("create_empty_buffers", 0) * (PAGE_BYTES // machine.spec.block_size),
+        "device_busy_ns": machine.queue.stats.busy_ns,
+        "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,
+        "open_ns": sum(openings) / len(openings) if openings else 0.0,
+        "peak_pages": machine.cache.peak,
+        "digest_ok": good,
+    }
+    histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
+    return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), reads, jobs)
+
+
+def _io_rows(machine: Machine) -> list[IoRow]:
+    """Return the traced bios with the length of their stages."""
+    return [
+        IoRow(
+            record.sector,
+            record.sectors,
+            record.bios,
+            record.merges,
+            record.queued_ns,
+            *(getattr(record, end) - getattr(record, start) for start, end in STAGES.values()),
+        )
+        for record in machine.records or ()
+    ]

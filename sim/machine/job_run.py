@@ -1,0 +1,233 @@
+"""
+fio jobs in a machine: every clone a task, its files opened, its start and end tied to those of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sim.cache.filemap import OpenFile
+from sim.config.cell import Cell
+from sim.config.cell_result import JobRow, ReadRow
+from sim.ext4.read.reader import Image
+from sim.machine.job_rows import Clone, groups_of, job_rows
+from sim.machine.machine import Machine
+from sim.machine.schemes import Opener
+from sim.machine.verify import Verifier
+from sim.machine.volume_files import VolumeFile, preload, verifier_of
+from sim.units import NS_PER_S, PAGE_BYTES
+from sim.workload.fio.file_service import regions, stretches
+from sim.workload.fio.files import find_files
+from sim.workload.fio.generator import job_stream, reads_once_in_order
+from sim.workload.fio.job import Job
+from sim.workload.player import Played, Stop, play
+
+_GAPS = 1 << 10  # gaps drawn at a time
+
+
+class JobRun:
+    """
+    The jobs of one cell. files: all that were opened, by path. players: of every clone, in order.
+
+    verifiers: of every open file. openings_ns: how long each first open took.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        machine: Machine,
+        opener: Opener | None,
+        volume: Image,
+        open_file: Callable[[str], VolumeFile],
+        digests: dict[str, str],
+        trace: bool,
+    ) -> None:
+        self._cell = cell
+        self._machine = machine
+        self._opener = opener
+        self._volume = volume
+        self._open_file = open_file
+        self._digests = digests
+        self._trace = trace
+        self._jobs = cell.config.workload.jobs
+        self._known = _known_files(cell, volume)
+        self.files: dict[str, VolumeFile] = {}
+        self.verifiers: list[Verifier] = []
+        self.openings_ns: list[int] = []
+        self._clones: list[Clone] = []
+        self._paths_opened: set[str] = set()
+
+    @property
+    def players(self) -> list[Played]:
+        """What each clone did, in order."""
+        return [clone.played for clone in self._clones]
+
+    def start(self) -> None:
+        """Start all clones; the clock is then to run."""
+        clock, processes = self._machine.clock, dict[str, list[Any]]()
+        wall: Any = None  # what jobs from here on wait for: the end of all before the last stonewall
+        every: list[Any] = []
+        stops = _Stops(self._jobs)
+        for index, (job, group) in enumerate(zip(self._jobs, groups_of(self._jobs), strict=True)):
+            if job.stonewall and every:
+                wall = clock.all_of(tuple(every))
+            waits = wall
+            if job.wait_for is not None:
+                others = clock.all_of(tuple(processes[job.wait_for]))
+                waits = others if wall is None else clock.all_of((wall, others))
+            for number in range(job.numjobs):
+                player = self._player(job, number, group, waits, stops.of(index))
+                process = clock.process(stops.told(index, player))
+                every.append(process)
+                processes.setdefault(job.name, []).append(process)
+
+    def _player(self, job: Job, number: int, group: int, after: Any, stop: Stop | None) -> Any:
+        """Return the process of one clone, its files opened."""
+        at = len(self._clones)
+        core = job.cpus[number % len(job.cpus)] if job.cpus else at
+        task = self._machine.cpu.task(core, f"{job.name}.{number}")
+        paths = ["/" + found.path for found in find_files(job, number, self._known)]
+        files = [self._file(path) for path in paths]
+        opened = tuple(self._open(job, file, len(files) == 1) for file in files)
+        sizes = [file.inode.size_bytes for file in files]
+        if job.pre_read:
+            for file, span in zip(files, regions(job, sizes, number), strict=True):
+                end = -(-(span.start_bytes + span.length_bytes) // PAGE_BYTES)
+                preload(self._machine, file, span.start_bytes // PAGE_BYTES, end)
+        played = Played(log=[] if self._trace else None)
+        self._clones.append(Clone(job, number, group, paths, played))
+        seed = self._cell.seed
+        delayed = self._delayed(job, number)
+        player: Any = play(
+            self._machine.clock,
+            self._machine.filemap,
+            task,
+            opened,
+            stretches(job, sizes, seed, number),
+            delayed,
+            played,
+            after,
+            stop,
+            self._gaps(job, number),
+        )
+        if self._opener is not None:
+            for path, file in reversed(list(zip(paths, files, strict=True))):
+                first = path not in self._paths_opened
+                self._paths_opened.add(path)
+                player = self._opener.before(
+                    player, task, file.inode, file.xattr_blocks, first, self.openings_ns
+                )
+        return player
+
+    def _file(self, path: str) -> VolumeFile:
+        file = self.files.get(path)
+        if file is None:
+            file = self.files[path] = self._open_file(path)
+        return file
+
+    def _open(self, job: Job, file: VolumeFile, alone: bool) -> OpenFile:
+        opened = self._machine.open(file.mapping, file.inode, random=job.advice == "random")
+        if job.advice == "sequential":
+            opened.ra_pages *= 2  # POSIX_FADV_SEQUENTIAL doubles the window (mm/fadvise.c)
+        if self._cell.config.data == "real":
+            in_order = alone and reads_once_in_order(job, file.inode.size_bytes)
+            verifier = verifier_of(self._volume, file, in_order, self._digests.get(file.path))
+            opened.sink = verifier
+            self.verifiers.append(verifier)
+        return opened
+
+    def _delayed(self, job: Job, number: int) -> Job:
+        """Return `job` with the delay that is drawn for one clone, if it has a choice."""
+        if job.startdelay_high_ns is None:
+            return job
+        rng = job_stream(job, self._cell.seed, number, "/startdelay")
+        delay = int(rng.integers(job.startdelay_ns, job.startdelay_high_ns, endpoint=True))
+        return replace(job, startdelay_ns=delay, startdelay_high_ns=None)
+
+    def _gaps(self, job: Job, number: int) -> Iterator[int] | None:
+        """Return the times from read to read of a Poisson process, None for a steady rate."""
+        if job.rate_process != "poisson" or job.limit_bytes_s is None:
+            return None
+        mean_ns = job.bs_limits_bytes[0] * NS_PER_S / job.limit_bytes_s
+        return _poisson_gaps(mean_ns, job_stream(job, self._cell.seed, number, "/poisson"))
+
+    def job_rows(self) -> list[JobRow]:
+        """Return what each clone came to, and each group that is reported as one."""
+        return job_rows(self._clones)
+
+    def read_rows(self) -> list[ReadRow]:
+        """Return the traced reads."""
+        return [
+            ReadRow(reader, number, latency, clone.title, clone.paths[file], offset, length, start)
+            for reader, clone in enumerate(self._clones)
+            for number, (latency, (file, offset, length, start)) in enumerate(
+                zip(clone.played.latencies_ns, clone.played.log or (), strict=False)
+            )
+        ]
+
+
+def user_reads(players: Sequence[Played]) -> list[ReadRow]:
+    """Return the traced reads of a browser cache's users: whole files, of which no place is known."""
+    return [
+        ReadRow(reader, number, latency, f"user {reader}")
+        for reader, played in enumerate(players)
+        for number, latency in enumerate(played.latencies_ns)
+    ]
+
+
+def _known_files(cell: Cell, volume: Image) -> list[str]:
+    """Return the paths of the volume's files, without a leading slash."""
+    if cell.config.volume.image is None:
+        return [file.name for file in cell.config.volume.all_files]
+    return [path.lstrip("/") for path, inode in volume.walk() if inode.is_regular]
+
+
+def _poisson_gaps(mean_ns: float, rng: np.random.Generator) -> Iterator[int]:
+    while True:
+        yield from rng.exponential(mean_ns, size=_GAPS).astype(np.int64).tolist()
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """The stop that a job looks at, and those that it asks for when it ends."""
+
+    own: Stop
+    others: tuple[Stop, ...]
+
+
+class _Stops:
+    """Which jobs end when one does: fio's exitall, for all jobs as soon as one has it."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._endings: list[_Ending] = []
+        if not any(job.exitall for job in jobs):
+            return
+        groups = groups_of(jobs)
+        walls: list[int] = []
+        for number, job in enumerate(jobs):
+            walls.append((walls[-1] if walls else 0) + (job.stonewall and number > 0))
+        stops = {group: Stop() for group in groups}
+        for job, group, wall in zip(jobs, groups, walls, strict=True):
+            others = {
+                "group": [stops[group]],
+                "stonewall": [stops[at] for at, block in zip(groups, walls, strict=True) if block == wall],
+                "all": list(stops.values()),
+            }[job.exit_what]
+            self._endings.append(_Ending(stops[group], tuple(others)))
+
+    def of(self, index: int) -> Stop | None:
+        """Return the stop that job number `index` looks at."""
+        return self._endings[index].own if self._endings else None
+
+    def told(self, index: int, player: Any) -> Any:
+        """Return the process of a clone of job number `index` that tells others when it ends."""
+        return self._telling(player, self._endings[index].others) if self._endings else player
+
+    def _telling(self, player: Any, others: tuple[Stop, ...]) -> Any:
+        yield from player
+        for stop in others:
+            stop.asked = True
