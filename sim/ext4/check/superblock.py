@@ -13,7 +13,7 @@ from sim.ext4.check.sums import is_wrong
 from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.features import Compat, Incompat, RoCompat, unknown_features
 from sim.ext4.format.inode import GOOD_OLD_BYTES
-from sim.ext4.format.judging import superblock_faults
+from sim.ext4.format.judging import no_superblock, superblock_faults
 from sim.ext4.format.superblock import (
     MAX_LOG_BLOCK_SIZE,
     SUPERBLOCK_BYTES,
@@ -56,7 +56,7 @@ def open_disk(store: ByteStore, name: str, findings: Findings) -> Disk:
         except ImageError:
             continue
     if sb.magic != SUPERBLOCK_MAGIC:
-        raise ImageError(f"{name}: superblock", wrong[0], "an ext4 image")
+        raise no_superblock(sb, f"{name}: superblock")
     for text in wrong:
         findings.say("superblock", text)
     if faults:

@@ -32,11 +32,19 @@ def decode_superblock(raw: bytes | memoryview, place: str) -> Superblock:
     Raises ImageError, naming `place`, if it is none, has a feature that is not read here, or faults.
     """
     sb = parse_superblock(raw)
-    if sb.magic == SUPERBLOCK_MAGIC:
-        _refuse_unread(sb, place)
+    if sb.magic != SUPERBLOCK_MAGIC:
+        raise no_superblock(sb, place)
+    _refuse_unread(sb, place)
     for problem, allowed in superblock_faults(sb):
         raise ImageError(place, problem, allowed)
     return sb
+
+
+def no_superblock(sb: Superblock, place: str) -> ImageError:
+    """Return the error for bytes without a superblock's magic."""
+    return ImageError(
+        place, f"the magic is {sb.magic:#06x}, this is no ext4 image", f"{SUPERBLOCK_MAGIC:#06x}"
+    )
 
 
 def _refuse_unread(sb: Superblock, place: str) -> None:
@@ -61,7 +69,7 @@ def superblock_faults(sb: Superblock) -> Iterator[tuple[str, str]]:
     Of one without faults all that follows from its numbers is bounded by blocks_count.
     """
     if sb.magic != SUPERBLOCK_MAGIC:
-        yield f"the magic is {sb.magic:#06x}, this is no ext4 image", f"{SUPERBLOCK_MAGIC:#06x}"
+        yield f"the magic is {sb.magic:#06x}", f"{SUPERBLOCK_MAGIC:#06x}"
     if sb.rev_level > 1:
         yield f"the revision is {sb.rev_level}", "0 or 1"
     if sb.log_block_size > MAX_LOG_BLOCK_SIZE:
