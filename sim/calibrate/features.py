@@ -16,13 +16,15 @@ from typing import Any
 from sim.calibrate.constants import MODEL, SELF, counting_table
 from sim.calibrate.measured import Features, Measured
 from sim.errors import ConfigError
-from sim.records.kernel_case import Case, load_case, read_lines, run_case
+from sim.records.json_lines import read_lines
+from sim.records.kernel_case import Case, load_case, run_case
+from sim.records.layouts import LayoutFolder
 
 
 def _simulate(task: tuple[str, dict[str, Any], str, str]) -> tuple[str, Features]:
     """Simulate one case; return its key and features."""
     key, record, layouts, device = task
-    case: Case = load_case(record | {"case": key}, Path(layouts), key)
+    case: Case = load_case(record | {"case": key}, LayoutFolder(Path(layouts)), key)
     machine = run_case(case, counting_table(), device=device)
     features: Features = {}
     pages = int(record["pages_read"])
