@@ -419,7 +419,7 @@ def test_symbols_and_events_that_are_misspelled_or_missing(tmp_path: Path) -> No
         load_cases(_write(tmp_path, record), LAYOUTS)
     record = record_of(PLAIN)
     record["blk"]["rq_requeue"] = 0
-    with pytest.raises(ConfigError, match=r"blk: .*'rq_requeue' was unexpected"):
+    with pytest.raises(ConfigError, match=r"blk: 'rq_requeue'... is not of the form; allowed: bio_queue"):
         load_cases(_write(tmp_path, record), LAYOUTS)
 
 

@@ -37,7 +37,7 @@ def lines(file: str) -> list[dict[str, Any]]:
 def stacked() -> dict[str, tuple[dict[str, int], dict[tuple[str, str], float]]]:
     """Return, by case, the recorded calls and the simulator's features times the pages read."""
     records = load_records(DATA)
-    attach_features(records.whole, read_features(DATA / "features.jsonl"))
+    attach_features(records.whole, read_features(DATA / "features.jsonl"), DATA / "layouts")
     found = {}
     for case in records.stacked:
         pages = case.record["pages_read"]
