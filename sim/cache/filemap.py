@@ -120,12 +120,12 @@ class Filemap:
         io_pages: int,
         rules: FolioRules = PAGES,
         entered: str = ENTERED,
-        inline: bool = False,
+        in_caller: bool = False,
     ) -> None:
         """
         io_pages: the largest I/O of the device, in pages. rules: of this kernel's folios. entered: the
-        symbols through which a read comes. inline: the device does its work in the caller, who looks at what
-        it has read when that is paid.
+        symbols through which a read comes. in_caller: the device does its work in the caller, who looks at
+        what it has read when that is paid.
         """
         self.cache = cache
         self._rules = rules
@@ -133,7 +133,7 @@ class Filemap:
         self._policy = policy
         self._path = path
         self._io_pages = io_pages
-        self._inline = inline
+        self._in_caller = in_caller
         read, ra = "filemap_read", "filemap_read;filemap_get_pages"
         unbounded = f"{ra};page_cache_ra_unbounded"
         site, fuse = ledger.site, ledger.fuse
@@ -202,7 +202,7 @@ class Filemap:
             at = mapping.batch_end(index, limit, batch)
             if at == index and state[at] == ABSENT:
                 yield from self._sync_readahead(task, file, at, last_index - at)
-                if self._inline:
+                if self._in_caller:
                     yield from task.settle()
                 at = mapping.batch_end(index, limit, batch)
                 if at == index and state[at] == ABSENT:
@@ -232,7 +232,7 @@ class Filemap:
             mapping.held.append(held)
         if marked:
             yield from self._async_readahead(task, file, at, last_index - at)
-            if self._inline:
+            if self._in_caller:
                 yield from task.settle()
         if state[at] == LOCKED:
             task.ps += self._s_wait.charge(1)
@@ -298,7 +298,7 @@ class Filemap:
         held = (index, index + 1)
         mapping.held.append(held)
         yield from self._path.read_folio(task, file, index)
-        if self._inline:
+        if self._in_caller:
             yield from task.settle()
         if mapping.state[index] & LOCKED:
             yield from self._wait_for(task, mapping, index, self._s_sleep_read)
@@ -319,7 +319,7 @@ class Filemap:
         mapping.state[index] = LOCKED
         task.ps += self._s_update_read.charge(1)
         yield from self._path.read_folio(task, file, index)
-        if self._inline:
+        if self._in_caller:
             yield from task.settle()
         if mapping.state[index] & LOCKED:
             yield from self._wait_for(task, mapping, index, self._s_sleep_read)
