@@ -6,6 +6,8 @@ import pytest
 from core_kit import Rig
 
 from sim.block.queue.limits import QueueLimits
+from sim.calibrate.constants import counting_table
+from sim.engine.costs import load_costs
 from sim.machine.machine import PATHS
 
 KIB = 1024
@@ -48,3 +50,15 @@ def test_every_reader_on_one_core_sleeps_and_is_woken(readers: int) -> None:
     for record in rig.machine.records:
         assert record.queued_ns <= record.flushed_ns <= record.issued_ns < record.completed_ns
         assert record.completed_ns < record.interrupted_ns
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_device_in_memory_keeps_no_one_waiting(path: str) -> None:
+    """One reader finds its pages there, whether its work costs something or nothing: the calls are alike."""
+    found = []
+    for costs in (load_costs("linux-6.1-epyc"), counting_table()):
+        rig = Rig(path, [(0, 1000, 64)], 256 * KIB, limits=RAM, costs=costs)
+        calls = rig.run([(4 * KIB * page, 4 * KIB) for page in (40, 7, 8, 9, 63, 0, 1)])
+        assert "folio_put_wait_locked" not in calls
+        found.append(calls)
+    assert found[0] == found[1]

@@ -387,4 +387,7 @@ class BlockQueue(BioQueue):
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         if bio.record is not None:
             bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
-        self._cpu.when_done(task, self.dispatcher.end, [bio])
+        if task.time_ns > self._cpu.now:
+            self._cpu.when_done(task, self.dispatcher.end, [bio])
+        else:  # it took no time
+            self.dispatcher.end([bio])
