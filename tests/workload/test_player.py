@@ -167,14 +167,15 @@ def test_every_pass_is_cold_unless_told_otherwise(options, from_device):
 
 def test_passes_of_loops_are_alike_and_those_in_time_go_on():
     """
-    A file is opened anew for each loop, with fresh readahead: each read costs what it did in the first (but
-    for a ns of rounding). A time_based job keeps its file open (seen with strace).
+    A file is opened anew for each loop, with fresh readahead: each read costs what it did in the first, but
+    for a ns of rounding in each stretch of CPU time: before the wait, the interrupt, behind it. A time_based
+    job keeps its file open (seen with strace).
     """
     stage = _Stage()
     played = stage.play(bs="4k", loops=3)
     first, second, third = (played.latencies_ns[at : at + 16] for at in (0, 16, 32))
     for once, again, last in zip(first, second, third, strict=True):
-        assert max(once, again, last) - min(once, again, last) <= 1
+        assert max(once, again, last) - min(once, again, last) <= 3
     file = stage.machine.open(stage.mapping, stage.inode, random=False)
     state, file.position = file.ra, 4096
     _begin_pass(stage.machine.filemap, (file,), Job(name="a", time_based=True))
