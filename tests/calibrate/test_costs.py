@@ -219,9 +219,9 @@ def test_least_squares_finds_the_minimum(seed: int) -> None:
 
 
 INSTRUCTIONS = {
-    "ram+copy": (0.28, 1.1, 282),
-    "ram+copy by symbol": (0.34, 1.2, 560),
-    "ram+copy, not fitted to": (0.49, 3.0, 548),
+    "ram+copy": (0.3, 0.7, 282),
+    "ram+copy by symbol": (0.34, 1.1, 560),
+    "ram+copy, not fitted to": (0.46, 2.9, 548),
 }
 DRIVEN = {
     "nvme": (0.23, 0.4, 7, True),
@@ -230,15 +230,15 @@ DRIVEN = {
     "ahci": (0.28, 2.4, 7, True),
 }
 """Median and 95th percentile of the error in per cent, cases, whether the bars are held."""
-ENCRYPTED = (0.84, 7.3, False)
+ENCRYPTED = (0.85, 7.0, False)
 NS = {
-    "ram": (2.57, 9.3, 1192, 0),
-    "ram+copy": (3.96, 11.6, 1172, 0),
-    "null_blk": (3.15, 9.4, 1152, 0),
+    "ram": (2.44, 10.0, 1192, 0),
+    "ram+copy": (4.32, 12.2, 1172, 0),
+    "null_blk": (3.32, 9.5, 1152, 0),
 }
 EARLIER_NS = {
-    "ram": (4.69, 19.2, 230, 1),
-    "ram+copy": (11.9, 27.8, 228, 0),
-    "null_blk": (9.51, 39.2, 88, 0),
+    "ram": (4.68, 19.5, 230, 1),
+    "ram+copy": (12.0, 27.8, 228, 0),
+    "null_blk": (9.57, 39.3, 88, 0),
 }
 """Median and 95th percentile of the error in per cent, pairs of paths, those in the wrong order."""
