@@ -10,8 +10,8 @@ MEANING = {
     DONE: "done; of `check`: all claims held",
     FOUND: "done, and something was found: what was read is not what was written (run), a claim failed"
     " (check), a count is not the kernel's (validate), an image is damaged (image check, image ls)",
-    MISTAKE: "a mistake in what was asked, told in one line; of `check`: none failed, but one cannot be told"
-    " or is stale",
+    MISTAKE: "a mistake in what was asked, told in one line (those of a fio job in a line each); of `check`:"
+    " none failed, but one cannot be told or is stale",
     INTERRUPTED: "interrupted (Ctrl-C)",
 }
 

@@ -50,7 +50,7 @@ def test_every_verb_leaves_a_clean_image(tmp_path: Path, kind: str) -> None:
         ("adduser", image, "carol", *keys, *ALICE),
         ("group", image, "@staff", *keys, "--user", "alice", "--user", "bob"),
         ("group", image, "@staff", "--without", "bob"),
-        ("rekey", image, "/a", *keys, *ALICE),
+        ("rekey", image, "/a", *keys, *ALICE, "--keep", "carol"),
         ("scrub", image),
     )
     for verb in verbs:
