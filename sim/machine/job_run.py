@@ -13,6 +13,7 @@ import numpy as np
 from sim.cache.filemap import OpenFile
 from sim.config.cell import Cell
 from sim.config.cell_result import JobRow, ReadRow
+from sim.errors import ReadpathError
 from sim.ext4.read.reader import Image
 from sim.machine.job_rows import Clone, groups_of, job_rows
 from sim.machine.machine import Machine
@@ -21,7 +22,7 @@ from sim.machine.verify import Verifier
 from sim.machine.volume_files import VolumeFile, preload, verifier_of
 from sim.units import NS_PER_S, PAGE_BYTES
 from sim.workload.fio.file_service import regions, stretches
-from sim.workload.fio.files import find_files
+from sim.workload.fio.files import file_names, find_files
 from sim.workload.fio.generator import job_stream, reads_once_in_order
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Stop, play
@@ -180,10 +181,25 @@ def user_reads(players: Sequence[Played]) -> list[ReadRow]:
 
 
 def _known_files(cell: Cell, volume: Image) -> list[str]:
-    """Return the paths of the volume's files, without a leading slash."""
+    """
+    Return the paths of the volume's files, without a leading slash; of a given image that has all files which
+    the jobs name, these alone.
+    """
     if cell.config.volume.image is None:
         return [file.name for file in cell.config.volume.all_files]
+    jobs = cell.config.workload.jobs
+    if all(job.filename is not None for job in jobs):
+        named = {name.strip("/") for job in jobs for name in file_names(job, 0)}
+        if all(_is_file(volume, name) for name in named):
+            return sorted(named)
     return [path.lstrip("/") for path, inode in volume.walk() if inode.is_regular]
+
+
+def _is_file(volume: Image, name: str) -> bool:
+    try:
+        return volume.lookup(f"/{name}").is_regular
+    except ReadpathError:
+        return False
 
 
 def _poisson_gaps(mean_ns: float, rng: np.random.Generator) -> Iterator[int]:

@@ -360,3 +360,11 @@ def test_ecryptfs_writes_every_page(load):
         load('{ kind = "fragmented", extent = "16KiB" }', '{ kind = "aged" }', *sets)
     whole = '{ kind = "aged", hole_share = 0.0, unwritten_share = 0.0 }'
     assert 8 == len(load('{ kind = "fragmented", extent = "16KiB" }', whole, *sets).cells)
+
+
+def test_jobs_may_ask_what_the_machine_has(load, tmp_path):
+    """$ncpus and $mb_memory of a job are those of the experiment's machine, whatever the host has."""
+    (tmp_path / "j.fio").write_text("[r]\nnumjobs=$ncpus\nsize=4*$mb_memory\nbs=1k\n")
+    use = ('job = { name = "r", rw = "read", bs = "128k" }', 'job = "j.fio"')
+    (job,) = load(*use, "machine.cpus=3", "machine.memory=512MiB").cells[0].config.workload.jobs
+    assert (3, 2048) == (job.numjobs, job.size_bytes)

@@ -226,6 +226,19 @@ def test_gaps_take_the_place_of_a_steady_rate():
     assert [0, 1 * MS, 6 * MS, 8 * MS] == [start for _, _, _, start in played.log]
 
 
+def test_gaps_go_on_behind_a_pause_that_the_rate_ignores():
+    """A pause puts off all reads behind it where the rate ignores it; else they catch up."""
+    starts = []
+    for ignore in (0, 1):
+        stage = _Stage()
+        options = {"thinktime": "10ms", "thinktime_blocks": 2, "rate_ignore_thinktime": ignore}
+        played, _ = stage.start(gaps_ns=iter([MS] * 99), bs="16k", rate_iops=1000, **options)
+        played.log = []
+        stage.machine.clock.run()
+        starts.append([start // MS for _, _, _, start in played.log])
+    assert [[0, 1, 11, 11], [0, 1, 12, 13]] == starts
+
+
 def test_a_rate_that_ignores_thinktime_does_not_catch_up():
     """
     Where the rate ignores pauses a job reads on at its rate behind each, in about as much longer a time.
@@ -249,6 +262,18 @@ def test_the_ramp_is_left_out_and_the_runtime_begins_behind_it():
     assert ends[played.ramp_reads - 1] < MS <= ends[played.ramp_reads] == played.measured_from_ns
     assert 4096 * played.ramp_reads == played.ramp_bytes
     assert played.measured_from_ns + 3 * MS <= played.ended_ns < played.measured_from_ns + 3 * MS + MS
+
+
+def test_the_rate_begins_anew_behind_the_ramp():
+    """What a job was behind its rate in the ramp is forgotten: the next read is one gap behind its end."""
+    stage = _Stage()
+    options = {"rate": "1m", "thinktime": "20ms", "thinktime_blocks": 4, "ramp_time": "15ms"}
+    played, _ = stage.start(bs="4k", rw="randread", **options)
+    played.log = []
+    stage.machine.clock.run()
+    starts = [start for _, _, _, start in played.log]
+    assert starts[4] < played.measured_from_ns  # the read that ends the ramp, behind a pause
+    assert played.measured_from_ns + 4096 * 1_000_000_000 // (1 << 20) <= starts[5] < starts[4] + 5 * MS
 
 
 def test_a_job_that_ends_in_its_ramp_has_nothing_to_show():

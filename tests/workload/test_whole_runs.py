@@ -144,6 +144,15 @@ def test_wait_for_puts_one_job_behind_another(tmp_path):
     assert spans["a"][1] <= spans["b"][0] < spans["long"][1]
 
 
+def test_wait_for_counts_beside_a_stonewall(tmp_path):
+    """Behind a stonewall a job still waits for the one it names, and one before it does not lift the wall."""
+    jobs = "[a]\nsize=64k\n[long]\nfilename=other\nloops=3\n[b]\nstonewall\nloops=3\n"
+    spans = _spans(_traced(tmp_path, jobs + "[c]\nwait_for=b\nsize=64k\n[d]\nwait_for=a\nsize=64k\n"))
+    assert max(spans["a"][1], spans["long"][1]) <= spans["b"][0]
+    assert spans["b"][1] <= spans["c"][0]
+    assert spans["long"][1] <= spans["d"][0] < spans["b"][1]
+
+
 @pytest.mark.parametrize(
     ("what", "ended_early", "run"),
     [

@@ -196,7 +196,7 @@ class Groups:
             descriptor = self._image.group(number)
             places = [(descriptor.block_bitmap, 1), (descriptor.inode_bitmap, 1)]
             places.append((descriptor.inode_table, sb.inode_table_blocks))
-            places += [(blocks.start, len(blocks)) for blocks in sb.own_blocks(number)]
+            places += [(own.start, len(own)) for own in sb.own_blocks(number)]
             for first, length in places:
                 at = first - sb.first_data_block
                 while length:  # a table may go on in the next group

@@ -10,6 +10,7 @@ from fio_log import needs_fio, reads_of_fio
 
 from sim.errors import ConfigError
 from sim.workload.fio.file_service import stretches
+from sim.workload.fio.files import shares
 from sim.workload.fio.parse import jobs_from_tables
 
 KIB = 1024
@@ -153,6 +154,15 @@ def test_time_based_passes_over_files_begin_anew():
     reads = [(begins, number, next(reads)[0] // KIB) for begins, number, reads in parts]
     one_pass = [(True, 0, 0), (False, 1, 0), (False, 0, 4)]
     assert [*one_pass, *one_pass, one_pass[0]] == reads
+
+
+def test_a_size_is_shared_out_over_files():
+    """Each file has its part of the size; what whole blocks are left over go to the first ones, as in fio."""
+    (job,) = jobs_from_tables([{"size": 23, "bs": 2}], "test")
+    assert [6, 4, 4, 4, 4] == shares(job, 5)
+    assert [23] == shares(job, 1)
+    (job,) = jobs_from_tables([{"filesize": "4k", "size": "8k"}], "test")
+    assert [None, None] == shares(job, 2)
 
 
 def test_clones_start_further_on():

@@ -485,6 +485,13 @@ def test_options_that_have_no_effect_beside_others_are_told(text, unused):
     assert all(why for _, _, why in job.unused)
 
 
+def test_options_that_decide_how_others_are_read_come_first():
+    """kb_base and ioengine count for their whole section, wherever they stand, as in fio."""
+    a, b = parse_jobs("[a]\nbs=4k\nkb_base=1000\n[b]\nuserspace_reap\nbs=4k\nioengine=libaio\n", "x.fio")
+    assert (4000, 4096) == (a.bs_bytes, b.bs_bytes)
+    assert {"userspace_reap", "ioengine"} == {name for name, _, _ in b.unused}
+
+
 def test_time_based_without_runtime_is_none():
     """fio warns and reads on as if it had not been said."""
     (job,) = parse_jobs("[a]\ntime_based\n", "x.fio")
