@@ -2,28 +2,73 @@
 A case's features: how often the simulator charges each constant on it, per 4 KiB.
 
 They are kept beside the records (`features.jsonl`), for simulating all cases takes a minute or two and
-fitting them a second.
+fitting them a second. Each goes by what is simulated and by a digest of the file's layout: another layout
+file, if of the same name, has other features.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sim.block.drivers.modules import DRIVERS
 from sim.calibrate.constants import MODEL, SELF, counting_table
 from sim.calibrate.measured import Features, Measured
 from sim.errors import ConfigError
-from sim.records.kernel_case import EMULATED, Case, load_case, read_lines, run_case
+from sim.records.devices import EMULATED
+from sim.records.json_lines import read_lines
+from sim.records.kernel_case import load_case, run_case
+from sim.records.layouts import LayoutFolder
 
 
-def _simulate(task: tuple[str, dict[str, Any], str, str]) -> tuple[str, Features]:
+class FeatureKey(NamedTuple):
+    """What features depend on: what is simulated (Measured.key), and of which file (Case.digest)."""
+
+    case: str
+    layout: str
+
+
+Known = dict[FeatureKey, Features]
+
+
+def keys_of(cases: list[Measured], layouts: Path) -> list[FeatureKey]:
+    """
+    Return the key of each case; layouts: the folder of the recorded layouts.
+
+    Raises ConfigError for a layout that is not there or not of the form.
+    """
+    folder = LayoutFolder(layouts)
+    digests: dict[tuple[Any, ...], str] = {}
+    keys = []
+    for measured in cases:
+        record = measured.record
+        file = record["layout_file"], record["block_size"], record["file_bytes"]
+        if file not in digests:
+            digests[file] = load_case(record, folder, measured.key).digest
+        keys.append(FeatureKey(measured.key, digests[file]))
+    return keys
+
+
+def require_current(keys: list[FeatureKey], known: Known) -> None:
+    """Raise ConfigError naming the first case that is known, but of another file than the one at hand."""
+    others: dict[str, list[str]] = {}
+    for key in known:
+        others.setdefault(key.case, []).append(key.layout)
+    for key in keys:
+        if key not in known and key.case in others:
+            raise ConfigError(
+                f"features.jsonl: {key.case!r}",
+                f"is of a file laid out as {', '.join(others[key.case])}, the case's as {key.layout}",
+                "readpath calibrate costs --simulate",
+            )
+
+
+def _simulate(task: tuple[FeatureKey, dict[str, Any], str, str]) -> tuple[FeatureKey, Features]:
     """Simulate one case; return its key and features."""
     key, record, layouts, device = task
-    case: Case = load_case(record | {"case": key}, Path(layouts), key)
+    case = load_case(record | {"case": key.case}, LayoutFolder(Path(layouts)), key.case)
     machine = run_case(case, counting_table(), device=device)
     features: Features = {}
     pages = int(record["pages_read"])
@@ -34,44 +79,33 @@ def _simulate(task: tuple[str, dict[str, Any], str, str]) -> tuple[str, Features
     return key, features
 
 
-def simulate_features(
-    cases: list[Measured],
-    layouts: Path,
-    jobs: int,
-    known: dict[str, Features],
-    watch: Callable[[int, int], None] = lambda _done, _all: None,
-) -> dict[str, Features]:
+def simulate_features(cases: list[Measured], layouts: Path, jobs: int, known: Known) -> Known:
     """Return the features of cases, by key; those not `known` are simulated, in `jobs` processes."""
-    tasks: dict[str, tuple[str, dict[str, Any], str, str]] = {}
-    for measured in cases:
-        if measured.key in known:
-            continue
+    keys = keys_of(cases, layouts)
+    tasks: dict[FeatureKey, tuple[FeatureKey, dict[str, Any], str, str]] = {}
+    for key, measured in zip(keys, cases, strict=True):
         device = {"": "ram+copy", "null_blk": "null_blk"}.get(measured.runs_on, "")
-        tasks.setdefault(measured.key, (measured.key, measured.record, str(layouts), device))
-    features = {key: known[key] for key in {m.key for m in cases} & known.keys()}
+        if key not in known:
+            tasks.setdefault(key, (key, measured.record, str(layouts), device))
+    features = {key: known[key] for key in set(keys) & known.keys()}
     with ProcessPoolExecutor(jobs) as pool:
-        for key, counts in pool.map(_simulate, tasks.values()):
-            features[key] = counts
-            watch(len(features), len(tasks))
+        features |= pool.map(_simulate, tasks.values())
     return features
 
 
-def attach_features(cases: list[Measured], features: dict[str, Features]) -> None:
+def attach_features(cases: list[Measured], known: Known, layouts: Path) -> None:
     """
-    Give each case its features. Raises ConfigError naming a case that has none.
+    Give each case its features. Raises ConfigError naming a case that has none, or another file's.
 
-    A reader inside the kernel makes no system calls, and a device that copies nothing does not copy: all else
-    is the same, and simulated once. How often a device interrupts, and is rung, is its own matter: as often
-    as recorded.
+    How often a device interrupts, and is rung, is its own matter: as often as recorded.
     """
-    for measured in cases:
-        if measured.key not in features:
-            raise ConfigError("features.jsonl", f"has no case {measured.key!r}", "readpath calibrate costs")
+    keys = keys_of(cases, layouts)
+    require_current(keys, known)
+    for key, measured in zip(keys, cases, strict=True):
+        if key not in known:
+            raise ConfigError("features.jsonl", f"has no case {key.case!r}", "readpath calibrate costs")
         measured.features = {
-            constant: count
-            for constant, count in features[measured.key].items()
-            if (measured.device != "ram" or constant[0] != "memcpy_page")
-            and (not measured.in_kernel or constant[0] != "entry_SYSCALL_64")
+            constant: count for constant, count in known[key].items() if measured.charges(constant[0])
         }
         if measured.runs_on in EMULATED:
             _as_the_device_had_it(measured)
@@ -86,24 +120,29 @@ def _as_the_device_had_it(measured: Measured) -> None:
         measured.features[symbol, SELF] = measured.calls[symbol]
 
 
-def write_features(path: Path, features: dict[str, Features]) -> None:
+def write_features(path: Path, features: Known) -> None:
     """Write features as JSON lines, counts to ten digits."""
     lines = []
     for key, counts in sorted(features.items()):
         flat = {
             f"{symbol}:{what}": float(f"{count:.10g}") for (symbol, what), count in sorted(counts.items())
         }
-        lines.append(json.dumps({"case": key, "counts": flat}, separators=(",", ":")))
+        line = {"case": key.case, "layout": key.layout, "counts": flat}
+        lines.append(json.dumps(line, separators=(",", ":")))
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def read_features(path: Path) -> dict[str, Features]:
-    """Return what write_features() wrote."""
-    features: dict[str, Features] = {}
-    for line in read_lines(path):
-        features[line["case"]] = {
-            (symbol, what): float(count)
-            for word, count in line["counts"].items()
-            for symbol, _, what in [word.rpartition(":")]
-        }
+def read_features(path: Path) -> Known:
+    """Return what write_features() wrote. Raises ConfigError for a line that it did not."""
+    features: Known = {}
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            features[FeatureKey(line["case"], line["layout"])] = {
+                (symbol, what): float(count)
+                for word, count in line["counts"].items()
+                for symbol, _, what in [word.rpartition(":")]
+            }
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            problem = f"is no case's features ({error!r})"
+            raise ConfigError(f"{path}:{number}", problem, "readpath calibrate costs --simulate") from error
     return features

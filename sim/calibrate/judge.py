@@ -28,7 +28,9 @@ UNSEEN_PATH = "mpage"
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """One left-out case: `left_out` says with what; measured and predicted per 4 KiB."""
+    """
+    One case, measured and predicted per 4 KiB: by a fit without it (`left_out` says with what), or by a run.
+    """
 
     case: Measured
     currency: str
@@ -59,10 +61,15 @@ class Verdict:
     wrong: tuple[str, ...]
 
     @property
+    def within(self) -> bool:
+        """Whether both bars are held."""
+        median, p95 = BARS[self.currency]
+        return self.median <= median and self.p95 <= p95
+
+    @property
     def held(self) -> bool:
         """Whether both bars and the order of the paths are held."""
-        median, p95 = BARS[self.currency]
-        return self.median <= median and self.p95 <= p95 and not self.wrong
+        return self.within and not self.wrong
 
 
 def folds(records: CostRecords) -> Iterator[tuple[str, Keep, Callable[[Measured], bool]]]:
@@ -82,7 +89,7 @@ def folds(records: CostRecords) -> Iterator[tuple[str, Keep, Callable[[Measured]
         )
 
 
-def judge(records: CostRecords, watch: Callable[[str], None] = lambda _fold: None) -> list[Predicted]:
+def judge(records: CostRecords) -> list[Predicted]:
     """
     Return the predictions of all cases, each left out with its layout and with its block size.
 
@@ -96,7 +103,6 @@ def judge(records: CostRecords, watch: Callable[[str], None] = lambda _fold: Non
     ]
     for name, keep, judged in folds(records):
         predicted += predict_all(records, fit_costs(records, keep), name, judged)
-        watch(name)
     return predicted + _drivers(records)
 
 
@@ -184,11 +190,9 @@ def _separated(low: Predicted, high: Predicted) -> bool:
 
 def _orders(cases: tuple[Predicted, ...]) -> tuple[int, tuple[str, ...]]:
     """Return how many pairs of paths the kernel separates, and the names of those in the wrong order."""
-    groups: dict[tuple[object, ...], list[Predicted]] = {}
+    groups: dict[tuple[str, ...], list[Predicted]] = {}
     for one in cases:
-        case = one.case
-        key = (one.left_out, *case.key.replace(case.path, "").split("/"))
-        groups.setdefault(key, []).append(one)
+        groups.setdefault((one.left_out, *one.case.work), []).append(one)
     orders, wrong = 0, []
     for of, group in groups.items():
         for a, b in combinations(group, 2):
@@ -196,5 +200,5 @@ def _orders(cases: tuple[Predicted, ...]) -> tuple[int, tuple[str, ...]]:
             if _separated(low, high):
                 orders += 1
                 if high.predicted <= low.predicted:
-                    wrong.append(f"{high.case.path} over {low.case.path}: {'/'.join(map(str, of))}")
+                    wrong.append(f"{high.case.path} over {low.case.path}: {'/'.join(of)}")
     return orders, tuple(wrong)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sim.calibrate.constants import Constant
-from sim.records.kernel_case import EMULATED
+from sim.records.devices import EMULATED
 
 Features = dict[Constant, float]
 ENCRYPTED = "encrypted, by symbol"
@@ -55,14 +55,34 @@ class Measured:
         return "null_blk" if self.device.startswith("null_blk") else ""
 
     @property
+    def work(self) -> tuple[str, ...]:
+        """What is read on which device, by whatever path; the layout by its name only."""
+        record = self.record
+        return (
+            self.runs_on or "ram",
+            str(self.block_size),
+            self.layout,
+            self.access,
+            self.status,
+            f"{record['pages_read']}p",
+            f"ra{record.get('read_ahead_kb', 128)}",
+            record.get("encryption") or "plain",
+        )
+
+    @property
     def key(self) -> str:
-        """What its features depend on."""
-        words = [self.runs_on or "ram", self.block_size, self.layout, self.path, self.access, self.status]
-        if self.device == ENCRYPTED:
-            words.append(f"{self.record['file_bytes'] >> 20}M")
-        if "read_ahead_kb" in self.record:
-            words += [f"{self.record['file_bytes'] >> 20}M", f"ra{self.record['read_ahead_kb']}"]
-        return "/".join(map(str, (*words, self.record.get("encryption") or "plain")))
+        """A name for what is simulated for it: its work and path."""
+        return "/".join((*self.work, self.path))
+
+    def charges(self, symbol: str) -> bool:
+        """
+        Return whether the recorded machine did what a symbol stands for.
+
+        A reader inside the kernel makes no system calls, and device "ram" does not copy: all else is the
+        same, and simulated once.
+        """
+        absent = {"entry_SYSCALL_64": self.in_kernel, "memcpy_page": self.device == "ram"}
+        return not absent.get(symbol, False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sim.calibrate.constants import DRIVEN, READS, STACKED
 from sim.calibrate.measured import Measured, device_of, measured_case
 from sim.calibrate.symbols import by_symbol, driven_case, opening, stacked_case
 from sim.calibrate.times import Times, load_times
-from sim.records.kernel_case import read_lines
+from sim.records.json_lines import read_lines
 
 TIMES = "native-ns.jsonl"
 """The times that the default profile is fitted to."""

@@ -12,9 +12,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from sim.calibrate.judge import Predicted
 from sim.calibrate.measured import Measured
 from sim.config.cell import Cell
 from sim.engine.costs import DEFAULT_MACHINE
@@ -48,21 +48,6 @@ status = "{status}"
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """One case, run: measured and simulated, per 4 KiB, in the currency of the record."""
-
-    case: Measured
-    currency: str
-    measured: float
-    simulated: float
-
-    @property
-    def error(self) -> float:
-        """Signed, relative to what was measured."""
-        return self.simulated / self.measured - 1
-
-
 def runnable(case: Measured) -> bool:
     """Return whether an experiment can do the work of a case."""
     return case.access in BS and case.device in DEVICES and PATH_NAMES[case.path] != PATH_NAMES["nop"]
@@ -79,7 +64,7 @@ def covering(cases: Iterable[Measured]) -> list[Measured]:
 
 def run_cases(
     cases: Iterable[Measured], currency: str, layouts: Path, machine: str = DEFAULT_MACHINE
-) -> Iterator[Ran]:
+) -> Iterator[Predicted]:
     """
     Run cases as experiments and yield each beside its record; `machine`: the profile that was fitted.
 
@@ -105,12 +90,8 @@ def run_cases(
             )
             if text not in results:
                 results[text] = _per_4k(folder, text, currency)
-            by_symbol = results[text]
-            left_out = {"entry_SYSCALL_64"} if case.in_kernel else set()
-            if case.device == "ram":
-                left_out.add("memcpy_page")
-            simulated = sum(cost for symbol, cost in by_symbol.items() if symbol not in left_out)
-            yield Ran(case, currency, case.value, simulated)
+            simulated = sum(cost for symbol, cost in results[text].items() if case.charges(symbol))
+            yield Predicted(case, currency, "", case.value, simulated)
 
 
 def _per_4k(folder: Path, text: str, currency: str) -> dict[str, float]:

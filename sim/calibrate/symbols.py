@@ -9,7 +9,7 @@ from typing import Any
 from sim.block.drivers.modules import DRIVERS
 from sim.calibrate.constants import MODEL, SELF
 from sim.calibrate.measured import ENCRYPTED, Measured, device_of, measured_case
-from sim.records.kernel_case import EMULATED
+from sim.records.devices import EMULATED
 
 SIDE_BY_SIDE = (4096, "frag4")
 """Block size and layout of the cases through drivers that constants are not fitted to."""

@@ -14,14 +14,19 @@ from typing import Any
 
 from sim.calibrate.ciphers import KEY_BITS, CipherTime, earlier_ciphers, straight_line
 from sim.calibrate.measured import Measured, Primitive, measured_case
+from sim.engine.costs import DEFAULT_MACHINE
 from sim.errors import ConfigError
-from sim.records.kernel_case import Layouts, load_case, read_lines
+from sim.records.json_lines import read_lines
+from sim.records.kernel_case import load_case
+from sim.records.layouts import LayoutFolder
 from sim.units import PAGE_BYTES
 
 READS = {"seq131072": "seq128k", "seq4096": "seq4k", "rand4k": "rand4k"}
 """The names of access patterns in the earlier records."""
 STATUS = {"warm": "warm", "cold": "es_cold"}
 EARLIER_CPU = "AMD EPYC (family 26)"
+MACHINES = {"AMD EPYC, family 23 model 1": DEFAULT_MACHINE, EARLIER_CPU: "linux-6.1-epyc"}
+"""CPU of a recording -> the shipped machine profile that is fitted to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,14 @@ class Times:
     ciphers: dict[str, CipherTime]
     cpu: str
 
+    @property
+    def machine(self) -> str:
+        """The shipped profile that is fitted to this CPU's times. Raises ConfigError if there is none."""
+        if self.cpu not in MACHINES:
+            problem = f"was recorded on {self.cpu!r}, which no shipped machine profile is of"
+            raise ConfigError(self.name, problem, " or ".join(MACHINES))
+        return MACHINES[self.cpu]
+
 
 def load_times(path: Path, folder: Path) -> Times:
     """
@@ -46,7 +59,7 @@ def load_times(path: Path, folder: Path) -> Times:
     Raises ConfigError for a file that is missing or not of one of the two forms.
     """
     lines = read_lines(path)
-    layouts: Layouts = {}
+    layouts = LayoutFolder(folder / "layouts")
     cases, loops = [], []
     ciphers: dict[str, dict[int, float]] = {}
     cpu = EARLIER_CPU
@@ -61,7 +74,7 @@ def load_times(path: Path, folder: Path) -> Times:
             elif "dev" in line:
                 record = _as_case(line)
                 if line["what"] not in READS:
-                    loops.append(_loop(record, line, layouts, folder))
+                    loops.append(_loop(record, line, layouts))
                 elif record["device"] != "null_blk" or line["what"] == "seq131072":
                     cases.append(_case(record))
             else:
@@ -69,7 +82,7 @@ def load_times(path: Path, folder: Path) -> Times:
                     "path": "own",
                     "layout_file": f"image_bs{line['block_size']}_{line['layout']}.json",
                 }
-                loops.append(_loop(record, line, layouts, folder))
+                loops.append(_loop(record, line, layouts))
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"{path}:{number}", f"is no time ({error!r})", "see results/kernel/README.md"
@@ -122,12 +135,12 @@ def _ns(line: dict[str, Any]) -> float:
     return float(line["ns_per_unit_min"])
 
 
-def _loop(record: dict[str, Any], line: dict[str, Any], layouts: Layouts, folder: Path) -> Primitive:
+def _loop(record: dict[str, Any], line: dict[str, Any], layouts: LayoutFolder) -> Primitive:
     what, arg, path = str(line["what"]), int(line["arg"]), str(record["path"])
     if what == "inval" and "dev" not in line:
         path = "buffer" if arg else "mpage"
     device, block_size, layout = record["device"], int(record["block_size"]), record["layout"]
-    extents, known = _extents(record, layouts, folder)
+    extents, known = _extents(record, layouts)
     name = f"{device}/{block_size}/{layout}/{path}/{what} {arg}/{record['es']}"
     return Primitive(
         name,
@@ -144,12 +157,12 @@ def _loop(record: dict[str, Any], line: dict[str, Any], layouts: Layouts, folder
     )
 
 
-def _extents(record: dict[str, Any], layouts: Layouts, folder: Path) -> tuple[int, int]:
+def _extents(record: dict[str, Any], layouts: LayoutFolder) -> tuple[int, int]:
     """Return how many extents a file has, and how many entries the status cache when all of it is known."""
-    case = load_case(record, folder / "layouts", "a loop's layout", layouts)
+    found = load_case(record, layouts, "a loop's layout").layout.extents
     ends = 0
     holes = 0
-    for extent in case.extents:
+    for extent in found:
         holes += extent.logical > ends
         ends = extent.logical + extent.length
-    return len(case.extents), len(case.extents) + holes
+    return len(found), len(found) + holes

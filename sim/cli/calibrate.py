@@ -8,18 +8,23 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
-
 from sim.calibrate.draws import draw_costs
-from sim.calibrate.features import attach_features, read_features, simulate_features, write_features
+from sim.calibrate.features import (
+    attach_features,
+    keys_of,
+    read_features,
+    require_current,
+    simulate_features,
+    write_features,
+)
 from sim.calibrate.fit import fit_costs
 from sim.calibrate.judge import BARS, Verdict, judge, ns_noise, verdicts
 from sim.calibrate.profile import draws_of, entries, write_draws, write_profile
 from sim.calibrate.records import TIMES, CostRecords, load_records
 from sim.calibrate.runs import covering, run_cases
-from sim.calibrate.times import load_times
+from sim.calibrate.times import MACHINES, load_times
 from sim.cli.render import console, print_table
-from sim.engine.costs import DEFAULT_MACHINE, DRAWS_SUFFIX
+from sim.engine.costs import DRAWS_SUFFIX
 from sim.report.tables import Column, Table
 
 ABOUT = "{cpu}, {kernel}, no mitigations, one CPU; fitted to recordings"
@@ -32,35 +37,36 @@ ns are of user-mode Linux at native speed: one CPU, no mitigations; use ratios b
 of the ns; `spread` is the larger of them, relative (0.5 where no recording times the symbol).
 """
 WORST = 8
-EARLIER_MACHINE = "linux-6.1-epyc"
-"""The profile that is fitted to the earlier recording of times."""
 
 
 def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> CostRecords:
     """
     Return the records of a folder with their features, simulated anew if asked for or missing.
 
-    The features kept are those of all times in the folder, whichever are asked for.
+    The features kept are those of all times in the folder, whichever are asked for. ConfigError for some that
+    are kept, but of another file than a record's.
     """
     records = load_records(folder, times)
-    path = folder / "features.jsonl"
+    path, layouts = folder / "features.jsonl", folder / "layouts"
     known = {} if simulate or not path.exists() else read_features(path)
     cases = list(records.whole)
     for other in sorted(folder.glob("*-ns.jsonl")):
         if other.resolve() != (times or folder / TIMES).resolve():
             cases += load_times(other, folder).cases
-    if any(measured.key not in known for measured in cases):
-        jobs = len(os.sched_getaffinity(0))
-        known = simulate_features(cases, folder / "layouts", jobs, known)
+    keys = keys_of(cases, layouts)
+    require_current(keys, known)
+    if any(key not in known for key in keys):
+        known = simulate_features(cases, layouts, len(os.sched_getaffinity(0)), known)
         write_features(path, known)
-    attach_features(records.whole, known)
+    attach_features(records.whole, known, layouts)
     return records
 
 
 def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate: bool) -> None:
     """Fit a profile and write it to `output`, after which it is named, or print it."""
     records = load_fitted_records(folder, times, simulate)
-    text, draws = profile_text(records, DEFAULT_MACHINE if output is None else output.stem)
+    named = MACHINES.get(records.times.cpu, Path(records.times.name).stem)
+    text, draws = profile_text(records, named if output is None else output.stem)
     if output is None:
         print(text, end="")
     else:
@@ -95,36 +101,37 @@ def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool)
 def judge_runs(folder: Path, times: Path | None, as_json: bool) -> int:
     """Print how far runs of recorded cases lie from their records; return 1 if a bar is not held."""
     records = load_records(folder, times)
-    layouts = folder / "layouts"
-    machine = DEFAULT_MACHINE if times is None else EARLIER_MACHINE
+    layouts, machine = folder / "layouts", records.times.machine
     ran = list(run_cases(covering(records.times.cases), "ns", layouts, machine))
     ran += run_cases(covering(records.instructions), "instructions", layouts, machine)
-    rows = []
-    for currency, device in dict.fromkeys((one.currency, one.case.device) for one in ran):
-        errors = np.abs([one.error for one in ran if (one.currency, one.case.device) == (currency, device)])
-        median, p95 = float(np.median(errors)), float(np.percentile(errors, 95))
-        held = median <= BARS[currency][0] and p95 <= BARS[currency][1]
-        rows.append(
-            {
-                "currency": currency,
-                "device": device,
-                "cases": len(errors),
-                "median": median,
-                "median_bar": BARS[currency][0],
-                "p95": p95,
-                "p95_bar": BARS[currency][1],
-                "held": held,
-            }
-        )
+    found = verdicts(ran)
+    rows = [_row(verdict) | {"held": verdict.within} for verdict in found]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        shown = tuple(row | {"held": "yes" if row["held"] else "no"} for row in rows)
         columns = tuple(column for column in COLUMNS if column.key != "orders")
-        print_table(
-            Table(columns, shown), console(), f"experiments on machine {machine} beside their records"
-        )
-    return int(not all(row["held"] for row in rows))
+        title = f"experiments on machine {machine} beside their records"
+        print_table(Table(columns, tuple(map(_in_words, rows))), console(), title)
+    return int(not all(verdict.within for verdict in found))
+
+
+def _row(verdict: Verdict) -> dict[str, object]:
+    """Return the errors of a verdict beside their bars."""
+    median_bar, p95_bar = BARS[verdict.currency]
+    return {
+        "currency": verdict.currency,
+        "device": verdict.name,
+        "cases": len(verdict.predicted),
+        "median": verdict.median,
+        "median_bar": median_bar,
+        "p95": verdict.p95,
+        "p95_bar": p95_bar,
+        "held": verdict.held,
+    }
+
+
+def _in_words(row: dict[str, object]) -> dict[str, object]:
+    return row | {"held": "yes" if row["held"] else "no"}
 
 
 def _document(verdict: Verdict) -> dict[str, object]:
@@ -163,17 +170,7 @@ COLUMNS = (
 
 def _print(found: list[Verdict]) -> None:
     rows = tuple(
-        {
-            "currency": verdict.currency,
-            "device": verdict.name,
-            "cases": len(verdict.predicted),
-            "median": verdict.median,
-            "median_bar": BARS[verdict.currency][0],
-            "p95": verdict.p95,
-            "p95_bar": BARS[verdict.currency][1],
-            "orders": f"{verdict.orders - len(verdict.wrong)} of {verdict.orders}",
-            "held": "yes" if verdict.held else "no",
-        }
+        _in_words(_row(verdict)) | {"orders": f"{verdict.orders - len(verdict.wrong)} of {verdict.orders}"}
         for verdict in found
     )
     out = console()

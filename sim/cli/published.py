@@ -87,6 +87,8 @@ def _print(found: Comparison) -> None:
 def score_line(found: Comparison) -> str:
     """Return how good the predictions of ratios are, in a sentence."""
     score = found.score
+    if score.median_error is None:
+        return "no ratio is predicted"
     return (
         f"{score.within} of {score.ratios} predicted ratios within 10 %"
         f" (answering 1 to all: {score.null_within}), {score.nearer} nearer than answering 1;"

@@ -15,7 +15,7 @@ from sim.cli.render import console, print_table, progress
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
-from sim.records.counters import XFS_NAMES
+from sim.records.counters import RENAMED
 from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
@@ -114,7 +114,7 @@ def _points(outcomes: list[Outcome]) -> list[Point]:
         for outcome in outcomes
         for record in (outcome.case.record,)
         for name, kernel, ours in outcome.compared
-        for counter in (XFS_NAMES.get(name, name),)
+        for counter in (RENAMED.get(name, name),)
         if counter in PANELS
     ]
 
@@ -140,7 +140,6 @@ def _summary(outcomes: list[Outcome]) -> Table:
         Column("counters compared", "compared", ",d"),
         Column("of these 0 = 0", "nulls", ",d"),
         Column("counters that differ", "counters", ",d"),
-        Column("not modelled", "not modelled", ",d"),
     )
     keys = [column.key for column in columns[2:]]
     pairs = sorted(

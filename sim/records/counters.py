@@ -2,9 +2,9 @@
 Every counter of a record: what it is compared with, or why it is not.
 
 A record has calls per kernel symbol (kprobes) and events of the block layer (tracepoints). Some symbols
-other tasks call too; what write-back called is known (write_back.py) and taken off, what is anybody's is not
-compared. Beside the comparison with the simulator, a record is held against itself: where a probe and a
-tracepoint stand for one event they must agree.
+other tasks call too; what write-back called is known (write_back.py) and taken off, what is anybody's is
+compared one way. Beside the comparison with the simulator, a record is held against itself
+(contradictions.py): where a probe and a tracepoint stand for one event they must agree.
 """
 
 from __future__ import annotations
@@ -74,6 +74,12 @@ READ_PATH: Final = (
 )
 """Symbols that no other task of the recorded machine calls: compared exactly, always."""
 
+VIRTIO: Final = ("virtio_queue_rqs", "virtio_queue_rq")
+"""How virtio_blk is given requests: a plug's list at once, or one."""
+
+RAM_DRIVERS: Final = ("gtram_submit", "rtram_submit")
+"""The rigs' RAM devices, given a bio."""
+
 SHARED: Final = (
     "create_page_buffers",
     "submit_bh",
@@ -100,13 +106,21 @@ SHARED: Final = (
     "filemap_alloc_folio",
     "folio_mark_accessed",
     "__blk_flush_plug",
+    "__blk_mq_alloc_requests",
+    "bio_split",
+    "null_queue_rq",
+    *VIRTIO,
+    "null_submit_bio",
+    *RAM_DRIVERS,
+    "dd_insert_requests",
 )
 """Symbols that write-back calls too: compared exactly, less what is known of the writes beside the reads."""
 
 RENAMED: Final = {
-    "null_queue_rq": "requests issued",
-    "virtio_queue_rqs": "virtio_queue_rqs",
-    "virtio_queue_rq": "virtio_queue_rq",
+    "virtio_queue_rqs": "lists issued",
+    "virtio_queue_rq": "requests issued one by one",
+    "gtram_submit": "bios to gtram",
+    "rtram_submit": "bios to rtram",
     "__blk_mq_alloc_requests": "requests taken",
     "bio_split": "bios split",
     "block_is_partially_uptodate": "filemap_update_page",
@@ -128,25 +142,22 @@ iomap asks its file system where blocks lie; the recordings' is XFS, ours ext4. 
 nothing in common, so on XFS no symbol of ext4 is compared.
 """
 
-XFS_NAMES: Final = {"xfs_read_iomap_begin": "ext4_iomap_begin", "xfs_bmapi_read": "ext4_map_blocks"}
-"""Of these, the two that the figure shows."""
-
 NOT_COMPARED: Final = {
     "filemap_get_read_batch": "how a read falls into batches depends on which pages have come meanwhile",
-    "folio_unlock": "every task unlocks pages of its own; never fewer than here",
-    "unlock_page": "every task unlocks pages of its own; never fewer than here",
-    "folio_add_lru": "pages of other tasks join the lists too; never fewer than here",
-    "queue_work_on": "every task and interrupt queues work; never less than here",
     "free_buffer_head": "nothing is reclaimed in a recording: a slab frees what another task dropped",
     "mark_page_accessed": "a look-up touches a page by what the CPU's own list of buffers holds",
     "workingset_refault": "nothing is reclaimed in a recording",
-    "dd_insert_requests": "an elevator is entered once for all requests of a plug: time decides",
-    "null_submit_bio": "null_blk took requests, not bios",
-    "gtram_submit": "the rig's other device",
-    "rtram_submit": "the rig's other device",
     "blk_mq_flush_plug_list": "held against the record's __blk_flush_plug: a full plug's call is inlined",
 }
 """Counters that no simulation can give, each with why."""
+
+AT_LEAST: Final = {
+    "folio_unlock": "every task unlocks pages of its own",
+    "unlock_page": "every task unlocks pages of its own",
+    "folio_add_lru": "pages of other tasks join the lists too",
+    "queue_work_on": "every task and interrupt queues work",
+}
+"""Symbols that anybody calls, each with why: a record may have more of them than a simulation, not fewer."""
 
 ONE_PAGE_READS: Final = {
     "filemap_get_pages": "a read of several pages falls into batches by which pages have come: time decides"
@@ -169,6 +180,33 @@ BLOCK_EVENTS: Final = {
 }
 """Events of the block layer and what they are here; `bio_queue`: all bios, reads and writes beside them."""
 
+WRITES_TOO: Final = (*SHARED, *BLOCK_EVENTS)
+"""What bios that are written count in as well."""
+
+PER_REQUEST: Final = (
+    "getrq",
+    "rq_issue",
+    "rq_complete",
+    "__blk_mq_alloc_requests",
+    "null_queue_rq",
+    "blk_mq_complete_request",
+    "blk_mq_end_request",
+)
+"""Of these, what happens once for every request that null_blk is given."""
+
+BY_TIME: Final = (
+    *PER_REQUEST,
+    "bio_backmerge",
+    "bio_frontmerge",
+    "rq_insert",
+    "rq_sectors_hist",
+    "plug",
+    "unplug",
+    "__blk_flush_plug",
+    "dd_insert_requests",
+)
+"""What an elevator decides: what merges with what, and what goes down together."""
+
 
 @dataclass(frozen=True, slots=True)
 class SameEvent:
@@ -189,8 +227,9 @@ SAME_EVENTS: Final = (
 What a record says twice. A probe that saw less lost hits: kprobes miss those in interrupts while another
 runs.
 """
-DRIVER_PROBES: Final = {"null_blk": "null_queue_rq"}
-"""Device -> the probe that sees each request issued to it."""
+
+DRIVER_PROBE: Final = "null_queue_rq"
+"""The probe that sees each request issued to null_blk, and nothing of other devices."""
 
 LEAST: Final = (
     "filemap_read",
@@ -213,4 +252,4 @@ LEAST: Final = (
 
 def known() -> frozenset[str]:
     """Return all symbols that a record may have counted."""
-    return frozenset((*READ_PATH, *SHARED, *RENAMED, *NOT_COMPARED, *ONE_PAGE_READS))
+    return frozenset((*READ_PATH, *SHARED, *RENAMED, *NOT_COMPARED, *AT_LEAST, *ONE_PAGE_READS))

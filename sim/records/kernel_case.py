@@ -4,21 +4,22 @@ Recorded kernel cases: read them, and do the same work in the simulator.
 A record is one line of a counts file (see results/kernel/README.md and schema.json): block size, path,
 layout, access pattern, what is cached beforehand, the device's settings, and the calls per kernel symbol.
 The layout is a FIEMAP list; where the image was ours, it also names the blocks of the extent tree. For the
-others, kernel_compare.infer_tree_pages helps.
+others, tree_pages.py helps.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from sim.block.device.make import make_device
-from sim.block.device.profile import COPIES, DeviceProfile, load_device_profile
-from sim.block.queue.limits import BlockTracer, QueueLimits
+from sim.block.device.profile import load_device_profile
+from sim.block.queue.limits import BlockTracer
 from sim.cache.pages import Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.engine.costs import CostTable
@@ -28,6 +29,9 @@ from sim.ext4.format.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.initial_cache import cache_pages, pages_with_buffers
 from sim.machine.machine import NO_IO, Machine, MachineSpec
+from sim.records.devices import NULL_BLK, RAM, case_limits, device_name
+from sim.records.json_lines import read_lines
+from sim.records.layouts import LayoutFolder, RecordedLayout
 from sim.records.record_schema import check_record
 from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
@@ -35,19 +39,16 @@ from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
 
 PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap", "nop": NO_IO}
 STATUS_NAMES = ("warm", "es_cold", "all_cold")
-FIEMAP_UNWRITTEN = 0x800
-
-Layouts = dict[str, tuple[list[Extent], tuple[int, ...] | None]]
-"""Layout files that were read: name -> extents in blocks, and tree blocks if known."""
+DEVICES = {"ram+copy": RAM[0], "null_blk": NULL_BLK}
+"""Devices that a case can be simulated on, whatever it was recorded on -> their names in records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A record with its layout: extents in blocks, and the tree's blocks (None: not recorded)."""
+    """A record with its layout."""
 
     record: dict[str, Any]
-    extents: list[Extent]
-    tree_blocks: tuple[int, ...] | None = None
+    layout: RecordedLayout
 
     @property
     def name(self) -> str:
@@ -55,10 +56,11 @@ class Case:
         return str(self.record["case"])
 
     @property
-    def quiet(self) -> bool:
-        """Whether all bios of the recording were reads, so that system-wide counters are this case's."""
-        blk = self.record["blk"]
-        return bool(blk["bio_queue"] == sum(blk["bio_sectors_hist"].values()))
+    def digest(self) -> str:
+        """A name for the file that is read: where its blocks and those of its tree lie, and its sizes."""
+        layout, record = self.layout, self.record
+        said = [record["block_size"], record["file_bytes"], layout.extents, layout.tree_blocks]
+        return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
 def load_cases(counts: Path, layouts: Path) -> list[Case]:
@@ -67,52 +69,32 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
 
     Raises ConfigError for a file that is not readable or not of this form.
     """
-    known: Layouts = {}
-    lines = enumerate(read_lines(counts), start=1)
+    folder = LayoutFolder(layouts)
     cases = []
-    for number, record in lines:
+    for number, record in enumerate(read_lines(counts), start=1):
         at = f"{counts}:{number}"
         check_record(record, at)
-        cases.append(load_case(record, layouts, at, known))
+        device_name(record, at)
+        cases.append(load_case(record, folder, at))
+        _check_work(record, at)
     return cases
 
 
-def load_case(record: dict[str, Any], layouts: Path, at: str, known: Layouts | None = None) -> Case:
-    """
-    Return a record with its layout, from a folder; `at` names it in errors (ConfigError).
-
-    known: layouts read before, by name; what is read is added.
-    """
-    known = {} if known is None else known
+def load_case(record: dict[str, Any], layouts: LayoutFolder, at: str) -> Case:
+    """Return a record with its layout, from a folder; `at` names it in errors (ConfigError)."""
     try:
-        name = str(record["layout_file"])
-        if name not in known:
-            known[name] = _layout(json.loads(_read(layouts / name)), int(record["block_size"]))
-        extents, tree_blocks = known[name]
-        if _is_ecryptfs(record) and not extents:
-            extents = [_lower_extent(record, int(record["block_size"]))]
+        block_size = int(record["block_size"])
+        layout = layouts.read(str(record["layout_file"]), block_size)
+        if _mount(record) is not None and not layout.extents:
+            layout = replace(layout, extents=(_lower_extent(record, block_size, at),))
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             at, f"is not a recorded case ({error!r})", "see results/kernel/README.md"
         ) from error
-    return Case(record, extents, tree_blocks)
+    return Case(record, layout)
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a JSON-lines file. Raises ConfigError with the line that is none."""
-    objects = []
-    for number, line in enumerate(_read(path).splitlines(), start=1):
-        try:
-            entry = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{path}:{number}", f"is not JSON ({error})", "one object a line") from error
-        if not isinstance(entry, dict):
-            raise ConfigError(f"{path}:{number}", "is not an object", "one object a line")
-        objects.append(entry)
-    return objects
-
-
-def _lower_extent(record: dict[str, Any], block_size: int) -> Extent:
+def _lower_extent(record: dict[str, Any], block_size: int, at: str) -> Extent:
     """
     Return where an eCryptfs case's lower file lies: in one extent, which FIEMAP did not show through it.
 
@@ -122,68 +104,9 @@ def _lower_extent(record: dict[str, Any], block_size: int) -> Extent:
     first = (
         bios[0][0] // (block_size // SECTOR_BYTES) - OPENED_PAGES * PAGE_BYTES // block_size if bios else 0
     )
+    if first < 0:
+        raise ConfigError(f"{at}: blk.first_bios", f"sector {bios[0][0]}", "behind what the open reads")
     return Extent(0, first, (int(record["file_bytes"]) + HEADER_BYTES) // block_size, False)
-
-
-def _layout(layout: Any, block_size: int) -> tuple[list[Extent], tuple[int, ...] | None]:
-    """Return the extents of a layout file, in blocks, and its tree blocks."""
-    if isinstance(layout, list):  # FIEMAP alone, without the head that names the file system
-        layout = {"block_size": block_size, "extents": layout}
-    size = int(layout["block_size"])
-    extents = [
-        Extent(logical // size, physical // size, length // size, bool(flags & FIEMAP_UNWRITTEN))
-        for logical, physical, length, flags in layout["extents"]
-    ]
-    tree_blocks = layout.get("tree_blocks")
-    return extents, None if tree_blocks is None else tuple(tree_blocks)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(str(path), f"cannot be read ({why})", "a recorded file") from error
-
-
-EMULATED: Final = {
-    "virtio-blk": QueueLimits(2560, 254, 256, "none", driver="virtio_blk"),
-    "nvme": QueueLimits(1024, 127, 1023, "none", driver="nvme"),
-    "virtio-scsi": QueueLimits(2560, 254, 128, "none", driver="virtio_scsi"),
-    "ahci": QueueLimits(2560, 168, 32, "none", driver="ahci"),
-}
-"""
-Limits of what QEMU 7.2 emulates, as Linux 6.1 takes them, by a part of the record's `device`.
-
-Segments: virtio's seg_max of QEMU (256 - 2), NVME_MAX_SEGS, AHCI_MAX_SG. Sectors: 1280 KiB
-(BLK_DEF_MAX_SECTORS), NVMe 512 KiB (mdts 7).
-"""
-
-
-def case_limits(record: dict[str, Any], null_blk: DeviceProfile) -> QueueLimits:
-    """
-    Return the queue limits of a recording's device, from its description and settings.
-
-    null_blk: those of its profile, which is that of the recordings. EMULATED: those of QEMU's.
-    gtram, rtram: the rigs' bio-based RAM devices.
-    """
-    device = str(record["device"])
-    for name, limits in EMULATED.items():
-        if name in device:
-            return limits
-    if "gtram" in device or "rtram" in device:
-        return QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd", copies=COPIES["ramdisk"])
-    has = null_blk.limits
-    max_sectors = int(record["max_sectors_kb"]) * 2 if "max_sectors_kb" in record else has.max_sectors
-    scheduler = str(record.get("scheduler", has.scheduler))
-    return QueueLimits(
-        max_sectors,
-        has.max_segments,
-        has.queue_depth,
-        scheduler,
-        driver=has.driver,
-        copies=null_blk.copies,
-    )
 
 
 def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
@@ -194,9 +117,10 @@ def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
     the data (None: one each).
     """
     block_size = int(case.record["block_size"])
-    if case.tree_blocks is not None:
-        return plan_tree(normalise(case.extents, merge=False), block_size).tree(case.tree_blocks)
-    plan = plan_tree(normalise(case.extents), block_size)
+    extents, tree_blocks = case.layout.extents, case.layout.tree_blocks
+    if tree_blocks is not None:
+        return plan_tree(normalise(extents, merge=False), block_size).tree(tree_blocks)
+    plan = plan_tree(normalise(extents), block_size)
     per_page = PAGE_BYTES // block_size
     count = plan.blocks_needed
     pages = min(max(tree_pages or count, -(-count // per_page)), count)
@@ -248,6 +172,45 @@ def reads(record: dict[str, Any]) -> Iterator[tuple[int, int, int]]:
         )
 
 
+def _listed(record: dict[str, Any], at: str) -> list[tuple[int, int, int]]:
+    """Return the reads of a record; ConfigError if there is none, or one before the file's start."""
+    listed = list(reads(record))
+    if not listed:
+        where = f"{at}: {record['access']}"
+        raise ConfigError(where, f"no read in {record['file_bytes']} bytes", "at least one page")
+    if (first := min(offset for offset, _, _ in listed)) < 0:
+        raise ConfigError(f"{at}: {record['access']}", f"a read at {first}", "reads within the file")
+    return listed
+
+
+def _check_work(record: dict[str, Any], at: str) -> None:
+    """Raise ConfigError unless the reads, and what is cached before them, lie within the file."""
+    _listed(record, at)
+    pages = -(-int(record["file_bytes"]) // PAGE_BYTES)
+    cached = [(start, end) for start, end in record.get("cached_pages", ())]
+    for start, end in cached:
+        if not start < end <= pages:
+            raise ConfigError(f"{at}: cached_pages", f"[{start}, {end}]", f"ranges of the {pages} pages")
+    rewritten = _rewritten(record, at)
+    for page in rewritten:
+        if page >= pages or any(start <= page < end for start, end in cached):
+            problem = f"blocks of page {page}"
+            raise ConfigError(f"{at}: rewritten_blocks", problem, "of pages of the file that are not cached")
+
+
+def _rewritten(record: dict[str, Any], at: str) -> dict[int, int]:
+    """Return page -> how many of its first blocks were rewritten; ConfigError for others than the first."""
+    per_page = PAGE_BYTES // int(record["block_size"])
+    blocks_of: dict[int, list[int]] = {}
+    for block in sorted(record.get("rewritten_blocks", ())):
+        blocks_of.setdefault(block // per_page, []).append(block % per_page)
+    for page, blocks in blocks_of.items():
+        if blocks != list(range(len(blocks))) or len(blocks) == per_page:
+            problem = f"blocks {blocks} of page {page}"
+            raise ConfigError(f"{at}: rewritten_blocks", problem, "the first blocks of a page, and not all")
+    return {page: len(blocks) for page, blocks in blocks_of.items()}
+
+
 def page_order(pages: int) -> list[int]:
     """Return the rig's random order: a Fisher-Yates shuffle on a 32-bit xorshift from 12345."""
     order = list(range(pages))
@@ -265,7 +228,7 @@ _ENCRYPTION = {
     "dm-crypt": re.compile(
         rf"dm-crypt ({'|'.join(CIPHER_CALLS)}) \d+-bit key, (512|4096)-byte sectors(, no_read_workqueue)?"
     ),
-    "eCryptfs": re.compile(r"eCryptfs (aes-128|aes-256)"),
+    "eCryptfs": re.compile(r"eCryptfs (aes-128|aes-256)( on ext4(, .*)?)?"),
     "fscrypt": re.compile("fscrypt v2 AES-256-XTS"),
 }
 
@@ -273,12 +236,12 @@ _ENCRYPTION = {
 def _said(record: dict[str, Any], scheme: str) -> re.Match[str] | None:
     """Return what a record says of its encryption if that is this scheme; ConfigError if none is known."""
     said = str(record.get("encryption", ""))
-    if said and not any(known.match(said) for known in _ENCRYPTION.values()):
+    if said and not any(known.fullmatch(said) for known in _ENCRYPTION.values()):
         allowed = (
             "dm-crypt CIPHER n-bit key, n-byte sectors; eCryptfs aes-128 or aes-256; fscrypt v2 AES-256-XTS"
         )
         raise ConfigError(str(record.get("case")), f"encryption {said!r}", allowed)
-    return _ENCRYPTION[scheme].match(said)
+    return _ENCRYPTION[scheme].fullmatch(said)
 
 
 def _table(record: dict[str, Any]) -> CryptTable | None:
@@ -291,10 +254,6 @@ def _mount(record: dict[str, Any]) -> EcryptfsMount | None:
     """Return the eCryptfs mount that a case was recorded on, None if there was none."""
     said = _said(record, "eCryptfs")
     return EcryptfsMount(said[1]) if said else None
-
-
-def _is_ecryptfs(record: dict[str, Any]) -> bool:
-    return _mount(record) is not None
 
 
 def _ecryptfs(machine: Machine, record: dict[str, Any], lower: FsInode) -> EcryptfsInode:
@@ -317,8 +276,7 @@ def run_case(
     """
     Simulate a case and return the machine with its counts; `tracer` sees its block events.
 
-    device: "ram+copy" (the rig's bio-based RAM device) or "null_blk", with what they copy counted; "": as the
-    record says.
+    device: one of DEVICES, with what it copies counted; "": as the record says.
     """
     record = case.record
     if record["path"] not in PATH_NAMES:
@@ -337,13 +295,7 @@ def run_case(
     opened = _ecryptfs(machine, record, inode) if machine.spec.ecryptfs else inode
     mapping = machine.mapping(opened)
     _fill(machine, mapping, inode, record)
-    listed = list(reads(record))
-    if not listed:
-        raise ConfigError(
-            f"{case.name}: {record['access']}",
-            f"no read in {record['file_bytes']} bytes",
-            "at least one page",
-        )
+    listed = _listed(record, case.name)
     random = record["access"] == "rand4k_advrandom" or record.get("fadvise") == "random"
     files = [machine.open(mapping, opened, random) for _ in range(1 + max(number for _, _, number in listed))]
     if record.get("fadvise") == "sequential":
@@ -365,8 +317,7 @@ def run_case(
 def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None, device: str) -> Machine:
     """Return the machine of a record, with its path, its device (see run_case) and its readahead."""
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
-    on = record | {"device": "gtram"} if device.startswith("ram") else {"device": device} | record
-    limits = case_limits(on, null_blk)
+    limits = case_limits(record | {"device": DEVICES[device]} if device else record, null_blk)
     ra_pages = int(record.get("read_ahead_kb", 128)) * KIB // PAGE_BYTES
     spec = MachineSpec(
         PATH_NAMES[record["path"]],
@@ -385,15 +336,5 @@ def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | Non
 def _fill(machine: Machine, mapping: Mapping, inode: FsInode, record: dict[str, Any]) -> None:
     """Have in the page cache what the record says was there before the first read."""
     cache_pages(machine, mapping, inode, [(start, end) for start, end in record.get("cached_pages", ())])
-    rewritten = sorted(record.get("rewritten_blocks", ()))
-    if not rewritten:
-        return
-    per_page = PAGE_BYTES // machine.spec.block_size
-    blocks_of: dict[int, list[int]] = {}
-    for block in rewritten:
-        blocks_of.setdefault(block // per_page, []).append(block % per_page)
-    for page, blocks in blocks_of.items():
-        if blocks != list(range(len(blocks))):
-            where = f"{record['case']}: rewritten_blocks"
-            raise ConfigError(where, f"blocks {blocks} of page {page}", "the first blocks of a page")
-        pages_with_buffers(machine, mapping, inode, [(page, page + 1)], len(blocks))
+    for page, blocks in _rewritten(record, str(record["case"])).items():
+        pages_with_buffers(machine, mapping, inode, [(page, page + 1)], blocks)

@@ -20,6 +20,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -55,6 +56,12 @@ class FittedMachine(Model):
     about: str
     small_cell: Labels = Field(default_factory=dict)
     small_measured: Figure | None = None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if bool(self.small_cell) != (self.small_measured is not None):
+            raise custom(f"{self.name} has one of small_cell and small_measured", "both, or neither")
+        return self
 
 
 class PublishedRow(Model):
@@ -151,14 +158,14 @@ class Scale:
 class Score:
     """
     Predicted ratios only: how many there are, within 10 % by the simulator and by the null model, and nearer
-    than the null model.
+    than the null model. median_error: None if there are none.
     """
 
     ratios: int
     within: int
     null_within: int
     nearer: int
-    median_error: float
+    median_error: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,14 +189,14 @@ class Comparison:
     def score(self) -> Score:
         """Return how good the predictions of ratios are, against answering 1 to all."""
         predicted = [row for row in self.rows if row.row.ratio is not None and not row.fitted]
-        errors = sorted(abs(row.error) for row in predicted)
+        errors = [abs(row.error) for row in predicted]
         nulls = [abs(row.null_error or 0.0) for row in predicted]
         return Score(
             len(predicted),
             sum(error <= WITHIN for error in errors),
             sum(error <= WITHIN for error in nulls),
             sum(abs(row.error) < null for row, null in zip(predicted, nulls, strict=True)),
-            errors[len(errors) // 2],
+            median(errors) if errors else None,
         )
 
 
@@ -255,22 +262,28 @@ def _fitted_cells(machine: FittedMachine) -> list[Labels]:
 
 def _fitted_scale(machine: FittedMachine, runs: _Runs) -> Scale:
     """Return the scale under which the machine's cells have their measured throughput."""
-    ours, small = runs.value(machine.experiment, Scale(), machine.cell, machine.metric), machine.small_cell
-    if not small or machine.small_measured is None:
+    if machine.small_measured is None:
+        ours = runs.value(machine.experiment, Scale(), machine.cell, machine.metric)
         return Scale(ours / machine.measured)
     # Per MiB: factor x our time + calls x system call = their time, for the large reads and for the small.
     equations, times = [], []
-    for cell, measured in ((machine.cell, machine.measured), (small, machine.small_measured)):
+    for cell, measured in (
+        (machine.cell, machine.measured),
+        (machine.small_cell, machine.small_measured),
+    ):
         rate = runs.value(machine.experiment, Scale(), cell, machine.metric)
         calls = runs.value(machine.experiment, Scale(), cell, "reads")
         mib = runs.value(machine.experiment, Scale(), cell, "bytes_read") / MIB
         equations.append([1 / rate, calls / mib / NS_PER_S])
         times.append(1 / measured)
-    factor, syscall_ns = np.linalg.solve(np.array(equations), np.array(times))
+    try:
+        factor, syscall_ns = np.linalg.solve(np.array(equations), np.array(times))
+    except np.linalg.LinAlgError:
+        problem = "cell and small_cell read alike"
+        raise ConfigError(machine.name, problem, "large reads and small ones") from None
     if factor <= 0 or syscall_ns < 0:
-        raise ConfigError(
-            machine.name, f"factor {factor:.3g}, system call {syscall_ns:.0f} ns", "both above 0"
-        )
+        problem = f"factor {factor:.3g}, system call {syscall_ns:.0f} ns"
+        raise ConfigError(machine.name, problem, "a factor above 0, a system call of 0 ns or more")
     return Scale(float(factor), round(float(syscall_ns)))
 
 

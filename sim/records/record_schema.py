@@ -1,5 +1,6 @@
 """
-The form of a record, applied: the JSON Schema that comes with the package, and what a schema cannot say.
+The form of a record and of a layout, applied: the JSON Schemas that come with the package, and what a schema
+cannot say.
 """
 
 from __future__ import annotations
@@ -7,9 +8,9 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Final, Literal
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import best_match
 
 from sim.errors import ConfigError
@@ -17,25 +18,40 @@ from sim.records.counters import LEAST, known
 
 _SHOWN = 60
 """Characters of a wrong value that an error shows."""
+SCHEMAS: Final = {"case": "schema.json", "layout": "layout-schema.json"}
+"""What is checked -> the file of results/kernel that documents it; the package has `<what>-schema.json`."""
+
+
+def _is_integer(_checker: Any, value: Any) -> bool:
+    """A count is written as one: 3.0 and true are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @cache
-def _validator() -> Draft202012Validator:
-    text = resources.files("sim.records").joinpath("case-schema.json").read_text(encoding="utf-8")
-    return Draft202012Validator(json.loads(text))
+def _validator(what: str) -> Any:
+    strict = validators.extend(
+        Draft202012Validator,
+        type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+    )
+    text = resources.files("sim.records").joinpath(f"{what}-schema.json").read_text(encoding="utf-8")
+    return strict(json.loads(text))
+
+
+def check_form(document: Any, what: Literal["case", "layout"], at: str) -> None:
+    """Raise ConfigError, one line naming `at`, field, value and what is allowed, unless the schema is met."""
+    error = best_match(_validator(what).iter_errors(document))
+    if error is not None:
+        field = ".".join(map(str, error.absolute_path))
+        raise ConfigError(f"{at}: {field}" if field else at, _problem(error), _allowed(error, SCHEMAS[what]))
 
 
 def check_record(record: dict[str, Any], at: str) -> None:
     """
-    Raise ConfigError, one line naming `at`, field, value and what is allowed, unless a record has the form.
+    Raise ConfigError unless a record has the form.
 
     A record of counts must have the least set of counters, and no symbol that is not known.
     """
-    error = best_match(_validator().iter_errors(record))
-    if error is not None:
-        field = ".".join(map(str, error.absolute_path))
-        place = f"{at}: {field}" if field else at
-        raise ConfigError(place, _problem(error.instance, error.message), _allowed(error))
+    check_form(record, "case", at)
     if "counts" not in record:
         return
     counts = record["counts"]
@@ -45,17 +61,17 @@ def check_record(record: dict[str, Any], at: str) -> None:
         raise ConfigError(f"{at}: counts", f"{unknown[0]!r} is not known", "see results/kernel/README.md")
 
 
-def _problem(value: Any, message: str) -> str:
+def _problem(error: Any) -> str:
     """Return the problem in words; a long value is cut."""
-    shown = repr(value)
-    return message if len(message) < 3 * _SHOWN else f"{shown[:_SHOWN]}... is not of the form"
+    message = str(error.message)
+    return message if len(message) < 3 * _SHOWN else f"{repr(error.instance)[:_SHOWN]}... is not of the form"
 
 
-def _allowed(error: Any) -> str:
+def _allowed(error: Any, file: str) -> str:
     """Return what a field may be, from its schema."""
     said = error.schema if isinstance(error.schema, dict) else {}
     if "enum" in said:
         return ", ".join(map(str, said["enum"]))
     if "const" in said:
         return str(said["const"])
-    return str(said.get("description") or said.get("type") or "see results/kernel/schema.json")
+    return str(said.get("description") or said.get("type") or f"see results/kernel/{file}")

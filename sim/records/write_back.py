@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from sim.records.counters import PER_REQUEST
+from sim.records.devices import NULL_BLK, device_name
+
 _BIO: Final = (
     "submit_bio",
     "submit_bio_noacct",
@@ -37,8 +40,8 @@ def _metadata(
         dict.fromkeys((*_BIO, *_OF_BLOCKS), writes)
         | {"alloc_page_buffers": block_pages, "alloc_buffer_head": heads}
         | dict.fromkeys(("filemap_add_folio", "__filemap_add_folio", "filemap_alloc_folio"), pages)
-        | {"folio_mark_accessed": touched, "mark_page_accessed": 3, "__blk_flush_plug": 1, "plug": 1}
-        | dict.fromkeys(("blk_mq_complete_request", "blk_mq_end_request", "requests"), requests)
+        | {"folio_mark_accessed": touched, "__blk_flush_plug": 1, "plug": 1}
+        | dict.fromkeys(PER_REQUEST, requests)
         | {"bio_backmerge": writes - requests, "meta_bios": writes}
     )
 
@@ -57,21 +60,27 @@ def _data(writes: int) -> dict[str, int]:
     return (
         dict.fromkeys(_BIO, writes)
         | {"bio_add_page": writes * PAGES_PER_BIO}
-        | dict.fromkeys(("blk_mq_complete_request", "blk_mq_end_request", "requests"), writes)
+        | dict.fromkeys(PER_REQUEST, writes)
         | {"rq_insert": writes, "plug": writes, "unplug": writes, "__blk_flush_plug": 3 * writes}
     )
 
 
+def writes_beside(record: dict[str, Any]) -> int:
+    """Return how many bios of a record were no reads: its histograms are of reads only."""
+    return int(record["blk"]["bio_queue"] - sum(record["blk"]["bio_sectors_hist"].values()))
+
+
 def beside(record: dict[str, Any]) -> dict[str, int] | None:
     """
-    Return what the writes of a record called, by counter, "requests" for each event of one; None if unknown.
+    Return what the writes of a record called, by counter; None if unknown, as on other devices than null_blk.
 
     Empty where only reads were queued.
     """
-    blk = record["blk"]
-    writes = int(blk["bio_queue"]) - sum(blk["bio_sectors_hist"].values())
+    writes, metadata = writes_beside(record), record["blk"]["meta_bios"]
     if not writes:
         return {}
-    if blk["meta_bios"]:
-        return METADATA.get((int(record["block_size"]), writes)) if blk["meta_bios"] == writes else None
-    return _data(writes) if writes > 0 else None
+    if writes < 0 or device_name(record, str(record["case"])) != NULL_BLK:
+        return None
+    if metadata:
+        return METADATA.get((int(record["block_size"]), writes)) if metadata == writes else None
+    return _data(writes)

@@ -24,7 +24,7 @@ ROUNDING = 0.002
 def records() -> CostRecords:
     """The recordings, with their features."""
     found = load_records(DATA)
-    attach_features(found.times.cases, read_features(DATA / "features.jsonl"))
+    attach_features(found.times.cases, read_features(DATA / "features.jsonl"), DATA / "layouts")
     return found
 
 
@@ -57,9 +57,11 @@ def test_a_run_is_as_near_to_the_recording_as_the_judge(records: CostRecords) ->
     for device in ("ram", "ram+copy", "null_blk"):
         of = [one for one in ran if one.case.device == device]
         errors = np.abs([one.error for one in of])
-        assert (np.median(errors), np.percentile(errors, 95)) <= BARS["ns"]
+        median, p95 = BARS["ns"]
+        assert np.median(errors) <= median
+        assert np.percentile(errors, 95) <= p95
         for one in of:
-            assert one.simulated == pytest.approx(_predicted(one.case.features), rel=ROUNDING), one.case.name
+            assert one.predicted == pytest.approx(_predicted(one.case.features), rel=ROUNDING), one.case.name
 
 
 def test_the_same_in_instructions(records: CostRecords) -> None:

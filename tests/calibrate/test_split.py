@@ -22,7 +22,7 @@ TIMES = ("native-ns.jsonl", "uml-ns.jsonl")
 @cache
 def _fit(times: str) -> tuple[CostRecords, Fitted, Drawn]:
     found = load_records(DATA, DATA / times)
-    attach_features(found.whole, read_features(DATA / "features.jsonl"))
+    attach_features(found.whole, read_features(DATA / "features.jsonl"), DATA / "layouts")
     fitted = fit_costs(found)
     return found, fitted, draw_costs(found, fitted)
 

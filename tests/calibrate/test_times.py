@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+import sim
 from sim.calibrate.loops import byte_loops
-from sim.calibrate.times import load_times
+from sim.calibrate.times import MACHINES, load_times
+from sim.cli import calibrate as verb
 from sim.errors import ConfigError
 
 KERNEL = Path(__file__).parents[2] / "results" / "kernel"
 DATA = KERNEL / "linux-6.1.192"
 NATIVE = DATA / "native-ns.jsonl"
+PROFILES = Path(sim.__file__).parent / "profiles" / "machines"
 
 
 def lines() -> list[dict[str, object]]:
@@ -23,7 +28,6 @@ def lines() -> list[dict[str, object]]:
 
 def test_every_time_follows_the_schema() -> None:
     """A record has what the schema asks for and no more; no case is there twice on a device."""
-    jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]' brings jsonschema")
     schema = json.loads((KERNEL / "times-schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     found = lines()
@@ -34,7 +38,6 @@ def test_every_time_follows_the_schema() -> None:
 
 def test_the_schema_refuses_what_is_no_time() -> None:
     """A case without its device, a cipher without a key, a field nobody explains."""
-    jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]' brings jsonschema")
     schema = json.loads((KERNEL / "times-schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     case = next(line for line in lines() if "case" in line)
@@ -94,6 +97,31 @@ def test_what_is_no_time_is_named(tmp_path: Path) -> None:
         load_times(write(tmp_path, case, {k: v for k, v in case.items() if k != "device"}), DATA)
     with pytest.raises(ConfigError, match=r"have no loop 'memcpy'"):
         byte_loops(load_times(write(tmp_path, case), DATA).loops)
+
+
+def test_a_recording_is_judged_on_the_machine_it_is_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the CPU it names, whatever its file is called; of a CPU without a profile it is refused."""
+    ran: list[str] = []
+    monkeypatch.setattr(verb, "run_cases", lambda *words: ran.append(words[3]) or [])
+    copy = tmp_path / "mine.jsonl"
+    copy.write_bytes(NATIVE.read_bytes())
+    for times in (None, NATIVE, copy, DATA / "uml-ns.jsonl"):
+        verb.judge_runs(DATA, times, as_json=True)
+    machines = ["linux-6.1-epyc-7001"] * 3 + ["linux-6.1-epyc"]
+    assert [machine for machine in machines for _ in range(2)] == ran
+    copy.write_text(NATIVE.read_text().replace("family 23 model 1", "family 99"))
+    with pytest.raises(
+        ConfigError, match=r"mine\.jsonl: was recorded on 'AMD EPYC, family 99', which no shipped"
+    ):
+        verb.judge_runs(DATA, copy, as_json=True)
+
+
+def test_a_profile_says_which_cpu_its_times_are_of() -> None:
+    """The table of CPUs names the profiles whose own words name them."""
+    for cpu, machine in MACHINES.items():
+        assert tomllib.loads((PROFILES / f"{machine}.toml").read_text())["about"].startswith(f"{cpu}, ")
 
 
 def test_another_cpus_cipher_is_not_taken(tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import sim
 from sim.engine.clock import Clock
 from sim.engine.costs import Cost, CostTable, load_costs, parse_costs
 from sim.engine.cpu import Cpu, Task
@@ -301,9 +303,12 @@ def test_a_faster_clock_makes_nothing_slower_and_no_byte_faster(tmp_path: Path) 
 def test_bytes_go_at_the_pace_that_both_profiles_state(tmp_path: Path) -> None:
     """ns_per_byte of a profile, half of its base's: a copied byte takes half."""
     file = tmp_path / "copies.toml"
+    shipped = Path(sim.__file__).parent / "profiles" / "machines" / "linux-6.1-epyc.toml"
+    clock = tomllib.loads(shipped.read_text())["clock"]
     file.write_text(
         'name = "copies"\nabout = "x"\nbase = "linux-6.1-epyc"\n'
-        '[clock]\nns_per_instruction = 0.1023\nns_per_byte = 0.009415\nsource = "sheet"\n'
+        f"[clock]\nns_per_instruction = {clock['ns_per_instruction']}\n"
+        f'ns_per_byte = {clock["ns_per_byte"] / 2}\nsource = "sheet"\n'
     )
     base, half = load_costs("linux-6.1-epyc"), load_costs(str(file))
     assert base["copy_page_to_iter"].unit_ps / 2 == pytest.approx(half["copy_page_to_iter"].unit_ps, abs=1)

@@ -14,8 +14,11 @@ import pytest
 from sim.block.drivers.modules import DRIVERS
 from sim.calibrate.constants import MODEL, NOT_CHARGED, counting_table
 from sim.calibrate.symbols import SIDE_BY_SIDE
-from sim.engine.ledger import Ledger
-from sim.records.kernel_case import EMULATED, load_case, run_case
+from sim.machine.machine import Machine
+from sim.records.devices import EMULATED
+from sim.records.kernel_case import Case, load_case, run_case
+from sim.records.layouts import LayoutFolder
+from sim.records.measures import measures
 
 KERNEL = Path(__file__).parents[2] / "results" / "kernel"
 DATA = KERNEL / "linux-6.1.192"
@@ -44,13 +47,6 @@ RETRIED = ("scsi_mq_get_budget", "scsi_queue_rq", "blk_mq_start_request")
 
 
 @cache
-def simulated(case: str) -> Ledger:
-    """Return the ledger of a case, run on a device without latency."""
-    (record,) = (record for record in records() if record["case"] == case)
-    return run_case(load_case(record, DATA / "layouts", FILE), counting_table()).ledger
-
-
-@cache
 def records() -> tuple[dict[str, Any], ...]:
     """Return all records."""
     return tuple(json.loads(line) for line in (DATA / FILE).read_text().splitlines())
@@ -59,6 +55,14 @@ def records() -> tuple[dict[str, Any], ...]:
 def of(driver: str) -> list[dict[str, Any]]:
     """Return the records of a driver."""
     return [record for record in records() if record["case"].startswith(f"{driver}/")]
+
+
+@cache
+def simulated(name: str) -> tuple[Case, Machine]:
+    """Return the case of a record, by its name, and the machine that did its work."""
+    (record,) = (record for record in records() if record["case"] == name)
+    case = load_case(record, LayoutFolder(DATA / "layouts"), FILE)
+    return case, run_case(case, counting_table())
 
 
 def calls(record: dict[str, Any], symbol: str) -> int:
@@ -82,7 +86,7 @@ def test_above_the_driver_the_calls_are_ours(driver: str) -> None:
     """Every symbol of ABOVE that the kernel called, to the call."""
     compared = 0
     for record in of(driver):
-        ours = simulated(record["case"]).calls()
+        ours = simulated(record["case"])[1].ledger.calls()
         for symbol in ABOVE:
             if symbol in record["symbols"]:
                 assert ours[symbol] == calls(record, symbol), (record["case"], symbol)
@@ -104,7 +108,7 @@ def test_what_the_driver_calls_is_what_ours_does(driver: str) -> None:
     for record in of(driver):
         if (record["block_size"], record["layout"]) == SIDE_BY_SIDE:
             continue
-        ours = simulated(record["case"]).calls()
+        ours = simulated(record["case"])[1].ledger.calls()
         for symbol in sorted(model.symbols - model.of_the_device):
             if symbol in record["symbols"] or (ours.get(symbol) and MODEL[symbol].within == symbol):
                 more = calls(record, symbol) - ours.get(symbol, 0)
@@ -147,11 +151,19 @@ def test_pages_of_few_lie_side_by_side() -> None:
     assert round(runs("frag4", 4096), 2) == 3.01
 
 
+def test_virtio_takes_the_requests_of_a_plug_at_once() -> None:
+    """What `validate` compares on virtio-blk is what the kernel called: ->queue_rqs() and ->queue_rq()."""
+    for record in of("virtio-blk"):
+        ours = measures(*simulated(record["case"]))
+        assert calls(record, "virtio_queue_rqs") == ours["lists issued"] > 0, record["case"]
+        assert calls(record, "virtio_queue_rq") == ours["requests issued one by one"] == 0, record["case"]
+
+
 @pytest.mark.parametrize(("driver", "symbol"), [("virtio-blk", "virtio_queue_rq"), ("nvme", "nvme_queue_rq")])
 def test_lists_of_requests_are_issued_at_once(driver: str, symbol: str) -> None:
     """A plug's list goes down in one call of ->queue_rqs(), as often as ours is flushed; no ->queue_rq()."""
     for record in of(driver):
-        ours = simulated(record["case"]).calls()
+        ours = simulated(record["case"])[1].ledger.calls()
         assert calls(record, f"{symbol}s") == ours[f"{symbol}s"] == ours["blk_mq_flush_plug_list"] > 0
         assert calls(record, symbol) == ours.get(symbol, 0) == 0, record["case"]
 

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from sim.ext4.make.fiemap import parse_fiemap
-
-jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]' brings jsonschema")
 
 KERNEL = Path(__file__).parents[2] / "results" / "kernel"
 SCHEMA = json.loads((KERNEL / "schema.json").read_text())

@@ -16,7 +16,16 @@ from sim.cli.main import app
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.machine.run_cell import run_cell
-from sim.records.published import MEASURED, SIMULATED, Comparison, compare, read_simulated
+from sim.records.published import (
+    MEASURED,
+    SIMULATED,
+    Compared,
+    Comparison,
+    PublishedNumber,
+    PublishedRow,
+    compare,
+    read_simulated,
+)
 from sim.volume.images import ensure_image
 
 FOLDER = Path(__file__).parents[2] / "experiments" / "published"
@@ -164,6 +173,13 @@ def test_one_factor_moves_no_ratio(tmp_path: Path) -> None:
         ("ratio = [2, 1]", "measured = 2", "a row is a value or a ratio"),
         ('metric = "throughput_mib_s"\nrows', 'metric = "speed"\nrows', "no metric 'speed'"),
         ('experiment = "e"\nmachine', 'reason = "r"\nmachine', "X has rows, or a reason why not"),
+        ('about = "a"', 'about = "a"\nsmall_cell = { path = "page_io" }', "both, or neither"),
+        ('about = "a"', 'about = "a"\nsmall_measured = 10', "m has one of small_cell and small_measured"),
+        (
+            'about = "a"',
+            'about = "a"\nsmall_cell = { path = "buffer_head" }\nsmall_measured = 10',
+            "m: cell and small_cell read alike",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -171,6 +187,24 @@ def test_what_is_wrong_is_told_in_one_line(tmp_path: Path, old: str, new: str, m
     assert old in GOOD
     with pytest.raises(ConfigError, match=message):
         compare(folder(tmp_path, GOOD.replace(old, new, 1)), partial(ensure_image, root=tmp_path / "images"))
+
+
+def _ratios(*errors: float) -> Comparison:
+    """Return a comparison of measured ratios of 2, simulated so far off."""
+    row = PublishedRow(label="r", cell={}, over={"path": "mpage"}, ratio=(2.0, 1.0))
+    number = PublishedNumber(id="X", what="w", source="s", experiment="e", rows=(row,))
+    rows = tuple(Compared(number, row, 2.0, 2.0 * (1 + error), False) for error in errors)
+    return Comparison(rows, {}, (), ())
+
+
+def test_a_score_has_the_median_of_its_errors() -> None:
+    """Of two errors their mean, of three the middle one; of none there is no score, and that is said."""
+    assert [0.15, 0.2, None] == [
+        found.score.median_error and round(found.score.median_error, 9)
+        for found in (_ratios(0.1, -0.2), _ratios(0.3, -0.1, 0.2), _ratios())
+    ]
+    assert "median error 15.0 %" in verb.score_line(_ratios(0.1, -0.2))
+    assert "no ratio is predicted" == verb.score_line(_ratios())
 
 
 def test_the_command_shows_errors_and_fails_on_a_change(

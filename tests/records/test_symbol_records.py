@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 import sim
@@ -19,6 +20,7 @@ from sim.engine.ledger import TASK, Ledger
 from sim.errors import ConfigError
 from sim.fs.open_file import OPEN_CALLS
 from sim.records.kernel_case import load_case
+from sim.records.layouts import LayoutFolder
 
 KERNEL = Path(__file__).parents[2] / "results" / "kernel"
 DATA = KERNEL / "linux-6.1.192"
@@ -35,7 +37,7 @@ def lines(file: str) -> list[dict[str, Any]]:
 def stacked() -> dict[str, tuple[dict[str, int], dict[tuple[str, str], float]]]:
     """Return, by case, the recorded calls and the simulator's features times the pages read."""
     records = load_records(DATA)
-    attach_features(records.whole, read_features(DATA / "features.jsonl"))
+    attach_features(records.whole, read_features(DATA / "features.jsonl"), DATA / "layouts")
     found = {}
     for case in records.stacked:
         pages = case.record["pages_read"]
@@ -63,7 +65,6 @@ def charged(scheme: str) -> dict[str, int]:
 @pytest.mark.parametrize("file", [READS, STACKED])
 def test_every_record_follows_the_schema(file: str) -> None:
     """No field that the schema does not explain, all it asks for, no name twice; its layout is there."""
-    jsonschema = pytest.importorskip("jsonschema", reason="pip install -e '.[dev]' brings jsonschema")
     schema = json.loads((KERNEL / "symbols-schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     for record in lines(file):
@@ -156,7 +157,7 @@ def test_an_encryption_that_is_not_known_is_an_error() -> None:
         "encryption": "dm-crypt serpent-xts-plain64 512-bit key, 512-byte sectors"
     }
     with pytest.raises(ConfigError, match="serpent"):
-        load_case(record, DATA / "layouts", "here")
+        load_case(record, LayoutFolder(DATA / "layouts"), "here")
 
 
 def test_a_generic_cipher_takes_23_times_the_instructions() -> None:

@@ -1,0 +1,61 @@
+"""
+What of a recorded case is not compared, and why: reasons by counter.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sim.machine.machine import Machine
+from sim.records import counters
+from sim.records.kernel_case import Case, reads
+from sim.records.write_back import beside
+from sim.units import PAGE_BYTES, PAGE_SECTORS
+
+ELEVATOR = "an elevator merges with what happens to wait in it: time decides"
+SLEEPS = "requests are inserted where the reader sleeps before its plug is full: time decides"
+SEGMENTS = "more pages in a bio than segments in a request: where they lie in memory decides the cut"
+WRITES = "writes beside the reads, of no known kind: other tasks call it too"
+AWAKE = "schedule() flushes the plug again unless the tree block has come by then: time decides"
+KNOWN = "a piece of a page that is up to date already is passed over within it"
+FOLIOS = "of large folios only those of more blocks than one have a state to set"
+TAKES_BIOS = "the device takes bios: its events are in no recording"
+NOT_RECORDED = "the record has no count of it"
+ONE_MORE = "on XFS, after blocks were rewritten, the kernel counts one more than here: of unknown cause"
+
+STILL_EXACT: Final = frozenset(
+    {*counters.ONE_PAGE_READS.values(), AWAKE, KNOWN, FOLIOS, ONE_MORE, NOT_RECORDED}
+)
+"""Reasons that leave a case exact: what they leave out, no comparison of single cases can have."""
+
+
+def not_compared(case: Case, machine: Machine) -> dict[str, str]:
+    """Return the counters that a case on this machine does not decide alone, each with the reason."""
+    record, limits = case.record, machine.spec.limits
+    of_virtio = counters.VIRTIO if limits.driver in counters.VIRTIO else ()
+    found: dict[str, str] = {}
+    if any(
+        offset // PAGE_BYTES != (offset + length - 1) // PAGE_BYTES for offset, length, _ in reads(record)
+    ):
+        found |= counters.ONE_PAGE_READS
+    if record.get("rewritten_blocks"):
+        found["iomap_iop_set_range_uptodate"] = KNOWN
+        if record.get("filesystem") == "xfs":
+            found["__blk_flush_plug"] = ONE_MORE
+    if record.get("large_folios"):
+        found["iomap_iop_set_range_uptodate"] = FOLIOS
+    if beside(record) is None:
+        found |= dict.fromkeys(counters.WRITES_TOO, WRITES)
+    if machine.spec.ecryptfs is not None:
+        found |= dict.fromkeys(("rq_insert", "unplug", "__blk_flush_plug", *of_virtio), SLEEPS)
+    largest = max(map(int, record["blk"]["bio_sectors_hist"]), default=0)
+    known = limits.bio_based or record.get("pages_apart", False)
+    if min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS and not known:
+        found["rq_sectors_hist"] = SEGMENTS
+    if limits.bio_based:
+        found |= dict.fromkeys(counters.BLOCK_EVENTS, TAKES_BIOS)
+    if limits.scheduler != "none":
+        found |= dict.fromkeys((*counters.BY_TIME, *of_virtio), ELEVATOR)
+    if machine.ledger.calls().get("ext4_read_bh"):
+        found["__blk_flush_plug"] = AWAKE
+    return found
