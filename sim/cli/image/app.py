@@ -1,21 +1,19 @@
 """
 readpath image: make, list, check and change ext4 images, and the keys of files in them.
 
-Thin wrappers over the plain functions of sim.cli.image.verbs and image_keys, loaded when one runs. Exit
-codes: 0 done; 1 `check` or `ls` has found damage; 2 something cannot be read, as ReadpathError tells.
+Thin wrappers over the plain functions of this package, loaded when one runs; those that only read are in
+sim.cli.image.reading.
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
-from sim.errors import ConfigError
+from sim.cli.image.reading import cat, check, extents, inspect, ls
+from sim.cli.image.words import AsJson, ImagePath, InnerPath, Moved
 
 app = typer.Typer(
     name="image",
@@ -25,8 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ImagePath = Annotated[Path, typer.Argument(metavar="IMAGE", help="An ext4 image.")]
-InnerPath = Annotated[str, typer.Argument(metavar="PATH", help="A path in the image.")]
 KeyFile = Annotated[Path, typer.Option("--keys", metavar="FILE", help="Users' keys; mode 0600.")]
 Users = Annotated[list[str], typer.Option("--user", metavar="USER", help="Who may read it. Repeatable.")]
 Opener = Annotated[str, typer.Option("--as", metavar="USER", help="A user who can read it.")]
@@ -34,26 +30,7 @@ Seed = Annotated[
     int | None, typer.Option("--seed", help="For images that can be made again; protects nothing.")
 ]
 Form = Annotated[str, typer.Option("--format", help="Of wrapped keys: aes-kw, rfc2014.")]
-Moved = Annotated[
-    bool, typer.Option("--moved", help="The file has another name, or the image another UUID, than it had.")
-]
 Scrub = Annotated[bool, typer.Option("--scrub", help="Zero the image's free blocks and its journal, too.")]
-Cipher = Annotated[
-    str | None,
-    typer.Option(
-        "--dm-crypt", metavar="CIPHER", help="Read through dm-crypt: aes-xts-plain64, aes-cbc-essiv:sha256."
-    ),
-]
-DeviceKey = Annotated[
-    Path | None, typer.Option("--keyfile", metavar="FILE", help="dm-crypt's key: its bytes; mode 0600.")
-]
-SectorSize = Annotated[
-    int | None, typer.Option("--sector-size", metavar="BYTES", help="dm-crypt's sectors [512].")
-]
-LargeSectors = Annotated[
-    bool, typer.Option("--iv-large-sectors", help="dm-crypt numbers sectors by their own size.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("make")
@@ -82,111 +59,8 @@ def make(
     run_make(paths[-1], spec_of(paths, files or [], size, block_size, seed), as_json)
 
 
-@app.command("ls")
-def ls(
-    image: ImagePath,
-    path: InnerPath = "/",
-    recursive: Annotated[bool, typer.Option("--recursive", "-R", help="All directories below too.")] = False,
-    keys: Annotated[
-        Path | None, typer.Option("--keys", metavar="FILE", help="fscrypt master keys: decrypt names.")
-    ] = None,
-    cipher: Cipher = None,
-    keyfile: DeviceKey = None,
-    sector_size: SectorSize = None,
-    iv_large_sectors: LargeSectors = False,
-    as_json: AsJson = False,
-) -> None:
-    """List a directory: inode, type, mode, links, bytes, extents/depth, time of change, path."""
-    from sim.cli.image.listing import run_ls
-    from sim.cli.image.opening import Around
-
-    around = Around(cipher, keyfile, sector_size, iv_large_sectors)
-    code = run_ls(image, path, as_json, recursive, keys, around)
-    if code:
-        raise typer.Exit(code)
-
-
-@app.command("extents")
-def extents(
-    image: ImagePath,
-    path: InnerPath,
-    cipher: Cipher = None,
-    keyfile: DeviceKey = None,
-    sector_size: SectorSize = None,
-    iv_large_sectors: LargeSectors = False,
-    as_json: AsJson = False,
-) -> None:
-    """Show a file's extent tree, with its index and leaf blocks."""
-    from sim.cli.image.opening import Around
-    from sim.cli.image.verbs import run_extents
-
-    run_extents(image, path, as_json, Around(cipher, keyfile, sector_size, iv_large_sectors))
-
-
-@app.command("cat")
-def cat(
-    image: ImagePath,
-    path: InnerPath,
-    keys: Annotated[
-        Path | None,
-        typer.Option(
-            "--keys", metavar="FILE", help="Master keys: decrypt. Without: ciphertext in whole blocks."
-        ),
-    ] = None,
-    users: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--as", metavar="USER", help="Read as a user in --keys; repeat it where shares are needed."
-        ),
-    ] = None,
-    moved: Moved = False,
-    cipher: Cipher = None,
-    keyfile: DeviceKey = None,
-    sector_size: SectorSize = None,
-    iv_large_sectors: LargeSectors = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print length and SHA-256 as JSON, not the contents.")
-    ] = False,
-) -> None:
-    """Write a file's contents, or a symlink's target, to standard output; holes as holes, into a file."""
-    from sim.cli.image.contents import run_cat, run_digest
-    from sim.cli.image.opening import Around
-
-    write: Callable[[BinaryIO], None]
-    around = Around(cipher, keyfile, sector_size, iv_large_sectors)
-    if users:
-        from sim.cli.image.keys import run_cat_as
-
-        if keys is None:
-            raise ConfigError("image cat", "--as without --keys", "--keys FILE")
-        if cipher is not None:
-            raise ConfigError("image cat", "--as with --dm-crypt", "one of them")
-        write = partial(run_cat_as, image, path, keys=keys, users=users, moved=moved)
-    else:
-        write = partial(run_cat, image, path, keys=keys, around=around)
-    if as_json:
-        run_digest(path, write)
-        return
-    write(sys.stdout.buffer)
-    sys.stdout.buffer.flush()
-
-
-@app.command("check")
-def check(
-    image: ImagePath,
-    cipher: Cipher = None,
-    keyfile: DeviceKey = None,
-    sector_size: SectorSize = None,
-    iv_large_sectors: LargeSectors = False,
-    as_json: AsJson = False,
-) -> None:
-    """Walk everything in an image and tell what is wrong; exit code 1 if anything is."""
-    from sim.cli.image.opening import Around
-    from sim.cli.image.verbs import run_check
-
-    code = run_check(image, as_json, Around(cipher, keyfile, sector_size, iv_large_sectors))
-    if code:
-        raise typer.Exit(code)
+for verb in (ls, extents, cat, check):
+    app.command(verb.__name__)(verb)
 
 
 @app.command("encrypt")
@@ -371,12 +245,7 @@ def rm(image: ImagePath, path: InnerPath, as_json: AsJson = False) -> None:
     run_rm(image, path, as_json=as_json)
 
 
-@app.command("inspect")
-def inspect(image: ImagePath, as_json: AsJson = False) -> None:
-    """Show what an image tells without a key: names, sizes, times, extents, who shares what."""
-    from sim.cli.image.inspect import run_inspect
-
-    run_inspect(image, as_json)
+app.command("inspect")(inspect)
 
 
 @app.command("userkey")

@@ -287,7 +287,7 @@ class ImageEditor:
             inode_bytes.set_ea_references(raw, references)
             self._write_inode(number, raw)
             return
-        blocks = _blocks_of(inode)
+        blocks = inode.own_blocks
         if zero:
             self._zero_blocks(blocks)
         self._groups.free_blocks(blocks)
@@ -345,7 +345,7 @@ class ImageEditor:
         parent, inode = self.image.lookup(folder), self.image.lookup(path)
         if inode.is_directory:
             raise ImageError(f"{self.path}: {path}", "is a directory", "a file")
-        blocks = _blocks_of(inode)
+        blocks = inode.own_blocks
         if not shown or not self._drop_name(parent, shown):
             raise ImageError(f"{self.path}: {path}", "is not a name in its directory", "a path in the image")
         self._store.mark()  # a file without a name is what e2fsck can mend; one without blocks is not
@@ -397,13 +397,3 @@ class ImageEditor:
         runs = journal_runs(self.image) + (self._groups.free_runs() if free_space else [])
         words, size = words_of(secrets), self.image.block_size
         return sum(wipe_range(self._store, at * size, length * size, words) for at, length in runs)
-
-
-def _blocks_of(inode: Inode) -> list[int]:
-    """Return the blocks of contents and extent tree; ImageError for a file without extents."""
-    if not inode.has_contents:
-        return []
-    if not inode.flags & inodes.FLAG_EXTENTS:
-        raise ImageError(inode.place, "is mapped by indirect blocks", "a file mapped by extents")
-    blocks = [block for e in inode.tree.extents for block in range(e.physical, e.physical + e.length)]
-    return blocks + list(inode.tree.blocks)

@@ -4,6 +4,7 @@ An inode of an opened image: what it says about itself, its tree and its xattrs.
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sim.errors import ImageError
@@ -135,6 +136,16 @@ class Inode:
         return self._indirect
 
     @property
+    def own_blocks(self) -> list[int]:
+        """The blocks of contents and extent tree; ImageError for a file mapped without extents."""
+        if not self.has_contents:
+            return []
+        if not self.flags & inodes.FLAG_EXTENTS:
+            raise ImageError(self.place, "is mapped by indirect blocks", "a file mapped by extents")
+        mapped = [range(e.physical, e.physical + e.length) for e in self.tree.extents]
+        return [*chain.from_iterable(mapped), *self.tree.blocks]
+
+    @property
     def xattrs(self) -> xattr.Xattrs:
         """All xattrs by (name index, name), from the inode and its xattr block."""
         if self._xattrs is None:
@@ -166,11 +177,6 @@ class Inode:
     def is_ea_inode(self) -> bool:
         """Whether this inode holds the value of other inodes' xattr."""
         return bool(self.raw.flags & inodes.FLAG_EA_INODE)
-
-    @property
-    def ea_hash(self) -> int:
-        """The hash of the value in an ea_inode."""
-        return inodes.ea_digest(self._raw_bytes)
 
     @property
     def ea_references(self) -> int:
