@@ -261,9 +261,10 @@ def test_a_symbol_that_is_not_recorded_is_named() -> None:
 
 
 CIPHERS = {
-    "xts": ("dm-aes-xts-plain64-512/bs4096/ext4/contig/rand4k/warm", DM_CRYPT),
-    "essiv": ("dm-aes-cbc-essiv-sha256-512/bs4096/ext4/contig/rand4k/warm", DM_CRYPT),
+    "xts": "dm-aes-xts-plain64-512/bs4096/ext4/contig/rand4k/warm",
+    "essiv": "dm-aes-cbc-essiv-sha256-512/bs4096/ext4/contig/rand4k/warm",
 }
+"""Cases of symbols-encryption.jsonl with sectors of 512 bytes."""
 
 
 def test_dm_crypts_other_cipher_is_compared() -> None:
@@ -271,7 +272,7 @@ def test_dm_crypts_other_cipher_is_compared() -> None:
     lines = (DATA / "symbols-encryption.jsonl").read_text().splitlines()
     symbols = {record["case"]: record.get("symbols", {}) for record in map(json.loads, lines)}
     per_sector = {}
-    for cipher, (recorded, _) in CIPHERS.items():
+    for cipher, recorded in CIPHERS.items():
         called, sectors = symbols[recorded], symbols[recorded]["crypt_convert"][0] * 8
         per_sector[cipher] = called["crypto_skcipher_decrypt"][0] / sectors
     record = record_of(DM_CRYPT)
