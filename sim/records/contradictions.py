@@ -65,7 +65,7 @@ _WAYS: Final = re.compile(
 """Ways to read, as names of cases have them."""
 
 
-def _way(word: str) -> dict[str, Any]:
+def ways_of(word: str) -> dict[str, Any]:
     """Return the fields that a way to read stands for; none for a word that is no known one."""
     found = _WAYS.fullmatch(word)
     if found is None:
@@ -116,7 +116,7 @@ def _name(record: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     if len(parts) < len(fields):
         yield "parts", len(parts), len(fields)
         return
-    for field, said in _way(parts[4]).items():
+    for field, said in ways_of(parts[4]).items():
         yield field, said, record.get(field)
     for word in parts[6:]:
         yield from _special(word, record)

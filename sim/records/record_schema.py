@@ -41,7 +41,8 @@ def check_form(document: Any, what: Literal["case", "layout"], at: str) -> None:
     """Raise ConfigError, one line naming `at`, field, value and what is allowed, unless the schema is met."""
     error = best_match(_validator(what).iter_errors(document))
     if error is not None:
-        field = ".".join(map(str, error.absolute_path))
+        parts = map(str, error.absolute_path)
+        field = ".".join(part if part.isprintable() else repr(part) for part in parts)
         raise ConfigError(f"{at}: {field}" if field else at, _problem(error), _allowed(error, SCHEMAS[what]))
 
 

@@ -118,6 +118,9 @@ def test_what_is_not_compared_is_named(outcomes: dict[str, list[Outcome]]) -> No
     inexact = {name: sum(not outcome.exact for outcome in found) for name, found in outcomes.items()}
     assert {"counts": 3, "matrix": 16, "matrix-xfs": 4} == inexact
     assert set(REASONS) >= STILL_EXACT
+    said = (DATA.parent / "README.md").read_text()
+    for cases in map(sum, zip(*LEFT_OUT.values(), strict=True)):
+        assert f"({cases})" in said or f"({cases} cases)" in said or not cases
 
 
 def test_iomap_unlocks_each_page_once() -> None:
