@@ -30,12 +30,14 @@ def run_experiment(
     jobs: int,
     images: Path,
     trace: bool,
+    figures: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
     """
     Run the experiment of `file` and print its summary; return the exit code.
 
+    figures: draw what the run has; else its figures/ is empty.
     Raises ReadpathError for whatever cannot be used.
     """
     from sim.report.figures import draw
@@ -62,7 +64,7 @@ def run_experiment(
                 target,
                 run_cell,
                 partial(ensure_image, root=images),
-                draw=draw,
+                draw=partial(draw, names=None if figures else [], watch=watch),
                 jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
                 trace=trace,
                 watch=heard,
@@ -75,7 +77,7 @@ def run_experiment(
         raise
     table, wrong = summary(run), wrong_data(run)
     said = answers(run, claims)
-    figures = sorted((target / "figures").iterdir())
+    drawn = sorted((target / "figures").iterdir())
     if as_json:
         document = {
             "run": str(target),
@@ -86,7 +88,7 @@ def run_experiment(
             "wrong_data": [row["cell"] for row in wrong],
             "cells_taken_up": taken_up,
             "answers": said,
-            "figures": [str(path) for path in figures],
+            "figures": [str(path) for path in drawn],
         }
         print(json.dumps(document, indent=2))
     elif not quiet:
@@ -94,7 +96,7 @@ def run_experiment(
         for line in said:
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         print_table(table, out, experiment.title)
-        for path in figures:
+        for path in drawn:
             out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)
         out.print(f"run     {target}", markup=False, highlight=False, soft_wrap=True)
     for row in wrong:

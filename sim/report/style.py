@@ -14,7 +14,14 @@ WIDTH_INCHES = 7.1
 COLUMN_INCHES = 3.5
 """The width of one of its columns: of figures that have one column of panels. Fonts are the same."""
 
-_BLACK, _GREY, _BROWN = "#000000", "#9a9a9a", "#8c510a"
+TALLEST_INCHES = 9.2
+"""The height of a page: what is taller goes on the next one."""
+
+FONT = "DejaVu Sans"  # comes with matplotlib: the same on every machine
+TEXT_POINTS, TICK_POINTS, SMALL_POINTS = 7.5, 7.0, 6.0
+"""Fonts of titles and legends, of tick labels and numbers, and of notes."""
+
+_BLACK, _GREY, _BROWN = "#000000", "#c8c8c8", "#4d2600"
 _OKABE_ITO = {
     "orange": "#E69F00",
     "sky": "#56B4E9",
@@ -43,7 +50,7 @@ GROUP_COLOURS = dict(
         strict=True,
     )
 )
-"""Cost group -> colour, in every figure."""
+"""Cost group -> colour, in every figure. Grey and brown are lighter and darker than all of the palette."""
 
 GROUP_LABELS = {group: group for group in GROUPS} | {"other": "system call, waking"}
 """Cost group -> what legends call it."""
@@ -68,6 +75,13 @@ PATH_MARKERS = {
 }
 """Read path -> marker: paths often cost the same, and then a cross in a square shows both."""
 
+LINE_COLOURS = (
+    _BLACK,
+    *(_OKABE_ITO[name] for name in ("blue", "sky", "vermillion", "orange", "green", "purple")),
+)
+LINE_MARKERS = "os^Dx+v<"
+"""Colours and markers of lines that are not paths, in turn; there is one marker more, so none comes twice."""
+
 STAGE_COLOURS = {
     "plug_ns": _OKABE_ITO["yellow"],
     "queue_ns": _OKABE_ITO["orange"],
@@ -85,13 +99,14 @@ LOW, HIGH = _OKABE_ITO["blue"], _OKABE_ITO["orange"]
 """The lower and the upper end of an interval."""
 
 RC: Any = {  # Any: matplotlib types the keys one by one
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
-    "font.size": 7.5,
-    "axes.titlesize": 7.5,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
+    "font.family": FONT,
+    "font.size": TEXT_POINTS,
+    "text.parse_math": False,  # a $ in a label is a $
+    "axes.titlesize": TEXT_POINTS,
+    "axes.labelsize": TEXT_POINTS,
+    "xtick.labelsize": TICK_POINTS,
+    "ytick.labelsize": TICK_POINTS,
+    "legend.fontsize": TEXT_POINTS,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,

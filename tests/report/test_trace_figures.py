@@ -103,7 +103,7 @@ def test_the_distribution_holds_every_read(run):
     assert 256 == len(latencies)
     assert [ns / 1000 for ns in latencies] == list(lines[0].get_xdata()[1:])
     assert [percentile_ns(latencies, p) / 1000 for p in (50, 99)] == list(marks[0].get_xdata())
-    assert "not encrypted\n256 reads a path" == panel.get_title()
+    assert "not encrypted\n256 reads each" == panel.get_title()
 
 
 def test_no_trace_no_figure(run, tmp_path):
