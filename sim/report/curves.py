@@ -14,10 +14,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim.experiment.results import Row, Run
-from sim.report.measure import apart, plain, tick_marks
-from sim.report.page import BARE, GAP, TICKS, Frame, Strip, beside, mark
+from sim.report.measure import APART, apart, plain, tick_marks, width_of
+from sim.report.page import BARE, EDGE, GAP, TICKS, Frame, Strip, beside, mark
 from sim.report.panels import Labels, line_entries, mean, others, paths_of, run_footer, said, styles
-from sim.report.style import COLUMN_INCHES, WIDTH_INCHES
+from sim.report.style import COLUMN_INCHES, TICK_POINTS, WIDTH_INCHES
 from sim.units import parse_size
 
 _HEIGHT_INCHES, _ROOM, _MARGIN = 1.55, 1.08, 0.06
@@ -69,9 +69,12 @@ def _page(run: Run, axis: str, name: str, places: list[float], columns: list[Lab
     limits = [_ROOM * max(max(line) for panel in row for line in panel.values()) or 1.0 for row in lines]
     marks = [tick_marks(limit, _HEIGHT_INCHES, upright=True) for limit in limits]
     strips = [Strip(_HEIGHT_INCHES, name=label, under=BARE) for label, _ in _METRICS]
+    labels = list(map(plain, places))
+    gap, right = around_places(labels)
     frame = Frame(
         width=COLUMN_INCHES if len(columns) == 1 else WIDTH_INCHES,
-        lefts=(beside(strips, marks), *[GAP] * (len(columns) - 1)),
+        lefts=(beside(strips, marks), *[gap] * (len(columns) - 1)),
+        right=right,
         legend=line_entries(looks),
         titles=tuple(said(run, fixed) for fixed in columns),
         under=TICKS - BARE,
@@ -83,13 +86,17 @@ def _page(run: Run, axis: str, name: str, places: list[float], columns: list[Lab
         for panel, paths in zip(row_panels, lines[row], strict=True):
             for path, line in paths.items():
                 panel.plot(places, line, **looks[path])
-            over_places(
-                panel, places, list(map(plain, places)), frame.panel_inches, shown=row == len(panels) - 1
-            )
+            over_places(panel, places, labels, frame.panel_inches, shown=row == len(panels) - 1)
             panel.set_ylim(0, limits[row])
             mark(panel, "y", marks[row], shown=panel is row_panels[0])
             panel.grid(axis="y")
     return figure
+
+
+def around_places(labels: Sequence[str]) -> tuple[float, float]:
+    """Return the room between axes with these labels and right of the last: half a label stands out."""
+    first, last = (width_of(label, TICK_POINTS) / 2 for label in (labels[0], labels[-1]))
+    return max(GAP, first + last + APART), max(EDGE, last)
 
 
 def over_places(

@@ -72,8 +72,8 @@ def draw(
 
     names: only these, none if it is empty. watch: called after each of FIGURES, or of `names`.
 
-    Raises ConfigError for a format that is not in FORMATS, for a name that is not in FIGURES, and for one that
-    was asked for and that this run's matrix does not give.
+    Raises ConfigError for a format that is not in FORMATS, for a name that is not in FIGURES, and for one
+    that was asked for and that this run's matrix does not give.
     """
     check_formats(formats)
     for name in names or ():

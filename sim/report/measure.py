@@ -20,7 +20,7 @@ from sim.report.style import FONT, TEXT_POINTS, TICK_POINTS
 POINTS_PER_INCH = 72
 _LINE = 1.2
 """From one base line to the next, in font sizes."""
-_APART = 0.07
+APART = 0.07
 """Between two numbers on an axis, for them not to read as one."""
 BEHIND = 0.04
 """Between a bar and the number behind it, and behind that."""
@@ -102,7 +102,10 @@ def number(value: float) -> str:
 
 def plain(value: float) -> str:
     """Return a number that stands for itself, such as a size on an axis: 1,024 or 0.5."""
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.6g}"
+    if value == round(value):
+        return f"{value:,.0f}"
+    decimals = max(5 - floor(log10(abs(value))), 0)
+    return f"{value:,.{decimals}f}".rstrip("0").rstrip(".")
 
 
 def tick_marks(high: float, inches: float, low: float = 0.0, *, upright: bool = False) -> Marks:
@@ -123,7 +126,7 @@ def tick_marks(high: float, inches: float, low: float = 0.0, *, upright: bool = 
         slack = 1e-9 * (high - low)
         inside = [float(value) for value in values if low - slack <= value <= high + slack]
         marks = dict(zip(inside, _plain(inside), strict=True))
-        fitting = {at: said for at, said in marks.items() if place(at) + half(said) <= inches + _APART / 2}
+        fitting = {at: said for at, said in marks.items() if place(at) + half(said) <= inches + APART / 2}
         if len(fitting) > 1 and fitting == apart(fitting, place, upright=upright):
             return fitting
     return {low: _plain([low])[0]}
@@ -179,7 +182,7 @@ def apart(marks: Marks, place: Callable[[float], float], *, upright: bool = Fals
 def _room(one: str, other: str, upright: bool) -> float:
     if upright:
         return height_of(one, TICK_POINTS)
-    return (width_of(one, TICK_POINTS) + width_of(other, TICK_POINTS)) / 2 + _APART
+    return (width_of(one, TICK_POINTS) + width_of(other, TICK_POINTS)) / 2 + APART
 
 
 def room_for_numbers(ends: Sequence[tuple[float, str]], inches: float, points: float = TICK_POINTS) -> float:

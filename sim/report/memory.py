@@ -90,6 +90,7 @@ def _pages(run: Run, fixed: list[Labels]) -> list[Figure]:
 
 def _said(width: float) -> str:
     """Return bytes per page, and what part of a page that is."""
-    if not width:
-        return "0"
-    return f"{width:.0f} B  ({100 * width / PAGE_BYTES:.1f} %)" if width >= 1 else f"{number(width)} B"
+    if width < 1:
+        return f"{number(width)} B" if width else "0"
+    share = 100 * width / PAGE_BYTES
+    return f"{width:,.0f} B  ({f'{share:,.1f}' if share >= 0.05 else number(share)} %)"

@@ -92,6 +92,16 @@ class NumberMap:
         return pages
 
 
+def _upright(labels: Sequence[str], lines: int) -> tuple[str, ...]:
+    """Return labels broken into at most so many lines each, none longer than it must be."""
+    inches = 0.0
+    texts = tuple(labels)
+    while any(text.count("\n") >= lines for text in texts) or not inches:
+        inches += 0.1
+        texts = tuple(wrapped(label, inches, TICK_POINTS) for label in labels)
+    return texts
+
+
 @dataclass(frozen=True, slots=True)
 class _Below:
     """Names below a map, each under its column: broken into lines, or turned where that is not enough."""
@@ -112,7 +122,8 @@ class _Below:
         slant = radians(_SLANT)
         if cell * sin(slant) >= line and width * cos(slant) <= left + cell / 2 - EDGE:
             return cls(tuple(labels), _AROUND + width * sin(slant) + line * cos(slant), _SLANT)
-        return cls(tuple(labels), _AROUND + width, 90)
+        texts = _upright(labels, max(int(cell / line), 1))
+        return cls(texts, _AROUND + max(width_of(text, TICK_POINTS) for text in texts), 90)
 
     def write(self, panel: Axes, shown: bool) -> None:
         """Write them below a panel, or only have them there."""

@@ -23,7 +23,7 @@ from sim.report.style import SMALL_POINTS, TALLEST_INCHES, TEXT_POINTS, TICK_POI
 EDGE = 0.08
 """White at the edges of a page."""
 GAP = 0.17
-"""Between panels side by side that share their vertical axis: room for half a number on either side."""
+"""Between panels side by side that share their vertical axis: room for half a short number on either side."""
 BARE, TICKS, NAME = 0.1, 0.24, 0.17
 """Below a panel: room for tick marks, for these with their labels, and in addition for the axis' name."""
 _ABOVE, _PAD = 0.04, 0.05
@@ -100,9 +100,8 @@ class Frame:
             panels.append(self._draw_strip(figure, strip, top))
             top -= self._inches(strip)
         foot = self._wide(self.foot, SMALL_POINTS)
-        middle = (self.lefts[0] + self.width - self.right) / 2
         above = EDGE + height_of(foot, SMALL_POINTS) + _PAD
-        _write(figure, middle, above, self._wide(self.name), ha="center")
+        _write(figure, self._middle(), above, self._name(), ha="center")
         _write(figure, EDGE, EDGE, foot, fontsize=SMALL_POINTS, color="#606060")
         return figure, panels
 
@@ -151,7 +150,14 @@ class Frame:
 
     def _tail(self) -> float:
         foot = height_of(self._wide(self.foot, SMALL_POINTS), SMALL_POINTS)
-        return _padded(height_of(self._wide(self.name))) + _padded(foot) + EDGE
+        return _padded(height_of(self._name())) + _padded(foot) + EDGE
+
+    def _middle(self) -> float:
+        """Return where the middle of all panels is."""
+        return (self.lefts[0] + self.width - self.right) / 2
+
+    def _name(self) -> str:
+        return wrapped(self.name, 2 * (min(self._middle(), self.width - self._middle()) - EDGE))
 
     def _legend(self) -> Legend:
         return Legend.of(self.legend, self.width - 2 * EDGE)

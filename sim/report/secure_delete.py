@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from sim.config.cell_result import GROUPS
 from sim.experiment.results import Row, Run
-from sim.report.curves import over_places
+from sim.report.curves import around_places, over_places
 from sim.report.measure import height_of, log_marks, plain, room_for_numbers, tick_marks
 from sim.report.page import GAP, TICKS, Frame, Names, Strip, beside, mark
 from sim.report.panels import (
@@ -87,10 +87,12 @@ def _lines(
     base, say = (2, _size) if sizes else (10, plain)
     marks = log_marks(low, high, _HEIGHT_INCHES, base=base, upright=True, say=say)
     strips = [Strip(_HEIGHT_INCHES, titles=tuple(said(run, one) for one in row), name=name) for row in rows]
+    named = list(map(spaced, labels))
+    gap, right = around_places(named)
     frame = Frame(
         width=WIDTH_INCHES if columns > 1 else COLUMN_INCHES,
-        lefts=(beside(strips, [marks]), *[GAP] * (columns - 1)),
-        right=0.2,
+        lefts=(beside(strips, [marks]), *[gap] * (columns - 1)),
+        right=right,
         heading=run.manifest["title"],
         legend=line_entries(looks),
         name="size of the file",
@@ -104,7 +106,7 @@ def _lines(
             for panel, table in zip(row_panels, lines[at], strict=False):
                 for method, line in table.items():
                     panel.plot(places, line, **looks[method])
-                over_places(panel, places, list(map(spaced, labels)), frame.panel_inches)
+                over_places(panel, places, named, frame.panel_inches)
                 panel.set_yscale("log")
                 panel.set_ylim(low, high)
                 mark(panel, "y", marks, shown=panel is row_panels[0])

@@ -93,9 +93,9 @@ def counts(timeline: Timeline) -> tuple[int, int, int, int]:
     )
 
 
-def timeline_figure(blocks: Sequence[Sequence[Timeline]], about: str, foot_note: str) -> Figure:
+def timeline_pages(blocks: Sequence[Sequence[Timeline]], about: str, foot_note: str) -> list[Figure]:
     """
-    Return the figure: a block of lanes per element of `blocks`, in it one row per path.
+    Return the pages of the figure: a block of lanes per element of `blocks`, in it one row per path.
 
     about: what was read, for the title. foot_note: where the numbers come from.
     """
@@ -118,21 +118,22 @@ def timeline_figure(blocks: Sequence[Sequence[Timeline]], about: str, foot_note:
         legend=(*group_patches(used), Patch(color=_DEVICE, label="device busy")),
         foot=f"{foot_note}   bold: more than one a page",
     )
-    above = height_of("\n", TICK_POINTS) - height_of("x")
-    figure, panels = frame.page(
-        [
-            Strip(
-                len(block) * _PATH_INCHES,
-                heading=_LAYOUT_WORDS.get(block[0].layout, block[0].layout),
-                above=above,
-                under=TICKS + NAME,
-            )
-            for block in blocks
-        ]
-    )
-    for (panel,), block in zip(panels, blocks, strict=True):
-        _block(panel, block, frame, table)
-    return figure
+    strips = [
+        Strip(
+            len(block) * _PATH_INCHES,
+            heading=_LAYOUT_WORDS.get(block[0].layout, block[0].layout),
+            above=height_of("\n", TICK_POINTS) - height_of("x"),
+            under=TICKS + NAME,
+        )
+        for block in blocks
+    ]
+    pages = []
+    for numbers in frame.split(strips):
+        figure, panels = frame.page([strips[at] for at in numbers])
+        for at, (panel,) in zip(numbers, panels, strict=True):
+            _block(panel, blocks[at], frame, table)
+        pages.append(figure)
+    return pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,4 +314,4 @@ def draw_timeline(
     """Draw the figure into `folder`; return the files. Raises ConfigError for an unknown format."""
     check_formats(formats)
     with mpl.rc_context(RC):
-        return save([timeline_figure(blocks, about, foot_note)], "timeline", folder, formats)
+        return save(timeline_pages(blocks, about, foot_note), "timeline", folder, formats)

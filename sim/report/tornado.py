@@ -44,7 +44,7 @@ def draw_tornados(
 def tornado(one: Sensitivity, top: int, foot: str) -> Figure:
     """Return the figure of one claim."""
     effects = one.effects[:top]
-    shares = [f"{effect.constant.title} ±{100 * effect.constant.spread:.0f} %" for effect in effects]
+    shares = [f"{effect.constant.title} ±{100 * effect.constant.spread:.0f}\u00a0%" for effect in effects]
     names = Names.of([*shares, "all, each at its worse end"])
     frame = Frame(
         width=COLUMN_INCHES,
