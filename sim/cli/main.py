@@ -122,13 +122,19 @@ def run(
     trace: Annotated[
         bool, typer.Option("--trace", help="Keep every bio with its stages, and every read(2).")
     ] = False,
+    no_figures: Annotated[
+        bool, typer.Option("--no-figures", help="Draw nothing; `readpath plot` does it later.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment: a table, a figure, a run directory."""
     from sim.cli.run import run_experiment
 
-    raise typer.Exit(run_experiment(file, fio, sets or [], output, jobs, images, trace, as_json, quiet))
+    figures = not no_figures
+    raise typer.Exit(
+        run_experiment(file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet)
+    )
 
 
 @app.command("plot")
@@ -140,11 +146,12 @@ def plot(
         typer.Option("--figure", metavar="NAME", help="Only this one [all that the run has]. Repeatable."),
     ] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Draw the figures of a run again."""
     from sim.cli.plot import plot_run
 
-    plot_run(folder, _formats(formats), as_json, names)
+    plot_run(folder, _formats(formats), as_json, quiet, names)
 
 
 @app.command("timeline")

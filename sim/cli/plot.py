@@ -8,11 +8,14 @@ import json
 import shutil
 from pathlib import Path
 
+from sim.cli.render import progress
 from sim.experiment.results import draw_into, load_run
 from sim.report.figures import draw
 
 
-def plot_run(folder: Path, formats: list[str], as_json: bool, names: list[str] | None = None) -> None:
+def plot_run(
+    folder: Path, formats: list[str], as_json: bool, quiet: bool, names: list[str] | None = None
+) -> None:
     """
     Replace the figures of a run, or draw those of `names` beside the others; print where they are.
 
@@ -24,10 +27,11 @@ def plot_run(folder: Path, formats: list[str], as_json: bool, names: list[str] |
     def draw_all(aside: Path) -> list[Path]:
         if names and (folder / "figures").is_dir():
             shutil.copytree(folder / "figures", aside, dirs_exist_ok=True)
-        return draw(run, aside, formats, names)
+        return draw(run, aside, formats, names, watch)
 
-    files = draw_into(folder, draw_all)
+    with progress(wanted=not quiet) as watch:
+        files = draw_into(folder, draw_all)
     if as_json:
         print(json.dumps({"figures": [str(path) for path in files]}, indent=2))
-    else:
+    elif not quiet:
         print("\n".join(str(path) for path in files))

@@ -38,6 +38,7 @@ def run_experiment(
     jobs: int,
     images: Path,
     trace: bool,
+    figures: bool,
     as_json: bool,
     quiet: bool,
 ) -> int:
@@ -46,6 +47,7 @@ def run_experiment(
 
     A file whose name ends in .fio is a job file. Returns the exit code.
 
+    figures: draw what the run has; else its figures/ is empty.
     Raises ReadpathError for whatever cannot be used.
     """
     from sim.report.figures import draw
@@ -77,7 +79,7 @@ def run_experiment(
                 target,
                 run_cell,
                 partial(ensure_image, root=images),
-                draw=draw,
+                draw=partial(draw, names=None if figures else [], watch=watch),
                 jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
                 trace=trace,
                 watch=heard,
@@ -90,7 +92,7 @@ def run_experiment(
         raise
     table, jobs_table, wrong = summary(run), job_results(run), wrong_data(run)
     said = answers(run, claims)
-    figures = sorted((target / "figures").iterdir())
+    drawn = sorted((target / "figures").iterdir())
     if as_json:
         document = {
             "run": str(target),
@@ -103,7 +105,7 @@ def run_experiment(
             "answers": said,
             "jobs": list(jobs_table.rows),
             "notes": notes,
-            "figures": [str(path) for path in figures],
+            "figures": [str(path) for path in drawn],
         }
         print(json.dumps(document, indent=2))
     elif not quiet:
@@ -116,7 +118,7 @@ def run_experiment(
         elif jobs_table.rows:
             line = f"jobs    {target / 'jobs.parquet'}, {len(jobs_table.rows)} rows"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
-        for path in figures:
+        for path in drawn:
             out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)
         out.print(f"run     {target}", markup=False, highlight=False, soft_wrap=True)
     for row in wrong:

@@ -61,7 +61,8 @@ class Progress:
     """
     Something was done: `done` of `total` of `what`; `name` says which.
 
-    what: "kept" (cells taken up from an interrupted run, told once if there are any), "images", "cells".
+    what: "kept" (cells taken up from an interrupted run, told once if there are any), "images", "cells",
+    "figures".
     """
 
     what: str

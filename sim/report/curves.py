@@ -7,29 +7,20 @@ of a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from math import log2
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.experiment.results import Row, Run
-from sim.report.panels import (
-    Labels,
-    footer,
-    mean,
-    others,
-    path_legend,
-    path_style,
-    paths_of,
-    plain_logs,
-    run_footer,
-    said,
-)
-from sim.report.style import COLUMN_INCHES, WIDTH_INCHES
+from sim.report.measure import APART, apart, plain, tick_marks, width_of
+from sim.report.page import BARE, EDGE, GAP, TICKS, Frame, Strip, beside, mark
+from sim.report.panels import Labels, line_entries, mean, others, paths_of, run_footer, said, styles
+from sim.report.style import COLUMN_INCHES, TICK_POINTS, WIDTH_INCHES
 from sim.units import parse_size
 
+_HEIGHT_INCHES, _ROOM, _MARGIN = 1.55, 1.08, 0.06
 _COLUMNS = 4
 _METRICS: tuple[tuple[str, Callable[[Row], float]], ...] = (
     ("CPU time, µs per 4 KiB", lambda row: row["cpu_ns_per_4k"] / 1000),
@@ -70,48 +61,59 @@ def _curves(run: Run, axis: str, name: str, number: Callable[[str], float]) -> l
 
 
 def _page(run: Run, axis: str, name: str, places: list[float], columns: list[Labels]) -> Figure:
-    width = COLUMN_INCHES if len(columns) == 1 else WIDTH_INCHES
-    titled = any(said(run, fixed) for fixed in columns)
-    legend_rows = 1 if len(columns) > 1 or len(paths_of(run)) < 4 else 2
-    head, foot, each = (
-        (0.38 if titled else 0.24) + 0.17 * legend_rows,
-        0.66,
-        1.5 if len(columns) == 1 else 1.75,
+    looks = styles("path", paths_of(run))
+    lines = [
+        [{path: points(run, axis, fixed | {"path": path}, value) for path in looks} for fixed in columns]
+        for _, value in _METRICS
+    ]
+    limits = [_ROOM * max(max(line) for panel in row for line in panel.values()) or 1.0 for row in lines]
+    marks = [tick_marks(limit, _HEIGHT_INCHES, upright=True) for limit in limits]
+    strips = [Strip(_HEIGHT_INCHES, name=label, under=BARE) for label, _ in _METRICS]
+    labels = list(map(plain, places))
+    gap, right = around_places(labels)
+    frame = Frame(
+        width=COLUMN_INCHES if len(columns) == 1 else WIDTH_INCHES,
+        lefts=(beside(strips, marks), *[gap] * (len(columns) - 1)),
+        right=right,
+        legend=line_entries(looks),
+        titles=tuple(said(run, fixed) for fixed in columns),
+        under=TICKS - BARE,
+        name=name,
+        foot=run_footer(run),
     )
-    height = head + foot + 2 * each
-    figure = Figure(figsize=(width, height))
-    panels: Any = figure.subplots(len(_METRICS), len(columns), sharex=True, sharey="row", squeeze=False)
-    figure.subplots_adjust(
-        left=0.6 / width,
-        right=1 - 0.11 / width,
-        top=1 - head / height,
-        bottom=foot / height,
-        wspace=0.08,
-        hspace=0.12,
-    )
-    for row_panels, (label, value) in zip(panels, _METRICS, strict=True):
-        highest = 0.0
-        for panel, fixed in zip(row_panels, columns, strict=True):
-            for path in paths_of(run):
-                heights = points(run, axis, fixed | {"path": path}, value)
-                panel.plot(places, heights, **path_style(path))
-                highest = max(highest, *heights)
-            _axes(panel, places)
-        row_panels[0].set_ylim(0, 1.08 * highest)
-        row_panels[0].set_ylabel(label)
-    for panel, fixed in zip(panels[0], columns, strict=True):
-        panel.set_title(said(run, fixed), pad=4)
-    figure.align_ylabels(list(panels[:, 0]))
-    path_legend(figure, paths_of(run), height, legend_rows)
-    figure.text(0.53, 0.26 / height, name, ha="center", va="center", fontsize=7.5)
-    footer(figure, run_footer(run))
+    figure, panels = frame.page(strips)
+    for row, row_panels in enumerate(panels):
+        for panel, paths in zip(row_panels, lines[row], strict=True):
+            for path, line in paths.items():
+                panel.plot(places, line, **looks[path])
+            over_places(panel, places, labels, frame.panel_inches, shown=row == len(panels) - 1)
+            panel.set_ylim(0, limits[row])
+            mark(panel, "y", marks[row], shown=panel is row_panels[0])
+            panel.grid(axis="y")
     return figure
 
 
-def _axes(panel: Axes, places: list[float]) -> None:
-    if min(places) > 0:
+def around_places(labels: Sequence[str]) -> tuple[float, float]:
+    """Return the room between axes with these labels and right of the last: half a label stands out."""
+    first, last = (width_of(label, TICK_POINTS) / 2 for label in (labels[0], labels[-1]))
+    return max(GAP, first + last + APART), max(EDGE, last)
+
+
+def over_places(
+    panel: Axes, places: Sequence[float], labels: Sequence[str], inches: float, shown: bool = True
+) -> None:
+    """
+    Have a horizontal axis of `inches` with a tick at each place, and as many of their labels as can be read.
+
+    It is logarithmic, unless a place is 0.
+    """
+    scale = log2 if min(places) > 0 else float
+    low, high = (scale(end(places)) for end in (min, max))
+    low, high = low - _MARGIN * (high - low), high + _MARGIN * (high - low)
+    marks = dict(zip(places, labels, strict=True))
+    read = apart(marks, lambda at: (scale(at) - low) / (high - low) * inches)
+    if scale is log2:
         panel.set_xscale("log", base=2)
-        plain_logs(panel, "x", places)
-    panel.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,g}"))
-    panel.grid(axis="y")
+        low, high = 2**low, 2**high
+    panel.set_xlim(low, high)
+    mark(panel, "x", {at: read.get(at, "") for at in places}, shown)

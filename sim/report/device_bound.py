@@ -5,24 +5,24 @@ how much longer buffer_head takes than page_io.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim.experiment.results import Row, Run
+from sim.report.measure import log_marks, number, room_for_numbers, tick_marks
+from sim.report.page import NAME, TICKS, Frame, Names, Strip, mark
 from sim.report.panels import (
     Labels,
-    footer,
+    line_entries,
     mean,
+    number_behind,
     others,
-    path_legend,
-    path_style,
     paths_of,
-    plain_logs,
     run_footer,
     said,
+    styles,
 )
 from sim.report.style import COLUMN_INCHES, PATH_COLOURS
 from sim.units import PAGE_BYTES
@@ -30,9 +30,9 @@ from sim.units import PAGE_BYTES
 BASE, EXTENT = "buffer_head", "page_io"
 MAX_PAGES = 12
 _DEVICE = "device.profile"
-_GAP_INCHES = 0.42
-"""Between panels: tick labels and the name of an axis."""
-_DECADES = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
+_ROW_INCHES = 0.17
+_MARGIN = 1.2
+"""What a logarithmic axis shows beyond its first and its last dot, as a factor."""
 
 
 def elapsed_us(row: Row) -> float:
@@ -59,65 +59,71 @@ def device_bound(run: Run) -> list[Figure]:
 
 def _page(run: Run, fixed: Labels) -> Figure:
     devices, paths = run.axes[_DEVICE], paths_of(run)
-    legend_rows = 1 if len(paths) < 4 else 2
-    head, foot, each = (0.36 if said(run, fixed) else 0.2) + 0.17 * legend_rows, 0.56, 0.17 * len(devices)
-    height = head + foot + 3 * each + 2 * _GAP_INCHES
-    figure = Figure(figsize=(COLUMN_INCHES, height))
-    panels: Any = figure.subplots(3, 1)
-    figure.subplots_adjust(
-        left=0.75 / COLUMN_INCHES,
-        right=0.95,
-        top=1 - head / height,
-        bottom=foot / height,
-        hspace=_GAP_INCHES / each,
+    looks, names = styles("path", paths), Names.of(devices)
+    pair = {BASE, EXTENT} <= set(paths)
+    frame = Frame(
+        width=COLUMN_INCHES,
+        lefts=(names.inches,),
+        right=0.15,
+        legend=line_entries(looks),
+        titles=(said(run, fixed),),
+        foot=run_footer(run),
     )
-    time, share, gain = panels
-    _dots(time, run, fixed, devices, elapsed_us)
-    time.set_xscale("log")
-    low, high = time.get_xlim()
-    plain_logs(time, "x", [tick for tick in _DECADES if low <= tick <= high])
-    time.set_xlabel("elapsed time, µs per 4 KiB")
-    _dots(share, run, fixed, devices, cpu_share)
-    share.set_xlim(left=0)
-    share.set_xlabel("CPU time in it, % of one core")
-    if {BASE, EXTENT} <= set(paths):
-        _gain(gain, run, fixed, devices)
-    gain.set_xlabel(f"elapsed, {BASE} / {EXTENT}")
-    for panel in panels:
+    each = max(_ROW_INCHES, names.each)
+    figure, panels = frame.page([Strip(each * len(devices), under=TICKS + NAME)] * (3 if pair else 2))
+    for (panel,) in panels:
         panel.set_ylim(len(devices) - 0.5, -0.5)
-        panel.set_yticks(range(len(devices)), devices)
-        panel.tick_params(axis="y", length=0)
+        names.beside(panel, range(len(devices)))
         panel.grid(axis="x")
-    if said(run, fixed):
-        time.set_title(said(run, fixed), pad=4)
-    path_legend(figure, paths, height, legend_rows)
-    footer(figure, run_footer(run))
+    _elapsed(panels[0][0], _table(run, fixed, elapsed_us), frame.panel_inches)
+    _share(panels[1][0], _table(run, fixed, cpu_share), frame.panel_inches)
+    if pair:
+        _gain(panels[2][0], _table(run, fixed, elapsed_us), frame.panel_inches)
     return figure
 
 
-def _dots(
-    panel: Axes, run: Run, fixed: Labels, devices: Sequence[str], value: Callable[[Row], float]
-) -> None:
-    """Draw a dot per device and path, and the stretch between the least and the most of a device."""
-    table = {
-        path: [mean(run, fixed | {_DEVICE: device, "path": path}, value) for device in devices]
+def _table(run: Run, fixed: Labels, value: Callable[[Row], float]) -> dict[str, list[float]]:
+    """Return the values of each path, one per device."""
+    return {
+        path: [mean(run, fixed | {_DEVICE: device, "path": path}, value) for device in run.axes[_DEVICE]]
         for path in paths_of(run)
     }
+
+
+def _dots(panel: Axes, table: dict[str, list[float]]) -> list[float]:
+    """Draw a dot per device and path, a line from a device's least to its most; return all values."""
     for place, all_paths in enumerate(zip(*table.values(), strict=True)):
         panel.plot([min(all_paths), max(all_paths)], [place, place], color="#c0c0c0", linewidth=2.5, zorder=1)
-    for path, values in table.items():
-        panel.plot(values, range(len(devices)), **(path_style(path) | {"linewidth": 0}))
+    for path, look in styles("path", list(table)).items():
+        panel.plot(table[path], range(len(table[path])), **(look | {"linewidth": 0}))
+    return [value for values in table.values() for value in values]
 
 
-def _gain(panel: Axes, run: Run, fixed: Labels, devices: Sequence[str]) -> None:
+def _elapsed(panel: Axes, table: dict[str, list[float]], inches: float) -> None:
+    values = _dots(panel, table)
+    low, high = min(values) / _MARGIN, max(values) * _MARGIN
+    panel.set_xscale("log")
+    panel.set_xlim(low, high)
+    mark(panel, "x", log_marks(low, high, inches))
+    panel.set_xlabel("elapsed time, µs per 4 KiB")
+
+
+def _share(panel: Axes, table: dict[str, list[float]], inches: float) -> None:
+    limit = 1.05 * max(_dots(panel, table)) or 1.0
+    panel.set_xlim(0, limit)
+    mark(panel, "x", tick_marks(limit, inches))
+    panel.set_xlabel("CPU time in it, % of one core")
+
+
+def _gain(panel: Axes, table: dict[str, list[float]], inches: float) -> None:
     """Draw how much longer the per-block path takes, from 1 = no longer."""
-    for place, device in enumerate(devices):
-        base, extent = (
-            mean(run, fixed | {_DEVICE: device, "path": path}, elapsed_us) for path in (BASE, EXTENT)
-        )
-        ratio = base / extent
+    ratios = [base / extent for base, extent in zip(table[BASE], table[EXTENT], strict=True)]
+    low = min(0.9, 0.95 * min(ratios))
+    for place, ratio in enumerate(ratios):
         panel.barh(place, ratio - 1, left=1, height=0.5, color=PATH_COLOURS[BASE], linewidth=0)
-        panel.text(max(ratio, 1) + 0.04, place, f"{ratio:.2f}", va="center", ha="left", fontsize=7)
-    low, high = panel.get_xlim()
+        number_behind(panel, max(ratio, 1), place, ratio)
+    limit = low + room_for_numbers([(max(ratio, 1) - low, number(ratio)) for ratio in ratios], inches)
     panel.axvline(1, color="#606060", linewidth=0.6, linestyle=(0, (3, 2)))
-    panel.set_xlim(min(low, 0.9), high + 0.18 * (high - low))
+    panel.set_xlim(low, limit)
+    mark(panel, "x", tick_marks(limit, inches, low))
+    panel.set_xlabel(f"elapsed, {BASE} / {EXTENT}")

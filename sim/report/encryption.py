@@ -10,21 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle, product
+from itertools import product
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from sim.experiment.results import Row, Run
-from sim.report.panels import footer, mean, run_footer, said
-from sim.report.style import GROUP_COLOURS, PATH_COLOURS, PATH_MARKERS, WIDTH_INCHES
+from sim.report.measure import tick_marks
+from sim.report.page import GAP, NAME, Frame, Names, Strip, mark
+from sim.report.panels import Labels, line_entries, mean, only_path, phrase, run_footer, said, styles
+from sim.report.style import WIDTH_INCHES
 from sim.units import KIB, NS_PER_US, PAGE_BYTES
 
 AXIS = "encryption"
-_HEAD_INCHES, _FOOT_INCHES, _LINE_INCHES, _ROW_INCHES = 0.5, 0.55, 0.155, 0.45
-_MAX_ROWS = 6
+_LINE_INCHES = 0.155
 COMPARABLE = frozenset({"volume.block_size"})
 """Axes whose panels are read against each other, and so have one scale."""
 
@@ -40,7 +40,7 @@ class Measure:
 CPU = Measure("CPU, µs per 4 KiB", lambda row: float(row["cpu_ns_per_4k"]) / NS_PER_US)
 LATENCY = Measure("mean read(2), µs", lambda row: float(row["latency_mean_ns"]) / NS_PER_US)
 MEMORY = Measure(
-    "memory per byte read",
+    "page cache, bytes per byte read",
     lambda row: float(row["peak_pages"]) * PAGE_BYTES / float(row["bytes_read"]),
 )
 OPEN = Measure("open, µs", lambda row: float(row["open_ns"]) / NS_PER_US)
@@ -70,90 +70,67 @@ def encryption(run: Run) -> list[Figure]:
         return []
     several = [axis for axis, labels in run.axes.items() if len(labels) > 1 and axis != AXIS]
     marks = "path" if "path" in several else several[-1] if several else None
+    looks = {
+        label: look | {"linestyle": "none", "markersize": 5, "markeredgewidth": 1.1}
+        for label, look in styles(marks, run.axes[marks] if marks else [only_path(run)]).items()
+    }
     fixed = [axis for axis in run.axes if axis not in (AXIS, marks)]
     rows = [dict(zip(fixed, labels, strict=True)) for labels in product(*(run.axes[axis] for axis in fixed))]
-    shown = measures(run)
-    return [
-        _page(run, rows[first : first + _MAX_ROWS], marks, shown) for first in range(0, len(rows), _MAX_ROWS)
-    ]
+    return _pages(run, rows, marks, looks)
 
 
-def _page(run: Run, rows: list[dict[str, str]], marks: str | None, shown: tuple[Measure, ...]) -> Figure:
-    schemes = run.axes[AXIS]
-    row_inches = len(schemes) * _LINE_INCHES + _ROW_INCHES
-    height = _HEAD_INCHES + _FOOT_INCHES + len(rows) * row_inches
-    figure = Figure(figsize=(WIDTH_INCHES, height))
-    grid = figure.subplots(len(rows), len(shown), squeeze=False, sharey=True)
-    figure.subplots_adjust(
-        left=0.19,
-        right=0.985,
-        top=1 - _HEAD_INCHES / height,
-        bottom=_FOOT_INCHES / height,
-        hspace=_ROW_INCHES / (len(schemes) * _LINE_INCHES) * 1.15,
-        wspace=0.14,
+def _pages(run: Run, rows: list[Labels], marks: str | None, looks: dict[str, dict[str, Any]]) -> list[Figure]:
+    shown, names = measures(run), Names.of(run.axes[AXIS])
+    several = {phrase(list(run.axes), marks, label): look for label, look in looks.items()} if marks else {}
+    frame = Frame(
+        width=WIDTH_INCHES,
+        lefts=(names.inches, *[GAP] * (len(shown) - 1)),
+        heading=run.manifest["title"],
+        legend=line_entries(several),
+        under=NAME,
+        foot=run_footer(run),
     )
-    styles = _styles(run, marks)
-    for panels, fixed in zip(grid, rows, strict=True):
-        for panel, measure in zip(panels, shown, strict=True):
-            _draw(panel, run, fixed, marks, measure, styles)
-            panel.xaxis.set_major_locator(MaxNLocator(4))
-        panels[0].set_yticks(range(len(schemes)), schemes)
-        panels[0].set_ylim(len(schemes) - 0.5, -0.5)
-        panels[0].set_title(said(run, fixed), loc="left", fontweight="bold")
-    for column, measure in zip(grid.T, shown, strict=True):
-        column[-1].set_xlabel(measure.title)
-        if COMPARABLE.issuperset(axis for axis in rows[0] if len(run.axes[axis]) > 1):
-            most = max(panel.get_xlim()[1] for panel in column)
-            for panel in column:
-                panel.set_xlim(0, most)
-    handles = [Line2D([], [], label=label, **style) for label, style in styles.items() if label]  # type: ignore[arg-type]
-    if handles:
-        figure.legend(handles=handles, loc="upper right", ncols=len(handles), frameon=False)
-    figure.suptitle(run.manifest["title"], x=0.012, y=1 - 0.08 / height, ha="left", fontsize=8.5)
-    footer(figure, run_footer(run))
-    return figure
+    each = max(_LINE_INCHES, names.each)
+    strips = [Strip(each * len(names.texts), said(run, fixed)) for fixed in rows]
+    tables = [[_table(run, fixed, marks, list(looks), measure) for measure in shown] for fixed in rows]
+    limits = _limits(run, rows, tables)
+    pages = []
+    for numbers in frame.split(strips):
+        figure, panels = frame.page([strips[at] for at in numbers])
+        for at, row_panels in zip(numbers, panels, strict=True):
+            for column, panel in enumerate(row_panels):
+                _draw(panel, tables[at][column], looks)
+                panel.set_xlim(0, limits[at][column])
+                mark(panel, "x", tick_marks(limits[at][column], frame.panel_inches))
+                names.beside(panel, range(len(names.texts)), shown=column == 0)
+                if at == numbers[-1]:
+                    panel.set_xlabel(shown[column].title)
+        pages.append(figure)
+    return pages
 
 
-def _draw(
-    panel: Axes,
-    run: Run,
-    fixed: dict[str, str],
-    marks: str | None,
-    measure: Measure,
-    styles: dict[str, dict[str, object]],
-) -> None:
-    """Draw one measure: a mark per scheme and label."""
-    most = 0.0
-    for label, style in styles.items():
+def _table(
+    run: Run, fixed: Labels, marks: str | None, labels: list[str], measure: Measure
+) -> dict[str, list[float]]:
+    """Return the values of each label of the marks, one per scheme."""
+    table = {}
+    for label in labels:
         chosen = {**fixed, **({marks: label} if marks else {})}
-        values = [mean(run, {**chosen, AXIS: scheme}, measure.value) for scheme in run.axes[AXIS]]
-        panel.plot(values, range(len(values)), **style)  # type: ignore[arg-type]
-        most = max(most, *values)
-    panel.set_xlim(0, 1.06 * most or 1)
+        table[label] = [mean(run, {**chosen, AXIS: scheme}, measure.value) for scheme in run.axes[AXIS]]
+    return table
+
+
+def _limits(run: Run, rows: list[Labels], tables: list[list[dict[str, list[float]]]]) -> list[list[float]]:
+    """Return where the axis of each panel ends; the same for those that are compared."""
+    limits = [[1.06 * max(map(max, table.values())) or 1.0 for table in row] for row in tables]
+    if COMPARABLE.issuperset(axis for axis in rows[0] if len(run.axes[axis]) > 1):
+        return [[max(column) for column in zip(*limits, strict=True)]] * len(rows)
+    return limits
+
+
+def _draw(panel: Axes, table: dict[str, list[float]], looks: dict[str, dict[str, Any]]) -> None:
+    """Draw one measure: a mark per scheme and label."""
+    for label, values in table.items():
+        panel.plot(values, range(len(values)), **looks[label])
+        panel.set_ylim(len(values) - 0.5, -0.5)
     panel.grid(axis="both")
-    panel.tick_params(axis="y", length=0)
-
-
-def _styles(run: Run, marks: str | None) -> dict[str, dict[str, object]]:
-    """Return how each label of the marks is drawn."""
-    common: dict[str, object] = {
-        "linestyle": "none",
-        "markersize": 5,
-        "markerfacecolor": "none",
-        "markeredgewidth": 1.1,
-    }
-    if marks is None:
-        return {"": {**common, "marker": "o", "color": PATH_COLOURS["page_io"]}}
-    if marks == "path":
-        return {
-            path: {**common, "marker": PATH_MARKERS[path], "color": PATH_COLOURS[path]}
-            for path in run.axes[marks]
-        }
-    colours = cycle(
-        [colour for group, colour in GROUP_COLOURS.items() if group in ("bio", "mapping", "decrypt")]
-    )
-    shapes = cycle("os^Dx+")
-    return {
-        label: {**common, "marker": shape, "color": colour}
-        for label, shape, colour in zip(run.axes[marks], shapes, colours, strict=False)
-    }

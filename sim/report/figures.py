@@ -30,6 +30,7 @@ from matplotlib.figure import Figure
 
 from sim.errors import ConfigError
 from sim.experiment.results import Run
+from sim.experiment.runner import Progress, Watcher
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
@@ -60,22 +61,32 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
 
 
 def draw(
-    run: Run, folder: Path, formats: Sequence[str] = FORMATS, names: Sequence[str] | None = None
+    run: Run,
+    folder: Path,
+    formats: Sequence[str] = FORMATS,
+    names: Sequence[str] | None = None,
+    watch: Watcher = lambda _progress: None,
 ) -> list[Path]:
     """
     Draw the figures that a run has into `folder`, in all `formats`; return the files.
 
-    names: only these. Raises ConfigError for a format that is not in FORMATS, for a name that is not in
-    FIGURES, and for one that was asked for and that this run's matrix does not give.
+    names: only these, none if it is empty. watch: called after each of FIGURES, or of `names`.
+
+    Raises ConfigError for a format that is not in FORMATS, for a name that is not in FIGURES, and for one
+    that was asked for and that this run's matrix does not give.
     """
     check_formats(formats)
     for name in names or ():
         if name not in FIGURES:
             raise ConfigError("--figure", f"{name!r} is not known", ", ".join(FIGURES))
+    wanted = [name for name in FIGURES if names is None or name in names]
+    files = []
     with mpl.rc_context(RC):
-        pages = {name: figure(run) for name, figure in FIGURES.items() if names is None or name in names}
-        for name in names or ():
-            if not pages[name]:
+        for done, name in enumerate(wanted, start=1):
+            pages = FIGURES[name](run)
+            if names and not pages:
                 has = ", ".join(name for name, figure in FIGURES.items() if figure(run))
                 raise ConfigError("--figure", f"{name!r}: {run.path} does not have what it shows", has)
-        return [path for name, figures in pages.items() for path in save(figures, name, folder, formats)]
+            files += save(pages, name, folder, formats)
+            watch(Progress("figures", done, len(wanted), name))
+    return files

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sim.report.panels import check_formats, footer, path_legend, path_style, plain_logs, save
+from sim.report.measure import log_marks
+from sim.report.page import GAP, NAME, TICKS, Frame, Strip, beside, mark
+from sim.report.panels import check_formats, line_entries, save, styles
 from sim.report.style import PATH_COLOURS, RC, WIDTH_INCHES
 
 PANELS = {
@@ -24,8 +27,8 @@ PANELS = {
 }
 """Counter -> what its panel is called."""
 
-_HEIGHT_INCHES = 2.5
-_TICKS = (0.001, 0.01, 0.1, 1.0, 10.0)
+_LEAST, _MOST, _HEIGHT_INCHES = 5e-4, 20.0, 1.45
+"""What all axes show of calls per page; and how high, and about how wide, a panel is."""
 
 
 class Point(NamedTuple):
@@ -46,31 +49,44 @@ def draw_kernel_figure(points: Sequence[Point], file: Path, source: str) -> Path
     """
     check_formats([file.suffix.lstrip(".")])
     with mpl.rc_context(RC):
-        figure = Figure(figsize=(WIDTH_INCHES, _HEIGHT_INCHES))
-        paths = [path for path in PATH_COLOURS if any(point.path == path for point in points)]
-        for number, (counter, title) in enumerate(PANELS.items(), start=1):
-            panel = figure.add_subplot(1, len(PANELS), number)
-            shown = [p for p in points if p.counter == counter and p.kernel and p.simulator]
-            panel.plot([5e-4, 20], [5e-4, 20], color="#9a9a9a", linewidth=0.6, zorder=1)
-            for path in paths:
-                own = [point for point in shown if point.path == path]
-                panel.plot(
-                    [point.kernel / point.pages for point in own],
-                    [point.simulator / point.pages for point in own],
-                    **path_style(path) | {"linestyle": "none", "markersize": 3, "markeredgewidth": 0.6},
-                )
-            off = sum(p.kernel != p.simulator for p in points if p.counter == counter)
-            panel.set_title(f"{title}\n{len(shown):,} cases, {off} differ")
-            panel.set(xscale="log", yscale="log", xlim=(5e-4, 20), ylim=(5e-4, 20), aspect="equal")
-            for axis in ("x", "y"):
-                plain_logs(panel, axis, _TICKS)
-            panel.set_xlabel("kernel, calls per page")
-            if number == 1:
-                panel.set_ylabel("simulator, calls per page")
-            else:
-                panel.tick_params(labelleft=False)
-        figure.subplots_adjust(left=0.085, right=0.985, bottom=0.22, top=0.77, wspace=0.14)
-        path_legend(figure, paths, _HEIGHT_INCHES)
-        footer(figure, source)
-        (saved,) = save([figure], file.stem, file.parent, [file.suffix.lstrip(".")])
+        (saved,) = save([kernel_figure(points, source)], file.stem, file.parent, [file.suffix.lstrip(".")])
     return saved
+
+
+def kernel_figure(points: Sequence[Point], source: str) -> Figure:
+    """Return the figure."""
+    paths = [path for path in PATH_COLOURS if any(point.path == path for point in points)]
+    marks = log_marks(_LEAST, _MOST, _HEIGHT_INCHES, upright=True)
+    titles = tuple(_title(title, [p for p in points if p.counter == name]) for name, title in PANELS.items())
+    strip = Strip(_HEIGHT_INCHES, titles=titles, name="simulator, calls per page", under=TICKS + NAME)
+    frame = Frame(
+        width=WIDTH_INCHES,
+        lefts=(beside([strip], [marks]), *[GAP] * (len(PANELS) - 1)),
+        legend=line_entries(styles("path", paths)),
+        foot=source,
+    )
+    figure, [panels] = frame.page([strip])
+    for panel, counter in zip(panels, PANELS, strict=True):
+        _panel(panel, [p for p in points if p.counter == counter and p.kernel and p.simulator])
+        mark(panel, "x", log_marks(_LEAST, _MOST, frame.panel_inches))
+        mark(panel, "y", marks, shown=panel is panels[0])
+        panel.set_xlabel("kernel, calls per page")
+    return figure
+
+
+def _title(title: str, cases: Sequence[Point]) -> str:
+    shown = sum(1 for p in cases if p.kernel and p.simulator)
+    off = sum(p.kernel != p.simulator for p in cases)
+    return f"{title}\n{shown:,} cases, {off:,} differ"
+
+
+def _panel(panel: Axes, points: Sequence[Point]) -> None:
+    panel.plot([_LEAST, _MOST], [_LEAST, _MOST], color="#9a9a9a", linewidth=0.6, zorder=1)
+    for path, look in styles("path", list(dict.fromkeys(p.path for p in points))).items():
+        own = [point for point in points if point.path == path]
+        panel.plot(
+            [point.kernel / point.pages for point in own],
+            [point.simulator / point.pages for point in own],
+            **look | {"linestyle": "none", "markersize": 3, "markeredgewidth": 0.6},
+        )
+    panel.set(xscale="log", yscale="log", xlim=(_LEAST, _MOST), ylim=(_LEAST, _MOST))

@@ -1,12 +1,12 @@
 """
-What the figures share: which cells a panel shows, names of axes, legend of paths, footer, writing to files.
+What the figures share: which cells a panel shows, how axes and lines are called and drawn, writing to files.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from itertools import product
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import cycle, groupby, product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,11 +14,21 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
+from sim.config.cell_result import GROUPS
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
-from sim.experiment.trace import Trace, has_trace, load_trace
-from sim.report.style import PATH_COLOURS, PATH_MARKERS
+from sim.report.measure import BEHIND, POINTS_PER_INCH, number
+from sim.report.style import (
+    GROUP_COLOURS,
+    GROUP_LABELS,
+    LINE_COLOURS,
+    LINE_MARKERS,
+    PATH_COLOURS,
+    PATH_MARKERS,
+    TICK_POINTS,
+)
 from sim.report.tables import short_axes
 
 FORMATS = ("svg", "png")
@@ -35,15 +45,21 @@ _WORDS = {
 _PHRASES = {
     "device.profile": "{}",
     "device.read_ahead_kb": "readahead {} KiB",
+    "encryption": "{}",
     "encryption.scheme": "{}",
     "machine.cpus": "{} cores",
     "machine.kernel": "Linux {}",
+    "machine.profile": "{}",
+    "path": "{}",
     "volume.block_size": "{} blocks",
     "volume.files.layout": "{}",
     "volume.files.layout.extent_blocks": "extents of {} blocks",
     "volume.files.size": "files of {}",
+    "workload": "{}",
+    "workload.browser_cache.shared": "{} cache",
     "workload.job": "{}",
     "workload.job.numjobs": "{} readers",
+    "workload.secure_delete": "{}",
 }
 """How a label of an axis is said; of the others, name and label."""
 
@@ -64,7 +80,7 @@ def others(run: Run, used: Sequence[str]) -> list[Labels]:
 
 def phrase(axes: Sequence[str], axis: str, label: str) -> str:
     """Return a label of an axis in words: "1 KiB blocks", "1 core", "not encrypted"."""
-    if axis == "encryption.scheme" and label == "none":
+    if axis in ("encryption", "encryption.scheme") and label == "none":
         return "not encrypted"
     text = _PHRASES.get(axis, f"{words(axes)[axis]} {{}}").format(spaced(label))
     return text.removesuffix("s") if label == "1" else text
@@ -104,74 +120,71 @@ def paths_of(run: Run) -> list[str]:
     return paths if len(paths) > 1 else []
 
 
-def traced_pages(
-    run: Run, page: Callable[[Run, Trace, list[Labels]], Figure], panels_per_page: int
-) -> list[Figure]:
-    """Return pages of panels, one per combination of the axes but the path; nothing without a trace."""
-    if not paths_of(run) or not has_trace(run.path):
-        return []
-    trace, panels = load_trace(run.path), others(run, ("path",))
-    firsts = range(0, len(panels), panels_per_page)
-    return [page(run, trace, panels[first : first + panels_per_page]) for first in firsts]
+def only_path(run: Run) -> str:
+    """Return the path of a run whose matrix does not vary it."""
+    return str(run.manifest["cells"][0]["config"]["path"])
 
 
-def path_legend(figure: Figure, paths: Sequence[str], height_inches: float, rows: int = 1) -> None:
-    """Draw the legend of paths at the top, in `rows` lines, as `path_style` draws them."""
-    handles = [Line2D([], [], label=path, **path_style(path)) for path in paths]
-    figure.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1 - 0.04 / height_inches),
-        ncols=-(-len(handles) // rows),
-        frameon=False,
-        columnspacing=1.6,
-        handletextpad=0.5,
+def group_patches(groups: Collection[str], **called: str) -> tuple[Patch, ...]:
+    """Return legend entries of those cost groups, in the order of the bars; called: other names for some."""
+    labels = GROUP_LABELS | called
+    return tuple(
+        Patch(color=GROUP_COLOURS[group], label=labels[group]) for group in GROUPS if group in groups
     )
 
 
-def path_style(path: str) -> dict[str, Any]:
-    """Return how the line of a path is drawn; hollow markers, so that equal ones both show."""
+def styles(axis: str | None, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return how the line of each label of an axis is drawn; hollow markers, so that equal ones both show."""
+    if axis in (None, "path"):
+        looks = [(PATH_COLOURS[path], PATH_MARKERS[path]) for path in labels]
+    else:
+        each = zip(cycle(LINE_COLOURS), cycle(LINE_MARKERS), strict=False)
+        looks = [next(each) for _ in labels]
     return {
-        "color": PATH_COLOURS[path],
-        "marker": PATH_MARKERS[path],
-        "markersize": 4,
-        "markerfacecolor": "none",
-        "markeredgewidth": 1.0,
-        "linewidth": 1.0,
+        label: {
+            "color": colour,
+            "marker": marker,
+            "markersize": 4,
+            "markerfacecolor": "none",
+            "markeredgewidth": 1.0,
+            "linewidth": 1.0,
+        }
+        for label, (colour, marker) in zip(labels, looks, strict=True)
     }
 
 
-def plain_logs(panel: Axes, axis: str, ticks: Sequence[float], labels: Sequence[str] | None = None) -> None:
-    """Write the ticks of a log axis ("x" or "y") as plain numbers, and no others."""
-    named = list(labels or (f"{tick:g}" for tick in ticks))
-    if axis == "x":
-        panel.set_xticks(list(ticks), named)
-        panel.set_xticks([], minor=True)
-    else:
-        panel.set_yticks(list(ticks), named)
-        panel.set_yticks([], minor=True)
+def line_entries(looks: Mapping[str, Mapping[str, Any]]) -> tuple[Line2D, ...]:
+    """Return legend entries of `styles`."""
+    return tuple(Line2D([], [], label=label, **look) for label, look in looks.items())
+
+
+def number_behind(panel: Axes, end: float, place: float, value: float, text: str | None = None) -> None:
+    """Write a value, or a text, behind the horizontal bar at `place` that ends at `end`."""
+    panel.annotate(
+        number(value) if text is None else text,
+        (end, place),
+        xytext=(BEHIND * POINTS_PER_INCH, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=TICK_POINTS,
+        color="#303030",
+    )
 
 
 def run_footer(run: Run) -> str:
     """Return where the numbers of a run come from: experiment, seeds, configuration, version."""
     manifest = run.manifest
-    seeds = ", ".join(str(seed) for seed in manifest["seeds"])
     return (
-        f"{manifest['experiment']}   seeds {seeds}   config {manifest['config_hash'][:12]}   "
-        f"readpath {manifest['versions']['readpath']}"
+        f"{manifest['experiment']}   seeds {_ranges(manifest['seeds'])}   "
+        f"config {manifest['config_hash'][:12]}   readpath {manifest['versions']['readpath']}"
     )
 
 
-def footer(figure: Figure, text: str) -> None:
-    """Write the small line at the foot."""
-    figure.text(
-        0.012,
-        0.07 / figure.get_figheight(),
-        text,
-        ha="left",
-        va="center",
-        fontsize=5.5,
-        color="#606060",
+def _ranges(seeds: Sequence[int]) -> str:
+    """Return numbers as "0 to 9, 256"."""
+    runs = [[seed for _, seed in some] for _, some in groupby(enumerate(seeds), lambda one: one[1] - one[0])]
+    return ", ".join(
+        f"{some[0]} to {some[-1]}" if len(some) > 2 else ", ".join(map(str, some)) for some in runs
     )
 
 

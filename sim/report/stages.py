@@ -7,17 +7,16 @@ waits in a plug waits beside others), so a bar is the life of one I/O, not a sha
 
 from __future__ import annotations
 
-from typing import Any
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from sim.experiment.results import Run
-from sim.experiment.trace import Trace
-from sim.report.panels import Labels, cells_at, footer, paths_of, run_footer, said, traced_pages
+from sim.report.measure import number, room_for_numbers, tick_marks
+from sim.report.page import GAP, Frame, Names, Strip, mark
+from sim.report.panels import number_behind, run_footer, said
 from sim.report.style import COLUMN_INCHES, STAGE_COLOURS, WIDTH_INCHES
+from sim.report.traced import Compared, rows_of, traced_pages
 
 STAGE_WORDS = {
     "plug_ns": "plug",
@@ -29,80 +28,72 @@ STAGE_WORDS = {
 }
 """Stage -> its name in figures and tables."""
 
-_COLUMNS, _ROWS = 3, 5
+_COLUMNS, _BAR_INCHES = 3, 0.15
 _VISIBLE = 0.002
 """The part of a bar from which a stage can be seen, and is in the legend."""
-_GAP_INCHES = 0.46
-"""Between rows of panels: tick labels and a title."""
+
+Bar = dict[str, float]
+"""Stage -> mean ns."""
 
 
 def stages(run: Run) -> list[Figure]:
-    """Return pages of panels, one per combination of the axes but the path; nothing without a trace."""
-    return traced_pages(run, _page, _COLUMNS * _ROWS)
+    """Return pages of panels, one per combination of the axes but the compared one; none without a trace."""
+    return traced_pages(run, _pages)
 
 
-def _page(run: Run, trace: Trace, panels: list[Labels]) -> Figure:
-    paths = paths_of(run)
-    columns = min(len(panels), _COLUMNS)
-    rows = -(-len(panels) // columns)
-    width = COLUMN_INCHES if columns == 1 else WIDTH_INCHES
-    head, foot, each = 0.46 if columns > 1 else 0.62, 0.62, _GAP_INCHES + 0.15 * len(paths)
-    height = head + foot + each * rows
-    figure = Figure(figsize=(width, height))
-    grid: Any = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    figure.subplots_adjust(
-        left=0.82 / width,
-        right=1 - 0.1 / width,
-        top=1 - (head + 0.08) / height,
-        bottom=(foot + 0.06) / height,
-        wspace=0.1,
-        hspace=_GAP_INCHES / (each - _GAP_INCHES),
+def _pages(compared: Compared) -> list[Figure]:
+    run, trace, columns = compared.run, compared.trace, min(len(compared.fixed), _COLUMNS)
+    names = Names.of(compared.names)
+    rows = rows_of(compared.fixed, columns)
+    tables = [
+        [[trace.stages_ns(compared.cells(fixed, label)) for label in compared.labels] for fixed in row]
+        for row in rows
+    ]
+    frame = Frame(
+        width=COLUMN_INCHES if columns == 1 else WIDTH_INCHES,
+        lefts=(names.inches, *[GAP] * (columns - 1)),
+        legend=tuple(
+            Patch(color=STAGE_COLOURS[stage], label=STAGE_WORDS[stage])
+            for stage in _seen([bar for row in tables for table in row for bar in table])
+        ),
+        name="time of an I/O, µs, mean over the sectors read"
+        + (" (each panel has its scale)" if len(compared.fixed) > 1 else ""),
+        foot=run_footer(run),
     )
-    flat = list(grid.flat)
-    tables = [[trace.stages_ns(cells_at(run, fixed | {"path": path})) for path in paths] for fixed in panels]
-    for panel, fixed, table in zip(flat, panels, tables, strict=False):
-        _panel(panel, paths, table)
-        panel.set_title(said(run, fixed), pad=4)
-    for empty in flat[len(panels) :]:
-        empty.set_visible(False)
-    used = [
+    height = max(_BAR_INCHES, names.each) * len(names.texts)
+    strips = [Strip(height, titles=tuple(said(run, fixed) for fixed in row)) for row in rows]
+    pages = []
+    for numbers in frame.split(strips):
+        figure, panels = frame.page([strips[at] for at in numbers])
+        for at, row_panels in zip(numbers, panels, strict=True):
+            for panel, table in zip(row_panels, tables[at], strict=False):
+                _panel(panel, table, frame.panel_inches)
+                names.beside(panel, range(len(names.texts)), shown=panel is row_panels[0])
+            for empty in row_panels[len(tables[at]) :]:
+                empty.remove()
+        pages.append(figure)
+    return pages
+
+
+def _seen(bars: list[Bar]) -> list[str]:
+    """Return the stages that can be seen in one of the bars."""
+    return [
         stage
         for stage in STAGE_WORDS
-        if any(bar.get(stage, 0) > _VISIBLE * sum(bar.values()) for table in tables for bar in table)
+        if any(bar.get(stage, 0) > _VISIBLE * sum(bar.values()) for bar in bars)
     ]
-    figure.legend(
-        handles=[Patch(color=STAGE_COLOURS[stage], label=STAGE_WORDS[stage]) for stage in used],
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1 - 0.04 / height),
-        ncols=len(used) if columns > 1 else 3,
-        frameon=False,
-        handlelength=1.0,
-        handleheight=0.9,
-        columnspacing=1.3,
-        handletextpad=0.5,
-    )
-    label = "time of an I/O, µs, mean over the sectors read (each panel has its scale)"
-    if columns == 1:
-        label = "time of an I/O, µs, mean over sectors"
-    figure.text(0.53, 0.26 / height, label, ha="center", va="center", fontsize=7.5)
-    footer(figure, run_footer(run))
-    return figure
 
 
-def _panel(panel: Axes, paths: list[str], table: list[dict[str, float]]) -> None:
-    left = [0.0] * len(paths)
+def _panel(panel: Axes, bars: list[Bar], inches: float) -> None:
+    left = [0.0] * len(bars)
     for stage in STAGE_WORDS:
-        widths = [bar.get(stage, 0.0) / 1000 for bar in table]
-        panel.barh(range(len(paths)), widths, left=left, height=0.74, color=STAGE_COLOURS[stage], linewidth=0)
+        widths = [bar.get(stage, 0.0) / 1000 for bar in bars]
+        panel.barh(range(len(bars)), widths, left=left, height=0.74, color=STAGE_COLOURS[stage], linewidth=0)
         left = [start + more for start, more in zip(left, widths, strict=True)]
-    longest = max(left) or 1.0
     for place, end in enumerate(left):
-        panel.text(
-            end + 0.015 * longest, place, f"{end:.1f}", va="center", ha="left", fontsize=7, color="#303030"
-        )
-    panel.set_xlim(0, 1.22 * longest)
-    panel.set_ylim(len(paths) - 0.45, -0.55)
-    panel.set_yticks(range(len(paths)), paths)
-    panel.tick_params(axis="y", length=0)
-    panel.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10]))
+        number_behind(panel, end, place, end)
+    limit = room_for_numbers([(end, number(end)) for end in left], inches)
+    panel.set_xlim(0, limit)
+    panel.set_ylim(len(bars) - 0.45, -0.55)
+    mark(panel, "x", tick_marks(limit, inches))
     panel.grid(axis="x")

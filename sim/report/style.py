@@ -14,8 +14,15 @@ WIDTH_INCHES = 7.1
 COLUMN_INCHES = 3.5
 """The width of one of its columns: of figures that have one column of panels. Fonts are the same."""
 
-_BLACK, _GREY, _BROWN = "#000000", "#9a9a9a", "#8c510a"
-_OKABE_ITO = {
+TALLEST_INCHES = 9.2
+"""The height of a page: what is taller goes on the next one."""
+
+FONT = "DejaVu Sans"  # comes with matplotlib: the same on every machine
+TEXT_POINTS, TICK_POINTS, SMALL_POINTS = 7.5, 7.0, 6.0
+"""Fonts of titles and legends, of tick labels and numbers, and of notes."""
+
+_BLACK, _GREY, _BROWN = "#000000", "#c8c8c8", "#4d2600"
+OKABE_ITO = {
     "orange": "#E69F00",
     "sky": "#56B4E9",
     "green": "#009E73",
@@ -31,30 +38,30 @@ GROUP_COLOURS = dict(
         GROUPS,
         (
             _GREY,  # copy: the same on every path, so it recedes
-            _OKABE_ITO["sky"],
-            _OKABE_ITO["vermillion"],  # mapping: what the question is about
-            _OKABE_ITO["orange"],
-            _OKABE_ITO["green"],
-            _OKABE_ITO["blue"],
+            OKABE_ITO["sky"],
+            OKABE_ITO["vermillion"],  # mapping: what the question is about
+            OKABE_ITO["green"],
+            OKABE_ITO["orange"],
+            OKABE_ITO["blue"],
             _BROWN,  # driver
-            _OKABE_ITO["purple"],
-            _OKABE_ITO["yellow"],
+            OKABE_ITO["purple"],
+            OKABE_ITO["yellow"],
         ),
         strict=True,
     )
 )
-"""Cost group -> colour, in every figure."""
+"""Cost group -> colour, in every figure. Grey and brown are lighter and darker than all of the palette."""
 
 GROUP_LABELS = {group: group for group in GROUPS} | {"other": "system call, waking"}
 """Cost group -> what legends call it."""
 
 PATH_COLOURS = {
-    "buffer_head": _OKABE_ITO["vermillion"],
-    "mpage": _OKABE_ITO["orange"],
-    "page_io": _OKABE_ITO["blue"],
-    "page_io_pure": _OKABE_ITO["sky"],
-    "iomap": _OKABE_ITO["green"],
-    "per_block": _OKABE_ITO["purple"],
+    "buffer_head": OKABE_ITO["vermillion"],
+    "mpage": OKABE_ITO["orange"],
+    "page_io": OKABE_ITO["blue"],
+    "page_io_pure": OKABE_ITO["sky"],
+    "iomap": OKABE_ITO["green"],
+    "per_block": OKABE_ITO["purple"],
 }
 """Read path -> colour, in every figure."""
 
@@ -68,30 +75,38 @@ PATH_MARKERS = {
 }
 """Read path -> marker: paths often cost the same, and then a cross in a square shows both."""
 
+LINE_COLOURS = (
+    _BLACK,
+    *(OKABE_ITO[name] for name in ("blue", "sky", "vermillion", "orange", "green", "purple")),
+)
+LINE_MARKERS = "os^Dx+v<"
+"""Colours and markers of lines that are not paths, in turn; there is one marker more, so none comes twice."""
+
 STAGE_COLOURS = {
-    "plug_ns": _OKABE_ITO["yellow"],
-    "queue_ns": _OKABE_ITO["orange"],
+    "plug_ns": OKABE_ITO["yellow"],
+    "queue_ns": OKABE_ITO["orange"],
     "device_ns": "#c9c9c9",  # the same on every path, so it recedes; as in the timeline
-    "interrupt_ns": _OKABE_ITO["green"],
-    "post_read_ns": _OKABE_ITO["purple"],  # the colour of decryption in the bars of CPU time
+    "interrupt_ns": OKABE_ITO["green"],
+    "post_read_ns": OKABE_ITO["purple"],  # the colour of decryption in the bars of CPU time
     "wake_ns": _BLACK,
 }
 """Stage of an I/O -> colour."""
 
-LOSES, EVEN, WINS = _OKABE_ITO["vermillion"], "#ffffff", _OKABE_ITO["blue"]
+LOSES, EVEN, WINS = OKABE_ITO["vermillion"], "#ffffff", OKABE_ITO["blue"]
 """Ends and middle of a scale of ratios: below, at and above 1."""
 
-LOW, HIGH = _OKABE_ITO["blue"], _OKABE_ITO["orange"]
+LOW, HIGH = OKABE_ITO["blue"], OKABE_ITO["orange"]
 """The lower and the upper end of an interval."""
 
 RC: Any = {  # Any: matplotlib types the keys one by one
-    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
-    "font.size": 7.5,
-    "axes.titlesize": 7.5,
-    "axes.labelsize": 7.5,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
+    "font.family": FONT,
+    "font.size": TEXT_POINTS,
+    "text.parse_math": False,  # a $ in a label is a $
+    "axes.titlesize": TEXT_POINTS,
+    "axes.labelsize": TEXT_POINTS,
+    "xtick.labelsize": TICK_POINTS,
+    "ytick.labelsize": TICK_POINTS,
+    "legend.fontsize": TEXT_POINTS,
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,

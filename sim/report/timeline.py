@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,20 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import MaxNLocator
 
 from sim.machine.timeline import Span, Timeline
-from sim.report.panels import FORMATS, check_formats, footer, save
-from sim.report.style import GROUP_COLOURS, GROUP_LABELS, PATH_COLOURS, RC, WIDTH_INCHES
+from sim.report.measure import height_of, tick_marks, width_of
+from sim.report.page import EDGE, NAME, TICKS, Frame, Strip, mark
+from sim.report.panels import FORMATS, check_formats, group_patches, save
+from sim.report.style import (
+    GROUP_COLOURS,
+    PATH_COLOURS,
+    RC,
+    SMALL_POINTS,
+    TEXT_POINTS,
+    TICK_POINTS,
+    WIDTH_INCHES,
+)
 
 _ONCE = ("page cache", "other")
 """Groups that come before the first bio of a stretch, once."""
@@ -30,7 +40,8 @@ _PER_BIO = ("buffer heads", "mapping", "bio", "block layer", "driver", "decrypt"
 _AFTER = ("copy",)
 
 _LANES = ("reader", "device", "interrupt", "pages ready")
-_DEVICE, _READY = "#c9c9c9", "#303030"
+_DEVICE, _READY = "#7f7f7f", "#303030"
+"""Colours of a busy device (darker than the copies' grey) and of pages that are up to date."""
 _LANE_INCHES, _PATH_INCHES = 0.145, 0.66
 _LEAST_ROUND = 0.006
 """Least length of a bio's stripes, in widths of the panel: shorter ones would run into one colour."""
@@ -39,6 +50,9 @@ _LAYOUT_WORDS = {
     "1-block extents": "Fragmented file: every block an extent of its own",
 }
 _COUNTS = ("map\ncalls", "bios", "com-\nmands", "end_io\ncalls", "µs\nin all")
+"""Headings of the table beside the panels."""
+_COUNT_POINTS, _BESIDE = 9.0, 0.08
+"""The font of that table, and the room between its columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,97 +93,164 @@ def counts(timeline: Timeline) -> tuple[int, int, int, int]:
     )
 
 
-def timeline_figure(blocks: Sequence[Sequence[Timeline]], about: str, foot_note: str) -> Figure:
+def timeline_pages(blocks: Sequence[Sequence[Timeline]], about: str, foot_note: str) -> list[Figure]:
     """
-    Return the figure: a block of lanes per element of `blocks`, in it one row per path.
+    Return the pages of the figure: a block of lanes per element of `blocks`, in it one row per path.
 
     about: what was read, for the title. foot_note: where the numbers come from.
     """
-    head, between, foot = 0.74, 0.78, 0.52
-    rows = max(len(block) for block in blocks)
-    height = head + foot + len(blocks) * rows * _PATH_INCHES + (len(blocks) - 1) * between
-    figure = Figure(figsize=(WIDTH_INCHES, height))
-    top = height - head
-    for block in blocks:
-        bottom = top - rows * _PATH_INCHES
-        panel = figure.add_axes((0.165, bottom / height, 0.565, rows * _PATH_INCHES / height))
-        _block(panel, block)
-        top = bottom - between
-    _legend(figure, blocks, about, height)
-    footer(figure, foot_note)
-    return figure
+    lines = [line for block in blocks for line in block]
+    used = {
+        group
+        for line in lines
+        for span in (*line.task, *line.irq)
+        for group in GROUP_COLOURS
+        if span.groups[group]
+    }
+    lanes = max(width_of(lane, SMALL_POINTS) for lane in _LANES)
+    paths = max(width_of(line.path, TEXT_POINTS, "bold") for line in lines)
+    table = _Table.of(lines)
+    frame = Frame(
+        width=WIDTH_INCHES,
+        lefts=(EDGE + paths + _BESIDE + lanes + _BESIDE,),
+        right=table.inches + EDGE,
+        heading=about,
+        legend=(*group_patches(used), Patch(color=_DEVICE, label="device busy")),
+        foot=f"{foot_note}   bold: more than one a page",
+    )
+    strips = [
+        Strip(
+            len(block) * _PATH_INCHES,
+            heading=_LAYOUT_WORDS.get(block[0].layout, block[0].layout),
+            above=height_of("\n", TICK_POINTS) - height_of("x"),
+            under=TICKS + NAME,
+        )
+        for block in blocks
+    ]
+    pages = []
+    for numbers in frame.split(strips):
+        figure, panels = frame.page([strips[at] for at in numbers])
+        for at, (panel,) in zip(numbers, panels, strict=True):
+            _block(panel, blocks[at], frame, table)
+        pages.append(figure)
+    return pages
 
 
-def _block(panel: Axes, block: Sequence[Timeline]) -> None:
-    end_us = max(timeline.end_ns for timeline in block) / 1000
-    panel.set_xlim(0, end_us * 1.005)
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The table of counts beside the panels: where the middle of each column is, in inches, and its width."""
+
+    middles: tuple[float, ...]
+    inches: float
+
+    @classmethod
+    def of(cls, lines: Sequence[Timeline]) -> _Table:
+        """Return the columns that hold the counts of all lines."""
+        at, middles = 0.0, []
+        for column, heading in enumerate(_COUNTS):
+            texts = [_counted(line)[column] for line in lines]
+            widest = max(width_of(text, _COUNT_POINTS, "bold") for text in texts)
+            width = max(width_of(heading, TICK_POINTS), widest) + _BESIDE
+            middles.append(at + _BESIDE + (width - _BESIDE) / 2)
+            at += width
+        return cls(tuple(middles), at)
+
+
+def _counted(line: Timeline) -> list[str]:
+    return [*(f"{count:,}" for count in counts(line)), f"{line.end_ns / 1000:,.1f}"]
+
+
+def _block(panel: Axes, block: Sequence[Timeline], frame: Frame, table: _Table) -> None:
+    end_us = max(timeline.end_ns for timeline in block) / 1000 * 1.005
+    panel.set_xlim(0, end_us)
     panel.set_ylim(len(block) * _PATH_INCHES, 0)
     for row, timeline in enumerate(block):
-        _path(panel, row * _PATH_INCHES, timeline, end_us)
-    panel.set_title(_LAYOUT_WORDS.get(block[0].layout, block[0].layout), loc="left", pad=5, fontweight="bold")
+        _path(panel, row * _PATH_INCHES, timeline, frame)
+        heavy = [count > _pages(timeline) for count in counts(timeline)]
+        for text, middle, bold in zip(_counted(timeline), table.middles, [*heavy, False], strict=True):
+            weight = "bold" if bold else "normal"
+            y = (row + 0.5) * _PATH_INCHES
+            _beside(panel, frame, middle, y, text, va="center", fontsize=_COUNT_POINTS, fontweight=weight)
     panel.spines["left"].set_visible(False)
     panel.set_yticks([])
-    panel.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 5, 10]))
+    mark(panel, "x", tick_marks(end_us, frame.panel_inches))
     panel.set_xlabel("time since read(2), µs", labelpad=2)
     panel.grid(axis="x")
-    for column, heading in enumerate(_COUNTS):
-        _beside(panel, column, -0.03, heading, va="bottom", fontsize=7, linespacing=1.0)
+    for heading, middle in zip(_COUNTS, table.middles, strict=True):
+        _beside(panel, frame, middle, -0.05, heading, va="baseline", fontsize=TICK_POINTS)
 
 
-def _beside(panel: Axes, column: int, y: float, text: str, **style: Any) -> None:
-    """Write into the table of counts to the right of the panel; `y` in inches from the top."""
-    panel.text(1.06 + 0.084 * column, y, text, transform=panel.get_yaxis_transform(), ha="center", **style)
+def _beside(panel: Axes, frame: Frame, x: float, y: float, text: str, **style: Any) -> None:
+    """Write into the table of counts, `x` inches to the right of the panel and `y` inches from its top."""
+    at = 1 + x / frame.panel_inches
+    panel.text(at, y, text, transform=panel.get_yaxis_transform(), ha="center", **style)
 
 
-def _path(panel: Axes, top: float, timeline: Timeline, end_us: float) -> None:
+def _path(panel: Axes, top: float, timeline: Timeline, frame: Frame) -> None:
     """Draw the lanes of one path below `top` (in inches)."""
-    colour = PATH_COLOURS[timeline.path]
+    colour, aside = PATH_COLOURS[timeline.path], panel.get_yaxis_transform()
     lanes = [top + 0.05 + lane * _LANE_INCHES for lane in range(len(_LANES))]
+    left = (EDGE - frame.lefts[0]) / frame.panel_inches
     for y, name in zip(lanes, _LANES, strict=True):
         panel.text(
-            -0.008, y + _LANE_INCHES / 2, name, transform=panel.get_yaxis_transform(),
-            ha="right", va="center", fontsize=6, color="#505050",
+            -_BESIDE / 2 / frame.panel_inches, y + _LANE_INCHES / 2, name, transform=aside,
+            ha="right", va="center", fontsize=SMALL_POINTS, color="#505050",
         )  # fmt: skip
     panel.text(
-        -0.28, top + _PATH_INCHES / 2, timeline.path, transform=panel.get_yaxis_transform(),
+        left, top + _PATH_INCHES / 2, timeline.path, transform=aside,
         ha="left", va="center", fontweight="bold", color=colour,
     )  # fmt: skip
     if top:
-        panel.plot(
-            [-0.28, 1.46], [top, top], transform=panel.get_yaxis_transform(),
-            color="#c8c8c8", linewidth=0.5, clip_on=False,
-        )  # fmt: skip
+        right = 1 + (frame.right - EDGE) / frame.panel_inches
+        panel.plot([left, right], [top, top], transform=aside, color="#c8c8c8", linewidth=0.5, clip_on=False)
     _work(panel, lanes[0], timeline.task)
     _commands(panel, lanes[1], timeline)
     _work(panel, lanes[2], timeline.irq)
     _ready(panel, lanes[3], timeline)
-    _notes(panel, lanes, timeline, end_us)
+    _notes(panel, lanes, timeline, frame.panel_inches)
     end = timeline.end_ns / 1000
     panel.plot([end, end], [lanes[0], lanes[3] + _LANE_INCHES * 0.9], color=colour, linewidth=1.0)
-    y, pages = top + _PATH_INCHES / 2, _pages(timeline)
-    for column, count in enumerate(counts(timeline)):
-        heavy = "bold" if count > pages else "normal"
-        _beside(panel, column, y, f"{count}", va="center", fontsize=9, fontweight=heavy)
-    _beside(panel, len(_COUNTS) - 1, y, f"{timeline.end_ns / 1000:.1f}", va="center", fontsize=9)
 
 
 def _pages(timeline: Timeline) -> int:
     return sum(count for _, count in timeline.uptodate)
 
 
-def _notes(panel: Axes, lanes: Sequence[float], timeline: Timeline, end_us: float) -> None:
-    """Say in words what the stripes are."""
-    style: Any = {"va": "center", "fontsize": 6.5, "color": "#303030"}
-    middle, gap = _LANE_INCHES * 0.45, 0.006 * end_us
-    bios = timeline.count("Q")
-    after = timeline.task[0].end_ns / 1000 + gap
-    many = f"{counts(timeline)[0]} × map, {bios} × submit a bio"
-    said = many if bios > 1 else "once for the whole window"
-    panel.text(after, lanes[0] + middle, said, ha="left", **style)
-    first = timeline.irq[0].start_ns / 1000 - gap
-    ended = counts(timeline)[3]
-    said = f"{ended} completions" if ended > 1 else "1 completion"
-    panel.text(first, lanes[2] + middle, said, ha="right", **style)
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """A stretch of a lane where nothing is drawn, in µs; a note begins at its left, or ends at its right."""
+
+    lane: float
+    start_us: float
+    end_us: float
+    from_left: bool
+
+
+def _notes(panel: Axes, lanes: Sequence[float], timeline: Timeline, inches: float) -> None:
+    """Say in words what the stripes are, where there is room; the table beside says the same in numbers."""
+    reader, device, interrupt, _ = lanes
+    submitted, again = timeline.task[0].end_ns / 1000, timeline.task[1].start_ns / 1000
+    first = min(issued for issued, _ in timeline.commands) / 1000
+    maps, bios, _, ended = counts(timeline)
+    whole = f"{maps:,} × map, {bios:,} × submit a bio" if bios > 1 else "once for the whole window"
+    works = [whole, f"{bios:,} bios" if bios > 1 else "1 bio"]
+    ends = [f"{ended:,} completions" if ended > 1 else "1 completion"]
+    _note(panel, works, [_Room(reader, submitted, again, True), _Room(device, 0, first, False)], inches)
+    _note(panel, ends, [_Room(interrupt, 0, timeline.irq[0].start_ns / 1000, False)], inches)
+
+
+def _note(panel: Axes, texts: Sequence[str], rooms: Sequence[_Room], inches: float) -> None:
+    """Write the first of some texts that fits into one of some rooms; nothing if none does."""
+    us_per_inch = panel.get_xlim()[1] / inches
+    gap = _BESIDE / 2 * us_per_inch
+    for text, room in product(texts, rooms):
+        if width_of(text, SMALL_POINTS) * us_per_inch + 2 * gap <= room.end_us - room.start_us:
+            at = room.start_us + gap if room.from_left else room.end_us - gap
+            panel.text(
+                at, room.lane + _LANE_INCHES * 0.45, text, ha="left" if room.from_left else "right",
+                va="center", fontsize=SMALL_POINTS, color="#303030",
+            )  # fmt: skip
+            return
 
 
 def _work(panel: Axes, y: float, spans: Sequence[Span]) -> None:
@@ -223,34 +304,6 @@ def _ready(panel: Axes, y: float, timeline: Timeline) -> None:
     panel.plot([0, end_us], [base, base], color="#b0b0b0", linewidth=0.4)
 
 
-def _legend(figure: Figure, blocks: Sequence[Sequence[Timeline]], about: str, height: float) -> None:
-    spans = [span for block in blocks for line in block for span in (*line.task, *line.irq)]
-    used = [group for group in GROUP_COLOURS if any(span.groups[group] for span in spans)]
-    handles = [Patch(color=GROUP_COLOURS[group], label=GROUP_LABELS[group]) for group in used]
-    handles.append(Patch(color=_DEVICE, label="device busy"))
-    figure.text(0.012, 1 - 0.12 / height, about, ha="left", va="center")
-    figure.text(
-        0.988,
-        1 - 0.12 / height,
-        "bold: more than one a page",
-        ha="right",
-        va="center",
-        fontsize=7,
-        fontweight="bold",
-    )
-    figure.legend(
-        handles=handles,
-        loc="center left",
-        bbox_to_anchor=(0.0, 1 - 0.33 / height),
-        ncols=len(handles),
-        frameon=False,
-        handlelength=1.0,
-        handleheight=0.9,
-        columnspacing=1.2,
-        handletextpad=0.5,
-    )
-
-
 def draw_timeline(
     blocks: Sequence[Sequence[Timeline]],
     about: str,
@@ -261,4 +314,4 @@ def draw_timeline(
     """Draw the figure into `folder`; return the files. Raises ConfigError for an unknown format."""
     check_formats(formats)
     with mpl.rc_context(RC):
-        return save([timeline_figure(blocks, about, foot_note)], "timeline", folder, formats)
+        return save(timeline_pages(blocks, about, foot_note), "timeline", folder, formats)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -20,11 +19,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from sim.claims.sensitivity import Outcome, Sensitivity
-from sim.report.panels import FORMATS, check_formats, footer, save
-from sim.report.style import HIGH, LOW, RC, WIDTH_INCHES
+from sim.report.measure import tick_marks
+from sim.report.page import Frame, Names, Strip, mark
+from sim.report.panels import FORMATS, check_formats, save
+from sim.report.style import COLUMN_INCHES, HIGH, LOW, RC
 
-COLUMN_INCHES = WIDTH_INCHES / 2 - 0.1
-_HATCH = "////"
+_HATCH, _ROW_INCHES, _MARGIN = "////", 0.19, 0.04
 
 
 def draw_tornados(
@@ -37,19 +37,30 @@ def draw_tornados(
     """
     check_formats(formats)
     with mpl.rc_context(RC):
-        pages = {f"tornado_{one.claim.name}": _page(one, top, foot) for one in found if one.effects}
+        pages = {f"tornado_{one.claim.name}": tornado(one, top, foot) for one in found if one.effects}
         return [path for name, page in pages.items() for path in save([page], name, folder, formats)]
 
 
-def _page(one: Sensitivity, top: int, foot: str) -> Figure:
+def tornado(one: Sensitivity, top: int, foot: str) -> Figure:
+    """Return the figure of one claim."""
     effects = one.effects[:top]
-    title = wrap(one.claim.said, 62)
-    rows = len(effects) + 1
-    head, bottom = 0.16 + 0.125 * (len(title) + 2), 0.66
-    height = head + bottom + 0.19 * rows
-    figure = Figure(figsize=(COLUMN_INCHES, height))
-    panel = figure.subplots()
-    figure.subplots_adjust(left=0.42, right=0.965, top=1 - head / height, bottom=bottom / height)
+    shares = [f"{effect.constant.title} ±{100 * effect.constant.spread:.0f}\u00a0%" for effect in effects]
+    names = Names.of([*shares, "all, each at its worse end"])
+    frame = Frame(
+        width=COLUMN_INCHES,
+        lefts=(names.inches,),
+        heading=one.claim.said,
+        legend=(
+            Patch(color=LOW, label="lower end"),
+            Patch(facecolor=HIGH, edgecolor="#ffffff", hatch=_HATCH, label="upper end", linewidth=0),
+            Line2D([], [], color="#000000", linestyle=(0, (3, 2)), linewidth=0.8, label=one.claim.rule()),
+            Line2D([], [], color="#000000", marker="x", markersize=4, linewidth=0, label="verdict changes"),
+        ),
+        name=_axis(one),
+        foot=foot,
+    )
+    rows = len(names.texts)
+    figure, [(panel,)] = frame.page([Strip(max(_ROW_INCHES, names.each + 0.03) * rows)])
     base = one.base.value or 0.0
     for row, effect in enumerate(effects):
         for outcome, upper in ((effect.low, False), (effect.high, True)):
@@ -59,36 +70,32 @@ def _page(one: Sensitivity, top: int, foot: str) -> Figure:
         panel.barh(rows - 1, value - base, left=base, height=0.66, color="#c8c8c8", linewidth=0)
         _cross(panel, rows - 1, value, outcome, one)
     panel.axvline(base, color="#000000", linewidth=0.8)
-    if one.claim.kind != "equal":
-        wide = one.claim.kind == "equivalent"
-        margins = [1 - one.claim.margin, 1 + one.claim.margin] if wide else [one.claim.margin]
-        for margin in margins:
-            panel.axvline(margin, color="#000000", linewidth=0.8, linestyle=(0, (3, 2)))
-    shares = [f"{effect.constant.title} ±{100 * effect.constant.spread:.0f} %" for effect in effects]
-    panel.set_yticks(range(rows), [*shares, "all, each at its worse end"], fontsize=5.6)
+    margins = _margins(one)
+    for margin in margins:
+        panel.axvline(margin, color="#000000", linewidth=0.8, linestyle=(0, (3, 2)))
+    ends = [end.value for effect in effects for end in (effect.low, effect.high)]
+    _limits(panel, [base, *margins, *ends, one.lowest.value, one.highest.value], frame.panel_inches)
+    names.beside(panel, range(rows))
     panel.set_ylim(rows - 0.45, -0.55)
-    panel.tick_params(axis="y", length=0)
     panel.grid(axis="x")
-    figure.text(0.965, 0.2 / height, _axis(one), ha="right", va="bottom", fontsize=6.2)
-    figure.text(0.02, 1 - 0.06 / height, "\n".join(title), ha="left", va="top", fontsize=6.2)
-    figure.legend(
-        handles=[
-            Patch(color=LOW, label="lower end"),
-            Patch(facecolor=HIGH, edgecolor="#ffffff", hatch=_HATCH, label="upper end", linewidth=0),
-            Line2D([], [], color="#000000", linestyle=(0, (3, 2)), linewidth=0.8, label=one.claim.rule()),
-            Line2D([], [], color="#000000", marker="x", markersize=4, linewidth=0, label="verdict changes"),
-        ],
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1 - (0.1 + 0.125 * len(title)) / height),
-        ncols=4,
-        frameon=False,
-        fontsize=5.6,
-        columnspacing=1.0,
-        handlelength=1.4,
-        handletextpad=0.4,
-    )
-    footer(figure, foot)
     return figure
+
+
+def _margins(one: Sensitivity) -> list[float]:
+    """Return where the claim's verdict turns."""
+    if one.claim.kind == "equal":
+        return []
+    wide = one.claim.kind == "equivalent"
+    return [1 - one.claim.margin, 1 + one.claim.margin] if wide else [one.claim.margin]
+
+
+def _limits(panel: Axes, values: Sequence[float | None], inches: float) -> None:
+    """Have a horizontal axis that shows all values."""
+    known = [value for value in values if value is not None]
+    low, high = min(known), max(known)
+    around = _MARGIN * (high - low) or _MARGIN * abs(high) or 1.0
+    panel.set_xlim(low - around, high + around)
+    mark(panel, "x", tick_marks(high + around, inches, low - around))
 
 
 def _bar(panel: Axes, row: int, base: float, outcome: Outcome, upper: bool, one: Sensitivity) -> None:
@@ -110,13 +117,4 @@ def _axis(one: Sensitivity) -> str:
     """Return what the value is, with its unit, and at which cell."""
     claim = one.claim
     ratio = bool(claim.over or claim.by or claim.less)
-    unit = "ratio" if ratio else str(claim.measure)
-    what = str(claim.measure) if ratio else ""
-    return "\n".join(
-        wrap(
-            f"{unit}{' of ' + what if what else ''}, at {', '.join(one.at)}",
-            58,
-            max_lines=2,
-            placeholder=" ...",
-        )
-    )
+    return f"{'ratio of ' if ratio else ''}{claim.measure}, at {', '.join(one.at)}"

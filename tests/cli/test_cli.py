@@ -98,6 +98,19 @@ def test_run_json_quiet_and_output(folder):
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
 
 
+def test_run_without_figures(folder):
+    """--no-figures leaves figures/ empty and names none; `plot` draws them later."""
+    words = ("run", "e.toml", "-o", "out", "--no-figures", "-j1")
+    done = _readpath(folder, *words, "--json")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [] == json.loads(done.stdout)["figures"] == list((folder / "out" / "figures").iterdir())
+    assert "figure" not in _readpath(folder, *words).stdout
+    plotted = _readpath(folder, "plot", "out", "-q")
+    assert (0, "", "") == (plotted.returncode, plotted.stdout, plotted.stderr)
+    drawn = {path.name for path in (folder / "out" / "figures").iterdir()}
+    assert {"cpu_per_4k.svg", "cpu_per_4k.png"} == drawn
+
+
 def test_plot_and_show(folder):
     """`plot` draws again what was asked for; `show` lists symbols of the cells asked for."""
     _readpath(folder, "run", "e.toml", "-o", "out", "-q", "-j1")

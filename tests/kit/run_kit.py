@@ -12,12 +12,22 @@ from sim.experiment.results import Run
 Metrics = Callable[[dict[str, str]], dict[str, Any]]
 
 
-def made_up(axes: dict[str, list[str]], metrics: Metrics, seeds: tuple[int, ...] = (0,)) -> Run:
-    """Return a run of all combinations of labels; `metrics` gives a row's numbers from its labels."""
+def made_up(
+    axes: dict[str, list[str]],
+    metrics: Metrics,
+    seeds: tuple[int, ...] = (0,),
+    groups: Callable[[int], dict[str, float]] = lambda _seed: {"copy": 100},
+) -> Run:
+    """
+    Return a run of all combinations of labels; `metrics` gives a row's numbers from its labels.
+
+    groups: ns by cost group of each cell, from the seed.
+    """
     rows, cells = [], []
     for cell, labels in enumerate(product(*axes.values())):
         named = dict(zip(axes, labels, strict=True))
-        cells.append({"cell": cell, "labels": named, "config": {"path": named.get("path", "page_io")}})
+        config = {"path": named.get("path", "page_io"), "volume": {"block_size_bytes": 4096}}
+        cells.append({"cell": cell, "labels": named, "config": config})
         rows += [{"cell": cell, "seed": seed, **named, **metrics(named)} for seed in seeds]
     manifest = {
         "experiment": "made-up",
@@ -29,6 +39,8 @@ def made_up(axes: dict[str, list[str]], metrics: Metrics, seeds: tuple[int, ...]
         "versions": {"readpath": "9.9"},
     }
     calls = [
-        {"cell": row["cell"], "seed": row["seed"], "group": "copy", "ns": 100, "calls": 1} for row in rows
+        {"cell": row["cell"], "seed": row["seed"], "group": group, "ns": ns, "calls": 1}
+        for row in rows
+        for group, ns in groups(row["seed"]).items()
     ]
     return Run(Path("made-up"), manifest, rows, calls, [])

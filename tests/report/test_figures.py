@@ -13,9 +13,9 @@ from sim.config.cell_result import GROUPS
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
-from sim.experiment.runner import execute
+from sim.experiment.runner import Progress, execute
 from sim.report.cpu_bars import cpu_bars, cpu_per_4k
-from sim.report.figures import draw
+from sim.report.figures import FIGURES, draw
 from sim.report.style import GROUP_COLOURS, RC
 
 TEXT = """\
@@ -97,6 +97,17 @@ def test_figures_repeat_to_the_byte(tmp_path):
     for name in names:
         assert (once / name).read_bytes() == (again / name).read_bytes()
     assert b"<dc:date>" not in (once / "cpu_per_4k.svg").read_bytes()
+
+
+def test_progress_is_told_figure_by_figure(tmp_path):
+    """Each figure is told when it is drawn, of how many; of those that were asked for, if they were."""
+    run, steps = _run(tmp_path), []
+    draw(run, tmp_path, ["svg"], watch=steps.append)
+    assert [Progress("figures", n, len(FIGURES), name) for n, name in enumerate(FIGURES, start=1)] == steps
+    steps.clear()
+    draw(run, tmp_path, ["svg"], ["cpu_per_4k"], steps.append)
+    assert [Progress("figures", 1, 1, "cpu_per_4k")] == steps
+    assert [] == draw(run, tmp_path, names=[])
 
 
 def test_a_large_matrix_takes_more_pages(tmp_path):

@@ -15,7 +15,8 @@ from sim.report.figures import FIGURES, draw
 from sim.report.map_calls import calls_per_block, map_calls
 from sim.report.memory import bytes_per_page, memory
 from sim.report.overhead_map import overhead_map, ratios
-from sim.report.style import PATH_COLOURS, RC
+from sim.report.panels import run_footer
+from sim.report.style import PATH_COLOURS, RC, TALLEST_INCHES
 
 CPU_NS = {"buffer_head": 900.0, "page_io": 600.0, "iomap": 1000.0}
 PATHS = list(CPU_NS)
@@ -102,6 +103,21 @@ def test_overhead_is_buffer_head_over_the_extent_path():
     assert (0, 4) == (len(wins.patches), len(loses.patches))
 
 
+@pytest.mark.parametrize(("ratio", "drawn"), [(0.994, 1), (0.996, 0), (1.0, 0), (1.004, 0)])
+def test_a_cell_is_drawn_as_its_number_reads(ratio, drawn):
+    """0.99 is outlined as a loss; what reads 1.00 is not, on whichever side of 1 it lies."""
+
+    def metrics(labels):
+        slower = labels["path"] == "page_io"
+        return _metrics(labels) | {"cpu_ns_per_4k": 1000.0 if slower else 1000.0 * ratio}
+
+    with mpl.rc_context(RC):
+        (figure,) = overhead_map(made_up(RUNS["overhead_map"].axes | {"path": PATHS[:2]}, metrics))
+    (panel,) = figure.axes
+    assert {"0.99" if drawn else "1.00"} == {text.get_text() for text in panel.texts}
+    assert 4 * drawn == len(panel.patches)
+
+
 def test_bars_name_what_their_columns_are():
     """A number above a column of panels says what it counts; a layout's label speaks for itself."""
     with mpl.rc_context(RC):
@@ -111,16 +127,47 @@ def test_bars_name_what_their_columns_are():
     assert ["contiguous", "sparse"] == [panel.get_title() for panel in layouts.axes]
 
 
+def test_nothing_is_said_twice():
+    """A label that is a word of its own stands alone; the one cache is not a "shared shared"."""
+    axes = {
+        "workload.browser_cache.shared": ["shared", "private"],
+        "encryption": ["none", "x"],
+        "path": PATHS,
+    }
+    with mpl.rc_context(RC):
+        (figure,) = FIGURES["cpu_per_4k"](made_up(axes, _metrics))
+    assert ["shared cache", "private cache"] == [panel.get_title() for panel in figure.axes[:2]]
+    assert ["not encrypted", "x"] == [text.get_text() for text in figure.texts[:2]]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ((0,), "0"),
+        ((0, 1), "0, 1"),
+        (tuple(range(10)), "0 to 9"),
+        ((3, 4, 5, 256), "3 to 5, 256"),
+        ((5, 4), "5, 4"),
+    ],
+)
+def test_seeds_are_said_shortly(seeds, said):
+    """Ranges of three and more are said by their ends."""
+    assert f"   seeds {said}   " in run_footer(made_up({}, _metrics, seeds))
+
+
 def test_a_long_map_goes_on_another_page():
-    """Panels beyond four rows go on the next page; none is left out."""
+    """Panels beyond the height of a page go on the next one; none is left out."""
     run = _run(
         layout=["a", "b"],
         block_size=["1KiB", "4KiB"],
-        cores=["1", "2", "3", "4", "5"],
+        cores=[str(number) for number in range(1, 21)],
         path=["buffer_head", "page_io"],
     )
     with mpl.rc_context(RC):
-        assert [4, 1] == [len(figure.axes) for figure in overhead_map(run)]
+        figures = overhead_map(run)
+    assert 20 == sum(len(figure.axes) for figure in figures)
+    assert len(figures) > 1
+    assert all(figure.get_figheight() <= TALLEST_INCHES for figure in figures)
 
 
 def test_device_bound_numbers():

@@ -11,7 +11,7 @@ from sim.engine.costs import DEFAULT_MACHINE, PS_PER_NS, load_costs
 from sim.errors import ConfigError
 from sim.machine.timeline import LAYOUTS, watch
 from sim.report.style import RC
-from sim.report.timeline import counts, draw_timeline, pieces, timeline_figure
+from sim.report.timeline import counts, draw_timeline, pieces, timeline_pages
 
 PATHS = ("buffer_head", "mpage", "page_io", "iomap")
 CONTIGUOUS, FRAGMENTED = LAYOUTS
@@ -89,7 +89,7 @@ def test_the_figure_says_the_counts():
     """Each path has its lanes and, beside them, its counts and the time of the whole read."""
     line = watch("buffer_head", CONTIGUOUS)
     with mpl.rc_context(RC):
-        figure = timeline_figure([[line]], "about", "note")
+        (figure,) = timeline_pages([[line]], "about", "note")
     (panel,) = figure.axes
     texts = [text.get_text() for text in panel.texts]
     assert ["reader", "device", "interrupt", "pages ready", "buffer_head"] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -43,8 +44,12 @@ path = ["buffer_head", "page_io"]
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
     """A traced run of the real core: 256 random reads on two paths, plain and encrypted."""
-    folder = tmp_path_factory.mktemp("traced")
-    (folder / "e.toml").write_text(TEXT)
+    return traced_run(tmp_path_factory.mktemp("traced"), TEXT)
+
+
+def traced_run(folder: Path, text: str) -> Run:
+    """Run an experiment with its trace."""
+    (folder / "e.toml").write_text(text)
     experiment = load_experiment(folder / "e.toml")
     make = partial(ensure_image, root=folder / "images")
     return execute(experiment, folder / "run", run_cell, make, draw=lambda _run, _folder: None, trace=True)
@@ -103,7 +108,33 @@ def test_the_distribution_holds_every_read(run):
     assert 256 == len(latencies)
     assert [ns / 1000 for ns in latencies] == list(lines[0].get_xdata()[1:])
     assert [percentile_ns(latencies, p) / 1000 for p in (50, 99)] == list(marks[0].get_xdata())
-    assert "not encrypted\n256 reads a path" == panel.get_title()
+    assert "not encrypted\n256 reads each" == panel.get_title()
+
+
+ONE_PATH = TEXT.replace('path = ["buffer_head", "page_io"]\n', "")
+"""The paths are not varied, the schemes are."""
+ONE_CELL = TEXT[: TEXT.index("[matrix]")]
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "bars"),
+    [
+        (ONE_PATH, ["not encrypted", "fscrypt-v2"], ["not encrypted", "fscrypt-v2"]),
+        (ONE_CELL, ["page_io"], ["page_io"]),
+    ],
+    ids=["schemes", "one cell"],
+)
+def test_a_run_of_one_path_has_both(tmp_path, text, names, bars):
+    """Without paths to compare, the last axis is; without any, the one path is shown."""
+    traced = traced_run(tmp_path, text)
+    with mpl.rc_context(RC):
+        (cdf,), (bar_chart,) = latency_cdf(traced), stages(traced)
+    assert names == [text.get_text() for text in cdf.legends[0].get_texts()]
+    assert bars == [tick.get_text() for tick in bar_chart.axes[0].get_yticklabels()]
+    lines = cdf.axes[0].lines[0::2]
+    assert [256] * len(names) == [len(line.get_xdata()) - 1 for line in lines]
+    assert len({line.get_color() for line in lines}) == len(names)
+    assert {"cpu_per_4k", "latency_cdf", "stages"} == {path.stem for path in draw(traced, tmp_path, ["svg"])}
 
 
 def test_no_trace_no_figure(run, tmp_path):

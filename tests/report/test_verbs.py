@@ -124,6 +124,6 @@ def test_plot_one_figure_keeps_the_others(tmp_path, capsys):
     execute(experiment, run, fabricated_cell, no_image, draw=lambda _run, _folder: None)
     (run / "figures" / "other.svg").write_text("kept")
     capsys.readouterr()
-    plot_run(run, ["svg"], as_json=False, names=["cpu_per_4k"])
+    plot_run(run, ["svg"], as_json=False, quiet=False, names=["cpu_per_4k"])
     assert f"{run}/figures/cpu_per_4k.svg\n" == capsys.readouterr().out
     assert ["cpu_per_4k.svg", "other.svg"] == sorted(path.name for path in (run / "figures").iterdir())
