@@ -206,7 +206,7 @@ def test_a_plain_file_is_found_after_unlink(tmp_path: Path, images: Path) -> Non
 
 
 def test_table_and_figures(sound: Run) -> None:
-    """The table has a row per cell with what is left; the figure two pages; others none of it."""
+    """The table has a row per cell with what is left; the figure three pages; others none of it."""
     table = summary(sound)
     assert len(sound.metrics) == len(table.rows)
     assert ["bytes recovered", "-"] == [
@@ -214,7 +214,7 @@ def test_table_and_figures(sound: Run) -> None:
         table.text({**table.rows[0], "bytes_recovered": None})[-1],
     ]
     pages = {name: len(figure(sound)) for name, figure in FIGURES.items() if figure(sound)}
-    assert {"secure_delete": 2} == pages
+    assert {"secure_delete": 3} == pages
 
 
 @pytest.mark.parametrize(
