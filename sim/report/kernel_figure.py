@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim.report.measure import log_marks
@@ -27,8 +26,8 @@ PANELS = {
 }
 """Counter -> what its panel is called."""
 
-_LEAST, _MOST, _HEIGHT_INCHES = 5e-4, 20.0, 1.45
-"""What all axes show of calls per page; and how high, and about how wide, a panel is."""
+_HEIGHT_INCHES, _MARGIN = 1.45, 1.6
+"""How high, and about how wide, a panel is; what its axes show beyond the least and the most, as a factor."""
 
 
 class Point(NamedTuple):
@@ -56,19 +55,30 @@ def draw_kernel_figure(points: Sequence[Point], file: Path, source: str) -> Path
 def kernel_figure(points: Sequence[Point], source: str) -> Figure:
     """Return the figure."""
     paths = [path for path in PATH_COLOURS if any(point.path == path for point in points)]
-    marks = log_marks(_LEAST, _MOST, _HEIGHT_INCHES, upright=True)
+    looks, seen = styles("path", paths), [p for p in points if p.kernel and p.simulator]
+    rates = [calls / p.pages for p in seen for calls in (p.kernel, p.simulator)] or [1.0]
+    low, high = min(rates) / _MARGIN, max(rates) * _MARGIN
+    marks = log_marks(low, high, _HEIGHT_INCHES, upright=True)
     titles = tuple(_title(title, [p for p in points if p.counter == name]) for name, title in PANELS.items())
     strip = Strip(_HEIGHT_INCHES, titles=titles, name="simulator, calls per page", under=TICKS + NAME)
     frame = Frame(
         width=WIDTH_INCHES,
         lefts=(beside([strip], [marks]), *[GAP] * (len(PANELS) - 1)),
-        legend=line_entries(styles("path", paths)),
+        legend=line_entries(looks),
         foot=source,
     )
     figure, [panels] = frame.page([strip])
     for panel, counter in zip(panels, PANELS, strict=True):
-        _panel(panel, [p for p in points if p.counter == counter and p.kernel and p.simulator])
-        mark(panel, "x", log_marks(_LEAST, _MOST, frame.panel_inches))
+        panel.plot([low, high], [low, high], color="#9a9a9a", linewidth=0.6, zorder=1)
+        for path, look in looks.items():
+            own = [p for p in seen if (p.counter, p.path) == (counter, path)]
+            panel.plot(
+                [p.kernel / p.pages for p in own],
+                [p.simulator / p.pages for p in own],
+                **look | {"linestyle": "none", "markersize": 3, "markeredgewidth": 0.6},
+            )
+        panel.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+        mark(panel, "x", log_marks(low, high, frame.panel_inches))
         mark(panel, "y", marks, shown=panel is panels[0])
         panel.set_xlabel("kernel, calls per page")
     return figure
@@ -78,15 +88,3 @@ def _title(title: str, cases: Sequence[Point]) -> str:
     shown = sum(1 for p in cases if p.kernel and p.simulator)
     off = sum(p.kernel != p.simulator for p in cases)
     return f"{title}\n{shown:,} cases, {off:,} differ"
-
-
-def _panel(panel: Axes, points: Sequence[Point]) -> None:
-    panel.plot([_LEAST, _MOST], [_LEAST, _MOST], color="#9a9a9a", linewidth=0.6, zorder=1)
-    for path, look in styles("path", list(dict.fromkeys(p.path for p in points))).items():
-        own = [point for point in points if point.path == path]
-        panel.plot(
-            [point.kernel / point.pages for point in own],
-            [point.simulator / point.pages for point in own],
-            **look | {"linestyle": "none", "markersize": 3, "markeredgewidth": 0.6},
-        )
-    panel.set(xscale="log", yscale="log", xlim=(_LEAST, _MOST), ylim=(_LEAST, _MOST))
