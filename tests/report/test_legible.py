@@ -70,7 +70,7 @@ AXES = {
     ),
     "readahead": (
         {"device.read_ahead_kb": ["0", "4"], **PAIR},
-        {"device.read_ahead_kb": [str(1 << n) for n in range(2, 20)], "machine.cpus": list("1234"), **EVERY},
+        {"device.read_ahead_kb": [str(1 << n) for n in range(2, 20)], "machine.cpus": list("1234"), **PAIR},
     ),
     "concurrency": (
         {"workload.job.numjobs": ["1", "8"], **PAIR},
