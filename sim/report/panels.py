@@ -38,6 +38,7 @@ _WORDS = {
     "machine.cpus": "cores",
     "volume.block_size": "blocks",
     "volume.files.layout": "layout",
+    "workload.browser_cache.shared": "shared cache",
     "workload.job.numjobs": "readers",
 }
 """Axes that read better under another name; for the others the last part of the key will do."""
@@ -82,6 +83,8 @@ def phrase(axes: Sequence[str], axis: str, label: str) -> str:
     """Return a label of an axis in words: "1 KiB blocks", "1 core", "not encrypted"."""
     if axis in ("encryption", "encryption.scheme") and label == "none":
         return "not encrypted"
+    if label in ("true", "false"):
+        return words(axes)[axis] if label == "true" else f"no {words(axes)[axis]}"
     text = _PHRASES.get(axis, f"{words(axes)[axis]} {{}}").format(spaced(label))
     return text.removesuffix("s") if label == "1" else text
 

@@ -15,7 +15,7 @@ from sim.report.figures import FIGURES, draw
 from sim.report.map_calls import calls_per_block, map_calls
 from sim.report.memory import bytes_per_page, memory
 from sim.report.overhead_map import overhead_map, ratios
-from sim.report.panels import run_footer
+from sim.report.panels import phrase, run_footer
 from sim.report.style import PATH_COLOURS, RC, TALLEST_INCHES
 
 CPU_NS = {"buffer_head": 900.0, "page_io": 600.0, "iomap": 1000.0}
@@ -125,6 +125,24 @@ def test_bars_name_what_their_columns_are():
         (layouts,) = FIGURES["cpu_per_4k"](_run(layout=["contiguous", "sparse"], path=PATHS))
     assert ["1 reader", "8 readers"] == [panel.get_title() for panel in readers.axes[:2]]
     assert ["contiguous", "sparse"] == [panel.get_title() for panel in layouts.axes]
+
+
+@pytest.mark.parametrize(
+    ("axis", "label", "said"),
+    [
+        ("machine.large_folios", "true", "large folios"),
+        ("machine.large_folios", "false", "no large folios"),
+        ("workload.browser_cache.shared", "false", "no shared cache"),
+        ("workload.browser_cache.shared", "private", "private cache"),
+        ("machine.cpus", "1", "1 core"),
+        ("volume.files.layout.extent_blocks", "16", "extents of 16 blocks"),
+        ("volume.block_size", "1KiB", "1 KiB blocks"),
+        ("cache.status", "warm", "status warm"),
+    ],
+)
+def test_labels_in_words(axis, label, said):
+    """What a label is called where its axis is not to be seen."""
+    assert said == phrase([axis], axis, label)
 
 
 def test_nothing_is_said_twice():
