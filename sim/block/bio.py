@@ -13,6 +13,7 @@ from mypy_extensions import mypyc_attr
 
 from sim.block.io_record import IoRecord
 from sim.block.opf import REQ_OP_READ
+from sim.units import PAGE_SECTORS
 
 MAX_VECTORS: Final = 256
 """BIO_MAX_VECS: a bio is allocated for as many pages as are left, at most these."""
@@ -91,6 +92,14 @@ class Bio:
     def sectors(self) -> int:
         """All sectors of all bios."""
         return self.unit_sectors * self.count
+
+    @property
+    def blocks_per_page(self) -> int:
+        """How many of its blocks a page has; 1 for a bio without blocks."""
+        blocks = 0
+        for _, count in self.blocks:
+            blocks += count
+        return PAGE_SECTORS * blocks // self.sectors if blocks else 1
 
     def row(self, first: int, count: int) -> Bio:
         """Return bios [first, first + count) of a row of one-block bios over one run of blocks."""

@@ -25,6 +25,7 @@ from sim.cache.pages import (
     REFERENCED,
     UPTODATE,
     Mapping,
+    runs_of,
 )
 from sim.cache.workingset import Workingset
 from sim.errors import InvariantError
@@ -87,7 +88,7 @@ class PageCache:
         self._inactive: deque[Run] = deque()
         self._active: deque[Run] = deque()
         self._active_pages = 0
-        self._workingset = Workingset()
+        self._workingset = Workingset(limit_pages)
 
     def insert(self, mapping: Mapping, start: int, end: int, mark: int = -1) -> int:
         """
@@ -111,7 +112,7 @@ class PageCache:
             if start <= mark < end:
                 mapping.state[mark] = LOCKED | MARKED
         self._inactive.append((mapping, start, end))
-        if mapping.shadows is not None:
+        if mapping.shadows:
             for first, last in self._workingset.refaulted(mapping, start, end, self._active_pages):
                 mapping.access[first:last] = bytes((ACTIVE | LISTED,)) * (last - first)
                 self._activate(mapping, first, last)
@@ -289,7 +290,7 @@ class PageCache:
         """Move the oldest active run to the end of the inactive list (shrink_active_list())."""
         mapping, start, end = self._active.popleft()
         access = mapping.access
-        for first, last in _runs_of(access, start, end):
+        for first, last in runs_of([page for page in range(start, end) if access[page] & ACTIVE]):
             for page in range(first, last):
                 if access[page] & LISTED:  # its place of before is not its place now
                     mapping.stale[page] = mapping.stale.get(page, 0) + 1
@@ -354,23 +355,5 @@ def _left_of(run: Run, dropped: Mapping) -> list[Run]:
     mapping, start, end = run
     if mapping is not dropped:
         return [run]
-    left: list[Run] = []
-    for page in range(start, end):
-        if mapping.state[page] != ABSENT:
-            if left and left[-1][2] == page:
-                left[-1] = (mapping, left[-1][1], page + 1)
-            else:
-                left.append((mapping, page, page + 1))
-    return left
-
-
-def _runs_of(access: bytearray, start: int, end: int) -> list[tuple[int, int]]:
-    """Return the runs of active pages in [start, end)."""
-    runs: list[tuple[int, int]] = []
-    for page in range(start, end):
-        if access[page] & ACTIVE:
-            if runs and runs[-1][1] == page:
-                runs[-1] = (runs[-1][0], page + 1)
-            else:
-                runs.append((page, page + 1))
-    return runs
+    left = runs_of([page for page in range(start, end) if mapping.state[page] != ABSENT])
+    return [(mapping, first, last) for first, last in left]

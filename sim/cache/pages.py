@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import mmap
 from array import array
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -35,16 +36,26 @@ _MAP_NORESERVE: Final = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.
 PLAIN: Final = bytes((UPTODATE,))
 
 
+def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
+    """Return ascending pages as runs [start, end)."""
+    runs: list[tuple[int, int]] = []
+    for page in pages:
+        if runs and runs[-1][1] == page:
+            runs[-1] = (runs[-1][0], page + 1)
+        else:
+            runs.append((page, page + 1))
+    return runs
+
+
 class Mapping:
     """
     The cached pages of one file (struct address_space).
 
     state: one byte a page. access: one byte a page, REFERENCED, ACTIVE, LISTED. shadows: what evicted pages
-    leave behind (workingset.py), None as long as none went. stale: of pages with a later place in the
-    inactive list, how many earlier ones there are. parts: blocks
-    still to come, for pages that are read in parts (a page of which all blocks are read needs an entry only
-    between its parts). waiters: events of tasks that wait for a page. known_bytes: of each
-    PRESENT page, how many bytes from its start are up to date. buffered: one byte a page, 1 if it has buffer
+    leave behind, by chunk, and last_eviction, the age of the newest in each (workingset.py). stale: of pages
+    with a later place in the inactive list, how many earlier ones there are. parts: blocks still to come, for
+    pages that are read in parts (a page of which all blocks are read needs an entry only between its parts).
+    waiters: events of tasks that wait for a page. known_bytes: of each PRESENT page, how many bytes from its start are up to date. buffered: one byte a page, 1 if it has buffer
     heads; None as long as no page had. held: ranges that a reader holds a
     reference on and has not copied yet; they are not reclaimed. content: with real data, the bytes of the
     file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
@@ -59,6 +70,7 @@ class Mapping:
         "held",
         "known_bytes",
         "large",
+        "last_eviction",
         "max_order",
         "pages",
         "parts",
@@ -74,7 +86,8 @@ class Mapping:
         self.max_order = 0
         self.state = bytearray(pages)
         self.access = bytearray(pages)
-        self.shadows: array[int] | None = None
+        self.shadows: dict[int, array[int]] = {}
+        self.last_eviction: dict[int, int] = {}
         self.stale: dict[int, int] = {}
         self.parts: dict[int, int] = {}
         self.known_bytes: dict[int, int] = {}

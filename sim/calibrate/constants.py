@@ -61,14 +61,9 @@ def _of(group: str, *entries: Modelled | str) -> list[Modelled]:
     return made
 
 
-def _stacked(group: str, *entries: Modelled | str) -> list[Modelled]:
-    """Return symbols of one group that STACKED measures."""
-    return [replace(entry, record=STACKED) for entry in _of(group, *entries)]
-
-
-def _driven(*entries: Modelled | str) -> list[Modelled]:
-    """Return symbols that DRIVEN measures."""
-    return [entry if entry.like else replace(entry, record=DRIVEN) for entry in _of(_DRIVER, *entries)]
+def _in(record: str, group: str, *entries: Modelled | str) -> list[Modelled]:
+    """Return symbols of one group that another record than READS measures."""
+    return [replace(entry, record=record) for entry in _of(group, *entries)]
 
 
 def _like(group: str, symbol: str, like: str, why: str, unit: str = "") -> Modelled:
@@ -214,8 +209,9 @@ SYMBOLS: tuple[Modelled, ...] = (
         "crypto_skcipher_decrypt",
         "xts_decrypt byte",
     ),
-    *_stacked(_BLOCK, "dm_submit_bio", "clone_endio", "crypt_map", "kcryptd_io_read"),
-    *_stacked(
+    *_in(STACKED, _BLOCK, "dm_submit_bio", "clone_endio", "crypt_map", "kcryptd_io_read"),
+    *_in(
+        STACKED,
         _CRYPT,
         "crypt_endio",
         "kcryptd_queue_crypt",
@@ -250,8 +246,10 @@ SYMBOLS: tuple[Modelled, ...] = (
         "ecryptfs_parse_packet_set",
         "ecryptfs_compute_root_iv",
     ),
-    *_stacked(_CACHE, "ecryptfs_read_lower"),
-    *_driven(
+    *_in(STACKED, _CACHE, "ecryptfs_read_lower"),
+    *_in(
+        DRIVEN,
+        _DRIVER,
         "__common_interrupt",
         "handle_edge_irq",
         "__blk_rq_map_sg segment",

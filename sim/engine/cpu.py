@@ -180,12 +180,10 @@ class Cpu:
         self._clock.call(start + ns - now, done, argument)
 
     def when_done(self, task: Task, then: Callable[[Any], None], argument: Any) -> None:
-        """Do `then(argument)` when the task's core has done what the task has gathered so far."""
-        now = self._clock.now
+        """Do `then(argument)` when the core has done what the task has gathered: now, if that is nothing."""
         due = Due(task.time_ns)
-        if due.at > now:
-            task.core.expect(due)
-        self._clock.call(due.at - now, self._reached, (due, then, argument))
+        task.core.expect(due)
+        self._reached((due, then, argument))
 
     def _reached(self, expected: tuple[Due, Callable[[Any], None], Any]) -> None:
         """A place in a core's work is reached, unless interrupts have come before it."""

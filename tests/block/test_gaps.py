@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from core_kit import Rig, sequential
 
 from sim.block.queue.limits import QueueLimits
+from sim.stack.dm_crypt import CryptTable
 
 NVME = QueueLimits(1280, 127, 64, driver="nvme")
 AHCI = QueueLimits(1280, 127, 64, driver="ahci")
@@ -13,10 +16,10 @@ KIB = 1024
 
 
 def requests(
-    path: str, limits: QueueLimits, extents: list[tuple[int, int, int]], pages: int
+    path: str, limits: QueueLimits, extents: list[tuple[int, int, int]], pages: int, **spec: Any
 ) -> list[tuple[int, int]]:
     """Return (sector, sectors) of the commands that a file of 1 KiB blocks is read with."""
-    rig = Rig(path, extents, pages * 4 * KIB, block_size=KIB, limits=limits)
+    rig = Rig(path, extents, pages * 4 * KIB, block_size=KIB, limits=limits, **spec)
     rig.run(sequential(pages * 4 * KIB, 128 * KIB))
     return sorted((sector, sectors) for _, sector, sectors in rig.letters("D"))
 
@@ -51,3 +54,11 @@ def test_whole_pages_merge_as_ever(path: str, limits: QueueLimits) -> None:
     """A contiguous file has no gaps: 32 pages, at most 127 segments a request."""
     found = requests(path, limits, [(0, 1000, 128)], 32)
     assert found == ([(2000, 254), (2254, 2)] if path == "buffer_head" else [(2000, 256)])
+
+
+@pytest.mark.parametrize("path", ["buffer_head", "page_io"])
+def test_a_stacked_device_hands_down_the_same_memory(path: str) -> None:
+    """dm-crypt's clones are of its bios' pages: they merge as those would."""
+    for extents in ([(0, 1000, 128)], [(3 * k, 1000 + 10 * k, 3) for k in range(40)]):
+        plain = requests(path, NVME, extents, 30)
+        assert plain == requests(path, NVME, extents, 30, dm_crypt=CryptTable())

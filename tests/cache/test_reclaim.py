@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sim.cache.page_cache import PageCache, active_pages, inactive_ratio
 from sim.cache.pages import ABSENT, LISTED, UPTODATE, Mapping
+from sim.cache.workingset import CHUNK
 
 GIB_PAGES = 1 << 18
 
@@ -134,6 +135,19 @@ def test_a_file_that_fits_gets_in_after_another() -> None:
             read(cache, second, page)
     assert hits / 10_000 >= 0.85
     cache.check([first, second])
+
+
+def test_what_is_too_old_to_matter_is_forgotten() -> None:
+    """
+    A file of 100,000 pages read once through a cache of 1,000 leaves the ages of the last 2,000, and of fewer
+    than twice as many, for a chunk waits its turn.
+    """
+    cache, mapping = PageCache(1000), Mapping(100_000, False)
+    for page in range(0, 100_000, 32):
+        cache.insert(mapping, page, page + 32)
+        mapping.set_uptodate(page, page + 32)
+    assert 2000 <= len(mapping.shadows) * CHUNK < 4000
+    assert mapping.shadows.keys() == mapping.last_eviction.keys()
 
 
 def test_a_place_of_before_is_no_place() -> None:

@@ -278,6 +278,16 @@ def test_with_fua_and_without_a_cache() -> None:
     assert [2, 0] == flushes
 
 
+def test_a_flush_maps_no_memory() -> None:
+    """On NVMe two flushes and three writes of a commit are five completions; only the writes unmap data."""
+    rig = Journaled(driver="nvme", write_cache=True)
+    done = rig.do(lambda task: rig.jbd2.commit(task, BLOCKS))
+    assert ["D WS", "D WS", "D FF", "D FWFS", "D FF"] == [letter for letter, _, _ in done]
+    calls = rig.machine.ledger.calls()
+    assert 5 == calls["nvme_complete_batch_req"]
+    assert 3 == calls["dma_unmap_page_attrs"] + calls["dma_unmap_sg_attrs"]
+
+
 def test_zeroing_and_searching_the_log() -> None:
     """1,023 blocks in bios of 256 pages: zeros over all but the superblock, or reads of the same."""
     rig = Journaled()

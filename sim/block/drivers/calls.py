@@ -113,9 +113,13 @@ blk_mq_free_request
 """
 """blk_mq_end_request(), or scsi_end_request(), for one request of one bio."""
 HANDLE: Final = "asm_common_interrupt;__common_interrupt;handle_edge_irq"
-INTERRUPT: Final = tree_words("""
+_INTERRUPT: Final = tree_words("""
 asm_common_interrupt
     __common_interrupt
         handle_edge_irq
 """)
-"""What comes before a driver's own handler, which is below HANDLE."""
+
+
+def interrupt(handler: str) -> str:
+    """Return what one interrupt calls, as words: its entry, and a driver's handler, a tree, below HANDLE."""
+    return f"{_INTERRUPT} {tree_words(handler, HANDLE)}"

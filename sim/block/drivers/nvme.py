@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sim.block.drivers.calls import HANDLE, INTERRUPT, Calls, Driver, tree_words
+from sim.block.drivers.calls import HANDLE, Calls, Driver, interrupt, tree_words
 
 _NVME_BATCH = f"{HANDLE};nvme_irq;nvme_pci_complete_batch"
 NVME: Final = Driver(
@@ -56,21 +56,13 @@ nvme_queue_rqs:request
 """),
     ),
     Calls(
-        once=" ".join(
-            (
-                INTERRUPT,
-                tree_words(
-                    """
+        once=interrupt("""
 nvme_irq
     nvme_poll_cq
         writel
     nvme_pci_complete_batch
         blk_mq_end_request_batch
-""",
-                    HANDLE,
-                ),
-            )
-        ),
+"""),
         request=tree_words(
             """
 (nvme_irq)

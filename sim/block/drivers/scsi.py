@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sim.block.drivers.calls import END, HANDLE, INTERRUPT, Calls, Driver, tree_words
+from sim.block.drivers.calls import END, HANDLE, Calls, Driver, interrupt, tree_words
 from sim.block.drivers.virtio import ADD, KICK, POOL, POOL_ENTRY, SEGMENT, TABLE
 
 _TABLES = "scsi_queue_rq;sd_init_command;scsi_alloc_sgtables"
@@ -64,7 +64,7 @@ VIRTIO_SCSI: Final = Driver(
         entry=_SCSI_ENTRY,
     ),
     complete=Calls(
-        once=" ".join((INTERRUPT, tree_words("vring_interrupt\n    virtscsi_req_done", HANDLE))),
+        once=interrupt("vring_interrupt\n    virtscsi_req_done"),
         request=" ".join(
             (
                 tree_words(
@@ -114,19 +114,11 @@ ata_scsi_queuecmd
         entry=_SCSI_ENTRY,
     ),
     complete=Calls(
-        once=" ".join(
-            (
-                INTERRUPT,
-                tree_words(
-                    """
+        once=interrupt("""
 ahci_single_level_irq_intr
     ahci_handle_port_interrupt
         ata_qc_complete_multiple
-""",
-                    HANDLE,
-                ),
-            )
-        ),
+"""),
         request=" ".join(
             (
                 tree_words(

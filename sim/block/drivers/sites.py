@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from sim.block.bio import Request
 from sim.block.drivers.calls import Calls
 from sim.engine.ledger import Ledger
-from sim.units import PAGE_SECTORS
 
 INLINE = 2
 """So many segments, or runs of memory, find room in a request itself."""
@@ -77,10 +76,7 @@ def memory_runs(request: Request) -> int:
     """
     runs, last = 0, -1
     for bio in request.bios:
-        blocks = 0
-        for _, count in bio.blocks:
-            blocks += count
-        per_page = PAGE_SECTORS * blocks // bio.sectors if bio.sectors else 1
+        per_page = bio.blocks_per_page
         for lblk, count in bio.blocks:
             runs += (lblk + count - 1) // per_page - lblk // per_page + 1
             if lblk == last + 1 and lblk % per_page:

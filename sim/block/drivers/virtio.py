@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sim.block.drivers.calls import END, HANDLE, INTERRUPT, Calls, Driver, tree_words
+from sim.block.drivers.calls import END, HANDLE, Calls, Driver, interrupt, tree_words
 
 KICK: Final = """
 virtqueue_kick_prepare
@@ -60,7 +60,7 @@ VIRTIO_BLK: Final = Driver(
         entry=tree_words(POOL_ENTRY, "virtio_queue_rqs"),
     ),
     Calls(
-        once=" ".join((INTERRUPT, tree_words("vring_interrupt\n    virtblk_done", HANDLE))),
+        once=interrupt("vring_interrupt\n    virtblk_done"),
         request=" ".join(
             (
                 tree_words(

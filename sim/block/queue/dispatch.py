@@ -3,6 +3,8 @@ From the plug to the hardware and back: scheduler, queue depth, interrupt (block
 
 Requests arrive at the time their task has come to. They wait while the hardware has no room, or always pass
 the scheduler if there is one. A completion runs as interrupt work on the core that issued the request.
+
+Left out: what a driver calls on the way down for what passes the scheduler, flushes and what waits for them.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class Dispatcher:
         self._driver_end = driver.end
         self.endio = {
             IRQ: ledger.site(IRQ, driver.end, ended),
-            TASK: ledger.site(TASK, driver.end, ended),
+            TASK: ledger.site(TASK, driver.queue_rq, ended),
         }
         self._done = DriverSites(ledger, IRQ, "", driver.complete)
         self._handled_ns = [0] * len(cpu.cores)
@@ -116,7 +118,8 @@ class Dispatcher:
         self._rest()
         if self._tracer is not None:
             self._tracer("C FF", self._clock.now, 0, 0)
-        self._interrupt(token[0], self._s_flush_end.charge(1), self.flushes.flushed, token)
+        ps = self._done.request.charge(1) + self._s_flush_end.charge(1)  # it carries no data
+        self._interrupt(token[0].core, ps, self.flushes.flushed, token)
         if self._waiting:
             self._run()
 
@@ -164,8 +167,8 @@ class Dispatcher:
             self._tracer(action("C", request.opf), self._clock.now, request.sector, request.sectors)
         bios = request.bios
         if request.sequenced is not None:
-            ps = self._s_flush_end.charge(1)
-            self._interrupt(request, ps, self.flushes.written, request)
+            ps = self._done.of_request(request) + self._s_flush_end.charge(1)
+            self._interrupt(request.core, ps, self.flushes.written, request)
             if self._waiting:
                 self._run()
             return
@@ -173,7 +176,7 @@ class Dispatcher:
             for bio in bios:
                 if bio.record is not None:
                     bio.record.completed_ns = self._clock.now
-        ps, bios = 0, []
+        ps, bios = self._done.of_request(request), []
         for bio in request.bios:
             bio.parts -= 1
             if bio.parts > 0:
@@ -181,20 +184,18 @@ class Dispatcher:
             else:
                 bios.append(bio)
                 ps += self.endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
-        self._interrupt(request, ps, self.end, bios)
+        self._interrupt(request.core, ps, self.end, bios)
         if self._waiting:
             self._run()
 
-    def _interrupt(self, request: Request, ps: int, then: Callable[[Any], None], argument: Any) -> None:
+    def _interrupt(self, core: Core, ps: int, then: Callable[[Any], None], argument: Any) -> None:
         """
-        Run the driver's handler, and `ps` of what it calls, for one request; then do `then`.
+        Run `ps` of the driver's handler for one command; then do `then`.
 
-        A handler that is still at work finds the request too: there is no interrupt of its own.
+        A handler that is still at work finds the command too: there is no interrupt of its own.
         """
-        core: Core = request.core
         if self._handled_ns[core.index] <= self._clock.now:
             ps += self._done.once.charge(1)
-        ps += self._done.of_request(request)
         self._cpu.interrupt(core, ps, then, argument)
         self._handled_ns[core.index] = core.irq_free_at
 

@@ -23,12 +23,12 @@ def cuts_of(bio: Bio, max_sectors: int, max_segments: int, boundary: bool) -> li
     The bio's vectors are its pages, the first and last of each of its runs of blocks maybe in part. boundary:
     it is cut where it has a gap.
     """
-    block_sectors = bio.unit_sectors // sum(count for _, count in bio.blocks)
-    per_page = PAGE_SECTORS // block_sectors
+    per_page = bio.blocks_per_page
+    block_sectors = PAGE_SECTORS // per_page
     vectors: list[int] = []
     last = None
     for lblk, count in bio.blocks:
-        if boundary and last is not None and gap_between(last, lblk, True, per_page):
+        if boundary and last is not None and gap_between(last, lblk, per_page):
             vectors.append(0)
         last = lblk + count - 1
         while count:

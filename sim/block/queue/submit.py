@@ -27,7 +27,7 @@ from sim.block.io_record import IoRecord
 from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.dispatch import Dispatcher
-from sim.block.queue.gaps import blocks_between, blocks_per_page, gap_before, gap_behind, has_gap
+from sim.block.queue.gaps import blocks_between, gap_before, gap_behind, has_gap
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.block.queue.split import copies, cuts_of
 from sim.engine.clock import Clock
@@ -94,8 +94,7 @@ class BlockQueue(BioQueue):
         self._s_request = site(TASK, "", f"{flushed}:request")
         self._s_insert = site(TASK, flushed, "blk_mq_insert_requests")
         self._s_insert_one = site(TASK, alone, "blk_mq_sched_insert_request")
-        listed = limits.lists
-        self._issue_list = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed))
+        self._issue_list = DriverSites(ledger, TASK, flushed, driver.issue_calls(limits.lists))
         self._issue_each = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed=False))
         self._issue_alone = DriverSites(ledger, TASK, alone, driver.issue_calls(listed=False))
         self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
@@ -318,7 +317,7 @@ class BlockQueue(BioQueue):
     def _begins_in_a_page(request: Request, bio: Bio, done: int) -> bool:
         """Tell whether a request, the row's own from its block `done` on if it is new, begins in a page."""
         first = request.bios[0].blocks[0][0] if request.bios else bio.blocks[0][0] + done
-        return first % blocks_per_page(bio) > 0
+        return first % bio.blocks_per_page > 0
 
     def _try_merge(
         self, task: Task, request: Request, bio: Bio, sector: int, sectors: int, segments: int
@@ -387,7 +386,4 @@ class BlockQueue(BioQueue):
         task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         if bio.record is not None:
             bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
-        if task.time_ns > self._cpu.now:
-            self._cpu.when_done(task, self.dispatcher.end, [bio])
-        else:  # it took no time
-            self.dispatcher.end([bio])
+        self._cpu.when_done(task, self.dispatcher.end, [bio])

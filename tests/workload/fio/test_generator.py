@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from itertools import islice, pairwise
 from math import sqrt
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fio_log import needs_fio, reads_of_fio
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +19,6 @@ from sim.workload.fio.job import Job
 from sim.workload.fio.parse import jobs_from_tables
 from sim.workload.zipf import zipf_ranks
 
-needs_fio = pytest.mark.skipif(shutil.which("fio") is None, reason="fio is not installed")
 FILE_SIZE = 40960
 CASES = [
     {"size": "10k"},
@@ -81,18 +79,8 @@ def _ours(options: dict[str, object]) -> list[tuple[int, int]]:
 
 def _fio_reads(folder: Path, cases: list[dict[str, object]], size: int = FILE_SIZE) -> list[list[Read]]:
     """What fio reads in each case, by its own I/O logs."""
-    (folder / "data").write_bytes(bytes(size))
-    text = "[global]\nfilename=data\nioengine=psync\nthread\n"
-    for number, options in enumerate(cases):
-        lines = "".join(f"{name}={value}\n" for name, value in options.items())
-        text += f"[job{number}]\nwrite_iolog=log{number}\n{lines}"
-    (folder / "all.fio").write_text(text)
-    subprocess.run(["fio", "all.fio"], cwd=folder, check=True, capture_output=True)
-    logs = []
-    for number in range(len(cases)):
-        words = [line.split() for line in (folder / f"log{number}").read_text().splitlines()]
-        logs.append([(int(w[-2]), int(w[-1])) for w in words if "read" in w])
-    return logs
+    named = [{"filename": "data", **options} for options in cases]
+    return [[read[1:] for read in reads] for reads in reads_of_fio(folder, named, {"data": size})]
 
 
 @needs_fio
