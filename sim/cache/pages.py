@@ -55,11 +55,12 @@ class Mapping:
     leave behind, by chunk, and last_eviction, the age of the newest in each (workingset.py). stale: of pages
     with a later place in the inactive list, how many earlier ones there are. parts: blocks still to come, for
     pages that are read in parts (a page of which all blocks are read needs an entry only between its parts).
-    waiters: events of tasks that wait for a page. known_bytes: of each PRESENT page, how many bytes from its start are up to date. buffered: one byte a page, 1 if it has buffer
-    heads; None as long as no page had. held: ranges that a reader holds a
-    reference on and has not copied yet; they are not reclaimed. content: with real data, the bytes of the
-    file as far as cached, zeros elsewhere (anonymous memory, as large as the file, present where it was
-    written). large: it may hold folios of up to max_order; then it is a FolioMapping.
+    waiters: events of tasks that wait for a page. known_bytes: of each PRESENT page, how many bytes from its
+    start are up to date. buffered: one byte a page, 1 if it has buffer heads; None as long as no page had.
+    held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed. content:
+    with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the
+    file, present where it was written). large: it may hold folios of up to max_order; then it is a
+    FolioMapping.
     """
 
     __slots__ = (
