@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -327,4 +326,4 @@ def main() -> None:
 if __name__ == "__main__":
     main()
 
-__all__ = ["GIB", "KIB", "Reader", "resource"]
+__all__ = ["GIB", "KIB", "Reader"]

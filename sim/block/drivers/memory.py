@@ -26,4 +26,4 @@ null_queue_rq
     ),
     end="blk_mq_end_request",
 )
-BRD: Final = Driver("brd_submit_bio", end="brd_submit_bio")
+BRD: Final = Driver("brd_submit_bio")
