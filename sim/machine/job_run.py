@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
 from sim.config.cell import Cell
 from sim.config.cell_result import JobRow, ReadRow
 from sim.errors import ReadpathError

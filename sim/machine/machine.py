@@ -16,7 +16,8 @@ from sim.block.io_record import IoRecord
 from sim.block.protocols import BioQueue
 from sim.block.queue.limits import BlockTracer, QueueLimits
 from sim.block.queue.submit import BlockQueue
-from sim.cache.filemap import ENTERED, Filemap, OpenFile, ReadPages
+from sim.cache.address_space import OpenFile, ReadPath
+from sim.cache.filemap import ENTERED, Filemap
 from sim.cache.folios import LINUX_6_1, LINUX_6_16, PAGES, FolioMapping, FolioRules
 from sim.cache.page_cache import PageCache
 from sim.cache.pages import Mapping
@@ -228,7 +229,7 @@ class Machine:
             raise ConfigError("mapping", f"{spec.mapping!r} is not modelled", ", ".join(MAPPINGS))
         return Mapper(ledger, buffers)
 
-    def _build_path(self) -> ReadPages:
+    def _build_path(self) -> ReadPath:
         spec, ledger, queue, mapper = self.spec, self._fs_ledger, self._fs_queue, self.mapper
         bs = spec.block_size
         contents = Contents(spec.store, bs, spec.sectors) if spec.store is not None else None

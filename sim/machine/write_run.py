@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from sim.cache.address_space import OpenFile
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
-from sim.cache.filemap import OpenFile
 from sim.cache.pages import Mapping
 from sim.config.cell import Cell
 from sim.config.cell_result import CellResult, Number

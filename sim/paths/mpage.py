@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile, PageRange, ReadPages
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.fs.ext4_map import Mapper
@@ -90,8 +90,8 @@ class _Call:
         self.length = 0
 
 
-class MpagePath(ReadPages):
-    """A read path on the mpage skeleton (ReadPages)."""
+class MpagePath(ReadPath):
+    """A read path on the mpage skeleton (ReadPath)."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class MpagePath(ReadPages):
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """
-        Read the pages of a batch in one call (ReadPages), the map carried along; a folio is what a page is.
+        Read the pages of a batch in one call (ReadPath), the map carried along; a folio is what a page is.
         """
         plug = Plug()
         task.ps += self._s_call.charge(1)
@@ -146,7 +146,7 @@ class MpagePath(ReadPages):
         self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
-        """Read a page alone (ReadPages); one that has buffer heads is confused at once."""
+        """Read a page alone (ReadPath); one that has buffer heads is confused at once."""
         plug = Plug(holds=False)
         bio = self._bios.open(task, file, plug)
         call = _Call(bio, 1, plug, self._s_folio_page, self._fallback_alone)

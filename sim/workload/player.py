@@ -8,7 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sim.cache.filemap import Filemap, OpenFile
+from sim.cache.address_space import OpenFile
+from sim.cache.filemap import Filemap
 from sim.cache.readahead import RaState
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task

@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.block.hardware import WritableHardware
 from sim.block.queue.limits import QueueLimits
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable, load_costs
 from sim.ext4.format.extents import Extent, normalise, plan_tree
