@@ -44,11 +44,11 @@ def cache_pages(machine: Machine, mapping: Mapping, inode: FsInode, ranges: Iter
     """
     Have pages of a file cached and up to date, read in the order of `ranges`.
 
-    On the buffer-head path they have their buffer heads, as that read left them. What does not fit in memory
-    pushes out what came first. With real data the pages hold the file's bytes.
+    On a path that leaves buffer heads on every page they have theirs, as that read left them. What does not
+    fit in memory pushes out what came first. With real data the pages hold the file's bytes.
     """
     for start, end in ranges:
-        machine.cache.preload(mapping, start, end, None, machine.spec.path == "buffer_head")
+        machine.cache.preload(mapping, start, end, None, machine.design.heads_on_every_page)
     _load(machine, mapping, inode, UPTODATE)
 
 
@@ -62,7 +62,7 @@ def pages_with_buffers(
     """
     Have pages of a file cached and not up to date, with buffers of which the first `uptodate_blocks` are.
 
-    The path without per-page state (page_io_pure) knows of no such blocks: it reads the page whole.
+    A path without per-page state (as page_io_pure) knows of no such blocks: it reads the page whole.
 
     Raises ConfigError if that many blocks are a whole page.
     """
@@ -70,8 +70,9 @@ def pages_with_buffers(
     if not 0 <= uptodate_blocks < per_page:
         where = "cache.pages.uptodate_blocks"
         raise ConfigError(where, f"{uptodate_blocks} of {per_page} blocks a page", f"0 to {per_page - 1}")
-    known = 0 if machine.spec.path == "page_io_pure" else uptodate_blocks
-    buffers = machine.spec.path not in ("iomap", "page_io_pure")
+    state = machine.design.page_state
+    known = 0 if state == "none" else uptodate_blocks
+    buffers = state == "buffer heads"
     for start, end in ranges:
         machine.cache.preload(mapping, start, end, known * machine.spec.block_size, buffers)
     _load(machine, mapping, inode, PRESENT)

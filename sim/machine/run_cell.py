@@ -19,8 +19,9 @@ from sim.machine.browser_run import BrowserRun
 from sim.machine.cell_metrics import check_delivery, result_of
 from sim.machine.delete_run import DeleteRun
 from sim.machine.job_run import JobRun, user_reads
-from sim.machine.machine import Machine, MachineSpec
+from sim.machine.machine import Machine
 from sim.machine.schemes import Scheme
+from sim.machine.spec import MachineSpec
 from sim.machine.volume_files import VolumeFile, open_volume_file
 from sim.machine.write_run import WriteRun
 from sim.units import PAGE_BYTES, SECTOR_BYTES

@@ -23,7 +23,9 @@ from sim.engine.ledger import IRQ, TASK, Ledger
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
-from sim.machine.machine import PATHS, Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.spec import MachineSpec
+from sim.paths.registry import PATHS
 from sim.units import PAGE_BYTES
 
 LAYOUTS = ("contiguous", "1-block extents")

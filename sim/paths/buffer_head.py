@@ -18,8 +18,8 @@ from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.fs.ext4_map import Mapper
 from sim.fs.fs_inode import FsInode
+from sim.fs.mapper import Mapper
 from sim.fs.status_cache import WRITTEN
 from sim.paths.page_bio import INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo

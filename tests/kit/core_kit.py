@@ -12,7 +12,8 @@ from sim.engine.clock import Clock
 from sim.engine.costs import CostTable, load_costs
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
-from sim.machine.machine import Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.spec import MachineSpec
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 TREE_AT = 1 << 20
