@@ -168,6 +168,7 @@ class Machine:
             )
             told = f"kernel {spec.kernel} has none on {spec.path}"
             raise ConfigError("machine.large_folios", told, f"false, or kernel {has}")
+        self.folio_pairs = kernel.folios is not None and kernel.folios.pairs
         self._large = kernel.folios_unasked if spec.large_folios is None else spec.large_folios
         if self._large and spec.ecryptfs is not None:
             raise ConfigError("machine.large_folios", "not modelled below eCryptfs", "false")
