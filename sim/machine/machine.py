@@ -54,6 +54,7 @@ class Machine:
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
         kernel, self.design = kernel_of(spec.kernel), design_of(spec.path)
         self._large = has_large_folios(spec, kernel, self.design)
+        self.folio_pairs = kernel.folios is not None and kernel.folios.pairs
         self.spec = spec
         self.clock = make_clock()
         self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns)
