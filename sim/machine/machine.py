@@ -26,8 +26,8 @@ from sim.crypto.ecryptfs import LowerFile
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import Ledger
-from sim.engine.workqueue import WorkQueue
 from sim.engine.mode import make_clock
+from sim.engine.workqueue import WorkQueue
 from sim.errors import ConfigError, InvariantError
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.ext4_map import Ext4Mapper
@@ -58,7 +58,7 @@ class Machine:
         self.folio_pairs = kernel.folios is not None and kernel.folios.pairs
         self.spec = spec
         self.clock = make_clock()
-        self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns)
+        self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns, spec.llc_cpus)
         self.ledger = Ledger(spec.costs.extended(self.design.name, self.design.costs), kernel.renamed)
         limits = spec.limits
         self.records: list[IoRecord] | None = [] if spec.record_io else None

@@ -143,7 +143,7 @@ GOLDEN = [
         "memory =",
         "memroy =",
         "e.toml:4: machine.memroy: unknown key 'memroy', did you mean 'memory'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup, llc_cpus",
     ),
     (
         "[machine]",
@@ -275,7 +275,7 @@ GOLDEN_SETS = [
     (
         "machine.cpu=2",
         "--set machine.cpu: unknown key 'cpu', did you mean 'cpus'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup, llc_cpus",
     ),
     ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
     (
