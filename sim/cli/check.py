@@ -34,6 +34,7 @@ from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run, load_run, model_digest
 from sim.report.junit import write_junit
+from sim.shipped import here_or_shipped
 
 REFERENCE, EXPERIMENTS = Path("results/reference"), Path("experiments")
 HELD, FAILED, UNDECIDED = 0, 1, 2
@@ -72,8 +73,10 @@ def check_claims(
     0: all held, or fail as they are marked to (refuted). 1: one failed. 2: none failed, but one cannot be
     told or is stale, or an experiment there are claims on has no committed run. Raises ReadpathError.
     """
+    asked, claims = claims, here_or_shipped(claims)
     by_experiment = load_claims(claims)
-    runs = _runs(folder, baseline, update)
+    reference = REFERENCE if claims == asked else here_or_shipped(REFERENCE)  # those of the claims' own house
+    runs = _runs(folder, baseline, update, reference)
     refuse_unknown_experiments(claims, [str(run.manifest["experiment"]) for run, _base in runs])
     done = [_check(run, base, by_experiment, claims, update) for run, base in runs]
     if junit is not None:
@@ -106,15 +109,20 @@ def _name(run: Run) -> str:
     return name
 
 
-def _runs(folder: Path | None, baseline: Path | None, update: bool) -> list[tuple[Run, Path | None]]:
+def _runs(
+    folder: Path | None, baseline: Path | None, update: bool, reference: Path
+) -> list[tuple[Run, Path | None]]:
     """Return the runs to check, each with the folder of its baseline, if it has one."""
     if folder is not None:
-        run = load_run(folder)
+        run = load_run(here_or_shipped(folder))
         default = REFERENCE / _name(run) if update else None
+        if baseline is not None and not update:
+            baseline = here_or_shipped(baseline)
         return [(run, baseline or default)]
     if baseline is not None:
+        baseline = baseline if update else here_or_shipped(baseline)
         return [(load_run(baseline), baseline)]
-    committed = sorted(path.parent for path in REFERENCE.glob("*/manifest.json"))
+    committed = sorted(path.parent for path in reference.glob("*/manifest.json"))
     if not committed:
         raise ConfigError(str(REFERENCE), "has no committed run", "readpath check RUN")
     return [(load_run(path), path) for path in committed]
@@ -150,8 +158,9 @@ def _config_today(run: Run, baseline: Path | None, update: bool) -> str:
 
     Any other run may well have been made with --set: its own hash will do.
     """
-    file = EXPERIMENTS / f"{_name(run)}.toml"
-    committed = baseline is not None and baseline.resolve().parent == REFERENCE.resolve()
+    file = here_or_shipped(EXPERIMENTS / f"{_name(run)}.toml")
+    reference = here_or_shipped(REFERENCE).resolve()
+    committed = baseline is not None and baseline.resolve().parent == reference
     if committed and (update or run.path == baseline) and file.is_file():
         return load_experiment(file).config_hash
     return str(run.manifest["config_hash"])

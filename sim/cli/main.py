@@ -94,7 +94,8 @@ def run(
         Path | None,
         typer.Argument(
             metavar="[FILE]",
-            help="An experiment file (TOML), or a fio job file (.fio) to be run as it is.",
+            help="An experiment, by its file (.toml) or by a name as `readpath list` shows them;"
+            " or a fio job file (.fio).",
             autocompletion=complete.experiments,
         ),
     ] = None,
@@ -273,7 +274,14 @@ def check(
 
 @app.command("sensitivity")
 def sensitivity(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file that has claims.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="An experiment that has claims: a file, or a name.",
+            autocompletion=complete.experiments,
+        ),
+    ],
     names: Annotated[
         list[str] | None, typer.Option("--claim", metavar="NAME", help="Only this claim. Repeatable.")
     ] = None,

@@ -19,6 +19,7 @@ from sim.experiment.runner import Progress, default_folder, execute
 from sim.machine.run_cell import run_cell
 from sim.report.job_table import job_results
 from sim.report.tables import summary, wrong_data
+from sim.shipped import claims_folder, experiment_file
 from sim.text import printable
 from sim.volume.images import ensure_image
 
@@ -45,7 +46,7 @@ def run_experiment(
     """
     Run the experiment of `file`, with the jobs of the command line `fio` if there is one; print its summary.
 
-    A file whose name ends in .fio is a job file. Returns the exit code.
+    file: an experiment file, the name of one in experiments/, or a job file (.fio). Returns the exit code.
 
     figures: draw what the run has; else its figures/ is empty.
     Raises ReadpathError for whatever cannot be used.
@@ -58,7 +59,9 @@ def run_experiment(
         for note in notes:
             print(printable(f"readpath: note: {note}"), file=sys.stderr)
     # Before the work: a mistake in the claims is told at once. They are about experiments, not about jobs.
-    claims = claims_on(experiment.stem, CLAIMS) if fio is None and not is_job_file(file) else []
+    claims = []
+    if file is not None and fio is None and not is_job_file(file):
+        claims = claims_on(experiment.stem, claims_folder(experiment_file(file), CLAIMS))
     target = output or default_folder(experiment, RUNS)
     taken_up = 0
 

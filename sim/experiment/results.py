@@ -78,7 +78,9 @@ def model_digest() -> str:
 
     What only shows results (report, cli, api.py) is not of the model.
     """
-    return code_digest("sim", without=("report", "claims", "calibrate", "records", "cli", "api.py"))
+    return code_digest(
+        "sim", without=("report", "claims", "calibrate", "records", "cli", "api.py", "shipped")
+    )
 
 
 def manifest(experiment: Experiment) -> dict[str, Any]:
