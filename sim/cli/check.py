@@ -39,6 +39,8 @@ from sim.shipped import here_or_shipped
 REFERENCE, EXPERIMENTS = Path("results/reference"), Path("experiments")
 HELD, FAILED, UNDECIDED = 0, 1, 2
 SHOWN = 40
+NARROW = 150
+"""Columns of a terminal below which a table of claims would be all folds."""
 _ABSENT: dict[str, Any] = {"run": None, "experiment": None, "baseline": None, "seeds": [], "claims": []}
 """What --json says of an experiment that has claims and no committed run."""
 _COLOURS = {
@@ -221,6 +223,40 @@ def _finite(value: float) -> float | None:
 
 
 def _print(checked: Checked, update: bool, out: Console) -> None:
+    if out.width < NARROW:
+        _print_in_lines(checked, out)
+    else:
+        _print_table(checked, out)
+    for line in _explained(checked.findings):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if update:
+        _print_changes(checked, out)
+    out.print(_counted(checked), markup=False, highlight=False, soft_wrap=True)
+
+
+def _counted(checked: Checked) -> str:
+    """Return how many claims came to what, in a line."""
+    verdicts = [finding.verdict for finding in checked.findings]
+    seeds = len(checked.run.manifest["seeds"])
+    words = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _COLOURS if verdict in verdicts)
+    return f"{words}; {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def _print_in_lines(checked: Checked, out: Console) -> None:
+    """Print each claim's verdict and sentence, and below it what was found and what is claimed."""
+    out.print(f"{checked.run.manifest['title']}: {checked.run.path}\n", markup=False, highlight=False)
+    drawn = rich.table.Table.grid(padding=(0, 1))
+    for finding in checked.findings:
+        claim, worst, verdict = finding.claim, finding.worst, finding.verdict
+        value = "-" if worst is None else f"{worst.interval.mean:.4g}"
+        drawn.add_row(f"[{_COLOURS[verdict]}]{verdict:11}[/]", rich.markup.escape(claim.said))
+        lines = (claim.describe(), f"{value} ({_ends(finding)}), claimed: {claim.rule()}; {claim.source}")
+        for line in lines:
+            drawn.add_row("", rich.markup.escape(line))
+    out.print(drawn, highlight=False)
+
+
+def _print_table(checked: Checked, out: Console) -> None:
     run = checked.run
     drawn = rich.table.Table(
         title=f"{run.manifest['title']}: {run.path}", title_justify="left", box=rich.box.SIMPLE_HEAD
@@ -237,14 +273,6 @@ def _print(checked: Checked, update: bool, out: Console) -> None:
         verdict = f"[{_COLOURS[finding.verdict]}]{finding.verdict}[/]"
         drawn.add_row(verdict, *(rich.markup.escape(text) for text in texts))
     out.print(drawn)
-    for line in _explained(checked.findings):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
-    if update:
-        _print_changes(checked, out)
-    counts = {verdict: sum(f.verdict == verdict for f in checked.findings) for verdict in _COLOURS}
-    seeds = len(run.manifest["seeds"])
-    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    out.print(f"{words}; {seeds} {'seed' if seeds == 1 else 'seeds'}", markup=False, highlight=False)
 
 
 def _ends(finding: Finding) -> str:

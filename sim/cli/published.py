@@ -73,7 +73,11 @@ def _print(found: Comparison) -> None:
         percent = ("error", "null_error", "repeats")
         shown = {name: None if row[name] is None else 100 * row[name] for name in percent}
         rows.append(row | shown | {"mark": mark})
-    print_table(Table(columns, tuple(rows), ("id",)), out, "published measurements beside the simulator")
+    print_table(
+        Table(columns, tuple(rows), ("id",), ("id", "label")),
+        out,
+        "published measurements beside the simulator",
+    )
     said = {row.number.id: row.number.stands_for for row in found.rows}
     for machine in found.machines:
         scale = found.scales[machine.name]

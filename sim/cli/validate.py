@@ -150,7 +150,7 @@ def _summary(outcomes: list[Outcome]) -> Table:
         {"path": path, "block_size": size} | {key: numbers[path, size, key] for key in keys}
         for path, size in pairs
     )
-    return Table(columns, rows, ("path",))
+    return Table(columns, rows, ("path",), ("path", "block_size"))
 
 
 _PATHS = list(PATH_NAMES)

@@ -20,7 +20,7 @@ BYTES = ("matplotlib", "numpy", "pyarrow", "simpy", "pydantic")
 
 
 def test_every_library_has_one_version_that_is_allowed():
-    """What pyproject.toml asks for is pinned within its bounds; setuptools only builds, pip never freezes it."""
+    """What pyproject.toml asks for is pinned within its bounds; pip freezes no setuptools."""
     asked = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]
     wrong = {
         text: PINNED.get(canonicalize_name(wanted.name))
