@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from sim.config.cell import FileRef
+from sim.config.values import FileRef
 from sim.errors import ConfigError
 
 

@@ -114,13 +114,7 @@ def execute(
             watch(Progress("kept", taken_up, len(cells), experiment.stem))
         rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
         with workers(jobs) as each:
-            volumes = distinct_volumes([cell for cell, _ in rest])
-            images: dict[str, Path | None] = {}
-            for key, image in zip(
-                volumes, each(make_image, [(cell,) for cell in volumes.values()]), strict=True
-            ):
-                images[key] = image
-                watch(Progress("images", len(images), len(volumes), volumes[key].name))
+            images = _images_of([cell for cell, _ in rest], make_image, each, watch)
             runs = [(run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in rest]
             for at, ((cell, key), result) in enumerate(
                 zip(rest, each(run_and_keep, runs), strict=True), start=taken_up + 1
@@ -130,18 +124,30 @@ def execute(
         write_results(folder, experiment, cells, [done[key] for key in keys])
         (folder / "figures").mkdir()
         draw(load_run(folder), folder / "figures")
-        wall_s = round(time.monotonic() - clock, 3)
         log: dict[str, Any] = {
             "started": started.isoformat(timespec="seconds"),
-            "wall_s": wall_s,
+            "wall_s": round(time.monotonic() - clock, 3),
             "workers": jobs,
+            "cells_taken_up": taken_up,
         }
-        log["cells_taken_up"] = taken_up
         if notes := notes_of(experiment):
             log["notes"] = notes
         write_json(folder / "run.log.json", log)
     forget(kept)
     return load_run(target)
+
+
+def _images_of(
+    cells: Sequence[Cell], make_image: MakeImage, each: Each, watch: Watcher
+) -> dict[str, Path | None]:
+    """Return the image of every volume that the cells read, by `volume_key`, made if it is not there."""
+    volumes = distinct_volumes(cells)
+    images: dict[str, Path | None] = {}
+    made = each(make_image, [(cell,) for cell in volumes.values()])
+    for key, image in zip(volumes, made, strict=True):
+        images[key] = image
+        watch(Progress("images", len(images), len(volumes), volumes[key].name))
+    return images
 
 
 @contextmanager

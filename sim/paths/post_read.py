@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sim.block.bio import Bio, EndIo
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
 from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
