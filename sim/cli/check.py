@@ -5,6 +5,7 @@ readpath check: claims against a run, and a run against its baseline.
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run, load_run, model_digest
 from sim.report.junit import write_junit
 from sim.shipped import here_or_shipped
+from sim.text import printable
 
 REFERENCE, EXPERIMENTS = Path("results/reference"), Path("experiments")
 HELD, FAILED, UNDECIDED = 0, 1, 2
@@ -64,13 +66,20 @@ class Checked:
 
 
 def check_claims(
-    folder: Path | None, baseline: Path | None, claims: Path, update: bool, as_json: bool, junit: Path | None
+    folder: Path | None,
+    baseline: Path | None,
+    claims: Path,
+    update: bool,
+    as_json: bool,
+    junit: Path | None,
+    quiet: bool = False,
 ) -> int:
     """
     Check the claims on a run, or on every committed run; print verdicts and return the exit code.
 
     folder: a run directory; None: those in results/reference, each its own baseline. baseline: what to hold
     it against; None with a folder: nothing. update: show what changes, write the baseline, then judge by it.
+    quiet: print only, to standard error, a line for each run on which not every claim held.
 
     0: all held, or fail as they are marked to (refuted). 1: one failed. 2: none failed, but one cannot be
     told or is stale, or an experiment there are claims on has no committed run. Raises ReadpathError.
@@ -88,12 +97,15 @@ def check_claims(
     if as_json:
         documents = [_document(checked, update) for checked in done]
         print(json.dumps([*documents, *(_ABSENT | {"experiment": name} for name in absent)], indent=2))
-    else:
+    elif not quiet:
         for checked in done:
             _print(checked, update, console())
-        for name in absent:
-            words = f"{name}: {len(by_experiment[name])} claims and no run in {REFERENCE}: make baselines"
-            console().print(words, markup=False, highlight=False, soft_wrap=True)
+    for name in () if as_json else absent:
+        words = f"{name}: {len(by_experiment[name])} claims and no run in {REFERENCE}: make baselines"
+        _tell(words, quiet)
+    for checked in done if quiet else ():
+        if not {finding.verdict for finding in checked.findings} <= set(AS_SAID):
+            _tell(f"{checked.run.path}: {_counted(checked)}", quiet)
     for checked in done if update else ():  # only now: the difference has been shown
         assert checked.baseline is not None
         write_baseline(checked.baseline, checked.run, checked.findings)
@@ -101,6 +113,14 @@ def check_claims(
     if "failed" in verdicts:
         return FAILED
     return HELD if verdicts and verdicts <= set(AS_SAID) and not absent else UNDECIDED
+
+
+def _tell(words: str, quiet: bool) -> None:
+    """Print a line; to standard error, as an error is, if nothing else is printed."""
+    if quiet:
+        print(printable(f"readpath: {words}"), file=sys.stderr)
+    else:
+        console().print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 def _name(run: Run) -> str:

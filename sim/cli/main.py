@@ -266,11 +266,14 @@ def check(
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the verdicts as JUnit XML.")
     ] = None,
     as_json: AsJson = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and verdicts that are not held.")
+    ] = False,
 ) -> None:
     """Check claims on a run: exit 0 all held, 1 one failed, 2 one cannot be told or is stale."""
     from sim.cli.check import check_claims
 
-    raise typer.Exit(check_claims(folder, baseline, claims, update, as_json, junit))
+    raise typer.Exit(check_claims(folder, baseline, claims, update, as_json, junit, quiet))
 
 
 @app.command("sensitivity")
