@@ -81,9 +81,10 @@ def run_experiment(
                 watch=heard,
             )
     except KeyboardInterrupt:
-        finished = count_kept(target)
-        if finished and not quiet:
-            note = f"{finished} finished cells are kept; the same command goes on from there"
+        if not quiet:
+            finished, of = count_kept(target), len(experiment.cells)
+            goes_on = "the same command goes on from there" if finished else "the same command begins anew"
+            note = f"{finished} of {of} cells are finished and kept; {goes_on}"
             print(f"readpath: {note}", file=sys.stderr)
         raise
     said, wrong = answers(run, claims), wrong_data(run)
