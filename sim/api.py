@@ -2,7 +2,7 @@
 What a notebook or a script needs, in one place: run an experiment, look at it, draw it, check claims on it.
 
     from sim.api import run, cell, figure
-    r = run("experiments/device_bound.toml", "volume.files.size=2MiB")
+    r = run("device_bound", "volume.files.size=2MiB")
     cell(r, profile="nvme", path="page_io")["cpu_ns_per_4k"]
     figure(r, "device_bound")
 

@@ -94,7 +94,7 @@ def run(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="An experiment, by its file (.toml) or by a name as `readpath list` shows them;"
             " or a fio job file (.fio).",
             autocompletion=complete.experiments,
@@ -244,7 +244,7 @@ def check(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run directory; those committed in results/reference if none.",
             autocompletion=complete.runs,
         ),
@@ -317,7 +317,7 @@ def sensitivity(
 def validate(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[COUNTS]...", help="Counts files (JSON lines); the recorded ones if none."),
+        typer.Argument(metavar="COUNTS", help="Counts files (JSON lines); the recorded ones if none."),
     ] = None,
     layouts: Annotated[
         Path | None,

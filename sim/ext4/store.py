@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from sim.errors import ImageError
 from sim.files import file_beside, flush_directory, umask
+from sim.text import reason
 
 
 class ByteStore(Protocol):
@@ -86,7 +87,9 @@ class MmapStore(MemoryStore):
                 said = os.fstat(file.fileno())
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-            raise ImageError(os.fspath(path), f"cannot be read ({error})", "a readable image file") from error
+            raise ImageError(
+                os.fspath(path), f"cannot be read ({reason(error)})", "a readable image file"
+            ) from error
         self.identity = identity(said)
         super().__init__(memoryview(mapping), os.fspath(path))
 

@@ -45,11 +45,19 @@ def experiment_file(path: Path) -> Path:
     """
     Return the file of an experiment that is named by a path, or by the stem of one in experiments/.
 
-    Raises ConfigError for what looks like a name and is none, with the nearest.
+    Raises ConfigError for a name, or a file, that is none and is like one there is, with that.
     """
     found = here_or_shipped(path)
-    if found.exists() or found.suffix or len(found.parts) != 1:
+    if found.exists() or not path.name:
         return found
+    if found.suffix or len(found.parts) != 1:
+        near = difflib.get_close_matches(found.name, _alike(found), 1)
+        if not near:
+            return found
+        problem = (
+            f"cannot be read (No such file or directory), did you mean {str(found.with_name(near[0]))!r}?"
+        )
+        raise ConfigError(str(path), problem, "an experiment file")
     named = here_or_shipped(EXPERIMENTS / f"{path}.toml")
     if named.exists():
         return named
@@ -61,6 +69,14 @@ def experiment_file(path: Path) -> Path:
         f"no file and no experiment of that name{hint}",
         f"a .toml or .fio file; {', '.join(names)}",
     )
+
+
+def _alike(path: Path) -> list[str]:
+    """Return the names beside a path that end as it does; none if its folder cannot be read."""
+    try:
+        return sorted(file.name for file in path.parent.iterdir() if file.suffix == path.suffix)
+    except (OSError, ValueError):
+        return []
 
 
 def claims_folder(experiment: Path, claims: Path) -> Path:

@@ -105,7 +105,15 @@ def test_the_recipe_works_as_written(tmp_path):
     (experiments / "per_block_vs_per_extent.toml").write_text(smaller, encoding="utf-8")
     (experiments / "claims" / "mine.toml").write_text(_claim(), encoding="utf-8")
     run, check = _steps()
-    done = _step([*run, "--no-figures", "--set", "data=off"], tmp_path)
+    fewer = [
+        "--set",
+        "data=off",
+        "--set",
+        'path=["buffer_head", "page_io"]',
+        "--set",
+        "encryption.scheme=none",
+    ]
+    done = _step([*run, "--no-figures", "--jobs", "1", *fewer], tmp_path)
     assert (0, "") == (done.returncode, "".join(_wrong(done.stderr)))
     assert "extent path" in done.stdout  # the claim's sentence is the run's answer
     baseline = ".venv/bin/readpath check run --update-baseline"
