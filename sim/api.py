@@ -34,7 +34,8 @@ from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
 from sim.report.job_table import job_results
 from sim.report.pooling import difference_of_alike
-from sim.report.tables import Table, select, summary, symbols
+from sim.report.table import Table
+from sim.report.tables import select, summary, symbols
 from sim.report.timeline import draw_timeline
 from sim.shipped import here_or_shipped
 from sim.volume.images import ensure_image

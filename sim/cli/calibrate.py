@@ -26,7 +26,7 @@ from sim.calibrate.times import MACHINES, load_times
 from sim.cli.render import console, print_table
 from sim.engine.costs import DRAWS_SUFFIX
 from sim.errors import ConfigError
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
 from sim.shipped import here_or_shipped, is_installed
 
 ABOUT = "{cpu}, {kernel}, no mitigations, one CPU; fitted to recordings"

@@ -12,7 +12,7 @@ from sim.block.device.profile import device_profile_names, load_device_profile
 from sim.cli.render import console, print_table
 from sim.errors import ConfigError, ReadpathError
 from sim.experiment.loading import load_experiment
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
 from sim.shipped import here_or_shipped, shipped_root
 
 _RUNS = (

@@ -15,7 +15,7 @@ from sim.cli.render import console, print_table, progress
 from sim.errors import ConfigError
 from sim.experiment.results import write_json
 from sim.records.published import SIMULATED, WITHIN, Comparison, compare, read_simulated
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
 from sim.shipped import here_or_shipped, is_installed
 from sim.volume.images import ensure_image
 

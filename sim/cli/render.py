@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sim.experiment.runner import Progress as Step
 from sim.experiment.runner import Watcher
-from sim.report.tables import Table
+from sim.report.table import Table
 
 
 def console() -> Console:

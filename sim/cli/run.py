@@ -82,10 +82,7 @@ def run_experiment(
             )
     except KeyboardInterrupt:
         if not quiet:
-            finished, of = count_kept(target), len(experiment.cells)
-            goes_on = "the same command goes on from there" if finished else "the same command begins anew"
-            note = f"{finished} of {of} cells are finished and kept; {goes_on}"
-            print(f"readpath: {note}", file=sys.stderr)
+            _say_what_is_kept(target, len(experiment.cells))
         raise
     said, wrong = answers(run, claims), wrong_data(run)
     if as_json:
@@ -97,6 +94,14 @@ def run_experiment(
         where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
         print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
     return WRONG_DATA if wrong else 0
+
+
+def _say_what_is_kept(target: Path, cells: int) -> None:
+    """Tell, after Ctrl-C, how many of the cells of an unfinished run are kept."""
+    finished = count_kept(target)
+    goes_on = "the same command goes on from there" if finished else "the same command begins anew"
+    note = f"{finished} of {cells} cells are finished and kept; {goes_on}"
+    print(f"readpath: {note}", file=sys.stderr)
 
 
 class _Heard:

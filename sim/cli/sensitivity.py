@@ -20,7 +20,7 @@ from sim.config.cell import Experiment
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import write_json, written_aside
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
 from sim.shipped import experiment_file, here_or_shipped
 from sim.volume.images import ensure_image
 

@@ -15,7 +15,8 @@ from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run, load_run
 from sim.report.pooling import difference_of_alike, pooled
-from sim.report.tables import CURRENCIES, Table, file_bytes, groups_of, select, symbols
+from sim.report.table import Table
+from sim.report.tables import CURRENCIES, file_bytes, groups_of, select, symbols
 from sim.shipped import here_or_shipped
 
 

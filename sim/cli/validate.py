@@ -20,7 +20,7 @@ from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
 from sim.shipped import here_or_shipped
 
 RECORDED = Path("results/kernel/linux-6.1.192")

@@ -26,8 +26,8 @@ from sim.crypto.ecryptfs import LowerFile
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import Ledger
-from sim.engine.workqueue import WorkQueue
 from sim.engine.mode import make_clock
+from sim.engine.workqueue import WorkQueue
 from sim.errors import ConfigError, InvariantError
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.ext4_map import Ext4Mapper

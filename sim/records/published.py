@@ -33,7 +33,6 @@ from sim.experiment.error_lines import from_validation
 from sim.experiment.loading import load_experiment
 from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key, workers
 from sim.machine.run_cell import run_cell
-from sim.text import reason
 from sim.units import MIB, NS_PER_S
 
 MEASURED, SIMULATED = "measured.toml", "simulated.json"
@@ -329,7 +328,7 @@ def read_simulated(folder: Path) -> dict[str, float]:
         values: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            str(path), f"cannot be read ({reason(error)})", "readpath validate --published --update"
+            str(path), f"cannot be read ({error})", "readpath validate --published --update"
         ) from None
     return values
 
@@ -345,7 +344,7 @@ def _parse(path: Path) -> _File:
     except ValidationError as error:
         raise from_validation(error, _File, raw, str(path)) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(str(path), f"cannot be read ({reason(error)})", "experiments/published") from None
+        raise ConfigError(str(path), f"cannot be read ({error})", "experiments/published") from None
 
 
 Wanted = tuple[str, Scale, Labels]

@@ -14,7 +14,8 @@ from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.report.tables import Column, Table, difference, select, short_axes, summary, symbols, wrong_data
+from sim.report.table import Column, Table
+from sim.report.tables import difference, select, short_axes, summary, symbols, wrong_data
 
 TEXT = """\
 title = "t"

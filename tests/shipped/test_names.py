@@ -1,4 +1,4 @@
-"""Experiments by name: what is here comes first, what comes along next, and a slip is told with the nearest."""
+"""Experiments by name: what is here first, then what comes along; a slip is told with the nearest."""
 
 from __future__ import annotations
 
