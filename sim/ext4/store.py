@@ -118,7 +118,7 @@ class SparseWriter:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._partial.unlink(missing_ok=True)
-            raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
+            raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
         return self
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
@@ -128,7 +128,7 @@ class SparseWriter:
                 done = os.pwrite(self._fd, data, offset)
                 data, offset = data[done:], offset + done
         except OSError as error:
-            raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
+            raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
 
     def read(self, offset: int, length: int) -> bytes:
         """Return what lies at byte `offset` by now."""
@@ -146,7 +146,7 @@ class SparseWriter:
                 if replaces:
                     flush_directory(self._path.parent)
         except OSError as error:
-            raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
+            raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
         finally:
             os.close(self._fd)
             self._partial.unlink(missing_ok=True)

@@ -51,12 +51,10 @@ def experiment_file(path: Path) -> Path:
     if found.exists() or not path.name:
         return found
     if found.suffix or len(found.parts) != 1:
-        near = difflib.get_close_matches(found.name, _alike(found), 1)
-        if not near:
+        near = _nearest_file(found)
+        if near is None:
             return found
-        problem = (
-            f"cannot be read (No such file or directory), did you mean {str(found.with_name(near[0]))!r}?"
-        )
+        problem = f"cannot be read (No such file or directory), did you mean {str(near)!r}?"
         raise ConfigError(str(path), problem, "an experiment file")
     named = here_or_shipped(EXPERIMENTS / f"{path}.toml")
     if named.exists():
@@ -71,12 +69,15 @@ def experiment_file(path: Path) -> Path:
     )
 
 
-def _alike(path: Path) -> list[str]:
-    """Return the names beside a path that end as it does; none if its folder cannot be read."""
+def _nearest_file(path: Path) -> Path | None:
+    """Return a path whose name is like that of `path`: beside it, or of what comes along in its place."""
+    folder = here_or_shipped(path.parent)
     try:
-        return sorted(file.name for file in path.parent.iterdir() if file.suffix == path.suffix)
-    except (OSError, ValueError):
-        return []
+        stems = sorted(file.stem for file in folder.iterdir() if file.suffix == path.suffix)
+    except (OSError, ValueError):  # no folder, or no name of one
+        return None
+    near = difflib.get_close_matches(path.stem, stems, 1)
+    return path.with_name(f"{near[0]}{path.suffix}") if near else None
 
 
 def claims_folder(experiment: Path, claims: Path) -> Path:

@@ -387,3 +387,10 @@ def test_a_word_that_looks_like_a_number_is_the_word_as_written(load):
     number = AsWritten("6.10")
     for same in (number, copy.deepcopy(number), pickle.loads(pickle.dumps(number))):
         assert (6.1, "6.10") == (same, str(same))
+
+
+def test_a_layout_as_a_word_is_told_how_it_is_written(load):
+    """layout = "aged" is no table: the error shows one."""
+    shown = r"'aged' cannot be used; allowed: a table, as { kind = \"contiguous\" }"
+    with pytest.raises(ConfigError, match=shown):
+        load("", "", "volume.files.layout=aged")

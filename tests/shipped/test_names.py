@@ -40,7 +40,9 @@ def test_a_slip_is_told_with_the_nearest(empty):
     (empty / "mine.toml").write_text("")
     with pytest.raises(ConfigError, match=r"cannot be read .*, did you mean 'mine.toml'"):
         experiment_file(Path("mien.toml"))
-    for other in ("quite-another.toml", "mine.**", "mine.[", "no/mine.toml"):
+    with pytest.raises(ConfigError, match=r"did you mean 'experiments/memory.toml'"):
+        experiment_file(Path("experiments/memroy.toml"))
+    for other in ("memroy.toml", "quite-another.toml", "mine.**", "mine.[", "no/mine.toml"):
         assert Path(other) == experiment_file(Path(other))
 
 
