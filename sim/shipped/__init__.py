@@ -51,10 +51,10 @@ def experiment_file(path: Path) -> Path:
     if found.exists() or not path.name:
         return found
     if found.suffix or len(found.parts) != 1:
-        near = _nearest_file(found)
-        if near is None:
+        nearest = _nearest_file(found)
+        if nearest is None:
             return found
-        problem = f"cannot be read (No such file or directory), did you mean {str(near)!r}?"
+        problem = f"cannot be read (No such file or directory), did you mean {str(nearest)!r}?"
         raise ConfigError(str(path), problem, "an experiment file")
     named = here_or_shipped(EXPERIMENTS / f"{path}.toml")
     if named.exists():
