@@ -146,7 +146,8 @@ GOLDEN = [
         "memory =",
         "memroy =",
         "e.toml:4: machine.memroy: unknown key 'memroy', did you mean 'memory'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup, llc_cpus",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup,"
+        " llc_cpus",
     ),
     (
         "[machine]",
@@ -278,7 +279,8 @@ GOLDEN_SETS = [
     (
         "machine.cpu=2",
         "--set machine.cpu: unknown key 'cpu', did you mean 'cpus'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup, llc_cpus",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup,"
+        " llc_cpus",
     ),
     ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
     (
