@@ -20,7 +20,7 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -31,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sim
-from sim.config.cell import Cell, Experiment
+from sim.config.cell import Cell, Experiment, digest
 from sim.config.cell_result import METRICS, CellResult, Currency
 from sim.errors import ConfigError
 from sim.experiment.columns import CALLS, HISTOGRAMS, IO, JOBS, KEYS, READS, column
@@ -81,6 +81,16 @@ def model_digest() -> str:
     return code_digest("sim", without=("report", "claims", "calibrate", "records", "cli", "api.py"))
 
 
+def digest_with(code: Iterable[str]) -> str:
+    """Return the model's version where code of the user's own, of these SHA-256, is part of the model."""
+    own = sorted(set(code))
+    return digest([model_digest(), *own]) if own else model_digest()
+
+
+def _own_code(cells: Iterable[Cell]) -> list[str]:
+    return [ref.sha256 for cell in cells for ref in cell.config.own_code.values()]
+
+
 def manifest(experiment: Experiment) -> dict[str, Any]:
     """Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in."""
     first = experiment.seeds[0]
@@ -102,16 +112,16 @@ def manifest(experiment: Experiment) -> dict[str, Any]:
             for cell in experiment.cells
             if cell.seed == first
         ],
-        "versions": versions(),
+        "versions": versions(experiment.cells),
         "platform": {"system": platform.system(), "machine": platform.machine()},
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of all that a result comes from; `model` is the code's own hash."""
+def versions(cells: Iterable[Cell]) -> dict[str, str]:
+    """Return the versions of all that results of `cells` come from; `model` is the hash of the code."""
     return {
         "readpath": sim.__version__,
-        "model": model_digest(),
+        "model": digest_with(_own_code(cells)),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
     }
