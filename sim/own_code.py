@@ -2,7 +2,7 @@
 A user's own Python: "mine.py:MyPath" names a file beside the experiment, and what is called MyPath in it.
 
 The file is run as a module of its own, from the bytes whose digest is in the manifest; it may import readpath
-and what is installed, no other file beside it (no digest would tell of that one). Nothing is written beside it.
+and what is installed, no other file beside it (no digest would tell of that one). Nothing is written there.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOADED: dict[tuple[str, str], ModuleType] = {}
 
 
 def is_own(word: str) -> bool:
-    """Return whether a word is meant to name a user's own code: no name of ours has a colon, or ends in .py."""
+    """Return whether a word is meant to name a user's own code: no name of ours has a colon, or such an end."""
     return ":" in word or word.endswith(".py")
 
 
@@ -82,8 +82,8 @@ def _module(place: str, file: Path, sha256: str) -> ModuleType:
 @contextmanager
 def blamed(place: str, files: Sequence[Path]) -> Iterator[None]:
     """
-    Turn what a user's own code does wrong into one line: an exception that passes through one of `files`, or a
-    contradiction in a machine that they are part of. Without files nothing is caught.
+    Turn what a user's own code does wrong into one line: an exception that passes through one of `files`, or
+    a contradiction in a machine that they are part of. Without files nothing is caught.
     """
     try:
         yield

@@ -42,8 +42,8 @@ class Device(Model):
     """
     The block device. profile: by name, or a *.toml beside the experiment.
 
-    model: code of the user's own that takes the place of the profile's device; limits stay the profile's. The
-    others override the profile, under the names that /sys/block/*/queue has for them; None keeps the profile's.
+    model: code of the user's own in the place of the profile's device; the limits stay the profile's. The
+    others override the profile, under the names that /sys/block/*/queue has for them; None keeps its value.
     """
 
     profile: str | FileRef

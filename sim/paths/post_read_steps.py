@@ -3,8 +3,8 @@ Steps between the end of a bio and the pages it brings: struct bio_post_read_ctx
 
 A bio of a file that wants a step is not done in the interrupt: a work item runs the steps in their order, and
 then unlocks the pages. `Decrypt` is the one that ext4 files have here; a path may bring others (`post_read`
-of a class of one's own, docs/own-path.md), as fs-verity or decompression. `NullStep` does nothing: what it costs
-is the work item.
+of a class of one's own, docs/own-path.md), as fs-verity or decompression. `NullStep` does nothing: what it
+costs is the work item.
 
 A step costs time. What it does to the bytes is left out: decryption's are those of page_data.py.
 """
@@ -68,7 +68,7 @@ class PostReadStep:
         return True
 
     def charge(self, calls: int, blocks: int) -> int:
-        """Return the ps of the step on `blocks` blocks in `calls` pages (buffer heads, where those are read)."""
+        """Return the ps of the step on `blocks` blocks in `calls` pages, or buffer heads where those are read."""
         raise NotImplementedError
 
 

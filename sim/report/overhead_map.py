@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.experiment.results import Run
-from sim.paths.registry import DESIGNS
+from sim.paths.registry import DESIGNS, PATHS
 from sim.report.measure import number
 from sim.report.number_map import NumberMap, Table, layout_axis
 from sim.report.panels import Labels, mean, others, said, spaced

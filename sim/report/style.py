@@ -70,7 +70,7 @@ SPARE_MARKERS = "v<>*PX"
 
 
 def path_looks(labels: Sequence[str]) -> list[tuple[str, str]]:
-    """Return colour and marker of each label of a `path` axis: ours have theirs, a user's own what is left."""
+    """Return colour and marker of each label of a `path` axis: ours have theirs, others what is left."""
     spare = zip(cycle(SPARE_COLOURS), cycle(SPARE_MARKERS), strict=False)
     return [
         (PATH_COLOURS[label], PATH_MARKERS[label]) if label in PATH_COLOURS else next(spare)
