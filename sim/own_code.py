@@ -23,7 +23,7 @@ _LOADED: dict[tuple[str, str], ModuleType] = {}
 
 
 def is_own(word: str) -> bool:
-    """Return whether a word is meant to name a user's own code: no name of ours has a colon, or such an end."""
+    """Return whether a word is meant to name a user's own code: no name of ours has a colon or that end."""
     return ":" in word or word.endswith(".py")
 
 

@@ -68,7 +68,7 @@ class PostReadStep:
         return True
 
     def charge(self, calls: int, blocks: int) -> int:
-        """Return the ps of the step on `blocks` blocks in `calls` pages, or buffer heads where those are read."""
+        """Return the ps of the step on `blocks` blocks in `calls` pages, or buffer heads where those are."""
         raise NotImplementedError
 
 
