@@ -114,7 +114,7 @@ def _design(word: str, found: object) -> PathDesign:
         raise ConfigError(f"{place}: large_folios", f"{folios!r} cannot be used", allowed)
     mapper = getattr(kind, "mapper", None)
     if mapper is not None:
-        mapper = _class(f"{place}: mapper", repr(mapper), mapper, Mapper, MAPPER_METHODS)
+        mapper = _class(f"{place}: mapper", repr(mapper), mapper, Mapper, ("map",))
     return PathDesign(
         name=word,
         make=lambda parts: _built(kind, place, parts),

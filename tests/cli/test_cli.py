@@ -137,7 +137,8 @@ MISTAKES = [
     ),
     (
         ["run", "e.toml", "--set", "path=x"],
-        "--set path: 'x' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, iomap, per_block, or FILE.py:NAME",
+        "--set path: 'x' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, iomap, per_block, "
+        "or FILE.py:NAME",
     ),
     (
         ["run", "e.toml", "--set", "volume.files=[{name='broken',size=4096}]", "-j1"],
