@@ -107,6 +107,7 @@ class Mapper:
         return blocks
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NullMapper(Mapper):
     """The null mapper: it knows every layout, and no call costs anything."""
 

@@ -128,7 +128,13 @@ def _design(word: str, found: object) -> PathDesign:
 
 
 def _built(kind: Callable[[PathParts], ReadPath], place: str, parts: PathParts) -> ReadPath:
-    path = kind(parts)
+    try:
+        path = kind(parts)
+    except TypeError as error:
+        if "inherit from compiled" not in str(error):
+            raise
+        allowed = "ReadPath, or a path of sim/paths, as its base"
+        raise ConfigError(place, "is below a compiled class that takes no others below it", allowed) from None
     if not isinstance(path, ReadPath):
         raise ConfigError(place, f"made a {type(path).__name__}", "a ReadPath")
     return path

@@ -76,6 +76,7 @@ MakeStep = Callable[[Ledger, str, int], PostReadStep]
 """Makes a step of (ledger, stack, block size)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NullStep(PostReadStep):
     """The null step: every bio goes through a work item, in which nothing is done."""
 
@@ -84,6 +85,7 @@ class NullStep(PostReadStep):
         return 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Decrypt(PostReadStep):
     """fs/crypto's step; `calls`: of which kind."""
 
