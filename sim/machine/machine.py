@@ -27,6 +27,7 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import Ledger
 from sim.engine.mode import make_clock
+from sim.engine.workqueue import WorkQueue
 from sim.errors import ConfigError, InvariantError
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.ext4_map import Ext4Mapper
@@ -125,6 +126,7 @@ class Machine:
             self._fs_queue,
             self.mapper,
             self.cache,
+            WorkQueue(self.cpu, self._fs_ledger, spec.work_queue),
             spec.block_size,
             contents,
             RFC2014 if spec.rfc2014 else FSCRYPT,

@@ -18,6 +18,8 @@ from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
 
 EXTENTS = "extents"
+FSCRYPT_QUEUE = "unbound-highpri"
+"""What fscrypt_init() of fs/crypto/crypto.c allocates in 6.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class MachineSpec:
     tracer: sees every block event. record_io: keep an IoRecord per bio.
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
-    patches of 2014. wakeup_ns: see Cpu.
+    patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its own.
+    wakeup_ns: see Cpu.
     """
 
     path: str | PathDesign
@@ -52,6 +55,7 @@ class MachineSpec:
     sectors: DmCrypt | None = None
     ecryptfs: EcryptfsMount | None = None
     rfc2014: bool = False
+    work_queue: str = FSCRYPT_QUEUE
     wakeup_ns: int = 0
 
 

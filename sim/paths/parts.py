@@ -13,6 +13,7 @@ from sim.block.protocols import BioQueue
 from sim.cache.page_cache import PageCache
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import Ledger
+from sim.engine.workqueue import WorkQueue
 from sim.fs.mapper import Mapper
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBioFactory
@@ -28,7 +29,8 @@ class PathParts:
 
     ledger: where costs are charged (`ledger.site`). queue: where bios go. mapper: finds blocks. cache: told
     which pages get buffer heads. contents: fills pages with bytes, None when data is off. block_size: in
-    bytes. ciphers: what decryption calls. steps: what a work item does beside it.
+    bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what
+    a work item does beside that.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class PathParts:
         queue: BioQueue,
         mapper: Mapper,
         cache: PageCache,
+        work: WorkQueue,
         block_size: int,
         contents: Contents | None = None,
         ciphers: CipherCalls = FSCRYPT,
@@ -48,6 +51,7 @@ class PathParts:
         self.queue = queue
         self.mapper = mapper
         self.cache = cache
+        self.work = work
         self.block_size = block_size
         self.contents = contents
         self.ciphers = ciphers
@@ -55,7 +59,8 @@ class PathParts:
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
-        end_io = BufferEndIo(self.ledger, self.cpu, self.block_size, self.contents, self.ciphers, self.steps)
+        parts = self.ledger, self.cpu, self.block_size, self.contents
+        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps)
         return BufferHeadReader(
             self.ledger,
             self.queue,
@@ -77,6 +82,7 @@ class PathParts:
             symbols.per_page,
             symbols.before_post_read,
             symbols.after_post_read,
+            self.work,
             self.ciphers,
             symbols.unlock,
             self.steps,

@@ -17,7 +17,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from sim.engine.ledger import KWORKER, Ledger
+from sim.engine.ledger import Ledger, Site
 from sim.fs.fs_inode import FsInode
 
 _CRYPT: Final = "fscrypt_decrypt_pagecache_blocks"
@@ -55,13 +55,20 @@ layers are 6.1's.
 @mypyc_attr(allow_interpreted_subclasses=True)
 class PostReadStep:
     """
-    One step. ledger: where it charges, in KWORKER below the folded stack `stack`. block_size: in bytes.
+    One step. ledger: where it charges, in `context` (of its work queue) below the folded stack `stack`.
+
+    block_size: in bytes.
     """
 
-    def __init__(self, ledger: Ledger, stack: str, block_size: int) -> None:
+    def __init__(self, ledger: Ledger, context: str, stack: str, block_size: int) -> None:
         self.ledger = ledger
+        self.context = context
         self.stack = stack
         self.block_size = block_size
+
+    def site(self, calls: str, unit: str = "") -> Site:
+        """Declare what the step calls: see Ledger.site."""
+        return self.ledger.site(self.context, self.stack, calls, unit)
 
     def wanted(self, inode: FsInode) -> bool:  # noqa: ARG002
         """Return whether a file's bios need the step; all do unless a step knows better."""
@@ -72,8 +79,8 @@ class PostReadStep:
         raise NotImplementedError
 
 
-MakeStep = Callable[[Ledger, str, int], PostReadStep]
-"""Makes a step of (ledger, stack, block size)."""
+MakeStep = Callable[[Ledger, str, str, int], PostReadStep]
+"""Makes a step of (ledger, context, stack, block size)."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -89,10 +96,10 @@ class NullStep(PostReadStep):
 class Decrypt(PostReadStep):
     """fs/crypto's step; `calls`: of which kind."""
 
-    def __init__(self, ledger: Ledger, stack: str, block_size: int, calls: CipherCalls) -> None:
-        super().__init__(ledger, stack, block_size)
-        self._s_page = ledger.site(KWORKER, stack, calls.page)
-        self._s_unit = ledger.site(KWORKER, stack, calls.unit, unit="xts_decrypt")
+    def __init__(self, ledger: Ledger, context: str, stack: str, block_size: int, calls: CipherCalls) -> None:
+        super().__init__(ledger, context, stack, block_size)
+        self._s_page = self.site(calls.page)
+        self._s_unit = self.site(calls.unit, unit="xts_decrypt")
 
     def wanted(self, inode: FsInode) -> bool:
         """Return whether the file is decrypted after it is read."""

@@ -20,25 +20,26 @@ Edge = tuple[str, str]
 SMALL = ("data=off", "run.seeds=1")
 SELECTION = {
     "founding_claim": (*SMALL, 'volume.files=[{name="data",size="256KiB"}]', "cache.status=all_cold"),
-    "readahead": ('volume.files=[{name="data",size="256KiB"}]', "device.read_ahead_kb=[0,128]"),
+    "readahead": (*SMALL, 'volume.files=[{name="data",size="256KiB"}]', "device.read_ahead_kb=[0,128]"),
     "encryption_placement": (
-        "data=off",
+        *SMALL,
         'workload=["sequential 128 KiB"]',
         'volume.files=[{name="data",size="256KiB"}]',
         "device.profile=nvme",
         'path=["buffer_head","mpage","page_io","iomap"]',
     ),
-    "device_bound": ('volume.files=[{name="data",size="256KiB"}]',),
-    "small_files": (),
+    "device_bound": (*SMALL, 'volume.files=[{name="data",size="256KiB"}]'),
     "memory": (
-        "data=off",
+        *SMALL,
         'volume.files=[{name="data",size="1200KiB"}]',
         "machine.memory=1MiB",
         "device.read_ahead_kb=32",
+        "volume.block_size=1KiB",
+        'path=["buffer_head","page_io"]',
     ),
-    "key_policies": (),
-    "secure_delete": ("device.profile=nvme", 'volume.files.size=["64KiB"]'),
-    "browser_cache": ("data=off", "run.seeds=1"),
+    "key_policies": SMALL,
+    "secure_delete": (*SMALL, "device.profile=nvme", 'volume.files.size=["64KiB"]'),
+    "browser_cache": (*SMALL, "workload.browser_cache.users=4"),
 }
 """Experiments, cut down, that together take every path, scheme, driver and kind of workload."""
 

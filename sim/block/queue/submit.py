@@ -110,13 +110,14 @@ class BlockQueue(BioQueue):
         """
         submit_bio(): merge, or take a request; never sleeps.
 
-        Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only.
+        Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only. Where
+        bios end at once, and that queues work, each does before the next comes.
         """
         count, sectors = bio.count, bio.unit_sectors
         if bio.opf & FLUSH_FLAGS:
             self._submit_flush(task, bio)
             return
-        if count > 1 and not plug.holds:
+        if count > 1 and (not plug.holds or (self.limits.bio_based and bio.end_io.queues_work(bio))):
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
             return
