@@ -14,6 +14,7 @@ from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
+from sim.paths.design import PathDesign
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 TREE_AT = 1 << 20
@@ -47,7 +48,7 @@ class Rig:
 
     def __init__(
         self,
-        path: str,
+        path: str | PathDesign,
         extents: Iterable[tuple[int, int, int] | Extent],
         size_bytes: int,
         block_size: int = 4096,
