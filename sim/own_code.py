@@ -82,27 +82,31 @@ def _module(place: str, file: Path, sha256: str) -> ModuleType:
 @contextmanager
 def blamed(place: str, files: Sequence[Path]) -> Iterator[None]:
     """
-    Turn what a user's own code does wrong into one line: an exception that passes through one of `files`, or
-    a contradiction in a machine that they are part of. Without files nothing is caught.
+    Turn what a user's own code does wrong into one line: what it raises, or makes ours raise, and a
+    contradiction in a machine that it is part of. Without files nothing is caught.
     """
+    if not files:
+        yield
+        return
     try:
         yield
     except ReadpathError:
         raise
     except InvariantError as error:
-        if not files:
-            raise
         raise ConfigError(place, f"broke a rule of the model: {error}", "see docs/own-path.md") from error
     except Exception as error:
-        if not any(_line(error, file) for file in files):
-            raise
         raise ConfigError(place, _told(error, files), "see docs/own-path.md") from error
 
 
 def _told(error: BaseException, files: Sequence[Path]) -> str:
-    """Return "raised KeyError ('a') at mine.py:12"."""
-    where = [f" at {file.name}:{line}" for file in files if (line := _line(error, file))]
-    return f"raised {type(error).__name__} ({error}){where[0] if where else ''}"
+    """Return "raised KeyError ('a') at mine.py:12"; of what ours raised, where in ours."""
+    said = f"{type(error).__name__} ({error})"
+    for file in files:
+        if line := _line(error, file):
+            return f"raised {said} at {file.name}:{line}"
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"made readpath raise {said}{where}"
 
 
 def _line(error: BaseException, file: Path) -> int:

@@ -33,6 +33,7 @@ import pyarrow.parquet as pq
 import sim
 from sim.config.cell import Cell, Experiment, digest
 from sim.config.cell_result import METRICS, CellResult, Currency
+from sim.config.values import CodeRef
 from sim.errors import ConfigError
 from sim.experiment.columns import CALLS, HISTOGRAMS, IO, JOBS, KEYS, READS, column
 from sim.files import code_digest, directory_beside
@@ -81,14 +82,24 @@ def model_digest() -> str:
     return code_digest("sim", without=("report", "claims", "calibrate", "records", "cli", "api.py"))
 
 
-def digest_with(code: Iterable[str]) -> str:
-    """Return the model's version where code of the user's own, of these SHA-256, is part of the model."""
+def digest_with(model: str, code: Iterable[str]) -> str:
+    """Return the version of `model` where code of the user's own, of these SHA-256, is part of it."""
     own = sorted(set(code))
-    return digest([model_digest(), *own]) if own else model_digest()
+    return digest([model, *own]) if own else model
 
 
-def _own_code(cells: Iterable[Cell]) -> list[str]:
-    return [ref.sha256 for cell in cells for ref in cell.config.own_code.values()]
+def own_code(run: Run) -> list[str]:
+    """Return the SHA-256 of the user's own code that a run's manifest names."""
+    found = []
+    for cell in run.manifest["cells"]:
+        said = cell.get("config", {})
+        tables = said, said.get("machine", {}), said.get("device", {})
+        found += [value["sha256"] for table in tables for value in table.values() if _is_code(value)]
+    return found
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, dict) and set(CodeRef.model_fields) == set(value)
 
 
 def manifest(experiment: Experiment) -> dict[str, Any]:
@@ -119,9 +130,10 @@ def manifest(experiment: Experiment) -> dict[str, Any]:
 
 def versions(cells: Iterable[Cell]) -> dict[str, str]:
     """Return the versions of all that results of `cells` come from; `model` is the hash of the code."""
+    code = [ref.sha256 for cell in cells for ref in cell.config.own_code.values()]
     return {
         "readpath": sim.__version__,
-        "model": digest_with(_own_code(cells)),
+        "model": digest_with(model_digest(), code),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
     }

@@ -23,6 +23,20 @@ class Fine(NoIo):
     def __init__(self, parts):
         super().__init__(parts.ledger)
 """
+CLAIM = """
+experiment = "experiment"
+
+[[claim]]
+name = "an-extent-is-mapped-once"
+sentence = "Mine asks once a window"
+source = "mine"
+measure = { calls = ["ext4_iomap_begin"], per = "page" }
+of = { path = "ext4_iomap.py:Ext4Iomap" }
+kind = "equal"
+margin = 0.03125
+margin_source = "counted"
+holds = "a contiguous file"
+"""
 READ = "    def read_pages(self, task, file, ranges):"
 FAST = ("data=off", "volume.files.size=256KiB", 'volume.files.layout=[{kind="contiguous"}]')
 
@@ -114,16 +128,17 @@ def test_a_file_that_cannot_be_used_is_told_before_anything_is_made(
     [
         ("        raise KeyError('a')", "path mine.py:Fine: raised KeyError ('a') at mine.py:"),
         ("        self.site = parts.ledger.site('task', '', 'my_call')", "symbol 'my_call' has no cost"),
+        (f"{READ} return None", "path mine.py:Fine: made readpath raise TypeError ("),
         (
-            "    def read_pages(self, task, file, ranges): return ()",
+            f"{READ} return ()",
             "path mine.py:Fine: broke a rule of the model:",
         ),
         (
-            "    def read_pages(self, task, file, ranges): return 1 + ''",
+            f"{READ} return 1 + ''",
             "raised TypeError (unsupported operand",
         ),
         (
-            "    def read_pages(self, task, file, ranges): file.mapping.set_uptodate(0, 10 ** 6)",
+            f"{READ} file.mapping.set_uptodate(0, 10 ** 6)",
             "path mine.py:Fine: ",
         ),
         ("    costs = {'filemap_read': {'self': 1, 'group': 'bio'}}", "has a cost of 'filemap_read' already"),
@@ -227,3 +242,26 @@ def test_verbs_take_a_run_with_a_path_of_ones_own(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in (target / "figures").iterdir()}
     assert 0 == runner.invoke(app, ["plot", str(target), "--quiet"]).exit_code
     assert before == {path.name: path.read_bytes() for path in (target / "figures").iterdir()}
+
+
+def test_claims_are_checked_on_a_run_with_a_path_of_ones_own(folder: Path) -> None:
+    """A baseline of it holds for a run made now, and is stale when the text of the path changes."""
+    claims, runner = folder / "claims", CliRunner()
+    claims.mkdir()
+    (claims / "experiment.toml").write_text(CLAIM)
+    words = ["check", str(folder / "run"), "--claims", str(claims), "--baseline", str(folder / "base")]
+
+    def made_and_checked(*more: str) -> tuple[int, str]:
+        sets = (*FAST, 'path=["page_io","ext4_iomap.py:Ext4Iomap"]', "cache.status=warm")
+        run(folder / "experiment.toml", *sets, to=folder / "run", images=folder / "images")
+        told = runner.invoke(app, [*words, "--json", *more])
+        assert told.exit_code in (0, 2), told.output
+        (document,) = json.loads(told.stdout)
+        (said,) = document["claims"]
+        return told.exit_code, said["verdict"]
+
+    assert (0, "held") == made_and_checked("--update-baseline")
+    assert (0, "held") == made_and_checked()
+    path = folder / "ext4_iomap.py"
+    path.write_text(path.read_text() + "\n# another text\n")
+    assert (2, "stale") == made_and_checked()
