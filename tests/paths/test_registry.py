@@ -5,11 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from sim.block.device.make import DEVICES, make_device
+from sim.block.device.profile import device_profile_names, load_device_profile
+from sim.block.hardware import WritableHardware
 from sim.config.workload import Workload
+from sim.engine.clock import Clock
 from sim.errors import ConfigError
 from sim.fs.mappers import MAPPERS, mapper_factory
 from sim.machine.players import PLAYERS
@@ -91,3 +96,12 @@ def test_unknown_names_are_told_with_the_known_ones() -> None:
 def test_every_kind_of_workload_has_a_player() -> None:
     """The tables of [workload] and the registry of players have the same names."""
     assert list(Workload.model_fields) == list(PLAYERS)
+
+
+def test_every_kind_of_device_has_a_factory() -> None:
+    """Each profile that comes with readpath makes a device of its kind; an unknown kind is told."""
+    profiles = [load_device_profile(name) for name in device_profile_names()]
+    assert set(DEVICES) == {profile.kind for profile in profiles}
+    assert all(isinstance(make_device(Clock(), profile), WritableHardware) for profile in profiles)
+    with pytest.raises(ConfigError, match="kind 'tape'; allowed: ramdisk, null_blk, ssd, hdd"):
+        make_device(Clock(), replace(profiles[0], kind="tape"))
