@@ -10,7 +10,7 @@ REFERENCE := results/reference
 CASES  ?= all
 KERNEL ?= linux-image-amd64
 
-.PHONY: help run fast slow test bench truth truth-ns lint baselines readme clean
+.PHONY: help run fast slow test bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make fast   compile the core in place (needs a C compiler; about a minute and a half)"
@@ -20,14 +20,25 @@ help:
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
 	@echo "make truth-ns  how long it takes, at the speed of this CPU (user-mode Linux; CASES=smoke: minutes)"
 	@echo "make readme  write the numbers of README.md anew, from the committed results"
+	@echo "make constraints  write the versions of all libraries anew: the newest that are allowed"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make baselines  run every experiment there are claims on; record the results and figures"
 
-$(VENV)/ready: pyproject.toml
+# The versions of constraints.txt: bytes of results and figures depend on some of them.
+$(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "readpath needs Python >= 3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
+
+# The newest versions that pyproject.toml allows, as a new environment gets them. Then: make baselines.
+constraints:
+	$(PYTHON) -m venv --clear $(VENV).new
+	$(VENV).new/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	( sed -n '/^#/p' constraints.txt; \
+	  $(VENV).new/bin/pip freeze --disable-pip-version-check --exclude-editable ) > constraints.new
+	mv constraints.new constraints.txt
+	rm -rf $(VENV).new
 
 run: $(VENV)/ready
 	$(BIN)/readpath run experiments/per_block_vs_per_extent.toml

@@ -1,5 +1,6 @@
 """
-Compiles the core with mypyc, where READPATH_COMPILE=1 asks for it; without, the package is plain Python.
+Puts what comes along besides the code (sim/shipped) into a wheel, and compiles the core with mypyc where
+READPATH_COMPILE=1 asks for it; without, the package is plain Python.
 
     READPATH_COMPILE=1 python setup.py build_ext --inplace     what `make fast` does
 """
@@ -7,10 +8,12 @@ Compiles the core with mypyc, where READPATH_COMPILE=1 asks for it; without, the
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from setuptools import setup
+from setuptools.command.build_py import build_py
 
 INTERPRETED = {
     "sim/engine/costs.py",  # tables, read once
@@ -44,5 +47,25 @@ def extensions() -> list[Any]:
     return mypycify(core(), opt_level="2", debug_level="0", group_name="sim.core")
 
 
+SHIPPED = ("experiments", "results/reference", "results/kernel", "notebooks")
+"""As sim.shipped.FOLDERS, which is not imported: nothing is installed yet (a test holds them together)."""
+
+NOT_SHIPPED = ("__pycache__", "build", "*.png", "*.svg", "kernel", ".ipynb_checkpoints")
+"""Of these folders: pictures, and the rig that records a kernel, which needs a checkout and root."""
+
+
+class BuildWithShipped(build_py):
+    """Copies the folders of SHIPPED below sim/shipped, as they lie in the checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:  # the checkout itself is used
+            return
+        for folder in SHIPPED:
+            target = Path(self.build_lib, "sim", "shipped", folder)
+            shutil.rmtree(target, ignore_errors=True)
+            shutil.copytree(folder, target, ignore=shutil.ignore_patterns(*NOT_SHIPPED))
+
+
 if __name__ == "__main__":
-    setup(ext_modules=extensions())
+    setup(ext_modules=extensions(), cmdclass={"build_py": BuildWithShipped})

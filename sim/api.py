@@ -2,7 +2,7 @@
 What a notebook or a script needs, in one place: run an experiment, look at it, draw it, check claims on it.
 
     from sim.api import run, cell, figure
-    r = run("experiments/device_bound.toml", "volume.files.size=2MiB")
+    r = run("device_bound", "volume.files.size=2MiB")
     cell(r, profile="nvme", path="page_io")["cpu_ns_per_4k"]
     figure(r, "device_bound")
 
@@ -34,8 +34,10 @@ from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
 from sim.report.job_table import job_results
 from sim.report.pooling import difference_of_alike
-from sim.report.tables import Table, select, summary, symbols
+from sim.report.table import Table
+from sim.report.tables import select, summary, symbols
 from sim.report.timeline import draw_timeline
+from sim.shipped import here_or_shipped
 from sim.volume.images import ensure_image
 
 __all__ = [
@@ -75,7 +77,9 @@ def run(
     images: str | Path | None = None,
 ) -> Run:
     """
-    Run an experiment file, or a fio job file, and return the run directory, read.
+    Run an experiment, or a fio job file, and return the run directory, read.
+
+    file: a path, or the name of an experiment in experiments/, here or of those that come with readpath.
 
     sets: "volume.files.size=1MiB" and the like, as --set takes them. to: where the run goes; None: a folder
     that is gone when the program ends. trace: keep every bio and read(2). jobs: worker processes; 1: none.
@@ -152,13 +156,15 @@ def cpu_difference(of: Run, first: dict[str, str], second: dict[str, str], **lab
     return difference_of_alike(of, labels, first, second)
 
 
-def check(of: Run, claims: str | Path) -> list[Finding]:
+def check(of: Run, claims: str | Path = "experiments/claims") -> list[Finding]:
     """
     Return what a run says about the claims on its experiment in a folder of claims; no baseline.
 
+    claims: where it is not there, and is a path as the default, what comes with readpath is meant.
+
     Raises ConfigError for a folder without claims on it.
     """
-    stem, found = str(of.manifest["experiment"]), load_claims(Path(claims))
+    stem, found = str(of.manifest["experiment"]), load_claims(here_or_shipped(Path(claims)))
     if stem not in found:
         raise ConfigError(str(claims), f"has no claims on {stem!r}", ", ".join(found))
     cells = Cells(of)

@@ -15,6 +15,7 @@ from sim.cache.readahead import Linux61, Linux316, Linux616, NoReadahead, Readah
 
 _SYMBOLS_316 = {
     "filemap_read": "do_generic_file_read",
+    "ext4_file_read_iter": "generic_file_read_iter",
     "folio_mark_accessed": "mark_page_accessed",
     "copy_page_to_iter": "copy_page_to_iter",
     "folio_put_wait_locked": "__lock_page_killable",

@@ -16,3 +16,8 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )
+
+
+def reason(error: Exception) -> str:
+    """Return why a file could not be read: the system's words, without number and name, or the error's."""
+    return getattr(error, "strerror", None) or str(error)

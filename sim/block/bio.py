@@ -129,7 +129,8 @@ class Request:
     A request: bios merged into one run of sectors, in disk order.
 
     core: who gets its interrupt. closed: it takes no more bios (REQ_NOMERGE). crypt: that of its bios. opf:
-    that of its first bio. sequenced: the steps that a flush has yet to take (see flush.py), else None.
+    that of its first bio. tags: what its tag is of. sequenced: the steps that a flush has yet to take (see
+    flush.py), else None.
     """
 
     __slots__ = (
@@ -143,6 +144,7 @@ class Request:
         "sectors",
         "segments",
         "sequenced",
+        "tags",
     )
 
     def __init__(self, sector: int, sectors: int, segments: int, opf: int = REQ_OP_READ) -> None:
@@ -154,6 +156,7 @@ class Request:
         self.bios: list[Bio] = []
         self.deadline_ns = 0
         self.core: Any = None
+        self.tags: Any = None
         self.crypt: tuple[Any, int] | None = None
         self.closed = False
 

@@ -6,6 +6,9 @@ What the code above a block device needs of it: a place to submit bios to.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 from mypy_extensions import mypyc_attr
 
 from sim.block.bio import Bio, Plug
@@ -24,7 +27,14 @@ class BioQueue:
     limits: QueueLimits
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
-        """Submit a bio, or a row of them; it completes exactly once. Never sleeps."""
+        """
+        Submit a bio, or a row of them; it completes exactly once. Never sleeps, but may leave `task.blocked`:
+        then the task goes on with `yield from wait_for_tag(task)`.
+        """
+        raise NotImplementedError
+
+    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
+        """Sleep until all that a blocked task has submitted has its requests."""
         raise NotImplementedError
 
     def finish_plug(self, task: Task, plug: Plug) -> None:

@@ -80,6 +80,7 @@ SYMBOLS: tuple[Modelled, ...] = (
         Modelled("vfs_read", _OTHER, within="vfs_read", parts=("ext4_file_read_iter",)),
         "schedule",
         "try_to_wake_up",
+        "process_one_work",
         _like(_OTHER, "folio_put_wait_locked", "queue_work_on", "takes a lock and queues an entry too"),
         _like(_OTHER, "__wait_on_buffer", "queue_work_on", "the same wait on a bit"),
     ),
@@ -170,7 +171,11 @@ SYMBOLS: tuple[Modelled, ...] = (
         "blk_finish_plug",
         "__blk_flush_plug",
         "blk_mq_flush_plug_list request",
-        _like(_BLOCK, "blk_mq_insert_requests", "blk_attempt_plug_merge", "a walk over a plug's requests"),
+        "blk_mq_insert_requests request",
+        "blk_mq_sched_dispatch_requests",
+        "blk_mq_dispatch_rq_list request",
+        "io_schedule",
+        _like(_BLOCK, "mod_delayed_work_on", "queue_work_on", "queues the same, without a delay"),
     ),
     *_of(
         _DRIVER,
@@ -199,7 +204,6 @@ SYMBOLS: tuple[Modelled, ...] = (
         "bio_post_read_processing",
         "fscrypt_enqueue_decrypt_work",
         "queue_work_on",
-        "process_one_work",
         _like(_CRYPT, "__tasklet_schedule", "queue_work_on", "puts an entry into a list of the core"),
         _like(_CRYPT, "tasklet_action_common", "process_one_work", "takes an entry from a list and calls it"),
         "decrypt_work",
@@ -337,13 +341,10 @@ HARDWARE: tuple[Stated, ...] = (
 NOT_CHARGED: dict[str, str] = {
     "invalidate_mapping_pagevec": "of dropping pages, which shrink_folio_list stands for",
     "remove_mapping": "of dropping pages, which shrink_folio_list stands for",
-    "blk_mq_dispatch_rq_list": "of null_blk, where time decides whether requests are queued",
-    "blk_mq_sched_dispatch_requests": "of null_blk, where time decides whether requests are queued",
     "null_complete_rq": "of null_blk, which no profile of a device is",
     "folio_put_wait_locked": "the model has it like queue_work_on: no record of reading plain files has it",
     "folio_wake_bit": "in try_to_wake_up's caller; the model wakes without it",
     "preempt_schedule_common": "a task switched away in cond_resched(): time decides, the model does not",
-    "io_schedule": "a few instructions around schedule",
     "ecryptfs_read_update_atime": "a few instructions around filemap_read",
     "do_sys_openat2": "path look-up, which the model leaves out",
     "ext4_lookup": "path look-up, which the model leaves out",
@@ -367,7 +368,10 @@ MODEL: dict[str, Modelled] = {entry.symbol: entry for entry in SYMBOLS}
 
 def counting_table() -> CostTable:
     """
-    Return a table in which everything costs one instruction and nothing takes time.
+    Return a table in which every call costs one instruction and takes a nanosecond.
+
+    So things come one after another, as at the kernel: a worker that goes first is done with one work item
+    before the next is queued, and a tag is back before another request is made.
 
     A call is 1,000 thousandths and a unit 1, so that rows without calls stay in the ledger. What the model
     does not have costs nothing.
@@ -377,7 +381,7 @@ def counting_table() -> CostTable:
         "counting",
         {symbol: replace(cost, self_ps=0, unit_ps=0, self_mi=0, unit_mi=0) for symbol, cost in others.items()}
         | {
-            entry.symbol: Cost(entry.symbol, 0, 0, entry.unit, entry.group, 0.0, "", 1000, 1)
+            entry.symbol: Cost(entry.symbol, 1000, 0, entry.unit, entry.group, 0.0, "", 1000, 1)
             for entry in SYMBOLS
         },
     )

@@ -17,6 +17,7 @@ from sim.config.cell import Cell
 from sim.config.cell_result import CallRow, CellResult, Context
 from sim.engine.costs import PS_PER_NS, CostTable, load_costs
 from sim.engine.ledger import Charge
+from sim.machine.callers import whole_charges
 from sim.machine.ledger_rows import cpu_metrics
 from sim.machine.run_cell import played_cell
 
@@ -75,7 +76,7 @@ def tally(cell: Cell, image: Path | None, change: Change) -> Tally:
             profile = varied(profile, constant.name, 1 + end * constant.spread)
     costs = moved_costs(load_costs(machine), machine, change)
     result, ran = played_cell(cell, image, costs=costs, device=profile)
-    return Tally(result, ran.ledger.charges())
+    return Tally(result, whole_charges(ran, ran.ledger.charges()))
 
 
 def moved_costs(costs: CostTable, profile: str, change: Change) -> CostTable:

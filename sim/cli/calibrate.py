@@ -25,7 +25,9 @@ from sim.calibrate.runs import covering, run_cases
 from sim.calibrate.times import MACHINES, load_times
 from sim.cli.render import console, print_table
 from sim.engine.costs import DRAWS_SUFFIX
-from sim.report.tables import Column, Table
+from sim.errors import ConfigError
+from sim.report.table import Column, Table
+from sim.shipped import here_or_shipped, is_installed
 
 ABOUT = "{cpu}, {kernel}, no mitigations, one CPU; fitted to recordings"
 HEADER = """\
@@ -46,6 +48,9 @@ def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> Cos
     The features kept are those of all times in the folder, whichever are asked for. ConfigError for some that
     are kept, but of another file than a record's.
     """
+    folder = here_or_shipped(folder)
+    if simulate and is_installed(folder):
+        raise ConfigError("--simulate", f"would change {folder}", "with --records DIR, a copy of it")
     records = load_records(folder, times)
     path, layouts = folder / "features.jsonl", folder / "layouts"
     known = {} if simulate or not path.exists() else read_features(path)
@@ -100,6 +105,7 @@ def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool)
 
 def judge_runs(folder: Path, times: Path | None, as_json: bool) -> int:
     """Print how far runs of recorded cases lie from their records; return 1 if a bar is not held."""
+    folder = here_or_shipped(folder)
     records = load_records(folder, times)
     layouts, machine = folder / "layouts", records.times.machine
     ran = list(run_cases(covering(records.times.cases), "ns", layouts, machine))

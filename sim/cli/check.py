@@ -5,6 +5,7 @@ readpath check: claims against a run, and a run against its baseline.
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,14 @@ from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run, digest_with, load_run, model_digest, own_code
 from sim.report.junit import write_junit
+from sim.shipped import here_or_shipped
+from sim.text import printable
 
 REFERENCE, EXPERIMENTS = Path("results/reference"), Path("experiments")
 HELD, FAILED, UNDECIDED = 0, 1, 2
 SHOWN = 40
+NARROW = 150
+"""Columns of a terminal below which a table of claims would be all folds."""
 _ABSENT: dict[str, Any] = {"run": None, "experiment": None, "baseline": None, "seeds": [], "claims": []}
 """What --json says of an experiment that has claims and no committed run."""
 _COLOURS = {
@@ -61,19 +66,28 @@ class Checked:
 
 
 def check_claims(
-    folder: Path | None, baseline: Path | None, claims: Path, update: bool, as_json: bool, junit: Path | None
+    folder: Path | None,
+    baseline: Path | None,
+    claims: Path,
+    update: bool,
+    as_json: bool,
+    junit: Path | None,
+    quiet: bool = False,
 ) -> int:
     """
     Check the claims on a run, or on every committed run; print verdicts and return the exit code.
 
     folder: a run directory; None: those in results/reference, each its own baseline. baseline: what to hold
     it against; None with a folder: nothing. update: show what changes, write the baseline, then judge by it.
+    quiet: print only, to standard error, a line for each run on which not every claim held.
 
     0: all held, or fail as they are marked to (refuted). 1: one failed. 2: none failed, but one cannot be
     told or is stale, or an experiment there are claims on has no committed run. Raises ReadpathError.
     """
+    asked, claims = claims, here_or_shipped(claims)
     by_experiment = load_claims(claims)
-    runs = _runs(folder, baseline, update)
+    reference = REFERENCE if claims == asked else here_or_shipped(REFERENCE)  # those of the claims' own house
+    runs = _runs(folder, baseline, update, reference)
     refuse_unknown_experiments(claims, [str(run.manifest["experiment"]) for run, _base in runs])
     done = [_check(run, base, by_experiment, claims, update) for run, base in runs]
     if junit is not None:
@@ -83,12 +97,15 @@ def check_claims(
     if as_json:
         documents = [_document(checked, update) for checked in done]
         print(json.dumps([*documents, *(_ABSENT | {"experiment": name} for name in absent)], indent=2))
-    else:
+    elif not quiet:
         for checked in done:
             _print(checked, update, console())
-        for name in absent:
-            words = f"{name}: {len(by_experiment[name])} claims and no run in {REFERENCE}: make baselines"
-            console().print(words, markup=False, highlight=False, soft_wrap=True)
+    for name in () if as_json else absent:
+        words = f"{name}: {len(by_experiment[name])} claims and no run in {REFERENCE}: make baselines"
+        _tell(words, quiet)
+    for checked in done if quiet else ():
+        if not {finding.verdict for finding in checked.findings} <= set(AS_SAID):
+            _tell(f"{checked.run.path}: {_counted(checked)}", quiet)
     for checked in done if update else ():  # only now: the difference has been shown
         assert checked.baseline is not None
         write_baseline(checked.baseline, checked.run, checked.findings)
@@ -96,6 +113,14 @@ def check_claims(
     if "failed" in verdicts:
         return FAILED
     return HELD if verdicts and verdicts <= set(AS_SAID) and not absent else UNDECIDED
+
+
+def _tell(words: str, quiet: bool) -> None:
+    """Print a line; to standard error, as an error is, if nothing else is printed."""
+    if quiet:
+        print(printable(f"readpath: {words}"), file=sys.stderr)
+    else:
+        console().print(words, markup=False, highlight=False, soft_wrap=True)
 
 
 def _name(run: Run) -> str:
@@ -106,15 +131,20 @@ def _name(run: Run) -> str:
     return name
 
 
-def _runs(folder: Path | None, baseline: Path | None, update: bool) -> list[tuple[Run, Path | None]]:
+def _runs(
+    folder: Path | None, baseline: Path | None, update: bool, reference: Path
+) -> list[tuple[Run, Path | None]]:
     """Return the runs to check, each with the folder of its baseline, if it has one."""
     if folder is not None:
-        run = load_run(folder)
+        run = load_run(here_or_shipped(folder))
         default = REFERENCE / _name(run) if update else None
+        if baseline is not None and not update:
+            baseline = here_or_shipped(baseline)
         return [(run, baseline or default)]
     if baseline is not None:
+        baseline = baseline if update else here_or_shipped(baseline)
         return [(load_run(baseline), baseline)]
-    committed = sorted(path.parent for path in REFERENCE.glob("*/manifest.json"))
+    committed = sorted(path.parent for path in reference.glob("*/manifest.json"))
     if not committed:
         raise ConfigError(str(REFERENCE), "has no committed run", "readpath check RUN")
     return [(load_run(path), path) for path in committed]
@@ -150,8 +180,9 @@ def _config_today(run: Run, baseline: Path | None, update: bool) -> str:
 
     Any other run may well have been made with --set: its own hash will do.
     """
-    file = EXPERIMENTS / f"{_name(run)}.toml"
-    committed = baseline is not None and baseline.resolve().parent == REFERENCE.resolve()
+    file = here_or_shipped(EXPERIMENTS / f"{_name(run)}.toml")
+    reference = here_or_shipped(REFERENCE).resolve()
+    committed = baseline is not None and baseline.resolve().parent == reference
     if committed and (update or run.path == baseline) and file.is_file():
         return load_experiment(file).config_hash
     return str(run.manifest["config_hash"])
@@ -212,6 +243,40 @@ def _finite(value: float) -> float | None:
 
 
 def _print(checked: Checked, update: bool, out: Console) -> None:
+    if out.width < NARROW:
+        _print_in_lines(checked, out)
+    else:
+        _print_table(checked, out)
+    for line in _explained(checked.findings):
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    if update:
+        _print_changes(checked, out)
+    out.print(_counted(checked), markup=False, highlight=False, soft_wrap=True)
+
+
+def _counted(checked: Checked) -> str:
+    """Return how many claims came to what, in a line."""
+    verdicts = [finding.verdict for finding in checked.findings]
+    seeds = len(checked.run.manifest["seeds"])
+    words = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in _COLOURS if verdict in verdicts)
+    return f"{words}; {seeds} {'seed' if seeds == 1 else 'seeds'}"
+
+
+def _print_in_lines(checked: Checked, out: Console) -> None:
+    """Print each claim's verdict and sentence, and below it what was found and what is claimed."""
+    out.print(f"{checked.run.manifest['title']}: {checked.run.path}\n", markup=False, highlight=False)
+    drawn = rich.table.Table.grid(padding=(0, 1))
+    for finding in checked.findings:
+        claim, worst, verdict = finding.claim, finding.worst, finding.verdict
+        value = "-" if worst is None else f"{worst.interval.mean:.4g}"
+        drawn.add_row(f"[{_COLOURS[verdict]}]{verdict:11}[/]", rich.markup.escape(claim.said))
+        lines = (claim.describe(), f"{value} ({_ends(finding)}), claimed: {claim.rule()}; {claim.source}")
+        for line in lines:
+            drawn.add_row("", rich.markup.escape(line))
+    out.print(drawn, highlight=False)
+
+
+def _print_table(checked: Checked, out: Console) -> None:
     run = checked.run
     drawn = rich.table.Table(
         title=f"{run.manifest['title']}: {run.path}", title_justify="left", box=rich.box.SIMPLE_HEAD
@@ -228,14 +293,6 @@ def _print(checked: Checked, update: bool, out: Console) -> None:
         verdict = f"[{_COLOURS[finding.verdict]}]{finding.verdict}[/]"
         drawn.add_row(verdict, *(rich.markup.escape(text) for text in texts))
     out.print(drawn)
-    for line in _explained(checked.findings):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
-    if update:
-        _print_changes(checked, out)
-    counts = {verdict: sum(f.verdict == verdict for f in checked.findings) for verdict in _COLOURS}
-    seeds = len(run.manifest["seeds"])
-    words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    out.print(f"{words}; {seeds} {'seed' if seeds == 1 else 'seeds'}", markup=False, highlight=False)
 
 
 def _ends(finding: Finding) -> str:

@@ -16,8 +16,11 @@ RUN_FOLDERS = (Path("results/runs"), Path("results/reference"))
 
 
 def experiments(incomplete: str) -> list[str]:
-    """Return experiment files: those of experiments/, and any TOML file below what is typed."""
+    """Return experiments by file and by name, here or come along, and any TOML file below what is typed."""
+    from sim.shipped import experiment_names
+
     found = [str(path) for path in sorted(Path("experiments").glob("*.toml"))]
+    found += experiment_names() if incomplete else []  # a bare Tab shows files
     return _starting(found + _beside(incomplete, lambda path: path.suffix == ".toml"), incomplete)
 
 

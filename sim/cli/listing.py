@@ -1,5 +1,5 @@
 """
-readpath list: the experiments, the run directories and the devices there are.
+readpath list: the experiments, the run directories, the devices and the notebooks there are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from sim.block.device.profile import device_profile_names, load_device_profile
 from sim.cli.render import console, print_table
 from sim.errors import ConfigError, ReadpathError
 from sim.experiment.loading import load_experiment
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
+from sim.shipped import here_or_shipped, shipped_root
 
 _RUNS = (
     Column("run", "run"),
@@ -72,16 +73,24 @@ def devices() -> list[dict[str, Any]]:
     return [{"device": name, "title": load_device_profile(name).title} for name in device_profile_names()]
 
 
+def notebooks() -> list[str]:
+    """Return the paths of the notebooks that come with readpath, in their order."""
+    return [str(path) for path in sorted((shipped_root() / "notebooks").glob("*.ipynb"))]
+
+
 def list_all(experiments_in: Path, runs_in: Path, as_json: bool) -> None:
     """Print experiments, runs and devices. Raises ReadpathError as `experiments` and `runs` do."""
-    known, made = experiments(experiments_in), runs(runs_in)
+    folder = here_or_shipped(experiments_in)
+    known, made = experiments(folder), runs(runs_in)
     if as_json:
-        print(json.dumps({"experiments": known, "runs": made, "devices": devices()}, indent=2))
+        document = {"experiments": known, "runs": made, "devices": devices(), "notebooks": notebooks()}
+        print(json.dumps(document, indent=2))
         return
     out = console()
     for row in known:
         cells = "" if row["cells"] is None else f"  ({row['cells']} cells)"
-        lines = [f"{row['file']}{cells}", f"    {row['title']}", f"    {row['question'] or ''}"]
+        name = row["file"] if folder == experiments_in else Path(row["file"]).stem  # as `run` takes it
+        lines = [f"{name}{cells}", f"    {row['title']}", f"    {row['question'] or ''}"]
         out.print("\n".join(lines).rstrip(), markup=False, highlight=False, soft_wrap=True)
     out.print()
     if made:
@@ -92,3 +101,5 @@ def list_all(experiments_in: Path, runs_in: Path, as_json: bool) -> None:
     for row in devices():
         line = f"    {row['device']:15} {row['title']}"
         out.print(line, markup=False, highlight=False, soft_wrap=True)
+    text = "\n".join(["", "notebooks:", *(f"    {path}" for path in notebooks())])
+    out.print(text, markup=False, highlight=False, soft_wrap=True)

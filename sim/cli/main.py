@@ -94,8 +94,9 @@ def run(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
-            help="An experiment file (TOML), or a fio job file (.fio) to be run as it is.",
+            metavar="FILE",
+            help="An experiment, by its file (.toml) or by a name as `readpath list` shows them;"
+            " or a fio job file (.fio).",
             autocompletion=complete.experiments,
         ),
     ] = None,
@@ -243,7 +244,7 @@ def check(
     folder: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RUN]",
+            metavar="RUN",
             help="A run directory; those committed in results/reference if none.",
             autocompletion=complete.runs,
         ),
@@ -265,16 +266,26 @@ def check(
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the verdicts as JUnit XML.")
     ] = None,
     as_json: AsJson = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but errors, and verdicts that are not held.")
+    ] = False,
 ) -> None:
     """Check claims on a run: exit 0 all held, 1 one failed, 2 one cannot be told or is stale."""
     from sim.cli.check import check_claims
 
-    raise typer.Exit(check_claims(folder, baseline, claims, update, as_json, junit))
+    raise typer.Exit(check_claims(folder, baseline, claims, update, as_json, junit, quiet))
 
 
 @app.command("sensitivity")
 def sensitivity(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file that has claims.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="An experiment that has claims: a file, or a name.",
+            autocompletion=complete.experiments,
+        ),
+    ],
     names: Annotated[
         list[str] | None, typer.Option("--claim", metavar="NAME", help="Only this claim. Repeatable.")
     ] = None,
@@ -306,7 +317,7 @@ def sensitivity(
 def validate(
     files: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[COUNTS]...", help="Counts files (JSON lines); the recorded ones if none."),
+        typer.Argument(metavar="COUNTS", help="Counts files (JSON lines); the recorded ones if none."),
     ] = None,
     layouts: Annotated[
         Path | None,

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.render import console, print_table, progress
+from sim.errors import ConfigError
 from sim.experiment.results import write_json
 from sim.records.published import SIMULATED, WITHIN, Comparison, compare, read_simulated
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
+from sim.shipped import here_or_shipped, is_installed
 from sim.volume.images import ensure_image
 
 FOLDER, IMAGES = Path("experiments/published"), Path("results/images")
@@ -28,6 +30,9 @@ def validate_published(update: bool, as_json: bool, folder: Path = FOLDER, image
     update: write that file instead. An error, however large, is no failure: it stays in the table. Raises
     ReadpathError for files that cannot be used.
     """
+    folder = here_or_shipped(folder)
+    if update and is_installed(folder):
+        raise ConfigError("--update", f"would change {folder}", "in a checkout of readpath")
     with progress(wanted=not as_json) as watch:
         found = compare(folder, partial(ensure_image, root=images), len(os.sched_getaffinity(0)), watch)
     values = found.values()
@@ -68,7 +73,11 @@ def _print(found: Comparison) -> None:
         percent = ("error", "null_error", "repeats")
         shown = {name: None if row[name] is None else 100 * row[name] for name in percent}
         rows.append(row | shown | {"mark": mark})
-    print_table(Table(columns, tuple(rows), ("id",)), out, "published measurements beside the simulator")
+    print_table(
+        Table(columns, tuple(rows), ("id",), ("id", "label")),
+        out,
+        "published measurements beside the simulator",
+    )
     said = {row.number.id: row.number.stands_for for row in found.rows}
     for machine in found.machines:
         scale = found.scales[machine.name]

@@ -22,6 +22,7 @@ from sim.experiment.runner import Progress, Watcher, default_folder, execute
 from sim.machine.run_cell import run_cell
 from sim.report.job_table import job_results
 from sim.report.tables import summary, wrong_data
+from sim.shipped import claims_folder, experiment_file
 from sim.text import printable
 from sim.volume.images import ensure_image
 
@@ -48,7 +49,7 @@ def run_experiment(
     """
     Run the experiment of `file`, with the jobs of the command line `fio` if there is one; print its summary.
 
-    A file whose name ends in .fio is a job file. Returns the exit code.
+    file: an experiment file, the name of one in experiments/, or a job file (.fio). Returns the exit code.
 
     figures: draw what the run has; else its figures/ is empty.
     Raises ReadpathError for whatever cannot be used.
@@ -61,7 +62,9 @@ def run_experiment(
         for note in notes:
             print(printable(f"readpath: note: {note}"), file=sys.stderr)
     # Before the work: a mistake in the claims is told at once. They are about experiments, not about jobs.
-    claims = claims_on(experiment.stem, CLAIMS) if fio is None and not is_job_file(file) else []
+    claims = []
+    if file is not None and fio is None and not is_job_file(file):
+        claims = claims_on(experiment.stem, claims_folder(experiment_file(file), CLAIMS))
     target = output or default_folder(experiment, RUNS)
     heard = _Heard(quiet)
     try:
@@ -78,10 +81,8 @@ def run_experiment(
                 watch=heard,
             )
     except KeyboardInterrupt:
-        finished = count_kept(target)
-        if finished and not quiet:
-            note = f"{finished} finished cells are kept; the same command goes on from there"
-            print(f"readpath: {note}", file=sys.stderr)
+        if not quiet:
+            _say_what_is_kept(target, len(experiment.cells))
         raise
     said, wrong = answers(run, claims), wrong_data(run)
     if as_json:
@@ -93,6 +94,14 @@ def run_experiment(
         where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
         print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
     return WRONG_DATA if wrong else 0
+
+
+def _say_what_is_kept(target: Path, cells: int) -> None:
+    """Tell, after Ctrl-C, how many of the cells of an unfinished run are kept."""
+    finished = count_kept(target)
+    goes_on = "the same command goes on from there" if finished else "the same command begins anew"
+    note = f"{finished} of {cells} cells are finished and kept; {goes_on}"
+    print(f"readpath: {note}", file=sys.stderr)
 
 
 class _Heard:

@@ -20,7 +20,8 @@ from sim.config.cell import Experiment
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import write_json, written_aside
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
+from sim.shipped import experiment_file, here_or_shipped
 from sim.volume.images import ensure_image
 
 FOLDER = Path("results/sensitivity")
@@ -45,8 +46,8 @@ def sensitivity_of(
     """
     from sim.report.tornado import draw_tornados
 
-    experiment = load_experiment(file, [*sets, "data=off"])
-    by_experiment = load_claims(claims)
+    experiment = load_experiment(experiment_file(file), [*sets, "data=off"])
+    by_experiment = load_claims(here_or_shipped(claims))
     if experiment.stem not in by_experiment:
         raise ConfigError(str(claims), f"has no claims on {experiment.stem!r}", ", ".join(by_experiment))
     wanted = chosen(by_experiment[experiment.stem], names)

@@ -15,7 +15,9 @@ from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run, load_run
 from sim.report.pooling import difference_of_alike, pooled
-from sim.report.tables import CURRENCIES, Table, file_bytes, groups_of, select, symbols
+from sim.report.table import Table
+from sim.report.tables import CURRENCIES, file_bytes, groups_of, select, symbols
+from sim.shipped import here_or_shipped
 
 
 def show_run(
@@ -37,7 +39,7 @@ def show_run(
     if currency not in ("", *CURRENCIES):
         raise ConfigError("--currency", f"{currency!r} is none", ", ".join(CURRENCIES))
     chosen = _labels("--where", where)
-    run = load_run(folder)
+    run = load_run(here_or_shipped(folder))
     cost = cast("Currency", currency or run.currency)
     if diff is None:
         table = symbols(run, chosen, stacks, cost)

@@ -11,6 +11,7 @@ from pathlib import Path
 import sim
 from sim.engine.costs import DEFAULT_MACHINE
 from sim.machine.timeline import LAYOUTS, Timeline, watch
+from sim.report.panels import check_formats
 from sim.report.timeline import draw_timeline
 from sim.units import KIB, PAGE_BYTES, format_time, parse_size, parse_time
 
@@ -31,6 +32,7 @@ def draw_timelines(
 
     Raises ReadpathError for a path, size or format that is not modelled.
     """
+    check_formats(formats)
     size, latency_ns = parse_size("--block-size", block_size), parse_time("--latency", latency)
     blocks: list[list[Timeline]] = [
         [

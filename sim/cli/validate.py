@@ -20,7 +20,8 @@ from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
-from sim.report.tables import Column, Table
+from sim.report.table import Column, Table
+from sim.shipped import here_or_shipped
 
 RECORDED = Path("results/kernel/linux-6.1.192")
 COUNTS_FILES = ("counts.jsonl", "matrix.jsonl", "matrix-xfs.jsonl")
@@ -45,7 +46,7 @@ def validate_cases(
     if figure is not None:
         check_formats([figure.suffix.lstrip(".")])
     cases = []
-    for file in files or [RECORDED / name for name in COUNTS_FILES]:
+    for file in map(here_or_shipped, files or [RECORDED / name for name in COUNTS_FILES]):
         cases += load_cases(file, layouts or file.parent / "layouts")
     cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
     if not cases:
@@ -149,7 +150,7 @@ def _summary(outcomes: list[Outcome]) -> Table:
         {"path": path, "block_size": size} | {key: numbers[path, size, key] for key in keys}
         for path, size in pairs
     )
-    return Table(columns, rows, ("path",))
+    return Table(columns, rows, ("path",), ("path", "block_size"))
 
 
 _PATHS = list(PATH_NAMES)

@@ -56,9 +56,10 @@ class Encryption(Model):
     How the contents of the files are encrypted, in an image that is made.
 
     cipher, sector_size, no_read_workqueue: of dm-crypt's table line, and eCryptfs' mount. work_queue: where
-    fscrypt or dm-crypt decrypts, if not on the kernel's kind of queue. format: of wrapped keys. policy: who can open a file: its owner; any of `users` users; the members of a group, by its key;
-    `needed` of them together. charge_open: opening a file costs what the scheme asks for it (else nothing, as
-    for the plain path; eCryptfs reads its header in any case).
+    fscrypt or dm-crypt decrypts, if not on the kernel's kind of queue. format: of wrapped keys. policy: who
+    can open a file: its owner; any of `users` users; the members of a group, by its key; `needed` of them
+    together. charge_open: opening a file costs what the scheme asks for it (else nothing, as for the plain
+    path; eCryptfs reads its header in any case).
     """
 
     scheme: Scheme = "none"

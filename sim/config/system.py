@@ -24,7 +24,8 @@ class Machine(Model):
     slower. currency: what tables, ratios and `show` are in; results hold both, and the clock moves by ns
     whichever it is. syscall: what a system call takes outside the file code, beyond the profile's
     entry_SYSCALL_64: mitigations, the caller's own loop. wakeup: time from queueing a work item until an idle
-    worker runs it, no CPU time of its own.
+    worker runs it, no CPU time of its own. llc_cpus: how many CPUs share a last-level cache, which decides
+    who completes the requests of a device with a single queue; by default all.
     """
 
     profile: str | FileRef = DEFAULT_MACHINE
@@ -36,6 +37,7 @@ class Machine(Model):
     currency: Currency = "ns"
     syscall_ns: TimeNs = Field(default=0, alias="syscall")
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
+    llc_cpus: int | None = Field(default=None, ge=1)
 
 
 class Device(Model):

@@ -11,6 +11,20 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 
+class AsWritten(float):
+    """A number of a TOML file that knows how it was written: 6.10 is another word than 6.1."""
+
+    def __new__(cls, written: str) -> AsWritten:
+        """Return the number; `written` as float() takes it."""
+        return super().__new__(cls, written)
+
+    def __init__(self, written: str) -> None:
+        self.written = str(written)
+
+    def __str__(self) -> str:
+        return self.written
+
+
 def custom(problem: str, allowed: str = "") -> PydanticCustomError:
     """Return the validation error that the loader turns into a ConfigError with a place."""
     return PydanticCustomError("readpath", "{problem}", {"problem": problem, "allowed": allowed})

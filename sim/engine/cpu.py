@@ -17,11 +17,14 @@ from typing import Any, Final
 from sim.engine.clock import Clock
 from sim.engine.costs import PS_PER_NS
 from sim.engine.ledger import IRQ, KWORKER, TASK
+from sim.errors import InvariantError
 
 SCHED_CREDIT_NS: Final = 3_000_000
 """Half of sysctl_sched_latency: how far back the time of who slept is set at most (place_entity())."""
 SCHED_GRANULARITY_NS: Final = 1_000_000
-"""sysctl_sched_wakeup_granularity: who has run less by more than this goes first. Both grow with the cores."""
+"""
+sysctl_sched_wakeup_granularity: who has run less by more than this goes first. Both grow with the cores.
+"""
 
 
 class Due:
@@ -127,16 +130,17 @@ class Task:
 
     Charge with `task.ps += site.charge(n)`. Work that others must see at its right time is scheduled at
     `time_ns`; before it stops or looks at shared state the task calls `yield from settle()`, and to wait
-    for something `yield from wait(event)`.
+    for something `yield from wait(event)`. blocked: a submission that waits for a tag (sim.block.queue).
     """
 
-    __slots__ = ("_burst", "_clock", "core", "name", "ps")
+    __slots__ = ("_burst", "_clock", "blocked", "core", "name", "ps")
 
     def __init__(self, clock: Clock, core: Core, name: str) -> None:
         self._clock = clock
         self.core = core
         self.name = name
         self.ps = 0
+        self.blocked: Any = None
         self._burst = Due(0)
 
     @property
@@ -160,6 +164,8 @@ class Task:
         The event may come before the work is done: the later of both counts. One event, not two, in the
         usual case that the device is slower than the burst.
         """
+        if self.blocked is not None:
+            raise InvariantError(f"task {self.name} went on without a tag for what it submits")
         self.begin_burst()
         slept = False
         if event is not None:
@@ -197,11 +203,15 @@ class Cpu:
     it calls; who runs a task knows).
     """
 
-    def __init__(self, clock: Clock, cores: int, wakeup_ns: int = 0) -> None:
-        """wakeup_ns: from waking a worker until it runs, if its core has nothing to do; no CPU time is spent."""
+    def __init__(self, clock: Clock, cores: int, wakeup_ns: int = 0, llc_cpus: int = 0) -> None:
+        """
+        wakeup_ns: from waking a worker until it runs; no CPU time is spent. llc_cpus: how many cores share a
+        last-level cache; 0: all.
+        """
         self._clock = clock
         self._wakeup_ns = wakeup_ns
         self.cores = [Core(index) for index in range(cores)]
+        self.llc_cpus = llc_cpus or cores
         self._scale = 1 + (min(cores, 8).bit_length() - 1)  # SCHED_TUNABLESCALING_LOG
         self.here = self.cores[0]
         self.context: str = TASK
@@ -260,8 +270,27 @@ class Cpu:
         else:
             self.work(core, ps, True, None, None)
 
+    def do(self, ps: int, then: Callable[[Any], None], argument: Any) -> None:
+        """Spend `ps` here and now, as spend(); `then(argument)` when it is done."""
+        core = self.here
+        if self.context == IRQ:
+            self.interrupt(core, ps, then, argument)
+        elif self.context == TASK:
+            due = Due(self._clock.now + ps // PS_PER_NS)
+            self.spend(ps)
+            core.expect(due)
+            self._reached((due, core, TASK, then, argument))
+        else:
+            self.work(core, ps, True, then, argument)
+
+    def shares_cache(self, core: Core, other: Core) -> bool:
+        """cpus_share_cache(): tell whether two cores have one last-level cache."""
+        return core.index // self.llc_cpus == other.index // self.llc_cpus
+
     def idlest(self, cores: list[Core]) -> Core:
-        """Return the core that a woken worker goes to: the fewest workers, then free first, then the first."""
+        """
+        Return the core that a woken worker goes to: the fewest workers, then free first, then the first.
+        """
         best = cores[0]
         for core in cores:
             if (core.workers, core.free_at) < (best.workers, best.free_at):

@@ -52,8 +52,8 @@ class Waker:
 
     __slots__ = ("sites",)
 
-    def __init__(self, ledger: Ledger, caller: str) -> None:
-        stack = f"{caller};queue_work_on" if caller else "queue_work_on"
+    def __init__(self, ledger: Ledger, caller: str, queues: str = "queue_work_on") -> None:
+        stack = f"{caller};{queues}" if caller else queues
         self.sites: dict[str, Site] = {
             context: ledger.site(context, stack, "try_to_wake_up") for context in (TASK, IRQ, KWORKER)
         }

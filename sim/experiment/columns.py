@@ -35,7 +35,12 @@ CALLS = pa.schema(
     [
         *KEYS,
         column("symbol", pa.string(), "", "the kernel's own name"),
-        column("stack", pa.string(), "", "callers;...;symbol"),
+        column(
+            "stack",
+            pa.string(),
+            "",
+            "callers;...;symbol, from the system call, interrupt or worker thread down",
+        ),
         column("context", pa.string(), "", "task, irq or kworker"),
         column("calls", pa.int64(), "calls", "how often"),
         column("ns", pa.int64(), "ns", "own CPU time over all calls, children not included"),

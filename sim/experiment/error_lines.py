@@ -55,7 +55,10 @@ def from_validation(
     if kind == "union_tag_not_found":
         return ConfigError(f"{place}.kind", "is missing", "the kind of layout")
     ranges = [f"{sign} {context[word]}" for word, sign in _RANGE_SIGNS.items() if word in context]
-    return ConfigError(place, f"{first['input']!r} cannot be used", ", ".join(ranges) or _plain(first["msg"]))
+    allowed = ", ".join(ranges) or _plain(first["msg"])
+    if allowed == "a table" and location[-1:] == ("layout",):
+        allowed = 'a table, as { kind = "contiguous" }'
+    return ConfigError(place, f"{first['input']!r} cannot be used", allowed)
 
 
 def dotted(location: tuple[str | int, ...]) -> str:

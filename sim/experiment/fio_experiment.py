@@ -12,6 +12,7 @@ from sim.errors import ConfigError
 from sim.experiment.loading import expand, load_experiment
 from sim.experiment.matrix import Raw, parse_set
 from sim.experiment.workload_jobs import CommandLine
+from sim.shipped import experiment_file
 
 _NAME = "fio"
 _TITLE_LETTERS = 100
@@ -26,14 +27,15 @@ def experiment_of(file: Path | None, fio: str | None, sets: Sequence[str]) -> Ex
     """
     Return the experiment of a file, with the jobs of the fio command line `fio` if there is one.
 
-    file: an experiment file, or a job file; None with `fio`. Raises ConfigError with all that is wrong.
+    file: an experiment file, the name of one in experiments/, or a job file; None with `fio`. Raises
+    ConfigError with all that is wrong.
     """
     if file is None and fio is None:
         raise ConfigError("readpath run", "nothing to run", "an experiment file, a .fio job file, or --fio")
     if fio is not None and not fio.strip():
         raise ConfigError("--fio", "an empty command line", '--fio "--name=a --rw=read --size=1m"')
     if file is not None and not is_job_file(file):
-        return load_experiment(file, sets, fio)
+        return load_experiment(experiment_file(file), sets, fio)
     if fio is not None and file is not None:
         raise ConfigError("--fio", f"with the job file {file}", "one of the two, or --fio with an experiment")
     return fio_experiment(file, fio, sets)

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, digest
-from sim.config.table import Model
+from sim.config.table import AsWritten, Model
 from sim.config.values import CodeRef
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
@@ -48,7 +48,7 @@ def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None
     """
     try:
         text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text)
+        raw = tomllib.loads(text, parse_float=AsWritten)
     except OSError as error:
         raise ConfigError(str(path), f"cannot be read ({error.strerror})", "an experiment file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

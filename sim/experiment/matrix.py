@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sim.config.table import AsWritten
 from sim.errors import ConfigError
 
 Raw = dict[str, Any]
@@ -49,7 +50,7 @@ def parse_set(text: str) -> Override:
     if not equals or not key or not all(key.split(".")):
         raise ConfigError(f"--set {text}", "is not understood", "--set table.key=value")
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
+        parsed = tomllib.loads(f"value = {value}", parse_float=AsWritten)["value"]
     except tomllib.TOMLDecodeError:
         parsed = value.strip()
     return Override(key, parsed, f"--set {key}")

@@ -79,7 +79,9 @@ def model_digest() -> str:
 
     What only shows results (report, cli, api.py) is not of the model.
     """
-    return code_digest("sim", without=("report", "claims", "calibrate", "records", "cli", "api.py"))
+    return code_digest(
+        "sim", without=("report", "claims", "calibrate", "records", "cli", "api.py", "shipped")
+    )
 
 
 def digest_with(model: str, code: Iterable[str]) -> str:
@@ -317,7 +319,7 @@ def load_run(path: Path) -> Run:
         if (path / "jobs.parquet").is_file():
             tables.append(_rows(path / "jobs.parquet", JOBS.names))
     except (OSError, ValueError, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
-        what = type(error).__name__
+        what = f"no {error.filename}" if isinstance(error, FileNotFoundError) else type(error).__name__
         raise ConfigError(str(path), f"is not a run directory ({what})", "what `readpath run` made") from None
     return Run(path, said, *tables)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 
 from sim.errors import ImageError
 from sim.files import file_beside, flush_directory, umask
+from sim.text import reason
 
 
 class ByteStore(Protocol):
@@ -86,7 +87,9 @@ class MmapStore(MemoryStore):
                 said = os.fstat(file.fileno())
                 mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
-            raise ImageError(os.fspath(path), f"cannot be read ({error})", "a readable image file") from error
+            raise ImageError(
+                os.fspath(path), f"cannot be read ({reason(error)})", "a readable image file"
+            ) from error
         self.identity = identity(said)
         super().__init__(memoryview(mapping), os.fspath(path))
 
@@ -115,7 +118,7 @@ class SparseWriter:
             if self._fd >= 0:
                 os.close(self._fd)
                 self._partial.unlink(missing_ok=True)
-            raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
+            raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
         return self
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
@@ -125,7 +128,7 @@ class SparseWriter:
                 done = os.pwrite(self._fd, data, offset)
                 data, offset = data[done:], offset + done
         except OSError as error:
-            raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
+            raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
 
     def read(self, offset: int, length: int) -> bytes:
         """Return what lies at byte `offset` by now."""
@@ -143,7 +146,7 @@ class SparseWriter:
                 if replaces:
                     flush_directory(self._path.parent)
         except OSError as error:
-            raise ImageError(os.fspath(self._path), f"cannot be written ({error})") from error
+            raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
         finally:
             os.close(self._fd)
             self._partial.unlink(missing_ok=True)

@@ -130,6 +130,8 @@ class BufferCache(EndIo):
 
     def _read(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, None]:
         event = self._submit(task, block, plug)
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
         task.ps += self._s_wait.charge(1)
         self._queue.flush_for_sleep(task, plug)
         if (yield from task.wait(event)):

@@ -101,7 +101,9 @@ class WriteOut(EndIo):
         yield from self._sleep(task, self.submit(task, Plug(holds=False), 0, 0, 0, [], None, opf))
 
     def wait(self, task: Task, pending: Sequence[Pending]) -> Generator[Any, Any, None]:
-        """Wait for bios one after another, as they were submitted."""
+        """Wait for bios one after another, as they were submitted: first for those that have no tag."""
+        if task.blocked is not None:
+            yield from self.queue.wait_for_tag(task)
         for each in pending:
             task.ps += self._s_wait.charge(1)
             yield from self._sleep(task, each)

@@ -11,6 +11,7 @@ import numpy as np
 from sim.block.io_record import STAGES
 from sim.config.cell_result import CellResult, IoRow, JobRow, Number, ReadRow
 from sim.errors import InvariantError
+from sim.machine.callers import whole_stacks
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.machine import Machine
 from sim.machine.verify import Verifier
@@ -44,7 +45,7 @@ def result_of(
     openings: ns of each first opening of a file. jobs, reads: rows of their own, see CellResult.
     """
     stats = machine.queue.stats
-    rows = machine.ledger.rows()
+    rows = whole_stacks(machine, machine.ledger.rows())
     calls = machine.ledger.calls()
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)

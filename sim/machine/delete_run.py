@@ -39,6 +39,7 @@ from sim.ext4.read.reader import Image
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.fs_inode import FsInode
 from sim.fs.jbd2 import Jbd2
+from sim.machine.callers import whole_stacks
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.schemes import xattr_blocks
 from sim.machine.stage import Stage
@@ -203,7 +204,7 @@ class DeleteRun:
 
     def _result(self) -> CellResult:
         """Return what the measured part gives."""
-        stats, rows = self._machine.queue.stats, self._machine.ledger.rows()
+        stats, rows = self._machine.queue.stats, whole_stacks(self._machine, self._machine.ledger.rows())
         elapsed = self._machine.clock.now
         file_bytes = self._on_disk.size_bytes
         metrics: dict[str, Number] = {

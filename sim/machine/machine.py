@@ -54,11 +54,12 @@ class Machine:
 
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
         kernel, self.design = kernel_of(spec.kernel), design_of(spec.path)
-        self._large = has_large_folios(spec, kernel, self.design)
+        self.kernel = kernel
+        self.large_folios = has_large_folios(spec, kernel, self.design)
         self.folio_pairs = kernel.folios is not None and kernel.folios.pairs
         self.spec = spec
         self.clock = make_clock()
-        self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns)
+        self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns, spec.llc_cpus)
         self.ledger = Ledger(spec.costs.extended(self.design.name, self.design.costs), kernel.renamed)
         limits = spec.limits
         self.records: list[IoRecord] | None = [] if spec.record_io else None
@@ -156,7 +157,7 @@ class Machine:
     def mapping(self, inode: FsInode | EcryptfsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
         plain = isinstance(inode, FsInode) and not inode.encrypted and not inode.inline
-        kind = FolioMapping if self._large and plain else Mapping
+        kind = FolioMapping if self.large_folios and plain else Mapping
         return kind(inode.pages, self.spec.store is not None)
 
     def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:

@@ -108,6 +108,7 @@ def _machine(
         store=system.store(volume) if config.data == "real" else None,
         record_io=trace,
         wakeup_ns=config.machine.wakeup_ns,
+        llc_cpus=config.machine.llc_cpus or 0,
         **system.machine_options(),
     )
     make = device_of(cell) or make_device
@@ -123,11 +124,16 @@ def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:
     write = profile.write
     if config.workload.writes and not profile.can_write:
         raise ConfigError(f"device {profile.name}", "cannot be written to", "a profile with [write]")
+    scheduler, tags = device.scheduler or asked or limits.scheduler, device.nr_requests or 0
+    if scheduler == "none" and tags > limits.queue_depth:
+        depth = f"1 to {limits.queue_depth}, the commands that {profile.name} takes, or a scheduler"
+        raise ConfigError("device.nr_requests", f"{tags} without a scheduler", depth)
     return QueueLimits(
         max_sectors=max_sectors,
         max_segments=device.max_segments or limits.max_segments,
-        queue_depth=min(limits.queue_depth, device.nr_requests or limits.queue_depth),
-        scheduler=device.scheduler or asked or limits.scheduler,
+        queue_depth=limits.queue_depth,
+        tags=tags,
+        scheduler=scheduler,
         bio_based=limits.bio_based,
         driver=limits.driver,
         copies=profile.copies,

@@ -34,8 +34,8 @@ class MachineSpec:
     tracer: sees every block event. record_io: keep an IoRecord per bio.
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
-    patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its own.
-    wakeup_ns: see Cpu.
+    patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
+    own. wakeup_ns, llc_cpus: see Cpu.
     """
 
     path: str | PathDesign
@@ -57,6 +57,7 @@ class MachineSpec:
     rfc2014: bool = False
     work_queue: str = FSCRYPT_QUEUE
     wakeup_ns: int = 0
+    llc_cpus: int = 0
 
 
 def kernel_of(kernel: str | KernelVersion) -> KernelVersion:

@@ -15,6 +15,7 @@ from sim.cache.address_space import OpenFile
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
 from sim.config.cell_result import CellResult, Number
 from sim.engine.cpu import Task
+from sim.machine.callers import whole_stacks
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.stage import Stage
 from sim.paths.writeback import Ext4Writeback
@@ -72,7 +73,7 @@ class WriteRun:
 
     def result(self) -> CellResult:
         """Return what the stream came to (WorkloadPlayer)."""
-        stats, rows = self._machine.queue.stats, self._machine.ledger.rows()
+        stats, rows = self._machine.queue.stats, whole_stacks(self._machine, self._machine.ledger.rows())
         elapsed, written = self._machine.clock.now, self._file.size_bytes
         metrics: dict[str, Number] = {
             "elapsed_ns": elapsed,

@@ -109,6 +109,8 @@ class BufferHeadReader:
                         self._mapper.charge_hits(task, inode.map, blocks, page * per_page)
                         task.ps += self._s_get.charge(blocks)
                         self._submit(task, file, page * per_page, found.physical, blocks, ahead, plug)
+                        if task.blocked is not None:
+                            yield from self._queue.wait_for_tag(task)
                         page += whole
                         continue
             yield from self._read_mixed(task, file, page, ahead, plug)
@@ -185,6 +187,8 @@ class BufferHeadReader:
             mapping.parts[page] = mapped
         for lblk, physical, length in runs:
             self._submit(task, file, lblk, physical, length, ahead, plug)
+            if task.blocked is not None:
+                yield from self._queue.wait_for_tag(task)
 
     def _submit(
         self, task: Task, file: OpenFile, lblk: int, physical: int, blocks: int, ahead: bool, plug: Plug

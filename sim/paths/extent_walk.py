@@ -80,8 +80,10 @@ class ExtentWalkPath(ReadPath):
             task.ps += self._s_page.charge(end - start) + self._s_state.charge(end - start)
             runs = yield from self._map_all(task, file, start, end, plug)
             task.ps += self._s_piece.charge(sum(self._pieces_of(run) for run in runs))
-            self._read_runs(task, file, bio, start, end, runs)
+            yield from self._read_runs(task, file, bio, start, end, runs)
         bio.submit()
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
         self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
@@ -93,8 +95,10 @@ class ExtentWalkPath(ReadPath):
         known = file.mapping.known_bytes.pop(page, -1) // self._block_size
         task.ps += self._s_piece.charge(len(runs)) + self._s_state.charge(known < 0)
         wanted = page * self._per_page + max(known, 0)
-        self._read_runs(task, file, bio, page, page + 1, [_cut(run, wanted) for run in runs])
+        yield from self._read_runs(task, file, bio, page, page + 1, [_cut(run, wanted) for run in runs])
         bio.submit()
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
 
     def _read_runs(
         self,
@@ -104,12 +108,14 @@ class ExtentWalkPath(ReadPath):
         start: int,
         end: int,
         runs: list[tuple[int, int, int, int]],
-    ) -> None:
+    ) -> Generator[Any, Any, None]:
         """Put what was mapped of the pages [start, end) into bios; unlock pages that need none."""
         runs = [run for run in runs if run[2]]
         self._count_parts(file, runs)
         for run in runs:
             self._add_run(task, bio, run)
+            if task.blocked is not None:
+                yield from self._queue.wait_for_tag(task)
         self._finish_holes(task, file, start, end, runs)
 
     def _folio_loop(
@@ -125,6 +131,8 @@ class ExtentWalkPath(ReadPath):
             task.ps += self._s_folio_state.charge(in_blocks)
             for run in runs:
                 self._add_pieces(task, bio, mapping, run)
+                if task.blocked is not None:
+                    yield from self._queue.wait_for_tag(task)
             beyond = end * self._per_page - (runs[-1][0] + runs[-1][2] if runs else start * self._per_page)
             if beyond:
                 task.ps += self._s_zero.charge_units(1, beyond * self._block_size)
@@ -132,6 +140,8 @@ class ExtentWalkPath(ReadPath):
                 task.ps += self._s_unlock.charge(1)
                 mapping.set_uptodate(first, stop)
         bio.submit()
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
         self._queue.finish_plug(task, plug)
 
     def _count_folios(

@@ -103,9 +103,13 @@ class MpagePath(ReadPath):
                 if not done:
                     done = file.mapping.folio_pages(page)
                     yield from self._one_page(task, file, call, page, done)
+                if task.blocked is not None:
+                    yield from self._queue.wait_for_tag(task)
                 page += done
                 call.left -= done
         bio.submit()
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
         self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
@@ -118,6 +122,8 @@ class MpagePath(ReadPath):
         if known_bytes is None:
             yield from self._one_page(task, file, call, page)
             bio.submit()
+            if task.blocked is not None:
+                yield from self._queue.wait_for_tag(task)
         else:
             task.ps += self._s_folio_page.charge(1)
             known = known_bytes // self._block_size
@@ -227,4 +233,6 @@ class MpagePath(ReadPath):
     ) -> Generator[Any, Any, None]:
         """Submit what there is, and read the page through buffer heads."""
         call.bio.submit()
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
         yield from call.confused.read_folios(task, file, page, page + pages, call.plug.holds, call.plug)

@@ -8,7 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from sim.experiment.results import Run
-from sim.report.tables import Column, Table, short_axes
+from sim.report.table import Column, Table
+from sim.report.tables import short_axes
 from sim.units import NS_PER_US
 
 _PERCENTILES = ("p50", "p90", "p99", "p99_9", "p99_99")

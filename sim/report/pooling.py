@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
-from sim.report.tables import Table, difference, select, short_axes
+from sim.report.table import Table
+from sim.report.tables import difference, select, short_axes
 
 
 def pooled(run: Run, rows: Sequence[Row]) -> dict[str, list[str]]:

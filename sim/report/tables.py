@@ -5,8 +5,6 @@ Tables of a run: rows of numbers, and how a column is written. No terminal here:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
 from statistics import fmean
 from typing import Any
 
@@ -14,6 +12,7 @@ from sim.config.cell_result import Currency
 from sim.errors import ConfigError
 from sim.experiment.results import Row, Run
 from sim.report.known import Interval, drawn_ns, is_narrow, machine_of, share_intervals
+from sim.report.table import Column, Table
 from sim.units import KIB, PAGE_BYTES
 
 _FULL = 0.95
@@ -25,62 +24,6 @@ PER_4K: dict[Currency, str] = {"ns": "cpu_ns_per_4k", "instructions": "instructi
 
 REFERENCE_PATH = "page_io"
 """The path that ratios are taken to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """
-    A column: its heading (with unit), the key of its values, and a format of numbers ("" = text).
-
-    suffix: what follows each number.
-    """
-
-    heading: str
-    key: str
-    form: str = ""
-    suffix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """
-    Columns, and rows as dicts from a column's key to a number, a text, or None (does not apply).
-
-    sections: keys; a new section begins where one of their values changes.
-    """
-
-    columns: tuple[Column, ...]
-    rows: tuple[dict[str, Any], ...]
-    sections: tuple[str, ...] = ()
-
-    def text(self, row: Mapping[str, Any]) -> list[str]:
-        """Return one row as it is written, column by column."""
-        return [_written(row[column.key], column) for column in self.columns]
-
-    def section(self, row: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return what the rows of one section have in common."""
-        return tuple(row[key] for key in self.sections)
-
-    def _repr_html_(self) -> str:
-        """Show the table in a notebook."""
-        head = "".join(f"<th>{escape(column.heading)}</th>" for column in self.columns)
-        align = ["right" if column.form else "left" for column in self.columns]
-        body = "".join(
-            "<tr>"
-            + "".join(
-                f'<td style="text-align:{side}">{escape(text)}</td>'
-                for side, text in zip(align, self.text(row), strict=True)
-            )
-            + "</tr>"
-            for row in self.rows
-        )
-        return f"<table><tr>{head}</tr>{body}</table>"
-
-
-def _written(value: Any, column: Column) -> str:
-    if value is None:
-        return "-"
-    return f"{format(value, column.form)}{column.suffix}" if column.form else str(value)
 
 
 def short_axes(axes: Sequence[str]) -> dict[str, str]:

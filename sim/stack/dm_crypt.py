@@ -13,8 +13,9 @@ pages), integrity tags, the read queue that a failed allocation falls back to, a
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sim.block.bio import Bio, EndIo, Plug
 from sim.block.drivers.modules import DRIVERS
@@ -46,7 +47,8 @@ class CryptTable:
     The table line of a crypt target.
 
     cipher: one of CIPHER_CALLS. sector_bytes: 512 or 4096, what is encrypted at once. no_read_workqueue:
-    decrypt where the completion runs. work_queue: else the kind of kcryptd's queue; same_cpu_crypt is "bound".
+    decrypt where the completion runs. work_queue: else the kind of kcryptd's queue; same_cpu_crypt is
+    "bound".
     """
 
     cipher: str = "aes-xts-plain64"
@@ -132,6 +134,10 @@ class CryptTarget(BioQueue):
             bio.opf,
         )
         self._below.submit(task, clone, plug)
+
+    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
+        """Sleep until the clones that a blocked task has submitted have their requests."""
+        return self._below.wait_for_tag(task)
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """Flush the clones that the plug holds."""

@@ -77,6 +77,10 @@ class NestedPlug(BioQueue):
         """Submit under the caller's plug, if there is one."""
         self._below.submit(task, bio, self.outer.get(task, plug))
 
+    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
+        """Sleep until what a blocked task has submitted has its requests."""
+        return self._below.wait_for_tag(task)
+
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """Leave a caller's plug alone; flush one of the task's own."""
         if task not in self.outer:

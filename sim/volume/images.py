@@ -30,6 +30,7 @@ from sim.ext4.make.layout import Layout, Pattern, Plan
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.files import code_digest, directory_beside
+from sim.text import reason
 from sim.volume.scheme_image import encrypted_file, finished
 
 IMAGE, MANIFEST, KEYS = "volume.img", "manifest.json", "keys.toml"
@@ -136,7 +137,7 @@ def _layout(cell: Cell, file: VolumeFile, block_size: int) -> Layout:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error})", "a recorded layout") from None
+        raise ConfigError(str(path), f"cannot be read ({reason(error)})", "a recorded layout") from None
     if said.kind == "fiemap":
         return parse_fiemap(str(path), text, block_size)
     return parse_filefrag(str(path), text, block_size)

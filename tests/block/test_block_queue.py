@@ -77,6 +77,8 @@ class Setup:
     def finish(self) -> list[tuple[str, int, int, int]]:
         """Flush the plug, run to the end, return the log."""
         self.queue.finish_plug(self.task, self.plug)
+        if self.task.blocked is not None:
+            self.clock.process(self.queue.wait_for_tag(self.task))
         self.clock.run()
         assert 0 == self.queue.stats.pending
         return self.log
@@ -203,7 +205,7 @@ def test_a_bio_is_cut_at_any_sector_and_its_front_piece_merges_with_nothing() ->
 
 def test_mq_deadline_starts_with_the_oldest_and_goes_up_the_disk() -> None:
     """One command at a time: 500 first, 900 above it takes 908 along; then the oldest, 100, and 300."""
-    setup = Setup(queue_depth=1, scheduler="mq-deadline")
+    setup = Setup(queue_depth=1, tags=8, scheduler="mq-deadline")
     for sector in (500, 900, 100, 300):
         setup.submit(sector, 8)
     setup.queue.finish_plug(setup.task, setup.plug)

@@ -74,6 +74,8 @@ class Setup:
     def finish(self, letters: str = "") -> list[tuple[str, int, int, int]]:
         """Flush the plug, run to the end; return the events, or those that begin with one of `letters`."""
         self.queue.finish_plug(self.task, self.plug)
+        if self.task.blocked is not None:
+            self.clock.process(self.queue.wait_for_tag(self.task))
         self.clock.run()
         assert 0 == self.queue.stats.pending
         return [event for event in self.log if not letters or event[0][0] in letters]

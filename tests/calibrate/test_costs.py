@@ -230,7 +230,7 @@ DRIVEN = {
     "ahci": (0.28, 2.4, 7, True),
 }
 """Median and 95th percentile of the error in per cent, cases, whether the bars are held."""
-ENCRYPTED = (0.85, 7.0, False)
+ENCRYPTED = (0.61, 3.8, False)
 NS = {
     "ram": (2.44, 10.0, 1192, 0),
     "ram+copy": (4.32, 12.2, 1172, 0),

@@ -85,6 +85,21 @@ def test_exit_codes(here, capsys):
     assert "slow: 1 seeds; this claim needs 3" in capsys.readouterr().out
 
 
+def test_quiet_tells_only_what_did_not_hold(here, capsys):
+    """-q: nothing when all held; else a line with the run and the verdicts, on standard error."""
+    run, claims = Path("run"), Path("experiments/claims")
+
+    def quietly() -> tuple[int, str, str]:
+        code = check_claims(run, None, claims, False, False, None, quiet=True)
+        return code, *capsys.readouterr()
+
+    assert quietly() == (0, "", "")
+    _claims(here, CLAIM.replace("1.3", "1.5"))
+    assert quietly() == (1, "", "readpath: run: 1 failed; 1 seed\n")
+    _claims(here, f"{CLAIM}seeds = 3\n")
+    assert quietly() == (2, "", "readpath: run: 1 cannot tell; 1 seed\n")
+
+
 @pytest.mark.usefixtures("here")
 def test_an_update_shows_the_difference_then_writes(capsys):
     """--update-baseline prints what changes and records it; then the committed run is checked by itself."""

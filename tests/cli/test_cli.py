@@ -129,7 +129,7 @@ def test_plot_and_show(folder):
     assert "# Cells: 2 of 2; seeds: 1" in table.splitlines()
 
 
-NOT_A_RUN = "is not a run directory (FileNotFoundError); allowed: what `readpath run` made"
+NOT_A_RUN = "is not a run directory (no {}manifest.json); allowed: what `readpath run` made"
 MISTAKES = [
     (
         ["run", "nosuch.toml"],
@@ -150,8 +150,8 @@ MISTAKES = [
         "read_ahead_kb, max_sectors_kb, max_segments, nr_requests, model",
     ),
     (["image", "make", ".", "--file", "a:1MiB"], ".: is a directory; allowed: the name of an image file"),
-    (["plot", "."], f".: {NOT_A_RUN}"),
-    (["show", "nosuch"], f"nosuch: {NOT_A_RUN}"),
+    (["plot", "."], f".: {NOT_A_RUN.format('')}"),
+    (["show", "nosuch"], f"nosuch: {NOT_A_RUN.format('nosuch/')}"),
 ]
 
 
@@ -192,7 +192,8 @@ def test_interrupt_exits_130_and_leaves_nothing(folder):
         assert process.stderr.readline() == "running\n"
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=20)
-    assert (process.returncode, errors) == (130, "readpath: interrupted\n")
+    kept = "readpath: 0 of 2 cells are finished and kept; the same command begins anew\n"
+    assert (process.returncode, errors) == (130, f"{kept}readpath: interrupted\n")
     assert [path.name for path in folder.iterdir()] == ["e.toml"]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 
 from sim.config.cell import Experiment, digest
 from sim.config.layouts import Fragmented
+from sim.config.table import AsWritten
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 
@@ -143,7 +146,8 @@ GOLDEN = [
         "memory =",
         "memroy =",
         "e.toml:4: machine.memroy: unknown key 'memroy', did you mean 'memory'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup,"
+        " llc_cpus",
     ),
     (
         "[machine]",
@@ -275,7 +279,8 @@ GOLDEN_SETS = [
     (
         "machine.cpu=2",
         "--set machine.cpu: unknown key 'cpu', did you mean 'cpus'?; "
-        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup",
+        "allowed: profile, cpus, memory, kernel, large_folios, cost_scale, currency, syscall, wakeup,"
+        " llc_cpus",
     ),
     ("machine.cpus=0", "--set machine.cpus: 0 cannot be used; allowed: >= 1"),
     (
@@ -369,3 +374,25 @@ def test_jobs_may_ask_what_the_machine_has(load, tmp_path):
     use = ('job = { name = "r", rw = "read", bs = "128k" }', 'job = "j.fio"')
     (job,) = load(*use, "machine.cpus=3", "machine.memory=512MiB").cells[0].config.workload.jobs
     assert (3, 2048) == (job.numjobs, job.size_bytes)
+
+
+def test_a_word_that_looks_like_a_number_is_the_word_as_written(load):
+    """kernel = 6.1 is the kernel "6.1", 6.10 is another word and none that is known; copies keep the word."""
+    kernel = 'memory = "1GiB"\nkernel = 6.16'
+    assert "6.16" == load('memory = "1GiB"', kernel).cells[0].config.machine.kernel
+    for said in ("6.1", '"6.1"', "'6.1'", " 6.1 "):
+        assert "6.1" == load("", "", f"machine.kernel={said}").cells[0].config.machine.kernel
+    with pytest.raises(ConfigError, match=r"kernel: '6\.10' is not known; allowed: 3\.16, 6\.1, 6\.16"):
+        load("", "", "machine.kernel=6.10")
+    with pytest.raises(ConfigError, match=r"e\.toml:5: machine\.kernel: '6\.10' is not known"):
+        load('memory = "1GiB"', 'memory = "1GiB"\nkernel = 6.10')
+    number = AsWritten("6.10")
+    for same in (number, copy.deepcopy(number), pickle.loads(pickle.dumps(number))):
+        assert (6.1, "6.10") == (same, str(same))
+
+
+def test_a_layout_as_a_word_is_told_how_it_is_written(load):
+    """layout = "aged" is no table: the error shows one."""
+    shown = r"'aged' cannot be used; allowed: a table, as { kind = \"contiguous\" }"
+    with pytest.raises(ConfigError, match=shown):
+        load("", "", "volume.files.layout=aged")

@@ -76,21 +76,26 @@ FEW = {
 LOGS = {
     # sector, sectors, bios, merges; then queued, flushed, issued, completed, interrupted, ready, woken
     "page_io": [
-        (8000, 16, 1, 0, 20, 30, 30, 50_030, 50_130, 51_230, 52_230),  # the reader waits for work on the next
+        (8000, 16, 1, 0, 20, 30, 30, 50_030, 50_130, 51_230, 51_230),
         (16_000, 16, 1, 0, 30, 30, 30, 50_030, 50_230, 52_230, 52_230),
-        (24_000, 16, 1, 0, 30, 30, 50_030, 100_030, 100_130, 101_130, 101_130),  # the device takes two
+        # There are two tags. One comes back at 50,130; before the reader, both interrupts and a work item
+        # run.
+        (24_000, 16, 1, 0, 30, 51_230, 51_230, 101_230, 101_330, 102_330, 102_330),
     ],
     "buffer_head": [
-        (8000, 16, 2, 1, 20, 60, 60, 50_060, 50_260, 50_660, 50_860),
-        (16_000, 16, 2, 1, 40, 60, 60, 50_060, 50_460, 50_860, 50_860),
-        (24_000, 16, 2, 1, 60, 60, 50_060, 100_060, 100_260, 100_460, 100_460),
+        (8000, 16, 2, 1, 20, 60, 60, 50_060, 50_260, 50_660, 50_660),
+        # Where a row might need more tags than there are, each bio is by itself.
+        (16_000, 8, 1, 0, 40, 60, 60, 50_060, 50_460, 50_760, 50_760),
+        (16_008, 8, 1, 1, 40, 60, 60, 50_060, 50_460, 50_860, 50_860),
+        (24_000, 8, 1, 0, 60, 50_660, 50_660, 100_660, 100_860, 100_960, 101_060),
+        (24_008, 8, 1, 1, 50_660, 50_660, 50_660, 100_660, 100_860, 101_060, 101_060),
     ],
 }
 
 
 @pytest.mark.parametrize("path", LOGS)
 def test_the_whole_log_of_three_extents(path: str) -> None:
-    """Three encrypted extents, a device that takes two commands, one core: every time of every I/O."""
+    """Three encrypted extents, a device that has two tags, one core: every time of every I/O."""
     table = load_costs("linux-6.1-epyc")
     costs = {
         symbol: replace(cost, self_ps=FEW.get(symbol, 0), unit_ps=0) for symbol, cost in table.costs.items()

@@ -12,7 +12,8 @@ from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
 from sim.report.known import is_narrow, share_intervals
-from sim.report.tables import Column, Table, difference, groups_of
+from sim.report.table import Column, Table
+from sim.report.tables import difference, groups_of
 
 TEXT = """\
 title = "t"

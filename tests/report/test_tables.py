@@ -14,7 +14,8 @@ from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.report.tables import Column, Table, difference, select, short_axes, summary, symbols, wrong_data
+from sim.report.table import Column, Table
+from sim.report.tables import difference, select, short_axes, summary, symbols, wrong_data
 
 TEXT = """\
 title = "t"
@@ -125,3 +126,38 @@ def test_a_narrow_terminal_cuts_no_digit():
         said = out.file.getvalue()
         assert all(f"1,23{4 + at}.567" in said for at in range(5))
         assert "\u2026" not in said
+
+
+def _lines(table: Table, width: int) -> list[str]:
+    out = Console(width=width, file=StringIO())
+    print_table(table, out, "a title")
+    return out.file.getvalue().splitlines()
+
+
+def test_what_does_not_fit_is_spread_over_tables_with_the_same_rows(tmp_path):
+    """On 80 columns no line is longer, every label and number of every table of a run is there."""
+    run = _run(tmp_path, TEXT)
+    for table in (summary(run), symbols(run, {}), symbols(run, {}, stacks=True)):
+        lines = _lines(table, 80)
+        assert [] == [line for line in lines if len(line) > 80]
+        words = " ".join(lines).split()
+        for row in table.rows:
+            for column, text in zip(table.columns, table.text(row), strict=True):
+                assert not column.form or text in words, (column.heading, text)
+    parts = summary(run).split(50, 3, 24)
+    assert len(parts) > 1
+    assert {("path", "data")} == {tuple(column.key for column in part.columns[:2]) for part in parts}
+    assert [column.key for column in summary(run).columns[2:]] == [
+        column.key for part in parts for column in part.columns[2:]
+    ]
+    assert all(part.rows == summary(run).rows for part in parts)
+
+
+def test_a_table_that_fits_stays_whole():
+    """One table where the terminal has the room; a heading is broken only where it must be."""
+    columns = (Column("path", "path"), Column("of these every one exact", "n", ",d"))
+    table = Table(columns, ({"path": "mpage", "n": 7},))
+    assert "of these every one exact" in "\n".join(_lines(table, 80))
+    narrow = _lines(table, 24)
+    assert any(line.split() == ["mpage", "7"] for line in narrow)
+    assert "exact" in " ".join(narrow)

@@ -75,6 +75,7 @@ class Driver:
     there is none; where there is, `issue` is its. In `complete`, once: of an interrupt, however many requests
     it finds done. end: the folded stack that bios are ended below. hard_irq: that is in the hard interrupt on
     any machine, not in a softirq where there are more CPUs than queues. virt_boundary: see queue/gaps.py.
+    queue_per_cpu: the device has a hardware queue, and an interrupt, for every core; else one.
     """
 
     queue_rq: str
@@ -84,6 +85,7 @@ class Driver:
     end: str = ""
     hard_irq: bool = False
     virt_boundary: bool = False
+    queue_per_cpu: bool = False
 
     @property
     def symbols(self) -> frozenset[str]:

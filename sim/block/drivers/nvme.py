@@ -92,5 +92,6 @@ nvme_free_prps
     ),
     end=f"{_NVME_BATCH};blk_mq_end_request_batch",
     hard_irq=True,
+    queue_per_cpu=True,
     virt_boundary=True,
 )

@@ -82,4 +82,5 @@ VIRTIO_BLK: Final = Driver(
     ),
     end=f"{_VIRTIO_END};blk_mq_end_request",
     hard_irq=True,
+    queue_per_cpu=True,
 )

@@ -1,17 +1,22 @@
 """
 From the plug to the hardware and back: scheduler, queue depth, interrupt (block/blk-mq.c, blk-mq-sched.c).
 
-Requests arrive at the time their task has come to. They wait while the hardware has no room, or always pass
-the scheduler if there is one. A completion runs as interrupt work on the core that issued the request.
+Requests arrive at the time their task has come to. Without an elevator they go straight to the driver. Else,
+and when the plug is flushed because its task sleeps, they are inserted, and the queue is run: by the task,
+but by a worker of kblockd where the task is about to sleep, and when a completion makes room at the hardware.
 
-Left out: what a driver calls on the way down for what passes the scheduler, flushes and what waits for them.
+A device with a queue per core interrupts the core that issued a request. One with a single queue interrupts
+core 0, which completes what it shares a last-level cache with, and sends the rest on (QUEUE_FLAG_SAME_COMP).
+
+Left out: what a driver calls on the way down for what passes the scheduler, flushes and what waits for them;
+moving the interrupt of a single queue (irqbalance); more cores than hardware queues.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from sim.block.bio import Bio, Request
 from sim.block.drivers.modules import DRIVERS
@@ -21,10 +26,21 @@ from sim.block.opf import REQ_OP_WRITE, action
 from sim.block.queue.flush import FlushQueue
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.block.queue.schedulers import Fifo, MqDeadline, Scheduler
+from sim.block.queue.sites import RunSites, SubmitSites
 from sim.engine.clock import Clock
 from sim.engine.cpu import Core, Cpu
 from sim.engine.ledger import IRQ, TASK, Ledger, Site
+from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.errors import InvariantError
+
+
+class Arrived(NamedTuple):
+    """Requests to insert, of which core; whether their task is about to sleep; whether without a plug."""
+
+    requests: list[Request]
+    core: Core
+    from_schedule: bool
+    alone: bool
 
 
 class Dispatcher:
@@ -44,6 +60,7 @@ class Dispatcher:
         stats: BlockStats,
         tracer: BlockTracer | None,
         recording: bool,
+        sites: SubmitSites,
     ) -> None:
         self.stats = stats
         self.scheduler: Scheduler = MqDeadline() if limits.scheduler == "mq-deadline" else Fifo()
@@ -68,33 +85,71 @@ class Dispatcher:
         self._done = DriverSites(ledger, IRQ, "", driver.complete)
         self._handled_ns = [0] * len(cpu.cores)
         self._ledger = ledger
+        self._one_vector = bool(driver.complete.once) and not driver.queue_per_cpu
+        self._run_sites = RunSites(ledger, limits, driver.end, sites)
+        self._kblockd = WorkQueue(cpu, ledger, "bound-highpri")
+        self._waker = Waker(ledger, "", "mod_delayed_work_on")
+        self._kicked = False
 
     def arrive(self, batch: tuple[Sequence[Request], Core]) -> None:
         """The task has come to where it hands its requests over."""
         requests, core = batch
-        depth, straight = self._limits.queue_depth, not self.scheduler.elevator
         for request in requests:
-            request.core = core
-            if self._recording:
-                for bio in request.bios:
-                    if bio.record is not None:
-                        bio.record.flushed_ns = self._clock.now
-            if straight and self._in_flight < depth and not self._waiting:
-                self._issue(request)
-            else:
-                self._waiting += 1
-                self.scheduler.add(request, self._clock.now)
-        if self._waiting:
-            self._run()
+            self._came(request, core)
+            self._begin()
+            self._issue(request)
 
-    def _run(self) -> None:
-        """Issue waiting requests while the hardware has room."""
+    def inserted(self, arrived: Arrived) -> None:
+        """The task has come to where it inserts its requests, and runs the queue or has it run."""
+        for request in arrived.requests:
+            self._came(request, arrived.core)
+            self._waiting += 1
+            self.scheduler.add(request, self._clock.now)
+        if arrived.from_schedule:
+            self._kick()
+        elif requests := self._taken():
+            sites = self._run_sites.alone if arrived.alone else self._run_sites.each
+            self._cpu.do(sites.charge(requests), self._issue_all, requests)
+
+    def _came(self, request: Request, core: Core) -> None:
+        request.core = core
+        if self._recording:
+            for bio in request.bios:
+                if bio.record is not None:
+                    bio.record.flushed_ns = self._clock.now
+
+    def _taken(self) -> list[Request]:
+        """Return the requests for which the hardware has room, in the scheduler's order."""
+        requests = []
         while self._waiting and self._in_flight < self._limits.queue_depth:
             request = self.scheduler.next(self._clock.now)
             if request is None:
                 raise InvariantError("the scheduler lost a request")
             self._waiting -= 1
+            self._begin()
+            requests.append(request)
+        return requests
+
+    def _issue_all(self, requests: list[Request]) -> None:
+        for request in requests:
             self._issue(request)
+
+    def _kick(self) -> None:
+        """blk_mq_run_hw_queue(), async: have kblockd run the queue, unless it is about to."""
+        cpu, sites = self._cpu, self._run_sites
+        cpu.spend(sites.kick[cpu.context].charge(1))
+        if not self._kicked:
+            self._kicked = True
+            self._kblockd.queue(self._waker, [Item(1, sites.run.charge(1), self._run_by_worker, None)])
+
+    def _run_by_worker(self, nothing: None) -> None:
+        """A worker of kblockd runs the queue."""
+        del nothing
+        self._kicked = False
+        if requests := self._taken():
+            sites = self._run_sites
+            ps = sites.dispatch.charge_units(1, len(requests)) + sites.by_worker.charge(requests)
+            self._cpu.do(ps, self._issue_all, requests)
 
     @cached_property
     def _s_flush_end(self) -> Site:
@@ -103,6 +158,7 @@ class Dispatcher:
 
     def issue_past_scheduler(self, request: Request) -> None:
         """Hand a request to the hardware, whatever waits (blk_mq_request_bypass_insert())."""
+        self._begin()
         self._issue(request)
 
     def issue_flush(self, token: list[Request]) -> None:
@@ -119,9 +175,12 @@ class Dispatcher:
         if self._tracer is not None:
             self._tracer("C FF", self._clock.now, 0, 0)
         ps = self._done.request.charge(1) + self._s_flush_end.charge(1)  # it carries no data
-        self._interrupt(token[0].core, ps, self.flushes.flushed, token)
+        self._interrupt(token[0].core, ps, self._flush_ended, token)
+
+    def _flush_ended(self, token: Any) -> None:
+        self.flushes.flushed(token)
         if self._waiting:
-            self._run()
+            self._kick()
 
     def _written(self) -> WritableHardware:
         if self._writer is None:
@@ -143,7 +202,6 @@ class Dispatcher:
     def _issue(self, request: Request) -> None:
         """Hand a request to the hardware."""
         stats, sectors = self.stats, request.sectors
-        self._begin()
         stats.issued += 1
         count_size(stats.request_sectors, sectors, 1)
         if self._tracer is not None:
@@ -168,36 +226,60 @@ class Dispatcher:
         bios = request.bios
         if request.sequenced is not None:
             ps = self._done.of_request(request) + self._s_flush_end.charge(1)
-            self._interrupt(request.core, ps, self.flushes.written, request)
-            if self._waiting:
-                self._run()
+            self._interrupt(request.core, ps, self._written_in_sequence, request)
             return
         if self._recording:
             for bio in bios:
                 if bio.record is not None:
                     bio.record.completed_ns = self._clock.now
-        ps, bios = self._done.of_request(request), []
-        for bio in request.bios:
+        ps, ended = self._done.of_request(request), []
+        for bio in bios:
             bio.parts -= 1
             if bio.parts > 0:
                 ps += self.endio[IRQ].charge(1)  # the end of a piece, which the rest waits for
             else:
-                bios.append(bio)
+                ended.append(bio)
                 ps += self.endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
-        self._interrupt(request.core, ps, self.end, bios)
+        request.bios = ended
+        self._interrupt(request.core, ps, self._ended, request)
+
+    def _written_in_sequence(self, request: Request) -> None:
+        self.flushes.written(request)
         if self._waiting:
-            self._run()
+            self._kick()
+
+    def _ended(self, request: Request) -> None:
+        """
+        The interrupt of a request is over: its bios end, its tag is free, what waits for room is issued.
+        """
+        self.end(request.bios)
+        if request.tags is not None:
+            for sleeper in request.tags.put():
+                self._cpu.spend(self._run_sites.tag_wake.charge(1))
+                sleeper.succeed()
+        if self._waiting:
+            self._kick()
 
     def _interrupt(self, core: Core, ps: int, then: Callable[[Any], None], argument: Any) -> None:
         """
-        Run `ps` of the driver's handler for one command; then do `then`.
+        Run `ps` of the driver's handler for one command that `core` issued; then do `then`.
 
         A handler that is still at work finds the command too: there is no interrupt of its own.
         """
-        if self._handled_ns[core.index] <= self._clock.now:
-            ps += self._done.once.charge(1)
+        here = self._cpu.cores[0] if self._one_vector else core
+        found = self._handled_ns[here.index] > self._clock.now
+        handler_ps = 0 if found else self._done.once.charge(1)
+        if here is core or self._cpu.shares_cache(here, core):
+            self._cpu.interrupt(here, handler_ps + ps, then, argument)
+        else:
+            sent = core, ps + self._run_sites.ipi.charge(1), then, argument
+            self._cpu.interrupt(here, handler_ps, self._sent_on, sent)
+        self._handled_ns[here.index] = here.irq_free_at
+
+    def _sent_on(self, sent: tuple[Core, int, Callable[[Any], None], Any]) -> None:
+        """blk_mq_complete_send_ipi(): the core that issued a request completes it."""
+        core, ps, then, argument = sent
         self._cpu.interrupt(core, ps, then, argument)
-        self._handled_ns[core.index] = core.irq_free_at
 
     def end_sequenced(self, request: Request) -> None:
         """A flush sequence is over: end its bio, in the interrupt that is running."""

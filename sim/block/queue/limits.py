@@ -13,15 +13,15 @@ class QueueLimits:
     """
     What the queue allows.
 
-    queue_depth: commands at the hardware at once. plug_requests and plug_flush_sectors: when a plug is
-    flushed early (0 sectors: never for size). plug_sorted: a flushed plug goes out by sector, and a bio may
-    merge with any of its requests (before 3.17); else the newest request goes first, and only it takes
-    bios. driver: by its module's name (sim.block.drivers). lists: a plug's requests go to a driver that
-    takes lists as one (->queue_rqs(), since 5.16).
-    copies: the symbol with which a driver whose device is memory copies the data, in the task that submits;
-    "" for hardware. write_cache: the device has
-    a cache that loses its contents with the power (QUEUE_FLAG_WC); without one flushes are dropped. fua: it
-    can write past that (QUEUE_FLAG_FUA).
+    queue_depth: commands at the hardware at once. tags: requests there can be, per hardware queue
+    (nr_requests); 0: as many as the kernel has (see tags.py). plug_requests and plug_flush_sectors: when a
+    plug is flushed early (0 sectors: never for size). plug_sorted: a flushed plug goes out by sector, and a
+    bio may merge with any of its requests (before 3.17); else the newest request goes first, and only it
+    takes bios. driver: by its module's name (sim.block.drivers). lists: a plug's requests go to a driver that
+    takes lists as one (->queue_rqs(), since 5.16). copies: the symbol with which a driver whose device is
+    memory copies the data, in the task that submits; "" for hardware. write_cache: the device has a cache
+    that loses its contents with the power (QUEUE_FLAG_WC); without one flushes are dropped. fua: it can write
+    past that (QUEUE_FLAG_FUA).
     """
 
     max_sectors: int
@@ -37,6 +37,7 @@ class QueueLimits:
     copies: str = ""
     write_cache: bool = False
     fua: bool = False
+    tags: int = 0
 
 
 @dataclass(slots=True)

@@ -5,35 +5,56 @@ A bio first tries to merge with the plug's newest request (back, then front), th
 elevator, else it takes a request. The plug is flushed when it is full, when its newest request is large,
 when the task sleeps and at the end of the window. A flushed request goes to the scheduler or straight to the
 hardware, at the time the task has come to. Limits: max_sectors, max_segments (every page its own segment,
-for page memory is taken as scattered), queue depth.
+for page memory is taken as scattered), tags (see tags.py): where none is left, the task is `blocked`, and
+sleeps in wait_for_tag() before it does anything else.
 
 Reads and writes go the same way and never merge with each other. A bio with REQ_PREFLUSH or REQ_FUA passes
 neither plug nor scheduler (see flush.py); the flags are dropped where the device has no cache to empty.
 
-Left out: multiple hardware queues, tag waits (a task never sleeps for a tag; its requests wait in line),
-cgroups, polling, requeues, errors, throttling of writeback (blk-wbt), discards.
+Left out: cgroups, polling, requeues, errors, throttling of writeback (blk-wbt), discards, tags of flushes.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections import deque
+from collections.abc import Generator
 from operator import attrgetter
+from typing import Any
 
 from sim.block.bio import Bio, Plug, Request
-from sim.block.drivers.calls import Driver
 from sim.block.drivers.modules import DRIVERS
-from sim.block.drivers.sites import DriverSites
 from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
 from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
 from sim.block.protocols import BioQueue
-from sim.block.queue.dispatch import Dispatcher
+from sim.block.queue.dispatch import Arrived, Dispatcher
 from sim.block.queue.gaps import blocks_between, gap_before, gap_behind, has_gap
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
+from sim.block.queue.sites import SubmitSites
 from sim.block.queue.split import copies, cuts_of
+from sim.block.queue.tags import Tags, scheduler_tags
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
-from sim.engine.ledger import TASK, Ledger, Site
+from sim.engine.ledger import TASK, Ledger
+
+Cut = tuple[int, int]
+"""Sectors and segments of a piece of a bio."""
+
+
+class Blocked:
+    """
+    A submission that has no tag yet. bio, plug: of what. sector, cuts: of the pieces to come. later: what the
+    task has submitted behind it; without a bio, the end of a plug.
+    """
+
+    __slots__ = ("bio", "cuts", "later", "plug", "sector")
+
+    def __init__(self, bio: Bio, plug: Plug, sector: int, cuts: list[Cut]) -> None:
+        self.bio = bio
+        self.plug = plug
+        self.sector = sector
+        self.cuts = cuts
+        self.later: deque[tuple[Bio | None, Plug]] = deque()
 
 
 class BlockQueue(BioQueue):
@@ -58,57 +79,24 @@ class BlockQueue(BioQueue):
         """
         self.limits = limits
         self.stats = BlockStats()
-        self.dispatcher = Dispatcher(
-            clock, cpu, ledger, limits, device, self.stats, tracer, records is not None
-        )
+        self._sites = sites = SubmitSites(ledger, limits, below)
+        elevator = limits.scheduler != "none"
+        tagged = limits.tags or (scheduler_tags(limits.queue_depth) if elevator else limits.queue_depth)
+        driver = DRIVERS[limits.driver]
+        queues = len(cpu.cores) if driver.queue_per_cpu else 1
+        self._tags = [Tags(tagged) for _ in range(0 if limits.bio_based else queues)]
+        self._boundary = driver.virt_boundary
+        keeping = records is not None
+        self.dispatcher = Dispatcher(clock, cpu, ledger, limits, device, self.stats, tracer, keeping, sites)
         self._scheduler = self.dispatcher.scheduler
-        self._arrive = self.dispatcher.arrive
+        self._clock = clock
         self._cpu = cpu
         self._tracer = tracer
         self._records = records
-        driver = DRIVERS[limits.driver]
-        self._boundary = driver.virt_boundary
-        entry = below or "submit_bio"
-        again = f"{entry};submit_bio_noacct"
-        submit = f"{again};submit_bio_noacct_nocheck;__submit_bio"
-        chain = f"{'' if below else entry} {again} {again};submit_bio_noacct_nocheck"
-        if limits.bio_based:
-            self._s_submit = ledger.site(TASK, "", f"{chain} {submit} {submit};{driver.queue_rq}")
-        else:
-            mq = f"{submit};blk_mq_submit_bio"
-            words = f"{chain} {submit} {mq} {mq};blk_attempt_plug_merge"
-            self._s_submit = ledger.site(TASK, "", words, unit="blk_mq_submit_bio")
-        site = ledger.site
-        self._s_split = site(
-            TASK,
-            "",
-            f"{submit};blk_mq_submit_bio;bio_alloc_bioset {again} {again};submit_bio_noacct_nocheck {submit}"
-            f" {submit};blk_mq_submit_bio",
-        )
-        self._s_getrq = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
-        self._s_keyslot = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_crypto_rq_get_keyslot")
-        self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
-        self._s_copy = site(TASK, driver.queue_rq, limits.copies, unit=limits.copies)
-        self._declare_flush(ledger, driver, f"{submit};blk_mq_submit_bio")
-
-    def _declare_flush(self, ledger: Ledger, driver: Driver, alone: str) -> None:
-        """Declare what flushing a plug calls, and handing requests to the driver; `alone`: without a plug."""
-        site, listed = ledger.site, self.limits.lists
-        flush = "blk_finish_plug;__blk_flush_plug"
-        self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
-        self._s_sleep_flush = site(TASK, "", f"{flush}*2 {flush};blk_mq_flush_plug_list*2")
-        self._s_early = site(TASK, alone, "blk_mq_flush_plug_list")
-        flushed = f"{flush};blk_mq_flush_plug_list"
-        self._s_request = site(TASK, "", f"{flushed}:request")
-        self._s_insert = site(TASK, flushed, "blk_mq_insert_requests")
-        self._s_insert_one = site(TASK, alone, "blk_mq_sched_insert_request")
-        self._issue_list = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed))
-        self._issue_each = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed=False))
-        self._issue_alone = DriverSites(ledger, TASK, alone, driver.issue_calls(listed=False))
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
-        submit_bio(): merge, or take a request; never sleeps.
+        submit_bio(): merge, or take a request. It may leave the task blocked, to wait for a tag.
 
         Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only. Where
         bios end at once, and that queues work, each does before the next comes.
@@ -117,14 +105,17 @@ class BlockQueue(BioQueue):
         if bio.opf & FLUSH_FLAGS:
             self._submit_flush(task, bio)
             return
-        if count > 1 and (not plug.holds or (self.limits.bio_based and bio.end_io.queues_work(bio))):
+        if task.blocked is not None:
+            task.blocked.later.append((bio, plug))
+            return
+        if count > 1 and self._one_by_one(task, bio, plug):
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
             return
         if bio.opf:
             self.stats.write_bios += count
             self.stats.write_sectors += bio.sectors
-        task.ps += self._s_submit.charge_units(count, bio.segments)
+        task.ps += self._sites.submit.charge_units(count, bio.segments)
         stats, limits = self.stats, self.limits
         stats.queued += count
         count_size(stats.bio_sectors, sectors, count)
@@ -142,19 +133,53 @@ class BlockQueue(BioQueue):
         elif count == 1:
             fits = sectors <= limits.max_sectors and bio.segments <= limits.max_segments
             if fits and not (self._boundary and len(bio.blocks) > 1 and has_gap(bio)):
-                self._join(self._merge_or_get(task, bio, bio.sector, sectors, bio.segments, plug), bio)
+                self._pieces(task, bio, bio.sector, [(sectors, bio.segments)], plug)
             else:
                 self._submit_split(task, bio, plug)
-            if not plug.holds and plug.requests:
-                self._dispatch(task, plug, from_schedule=False)
         else:
             self._submit_row(task, bio, plug)
         if bio.record is not None:
             bio.record.merges += stats.merges
 
+    def _one_by_one(self, task: Task, bio: Bio, plug: Plug) -> bool:
+        """Tell whether the bios of a row have to be taken each by itself."""
+        if self.limits.bio_based:
+            return bio.end_io.queues_work(bio)
+        return not plug.holds or self._tags_of(task).left < bio.count
+
+    def _tags_of(self, task: Task) -> Tags:
+        """Return the tags of the hardware queue that a task's requests go to."""
+        tags = self._tags
+        return tags[task.core.index] if len(tags) > 1 else tags[0]
+
+    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
+        """blk_mq_get_tag(): sleep until what the blocked task has submitted has its requests."""
+        while task.blocked is not None:
+            blocked: Blocked = task.blocked
+            task.blocked = None
+            tags = self._tags_of(task)
+            yield from task.settle()  # its clock is ahead: tags may have come back by then
+            if not tags.left:
+                yield self._clock.timeout(0)  # what happens at this instant has happened
+            while not tags.left:
+                event = self._clock.event()
+                tags.sleepers.append(event)
+                self.flush_for_sleep(task, blocked.plug)
+                if (yield from task.wait(event)):
+                    task.ps += self._sites.tag_sleep.charge(1)
+            self._pieces(task, blocked.bio, blocked.sector, blocked.cuts, blocked.plug, merge=False)
+            for bio, plug in blocked.later:
+                if bio is None:
+                    self.finish_plug(task, plug)
+                else:
+                    self.submit(task, bio, plug)
+
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """blk_finish_plug(): flush what is left."""
-        task.ps += self._s_flush.charge(1)
+        if task.blocked is not None:
+            task.blocked.later.append((None, plug))
+            return
+        task.ps += self._sites.flush.charge(1)
         if plug.requests:
             self._dispatch(task, plug, from_schedule=False)
 
@@ -165,14 +190,9 @@ class BlockQueue(BioQueue):
         io_schedule_prepare() flushes it, and so does schedule() itself, which then finds nothing.
         """
         if plug.holds:
-            task.ps += self._s_sleep_flush.charge(1)
+            task.ps += self._sites.sleep_flush.charge(1)
             if plug.requests:
                 self._dispatch(task, plug, from_schedule=True)
-
-    @cached_property
-    def _s_insert_flush(self) -> Site:
-        """Declared when it is first passed: a machine that only reads needs no costs of writing."""
-        return self._ledger.site(TASK, self._submit_stack, "blk_insert_flush")
 
     def _submit_flush(self, task: Task, bio: Bio) -> None:
         """
@@ -185,7 +205,7 @@ class BlockQueue(BioQueue):
             bio.opf &= ~FLUSH_FLAGS
             self.submit(task, bio, Plug(holds=False))
             return
-        task.ps += self._s_submit.charge_units(1, bio.segments)
+        task.ps += self._sites.submit.charge_units(1, bio.segments)
         stats.queued += 1
         count_size(stats.bio_sectors, bio.sectors, 1)
         stats.pending += 1
@@ -202,7 +222,7 @@ class BlockQueue(BioQueue):
         if not limits.write_cache:
             self._end_at_once(task, bio, task.time_ns, task.time_ns)
             return
-        task.ps += self._s_getrq.charge(1) + self._s_insert_flush.charge(1)
+        task.ps += self._sites.getrq.charge(1) + self._sites.insert_flush.charge(1)
         stats.getrq += 1
         if self._tracer is not None:
             self._tracer(action("G", bio.opf), task.time_ns, bio.sector, bio.sectors)
@@ -220,18 +240,39 @@ class BlockQueue(BioQueue):
         which is the bio itself, may.
         """
         cuts = cuts_of(bio, self.limits.max_sectors, self.limits.max_segments, self._boundary)
-        task.ps += self._s_split.charge(len(cuts) - 1)
+        task.ps += self._sites.split.charge(len(cuts) - 1)
         self.stats.splits += len(cuts) - 1
-        sector = bio.sector
-        for sectors, segments in cuts[:-1]:
-            if self._tracer is not None:
-                self._tracer(action("X", bio.opf), task.time_ns, sector, sectors)
-            piece = self._get_request(task, bio, sector, sectors, segments, plug)
-            piece.closed = True
-            piece.bios.append(bio)
-            sector += sectors
-        self._join(self._merge_or_get(task, bio, sector, *cuts[-1], plug), bio)
         bio.parts = bio.pieces = len(cuts)
+        self._pieces(task, bio, bio.sector, cuts, plug)
+
+    def _pieces(
+        self, task: Task, bio: Bio, sector: int, cuts: list[Cut], plug: Plug, merge: bool = True
+    ) -> None:
+        """
+        Put pieces of a bio into requests, as far as there are tags.
+
+        merge: the first has not yet been tried to merge.
+        """
+        last = len(cuts) - 1
+        for number, (sectors, segments) in enumerate(cuts):
+            if number < last and self._tracer is not None and (merge or number):
+                self._tracer(action("X", bio.opf), task.time_ns, sector, sectors)
+            request = None
+            if number == last and (merge or number):
+                request = self._merge(task, bio, sector, sectors, segments, plug)
+            if request is None:
+                if not self._tags_of(task).left:
+                    task.blocked = Blocked(bio, plug, sector, cuts[number:])
+                    return
+                request = self._get_request(task, bio, sector, sectors, segments, plug)
+            if number < last:
+                request.closed = True
+                request.bios.append(bio)
+            else:
+                self._join(request, bio)
+            if not plug.holds and plug.requests:
+                self._dispatch(task, plug, from_schedule=False)
+            sector += sectors
 
     def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
         """One-block bios in a row: the first merges or takes a request, the others join from behind."""
@@ -239,7 +280,9 @@ class BlockQueue(BioQueue):
         done = 0
         while done < bio.count:
             sector = bio.sector + done * unit
-            request = self._merge_or_get(task, bio, sector, unit, 1, plug)
+            request = self._merge(task, bio, sector, unit, 1, plug)
+            if request is None:
+                request = self._get_request(task, bio, sector, unit, 1, plug)
             joined = 1
             if request.end == sector + unit:
                 room = min(
@@ -266,10 +309,12 @@ class BlockQueue(BioQueue):
         else:
             request.bios.append(bio)
 
-    def _merge_or_get(
+    def _merge(
         self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
-    ) -> Request:
-        """Return the request that now holds [sector, sector + sectors) of a bio: merged into or new."""
+    ) -> Request | None:
+        """
+        Merge [sector, sector + sectors) of a bio; return the request that now holds it, None if none does.
+        """
         requests, crypt, write = plug.requests, bio.crypt, bio.opf & REQ_OP_MASK
         for request in reversed(requests) if self.limits.plug_sorted else requests[-1:]:
             if (
@@ -285,21 +330,23 @@ class BlockQueue(BioQueue):
                 if self._try_merge(task, waiting, bio, sector, sectors, segments):
                     self._scheduler.moved(waiting, old)
                     return waiting
-        return self._get_request(task, bio, sector, sectors, segments, plug)
+        return None
 
     def _get_request(
         self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
     ) -> Request:
-        """Put a new request into the plug, flushing it first if it is full."""
-        requests, crypt = plug.requests, bio.crypt
-        task.ps += self._s_getrq.charge(1)
+        """Put a new request into the plug, flushing it first if it is full. There is a tag."""
+        requests, crypt, tags = plug.requests, bio.crypt, self._tags_of(task)
+        task.ps += self._sites.getrq.charge(1)
         self.stats.getrq += 1
         if self._tracer is not None:
             self._tracer(action("G", bio.opf), task.time_ns, sector, sectors)
         request = Request(sector, sectors, segments, bio.opf)
+        tags.left -= 1
+        request.tags = tags
         if crypt is not None:
             request.crypt = crypt
-            task.ps += self._s_keyslot.charge(1)
+            task.ps += self._sites.keyslot.charge(1)
         limits = self.limits
         if not plug.holds:
             pass
@@ -308,7 +355,7 @@ class BlockQueue(BioQueue):
         elif len(requests) >= limits.plug_requests or (
             limits.plug_flush_sectors and requests[-1].sectors >= limits.plug_flush_sectors
         ):
-            task.ps += self._s_early.charge(1)
+            task.ps += self._sites.early.charge(1)
             self._dispatch(task, plug, from_schedule=False)
             self._count_plug(task)
         plug.requests.append(request)
@@ -363,29 +410,27 @@ class BlockQueue(BioQueue):
             requests.sort(key=attrgetter("sector"))
         elif not via_insert:
             requests.reverse()  # the plug's list is a stack, and 6.1 issues from its top
-        if via_insert:
-            insert = self._s_insert if plug.holds else self._s_insert_one
-            task.ps += insert.charge(len(requests))
-            self.stats.inserted += len(requests)
-            self.stats.unplugs += plug.holds
-            if self._tracer is not None:
-                for request in requests:
-                    self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
+        sites, count = self._sites, len(requests)
         if plug.holds:
-            task.ps += self._s_request.charge(len(requests))
-            task.ps += (self._issue_each if via_insert else self._issue_list).charge(requests)
-        else:
-            task.ps += self._issue_alone.charge(requests)
-        if self.limits.copies:
-            sectors = sum(request.sectors for request in requests)
-            task.ps += self._s_copy.charge_units(len(requests), sectors)
-        self._cpu.when_done(task, self._arrive, (requests, task.core))
+            task.ps += sites.request.charge(count)
+        if not via_insert:
+            task.ps += (sites.issue_list if plug.holds else sites.issue_alone).charge(requests)
+            self._cpu.when_done(task, self.dispatcher.arrive, (requests, task.core))
+            return
+        task.ps += sites.insert.charge_units(1, count) if plug.holds else sites.insert_one.charge(count)
+        self.stats.inserted += count
+        self.stats.unplugs += plug.holds
+        if self._tracer is not None:
+            for request in requests:
+                self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
+        arrived = Arrived(requests, task.core, from_schedule, not plug.holds)
+        self._cpu.when_done(task, self.dispatcher.inserted, arrived)
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
         issued_ns = task.time_ns
         if self.limits.copies:
-            task.ps += self._s_copy.charge_units(copies(bio), bio.sectors)
+            task.ps += self._sites.copy.charge_units(copies(bio), bio.sectors)
         self._end_at_once(task, bio, issued_ns, task.time_ns)
 
     def _end_at_once(self, task: Task, bio: Bio, issued_ns: int, copied_ns: int) -> None:

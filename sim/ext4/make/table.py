@@ -29,6 +29,7 @@ from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
 from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, Scattered, unwritten
 from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.text import reason
 from sim.units import KIB, parse_size
 
 LAYOUT_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -49,7 +50,7 @@ def read_spec(path: Path) -> ImageSpec:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error})", "a TOML file") from error
+        raise ConfigError(str(path), f"cannot be read ({reason(error)})", "a TOML file") from error
     return parse_spec(str(path), table, path.parent)
 
 
@@ -162,7 +163,7 @@ def _text(place: str, table: Mapping[str, object], folder: Path) -> tuple[str, s
     try:
         return str(path), path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{place}: path", f"cannot be read ({error})", "a text file") from error
+        raise ConfigError(f"{place}: path", f"cannot be read ({reason(error)})", "a text file") from error
 
 
 def _known(place: str, table: Mapping[str, object], names: tuple[str, ...]) -> None:
