@@ -4,6 +4,7 @@ Values that many tables have: sizes, times, and references to files beside the e
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -30,6 +31,31 @@ def _time(value: object) -> int:
 TimeNs = Annotated[int, BeforeValidator(_time)]
 SizeBytes = Annotated[int, BeforeValidator(_size)]
 PositiveBytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
+
+
+class CodeRef(Model):
+    """Code of the user's own: `name` in a Python file beside the experiment, and the file's digest."""
+
+    file: str
+    name: str
+    sha256: str
+
+    @property
+    def word(self) -> str:
+        """As an experiment writes it."""
+        return f"{self.file}:{self.name}"
+
+
+def one_of(known: Iterable[str]) -> BeforeValidator:
+    """Return the check of a value that is one of `known`, or code of the user's own."""
+    names = tuple(known)
+
+    def check(value: object) -> object:
+        if isinstance(value, CodeRef) or (isinstance(value, str) and value in names):
+            return value
+        raise custom(f"{value!r} is not known", f"{', '.join(names)}, or FILE.py:NAME")
+
+    return BeforeValidator(check)
 
 
 class FileRef(Model):

@@ -40,7 +40,7 @@ def kept_folder(target: Path) -> Path:
 
 def keys_of_cells(cells: Sequence[Cell], trace: bool) -> list[str]:
     """Return the key of each cell's result."""
-    of = versions()
+    of = versions(cells)
     return [digest([cell.config_hash, cell.seed, trace, of]) for cell in cells]
 
 

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import AsWritten, Model
+from sim.config.values import CodeRef
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
@@ -22,6 +23,7 @@ from sim.experiment.error_lines import from_validation, line_of
 from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
 from sim.experiment.workload_jobs import CommandLine, put_jobs
 from sim.files import shipped_profiles
+from sim.own_code import is_own, parse
 
 
 class _Run(Model):
@@ -95,6 +97,8 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
         config = _validated(body, [*sets, *chosen], beside)
         config_hash = digest(config.canonical())
         cells += [Cell(index, labels, config, config_hash, seed, path.parent) for seed in seeds]
+        if config.own_code:
+            _check_own_code(cells[-1], [*sets, *chosen], path)
     known_axes = tuple((axis.key, axis.labels) for axis in matrix)
     return Experiment(path.stem, header.title, header.question, known_axes, seeds, tuple(cells))
 
@@ -120,6 +124,17 @@ def _validated(body: Raw, overrides: list[Override], beside: Beside) -> CellConf
         raise _placed(error, overrides, path) from None
 
 
+def _check_own_code(cell: Cell, overrides: list[Override], path: Path) -> None:
+    """Raise ConfigError now, not after the images are made, if code of the user's own cannot be used."""
+    from sim.machine.own_parts import check_own_parts  # all of the machine: only for those who need it
+
+    try:
+        check_own_parts(cell)
+    except ConfigError as error:
+        found = ConfigError(f"{path}: {error.place}", error.problem, error.allowed)
+        raise _placed(found, overrides, path) from error
+
+
 def _placed(error: ConfigError, overrides: list[Override], path: Path) -> ConfigError:
     """Name the override instead of the table when the bad value came from one."""
     if isinstance(error, MistakesError):
@@ -142,6 +157,8 @@ def _resolve_files(raw: Raw, beside: Beside) -> None:
     for table in ("machine", "device"):
         _resolve(raw.get(table), "profile", table, beside, suffix=".toml")
         _known_profile(raw.get(table), table, beside)
+    for key, at in (("path", ""), ("mapping", ""), ("kernel", "machine"), ("model", "device")):
+        _resolve_code(raw.get(at) if at else raw, key, f"{at}.{key}".lstrip("."), beside)
     volume = raw.get("volume")
     _resolve(volume, "image", "volume", beside)
     _resolve(volume, "keys", "volume", beside)
@@ -154,6 +171,15 @@ def _resolve_files(raw: Raw, beside: Beside) -> None:
 def _resolve(table: Any, key: str, at: str, beside: Beside, suffix: str = "") -> None:
     if isinstance(table, dict) and isinstance(table.get(key), str) and table[key].endswith(suffix):
         table[key] = beside.reference(f"{beside.path}: {at}.{key}", table[key])
+
+
+def _resolve_code(table: Any, key: str, at: str, beside: Beside) -> None:
+    """Put a CodeRef where "mine.py:MyPath" is."""
+    word = table.get(key) if isinstance(table, dict) else None
+    if isinstance(word, str) and (is_own(word) or key == "model"):
+        place = f"{beside.path}: {at}"
+        file, name = parse(place, word)
+        table[key] = CodeRef(file=file, name=name, sha256=beside.reference(place, file).sha256)
 
 
 def _known_profile(table: Any, at: str, beside: Beside) -> None:

@@ -20,7 +20,7 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -31,8 +31,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 import sim
-from sim.config.cell import Cell, Experiment
+from sim.config.cell import Cell, Experiment, digest
 from sim.config.cell_result import METRICS, CellResult, Currency
+from sim.config.values import CodeRef
 from sim.errors import ConfigError
 from sim.experiment.columns import CALLS, HISTOGRAMS, IO, JOBS, KEYS, READS, column
 from sim.files import code_digest, directory_beside
@@ -83,6 +84,26 @@ def model_digest() -> str:
     )
 
 
+def digest_with(model: str, code: Iterable[str]) -> str:
+    """Return the version of `model` where code of the user's own, of these SHA-256, is part of it."""
+    own = sorted(set(code))
+    return digest([model, *own]) if own else model
+
+
+def own_code(run: Run) -> list[str]:
+    """Return the SHA-256 of the user's own code that a run's manifest names."""
+    found = []
+    for cell in run.manifest["cells"]:
+        said = cell.get("config", {})
+        tables = said, said.get("machine", {}), said.get("device", {})
+        found += [value["sha256"] for table in tables for value in table.values() if _is_code(value)]
+    return found
+
+
+def _is_code(value: object) -> bool:
+    return isinstance(value, dict) and set(CodeRef.model_fields) == set(value)
+
+
 def manifest(experiment: Experiment) -> dict[str, Any]:
     """Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in."""
     first = experiment.seeds[0]
@@ -104,16 +125,17 @@ def manifest(experiment: Experiment) -> dict[str, Any]:
             for cell in experiment.cells
             if cell.seed == first
         ],
-        "versions": versions(),
+        "versions": versions(experiment.cells),
         "platform": {"system": platform.system(), "machine": platform.machine()},
     }
 
 
-def versions() -> dict[str, str]:
-    """Return the versions of all that a result comes from; `model` is the code's own hash."""
+def versions(cells: Iterable[Cell]) -> dict[str, str]:
+    """Return the versions of all that results of `cells` come from; `model` is the hash of the code."""
+    code = [ref.sha256 for cell in cells for ref in cell.config.own_code.values()]
     return {
         "readpath": sim.__version__,
-        "model": model_digest(),
+        "model": digest_with(model_digest(), code),
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
     }
