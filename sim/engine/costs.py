@@ -21,7 +21,6 @@ order of addition.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +28,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from sim.documents import parse_toml, read_toml
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
 
@@ -279,11 +279,7 @@ def load_costs(profile: str) -> CostTable:
 
 def _given(profile: str) -> dict[str, Any]:
     """Return the table of a profile file. Raises ConfigError if it cannot be read."""
-    try:
-        return _toml(profile, Path(profile).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(profile, f"cannot be read ({why})", "a machine profile") from error
+    return read_toml(Path(profile), profile, "a machine profile")
 
 
 def machine_profile_names() -> list[str]:
@@ -302,11 +298,4 @@ def _shipped(profile: str) -> dict[str, Any]:
     source = folder / f"{profile}.toml"
     if not source.is_file():
         raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(machine_profile_names()))
-    return _toml(profile, source.read_text(encoding="utf-8"))
-
-
-def _toml(profile: str, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(profile, f"is not TOML ({error})", "a machine profile") from error
+    return parse_toml(source.read_text(encoding="utf-8"), profile, "a machine profile")

@@ -4,11 +4,12 @@ The files beside an experiment, which it names relative to its own folder.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from sim.config.cell import FileRef
+from sim.documents import read_bytes, short
 from sim.errors import ConfigError
+from sim.files import content_digest
 
 
 class Beside:
@@ -21,20 +22,19 @@ class Beside:
     def read(self, place: str, name: str) -> bytes:
         """Return a file's content; raise ConfigError at `place` if there is none."""
         try:
-            return (self.path.parent / name).read_bytes()
-        except (OSError, ValueError) as error:
-            raise self._missing(place, name, error) from None
+            return read_bytes(self.path.parent / name, place, "")
+        except ConfigError as error:
+            raise self._missing(place, name, error.problem) from None
 
     def reference(self, place: str, name: str) -> FileRef:
         """Return the reference to a file, hashed piecewise: an image may be large."""
         if name not in self._hashes:
             try:
-                with (self.path.parent / name).open("rb") as stream:
-                    self._hashes[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+                self._hashes[name] = content_digest(self.path.parent / name)
             except (OSError, ValueError) as error:
-                raise self._missing(place, name, error) from None
+                why = (getattr(error, "strerror", None) or "not a name").lower()
+                raise self._missing(place, name, f"cannot be read ({why})") from None
         return FileRef(path=name, sha256=self._hashes[name])
 
-    def _missing(self, place: str, name: str, error: Exception) -> ConfigError:
-        why = (getattr(error, "strerror", None) or "not a name").lower()
-        return ConfigError(place, f"{name!r} cannot be read ({why})", f"a file in {self.path.parent}")
+    def _missing(self, place: str, name: str, problem: str) -> ConfigError:
+        return ConfigError(place, f"{short(name)} {problem}", f"a file in {self.path.parent}")

@@ -5,7 +5,6 @@ From an experiment file to its cells: read, override, expand, validate.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from pydantic import Field, ValidationError
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import Model
+from sim.documents import MOST_TOML_BYTES, parse_toml, read_text
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
@@ -44,13 +44,8 @@ def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None
 
     Raises ConfigError with file, line, key, value and what is allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "an experiment file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"is not TOML ({error})", "see the examples in experiments/") from None
+    text = read_text(path, str(path), "an experiment file", MOST_TOML_BYTES)
+    raw = parse_toml(text, str(path), "see the examples in experiments/")
     try:
         first = [] if fio is None else [Override(JOB_KEY, CommandLine(fio), "--fio")]
         return expand(raw, path, [*first, *map(parse_set, sets)])

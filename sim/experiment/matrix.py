@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import copy
 import itertools
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sim.documents import check_values, parse_toml
 from sim.errors import ConfigError
 
 Raw = dict[str, Any]
@@ -48,11 +48,13 @@ def parse_set(text: str) -> Override:
     key = key.strip()
     if not equals or not key or not all(key.split(".")):
         raise ConfigError(f"--set {text}", "is not understood", "--set table.key=value")
+    place = f"--set {key}"
     try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    return Override(key, parsed, f"--set {key}")
+        parsed = parse_toml(f"value = {value}", place, "a value")["value"]
+    except ConfigError:
+        parsed = value.strip()  # no TOML, then a word
+        check_values(parsed, place)
+    return Override(key, parsed, place)
 
 
 def axes(table: Mapping[str, Any], place: str) -> tuple[Axis, ...]:

@@ -15,8 +15,6 @@ The null model answers 1 to every ratio: a prediction is worth something where i
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sim.config.cell import Cell, Experiment
 from sim.config.table import Model, custom
+from sim.documents import read_json, read_toml
 from sim.errors import ConfigError
 from sim.experiment.error_lines import from_validation
 from sim.experiment.loading import load_experiment
@@ -290,13 +289,15 @@ def _fitted_scale(machine: FittedMachine, runs: _Runs) -> Scale:
 def read_simulated(folder: Path) -> dict[str, float]:
     """Return simulated.json of `folder`; raise ConfigError if it is not there or is none."""
     path = folder / SIMULATED
-    try:
-        values: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            str(path), f"cannot be read ({error})", "readpath validate --published --update"
-        ) from None
+    allowed = "readpath validate --published --update"
+    values = read_json(path, str(path), allowed)
+    if not isinstance(values, dict) or not all(map(_is_number, values.values())):
+        raise ConfigError(str(path), "is no table of numbers", allowed)
     return values
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _rounded(value: float) -> float:
@@ -304,13 +305,11 @@ def _rounded(value: float) -> float:
 
 
 def _parse(path: Path) -> _File:
+    raw = read_toml(path, str(path), "experiments/published")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
         return _File.model_validate(raw)
     except ValidationError as error:
         raise from_validation(error, _File, raw, str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error})", "experiments/published") from None
 
 
 Wanted = tuple[str, Scale, Labels]

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from sim.config import cell as config
 from sim.config.cell import Cell, digest
-from sim.errors import ConfigError
+from sim.documents import read_text
 from sim.ext4.make import layout as ext4_layout
 from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
@@ -132,10 +132,7 @@ def _layout(cell: Cell, file: config.VolumeFile, block_size: int) -> Layout:
     if isinstance(said, config.Scattered):
         return ext4_layout.Scattered((said.extent_bytes or block_size) // block_size, said.seed)
     path = cell.file(said.path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error})", "a recorded layout") from None
+    text = read_text(path, str(path), "a recorded layout")
     if said.kind == "fiemap":
         return parse_fiemap(str(path), text, block_size)
     return parse_filefrag(str(path), text, block_size)

@@ -15,7 +15,6 @@ the interval in which the value is believed to lie.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import resources
@@ -24,6 +23,7 @@ from typing import Any
 
 from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
 from sim.block.drivers.modules import DRIVERS
+from sim.documents import MOST_TOML_BYTES, parse_toml, read_text
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
 from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
@@ -164,6 +164,7 @@ _MAY_BE_ZERO = {
     "settle_ns",
 }
 _NAME_UNIT = {"name": 0}
+_PROFILE = "a device profile"
 
 
 def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
@@ -176,12 +177,8 @@ def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml"):
         path = Path(name_or_path)
-        try:
-            return parse_device_profile(str(path), path.stem, path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(text, f"cannot be read ({error.strerror})") from None
-        except UnicodeDecodeError:
-            raise ConfigError(text, "is not UTF-8 text") from None
+        said = read_text(path, text, _PROFILE, MOST_TOML_BYTES)
+        return parse_device_profile(str(path), path.stem, said)
     known = device_profile_names()
     if text not in known:
         raise ConfigError("device.profile", f"{text!r} is not known", _nearest(text, known))
@@ -196,10 +193,7 @@ def device_profile_names() -> list[str]:
 
 def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
     """Return the profile in a TOML text; `place` is named in the ConfigError of whatever is wrong."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(place, f"is not TOML: {error}") from None
+    document = parse_toml(text, place, _PROFILE)
     is_memory = document.get("kind") in COPIES
     has_write = "write" in document and not is_memory
     entries = ["kind", "title", "limits"]
