@@ -44,19 +44,23 @@ def read_bytes(path: Path, place: str, allowed: str, most: int = MOST_BYTES) -> 
                 raise ConfigError(place, "cannot be read (not a regular file)", allowed)
             content = file.read(most + 1)  # /proc has files that say 0 bytes and have more
     except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or "not a name of a file").lower()
-        raise ConfigError(place, f"cannot be read ({why})", allowed) from None
+        raise ConfigError(place, f"cannot be read ({why(error)})", allowed) from None
     if len(content) > most:
         raise ConfigError(place, f"cannot be read (more than {most >> 20} MiB)", allowed)
     return content
+
+
+def why(error: OSError | ValueError) -> str:
+    """Return why a file cannot be opened. ValueError: its name has a NUL, or is no text."""
+    return getattr(error, "strerror", None) or "not a name of a file"
 
 
 def read_text(path: Path, place: str, allowed: str, most: int = MOST_BYTES) -> str:
     """Return the text of a file; ConfigError at `place` if it cannot be read, or is not UTF-8."""
     try:
         return read_bytes(path, place, allowed, most).decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(place, f"is not UTF-8 (byte {error.start})", allowed) from None
+    except UnicodeDecodeError:
+        raise ConfigError(place, "cannot be read (not UTF-8)", allowed) from None
 
 
 def parse_toml(text: str, place: str, allowed: str) -> dict[str, Any]:
@@ -66,14 +70,22 @@ def parse_toml(text: str, place: str, allowed: str) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(place, f"is not TOML ({error})", allowed) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(place, f"is not TOML ({_why(error)})", allowed) from None
+        raise ConfigError(place, f"is not TOML ({_said(error)})", allowed) from None
     check_values(table, place)
     return table
 
 
+def read_toml_text(path: Path, place: str, allowed: str) -> str:
+    """Return the text of a TOML file, not parsed yet; ConfigError if it cannot be one."""
+    try:
+        return read_bytes(path, place, allowed, MOST_TOML_BYTES).decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(place, "is not TOML (not UTF-8)", allowed) from None
+
+
 def read_toml(path: Path, place: str, allowed: str) -> dict[str, Any]:
-    """Return the table of a TOML file; ConfigError as `read_text` and `parse_toml`."""
-    return parse_toml(read_text(path, place, allowed, MOST_TOML_BYTES), place, allowed)
+    """Return the table of a TOML file; ConfigError as `read_toml_text` and `parse_toml`."""
+    return parse_toml(read_toml_text(path, place, allowed), place, allowed)
 
 
 def parse_json(text: str, place: str, allowed: str) -> Any:
@@ -86,7 +98,7 @@ def parse_json(text: str, place: str, allowed: str) -> Any:
     try:
         value = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(place, f"is not JSON ({_why(error)})", allowed) from None
+        raise ConfigError(place, f"is not JSON ({_said(error)})", allowed) from None
     check_values(value, place)
     return value
 
@@ -159,7 +171,7 @@ def _parts(value: Any) -> Iterator[tuple[str, Any, int]]:
             ]
 
 
-def _why(error: Exception) -> str:
+def _said(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deeply"
     return "a number of too many digits" if "int_max_str_digits" in str(error) else str(error)

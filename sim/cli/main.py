@@ -11,32 +11,25 @@ import typer
 from typer.core import TyperGroup
 
 from sim.cli import complete
-from sim.cli.exits import INTERRUPTED, MISTAKE, epilog
+from sim.cli.exits import INTERRUPTED, epilog
+from sim.cli.guard import flushed, guarded, prepare_streams
 from sim.cli.image.app import app as image_verbs
 from sim.cli.quiet import Quiet, with_quiet
-from sim.errors import ConfigError, ReadpathError
-from sim.text import printable
+from sim.errors import ConfigError
 
 
 class _Group(TyperGroup):
     """The verbs, with what can go wrong told in one line."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the command line; --help and --version print here."""
+        with guarded():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        """Run the verb."""
+        with guarded():
             return super().invoke(ctx)
-        except ReadpathError as error:
-            for line in str(error).split("\n"):
-                typer.echo(printable(f"readpath: {line}"), err=True)
-            raise typer.Exit(MISTAKE) from None
-        except KeyboardInterrupt:
-            typer.echo("readpath: interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            what = f"{error.filename}: " if error.filename else ""
-            typer.echo(printable(f"readpath: {what}{error.strerror or error}"), err=True)
-            raise typer.Exit(MISTAKE) from None
 
 
 app = typer.Typer(
@@ -395,9 +388,12 @@ app.add_typer(image_verbs, name="image")
 def main() -> None:
     """Run the command line and exit."""
     try:
+        prepare_streams()
         app(prog_name="readpath")
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except SystemExit as done:
+        raise SystemExit(flushed(int(done.code or 0))) from None
 
 
 if __name__ == "__main__":

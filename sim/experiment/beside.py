@@ -4,10 +4,11 @@ The files beside an experiment, which it names relative to its own folder.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from sim.config.cell import FileRef
-from sim.documents import read_bytes, short
+from sim.documents import read_bytes, short, why
 from sim.errors import ConfigError
 from sim.files import content_digest
 
@@ -32,9 +33,9 @@ class Beside:
             try:
                 self._hashes[name] = content_digest(self.path.parent / name)
             except (OSError, ValueError) as error:
-                why = (getattr(error, "strerror", None) or "not a name").lower()
-                raise self._missing(place, name, f"cannot be read ({why})") from None
+                raise self._missing(place, name, f"cannot be read ({why(error)})") from None
         return FileRef(path=name, sha256=self._hashes[name])
 
     def _missing(self, place: str, name: str, problem: str) -> ConfigError:
-        return ConfigError(place, f"{short(name)} {problem}", f"a file in {self.path.parent}")
+        lower = re.sub(r"\([A-Z]", lambda found: found[0].lower(), problem)
+        return ConfigError(place, f"{short(name)} {lower}", f"a file in {self.path.parent}")

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import Model
-from sim.documents import MOST_TOML_BYTES, parse_toml, read_text
+from sim.documents import parse_toml, read_toml_text
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
@@ -44,7 +44,7 @@ def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None
 
     Raises ConfigError with file, line, key, value and what is allowed.
     """
-    text = read_text(path, str(path), "an experiment file", MOST_TOML_BYTES)
+    text = read_toml_text(path, str(path), "an experiment file")
     raw = parse_toml(text, str(path), "see the examples in experiments/")
     try:
         first = [] if fio is None else [Override(JOB_KEY, CommandLine(fio), "--fio")]

@@ -23,7 +23,7 @@ from typing import Any
 
 from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
 from sim.block.drivers.modules import DRIVERS
-from sim.documents import MOST_TOML_BYTES, parse_toml, read_text
+from sim.documents import parse_toml, read_toml_text
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
 from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
@@ -177,7 +177,7 @@ def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml"):
         path = Path(name_or_path)
-        said = read_text(path, text, _PROFILE, MOST_TOML_BYTES)
+        said = read_toml_text(path, text, _PROFILE)
         return parse_device_profile(str(path), path.stem, said)
     known = device_profile_names()
     if text not in known:

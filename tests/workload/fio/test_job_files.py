@@ -449,7 +449,7 @@ def test_include_errors_name_the_included_line(tmp_path):
         "mistake.inc": f"{tmp_path}/mistake.inc:2 [a]: option 'blok' is not one of fio 3.33; "
         f"allowed: blocksize",
         "circle.inc": f"{tmp_path}/circle.inc:1: include circle.inc: 17 levels deep; "
-        f"allowed: at most 16 levels, 10000 lines",
+        f"allowed: at most 16 levels, 1000 files, 1 MiB",
     }
     for name, message in cases.items():
         with pytest.raises(ConfigError) as caught:
