@@ -5,6 +5,7 @@ Run directories: written aside, renamed when whole, the same to the byte for the
     metrics.parquet     one row per cell and seed: labels of the axes, then metrics
     calls.parquet       one row per cell, seed, stack and context
     histograms.parquet  one row per cell, seed, histogram and bin
+    failed.parquet      one row per cell and seed that could not be run, with its error; only if there are any
     jobs.parquet        one row per clone of a fio job, and per group that is reported as one
     io.parquet          one row per bio, with its stages; only of a traced run
     reads.parquet       one row per read(2); only of a traced run
@@ -20,7 +21,7 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
@@ -34,11 +35,15 @@ import sim
 from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import METRICS, CellResult, Currency
 from sim.errors import ConfigError
-from sim.experiment.columns import CALLS, HISTOGRAMS, IO, JOBS, KEYS, READS, column
+from sim.experiment.attempts import Failure
+from sim.experiment.columns import CALLS, FAILED, HISTOGRAMS, IO, JOBS, KEYS, READS, column
 from sim.files import code_digest, directory_beside
 
 FORMAT = 1
 """Version of the run directory's layout; a reader of another one refuses it."""
+
+_LIBRARIES = ("cryptography", "matplotlib", "numpy", "pyarrow", "pydantic", "simpy")
+"""What the bytes of a run come from besides our code: ciphers, figures, draws, tables, defaults, order."""
 
 Row = dict[str, Any]
 
@@ -50,7 +55,8 @@ class Run:
 
     manifest: manifest.json. metrics, calls, histograms: rows as dicts, in the order written. A metrics row
     has `cell`, `seed`, `config_hash`, one column per axis (its label) and the metrics. jobs: rows of
-    jobs.parquet; none of a run without fio jobs, or that was kept without them.
+    jobs.parquet; none of a run without fio jobs, or that was kept without them. failed: rows of
+    failed.parquet: the cells that have no others.
     """
 
     path: Path
@@ -59,6 +65,7 @@ class Run:
     calls: list[Row]
     histograms: list[Row]
     jobs: list[Row] = field(default_factory=list)
+    failed: list[Row] = field(default_factory=list)
 
     @property
     def axes(self) -> dict[str, list[str]]:
@@ -81,8 +88,12 @@ def model_digest() -> str:
     return code_digest("sim", without=("report", "claims", "calibrate", "records", "cli", "api.py"))
 
 
-def manifest(experiment: Experiment) -> dict[str, Any]:
-    """Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in."""
+def manifest(experiment: Experiment, images: Mapping[int, str]) -> dict[str, Any]:
+    """
+    Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in.
+
+    images: cell -> SHA-256 of the image that was made for it (see `content_digest`).
+    """
     first = experiment.seeds[0]
     return {
         "format": FORMAT,
@@ -98,6 +109,7 @@ def manifest(experiment: Experiment) -> dict[str, Any]:
                 "labels": dict(cell.labels),
                 "config_hash": cell.config_hash,
                 "config": cell.config.canonical(),
+                **({"image_sha256": images[cell.index]} if cell.index in images else {}),
             }
             for cell in experiment.cells
             if cell.seed == first
@@ -113,7 +125,7 @@ def versions() -> dict[str, str]:
         "readpath": sim.__version__,
         "model": model_digest(),
         "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
+        **{name: metadata.version(name) for name in _LIBRARIES},
     }
 
 
@@ -159,11 +171,17 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_results(
-    folder: Path, experiment: Experiment, cells: Sequence[Cell], results: Sequence[CellResult]
+    folder: Path, experiment: Experiment, cells: Sequence[Cell], outcomes: Sequence[CellResult | Failure]
 ) -> None:
-    """Write manifest and tables of a run into `folder`; `results` in the order of `cells`."""
-    pairs = list(zip(cells, results, strict=True))
-    write_json(folder / "manifest.json", manifest(experiment))
+    """Write manifest and tables of a run into `folder`; `outcomes` in the order of `cells`."""
+    all_of_them = list(zip(cells, outcomes, strict=True))
+    pairs = [(cell, outcome) for cell, outcome in all_of_them if isinstance(outcome, CellResult)]
+    failed = [(cell, outcome) for cell, outcome in all_of_them if isinstance(outcome, Failure)]
+    results = [result for _cell, result in pairs]
+    images = {cell.index: result.image_sha256 for cell, result in pairs if result.image_sha256}
+    write_json(folder / "manifest.json", manifest(experiment, images))
+    if failed:
+        _write(folder / "failed.parquet", _failed_rows(failed), FAILED)
     _write(folder / "metrics.parquet", _metrics_rows(pairs), _metrics_schema(experiment, results))
     _write(folder / "calls.parquet", _calls_rows(pairs), CALLS)
     _write(folder / "histograms.parquet", _histogram_rows(pairs), HISTOGRAMS)
@@ -242,6 +260,19 @@ def _job_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
     return rows
 
 
+def _failed_rows(failed: list[tuple[Cell, Failure]]) -> list[Row]:
+    return [
+        {
+            "cell": cell.index,
+            "seed": cell.seed,
+            "labels": cell.name,
+            "error": failure.error,
+            "fault": bool(failure.fault),
+        }
+        for cell, failure in failed
+    ]
+
+
 def _trace_rows(pairs: list[tuple[Cell, CellResult]], table: str) -> list[Row]:
     return [
         {"cell": cell.index, "seed": cell.seed, **asdict(row)}
@@ -292,12 +323,15 @@ def load_run(path: Path) -> Run:
             _rows(path / "calls.parquet", CALLS.names),
             _rows(path / "histograms.parquet", HISTOGRAMS.names),
         ]
-        if (path / "jobs.parquet").is_file():
-            tables.append(_rows(path / "jobs.parquet", JOBS.names))
+        more = {
+            name: _rows(path / f"{name}.parquet", schema.names)
+            for name, schema in (("jobs", JOBS), ("failed", FAILED))
+            if (path / f"{name}.parquet").is_file()
+        }
     except (OSError, ValueError, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
         what = type(error).__name__
         raise ConfigError(str(path), f"is not a run directory ({what})", "what `readpath run` made") from None
-    return Run(path, said, *tables)
+    return Run(path, said, *tables, **more)
 
 
 _KEYS_OF_METRICS = ("cell", "seed", "config_hash", "bytes_read", "pages_read", "cpu_ns_per_4k")

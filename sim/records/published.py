@@ -30,7 +30,8 @@ from sim.documents import read_json, read_toml
 from sim.errors import ConfigError
 from sim.experiment.error_lines import from_validation
 from sim.experiment.loading import load_experiment
-from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key, workers
+from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key
+from sim.experiment.workers import workers
 from sim.machine.run_cell import run_cell
 from sim.units import MIB, NS_PER_S
 
