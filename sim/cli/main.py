@@ -56,6 +56,9 @@ Formats = Annotated[
         autocompletion=complete.formats,
     ),
 ]
+Force = Annotated[
+    bool, typer.Option("--force", help="Run it, however long or however much memory it would take.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -118,6 +121,7 @@ def run(
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="Draw nothing; `readpath plot` does it later.")
     ] = False,
+    force: Force = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -126,7 +130,7 @@ def run(
 
     figures = not no_figures
     raise typer.Exit(
-        run_experiment(file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet)
+        run_experiment(file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet, force)
     )
 
 
@@ -286,12 +290,13 @@ def sensitivity(
         Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
     ] = Path("results/images"),
     top: Annotated[int, typer.Option("--top", min=1, help="Constants per figure.")] = 10,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which constants the claims of an experiment hang on: each moved within its interval."""
     from sim.cli.sensitivity import sensitivity_of
 
-    sensitivity_of(file, names or [], sets or [], output, claims, jobs, images, top, as_json)
+    sensitivity_of(file, names or [], sets or [], output, claims, jobs, images, top, as_json, force)
 
 
 @app.command("validate")

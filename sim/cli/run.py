@@ -11,11 +11,15 @@ from functools import partial
 from pathlib import Path
 
 from sim.claims.answers import answers, claims_on
+from sim.cli.exits import DONE, FAULT, FOUND
 from sim.cli.render import console, print_table, progress
+from sim.experiment.estimate import refuse_too_much
 from sim.experiment.finished_cells import count_kept
 from sim.experiment.fio_experiment import experiment_of, is_job_file
 from sim.experiment.notes import notes_of
+from sim.experiment.results import Run
 from sim.experiment.runner import Progress, default_folder, execute
+from sim.experiment.workers import WorkerLostError
 from sim.machine.run_cell import run_cell
 from sim.report.job_table import job_results
 from sim.report.tables import summary, wrong_data
@@ -23,9 +27,8 @@ from sim.text import printable
 from sim.volume.images import ensure_image
 
 RUNS, CLAIMS = Path("results/runs"), Path("experiments/claims")
-WRONG_DATA = 1
 
-
+MOST_FAILED_ROWS = 20
 MOST_JOB_ROWS = 20
 """A terminal shows what each job came to up to so many rows; jobs.parquet has them all."""
 
@@ -41,18 +44,22 @@ def run_experiment(
     figures: bool,
     as_json: bool,
     quiet: bool,
+    force: bool,
 ) -> int:
     """
     Run the experiment of `file`, with the jobs of the command line `fio` if there is one; print its summary.
 
     A file whose name ends in .fio is a job file. Returns the exit code.
 
-    figures: draw what the run has; else its figures/ is empty.
+    figures: draw what the run has; else its figures/ is empty. force: however long it would take.
     Raises ReadpathError for whatever cannot be used.
     """
     from sim.report.figures import draw
 
     experiment = experiment_of(file, fio, sets)
+    at_once = min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells))
+    if not force:
+        refuse_too_much(experiment, at_once, "less, or --force to run it all the same")
     notes = notes_of(experiment)
     if not quiet:
         for note in notes:
@@ -80,11 +87,11 @@ def run_experiment(
                 run_cell,
                 partial(ensure_image, root=images),
                 draw=partial(draw, names=None if figures else [], watch=watch),
-                jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
+                jobs=at_once,
                 trace=trace,
                 watch=heard,
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, WorkerLostError):
         finished = count_kept(target)
         if finished and not quiet:
             note = f"{finished} finished cells are kept; the same command goes on from there"
@@ -101,6 +108,7 @@ def run_experiment(
             "seeds": list(experiment.seeds),
             "cells": list(table.rows),
             "wrong_data": [row["cell"] for row in wrong],
+            "failed": run.failed,
             "cells_taken_up": taken_up,
             "answers": said,
             "jobs": list(jobs_table.rows),
@@ -125,4 +133,21 @@ def run_experiment(
         labels = " ".join(row[axis] for axis in run.axes)
         where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
         print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
-    return WRONG_DATA if wrong else 0
+    tell_failed(run)
+    if any(row["fault"] for row in run.failed):
+        return FAULT
+    return FOUND if wrong or run.failed else DONE
+
+
+def tell_failed(run: Run) -> None:
+    """Say on standard error which cells could not be run and why; the last line says how many there are."""
+    for row in run.failed[:MOST_FAILED_ROWS]:
+        where = f"cell {row['cell']} ({row['labels']}) seed {row['seed']}"
+        print(printable(f"readpath: {where} could not be run: {row['error']}"), file=sys.stderr)
+    if run.failed:
+        runs = len(run.failed) + len(run.metrics)
+        line = f"{len(run.failed)} of {runs} could not be run; the others are in {run.path}"
+        print(printable(f"readpath: {line}"), file=sys.stderr)
+    if any(row["fault"] for row in run.failed):
+        line = f"a fault in readpath, please report it with {run.path / 'run.log.json'}"
+        print(printable(f"readpath: {line}"), file=sys.stderr)

@@ -4,6 +4,7 @@ From an experiment file to its cells: read, override, expand, validate.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,12 @@ from pydantic import Field, ValidationError
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import Model
-from sim.documents import parse_toml, read_toml_text
+from sim.documents import parse_toml, read_toml_text, short
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
 from sim.experiment.error_lines import from_validation, line_of
-from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.experiment.matrix import JOB_KEY, Axis, Override, Raw, apply, axes, narrow, parse_set, product
 from sim.experiment.workload_jobs import CommandLine, put_jobs
 from sim.files import shipped_profiles
 
@@ -85,6 +86,7 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     matrix, sets = narrow(axes(header.matrix, f"{file}: matrix"), sets)
     seeds = _seeds(header.run.seeds, f"{file}: run.seeds")
     beside = Beside(path)
+    _bounded(matrix, seeds, f"{file}: matrix")
     cells: list[Cell] = []
     for index, (labels, chosen) in enumerate(product(matrix)):
         config = _validated(body, [*sets, *chosen], beside)
@@ -94,11 +96,31 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     return Experiment(path.stem, header.title, header.question, known_axes, seeds, tuple(cells))
 
 
+MOST_CELLS, MOST_RUNS = 10_000, 20_000
+"""
+Of a matrix, and cells times seeds: a cell takes a millisecond to check, and what a run gives some 50 KiB of
+memory until all is written. The largest experiment of ours has 240.
+"""
+
+
 def _seeds(seeds: int | list[int], place: str) -> tuple[int, ...]:
+    count = seeds if isinstance(seeds, int) else len(seeds)
+    if count > MOST_RUNS:
+        raise ConfigError(place, f"{count} seeds", f"at most {MOST_RUNS}")
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
-        raise ConfigError(place, f"{seeds!r} is no choice of seeds", "a count >= 1, or distinct numbers >= 0")
+        raise ConfigError(
+            place, f"{short(seeds)} is no choice of seeds", "a count >= 1, or distinct numbers >= 0"
+        )
     return chosen
+
+
+def _bounded(matrix: Sequence[Axis], seeds: Sequence[int], place: str) -> None:
+    """Raise ConfigError for more cells than can be run, before there are any."""
+    cells = math.prod(len(axis.values) for axis in matrix)
+    if cells > MOST_CELLS or cells * len(seeds) > MOST_RUNS:
+        problem = f"{cells:,} cells with {len(seeds):,} seeds"
+        raise ConfigError(place, problem, f"at most {MOST_CELLS:,} cells, {MOST_RUNS:,} with their seeds")
 
 
 def _validated(body: Raw, overrides: list[Override], beside: Beside) -> CellConfig:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import copy
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sim.documents import check_values, parse_toml
+from sim.documents import check_values, parse_toml, short
 from sim.errors import ConfigError
 
 Raw = dict[str, Any]
@@ -72,11 +73,11 @@ def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _axis(key: str, values: Any, place: str) -> Axis:
     if not isinstance(values, list) or not values:
-        raise ConfigError(place, f"{values!r} is not a list of values", f"{key} = [one, or, more]")
+        raise ConfigError(place, f"{short(values)} is not a list of values", f"{key} = [one, or, more]")
     labels = tuple(_label(value) for value in values)
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ConfigError(place, f"two values are called {label!r}", "a distinct label for each")
+    twice = next((label for label, count in Counter(labels).items() if count > 1), None)
+    if twice is not None:
+        raise ConfigError(place, f"two values are called {short(twice)}", "a distinct label for each")
     return Axis(key, labels, tuple(_value(value) for value in values), place)
 
 
@@ -152,7 +153,7 @@ def _put(table: Any, path: list[str], override: Override) -> None:
             _put(entry, path, override)
         return
     if not isinstance(table, dict):
-        raise ConfigError(override.place, f"{path[0]!r} would be inside {table!r}", "a key of a table")
+        raise ConfigError(override.place, f"{path[0]!r} would be inside {short(table)}", "a key of a table")
     if len(path) == 1:
         table[path[0]] = copy.deepcopy(override.value)
     else:
