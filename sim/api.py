@@ -81,9 +81,11 @@ def run(
 
     sets: "volume.files.size=1MiB" and the like, as --set takes them. to: where the run goes; None: a folder
     that is gone when the program ends. trace: keep every bio and read(2). jobs: worker processes; 1: none.
-    images: where the ext4 images made are kept; None: with the run. force: run it, however long it would take.
+    images: where the ext4 images made are kept; None: with the run. force: however long it would
+    take.
 
-    A cell that cannot be run is a row of `failed`. Draws no figures: see `figure`. Raises ReadpathError for whatever cannot be used.
+    A cell that cannot be run is a row of `failed`. Draws no figures: see `figure`. Raises ReadpathError for
+    whatever cannot be used.
     """
     experiment = experiment_of(Path(file), None, sets)
     if not force:

@@ -43,6 +43,9 @@ def prepare_streams() -> None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 -- lives as long as the process
     if sys.stderr is None:
         sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    os.environ.pop(
+        "MPLBACKEND", None
+    )  # nothing of ours shows a window; a backend that is none fails at import
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a test's own
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

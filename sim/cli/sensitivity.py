@@ -43,7 +43,8 @@ def sensitivity_of(
     """
     Print what the claims of the experiment `file` hang on, and write it, with figures, to a directory.
 
-    names: only these claims. top: constants per figure. force: however long it would take. Raises ReadpathError for what cannot be used.
+    names: only these claims. top: constants per figure. force: however long it would take.
+    Raises ReadpathError for what cannot be used.
     """
     from sim.report.tornado import draw_tornados
 

@@ -33,7 +33,7 @@ from sim.config.table import Model, custom
 from sim.engine.costs import DEFAULT_MACHINE
 from sim.errors import ConfigError
 from sim.ext4.format.journal import LEAST_BLOCKS
-from sim.units import KIB, PAGE_BYTES, format_size, parse_size, parse_time
+from sim.units import KIB, NS_PER_S, PAGE_BYTES, format_size, parse_size, parse_time
 from sim.workload.fio.job import Job
 
 PathName = Literal["buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block"]
@@ -53,9 +53,12 @@ def _size(value: object) -> int:
 
 def _time(value: object) -> int:
     try:
-        return parse_time("", value)
+        time_ns = parse_time("", value)
     except ConfigError as error:
         raise custom(error.problem, error.allowed) from None
+    if time_ns > NS_PER_S:
+        raise custom(f"{value!r} is too long", "up to 1s")
+    return time_ns
 
 
 TimeNs = Annotated[int, BeforeValidator(_time)]
@@ -87,7 +90,7 @@ class Machine(Model):
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
     kernel: Literal["3.16", "6.1", "6.16"] = "6.1"
     large_folios: bool | None = None
-    cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
+    cost_scale: float = Field(default=1.0, ge=0.001, le=1000, strict=False, allow_inf_nan=False)
     currency: Currency = "ns"
     syscall_ns: TimeNs = Field(default=0, alias="syscall")
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")

@@ -1,5 +1,5 @@
 """
-How long an experiment would take and how much memory, before any of it is done: a rule of thumb, on purpose dear.
+How long an experiment would take, and how much memory: a rule of thumb, before any of it is done.
 
 What is counted are reads, pages, extents and bytes, as the configuration says them. What each takes was
 measured with plain Python on two shared cores of an EPYC of 2017, the dearest case of each kind:

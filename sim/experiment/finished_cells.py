@@ -28,7 +28,7 @@ from sim.config.cell import Cell, digest
 from sim.config.cell_result import CallRow, CellResult, IoRow, JobRow, ReadRow
 from sim.errors import ConfigError
 from sim.experiment.results import versions
-from sim.volume.images import recorded_digest
+from sim.volume.image_digests import recorded_digest
 
 if TYPE_CHECKING:
     from sim.experiment.runner import RunCell

@@ -17,6 +17,7 @@ Units and meanings of the columns are in the Parquet schemas (field metadata `un
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import shutil
@@ -34,9 +35,11 @@ import pyarrow.parquet as pq
 import sim
 from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import METRICS, CellResult, Currency
+from sim.documents import read_json, short
 from sim.errors import ConfigError
 from sim.experiment.attempts import Failure
 from sim.experiment.columns import CALLS, FAILED, HISTOGRAMS, IO, JOBS, KEYS, READS, column
+from sim.experiment.run_document import WrongRunError, check_manifest, check_metrics, check_rows
 from sim.files import code_digest, directory_beside
 
 FORMAT = 1
@@ -310,40 +313,56 @@ def load_run(path: Path) -> Run:
     Raises ConfigError if `path` is none, is not whole, or is of another format.
     """
     try:
-        said = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        manifest_file = path / "manifest.json"
+        manifest_file.stat()  # what is not there is told as such
+        said = read_json(manifest_file, str(manifest_file), _MADE)
         if said.get("format") != FORMAT:
-            raise ConfigError(str(path), f"format {said.get('format')!r} of another readpath", str(FORMAT))
-        axes = [str(axis["key"]) for axis in said["axes"] if axis["labels"]]
-        cells = [(cell["cell"], cell["labels"], cell["config"]) for cell in said["cells"]]
-        if not cells or not said["seeds"] or any(set(labels) != set(axes) for _, labels, _ in cells):
-            raise ValueError(cells)
-        said["experiment"], said["title"], said["config_hash"], said["versions"]["model"]
-        tables = [
-            _rows(path / "metrics.parquet", [*_KEYS_OF_METRICS, *axes]),
-            _rows(path / "calls.parquet", CALLS.names),
-            _rows(path / "histograms.parquet", HISTOGRAMS.names),
-        ]
-        more = {
-            name: _rows(path / f"{name}.parquet", schema.names)
-            for name, schema in (("jobs", JOBS), ("failed", FAILED))
-            if (path / f"{name}.parquet").is_file()
-        }
+            raise ConfigError(
+                str(path), f"format {short(said.get('format'))} of another readpath", str(FORMAT)
+            )
+        check_manifest(said)
+        metrics = _table(path / "metrics.parquet")
+        check_metrics(metrics, said)
+        rows: list[Row] = metrics.to_pylist()
+        cells = {(row["cell"], row["seed"]) for row in rows}
+        tables = {}
+        for name, schema in (("calls", CALLS), ("histograms", HISTOGRAMS), ("jobs", JOBS)):
+            if name != "jobs" or (path / "jobs.parquet").is_file():
+                table = _table(path / f"{name}.parquet")
+                check_rows(table, name, schema, cells)
+                tables[name] = table.to_pylist()
+        if (path / "failed.parquet").is_file():
+            tables["failed"] = _failed(path / "failed.parquet", said, cells)
+    except WrongRunError as error:
+        raise ConfigError(str(path), f"is not a run directory ({error})", _MADE) from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
         what = type(error).__name__
-        raise ConfigError(str(path), f"is not a run directory ({what})", "what `readpath run` made") from None
-    return Run(path, said, *tables, **more)
+        raise ConfigError(str(path), f"is not a run directory ({what})", _MADE) from None
+    return Run(path, said, rows, **tables)
 
 
-_KEYS_OF_METRICS = ("cell", "seed", "config_hash", "bytes_read", "pages_read", "cpu_ns_per_4k")
-"""What every row of metrics.parquet has, besides the axes."""
+_MADE = "what `readpath run` made"
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Return the rows of a table that has at least `columns`; raise KeyError if it lacks one."""
-    table = pq.read_table(path)
-    for name in columns:
-        if name not in table.column_names:
-            raise KeyError(name)
+def _table(path: Path) -> pa.Table:
+    """Return a table; OSError, ArrowException if it cannot be read."""
+    if not path.is_file():  # a FIFO would wait for a writer
+        raise FileNotFoundError(errno.ENOENT, "no file", str(path))
+    table = pq.ParquetFile(path)
+    if table.metadata.num_rows > MOST_ROWS:
+        raise WrongRunError(f"{path.name}: {table.metadata.num_rows} rows, more than {MOST_ROWS}")
+    return table.read()
+
+
+MOST_ROWS = 20_000_000
+"""Of a table: 20,000 runs of a thousand stacks each. What says it has more is none of ours."""
+
+
+def _failed(path: Path, said: dict[str, Any], cells: set[tuple[int, int]]) -> list[Row]:
+    """Return the rows of failed.parquet: cells of the manifest that have no others."""
+    table = _table(path)
+    asked = {(cell["cell"], seed) for cell in said["cells"] for seed in said["seeds"]}
+    check_rows(table, "failed", FAILED, asked - cells)
     rows: list[Row] = table.to_pylist()
     return rows
 

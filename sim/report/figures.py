@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from sim.errors import ConfigError
@@ -42,7 +41,7 @@ from sim.report.overhead_map import overhead_map
 from sim.report.panels import FORMATS, check_formats, save
 from sim.report.secure_delete import secure_delete
 from sim.report.stages import stages
-from sim.report.style import RC
+from sim.report.style import own_style
 
 FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "cpu_per_4k": cpu_per_4k,
@@ -81,7 +80,7 @@ def draw(
             raise ConfigError("--figure", f"{name!r} is not known", ", ".join(FIGURES))
     wanted = [name for name in FIGURES if names is None or name in names]
     files = []
-    with mpl.rc_context(RC):
+    with own_style():
         for done, name in enumerate(wanted, start=1):
             pages = FIGURES[name](run)
             if names and not pages:

@@ -25,18 +25,16 @@ from pathlib import Path
 
 from sim.config import cell as config
 from sim.config.cell import Cell, digest
-from sim.documents import read_json, read_text
-from sim.errors import ConfigError
+from sim.documents import read_text
 from sim.ext4.make import layout as ext4_layout
 from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
 from sim.ext4.make.layout import Layout, Pattern, Plan
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
-from sim.files import code_digest, content_digest, directory_beside
+from sim.files import code_digest, directory_beside
+from sim.volume.image_digests import IMAGE, KEYS, MANIFEST, is_whole, record_digests
 from sim.volume.scheme_image import encrypted_file, finished
-
-IMAGE, MANIFEST, KEYS, DIGESTS = "volume.img", "manifest.json", "keys.toml", "digests.json"
 
 
 def image_hash(cell: Cell) -> str:
@@ -56,11 +54,10 @@ def ensure_image(cell: Cell, root: Path) -> Path:
     if given is not None:
         return cell.file(given)
     target = root / image_hash(cell)[:16]
-    if not _is_whole(target):
+    if not is_whole(target):
         with directory_beside(target, "another --images DIR") as aside:
             _make(cell, aside)
-            digests = {path.name: content_digest(path) for path in sorted(aside.iterdir())}
-            (aside / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+            record_digests(aside)
             _put(aside, target)
     return target / IMAGE
 
@@ -74,38 +71,10 @@ def _put(new: Path, target: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise
-            if _is_whole(target):  # another worker was faster, with the same bytes
+            if is_whole(target):  # another worker was faster, with the same bytes
                 return
         with directory_beside(target, "another --images DIR") as old, suppress(FileNotFoundError):
             target.rename(old / "damaged")
-
-
-def _is_whole(folder: Path) -> bool:
-    """Return whether a directory holds the files that were put in it, as they were."""
-    digests = _recorded(folder)
-    try:
-        return {IMAGE, MANIFEST} <= digests.keys() and all(
-            content_digest(folder / name) == digest for name, digest in digests.items()
-        )
-    except OSError:
-        return False
-
-
-def _recorded(folder: Path) -> dict[str, str]:
-    """Return file -> SHA-256 as digests.json has it; {} if it cannot be used."""
-    try:
-        said = read_json(folder / DIGESTS, "", "")
-    except ConfigError:
-        return {}
-    known = isinstance(said, dict) and said.keys() <= {IMAGE, MANIFEST, KEYS}
-    return {str(name): str(digest) for name, digest in said.items()} if known else {}
-
-
-def recorded_digest(image: Path | None) -> str:
-    """Return SHA-256 (hex) of a made image, as it was found or made by `ensure_image`; "" of a given one."""
-    if image is None or image.name != IMAGE:
-        return ""
-    return _recorded(image.parent).get(IMAGE, "")
 
 
 def keys_of(cell: Cell, image: Path) -> Path | None:

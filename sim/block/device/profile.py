@@ -26,7 +26,7 @@ from sim.block.drivers.modules import DRIVERS
 from sim.documents import parse_toml, read_toml_text
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
-from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
+from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, PAGE_SECTORS, SECTOR_BYTES
 
 Value = int | float | str | bool
 
@@ -163,6 +163,17 @@ _MAY_BE_ZERO = {
     "flush_ns",
     "settle_ns",
 }
+_COUNT_MOST, _TIME_MOST_NS = 1 << 16, 10**12
+_MOST: dict[str, float] = {
+    **dict.fromkeys((name for name, units in _UNITS.items() if units is _COUNT), _COUNT_MOST),
+    **dict.fromkeys((name for name, units in _UNITS.items() if units is _TIME), _TIME_MOST_NS),
+    "rpm": 1_000_000,
+    "latency_sigma": 10,
+    "ncq_ageing": 1_000_000,
+}
+"""The largest values: of counts 65,536 (what a device has many of is kept one by one), of times 1,000 s."""
+_LEAST = {"max_sectors": PAGE_SECTORS, "rpm": 1, "bandwidth": 1_000, "sustained_rate": 1_000}
+"""The smallest ones: a request takes a page, as blk_queue_max_hw_sectors() sees to; a kilobyte a second."""
 _NAME_UNIT = {"name": 0}
 _PROFILE = "a device profile"
 
@@ -291,14 +302,22 @@ def _converted(place: str, name: str, constant: Constant) -> Value:
         raise ConfigError(place, "is 0", "more than 0")
     factor = units[constant.unit]
     if factor == 0:
-        return float(value)
+        return float(_within(place, name, value, value))
     scaled = value * factor
     whole = round(scaled)
-    if abs(scaled - whole) > 1e-6:
+    if abs(scaled - whole) > 1e-6 or (value and not whole):
         raise ConfigError(
             place, f"{value} {constant.unit} is not a whole number", f"whole {next(iter(units))}"
         )
-    return whole
+    return int(_within(place, name, whole, value))
+
+
+def _within(place: str, name: str, amount: float, value: Value) -> float:
+    """Return the amount that `value` says, in the unit of its field, if it is one that can be used."""
+    least, most = _LEAST.get(name, 0), _MOST.get(name, 1 << 62)
+    if not least <= amount <= most:
+        raise ConfigError(place, f"{value!r} is out of range", f"{least:,} to {most:,}")
+    return amount
 
 
 def _check_model(place: str, model: Model) -> None:

@@ -34,6 +34,8 @@ _SIZE_WORDS = "a whole number, also with k, m, g, t"
 DEFAULT_KB_BASE = 1024
 ALL_PERCENT = 100
 _MOST = (1 << 63) - 1
+_MOST_TIME_NS = 1000 * _TIME_FACTORS["d"]
+"""A hundred times in a row, and the clock's 63 bits are used up."""
 _PATTERN = r"""("[^"]*"|'[^']*'|0[xX][0-9a-fA-F]+|-?[0-9]{{1,18}}{})+"""
 _DIRECTIONS = 3
 """Values after commas: for reads, writes, trims."""
@@ -71,12 +73,19 @@ def size(value: str, kb_base: int = DEFAULT_KB_BASE) -> int:
 
 def time_us(value: str) -> int:
     """Return a time in ns; without a unit it is in microseconds."""
-    return _scaled(value, {"": NS_PER_US, **_TIME_FACTORS}, f"us, or {_TIME_WORDS}")
+    return _time(value, {"": NS_PER_US, **_TIME_FACTORS}, f"us, or {_TIME_WORDS}")
 
 
 def time_s(value: str) -> int:
     """Return a time in ns; without a unit it is in seconds."""
-    return _scaled(value, {"": NS_PER_S, **_TIME_FACTORS}, f"s, or {_TIME_WORDS}")
+    return _time(value, {"": NS_PER_S, **_TIME_FACTORS}, f"s, or {_TIME_WORDS}")
+
+
+def _time(value: str, factors: Mapping[str, int], allowed: str) -> int:
+    time_ns = _scaled(value, factors, allowed)
+    if time_ns > _MOST_TIME_NS:
+        raise OptionValueError(f"{value!r} is out of range", "up to 1000 days")
+    return time_ns
 
 
 def within(number: int, least: int, most: int | None, value: str) -> int:
