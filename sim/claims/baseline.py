@@ -168,6 +168,9 @@ def write_baseline(folder: Path, run: Run, findings: Sequence[Finding]) -> None:
     The run's manifest, as one line, and its tables are kept, but for a trace; other files of the folder stay.
     Raises ConfigError if it cannot be written.
     """
+    if run.missing:
+        problem = f"{run.missing} cells have no result"
+        raise ConfigError(str(run.path), problem, "a run all of whose cells could be run")
     key = key_of(run)
     document = {"format": FORMAT, "experiment": run.manifest["experiment"], "config_hash": key.config}
     document |= {"model": key.model, "claims": recorded(findings)}

@@ -146,7 +146,8 @@ def tell_failed(run: Run) -> None:
         print(printable(f"readpath: {where} could not be run: {row['error']}"), file=sys.stderr)
     if run.failed:
         runs = len(run.failed) + len(run.metrics)
-        line = f"{len(run.failed)} of {runs} could not be run; the others are in {run.path}"
+        rest = "the others are kept, without figures"
+        line = f"{len(run.failed)} of {runs} could not be run; {rest}: {run.path}"
         print(printable(f"readpath: {line}"), file=sys.stderr)
     if any(row["fault"] for row in run.failed):
         line = f"a fault in readpath, please report it with {run.path / 'run.log.json'}"

@@ -76,6 +76,11 @@ class Run:
         return {axis["key"]: list(axis["labels"]) for axis in self.manifest["axes"]}
 
     @property
+    def missing(self) -> int:
+        """How many cells, times seeds, have no result: they failed, or their rows were taken away."""
+        return len(self.manifest["cells"]) * len(self.manifest["seeds"]) - len(self.metrics)
+
+    @property
     def currency(self) -> Currency:
         """What the run asked to be shown in: "instructions" if all of its cells did."""
         asked = {cell["config"]["machine"]["currency"] for cell in self.manifest["cells"]}

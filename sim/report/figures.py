@@ -69,7 +69,8 @@ def draw(
     """
     Draw the figures that a run has into `folder`, in all `formats`; return the files.
 
-    names: only these, none if it is empty. watch: called after each of FIGURES, or of `names`.
+    A run that lacks a cell has none: they compare all. names: only these, none if it is empty.
+    watch: called after each of FIGURES, or of `names`.
 
     Raises ConfigError for a format that is not in FORMATS, for a name that is not in FIGURES, and for one
     that was asked for and that this run's matrix does not give.
@@ -78,6 +79,10 @@ def draw(
     for name in names or ():
         if name not in FIGURES:
             raise ConfigError("--figure", f"{name!r} is not known", ", ".join(FIGURES))
+    if run.missing and names:
+        raise ConfigError(str(run.path), f"{run.missing} cells have no result", "a figure needs all")
+    if run.missing:
+        return []
     wanted = [name for name in FIGURES if names is None or name in names]
     files = []
     with own_style():
