@@ -7,8 +7,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from sim.block.device.profile import load_device_profile
 from sim.config.cell import FileRef
 from sim.documents import read_bytes, short, why
+from sim.engine.costs import load_costs
 from sim.errors import ConfigError
 from sim.files import content_digest
 
@@ -19,6 +21,7 @@ class Beside:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._hashes: dict[str, str] = {}
+        self._usable: set[tuple[str, str]] = set()
 
     def read(self, place: str, name: str) -> bytes:
         """Return a file's content; raise ConfigError at `place` if there is none."""
@@ -35,6 +38,13 @@ class Beside:
             except (OSError, ValueError) as error:
                 raise self._missing(place, name, f"cannot be read ({why(error)})") from None
         return FileRef(path=name, sha256=self._hashes[name])
+
+    def check_profile(self, kind: str, file: FileRef) -> None:
+        """Raise ConfigError if a "machine" or "device" profile of one's own cannot be used; each is read once."""
+        if (kind, file.path) not in self._usable:
+            path = str(self.path.parent / file.path)
+            load_costs(path) if kind == "machine" else load_device_profile(path)
+            self._usable.add((kind, file.path))
 
     def _missing(self, place: str, name: str, problem: str) -> ConfigError:
         lower = re.sub(r"\([A-Z]", lambda found: found[0].lower(), problem)

@@ -77,12 +77,25 @@ def image_work(config: CellConfig) -> Work:
     if config.volume.image is not None:
         return Work(0, 0)
     files, block = config.volume.all_files, config.volume.block_size_bytes or PAGE_BYTES
-    size = sum(file.size_bytes for file in files)
+    size = sum(file.size_bytes + _neighbour_bytes(file, block) for file in files)
     extents = sum(_extents(file, block) for file in files)
     filled = size if config.volume.contents == "random" else 0
     return Work(
-        filled * MAKE_BYTE_NS + extents * MAKE_EXTENT_NS, extents * EXTENT_MEMORY_BYTES + size // block
+        filled * MAKE_BYTE_NS + extents * MAKE_EXTENT_NS,
+        extents * EXTENT_MEMORY_BYTES + (size + (config.volume.journal_bytes or 0)) // block,
     )
+
+
+def _neighbour_bytes(file: VolumeFile, block: int) -> int:
+    """Return how large the other file is that lies between the extents of this one; about, if by chance."""
+    layout = file.layout
+    if isinstance(layout, Fragmented):
+        each = layout.blocks(block) * block
+    elif isinstance(layout, Aged):
+        each = layout.extent_bytes
+    else:
+        return 0
+    return -(-file.size_bytes // max(each, block)) * each
 
 
 def _extents(file: VolumeFile, block: int) -> int:

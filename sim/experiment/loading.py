@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from sim.block.device.profile import device_profile_names
-from sim.config.cell import Cell, CellConfig, Experiment, digest
+from sim.config.cell import Cell, CellConfig, Experiment, FileRef, digest
 from sim.config.table import Model
 from sim.documents import parse_toml, read_toml_text, short
 from sim.engine.costs import machine_profile_names
@@ -176,6 +176,8 @@ def _resolve(table: Any, key: str, at: str, beside: Beside, suffix: str = "") ->
 def _known_profile(table: Any, at: str, beside: Beside) -> None:
     """Raise ConfigError now, not after the images are made, if there is no profile of that name."""
     name = table.get("profile") if isinstance(table, dict) else None
+    if isinstance(name, FileRef):
+        beside.check_profile(at, name)
     if isinstance(name, str) and name not in shipped_profiles(f"{at}s"):
         names = machine_profile_names() if at == "machine" else device_profile_names()
         where = f"{beside.path}: {at}.profile"

@@ -205,7 +205,7 @@ def device_profile_names() -> list[str]:
 def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
     """Return the profile in a TOML text; `place` is named in the ConfigError of whatever is wrong."""
     document = parse_toml(text, place, _PROFILE)
-    is_memory = document.get("kind") in COPIES
+    is_memory = str(document.get("kind")) in COPIES
     has_write = "write" in document and not is_memory
     entries = ["kind", "title", "limits"]
     entries += ["model"] * (not is_memory) + ["write"] * has_write
@@ -289,7 +289,7 @@ def _converted(place: str, name: str, constant: Constant) -> Value:
         raise ConfigError(place, f"unit {constant.unit!r}", ", ".join(units))
     value = constant.value
     if name in _NAMES:
-        if value not in _NAMES[name]:
+        if not isinstance(value, str) or value not in _NAMES[name]:
             raise ConfigError(place, f"{value!r} is not known", ", ".join(_NAMES[name]))
         return value
     if units is _FLAG:

@@ -17,6 +17,7 @@ from sim.documents import read_bytes
 from sim.errors import ConfigError
 from sim.workload.fio.draft import Given
 from sim.workload.fio.table import find
+from sim.workload.fio.values import OptionValueError, whole_number
 
 GLOBAL = "global"
 _COMMENT = re.compile(r"[;#].*")
@@ -27,6 +28,8 @@ _INCLUDED_FILES, _INCLUDED_LETTERS = 1_000, 1 << 20
 _ENVIRONMENT = re.compile(r"\$\{([^}]*)\}")
 _KEYWORD = re.compile(r"\$(pagesize|ncpus|mb_memory)")
 _SUM = re.compile(r"[0-9]+(\s*[*/]\s*[0-9]*[1-9][0-9]*)+")
+
+_MOST_RESULT = (1 << 63) - 1
 
 Line = tuple[str, str]
 """(place, text) of one line of a job file, without comments."""
@@ -107,7 +110,11 @@ def given_option(place: str, line: str, words: Words) -> Given:
     value = _ENVIRONMENT.sub(environment, value)
     replaced = _KEYWORD.sub(machine, value)
     if replaced != value and _SUM.fullmatch(replaced.strip()):
-        replaced = str(_worked_out(replaced))
+        try:
+            replaced = str(_worked_out(replaced))
+        except OptionValueError as error:
+            problem, allowed = error.args
+            raise ConfigError(place, f"{name}: {problem}", allowed) from None
     option = find(name, "")
     kept = option is None or option.here != "modelled" or name == "filename_format"
     if "$" in replaced and not kept:
@@ -119,9 +126,12 @@ def given_option(place: str, line: str, words: Words) -> Given:
 def _worked_out(text: str) -> int:
     """Return what numbers with * and / between them come to, from left to right, in whole ones, as in bc."""
     first, *rest = re.findall(r"[0-9]+|[*/]", text)
-    result = int(first)
-    for sign, number in zip(rest[::2], rest[1::2], strict=True):
-        result = result * int(number) if sign == "*" else result // int(number)
+    result = whole_number(first)
+    for sign, digits in zip(rest[::2], rest[1::2], strict=True):
+        number = whole_number(digits)
+        result = result * number if sign == "*" else result // number
+        if result > _MOST_RESULT:
+            raise OptionValueError(f"{text[:40]!r} is out of range", "63 bits")
     return result
 
 
