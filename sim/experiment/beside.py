@@ -40,7 +40,7 @@ class Beside:
         return FileRef(path=name, sha256=self._hashes[name])
 
     def check_profile(self, kind: str, file: FileRef) -> None:
-        """Raise ConfigError if a "machine" or "device" profile of one's own cannot be used; each is read once."""
+        """Raise ConfigError if a "machine" or "device" profile of one's own cannot be used."""
         if (kind, file.path) not in self._usable:
             path = str(self.path.parent / file.path)
             load_costs(path) if kind == "machine" else load_device_profile(path)

@@ -29,6 +29,8 @@ from sim.workload.fio.job import Job
 
 READ_NS, PAGE_NS, BYTES_OF_PAGE_NS, EXTENT_NS = 50_000, 8_000, 15_000, 22_000
 MAKE_EXTENT_NS, MAKE_BYTE_NS = 23_000, 5
+SEARCHED_A_READ_BYTES = 2_000_000
+"""Of an image and its log, searched for wrapped keys: 40 MB a second, so that much in the time of a read."""
 PAGE_MEMORY_BYTES, EXTENT_MEMORY_BYTES = 600, 1024
 TIMED_READ_NS = 10 * NS_PER_US
 MOST_S = 3600
@@ -124,7 +126,8 @@ def cell_work(cell: Cell) -> Work:
         mean = size // max(len(sizes), 1)
         reads, read_bytes = of.browser_cache.requests, of.browser_cache.requests * mean
     elif of.secure_delete is not None:
-        reads, read_bytes = 0, size * of.secure_delete.passes
+        searched = size + (config.volume.journal_bytes or 0)
+        reads, read_bytes = searched // SEARCHED_A_READ_BYTES, size * of.secure_delete.passes
     elif of.stream_write is not None:
         reads, read_bytes = size // of.stream_write.bs_bytes, size
     else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,12 @@ def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None
     raw = parse_toml(text, str(path), "see the examples in experiments/")
     try:
         first = [] if fio is None else [Override(JOB_KEY, CommandLine(fio), "--fio")]
-        return expand(raw, path, [*first, *map(parse_set, sets)])
+        found = expand(raw, path, [*first, *map(parse_set, sets)])
     except ConfigError as error:
         raise _with_line(error, path, text) from None
+    line = line_of(text, "volume.files") or line_of(text, "volume")
+    place = f"{path}:{line}: volume" if line else f"{path}: volume"
+    return replace(found, cells=tuple(replace(cell, place=place) for cell in found.cells))
 
 
 def _with_line(error: ConfigError, path: Path, text: str) -> ConfigError:

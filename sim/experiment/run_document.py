@@ -34,12 +34,12 @@ class _Said(BaseModel):
 class _Machine(_Said):
     profile: str | dict[str, str]
     memory_bytes: int = Field(ge=1)
-    currency: Currency = "ns"
+    currency: Currency
     cost_scale: float = Field(default=1.0, gt=0, strict=False)
 
 
 class _Volume(_Said):
-    block_size_bytes: Literal[1024, 2048, 4096] | None = None
+    block_size_bytes: Literal[1024, 2048, 4096] | None
 
 
 class _Job(_Said):

@@ -26,6 +26,7 @@ from pathlib import Path
 from sim.config import cell as config
 from sim.config.cell import Cell, digest
 from sim.documents import read_text
+from sim.errors import ReadpathError
 from sim.ext4.make import layout as ext4_layout
 from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
@@ -56,10 +57,23 @@ def ensure_image(cell: Cell, root: Path) -> Path:
     target = root / image_hash(cell)[:16]
     if not is_whole(target):
         with directory_beside(target, "another --images DIR") as aside:
-            _make(cell, aside)
+            try:
+                _make(cell, aside)
+            except ReadpathError as error:
+                raise _said_where(error, cell, aside) from None
             record_digests(aside)
             _put(aside, target)
     return target / IMAGE
+
+
+def _said_where(error: ReadpathError, cell: Cell, folder: Path) -> ReadpathError:
+    """Return an error of an image, at the line of the experiment instead of at a file that is gone."""
+    made = str(folder / IMAGE)
+    if error.place.startswith(made):
+        return type(error)(f"{cell.place}{error.place.removeprefix(made)}", error.problem, error.allowed)
+    if error.place.startswith("layout"):
+        return type(error)(f"{cell.place}: {error.place}", error.problem, error.allowed)
+    return error
 
 
 def _put(new: Path, target: Path) -> None:
