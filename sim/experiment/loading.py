@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, FileRef, digest
 from sim.config.table import Model
-from sim.documents import parse_toml, read_toml_text, short
+from sim.documents import is_utf8, parse_toml, read_toml_text, short
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
@@ -78,6 +78,8 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     raw: as tomllib reads it. path: its file, for names and places; nothing of it is read again.
     """
     file = str(path)
+    if not is_utf8(path.stem):
+        raise ConfigError(file, "its name, which is the experiment's, is not UTF-8", "another name")
     body = dict(raw)
     head = {key: body.pop(key) for key in _Header.model_fields if key in body}
     for override in [o for o in sets if o.key.split(".")[0] in _Header.model_fields]:

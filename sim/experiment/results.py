@@ -308,7 +308,8 @@ def _metrics_schema(experiment: Experiment, results: Sequence[CellResult]) -> pa
 def _write(path: Path, rows: list[Row], schema: pa.Schema) -> None:
     # One row group, no dictionary heuristics that depend on memory: equal rows give equal bytes.
     table = pa.Table.from_pylist(rows, schema=schema)
-    pq.write_table(table, path, compression="zstd", row_group_size=max(len(rows), 1))
+    with path.open("wb") as file:  # by name, pyarrow writes only where names are UTF-8
+        pq.write_table(table, file, compression="zstd", row_group_size=max(len(rows), 1))
 
 
 def load_run(path: Path) -> Run:
@@ -353,10 +354,11 @@ def _table(path: Path) -> pa.Table:
     """Return a table; OSError, ArrowException if it cannot be read."""
     if not path.is_file():  # a FIFO would wait for a writer
         raise FileNotFoundError(errno.ENOENT, "no file", str(path))
-    table = pq.ParquetFile(path)
-    if table.metadata.num_rows > MOST_ROWS:
-        raise WrongRunError(f"{path.name}: {table.metadata.num_rows} rows, more than {MOST_ROWS}")
-    return table.read()
+    with path.open("rb") as file:
+        table = pq.ParquetFile(file)
+        if table.metadata.num_rows > MOST_ROWS:
+            raise WrongRunError(f"{path.name}: {table.metadata.num_rows} rows, more than {MOST_ROWS}")
+        return table.read()
 
 
 MOST_ROWS = 20_000_000

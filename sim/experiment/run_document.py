@@ -157,6 +157,9 @@ def _check_types(table: pa.Table, name: str, types: Mapping[str, pa.DataType]) -
 
 def _check_whole(table: pa.Table, name: str, needed: Sequence[str]) -> None:
     """No nulls where there is always a value; numbers are finite and not below 0, texts of sane length."""
+    missing = [column for column in needed if column not in table.column_names]
+    if missing or len(set(table.column_names)) < table.num_columns:
+        raise WrongRunError(f"{name}.parquet: {', '.join(missing) or 'a column'}: missing, or there twice")
     for field in table.schema:
         column = table.column(field.name)
         if field.name in needed and column.null_count:
