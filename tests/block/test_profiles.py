@@ -86,7 +86,10 @@ def test_limits_in_their_units() -> None:
         ((r"(?<=^units = \{ value = )64", "0"), "model.units: is 0; allowed: more than 0"),
         ((r"(?<=^units = \{ value = )64", "-1"), "model.units: -1 is out of range"),
         ((r"(?<=^units = \{ value = )64", "1.5"), "model.units: 1.5 count is not a whole number"),
-        ((r"(?<=^units = \{ value = )64", "nan"), "model.units.value: nan is no number; allowed: a finite one"),
+        (
+            (r"(?<=^units = \{ value = )64", "nan"),
+            "model.units.value: nan is no number",
+        ),
         ((r"(?<=^units = \{ value = )64", "true"), "model.units: True is out of range"),
         (
             (r"(?<=^units = \{ value = 64, unit = )\"count\"", '"ns"'),

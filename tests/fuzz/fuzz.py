@@ -1,8 +1,8 @@
 """
 Fuzz the parsers: `python tests/fuzz/fuzz.py [TARGET ...] [--seconds 60 | --inputs 10000] [--seed N]`.
 
-Each target runs in a process of its own that may take 2 GiB. An input that ends in a fault, takes 20 s, or all
-the memory, is kept under --keep and named; then the exit code is 1.
+Each target runs in a process of its own that may take 2 GiB. An input that ends in a fault, takes 20 s, or
+all the memory, is kept under --keep and named; then the exit code is 1.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import faulthandler
 import multiprocessing
 import random
 import resource
+import shutil
 import signal
 import sys
 import tempfile
@@ -45,7 +46,7 @@ def fuzz(name: str, seconds: float, inputs: int, seed: int, keep: Path) -> int:
             rng = random.Random(f"{name} {seed} {number}")
             folder = Path(scratch) / str(number)
             folder.mkdir()
-            content, start = target.once(rng, folder), time.monotonic()
+            content, start = target.once(rng), time.monotonic()
             signal.alarm(MOST_S)
             try:
                 target.run(folder, content, rng)
@@ -60,8 +61,6 @@ def fuzz(name: str, seconds: float, inputs: int, seed: int, keep: Path) -> int:
                 signal.alarm(0)
             slowest = max(slowest, time.monotonic() - start)
             number += 1
-            import shutil
-
             shutil.rmtree(folder, ignore_errors=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(f"{name}: {number} inputs, {wrong} wrong, slowest {slowest:.1f} s, {peak} MiB at most", flush=True)

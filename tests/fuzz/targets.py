@@ -1,8 +1,8 @@
 """
 What is fuzzed: a verb of readpath per kind of document, on a mutated one. All of it in this process.
 
-Whatever the document says, a verb ends with exit code 0, 1 or 2, within 20 s and 2 GiB. An experiment that would
-take longer than a few seconds must be refused by its estimate, which is set low here.
+Whatever the document says, a verb ends with exit code 0, 1 or 2, within 20 s and 2 GiB. An experiment that
+would take longer than a few seconds must be refused by its estimate, which is set low here.
 """
 
 from __future__ import annotations
@@ -195,8 +195,8 @@ class Target:
     mutators: Sequence[Mutator]
     run: Callable[[Path, bytes, random.Random], None]
 
-    def once(self, rng: random.Random, folder: Path) -> bytes:
-        """Return a mutated document; where it goes wrong, `run` on it raises."""
+    def once(self, rng: random.Random) -> bytes:
+        """Return a mutated document."""
         return rng.choice(self.mutators)(rng, rng.choice(self.seeds).read_bytes())
 
 
