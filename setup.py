@@ -19,7 +19,9 @@ INTERPRETED = {
     "sim/engine/streams.py",  # numpy
     "sim/block/device/constants.py",  # dataclasses, read once
     "sim/block/device/profile.py",
-    "sim/paths/walk_symbols.py",
+    "sim/paths/design.py",
+    "sim/paths/registry.py",
+    "sim/paths/symbols.py",
 }
 """What stays as it is: nothing of it runs per read, or mypyc cannot take it."""
 
@@ -29,7 +31,8 @@ def core() -> list[str]:
     files = ["sim/units.py", "sim/workload/player.py", "sim/machine/timeline.py"]
     for room in ("engine", "block", "cache", "fs", "paths", "stack"):
         files += sorted(path.as_posix() for path in Path("sim", room).rglob("*.py"))
-    return [file for file in files if not file.endswith("__init__.py") and file not in INTERPRETED]
+    skipped = INTERPRETED | {path.as_posix() for path in Path("sim/paths/designs").glob("*.py")}
+    return [file for file in files if not file.endswith("__init__.py") and file not in skipped]
 
 
 def extensions() -> list[Any]:

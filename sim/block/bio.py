@@ -35,6 +35,11 @@ class EndIo:
         """Do what the completion does: unlock pages, queue decryption, wake."""
         raise NotImplementedError
 
+    def queues_work(self, bio: Bio) -> bool:
+        """Tell whether `done` queues work items: where bios end in their submitter each takes its turn."""
+        del bio
+        return False
+
 
 class Bio:
     """

@@ -288,3 +288,20 @@ class Linux616(Linux61):
             ra.start = miss
             ra.size = ra.async_size = next_window(miss - index + req, max_pages)
         return Window(ra.start, ra.size, ra.async_size, True)
+
+
+class NoReadahead(Linux61):
+    """The null policy: what is asked for, and no page more."""
+
+    def ondemand(
+        self,
+        ra: RaState,  # noqa: ARG002
+        index: int,
+        req: int,
+        marker: bool,  # noqa: ARG002
+        max_pages: int,  # noqa: ARG002
+        io_pages: int,  # noqa: ARG002
+        cached: Cached,  # noqa: ARG002
+    ) -> Window | None:
+        """Read `req` pages; see ReadaheadPolicy."""
+        return Window(index, req, 0, False)

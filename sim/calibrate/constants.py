@@ -200,6 +200,8 @@ SYMBOLS: tuple[Modelled, ...] = (
         "fscrypt_enqueue_decrypt_work",
         "queue_work_on",
         "process_one_work",
+        _like(_CRYPT, "__tasklet_schedule", "queue_work_on", "puts an entry into a list of the core"),
+        _like(_CRYPT, "tasklet_action_common", "process_one_work", "takes an entry from a list and calls it"),
         "decrypt_work",
         "decrypt_bh",
         "fscrypt_decrypt_bio",

@@ -68,7 +68,7 @@ def formats(incomplete: str) -> list[str]:
 
 def paths(incomplete: str) -> list[str]:
     """Return the read paths."""
-    from sim.machine.machine import PATHS
+    from sim.paths.registry import PATHS
 
     return _starting(list(PATHS), incomplete)
 

@@ -11,9 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from sim.cli import complete
+from sim.cli.calibrate_app import app as calibrate
 from sim.cli.exits import INTERRUPTED, epilog
 from sim.cli.guard import flushed, guarded, prepare_streams
 from sim.cli.image.app import app as image_verbs
+from sim.cli.options import AsJson
 from sim.cli.quiet import Quiet, with_quiet
 from sim.errors import ConfigError
 
@@ -59,7 +61,6 @@ Formats = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Run it, however long or however much memory it would take.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def _formats(asked: list[str] | None) -> list[str]:
@@ -335,56 +336,7 @@ def validate(
     raise typer.Exit(validate_cases(files or [], layouts, case, as_json, quiet, figure))
 
 
-calibrate = typer.Typer(help="Refit the constants of a profile from records.", no_args_is_help=True)
 app.add_typer(calibrate, name="calibrate")
-
-
-@calibrate.command("costs")
-def calibrate_costs(
-    records: Annotated[
-        Path,
-        typer.Option(
-            "--records", metavar="DIR", help="A folder of recordings, as results/kernel/README.md has it."
-        ),
-    ] = Path("results/kernel/linux-6.1.192"),
-    times: Annotated[
-        Path | None,
-        typer.Option(
-            "--times", metavar="FILE", help="Times, as `make truth-ns` writes [native-ns.jsonl of DIR]."
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="PROFILE", help="The machine profile [standard output]."),
-    ] = None,
-    judge: Annotated[
-        bool,
-        typer.Option(
-            "--judge", help="Write no profile: leave out each layout and block size, and judge the fit."
-        ),
-    ] = False,
-    runs: Annotated[
-        bool,
-        typer.Option(
-            "--runs", help="Write no profile: run recorded cases as experiments, beside the records."
-        ),
-    ] = False,
-    simulate: Annotated[
-        bool,
-        typer.Option("--simulate", help="Simulate the recorded cases again: after a change of the model."),
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Fit the costs of kernel symbols to recordings; --judge, --runs: exit 1 if a bar is not held."""
-    from sim.cli.calibrate import fit_profile, judge_costs, judge_runs
-
-    if runs:
-        raise typer.Exit(judge_runs(records, times, as_json))
-    if judge:
-        raise typer.Exit(judge_costs(records, times, simulate, as_json))
-    fit_profile(records, times, output, simulate)
-
-
 for _verbs in (app, image_verbs, calibrate):
     with_quiet(_verbs)
 app.add_typer(image_verbs, name="image")

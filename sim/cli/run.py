@@ -7,18 +7,20 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from sim.claims.answers import answers, claims_on
 from sim.cli.exits import DONE, FAULT, FOUND
 from sim.cli.render import console, print_table, progress
+from sim.config.cell import Experiment
 from sim.experiment.estimate import refuse_too_much
 from sim.experiment.finished_cells import count_kept
 from sim.experiment.fio_experiment import experiment_of, is_job_file
 from sim.experiment.notes import notes_of
 from sim.experiment.results import Run
-from sim.experiment.runner import Progress, default_folder, execute
+from sim.experiment.runner import Progress, Watcher, default_folder, execute
 from sim.experiment.workers import WorkerLostError
 from sim.machine.run_cell import run_cell
 from sim.report.job_table import job_results
@@ -67,20 +69,10 @@ def run_experiment(
     # Before the work: a mistake in the claims is told at once. They are about experiments, not about jobs.
     claims = claims_on(experiment.stem, CLAIMS) if fio is None and not is_job_file(file) else []
     target = output or default_folder(experiment, RUNS)
-    taken_up = 0
-
-    def heard(step: Progress) -> None:
-        nonlocal taken_up
-        if step.what == "kept":
-            taken_up = step.done
-            if not quiet:
-                note = f"{step.done} of {step.total} cells taken up from an interrupted run"
-                print(f"readpath: {note}", file=sys.stderr)
-        else:
-            watch(step)
-
+    heard = _Heard(quiet)
     try:
         with progress(wanted=not quiet) as watch:
+            heard.watch = watch
             run = execute(
                 experiment,
                 target,
@@ -97,38 +89,11 @@ def run_experiment(
             note = f"{finished} finished cells are kept; the same command goes on from there"
             print(f"readpath: {note}", file=sys.stderr)
         raise
-    table, jobs_table, wrong = summary(run), job_results(run), wrong_data(run)
-    said = answers(run, claims)
-    drawn = sorted((target / "figures").iterdir())
+    said, wrong = answers(run, claims), wrong_data(run)
     if as_json:
-        document = {
-            "run": str(target),
-            "title": experiment.title,
-            "config_hash": experiment.config_hash,
-            "seeds": list(experiment.seeds),
-            "cells": list(table.rows),
-            "wrong_data": [row["cell"] for row in wrong],
-            "failed": run.failed,
-            "cells_taken_up": taken_up,
-            "answers": said,
-            "jobs": list(jobs_table.rows),
-            "notes": notes,
-            "figures": [str(path) for path in drawn],
-        }
-        print(json.dumps(document, indent=2))
+        _print_json(experiment, run, heard.taken_up, said, notes)
     elif not quiet:
-        out = console()
-        for line in said:
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
-        print_table(table, out, experiment.title)
-        if 0 < len(jobs_table.rows) <= MOST_JOB_ROWS:
-            print_table(jobs_table, out)
-        elif jobs_table.rows:
-            line = f"jobs    {target / 'jobs.parquet'}, {len(jobs_table.rows)} rows"
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
-        for path in drawn:
-            out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)
-        out.print(f"run     {target}", markup=False, highlight=False, soft_wrap=True)
+        _print_tables(experiment, run, said)
     for row in wrong:
         labels = " ".join(row[axis] for axis in run.axes)
         where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
@@ -152,3 +117,61 @@ def tell_failed(run: Run) -> None:
     if any(row["fault"] for row in run.failed):
         line = f"a fault in readpath, please report it with {run.path / 'run.log.json'}"
         print(printable(f"readpath: {line}"), file=sys.stderr)
+
+
+class _Heard:
+    """What a run tells: cells taken up from an interrupted one in a line, the rest goes to `watch`."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self.watch: Watcher = lambda _progress: None
+        self.taken_up = 0
+
+    def __call__(self, step: Progress) -> None:
+        """Hear of a step."""
+        if step.what != "kept":
+            self.watch(step)
+            return
+        self.taken_up = step.done
+        if not self._quiet:
+            note = f"{step.done} of {step.total} cells taken up from an interrupted run"
+            print(f"readpath: {note}", file=sys.stderr)
+
+
+def _drawn(run: Run) -> list[Path]:
+    return sorted((run.path / "figures").iterdir())
+
+
+def _print_json(
+    experiment: Experiment, run: Run, taken_up: int, said: Sequence[str], notes: Sequence[str]
+) -> None:
+    document = {
+        "run": str(run.path),
+        "title": experiment.title,
+        "config_hash": experiment.config_hash,
+        "seeds": list(experiment.seeds),
+        "cells": list(summary(run).rows),
+        "wrong_data": [row["cell"] for row in wrong_data(run)],
+        "failed": run.failed,
+        "cells_taken_up": taken_up,
+        "answers": said,
+        "jobs": list(job_results(run).rows),
+        "notes": notes,
+        "figures": [str(path) for path in _drawn(run)],
+    }
+    print(json.dumps(document, indent=2))
+
+
+def _print_tables(experiment: Experiment, run: Run, said: Sequence[str]) -> None:
+    out, jobs_table = console(), job_results(run)
+    for line in said:
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    print_table(summary(run), out, experiment.title)
+    if 0 < len(jobs_table.rows) <= MOST_JOB_ROWS:
+        print_table(jobs_table, out)
+    elif jobs_table.rows:
+        line = f"jobs    {run.path / 'jobs.parquet'}, {len(jobs_table.rows)} rows"
+        out.print(line, markup=False, highlight=False, soft_wrap=True)
+    for path in _drawn(run):
+        out.print(f"figure  {path}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"run     {run.path}", markup=False, highlight=False, soft_wrap=True)

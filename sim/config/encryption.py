@@ -20,6 +20,8 @@ from sim.config.table import Model, custom
 from sim.errors import ConfigError
 from sim.units import SECTOR_BYTES, parse_size
 
+WorkQueueKind = Literal["unbound", "unbound-highpri", "bound", "bound-highpri", "tasklet"]
+"""Of sim.engine.workqueue."""
 Scheme = Literal["none", "inline", "fscrypt-v2", "file-keys", "rfc2014", "dm-crypt", "ecryptfs"]
 
 CIPHERS: dict[str, tuple[str, ...]] = {
@@ -32,6 +34,7 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "cipher": ("dm-crypt", "ecryptfs"),
     "sector_bytes": ("dm-crypt",),
     "no_read_workqueue": ("dm-crypt",),
+    "work_queue": ("dm-crypt", "fscrypt-v2", "file-keys", "rfc2014"),
     "format": ("file-keys",),
     "policy": ("file-keys", "rfc2014"),
     "users": ("file-keys", "rfc2014"),
@@ -52,8 +55,8 @@ class Encryption(Model):
     """
     How the contents of the files are encrypted, in an image that is made.
 
-    cipher, sector_size, no_read_workqueue: of dm-crypt's table line, and eCryptfs' mount. format: of wrapped
-    keys. policy: who can open a file: its owner; any of `users` users; the members of a group, by its key;
+    cipher, sector_size, no_read_workqueue: of dm-crypt's table line, and eCryptfs' mount. work_queue: where
+    fscrypt or dm-crypt decrypts, if not on the kernel's kind of queue. format: of wrapped keys. policy: who can open a file: its owner; any of `users` users; the members of a group, by its key;
     `needed` of them together. charge_open: opening a file costs what the scheme asks for it (else nothing, as
     for the plain path; eCryptfs reads its header in any case).
     """
@@ -62,6 +65,7 @@ class Encryption(Model):
     cipher: str | None = None
     sector_bytes: Annotated[int, BeforeValidator(_size)] = Field(default=SECTOR_BYTES, alias="sector_size")
     no_read_workqueue: bool = False
+    work_queue: WorkQueueKind | None = None
     format: Literal["aes-kw", "rfc2014"] = "aes-kw"
     policy: Literal["owner", "any-of", "group", "k-of-n"] = "owner"
     users: int = Field(default=1, ge=1, le=100_000)
@@ -93,6 +97,8 @@ class Encryption(Model):
             raise custom(f"cipher {self.cipher!r} is not modelled", ", ".join(CIPHERS[self.scheme]))
         if self.sector_bytes not in (512, 4096):
             raise custom(f"sector_size {self.sector_bytes} is not modelled", "512, 4096")
+        if self.no_read_workqueue and self.work_queue is not None:
+            raise custom("work_queue with no_read_workqueue", "one of them")
         if self.policy == "owner" and self.users != 1:
             raise custom(f"{self.users} users with policy 'owner'", "policy any-of, group or k-of-n")
         if self.policy == "k-of-n" and not self.needed <= self.users <= MAX_SHARES:
@@ -115,7 +121,7 @@ class Encryption(Model):
 
     def of_the_image(self) -> dict[str, Any]:
         """Return what decides the bytes of the image, as plain JSON values."""
-        said = self.model_dump(mode="json", exclude={"no_read_workqueue", "charge_open"})
+        said = self.model_dump(mode="json", exclude={"no_read_workqueue", "work_queue", "charge_open"})
         if said["scheme"] == "inline":
             said["scheme"] = "fscrypt-v2"
         return said

@@ -93,9 +93,11 @@ class Cost:
 class CostTable:
     """Costs by symbol; asking for an unknown one raises ConfigError with the nearest names."""
 
-    def __init__(self, name: str, costs: dict[str, Cost]) -> None:
+    def __init__(self, name: str, costs: dict[str, Cost], pace: Pace | None = None) -> None:
+        """pace: of the machine, from which instructions follow where only ns are said, and ns likewise."""
         self.name = name
         self.costs = costs
+        self.pace = pace
 
     def __getitem__(self, symbol: str) -> Cost:
         cost = self.costs.get(symbol)
@@ -115,22 +117,37 @@ class CostTable:
             cost = self[symbol] if symbol not in costs else costs[symbol]
             key = f"{part}_ps"
             costs[symbol] = replace(cost, **{key: round(getattr(cost, key) * factor)})
-        return CostTable(self.name, costs)
+        return CostTable(self.name, costs, self.pace)
 
     def dearer(self, symbol: str, ns: int) -> CostTable:
         """Return the table with `ns` more for every call of `symbol` (ConfigError if it has none)."""
         if not ns:
             return self
         cost = self[symbol]
-        return CostTable(
-            self.name, self.costs | {symbol: replace(cost, self_ps=cost.self_ps + ns * PS_PER_NS)}
-        )
+        dearer = replace(cost, self_ps=cost.self_ps + ns * PS_PER_NS)
+        return CostTable(self.name, self.costs | {symbol: dearer}, self.pace)
 
     def scaled(self, factor: float) -> CostTable:
         """Return the table with every constant multiplied by `factor`: a machine that much slower."""
         if factor == 1:
             return self
         return self.varied({(symbol, part): factor for symbol in self.costs for part in ("self", "unit")})
+
+    def extended(self, whose: str, entries: Mapping[str, Mapping[str, Any]]) -> CostTable:
+        """
+        Return the table with costs of symbols that only `whose` code has; entries: as in a profile's [cost].
+
+        Raises ConfigError for an entry that is none, or whose symbol the table has already.
+        """
+        if not entries:
+            return self
+        costs = dict(self.costs)
+        for symbol, entry in entries.items():
+            if symbol in self.costs:
+                problem = f"machine profile {self.name} has a cost of {symbol!r} already"
+                raise ConfigError(f"{whose}: costs", problem, "a symbol of its own")
+            costs[symbol] = _parse_cost(f"{whose}: costs.{symbol}", symbol, dict(entry), self.pace)
+        return CostTable(self.name, costs, self.pace)
 
     def at_pace(self, new: Pace, old: Pace | None) -> CostTable:
         """Return the table with the ns that its instructions and bytes take at another pace than `old`."""
@@ -144,6 +161,7 @@ class CostTable:
                 )
                 for symbol, cost in self.costs.items()
             },
+            new,
         )
 
 
@@ -227,7 +245,7 @@ def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
             if symbol in costs:
                 raise ConfigError(f"{place}: free.{group}", f"{symbol!r} also has a cost", "one of the two")
             costs[symbol] = Cost(symbol, 0, 0, "", group, 0.0, str(words.get("source", "")))
-    return CostTable(str(table.get("name", place)), costs)
+    return CostTable(str(table.get("name", place)), costs, pace)
 
 
 def _parse_cost(at: str, symbol: str, entry: dict[str, Any], stated: Pace | None) -> Cost:
@@ -288,7 +306,7 @@ def load_costs(profile: str) -> CostTable:
     below = load_costs(base)
     if pace := _pace(profile, table):
         below = below.at_pace(pace, _pace(base, _shipped(base)))
-    return CostTable(costs.name, below.costs | costs.costs)
+    return CostTable(costs.name, below.costs | costs.costs, costs.pace or below.pace)
 
 
 def _given(profile: str) -> dict[str, Any]:

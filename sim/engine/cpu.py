@@ -4,8 +4,9 @@ Cores and what runs on them: tasks, interrupts, kworkers.
 A core is a timeline. A task gathers the cost of what it does and *settles* it as one burst before it
 touches anything that others can see (a page waited for). What it does for others within a burst, as handing
 over a request, is due at its place in the burst (`Cpu.when_done`). Bursts on one core are served first come,
-first served; interrupt work preempts them, and pushes back their ends and all that is due after it. Left out:
-time slices (a burst is a few microseconds, a slice is milliseconds), migration, caches going cold.
+first served; interrupts preempt them, and so may workers: they push back the bursts' ends and all that is due
+after. Left out: time slices (a burst is a few microseconds, a slice is milliseconds), migration of tasks,
+caches going cold.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from typing import Any, Final
 
 from sim.engine.clock import Clock
 from sim.engine.costs import PS_PER_NS
+from sim.engine.ledger import IRQ, KWORKER, TASK
 
-QUEUE_WORK_SYMBOLS: Final = "queue_work_on queue_work_on;try_to_wake_up"
-"""What queueing a work item calls: its worker sleeps, and is woken, as recorded."""
-WORK_ITEM_SYMBOLS: Final = "process_one_work worker_thread;schedule"
-"""What a work item costs besides its work: as recorded, a worker wakes, and goes to sleep again, for each."""
+SCHED_CREDIT_NS: Final = 3_000_000
+"""Half of sysctl_sched_latency: how far back the time of who slept is set at most (place_entity())."""
+SCHED_GRANULARITY_NS: Final = 1_000_000
+"""sysctl_sched_wakeup_granularity: who has run less by more than this goes first. Both grow with the cores."""
 
 
 class Due:
@@ -36,24 +38,34 @@ class Core:
     """
     One core's timeline, in ns.
 
-    free_at: end of the last burst queued. busy_*: ns spent.
+    free_at: end of the last burst queued, of tasks or workers; irq_free_at, work_free_at: of the last
+    interrupt, of the last worker's burst. workers: woken, and not asleep. vruntime: ns that workers without
+    priority have run, as CFS counts. busy_*: ns spent.
     """
 
     __slots__ = (
         "_due",
+        "_work_due",
         "busy_irq_ns",
         "busy_kworker_ns",
         "busy_task_ns",
         "free_at",
         "index",
         "irq_free_at",
+        "vruntime",
+        "work_free_at",
+        "workers",
     )
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.free_at = 0
         self.irq_free_at = 0
+        self.work_free_at = 0
+        self.workers = 0
+        self.vruntime = 0
         self._due: list[Due] = []
+        self._work_due: list[Due] = []
         self.busy_task_ns = 0
         self.busy_irq_ns = 0
         self.busy_kworker_ns = 0
@@ -66,21 +78,47 @@ class Core:
 
     def push_back(self, now: int, ns: int) -> None:
         """An interrupt of `ns` comes: all that is not reached yet waits for it."""
+        self._work_due = _pushed(self._work_due, now, ns)
+        if self.work_free_at > now:
+            self.work_free_at += ns
+        self.push_tasks_back(now, ns)
+
+    def push_tasks_back(self, now: int, ns: int) -> None:
+        """Another takes the core for `ns`: what tasks have not reached yet waits for it."""
         if self.free_at > now:
             self.free_at += ns
-        left = []
-        for due in self._due:
-            if due.at > now:
-                due.at += ns
-                left.append(due)
-            else:
-                due.listed = False
-        self._due = left
+        self._due = _pushed(self._due, now, ns)
+
+    def work(self, now: int, ns: int, first: bool) -> Due:
+        """Put a worker's burst on the core, before the tasks' or behind them; return its end."""
+        start = max(now, self.irq_free_at, self.work_free_at)
+        if first:
+            self.push_tasks_back(start, ns)
+        elif self.free_at > start:
+            start = self.free_at
+        due = Due(start + ns)
+        due.listed = True
+        self._work_due = [*_pushed(self._work_due, now, 0), due]
+        self.work_free_at = due.at
+        self.free_at = max(self.free_at, due.at)
+        return due
 
     def starts_at(self, now: int) -> int:
         """Return when a burst queued now would start."""
         start = self.free_at if self.free_at > now else now
         return self.irq_free_at if self.irq_free_at > start else start
+
+
+def _pushed(dues: list[Due], now: int, ns: int) -> list[Due]:
+    """Return the places that are not reached, `ns` later."""
+    left = []
+    for due in dues:
+        if due.at > now:
+            due.at += ns
+            left.append(due)
+        else:
+            due.listed = False
+    return left
 
 
 class Task:
@@ -152,13 +190,21 @@ class Task:
 
 
 class Cpu:
-    """All cores of a machine."""
+    """
+    All cores of a machine.
+
+    here, context: the core on which the code runs that is called now, and as what (of a completion and what
+    it calls; who runs a task knows).
+    """
 
     def __init__(self, clock: Clock, cores: int, wakeup_ns: int = 0) -> None:
-        """wakeup_ns: from queueing a work item until an idle worker runs it; no CPU time is spent in it."""
+        """wakeup_ns: from waking a worker until it runs, if its core has nothing to do; no CPU time is spent."""
         self._clock = clock
         self._wakeup_ns = wakeup_ns
         self.cores = [Core(index) for index in range(cores)]
+        self._scale = 1 + (min(cores, 8).bit_length() - 1)  # SCHED_TUNABLESCALING_LOG
+        self.here = self.cores[0]
+        self.context: str = TASK
 
     @property
     def now(self) -> int:
@@ -177,39 +223,76 @@ class Cpu:
         core.irq_free_at = start + ns
         core.busy_irq_ns += ns
         core.push_back(now, ns)
-        self._clock.call(start + ns - now, done, argument)
+        self._clock.call(start + ns - now, self._interrupted, (core, done, argument))
+
+    def _interrupted(self, of: tuple[Core, Callable[[Any], None], Any]) -> None:
+        core, done, argument = of
+        self.here, self.context = core, IRQ
+        done(argument)
 
     def when_done(self, task: Task, then: Callable[[Any], None], argument: Any) -> None:
         """Do `then(argument)` when the core has done what the task has gathered: now, if that is nothing."""
         due = Due(task.time_ns)
         task.core.expect(due)
-        self._reached((due, then, argument))
+        self._reached((due, task.core, TASK, then, argument))
 
-    def _reached(self, expected: tuple[Due, Callable[[Any], None], Any]) -> None:
+    def _reached(self, expected: tuple[Due, Core, str, Callable[[Any], None], Any]) -> None:
         """A place in a core's work is reached, unless interrupts have come before it."""
-        due, then, argument = expected
+        due, core, context, then, argument = expected
         wait = due.at - self._clock.now
         if wait > 0:
             self._clock.call(wait, self._reached, expected)
         else:
+            self.here, self.context = core, context
             then(argument)
 
-    def kworker(self, ps: int, done: Callable[[Any], None], argument: Any) -> None:
-        """
-        Run a work item of `ps` on the core that is free first (an unbound work queue), then `done(argument)`.
+    def spend(self, ps: int) -> None:
+        """Spend `ps` here and now, in the context that runs; what else the core has to do waits."""
+        ns, now, core = ps // PS_PER_NS, self._clock.now, self.here
+        if self.context == IRQ:
+            core.irq_free_at = max(core.irq_free_at, now) + ns
+            core.busy_irq_ns += ns
+            core.push_back(now, ns)
+        elif self.context == TASK:
+            core.busy_task_ns += ns
+            core.free_at = max(core.free_at, now)
+            core.push_tasks_back(now - 1, ns)  # the task goes on behind it, also one that is due now
+        else:
+            self.work(core, ps, True, None, None)
 
-        Ties go to the lowest core. Interrupts that come later delay the bursts after it, not the item.
-        """
+    def idlest(self, cores: list[Core]) -> Core:
+        """Return the core that a woken worker goes to: the fewest workers, then free first, then the first."""
+        best = cores[0]
+        for core in cores:
+            if (core.workers, core.free_at) < (best.workers, best.free_at):
+                best = core
+        return best
+
+    def wake(self, then: Callable[[Any], None], argument: Any) -> None:
+        """Let a woken worker run `then(argument)`, when it has noticed."""
+        if self._wakeup_ns:
+            self._clock.call(self._wakeup_ns, then, argument)
+        else:
+            then(argument)
+
+    def goes_first(self, core: Core, high: bool) -> bool:
+        """check_preempt_wakeup(): tell whether a woken worker goes before the tasks of its core."""
+        if high:
+            return True
+        credit = SCHED_CREDIT_NS * self._scale
+        core.vruntime = max(core.vruntime, core.busy_task_ns - credit)
+        return core.busy_task_ns - core.vruntime > SCHED_GRANULARITY_NS * self._scale
+
+    def work(
+        self, core: Core, ps: int, first: bool, then: Callable[[Any], None] | None, argument: Any
+    ) -> None:
+        """Run `ps` of a worker's on `core`, before its tasks or behind them; `then(argument)` at its end."""
         ns = ps // PS_PER_NS
-        now = self._clock.now
-        core = self.cores[0]
-        for other in self.cores:
-            if other.free_at < core.free_at:
-                core = other
-        start = max(core.starts_at(now), now + self._wakeup_ns)
-        core.free_at = start + ns
         core.busy_kworker_ns += ns
-        self._clock.call(start + ns - now, done, argument)
+        core.vruntime += ns
+        due = core.work(self._clock.now, ns, first)
+        if then is not None:
+            self._clock.call(due.at - self._clock.now, self._reached, (due, core, KWORKER, then, argument))
 
     @property
     def busy_ns(self) -> tuple[int, int, int]:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from sim.block.device.profile import load_device_profile
-from sim.config.cell import FileRef
+from sim.config.values import FileRef
 from sim.documents import read_bytes, short, why
 from sim.engine.costs import load_costs
 from sim.errors import ConfigError

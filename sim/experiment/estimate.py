@@ -20,7 +20,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.config.cell import Aged, Cell, CellConfig, Experiment, Fragmented, Scattered, Sparse, VolumeFile
+from sim.config.cell import Cell, CellConfig, Experiment
+from sim.config.layouts import Aged, Fragmented, Scattered, Sparse
+from sim.config.volume import VolumeFile
 from sim.errors import ConfigError
 from sim.experiment.runner import distinct_volumes
 from sim.units import GIB, NS_PER_S, NS_PER_US, PAGE_BYTES

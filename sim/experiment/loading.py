@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from sim.block.device.profile import device_profile_names
-from sim.config.cell import Cell, CellConfig, Experiment, FileRef, digest
+from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import Model
+from sim.config.values import FileRef
 from sim.documents import is_utf8, parse_toml, read_toml_text, short
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError

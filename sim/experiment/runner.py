@@ -37,7 +37,7 @@ from sim.experiment.results import (
     write_results,
     written_aside,
 )
-from sim.experiment.workers import WorkerLostError, workers
+from sim.experiment.workers import Each, WorkerLostError, workers
 
 
 class RunCell(Protocol):
@@ -113,12 +113,7 @@ def execute(
         rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
         failed: dict[str, Failure] = {}
         with workers(jobs) as each:
-            volumes = distinct_volumes([cell for cell, _ in rest])
-            images: dict[str, Path | Failure | None] = {}
-            made = each(attempt, [(make_image, cell) for cell in volumes.values()])
-            for key, image in zip(volumes, made, strict=True):
-                images[key] = image
-                watch(Progress("images", len(images), len(volumes), volumes[key].name))
+            images = _images_of([cell for cell, _ in rest], make_image, each, watch)
             runs = [(_ran, run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in rest]
             for at, ((cell, key), result) in enumerate(
                 zip(rest, each(attempt, runs), strict=True), start=taken_up + 1
@@ -133,13 +128,12 @@ def execute(
         write_results(folder, experiment, cells, outcomes)
         (folder / "figures").mkdir()
         draw(load_run(folder), folder / "figures")
-        wall_s = round(time.monotonic() - clock, 3)
         log: dict[str, Any] = {
             "started": started.isoformat(timespec="seconds"),
-            "wall_s": wall_s,
+            "wall_s": round(time.monotonic() - clock, 3),
             "workers": jobs,
+            "cells_taken_up": taken_up,
         }
-        log["cells_taken_up"] = taken_up
         if notes := notes_of(experiment):
             log["notes"] = notes
         if faults := [failure.fault for failure in failed.values() if failure.fault]:
@@ -147,6 +141,19 @@ def execute(
         write_json(folder / "run.log.json", log)
     forget(kept)
     return load_run(target)
+
+
+def _images_of(
+    cells: Sequence[Cell], make_image: MakeImage, each: Each, watch: Watcher
+) -> dict[str, Path | Failure | None]:
+    """Return the image of every volume that the cells read, or why there is none, by `volume_key`."""
+    volumes = distinct_volumes(cells)
+    images: dict[str, Path | Failure | None] = {}
+    made = each(attempt, [(make_image, cell) for cell in volumes.values()])
+    for key, image in zip(volumes, made, strict=True):
+        images[key] = image
+        watch(Progress("images", len(images), len(volumes), volumes[key].name))
+    return images
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sim.config.cell import Machine
+from sim.config.system import Machine
 from sim.errors import ConfigError, ReadpathError
 from sim.experiment.beside import Beside
 from sim.experiment.matrix import JOB_KEY, Override, Raw

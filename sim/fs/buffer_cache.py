@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from sim.block.bio import Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import INSERT_SYMBOLS, SLEEP_SYMBOLS
+from sim.cache.filemap import SLEEP_SYMBOLS
+from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger

@@ -9,58 +9,25 @@ the extent found, clipped to what was asked for, or the hole, whole.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Generator
 from typing import Any
+
+from mypy_extensions import mypyc_attr
 
 from sim.block.bio import Plug
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.ext4.format.extents import Extent, ExtentTree
-from sim.ext4.format.indirect import IndirectMap
 from sim.fs.buffer_cache import BufferCache
-from sim.fs.status_cache import END_OF_BLOCKS, HOLE, UNWRITTEN, WRITTEN, Mapped, StatusCache
+from sim.fs.mapper import InodeMap, Mapper
+from sim.fs.status_cache import HOLE, UNWRITTEN, WRITTEN, Mapped
 
 
-class InodeMap:
-    """One inode's extent tree and status cache; and its block map, if it has one instead of a tree."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Ext4Mapper(Mapper):
+    """ext4_map_blocks() for all inodes of a file system."""
 
-    __slots__ = ("firsts", "indirect", "status", "tree")
-
-    def __init__(self, tree: ExtentTree, indirect: IndirectMap | None = None) -> None:
-        self.tree = tree
-        self.indirect = indirect
-        self.firsts = [extent.logical for extent in tree.extents]
-        self.status = StatusCache(tree.extents)
-
-    def extent_at(self, leaf: int, block: int) -> Extent | None:
-        """Return the leaf's last extent that starts at or before `block`; None before its first."""
-        at = bisect_right(self.firsts, block) - 1
-        return self.tree.extents[at] if at >= self.tree.leaf_first[leaf] else None
-
-    def leaf_extents(self, leaf: int) -> list[Extent]:
-        """Return the extents of a leaf."""
-        first = self.tree.leaf_first
-        end = first[leaf + 1] if leaf + 1 < len(first) else len(self.tree.extents)
-        return self.tree.extents[first[leaf] : end]
-
-    def next_allocated(self, block: int) -> int:
-        """Return the first block of the next extent after `block`, or END_OF_BLOCKS."""
-        at = bisect_right(self.firsts, block)
-        return self.firsts[at] if at < len(self.firsts) else END_OF_BLOCKS
-
-
-class Mapper:
-    """
-    ext4_map_blocks() for all inodes of a file system.
-
-    by_block: what a call costs depends on the block, and a map may end at a BOUNDARY.
-    """
-
-    by_block = False
-
-    def __init__(self, ledger: Ledger, buffers: BufferCache) -> None:
-        self.buffers = buffers
+    def __init__(self, ledger: Ledger, buffers: BufferCache, block_size: int) -> None:  # noqa: ARG002
+        super().__init__(ledger, buffers, "ext4_map_blocks")
         walk = "ext4_map_blocks;ext4_ext_map_blocks"
         call, lookup = "ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent", "ext4_es_lookup_extent"
         self._s_mapped = ledger.site(TASK, "", f"{call} ext4_map_blocks:written", unit=lookup)
@@ -101,14 +68,6 @@ class Mapper:
         if found is None:
             found = yield from self._walk(task, imap, block, want, plug)
         return found if found.length <= want else found.cut(want)
-
-    def boundary(self, end: int) -> bool:  # noqa: ARG002
-        """Return whether a map that ends before block `end` has BOUNDARY; with extents none has."""
-        return False
-
-    def walkable(self, imap: InodeMap, block: int, blocks: int) -> int:  # noqa: ARG002
-        """Return how many of `blocks` from `block` may be mapped in one go without waiting; here all."""
-        return blocks
 
     def map_each(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from sim.ext4.format.extents import ExtentTree
 from sim.ext4.format.indirect import IndirectMap
-from sim.fs.ext4_map import InodeMap
+from sim.fs.mapper import InodeMap
 from sim.units import PAGE_BYTES
 
 Decrypt = Callable[[memoryview, int, memoryview], None]

@@ -24,14 +24,15 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.ext4.format.indirect import POINTER_BYTES, block_path, blocks_to_boundary
 from sim.fs.buffer_cache import BufferCache
-from sim.fs.ext4_map import InodeMap, Mapper
+from sim.fs.mapper import InodeMap, Mapper, known_run
 from sim.fs.status_cache import END_OF_BLOCKS, WRITTEN, Mapped
 
 
 class _WalkingMapper(Mapper):
     """What both share: an answer's price depends on the block, and nothing is remembered."""
 
-    by_block = True
+    def __init__(self, ledger: Ledger, buffers: BufferCache, symbol: str) -> None:
+        super().__init__(ledger, buffers, symbol, by_block=True)
 
     def map(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
@@ -39,14 +40,14 @@ class _WalkingMapper(Mapper):
         """Map up to `want` blocks from `block` in one call."""
         self.charge_hits(task, imap, 1, block)
         yield from self._bring(task, imap, block, plug)
-        found = self._known(imap, block)
+        found = known_run(imap, block)
         return found.cut(min(found.length, want, self.reach(block)))
 
     def map_each(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
     ) -> Generator[Any, Any, Mapped]:
         """Map up to `want` blocks from `block` with one call per block, within one block of pointers."""
-        found = self._known(imap, block)
+        found = known_run(imap, block)
         length = min(found.length, want, self._same_node(block))
         self.charge_hits(task, imap, length, block)
         yield from self._bring(task, imap, block, plug)
@@ -54,7 +55,7 @@ class _WalkingMapper(Mapper):
 
     def would_sleep(self, imap: InodeMap, block: int, blocks: int) -> bool:
         """Return whether mapping [block, block + blocks) may have to read a block of pointers."""
-        self._known(imap, block)
+        known_run(imap, block)
         if imap.indirect is not None:
             at = block
             while at < block + blocks:
@@ -84,22 +85,14 @@ class _WalkingMapper(Mapper):
                 for node in chain:
                     yield from self.buffers.get(task, node, plug)
 
-    def _known(self, imap: InodeMap, block: int) -> Mapped:
-        found = imap.status.lookup(block)
-        if found is None:
-            imap.status.fill()
-            found = imap.status.lookup(block)
-            assert found is not None
-        return found
-
 
 class IndirectMapper(_WalkingMapper):
     """The block map of ext2 and ext3."""
 
     def __init__(self, ledger: Ledger, buffers: BufferCache, block_size: int) -> None:
-        super().__init__(ledger, buffers)
-        self.per_block = block_size // POINTER_BYTES
         handle = "ext3_get_blocks_handle"
+        super().__init__(ledger, buffers, handle)
+        self.per_block = block_size // POINTER_BYTES
         branch = f"{handle};ext3_get_branch"
         self._s_call = ledger.site(
             TASK, "", f"{handle} {handle};ext3_block_to_path {branch}", unit="ext3_get_branch"
@@ -134,7 +127,7 @@ class LinearMapper(_WalkingMapper):
     """UDF's list of extents. remembers: a call starts at the extent of the last one."""
 
     def __init__(self, ledger: Ledger, buffers: BufferCache, remembers: bool) -> None:
-        super().__init__(ledger, buffers)
+        super().__init__(ledger, buffers, "udf_get_block")
         self._remembers = remembers
         self._s_call = ledger.site(
             TASK,

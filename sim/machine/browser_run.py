@@ -4,34 +4,25 @@ The browser cache in a machine: files of the volume opened, read, verified and f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Any, Protocol
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from sim.cache.pages import Mapping
-from sim.config.cell import Cell
+from sim.config.cell_result import CellResult, ReadRow
 from sim.engine.cpu import Task
-from sim.fs.fs_inode import FsInode
-from sim.machine.machine import Machine
-from sim.machine.schemes import Opener
+from sim.machine.cell_metrics import check_delivery, result_of
+from sim.machine.stage import Stage
 from sim.machine.verify import StreamVerifier, Verifier
+from sim.machine.volume_files import VolumeFile
 from sim.stack.ecryptfs import EcryptfsInode
 from sim.units import KIB
 from sim.workload.browser_cache import BrowserCache, BrowserCacheJob, Key
 from sim.workload.player import Played
 
 READ_BYTES = 64 * KIB
-
-
-class CachedFile(Protocol):
-    """A file of the volume as the machine sees it."""
-
-    inode: FsInode | EcryptfsInode
-    mapping: Mapping
-
-    xattr_blocks: list[list[int]]
-    """The blocks in which its xattrs lie, in batches."""
 
 
 class BrowserRun:
@@ -41,20 +32,16 @@ class BrowserRun:
     A private copy is the same file on the disk, with pages and an inode of its own.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        machine: Machine,
-        opener: Opener | None,
-        open_file: Callable[[str], CachedFile],
-        digests: dict[str, str],
-    ) -> None:
+    def __init__(self, stage: Stage) -> None:
+        cell, machine = stage.cell, stage.machine
         said = cell.config.workload.browser_cache
         assert said is not None
         self._machine = machine
-        self._opener = opener
-        self._open_file = open_file
-        self._digests = digests
+        self._opener = stage.opener()
+        self._open_file = stage.open_file
+        self._digests = stage.digests()
+        self._trace = stage.trace
+        self._players: list[Played] = []
         self._names = [f"/{file.name}" for file in cell.config.volume.all_files]
         self._wraps = cell.config.encryption.packets
         self.job = BrowserCacheJob(
@@ -70,20 +57,30 @@ class BrowserRun:
         self.cache = BrowserCache(machine.clock, self.job, sizes, self, cell.seed)
         self.verifiers: list[Verifier] = []
         self.openings_ns: list[int] = []
-        self.files: dict[Key, CachedFile] = {}
+        self.files: dict[Key, VolumeFile] = {}
         self._opened: dict[Key, set[int]] = {}
         self._ring: set[int] = set()
 
-    def start(self) -> list[Played]:
-        """Start all users; the clock is then to run."""
-        players = []
+    def start(self) -> None:
+        """Start all users (WorkloadPlayer)."""
         for user in range(self.job.users):
             played = Played()
-            players.append(played)
+            self._players.append(played)
             task = self._machine.cpu.task(user, f"user {user}")
             process = self.cache.user(task, user, played)
             self._machine.clock.process(process)
-        return players
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """The files that were ever opened (WorkloadPlayer)."""
+        return [file.mapping for file in self.files.values()]
+
+    def result(self) -> CellResult:
+        """Return what all users came to (WorkloadPlayer)."""
+        check_delivery(self._machine, self._players)
+        reads = user_reads(self._players) if self._trace else []
+        outcome = result_of(self._machine, self._players, self.verifiers, self.openings_ns, [], reads)
+        return replace(outcome, metrics={**outcome.metrics, **self.metrics()})
 
     def read(self, task: Task, user: int, key: Key) -> Generator[Any, Any, int]:
         """Open a file for a user who has not opened it yet, and read it (Store)."""
@@ -136,3 +133,12 @@ class BrowserRun:
             "distinct_bytes": counts.distinct_bytes,
             "space_saved": 1 - counts.distinct_bytes / counts.private_bytes,
         }
+
+
+def user_reads(players: Sequence[Played]) -> list[ReadRow]:
+    """Return the traced reads of a browser cache's users: whole files, of which no place is known."""
+    return [
+        ReadRow(reader, number, latency, f"user {reader}")
+        for reader, played in enumerate(players)
+        for number, latency in enumerate(played.latencies_ns)
+    ]

@@ -18,7 +18,6 @@ from sim.units import MIB, NS_PER_S, PAGE_BYTES
 from sim.workload.player import Played
 
 NOT_COMPARED = -1
-_MAP_CALLS = ("ext4_map_blocks", "ext3_get_blocks_handle", "udf_get_block")
 
 
 def check_delivery(machine: Machine, players: Sequence[Played]) -> None:
@@ -65,7 +64,7 @@ def result_of(
         "requests": stats.issued,
         "back_merges": stats.back_merges,
         "front_merges": stats.front_merges,
-        "map_calls": sum(calls.get(symbol, 0) for symbol in _MAP_CALLS),
+        "map_calls": calls.get(machine.mapper.symbol, 0),
         "get_block_calls": calls.get("ext4_get_block", 0),
         "pages_cached": machine.cache.cached,
         "buffer_head_pages": machine.cache.head_pages,

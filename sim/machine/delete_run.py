@@ -19,12 +19,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from sim.block.bio import Plug
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
-from sim.config.cell import Cell
+from sim.cache.pages import Mapping
 from sim.config.cell_result import CellResult, Number
 from sim.crypto.keys.file_keys import KEYS_NAME, clobbered, secret_parts
 from sim.engine.cpu import Task
@@ -41,8 +40,8 @@ from sim.fs.buffer_cache import BufferCache
 from sim.fs.fs_inode import FsInode
 from sim.fs.jbd2 import Jbd2
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
-from sim.machine.machine import Machine
 from sim.machine.schemes import xattr_blocks
+from sim.machine.stage import Stage
 from sim.paths.writeback import Ext4Writeback
 from sim.units import KIB, MIB, NS_PER_S, SECTOR_BYTES
 from sim.volume.keyed_image import replaced, wrapped_keys
@@ -56,14 +55,15 @@ NOT_SEARCHED = -1
 class DeleteRun:
     """One deletion of the volume's one file."""
 
-    def __init__(self, cell: Cell, machine: Machine, volume: Image, image: Path) -> None:
+    def __init__(self, stage: Stage) -> None:
+        cell, machine, volume = stage.cell, stage.machine, stage.volume
         said = cell.config.workload.secure_delete
         assert said is not None
         self._said = said
         self._cell = cell
         self._machine = machine
         self._volume = volume
-        self._image = image
+        self._image = stage.image
         self._path = "/" + cell.config.volume.all_files[0].name
         self._on_disk = volume.lookup(self._path)
         self._real = cell.config.data == "real"
@@ -83,12 +83,18 @@ class DeleteRun:
         self._later: list[Written] = []
         self._measured: CellResult | None = None
 
-    def run(self) -> CellResult:
-        """Run it to the end; return the result, with what is left of the file on the image."""
+    def start(self) -> None:
+        """Start the task that deletes (WorkloadPlayer)."""
         task = self._machine.cpu.task(0, self._said.method)
         self._machine.clock.process(self._process(task))
-        self._machine.clock.run()
-        self._machine.check_quiet(self._mapping)
+
+    @property
+    def mappings(self) -> list[Mapping]:
+        """The file's (WorkloadPlayer)."""
+        return [self._mapping]
+
+    def result(self) -> CellResult:
+        """Return what it came to, with what is left of the file on the image (WorkloadPlayer)."""
         result = self._measured
         if result is None:
             raise InvariantError("a deletion did not end")

@@ -1,10 +1,12 @@
 """
 What the page cache holds before the first read: which pages, and in what state.
 
-A cached page was read once before the run: up to date, referenced once. A page that "has buffers" is cached
-but not up to date: it got its buffer heads (on iomap, its bitmap) when only some of its blocks were written,
-as a write of one 1 KiB block leaves it, and was cleaned since. Reading it goes through ->read_folio, where
-mpage and ext4's path are confused by it and use its buffers. The device holds the same bytes as the page.
+A cached page was read once before the run: up to date, referenced once. What was read front to back lies, on
+files with large folios, in those of a full readahead window, and not in the smaller ones with which such a
+reader begins; pages cached one by one are folios of their own. A page that "has buffers" is cached but not
+up to date: it got its buffer heads (on iomap, its bitmap) when only some of its blocks were written, as a
+write of one 1 KiB block leaves it, and was cleaned since. Reading it goes through ->read_folio, where mpage
+and ext4's path are confused by it and use its buffers. The device holds the same bytes as the page.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from sim.cache.folios import split_window
 from sim.cache.pages import ABSENT, PRESENT, UPTODATE, Mapping
 from sim.errors import ConfigError
 from sim.fs.fs_inode import FsInode
@@ -44,12 +47,28 @@ def cache_pages(machine: Machine, mapping: Mapping, inode: FsInode, ranges: Iter
     """
     Have pages of a file cached and up to date, read in the order of `ranges`.
 
-    On the buffer-head path they have their buffer heads, as that read left them. What does not fit in memory
-    pushes out what came first. With real data the pages hold the file's bytes.
+    On a path that leaves buffer heads on every page they have theirs, as that read left them. What does not
+    fit in memory pushes out what came first. With real data the pages hold the file's bytes.
     """
     for start, end in ranges:
-        machine.cache.preload(mapping, start, end, None, machine.spec.path == "buffer_head")
+        machine.cache.preload(mapping, start, end, None, machine.design.heads_on_every_page)
     _load(machine, mapping, inode, UPTODATE)
+
+
+def cache_as_read(
+    machine: Machine, mapping: Mapping, inode: FsInode, ranges: Iterable[Sequence[int]]
+) -> None:
+    """Have ranges of a file cached, as far as they fit, as a reader from front to back leaves them."""
+    wanted = [(start, end) for start, end in ranges]
+    cache_pages(machine, mapping, inode, wanted)
+    window = machine.spec.ra_pages
+    if not (mapping.max_order and window):
+        return
+    order = min(window.bit_length() - 1, mapping.max_order)
+    for start, end in wanted:
+        for first, last in _runs(mapping, UPTODATE, start, end):
+            for index, this in split_window(first, last, order, machine.folio_pairs):
+                mapping.set_folio(index, this, False)
 
 
 def pages_with_buffers(
@@ -62,7 +81,7 @@ def pages_with_buffers(
     """
     Have pages of a file cached and not up to date, with buffers of which the first `uptodate_blocks` are.
 
-    The path without per-page state (page_io_pure) knows of no such blocks: it reads the page whole.
+    A path without per-page state (as page_io_pure) knows of no such blocks: it reads the page whole.
 
     Raises ConfigError if that many blocks are a whole page.
     """
@@ -70,24 +89,24 @@ def pages_with_buffers(
     if not 0 <= uptodate_blocks < per_page:
         where = "cache.pages.uptodate_blocks"
         raise ConfigError(where, f"{uptodate_blocks} of {per_page} blocks a page", f"0 to {per_page - 1}")
-    known = 0 if machine.spec.path == "page_io_pure" else uptodate_blocks
-    buffers = machine.spec.path not in ("iomap", "page_io_pure")
+    state = machine.design.page_state
+    known = 0 if state == "none" else uptodate_blocks
+    buffers = state == "buffer heads"
     for start, end in ranges:
         machine.cache.preload(mapping, start, end, known * machine.spec.block_size, buffers)
     _load(machine, mapping, inode, PRESENT)
 
 
-def _runs(mapping: Mapping, state: int) -> list[list[int]]:
-    """Return [start, end) of the runs of pages in `state`."""
-    there = np.array(mapping.state, np.uint8) == state
-    return np.flatnonzero(np.diff(there, prepend=False, append=False)).reshape(-1, 2).tolist()
+def _runs(mapping: Mapping, state: int, start: int = 0, end: int | None = None) -> list[list[int]]:
+    """Return [start, end) of the runs of pages in `state`, within a range of them."""
+    there = np.array(mapping.state, np.uint8)[start:end] == state
+    runs = np.flatnonzero(np.diff(there, prepend=False, append=False)).reshape(-1, 2) + start
+    return runs.tolist()
 
 
 def absent_runs(mapping: Mapping, start: int, end: int) -> list[list[int]]:
     """Return [start, end) of the runs of pages of a file that are not cached, within a range of them."""
-    absent = np.array(mapping.state, np.uint8)[start:end] == ABSENT
-    runs = np.flatnonzero(np.diff(absent, prepend=False, append=False)).reshape(-1, 2) + start
-    return runs.tolist()
+    return _runs(mapping, ABSENT, start, end)
 
 
 def _load(machine: Machine, mapping: Mapping, inode: FsInode, state: int) -> None:

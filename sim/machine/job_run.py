@@ -4,20 +4,21 @@ fio jobs in a machine: every clone a task, its files opened, its start and end t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
+from sim.cache.pages import Mapping
 from sim.config.cell import Cell
-from sim.config.cell_result import JobRow, ReadRow
+from sim.config.cell_result import CellResult, JobRow, ReadRow
 from sim.errors import ReadpathError
 from sim.ext4.read.reader import Image
+from sim.machine.cell_metrics import check_delivery, result_of
 from sim.machine.job_rows import Clone, groups_of, job_rows
-from sim.machine.machine import Machine
-from sim.machine.schemes import Opener
+from sim.machine.stage import Stage
 from sim.machine.verify import Verifier
 from sim.machine.volume_files import VolumeFile, preload, verifier_of
 from sim.units import NS_PER_S, PAGE_BYTES
@@ -37,25 +38,16 @@ class JobRun:
     verifiers: of every open file. openings_ns: how long each first open took.
     """
 
-    def __init__(
-        self,
-        cell: Cell,
-        machine: Machine,
-        opener: Opener | None,
-        volume: Image,
-        open_file: Callable[[str], VolumeFile],
-        digests: dict[str, str],
-        trace: bool,
-    ) -> None:
-        self._cell = cell
-        self._machine = machine
-        self._opener = opener
-        self._volume = volume
-        self._open_file = open_file
-        self._digests = digests
-        self._trace = trace
-        self._jobs = cell.config.workload.jobs
-        self._known = _known_files(cell, volume)
+    def __init__(self, stage: Stage) -> None:
+        self._cell = stage.cell
+        self._machine = stage.machine
+        self._opener = stage.opener()
+        self._volume = stage.volume
+        self._open_file = stage.open_file
+        self._digests = stage.digests()
+        self._trace = stage.trace
+        self._jobs = stage.cell.config.workload.jobs
+        self._known = _known_files(stage.cell, stage.volume)
         self.files: dict[str, VolumeFile] = {}
         self.verifiers: list[Verifier] = []
         self.openings_ns: list[int] = []
@@ -156,6 +148,17 @@ class JobRun:
         mean_ns = job.bs_limits_bytes[0] * NS_PER_S / job.limit_bytes_s
         return _poisson_gaps(mean_ns, job_stream(job, self._cell.seed, number, "/poisson"))
 
+    @property
+    def mappings(self) -> list[Mapping]:
+        """The files that were opened (WorkloadPlayer)."""
+        return [file.mapping for file in self.files.values()]
+
+    def result(self) -> CellResult:
+        """Return what all clones came to (WorkloadPlayer)."""
+        check_delivery(self._machine, self.players)
+        rows, reads = self.job_rows(), self.read_rows()
+        return result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
+
     def job_rows(self) -> list[JobRow]:
         """Return what each clone came to, and each group that is reported as one."""
         return job_rows(self._clones)
@@ -169,15 +172,6 @@ class JobRun:
                 zip(clone.played.latencies_ns, clone.played.log or (), strict=False)
             )
         ]
-
-
-def user_reads(players: Sequence[Played]) -> list[ReadRow]:
-    """Return the traced reads of a browser cache's users: whole files, of which no place is known."""
-    return [
-        ReadRow(reader, number, latency, f"user {reader}")
-        for reader, played in enumerate(players)
-        for number, latency in enumerate(played.latencies_ns)
-    ]
 
 
 def _known_files(cell: Cell, volume: Image) -> list[str]:

@@ -4,7 +4,6 @@ From a cell's configuration to a machine, a run and its results.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from sim.block.device.make import make_device
@@ -15,18 +14,13 @@ from sim.config.cell_result import CellResult
 from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
 from sim.ext4.read.reader import Image
-from sim.machine.browser_run import BrowserRun
-from sim.machine.cell_metrics import check_delivery, result_of
-from sim.machine.delete_run import DeleteRun
-from sim.machine.job_run import JobRun, user_reads
-from sim.machine.machine import Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.players import PLAYERS
 from sim.machine.schemes import Scheme
-from sim.machine.volume_files import VolumeFile, open_volume_file
-from sim.machine.write_run import WriteRun
+from sim.machine.spec import MachineSpec
+from sim.machine.stage import Stage
 from sim.units import PAGE_BYTES, SECTOR_BYTES
-from sim.volume.images import plaintext_digests
 
-NOT_COMPARED = -1
 SYSTEM_CALL = "entry_SYSCALL_64"
 """The symbol that machine.syscall adds to."""
 
@@ -60,34 +54,11 @@ def played_cell(
     machine = _machine(cell, volume, trace, system, costs, device)
     if config.workload.writes and trace:
         raise ConfigError("--trace", "with a workload that writes", "a workload that reads")
-    if config.workload.secure_delete is not None:
-        return DeleteRun(cell, machine, volume, image).run(), machine
-    if config.workload.stream_write is not None:
-        path = f"/{config.volume.all_files[0].name}"
-        written = open_volume_file(cell, image, volume, machine, path, system)
-        return WriteRun(cell, machine, written.inode, written.mapping).run(), machine
-    opener = system.opener(machine)
-    digests = plaintext_digests(cell, image) if config.data == "real" else {}
-
-    def open_file(path: str) -> VolumeFile:
-        return open_volume_file(cell, image, volume, machine, path, system)
-
-    if config.workload.browser_cache is not None:
-        browser = BrowserRun(cell, machine, opener, open_file, digests)
-        players = browser.start()
-        machine.clock.run()
-        machine.check_quiet(*(file.mapping for file in browser.files.values()))
-        check_delivery(machine, players)
-        reads = user_reads(players) if trace else []
-        outcome = result_of(machine, players, browser.verifiers, browser.openings_ns, [], reads)
-        return replace(outcome, metrics={**outcome.metrics, **browser.metrics()}), machine
-    run = JobRun(cell, machine, opener, volume, open_file, digests, trace)
-    run.start()
+    player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace))
+    player.start()
     machine.clock.run()
-    machine.check_quiet(*(file.mapping for file in run.files.values()))
-    check_delivery(machine, run.players)
-    rows, reads = run.job_rows(), run.read_rows()
-    return result_of(machine, run.players, run.verifiers, run.openings_ns, rows, reads), machine
+    machine.check_quiet(*player.mappings)
+    return player.result(), machine
 
 
 def _machine(

@@ -52,15 +52,16 @@ class Scheme:
     def machine_options(self) -> dict[str, Any]:
         """Return what the scheme adds to a MachineSpec."""
         said = self._said
+        queue = {"work_queue": said.work_queue} if said.work_queue is not None else {}
         match said.scheme:
             case "dm-crypt":
-                table = CryptTable(said.cipher or "", said.sector_bytes, said.no_read_workqueue)
+                table = CryptTable(said.cipher or "", said.sector_bytes, said.no_read_workqueue, **queue)
                 return {"dm_crypt": table, "sectors": self._sectors}
             case "ecryptfs":
                 return {"ecryptfs": EcryptfsMount(said.cipher or "")}
             case "rfc2014":
-                return {"rfc2014": True}
-        return {}
+                return {"rfc2014": True, **queue}
+        return dict(queue)
 
     def file_contents(self, on_disk: Inode, place: str, block_size: int) -> XtsContents:
         """Unwrap a file's key and return its cipher; CryptoError if no key at hand opens it."""

@@ -23,7 +23,9 @@ from sim.engine.ledger import IRQ, TASK, Ledger
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
-from sim.machine.machine import PATHS, Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.spec import MachineSpec
+from sim.paths.registry import PATHS
 from sim.units import PAGE_BYTES
 
 LAYOUTS = ("contiguous", "1-block extents")
@@ -182,14 +184,7 @@ def watch(
     _check("layout", layout, LAYOUTS)
     _check("block_size", block_size, (1024, 2048, 4096))
     _check("pages", pages, range(1, 257))
-    blocks = pages * PAGE_BYTES // block_size
-    step = 1 if layout == LAYOUTS[0] else 2
-    extents = [Extent(block, _FIRST_BLOCK + block * step, 1, False) for block in range(blocks)]
-    plan = plan_tree(normalise(extents), block_size)
-    inode = FsInode(
-        plan.tree(range(_TREE_BLOCK, _TREE_BLOCK + plan.blocks_needed)), pages * PAGE_BYTES, block_size, False
-    )
-    inode.map.status.fill()
+    inode = _file(layout, block_size, pages)
     events: list[tuple[str, int, int, int]] = []
     interrupts = _Interrupts()
 
@@ -223,6 +218,18 @@ def watch(
         tuple(events),
         task.spans[-1].end_ns,
     )
+
+
+def _file(layout: str, block_size: int, pages: int) -> FsInode:
+    """Return a file of `pages` pages that lies as `layout` says, its extents known."""
+    blocks = pages * PAGE_BYTES // block_size
+    step = 1 if layout == LAYOUTS[0] else 2
+    extents = [Extent(block, _FIRST_BLOCK + block * step, 1, False) for block in range(blocks)]
+    plan = plan_tree(normalise(extents), block_size)
+    tree = plan.tree(range(_TREE_BLOCK, _TREE_BLOCK + plan.blocks_needed))
+    inode = FsInode(tree, pages * PAGE_BYTES, block_size, False)
+    inode.map.status.fill()
+    return inode
 
 
 def _check(name: str, value: object, allowed: Any) -> None:

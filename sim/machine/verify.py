@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 
-from sim.cache.filemap import Sink
+from sim.cache.address_space import Sink
 from sim.cache.pages import Mapping
 
 

@@ -18,7 +18,14 @@ from sim.errors import ConfigError, CryptoError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.fs_inode import FsInode
-from sim.machine.initial_cache import absent_runs, cache_pages, every_nth, pages_with_buffers, random_share
+from sim.machine.initial_cache import (
+    absent_runs,
+    cache_as_read,
+    cache_pages,
+    every_nth,
+    pages_with_buffers,
+    random_share,
+)
 from sim.machine.machine import Machine
 from sim.machine.schemes import Scheme, xattr_blocks
 from sim.machine.verify import PieceVerifier, StreamVerifier, Verifier
@@ -84,7 +91,7 @@ def _fill_page_cache(cell: Cell, machine: Machine, mapping: Mapping, inode: FsIn
     if said == "empty":
         return
     if said == "warm":
-        cache_pages(machine, mapping, inode, every_nth(inode.pages, 1))
+        cache_as_read(machine, mapping, inode, [(0, inode.pages)])
         return
     if said.every is not None:
         ranges = every_nth(inode.pages, said.every)
@@ -112,7 +119,7 @@ def _cipher(cell: Cell, image: Path, volume: Image, inode: Inode, path: str) -> 
 def preload(machine: Machine, file: VolumeFile, start: int, end: int) -> None:
     """Have pages [start, end) of a file of no upper file system cached, as fio's pre_read leaves them."""
     assert isinstance(file.inode, FsInode)
-    cache_pages(machine, file.mapping, file.inode, absent_runs(file.mapping, start, end))
+    cache_as_read(machine, file.mapping, file.inode, absent_runs(file.mapping, start, end))
 
 
 def verifier_of(volume: Image, file: VolumeFile, in_order: bool, sha256: str | None) -> Verifier:

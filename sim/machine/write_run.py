@@ -11,15 +11,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from sim.cache.address_space import OpenFile
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
-from sim.cache.filemap import OpenFile
-from sim.cache.pages import Mapping
-from sim.config.cell import Cell
 from sim.config.cell_result import CellResult, Number
 from sim.engine.cpu import Task
-from sim.fs.fs_inode import FsInode
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
-from sim.machine.machine import Machine
+from sim.machine.stage import Stage
 from sim.paths.writeback import Ext4Writeback
 from sim.stack.ecryptfs import EcryptfsInode
 from sim.stack.ecryptfs_write import LOWER_CALLER, EcryptfsWriter
@@ -29,15 +26,16 @@ from sim.units import MIB, NS_PER_S, SECTOR_BYTES
 class WriteRun:
     """One stream of writes to a file that is open; nothing of it is in memory."""
 
-    def __init__(
-        self, cell: Cell, machine: Machine, inode: FsInode | EcryptfsInode, mapping: Mapping
-    ) -> None:
-        said = cell.config.workload.stream_write
+    def __init__(self, stage: Stage) -> None:
+        said = stage.cell.config.workload.stream_write
         assert said is not None
+        machine = stage.machine
+        written = stage.open_file(f"/{stage.cell.config.volume.all_files[0].name}")
+        inode, mapping = written.inode, written.mapping
         self._bs = said.bs_bytes
         self._machine = machine
         self._file = machine.open(mapping, inode)
-        self._mappings = [mapping]
+        self.mappings = [mapping]
         self._dirty = DirtyPages()
         block_size = machine.spec.block_size
         ledger, cache = machine.ledger, machine.cache
@@ -53,13 +51,10 @@ class WriteRun:
         # eCryptfs' files have no dirty pages: the sync goes to the file below, under no caller's plug.
         self._writeback = Ext4Writeback(machine.clock, ledger, machine.disk, block_size, None)
 
-    def run(self) -> CellResult:
-        """Run it to the end and return the result."""
+    def start(self) -> None:
+        """Start the writer (WorkloadPlayer)."""
         task = self._machine.cpu.task(0, "writer")
         self._machine.clock.process(self._process(task))
-        self._machine.clock.run()
-        self._machine.check_quiet(*self._mappings)
-        return self._result()
 
     def _process(self, task: Task) -> Generator[Any, Any, None]:
         file, size = self._file, self._file.size_bytes
@@ -75,7 +70,8 @@ class WriteRun:
         yield from self._writeback.fdatasync(task, self._lower.inode, runs, None)
         yield from task.settle()
 
-    def _result(self) -> CellResult:
+    def result(self) -> CellResult:
+        """Return what the stream came to (WorkloadPlayer)."""
         stats, rows = self._machine.queue.stats, self._machine.ledger.rows()
         elapsed, written = self._machine.clock.now, self._file.size_bytes
         metrics: dict[str, Number] = {

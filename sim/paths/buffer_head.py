@@ -14,12 +14,12 @@ from typing import Any
 
 from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile, PageRange, ReadPages
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.fs.ext4_map import Mapper
 from sim.fs.fs_inode import FsInode
+from sim.fs.mapper import Mapper
 from sim.fs.status_cache import WRITTEN
 from sim.paths.page_bio import INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo
@@ -205,7 +205,7 @@ class BufferHeadReader:
         self._queue.submit(task, bio, plug)
 
 
-class BufferHeadPath(ReadPages):
+class BufferHeadPath(ReadPath):
     """
     read_pages() of a file system without ->readahead: ->read_folio for every page, under one plug.
 
@@ -218,11 +218,11 @@ class BufferHeadPath(ReadPages):
         self._alone = alone
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
-        """Read a page alone (ReadPages)."""
+        """Read a page alone (ReadPath)."""
         return self._alone.read_folio(task, file, page)
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
-        """Read the pages of a batch, one call each (ReadPages)."""
+        """Read the pages of a batch, one call each (ReadPath)."""
         plug = Plug()
         for start, end in ranges:
             yield from self._reader.read_folios(task, file, start, end, False, plug)

@@ -21,20 +21,20 @@ from typing import Any
 
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile, PageRange, ReadPages
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.fs.ext4_map import Mapper
 from sim.fs.fs_inode import FsInode
+from sim.fs.mapper import Mapper
 from sim.fs.status_cache import HOLE, WRITTEN
 from sim.paths.page_bio import PageBio, PageBioFactory
-from sim.paths.walk_symbols import WalkSymbols
+from sim.paths.symbols import WalkSymbols
 from sim.units import PAGE_BYTES
 
 
-class ExtentWalkPath(ReadPages):
-    """A read path that walks extents (ReadPages)."""
+class ExtentWalkPath(ReadPath):
+    """A read path that walks extents (ReadPath)."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class ExtentWalkPath(ReadPages):
         self._s_unlock = ledger.site(TASK, stack, symbols.unlock)
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
-        """Read the pages of a batch in one call (ReadPages)."""
+        """Read the pages of a batch in one call (ReadPath)."""
         if file.mapping.large:
             return self._folio_loop(task, file, file.mapping, ranges)
         return self._loop(task, file, ranges)
@@ -82,7 +82,7 @@ class ExtentWalkPath(ReadPages):
         self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
-        """Read a page alone, or the rest of it (ReadPages)."""
+        """Read a page alone, or the rest of it (ReadPath)."""
         plug = Plug(holds=False)
         task.ps += self._s_folio.charge(1)
         bio = self._bios.open(task, file, plug)

@@ -18,60 +18,20 @@ BOUNDARY, which only a block map sets, submits the bio. Left out: the cleancache
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile, PageRange, ReadPages
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
-from sim.fs.ext4_map import Mapper
 from sim.fs.fs_inode import FsInode
+from sim.fs.mapper import Mapper
 from sim.fs.status_cache import WRITTEN
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBio, PageBioFactory
+from sim.paths.symbols import MpageSymbols
 from sim.units import PAGE_BYTES
-
-
-@dataclass(frozen=True, slots=True)
-class MpageSymbols:
-    """
-    The names in the two kernel functions.
-
-    call: per readahead; page: per page, with the page's turn of the caller's loop; folio, folio_page: the
-    same of ->read_folio; get_block: per map, with the page function's own work on it.
-    """
-
-    call: str
-    page: str
-    folio: str
-    folio_page: str
-    get_block: str
-    hole: str
-    hole_unlock: str
-
-
-_EXT4_LOOP: Final = "read_pages;ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop"
-
-MPAGE = MpageSymbols(
-    call="mpage_readahead",
-    page="mpage_readahead;do_mpage_readpage /read_pages;mpage_readahead:page",
-    folio="mpage_read_folio",
-    folio_page="mpage_read_folio;do_mpage_readpage",
-    get_block="ext4_get_block /read_pages;mpage_readahead;do_mpage_readpage:map",
-    hole="folio_zero_segment",
-    hole_unlock="folio_unlock",
-)
-EXT4_MPAGE = MpageSymbols(
-    call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
-    page=f"/{_EXT4_LOOP} /{_EXT4_LOOP.rpartition(';')[0]}:page",
-    folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
-    folio_page="ext4_read_folio;ext4_mpage_readpages;ext4_readpage_loop",
-    get_block=f"/{_EXT4_LOOP}:map",
-    hole="zero_user_segments",
-    hole_unlock="unlock_page unlock_page;folio_unlock",
-)
 
 
 class _Call:
@@ -90,8 +50,8 @@ class _Call:
         self.length = 0
 
 
-class MpagePath(ReadPages):
-    """A read path on the mpage skeleton (ReadPages)."""
+class MpagePath(ReadPath):
+    """A read path on the mpage skeleton (ReadPath)."""
 
     def __init__(
         self,
@@ -126,7 +86,7 @@ class MpagePath(ReadPages):
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """
-        Read the pages of a batch in one call (ReadPages), the map carried along; a folio is what a page is.
+        Read the pages of a batch in one call (ReadPath), the map carried along; a folio is what a page is.
         """
         plug = Plug()
         task.ps += self._s_call.charge(1)
@@ -146,7 +106,7 @@ class MpagePath(ReadPages):
         self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
-        """Read a page alone (ReadPages); one that has buffer heads is confused at once."""
+        """Read a page alone (ReadPath); one that has buffer heads is confused at once."""
         plug = Plug(holds=False)
         bio = self._bios.open(task, file, plug)
         call = _Call(bio, 1, plug, self._s_folio_page, self._fallback_alone)

@@ -7,13 +7,13 @@ allocating, clearing and inserting pages, readahead's decisions, the copy out.
 
 from __future__ import annotations
 
-from sim.cache.filemap import OpenFile, PageRange, ReadPages
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 
 
-class NoIo(ReadPages):
-    """A read path without I/O (ReadPages)."""
+class NoIo(ReadPath):
+    """A read path without I/O (ReadPath)."""
 
     def __init__(self, ledger: Ledger) -> None:
         call = "blk_finish_plug blk_finish_plug;__blk_flush_plug"
@@ -23,7 +23,7 @@ class NoIo(ReadPages):
         self._s_page = ledger.site(TASK, "read_pages", "folio_unlock /read_pages:page")
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> tuple[()]:
-        """Unlock the pages of a batch (ReadPages)."""
+        """Unlock the pages of a batch (ReadPath)."""
         task.ps += self._s_call.charge(1)
         for start, end in ranges:
             task.ps += self._s_page.charge(end - start)
@@ -31,5 +31,5 @@ class NoIo(ReadPages):
         return ()
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> tuple[()]:
-        """Unlock a page (ReadPages)."""
+        """Unlock a page (ReadPath)."""
         return self.read_pages(task, file, [(page, page + 1)])

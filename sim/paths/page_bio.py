@@ -8,7 +8,7 @@ from typing import Final
 
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.units import SECTOR_BYTES

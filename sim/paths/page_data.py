@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 
 from sim.block.bio import Bio
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.dmcrypt import DmCrypt
 from sim.ext4.store import ByteStore

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sim.block.bio import Bio, EndIo
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
-from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu
+from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.paths.page_data import Contents
 from sim.units import PAGE_BYTES
 
@@ -65,8 +66,11 @@ class _EndIo(EndIo):
         contents: Contents | None,
         worker: str,
         cipher_calls: CipherCalls,
+        work: WorkQueue,
     ) -> None:
         self._cpu = cpu
+        self._work = work
+        self._waker = Waker(ledger, "bio_endio")
         self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
         self._contents = contents
@@ -74,14 +78,18 @@ class _EndIo(EndIo):
             context: ledger.site(
                 context,
                 "bio_endio",
-                f"fscrypt_enqueue_decrypt_work {QUEUE_WORK_SYMBOLS}",
+                f"fscrypt_enqueue_decrypt_work {work.queues}",
             )
             for context in (IRQ, TASK, KWORKER)
         }
-        self._s_decrypt = ledger.site(KWORKER, f"process_one_work;{worker}", cipher_calls.page)
-        self._s_crypt = ledger.site(
-            KWORKER, f"process_one_work;{worker}", cipher_calls.unit, unit="xts_decrypt"
-        )
+        stack = f"{work.root};{worker}"
+        self._s_decrypt = ledger.site(work.context, stack, cipher_calls.page)
+        self._s_crypt = ledger.site(work.context, stack, cipher_calls.unit, unit="xts_decrypt")
+
+    def queues_work(self, bio: Bio) -> bool:
+        """Tell whether the completion queues work (EndIo)."""
+        encrypted: bool = bio.owner.inode.encrypted
+        return encrypted
 
     def _crypt_ps(self, calls: int, blocks: int) -> int:
         """Cost of decrypting `blocks` in `calls` of fscrypt_decrypt_pagecache_blocks()."""
@@ -118,10 +126,12 @@ class PageEndIo(_EndIo):
         per_page: str,
         before_crypt: str,
         after_crypt: str,
+        work: WorkQueue,
         cipher_calls: CipherCalls = FSCRYPT,
         unlock: str = "",
     ) -> None:
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_work;fscrypt_decrypt_bio", cipher_calls)
+        worker = "decrypt_work;fscrypt_decrypt_bio"
+        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work)
         self._in_parts = bool(unlock)
         self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
@@ -133,14 +143,14 @@ class PageEndIo(_EndIo):
             context: ledger.fuse(site(context, "bio_endio", before_crypt), self._s_queue[context])
             for context in contexts
         }
-        worker = "process_one_work;decrypt_work"
+        worker = f"{work.root};decrypt_work"
         self._s_work = ledger.fuse(
-            site(KWORKER, "", f"{WORK_ITEM_SYMBOLS} {worker}"),
-            site(KWORKER, worker, "fscrypt_decrypt_bio"),
-            site(KWORKER, worker, after_crypt),
+            site(work.context, "", f"{work.root} {worker}"),
+            site(work.context, worker, "fscrypt_decrypt_bio"),
+            site(work.context, worker, after_crypt),
         )
-        self._s_after_page = site(KWORKER, worker, per_page)
-        self._s_after_unlock = site(KWORKER, worker, unlock)
+        self._s_after_page = site(work.context, worker, per_page)
+        self._s_after_unlock = site(work.context, worker, unlock)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
@@ -194,7 +204,7 @@ class PageEndIo(_EndIo):
         ps += self._crypt_ps(pages, sum(count for _, count in bio.blocks))
         if self._in_parts:
             ps += self._s_after_unlock.charge(self._ended(bio))
-        self._cpu.kworker(ps, self._finish, bio)
+        self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])
 
 
 class BufferEndIo(_EndIo):
@@ -211,20 +221,17 @@ class BufferEndIo(_EndIo):
         cpu: Cpu,
         block_size: int,
         contents: Contents | None,
+        work: WorkQueue,
         cipher_calls: CipherCalls = FSCRYPT,
     ) -> None:
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls)
+        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work)
         sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
-        read, unlock = "end_buffer_async_read", "unlock_page unlock_page;folio_unlock"
         self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}
-        self._s_read = {
-            context: ledger.site(context, stack, read, unit=read)
-            for context, stack in ((IRQ, "bio_endio"), (TASK, "bio_endio"), (KWORKER, "process_one_work"))
-        }
-        self._s_unlock = {context: ledger.site(context, read, unlock) for context in (IRQ, TASK, KWORKER)}
-        self._s_work = ledger.site(KWORKER, "", f"{WORK_ITEM_SYMBOLS} process_one_work;decrypt_bh")
+        self._ended = {context: _Ended(ledger, context, "bio_endio") for context in (IRQ, TASK, KWORKER)}
+        self._decrypted = _Ended(ledger, work.context, work.root)
+        self._s_work = ledger.site(work.context, "", f"{work.root} {work.root};decrypt_bh")
 
-    def _read_ps(self, bio: Bio, context: str) -> int:
+    def _read_ps(self, bio: Bio, ended: _Ended) -> int:
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""
         per_page = self._per_page
         visits = pages = 0
@@ -235,34 +242,38 @@ class BufferEndIo(_EndIo):
                 last = (lblk + count) // per_page - lblk // per_page
                 visits += 2 * count + last * (per_page - 2)
                 pages += last
-        return self._s_read[context].charge_units(bio.count, visits) + self._s_unlock[context].charge(pages)
+        return ended.read.charge_units(bio.count, visits) + ended.unlock.charge(pages)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo)."""
         ps = self._s_bio[context].charge(bio.count)
         if bio.owner.inode.encrypted:
             return ps + self._s_queue[context].charge(bio.count)
-        return ps + self._read_ps(bio, context)
+        return ps + self._read_ps(bio, self._ended[context])
 
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue one work item per buffer head (EndIo)."""
         if not bio.owner.inode.encrypted:
             self._finish(bio)
             return
-        # All items of a row are queued in one interrupt, and an unbound queue spreads them over the
-        # cores: as many stretches of neighbours as there are cores stand for that.
-        rows = min(len(self._cpu.cores), bio.count)
-        first = 0
-        for row in range(rows):
-            count = bio.count * (row + 1) // rows - first
-            self._queue_row(bio, first, count)
+        first, items = 0, []
+        for count in self._work.shares(bio.count):
+            part = bio.row(first, count)
+            ps = self._s_work.charge(count) + self._crypt_ps(count, count)
+            items.append(Item(count, ps + self._read_ps(part, self._decrypted), self._finish, part))
             first += count
+        self._work.queue(self._waker, items)
 
-    def _queue_row(self, bio: Bio, first: int, count: int) -> None:
-        """Queue `count` work items for the buffers from `first` on."""
-        part = bio.row(first, count)
-        ps = self._s_work.charge(count) + self._crypt_ps(count, count) + self._read_ps(part, KWORKER)
-        self._cpu.kworker(ps, self._finish, part)
+
+class _Ended:
+    """end_buffer_async_read() below one caller, and what it calls for a page's last buffer."""
+
+    __slots__ = ("read", "unlock")
+
+    def __init__(self, ledger: Ledger, context: str, stack: str) -> None:
+        symbol = "end_buffer_async_read"
+        self.read = ledger.site(context, stack, symbol, unit=symbol)
+        self.unlock = ledger.site(context, symbol, "unlock_page unlock_page;folio_unlock")
 
 
 def _folio_visits(mapping: Mapping, runs: list[tuple[int, int]], per_page: int) -> tuple[int, int]:

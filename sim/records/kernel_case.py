@@ -28,7 +28,9 @@ from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, ExtentTree, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.initial_cache import cache_pages, pages_with_buffers
-from sim.machine.machine import NO_IO, Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.spec import MachineSpec
+from sim.paths.registry import DESIGNS
 from sim.records.devices import NULL_BLK, RAM, case_limits, device_name
 from sim.records.json_lines import read_lines
 from sim.records.layouts import LayoutFolder, RecordedLayout
@@ -37,7 +39,7 @@ from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
 
-PATH_NAMES = {"buffer": "buffer_head", "mpage": "mpage", "ext4": "page_io", "iomap": "iomap", "nop": NO_IO}
+PATH_NAMES = {design.recorded_as: name for name, design in DESIGNS.items() if design.recorded_as}
 STATUS_NAMES = ("warm", "es_cold", "all_cold")
 DEVICES = {"ram+copy": RAM[0], "null_blk": NULL_BLK}
 """Devices that a case can be simulated on, whatever it was recorded on -> their names in records."""

@@ -133,7 +133,7 @@ class Compared:
     @property
     def key(self) -> str:
         """A name of its own."""
-        return f"{self.number.id} {self.row.label}"
+        return row_key(self.number, self.row)
 
     @property
     def error(self) -> float:
@@ -183,7 +183,7 @@ class Comparison:
         for name, scale in self.scales.items():
             scales[f"factor of {name}"] = _rounded(scale.factor)
             scales[f"system call of {name}, ns"] = scale.syscall_ns
-        return scales | {row.key: _rounded(row.simulated) for row in self.rows}
+        return scales | {row.key: row.simulated for row in self.rows}
 
     @property
     def score(self) -> Score:
@@ -241,9 +241,16 @@ def _compared(
 ) -> Compared:
     scale, metric = scales.get(number.machine, Scale()), row.metric or number.metric
     simulated = runs.value(number.experiment, scale, row.cell, metric)
-    measured = row.measured or 0.0
     if row.ratio is not None:
         simulated /= runs.value(number.experiment, scale, row.cell | row.over, metric)
+    return _beside(number, row, simulated, machines)
+
+
+def _beside(
+    number: PublishedNumber, row: PublishedRow, simulated: float, machines: dict[str, FittedMachine]
+) -> Compared:
+    measured = row.measured or 0.0
+    if row.ratio is not None:
         measured = row.ratio[0] / row.ratio[1]
     machine = machines.get(number.machine)
     fitted = row.fitted or (
@@ -252,7 +259,7 @@ def _compared(
         and machine.experiment == number.experiment
         and row.cell in _fitted_cells(machine)
     )
-    return Compared(number, row, measured, simulated, fitted)
+    return Compared(number, row, measured, _rounded(simulated), fitted)
 
 
 def _fitted_cells(machine: FittedMachine) -> list[Labels]:
@@ -285,6 +292,33 @@ def _fitted_scale(machine: FittedMachine, runs: _Runs) -> Scale:
         problem = f"factor {factor:.3g}, system call {syscall_ns:.0f} ns"
         raise ConfigError(machine.name, problem, "a factor above 0, a system call of 0 ns or more")
     return Scale(float(factor), round(float(syscall_ns)))
+
+
+def kept(folder: Path) -> Comparison:
+    """
+    Return what `compare` would, of the values that simulated.json of `folder` keeps: nothing is run.
+
+    No scales: those are of runs. Raises ConfigError for a file that cannot be used, or a row without a value.
+    """
+    file, values = _parse(folder / MEASURED), read_simulated(folder)
+    machines = {machine.name: machine for machine in file.machine}
+    try:
+        rows = [
+            _beside(number, row, values[row_key(number, row)], machines)
+            for number in file.number
+            for row in number.rows
+        ]
+    except KeyError as error:
+        missing = f"no value of {error.args[0]!r}"
+        raise ConfigError(
+            str(folder / SIMULATED), missing, "readpath validate --published --update"
+        ) from None
+    return Comparison(tuple(rows), {}, file.machine, tuple(number for number in file.number if number.reason))
+
+
+def row_key(number: PublishedNumber, row: PublishedRow) -> str:
+    """Return a row's name of its own."""
+    return f"{number.id} {row.label}"
 
 
 def read_simulated(folder: Path) -> dict[str, float]:

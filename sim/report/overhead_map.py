@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.experiment.results import Run
+from sim.paths.registry import DESIGNS
 from sim.report.measure import number
 from sim.report.number_map import NumberMap, Table, layout_axis
 from sim.report.panels import Labels, mean, others, said, spaced
 from sim.report.style import EVEN, LOSES, TICK_POINTS, WINS
 
 BASE = "buffer_head"
-EXTENT_PATHS = ("page_io", "page_io_pure", "iomap")
+EXTENT_PATHS = tuple(name for name, design in DESIGNS.items() if design.per_extent)
 _BLOCKS = "volume.block_size"
 _COLOURS = LinearSegmentedColormap.from_list("ratio", [LOSES, EVEN, WINS])
 _DECIMALS = 2

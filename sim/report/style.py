@@ -11,6 +11,7 @@ from typing import Any
 import matplotlib as mpl
 
 from sim.config.cell_result import GROUPS
+from sim.paths.registry import DESIGNS, PATHS
 
 WIDTH_INCHES = 7.1
 """The width of a page of two columns; fonts are legible at it without scaling."""
@@ -59,24 +60,10 @@ GROUP_COLOURS = dict(
 GROUP_LABELS = {group: group for group in GROUPS} | {"other": "system call, waking"}
 """Cost group -> what legends call it."""
 
-PATH_COLOURS = {
-    "buffer_head": OKABE_ITO["vermillion"],
-    "mpage": OKABE_ITO["orange"],
-    "page_io": OKABE_ITO["blue"],
-    "page_io_pure": OKABE_ITO["sky"],
-    "iomap": OKABE_ITO["green"],
-    "per_block": OKABE_ITO["purple"],
-}
+PATH_COLOURS = {name: OKABE_ITO[DESIGNS[name].colour] for name in PATHS}
 """Read path -> colour, in every figure."""
 
-PATH_MARKERS = {
-    "buffer_head": "o",
-    "mpage": "s",
-    "page_io": "x",
-    "page_io_pure": "+",
-    "iomap": "^",
-    "per_block": "D",
-}
+PATH_MARKERS = {name: DESIGNS[name].marker for name in PATHS}
 """Read path -> marker: paths often cost the same, and then a cross in a square shows both."""
 
 LINE_COLOURS = (

@@ -21,8 +21,9 @@ from sim.block.drivers.modules import DRIVERS
 from sim.block.protocols import BioQueue
 from sim.block.queue.limits import BlockTracer
 from sim.block.queue.submit import BlockQueue
-from sim.engine.cpu import QUEUE_WORK_SYMBOLS, WORK_ITEM_SYMBOLS, Cpu, Task
-from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.engine.cpu import Cpu, Task
+from sim.engine.ledger import IRQ, TASK, Ledger
+from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.errors import InvariantError
 from sim.units import SECTOR_BYTES
 
@@ -45,12 +46,13 @@ class CryptTable:
     The table line of a crypt target.
 
     cipher: one of CIPHER_CALLS. sector_bytes: 512 or 4096, what is encrypted at once. no_read_workqueue:
-    decrypt where the completion runs.
+    decrypt where the completion runs. work_queue: else the kind of kcryptd's queue; same_cpu_crypt is "bound".
     """
 
     cipher: str = "aes-xts-plain64"
     sector_bytes: int = SECTOR_BYTES
     no_read_workqueue: bool = False
+    work_queue: str = "unbound"
 
 
 class CryptTarget(BioQueue):
@@ -82,6 +84,9 @@ class CryptTarget(BioQueue):
         self._sector_bytes = table.sector_bytes
         self._at_once = table.no_read_workqueue and not DRIVERS[below.limits.driver].hard_irq
         self._tracer = tracer
+        bound = table.work_queue.startswith("bound")
+        self._work = work = WorkQueue(cpu, ledger, table.work_queue, 1 if bound else 0)
+        self._waker = Waker(ledger, "bio_endio;crypt_endio;kcryptd_queue_crypt")
         site, fuse = ledger.site, ledger.fuse
         entry = (
             "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
@@ -92,36 +97,22 @@ class CryptTarget(BioQueue):
         )
         self._s_map = site(TASK, "", f"{entry} {dm.rpartition(';')[0]} {dm} {dm};bio_alloc_bioset {mapped}")
         iv, layers, cipher = CIPHER_CALLS[table.cipher]
-        sector = f"crypt_convert_block_skcipher {iv} {layers} {cipher}"
-        queued = "crypt_endio crypt_endio;kcryptd_queue_crypt"
-        at_queue = f"bio_endio;{queued.split()[1]}"
-        ended = "bio_endio bio_put bio_put;bio_free"
+        at = "crypt_endio;kcryptd_queue_crypt"
+        queued = f"crypt_endio {at}"
         self._s_queue = {
-            context: fuse(site(context, "bio_endio", queued), site(context, at_queue, QUEUE_WORK_SYMBOLS))
+            context: fuse(site(context, "bio_endio", queued), site(context, f"bio_endio;{at}", work.queues))
             for context in (IRQ, TASK)
         }
         self._s_arrive = {context: site(context, "bio_endio", queued) for context in (IRQ, TASK)}
-        self._s_work = {}
-        self._s_sector = {}
-        for context, stack in (
-            (KWORKER, "process_one_work"),
-            (IRQ, "bio_endio;crypt_endio;kcryptd_queue_crypt"),
-            (TASK, "bio_endio;crypt_endio;kcryptd_queue_crypt"),
-        ):
-            # Two bios end here: device mapper's clone, and in clone_endio() the one it was made from.
-            self._s_work[context] = fuse(
-                site(context, "", WORK_ITEM_SYMBOLS if context == KWORKER else ""),
-                site(context, stack, "kcryptd_crypt kcryptd_crypt;crypt_convert"),
-                site(context, f"{stack};kcryptd_crypt", f"{ended} bio_endio;clone_endio"),
-                site(context, f"{stack};kcryptd_crypt;bio_endio;clone_endio", ended),
-            )
-            self._s_sector[context] = site(
-                context, f"{stack};kcryptd_crypt;crypt_convert", sector, unit=cipher
-            )
+        symbols = f"crypt_convert_block_skcipher {iv} {layers} {cipher}", cipher
+        self._at_work = _Decryption(ledger, work.context, work.root, work.root, symbols)
+        self._in_place = {
+            context: _Decryption(ledger, context, f"bio_endio;{at}", "", symbols) for context in (IRQ, TASK)
+        }
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """dm_submit_bio(): clone a bio, or each of a row, and hand the clones down."""
-        if self._tracer is not None and bio.count > 1:
+        if bio.count > 1 and (self._tracer is not None or self.limits.bio_based):
             for first in range(bio.count):  # each before its clone, as a kernel's trace has them
                 self.submit(task, bio.row(first, 1), plug)
             return
@@ -154,7 +145,8 @@ class CryptTarget(BioQueue):
         """crypt_endio(): return its cost, with the decryption's where that is done at once."""
         if not self._at_once:
             return self._s_queue[context].charge(bio.count)
-        return self._s_arrive[context].charge(bio.count) + self._convert_ps(bio, _original(bio), context)
+        ps = self._s_arrive[context].charge(bio.count)
+        return ps + self._convert_ps(bio, _original(bio), self._in_place[context])
 
     def clone_ended(self, bio: Bio) -> None:
         """End the file system's bio, or queue the work item that decrypts it first."""
@@ -163,23 +155,23 @@ class CryptTarget(BioQueue):
         if self._at_once:
             self._end(original)
             return
-        # All items of a row are queued in one interrupt, and an unbound queue spreads them over the cores.
-        rows = min(len(self._cpu.cores), bio.count)
-        first = 0
-        for row in range(rows):
-            count = bio.count * (row + 1) // rows - first
+        first, items = 0, []
+        for count in self._work.shares(bio.count):
             part = original if count == original.count else original.row(first, count)
-            ps = self._convert_ps(part, part, KWORKER)
-            self._cpu.kworker(ps, self._end, part)
+            items.append(Item(count, self._convert_ps(part, part, self._at_work), self._end, part))
             first += count
+        self._work.queue(self._waker, items)
 
-    def _convert_ps(self, bio: Bio, original: Bio, context: str) -> int:
+    def queues_work(self, bio: Bio) -> bool:
+        """Tell whether the completion of a clone queues work."""
+        return not self._at_once or _original(bio).end_io.queues_work(_original(bio))
+
+    def _convert_ps(self, bio: Bio, original: Bio, where: _Decryption) -> int:
         """Cost of decrypting `bio`, ending both clones and the original."""
         read_bytes = bio.sectors * SECTOR_BYTES
         sectors = -(-read_bytes // self._sector_bytes)
-        ps = self._s_work[context].charge(bio.count)
-        ps += self._s_sector[context].charge_units(sectors, read_bytes)
-        return ps + original.end_io.charge(original, context)
+        ps = where.work.charge(bio.count) + where.sector.charge_units(sectors, read_bytes)
+        return ps + original.end_io.charge(original, where.context)
 
     def _end(self, bio: Bio) -> None:
         """The bio is decrypted."""
@@ -187,6 +179,28 @@ class CryptTarget(BioQueue):
         if self.pending < 0:
             raise InvariantError("a bio of dm-crypt completed more often than it was submitted")
         bio.end_io.done(bio)
+
+
+class _Decryption:
+    """kcryptd_crypt() in one context, below one stack: the sites of a bio, and of a sector (in bytes)."""
+
+    __slots__ = ("context", "sector", "work")
+
+    def __init__(
+        self, ledger: Ledger, context: str, stack: str, run_by: str, symbols: tuple[str, str]
+    ) -> None:
+        """run_by: what else is called per bio. symbols: of a sector, the cipher's last."""
+        site, calls, cipher = ledger.site, *symbols
+        self.context = context
+        ended = "bio_endio bio_put bio_put;bio_free"
+        # Two bios end here: device mapper's clone, and in clone_endio() the one it was made from.
+        self.work = ledger.fuse(
+            site(context, "", run_by),
+            site(context, stack, "kcryptd_crypt kcryptd_crypt;crypt_convert"),
+            site(context, f"{stack};kcryptd_crypt", f"{ended} bio_endio;clone_endio"),
+            site(context, f"{stack};kcryptd_crypt;bio_endio;clone_endio", ended),
+        )
+        self.sector = site(context, f"{stack};kcryptd_crypt;crypt_convert", calls, unit=cipher)
 
 
 class _CloneEndIo(EndIo):
@@ -202,6 +216,10 @@ class _CloneEndIo(EndIo):
     def done(self, bio: Bio) -> None:
         """Let the target go on (EndIo)."""
         self._target.clone_ended(bio)
+
+    def queues_work(self, bio: Bio) -> bool:
+        """Tell whether `done` queues work items (EndIo)."""
+        return self._target.queues_work(bio)
 
 
 def _original(clone: Bio) -> Bio:

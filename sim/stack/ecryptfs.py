@@ -19,7 +19,8 @@ from typing import Any, Final
 
 from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue
-from sim.cache.filemap import Filemap, OpenFile, PageRange, ReadPages
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
+from sim.cache.filemap import Filemap
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerFile
 from sim.engine.cpu import Task
@@ -86,8 +87,8 @@ class NestedPlug(BioQueue):
         self._below.flush_for_sleep(task, self.outer.get(task, plug))
 
 
-class EcryptfsPath(ReadPages):
-    """read_pages() of eCryptfs (ReadPages): ecryptfs_read_folio() page by page, over `lower`'s files."""
+class EcryptfsPath(ReadPath):
+    """read_pages() of eCryptfs (ReadPath): ecryptfs_read_folio() page by page, over `lower`'s files."""
 
     def __init__(
         self, ledger: Ledger, disk: BioQueue, nested: NestedPlug, lower: Filemap, mount: EcryptfsMount
@@ -107,7 +108,7 @@ class EcryptfsPath(ReadPages):
         self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols, unit=cipher)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
-        """Read one page alone (ReadPages): the lower file system reads under a plug of its own."""
+        """Read one page alone (ReadPath): the lower file system reads under a plug of its own."""
         inode: EcryptfsInode = file.inode
         yield from self._lower.read(task, inode.lower, (page + HEADER_PAGES) * PAGE_BYTES, PAGE_BYTES)
         task.ps += self._s_folio.charge_units(1, PAGE_BYTES)
@@ -117,7 +118,7 @@ class EcryptfsPath(ReadPages):
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
         """
-        Read the pages of a batch (ReadPages), page by page; pages whose lower pages are there together, as
+        Read the pages of a batch (ReadPath), page by page; pages whose lower pages are there together, as
         they cost the same one by one.
 
         A page is charged in its turn and its bytes follow before it is unlocked, many in one piece.

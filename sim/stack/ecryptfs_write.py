@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from sim.cache.address_space import OpenFile
 from sim.cache.buffered_write import BufferedWriter, DirtyPages
-from sim.cache.filemap import INSERT_SYMBOLS, OpenFile
 from sim.cache.page_cache import PageCache
+from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.cache.pages import ABSENT
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger

@@ -23,8 +23,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.config import cell as config
+from sim.config import layouts
 from sim.config.cell import Cell, digest
+from sim.config.volume import VolumeFile
 from sim.documents import read_text
 from sim.errors import ReadpathError
 from sim.ext4.make import layout as ext4_layout
@@ -142,23 +143,23 @@ class _Seeded:
         return self.layout.plan(blocks, self.seed, name)
 
 
-def _layout(cell: Cell, file: config.VolumeFile, block_size: int) -> Layout:
+def _layout(cell: Cell, file: VolumeFile, block_size: int) -> Layout:
     """Return the layout of a file as the image maker takes it: bytes turned into blocks."""
     said = file.layout
-    if isinstance(said, config.Contiguous):
+    if isinstance(said, layouts.Contiguous):
         return ext4_layout.Contiguous()
-    if isinstance(said, config.Fragmented):
+    if isinstance(said, layouts.Fragmented):
         return ext4_layout.Fragmented(said.blocks(block_size))
-    if isinstance(said, config.Sparse):
+    if isinstance(said, layouts.Sparse):
         return Pattern(f"{said.data_bytes // block_size}d{said.hole_bytes // block_size}h")
-    if isinstance(said, config.Unwritten):
+    if isinstance(said, layouts.Unwritten):
         return ext4_layout.unwritten()
-    if isinstance(said, config.Aged):
+    if isinstance(said, layouts.Aged):
         aged = ext4_layout.Aged(
             said.extent_bytes // block_size, said.hole_share, said.unwritten_share, said.window
         )
         return _Seeded(aged, said.seed)
-    if isinstance(said, config.Scattered):
+    if isinstance(said, layouts.Scattered):
         return ext4_layout.Scattered((said.extent_bytes or block_size) // block_size, said.seed)
     path = cell.file(said.path)
     text = read_text(path, str(path), "a recorded layout")

@@ -8,7 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sim.cache.filemap import Filemap, OpenFile
+from sim.cache.address_space import OpenFile
+from sim.cache.filemap import Filemap
 from sim.cache.readahead import RaState
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
@@ -68,21 +69,17 @@ def play(
     that is no steady one. Every pass but one at time 0, when the page cache is as the experiment made it,
     drops the files' cached pages first (see `_begin_pass`).
 
-    A read ends when its last byte is copied, whether or not the task's core was free to go on at once. A
-    read that is under way at the end of the runtime is finished, and so is a thinktime; a wait for the rate
-    is cut short (fio 3.33).
+    A read ends when its last byte is copied, whether or not the core was free to go on at once. A read that
+    is under way at the end of the runtime is finished, and so is a thinktime (fio 3.33).
     """
     if after is not None:
         yield after
     if job.startdelay_ns:
         yield clock.timeout(job.startdelay_ns)
     note = played.latencies_ns.append
-    log = played.log
-    read = filemap.read
+    log, read = played.log, filemap.read
     began = played.started_ns = played.measured_from_ns = task.time_ns
-    pace = None
-    if job.limit_bytes_s or job.runtime_ns or job.thinktime_ns or job.ramp_ns or stop is not None:
-        pace = _Pace(clock, task, job, stop, gaps_ns)
+    pace = _pace_of(clock, task, job, stop, gaps_ns)
     first = True
     for begins, number, reads in () if stop is not None and stop.asked else stretches:
         if begins:
@@ -130,9 +127,20 @@ def _begin_pass(filemap: Filemap, files: tuple[OpenFile, ...], job: Job) -> None
             file.position = -1
 
 
+def _pace_of(
+    clock: Clock, task: Task, job: Job, stop: Stop | None, gaps_ns: Iterator[int] | None
+) -> _Pace | None:
+    """Return the pauses of a job, None for one that reads as fast as it can to its end."""
+    if job.limit_bytes_s or job.runtime_ns or job.thinktime_ns or job.ramp_ns or stop is not None:
+        return _Pace(clock, task, job, stop, gaps_ns)
+    return None
+
+
 class _Pace:
     """
     The pauses of one job: thinktime, rate, runtime; its ramp, and the end that others bring.
+
+    A wait for the rate is cut short by the end of the runtime.
 
     A job that fell behind its rate, by its thinktime or the device, catches up, as in fio; by its thinktime
     not with rate_ignore_thinktime.

@@ -37,8 +37,10 @@ from sim.experiment.runner import execute
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.ext4.store import MemoryStore
 from sim.fs.fs_inode import FsInode
-from sim.machine.machine import PATHS, Machine, MachineSpec
+from sim.machine.machine import Machine
 from sim.machine.run_cell import run_cell
+from sim.machine.spec import MachineSpec
+from sim.paths.registry import PATHS
 from sim.units import GIB, KIB, MIB, PAGE_BYTES
 from sim.volume.images import ensure_image
 

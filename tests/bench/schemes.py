@@ -22,7 +22,8 @@ from sim.engine.costs import load_costs
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.ext4.store import MemoryStore
 from sim.fs.fs_inode import FsInode
-from sim.machine.machine import Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.spec import MachineSpec
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
 from sim.units import KIB, MIB

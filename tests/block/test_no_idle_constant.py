@@ -9,7 +9,9 @@ from pathlib import Path
 import sim
 from sim.block.device.constants import HddModel, HddWrite, SsdModel, SsdWrite
 from sim.block.device.profile import DeviceLimits
-from sim.config import cell as config
+from sim.config.cache_state import Cache
+from sim.config.system import Device, Machine
+from sim.config.volume import Volume
 from sim.engine.costs import load_costs
 
 SOURCES = sorted(Path(sim.__file__).parent.rglob("*.py"))
@@ -38,7 +40,7 @@ def test_every_constant_of_a_device_is_read() -> None:
 def test_every_setting_of_machine_and_device_is_read() -> None:
     """Each key of [machine] and [device] is an attribute that code reads."""
     read = _read_names()
-    tables = (config.Machine, config.Device, config.Volume, config.Cache)
+    tables = (Machine, Device, Volume, Cache)
     assert [] == [f"{t.__name__}.{name}" for t in tables for name in t.model_fields if name not in read]
 
 

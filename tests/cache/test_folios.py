@@ -9,7 +9,7 @@ from core_kit import PATHS, Rig, sequential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim.cache.filemap import Sink
+from sim.cache.address_space import Sink
 from sim.cache.folios import FolioMapping, split_window, window_order
 from sim.cache.readahead import Linux616, RaState, Window
 from sim.errors import ConfigError

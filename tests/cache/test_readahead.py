@@ -40,7 +40,7 @@ def test_windows_equal_the_recorded_ones(access: str) -> None:
     size = 16 * MIB
     policy = _Recorder()
     rig = Rig("page_io", [(0, 1000, 4096)], size)
-    rig.machine.filemap._policy = policy
+    rig.machine.filemap._ra._policy = policy
     if access.startswith("seq"):
         reads = sequential(size, 128 * KIB if access == "seq128k" else 4 * KIB)
     else:

@@ -1,15 +1,18 @@
-"""README.md says what the committed results say."""
+"""README.md says what the committed results, the recordings and the judge say."""
 
 from __future__ import annotations
 
 import pytest
-from quoted import README, RESULTS, Quote, written
+from of_experiments import RESULTS
+from of_records import RECORDS, RUNS
+from quote import README, Quote, written
 
 
-def test_every_number_of_an_experiment_is_the_results() -> None:
+@pytest.mark.parametrize("quotes", [RESULTS, RECORDS, RUNS], ids=["experiments", "records", "runs"])
+def test_every_number_is_what_its_command_says(quotes: tuple[Quote, ...]) -> None:
     """`make readme` would change nothing."""
     text = README.read_text(encoding="utf-8")
-    assert text == written(text, RESULTS)
+    assert text == written(text, quotes)
 
 
 def test_a_sentence_is_found_by_its_words() -> None:

@@ -111,16 +111,6 @@ def test_waiting_takes_the_later_of_work_and_event() -> None:
     assert [100, 300] == log
 
 
-def test_work_items_go_to_the_core_that_is_free_first() -> None:
-    """Three items of 100 ns on two cores end at 100, 100 and 200."""
-    clock, log = make_clock(), []
-    cpu = Cpu(clock, 2)
-    for name in "abc":
-        cpu.kworker(100_000, lambda n: log.append((clock.now, n)), name)
-    clock.run()
-    assert [(100, "a"), (100, "b"), (200, "c")] == log
-
-
 def test_time_of_a_task_includes_what_it_has_not_settled() -> None:
     """A charged task is ahead of the clock by its charge, behind what its core is busy with."""
     clock = make_clock()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.config.cell import Experiment, Fragmented, digest
+from sim.config.cell import Experiment, digest
+from sim.config.layouts import Fragmented
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 

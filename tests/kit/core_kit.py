@@ -7,12 +7,13 @@ from typing import Any
 
 from sim.block.hardware import WritableHardware
 from sim.block.queue.limits import QueueLimits
-from sim.cache.filemap import OpenFile
+from sim.cache.address_space import OpenFile
 from sim.engine.clock import Clock
 from sim.engine.costs import CostTable, load_costs
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
-from sim.machine.machine import Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.spec import MachineSpec
 
 PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
 TREE_AT = 1 << 20

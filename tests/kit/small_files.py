@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from sim.cache.filemap import Sink
+from sim.cache.address_space import Sink
 from sim.ext4.format.extents import Extent
 from sim.units import PAGE_BYTES
 

@@ -12,7 +12,8 @@ from sim.engine.clock import Clock
 from sim.engine.costs import load_costs
 from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
-from sim.machine.machine import Machine, MachineSpec
+from sim.machine.machine import Machine
+from sim.machine.spec import MachineSpec
 from sim.workload.fio.file_service import stretches
 from sim.workload.fio.job import Job
 from sim.workload.fio.parse import jobs_from_tables

@@ -20,6 +20,7 @@ from functools import cached_property
 from operator import attrgetter
 
 from sim.block.bio import Bio, Plug, Request
+from sim.block.drivers.calls import Driver
 from sim.block.drivers.modules import DRIVERS
 from sim.block.drivers.sites import DriverSites
 from sim.block.hardware import Hardware
@@ -86,31 +87,37 @@ class BlockQueue(BioQueue):
         )
         self._s_getrq = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_mq_alloc_requests")
         self._s_keyslot = site(TASK, f"{submit};blk_mq_submit_bio", "__blk_crypto_rq_get_keyslot")
+        self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
+        self._s_copy = site(TASK, driver.queue_rq, limits.copies, unit=limits.copies)
+        self._declare_flush(ledger, driver, f"{submit};blk_mq_submit_bio")
+
+    def _declare_flush(self, ledger: Ledger, driver: Driver, alone: str) -> None:
+        """Declare what flushing a plug calls, and handing requests to the driver; `alone`: without a plug."""
+        site, listed = ledger.site, self.limits.lists
         flush = "blk_finish_plug;__blk_flush_plug"
         self._s_flush = site(TASK, "", f"{flush} {flush};blk_mq_flush_plug_list")
         self._s_sleep_flush = site(TASK, "", f"{flush}*2 {flush};blk_mq_flush_plug_list*2")
-        self._s_early = site(TASK, f"{submit};blk_mq_submit_bio", "blk_mq_flush_plug_list")
-        flushed, alone = f"{flush};blk_mq_flush_plug_list", f"{submit};blk_mq_submit_bio"
+        self._s_early = site(TASK, alone, "blk_mq_flush_plug_list")
+        flushed = f"{flush};blk_mq_flush_plug_list"
         self._s_request = site(TASK, "", f"{flushed}:request")
         self._s_insert = site(TASK, flushed, "blk_mq_insert_requests")
         self._s_insert_one = site(TASK, alone, "blk_mq_sched_insert_request")
-        self._issue_list = DriverSites(ledger, TASK, flushed, driver.issue_calls(limits.lists))
+        self._issue_list = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed))
         self._issue_each = DriverSites(ledger, TASK, flushed, driver.issue_calls(listed=False))
         self._issue_alone = DriverSites(ledger, TASK, alone, driver.issue_calls(listed=False))
-        self._submit_stack, self._ledger = f"{submit};blk_mq_submit_bio", ledger
-        self._s_copy = site(TASK, driver.queue_rq, limits.copies, unit=limits.copies)
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
         submit_bio(): merge, or take a request; never sleeps.
 
-        Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only.
+        Without a plug each bio is sent on before the next comes: neighbours merge in an elevator only. Where
+        bios end at once, and that queues work, each does before the next comes.
         """
         count, sectors = bio.count, bio.unit_sectors
         if bio.opf & FLUSH_FLAGS:
             self._submit_flush(task, bio)
             return
-        if count > 1 and not plug.holds:
+        if count > 1 and (not plug.holds or (self.limits.bio_based and bio.end_io.queues_work(bio))):
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
             return

@@ -74,24 +74,16 @@ def run_encrypt(
         for group in groups:
             ring.add(keyed_groups.trusted_group_key(editor.image, group, openers))
         names = editor.image.lookup(path).raw.links
-        keyed_image.encrypt_file(
-            editor,
-            path,
-            policy,
-            ring,
-            randomness(seed, f"encrypt {path}"),
-            form=form,
-            mode=keyed_image.MODES[mode],
-        )
+        stream, cipher = randomness(seed, f"encrypt {path}"), keyed_image.MODES[mode]
+        keyed_image.encrypt_file(editor, path, policy, ring, stream, form=form, mode=cipher)
         remains = PLAINTEXT_NOTE + ("" if scrub else UNSCRUBBED_NOTE)
         scrubbed = editor.scrub() if scrub else 0
         editor.commit()
+    opened_by = f"any {needed} of " if needed is not None else ""
+    opened_by += ", ".join(users) + (f", and for {escrow} alone" if escrow is not None else "")
     tell(
         as_json,
-        f"{path}: AES-256-{mode.upper()}, key wrapped ({form}) for "
-        + (f"any {needed} of " if needed is not None else "")
-        + ", ".join(users)
-        + (f", and for {escrow} alone" if escrow is not None else ""),
+        f"{path}: AES-256-{mode.upper()}, key wrapped ({form}) for {opened_by}",
         path=path,
         mode=mode,
         format=form,

@@ -88,16 +88,21 @@ def plan_superblock(
     overhead = 1 + sb.descriptor_blocks if sb.has_backup(last) else 0
     if last and len(sb.group_blocks(last)) < overhead + _LEAST_TAIL_BLOCKS:
         sb = replace(sb, blocks_count_lo=sb.group_blocks(last).start)
-    in_block = block_size // INODE_BYTES
-    per_group_inodes = -(-(inodes + SPARE_INODES) // sb.groups_count)
+    each = _inodes_per_group(place, sb, inodes)
+    return replace(sb, inodes_per_group=each, inodes_count=each * sb.groups_count)
+
+
+def _inodes_per_group(place: str, sb: Superblock, inodes: int) -> int:
+    """Return how many inodes a group has, for at least `inodes` and some to spare in all."""
+    per_group = -(-(inodes + SPARE_INODES) // sb.groups_count)
     # Whole table blocks, and whole bytes of the bitmap.
-    step = max(8, in_block)
-    per_group_inodes = max(-(-per_group_inodes // step) * step, 16)
-    if per_group_inodes > 8 * block_size:
+    step = max(8, sb.block_size // INODE_BYTES)
+    per_group = max(-(-per_group // step) * step, 16)
+    if per_group > 8 * sb.block_size:
         raise ConfigError(
             place, f"{inodes} inodes in {sb.groups_count} groups", "a larger image, or fewer files"
         )
-    return replace(sb, inodes_per_group=per_group_inodes, inodes_count=per_group_inodes * sb.groups_count)
+    return per_group
 
 
 def clear_of_backups(superblock: Superblock, runs: Sequence[tuple[int, int]]) -> Superblock:

@@ -1,0 +1,231 @@
+"""
+The readahead calls: page_cache_sync_ra() and page_cache_async_ra() of mm/readahead.c, and what they come to.
+
+Modelled on 6.1: a policy decides on a window (readahead.py), its pages, or large folios, enter the page cache
+locked, memory is reclaimed for them, and the file system reads them batch by batch. Left out: congestion,
+readahead(2), NUMA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Any, Final
+
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
+from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
+from sim.cache.page_cache import PageCache
+from sim.cache.pages import ABSENT, Mapping
+from sim.cache.readahead import ReadaheadPolicy, Window
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.units import PAGE_BYTES
+
+FORCED_CHUNK_PAGES: Final = (2 << 20) // PAGE_BYTES
+
+GET_PAGES: Final = "filemap_read;filemap_get_pages"
+"""The callers of all this."""
+
+INSERT_SYMBOLS: Final = (
+    "filemap_alloc_folio filemap_alloc_folio;clear_page_erms filemap_add_folio"
+    " filemap_add_folio;__filemap_add_folio filemap_add_folio;folio_add_lru"
+)
+"""What allocating a page and adding it to a mapping calls."""
+
+FOLIO_SYMBOLS: Final = (
+    "filemap_alloc_folio filemap_add_folio filemap_add_folio;__filemap_add_folio"
+    " filemap_add_folio;folio_add_lru"
+)
+"""The same for a folio; clearing its pages is charged apart."""
+
+
+class PageCacheRa:
+    """The readahead calls of one machine: one page cache, one policy, one read path."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        cache: PageCache,
+        policy: ReadaheadPolicy,
+        path: ReadPath,
+        io_pages: int,
+        rules: FolioRules = PAGES,
+    ) -> None:
+        """io_pages: the largest I/O of the device, in pages. rules: of this kernel's folios."""
+        self.cache = cache
+        self._rules = rules
+        self._policy = policy
+        self._path = path
+        self._io_pages = io_pages
+        ra, unbounded = GET_PAGES, f"{GET_PAGES};page_cache_ra_unbounded"
+        site, fuse = ledger.site, ledger.fuse
+        s_rebatch = site(TASK, ra, "filemap_get_read_batch")
+        s_sync = site(TASK, ra, "page_cache_sync_ra")
+        s_ondemand = site(TASK, ra, rules.decides)
+        s_async = site(TASK, ra, "page_cache_async_ra")
+        self._s_read_pages = site(TASK, unbounded, "read_pages")
+        s_unbounded = fuse(site(TASK, ra, "page_cache_ra_unbounded"), self._s_read_pages)
+        s_order = fuse(site(TASK, ra, "page_cache_ra_order"), s_unbounded)
+        self._s_unbounded = s_unbounded
+        self._s_force = fuse(s_sync, site(TASK, ra, "force_page_cache_ra"), s_rebatch)
+        # By what called for it: the charge when nothing is read, when what was asked for is, and when a
+        # planned window is.
+        called = {True: fuse(s_async, s_ondemand), False: fuse(s_sync, s_ondemand, s_rebatch)}
+        s_planned = site(TASK, ra, "page_cache_ra_order")
+        self._s_ondemand = {
+            marker: (head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order))
+            for marker, head in called.items()
+        }
+        self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
+        self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
+        freed = "shrink_folio_list;try_to_free_buffers"
+        self._s_free_buffers = site(TASK, unbounded, freed)
+        self._s_free_heads = site(TASK, unbounded, f"{freed};free_buffer_head")
+        self._declare_order(ledger)
+
+    def _declare_order(self, ledger: Ledger) -> None:
+        """Declare what page_cache_ra_order() calls for large folios."""
+        ra, order, decides, site = (
+            GET_PAGES,
+            f"{GET_PAGES};page_cache_ra_order",
+            self._rules.decides,
+            ledger.site,
+        )
+        self._s_order = {
+            True: site(TASK, ra, f"page_cache_async_ra {decides} page_cache_ra_order"),
+            False: site(TASK, ra, f"page_cache_sync_ra {decides} page_cache_ra_order filemap_get_read_batch"),
+        }
+        self._s_order_read = site(TASK, order, "read_pages")
+        self._s_folio = site(TASK, order, FOLIO_SYMBOLS)
+        self._s_failed = site(TASK, order, FOLIO_SYMBOLS.removesuffix(" filemap_add_folio;folio_add_lru"))
+        self._s_clear = site(TASK, f"{order};filemap_alloc_folio", "clear_page_erms")
+
+    def sync(self, task: Task, file: OpenFile, index: int, req: int) -> Iterable[Any]:
+        """page_cache_sync_ra(): the page at `index` is not cached."""
+        if file.random or not file.ra_pages:
+            task.ps += self._s_force.charge(1)
+            return self._force(task, file, index, req if file.ra_pages else 1)
+        return self._ondemand(task, file, index, req, False)
+
+    def marked(self, task: Task, file: OpenFile, index: int, req: int) -> Iterable[Any]:
+        """page_cache_async_ra(): the folio at `index` carried the mark; it asks from its first page on."""
+        mapping = file.mapping
+        mapping.clear_mark(index)
+        first = mapping.bounds(index)[0]
+        return self._ondemand(task, file, first, req + index - first, True)
+
+    def _ondemand(self, task: Task, file: OpenFile, index: int, req: int, marker: bool) -> Iterable[Any]:
+        """Let the policy decide, and read what it says."""
+        mapping, policy = file.mapping, self._policy
+        window = policy.ondemand(file.ra, index, req, marker, file.ra_pages, self._io_pages, mapping)
+        called, bare, planned, whole = self._s_ondemand[marker]
+        if window is None:
+            task.ps += called.charge(1)
+            return ()
+        start, pages, lookahead, windowed = window.start, window.pages, window.lookahead, window.windowed
+        if mapping.large and windowed and pages >= MIN_WINDOW_PAGES:
+            task.ps += self._s_order[marker].charge(1)
+            order = window_order(mapping.order(index) if marker else 0, pages, mapping.max_order)
+            return self._read_order(task, file, window, order)
+        end, mark = policy.place(start, pages, lookahead, mapping.pages - 1)
+        if end <= start:
+            task.ps += (planned if windowed and not mapping.large else called).charge(1)
+            return ()
+        task.ps += (whole if windowed else bare).charge(1)
+        return self._unbounded(task, file, start, end, mark)
+
+    def _read_order(
+        self, task: Task, file: OpenFile, window: Window, order: int
+    ) -> Generator[Any, Any, None]:
+        """
+        page_cache_ra_order(): add folios, the first of `order`, up to the first page that is cached, the
+        rest as single pages.
+
+        The folio that does not fit there was allocated before that was known.
+        """
+        mapping, start = file.mapping, window.start
+        end = min(start + window.pages, mapping.pages)
+        mark = start + window.pages - window.lookahead
+        folios = []
+        at = start
+        for first, this in split_window(start, end, order, self._rules.pairs):
+            if mapping.state.count(ABSENT, first, first + (1 << this)) < 1 << this:
+                task.ps += self._s_failed.charge(1) + self._s_clear.charge(1 << this)
+                break
+            folios.append((first, this))
+            at = first + (1 << this)
+        task.ps += self._s_order_read.charge(1)
+        if at > start:
+            self._pay_reclaim(task, self.cache.insert(mapping, start, at))
+            for first, this in folios:
+                mapping.set_folio(first, this, first <= mark < first + (1 << this))
+            task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
+            yield from self._path.read_pages(task, file, [(start, at)])
+        if at < end:
+            rest = end - at if self._rules.rest_only else window.pages
+            stop, marked = self._policy.place(at, rest, window.lookahead, mapping.pages - 1)
+            task.ps += self._s_unbounded.charge(1)
+            yield from self._unbounded(task, file, at, stop, marked)
+
+    def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
+        """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB, unmarked."""
+        left = min(req, max(self._io_pages, file.ra_pages))
+        while left > 0:
+            chunk = min(left, FORCED_CHUNK_PAGES)
+            end, _ = self._policy.place(index, chunk, 0, file.mapping.pages - 1)
+            if end > index:
+                task.ps += self._s_unbounded.charge(1)
+                yield from self._unbounded(task, file, index, end, -1)
+            index += chunk
+            left -= chunk
+
+    def _unbounded(self, task: Task, file: OpenFile, start: int, end: int, mark: int) -> Iterable[Any]:
+        """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
+        mapping = file.mapping
+        pages = end - start
+        if mapping.state.count(ABSENT, start, end) == pages:
+            self.insert(task, mapping, start, end, mark)
+            task.ps += self._s_add.charge(pages)
+            return self._path.read_pages(task, file, [(start, end)])
+        return self._unbounded_around_cached(task, file, start, end, mark)
+
+    def insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
+        """Add single pages, and pay for those that have to go for them."""
+        mapping.make_single(start, end)
+        self._pay_reclaim(task, self.cache.insert(mapping, start, end, mark))
+
+    def _pay_reclaim(self, task: Task, reclaimed: int) -> None:
+        """Charge the pages, and their buffer heads, that had to go for an insertion."""
+        if not reclaimed:
+            return
+        cache = self.cache
+        task.ps += self._s_reclaim.charge(reclaimed)
+        if cache.freed_heads:
+            task.ps += self._s_free_buffers.charge(cache.freed_heads // cache.heads_per_page)
+            task.ps += self._s_free_heads.charge(cache.freed_heads)
+            cache.freed_heads = 0
+
+    def _unbounded_around_cached(
+        self, task: Task, file: OpenFile, start: int, end: int, mark: int
+    ) -> Generator[Any, Any, None]:
+        """The same when some pages are cached: a cached page ends a batch, or is left out of it."""
+        mapping = file.mapping
+        at = start
+        batch: list[PageRange] = []
+        while True:
+            rest = mapping.state[at:end]
+            absent = len(rest) - len(rest.lstrip(b"\0"))
+            if absent:
+                self.insert(task, mapping, at, at + absent, mark)
+                task.ps += self._s_add.charge(absent)
+                batch.append((at, at + absent))
+                at += absent
+            if at >= end:
+                break
+            if self._policy.breaks_at_cached:
+                task.ps += self._s_read_pages.charge(1)
+                if batch:
+                    yield from self._path.read_pages(task, file, batch)
+                    batch = []
+            at += 1
+        if batch:
+            yield from self._path.read_pages(task, file, batch)

@@ -1,0 +1,76 @@
+"""
+What cannot go together in one cell: a workload with a volume, a scheme with a layout.
+
+Each raises the validation error that the loader turns into one line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sim.config.layouts import Aged
+from sim.config.table import custom
+from sim.config.workload import SecureDelete
+from sim.units import PAGE_BYTES, format_size
+
+if TYPE_CHECKING:
+    from sim.config.cell import CellConfig
+
+
+def check_stream(config: CellConfig) -> None:
+    """Raise for what a stream of writes cannot be run on."""
+    files, what = config.volume.all_files, "workload.stream_write"
+    if len(files) != 1 or files[0].layout.kind not in ("contiguous", "fragmented", "aged"):
+        raise custom(f"{what} on this volume", "one file: contiguous, fragmented or aged")
+    if config.encryption.scheme not in ("none", "ecryptfs"):
+        raise custom(f"{what} with encryption.scheme {config.encryption.scheme!r}", "none or ecryptfs")
+    if config.encryption.cipher not in (None, "aes-128"):
+        raise custom(f"{what} with cipher {config.encryption.cipher!r}", "aes-128")
+    if config.data == "real":
+        raise custom(f'{what} with data "real"', 'data = "off"')
+    if files[0].size_bytes % PAGE_BYTES or files[0].size_bytes * 10 > config.machine.memory_bytes:
+        problem = f"{what}: a file of {format_size(files[0].size_bytes)}"
+        raise custom(problem, "whole pages, up to a tenth of machine.memory")
+    if config.machine.kernel == "6.16" or config.mapping != "extents" or config.cache.pages != "empty":
+        raise custom(f"{what} on this machine", 'kernel 6.1 or 3.16, mapping "extents", cache.pages "empty"')
+
+
+def check_delete(config: CellConfig, said: SecureDelete) -> None:
+    """Raise for what a deletion cannot be run on."""
+    files, what = config.volume.all_files, "workload.secure_delete"
+    if len(files) != 1 or config.volume.journal_bytes is None:
+        raise custom(f"{what} on this volume", 'one file in files, and a journal: journal = "4MiB"')
+    if files[0].layout.kind not in ("contiguous", "fragmented", "aged"):
+        raise custom(f"{what} with layout {files[0].layout.kind!r}", "contiguous, fragmented, aged")
+    schemes = ("file-keys",) if said.method.startswith("clobber") else ("none", "file-keys")
+    if config.encryption.scheme not in schemes:
+        problem = f"{what}.method {said.method!r} with encryption.scheme {config.encryption.scheme!r}"
+        raise custom(problem, " or ".join(schemes))
+    if config.machine.kernel != "6.1" or config.mapping != "extents" or config.cache.pages != "empty":
+        raise custom(f"{what} on this machine", 'kernel 6.1, mapping "extents", cache.pages "empty"')
+    if files[0].size_bytes * 10 > config.machine.memory_bytes:
+        problem = f"{what}: a file of {format_size(files[0].size_bytes)}"
+        raise custom(problem, "a tenth of machine.memory: beyond, writeback in the background begins")
+
+
+def check_scheme(config: CellConfig) -> None:
+    """Raise for what a scheme cannot do with this volume."""
+    scheme, block = config.encryption, config.volume.block_size_bytes or 0
+    if scheme.sector_bytes > block:
+        problem = f"encryption.sector_size {scheme.sector_bytes} with blocks of {block} bytes"
+        raise custom(problem, "blocks as large as a sector, or larger")
+    if scheme.scheme == "rfc2014" and block != PAGE_BYTES:
+        problem = f"encryption.scheme 'rfc2014' with blocks of {block} bytes"
+        raise custom(problem, "4KiB: it encrypts pages, one block each")
+    if scheme.scheme == "ecryptfs":
+        if config.cache.pages != "empty":
+            raise custom("cache.pages with encryption.scheme 'ecryptfs'", '"empty": two caches hold a page')
+        for file in config.volume.files:
+            if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
+                problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
+                raise custom(problem, "contiguous, fragmented, aged, random: eCryptfs writes every page")
+            layout = file.layout
+            if isinstance(layout, Aged) and (layout.hole_share or layout.unwritten_share):
+                shares = f"hole_share {layout.hole_share}, unwritten_share {layout.unwritten_share}"
+                problem = f"encryption.scheme 'ecryptfs' with layout 'aged' of {shares}"
+                raise custom(problem, "0 and 0: eCryptfs writes every page")

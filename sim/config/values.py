@@ -1,0 +1,42 @@
+"""
+Values that many tables have: sizes, times, and references to files beside the experiment.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from sim.config.table import Model, custom
+from sim.errors import ConfigError
+from sim.units import NS_PER_S, parse_size, parse_time
+
+
+def _size(value: object) -> int:
+    try:
+        return parse_size("", value)
+    except ConfigError as error:
+        raise custom(error.problem, error.allowed) from None
+
+
+def _time(value: object) -> int:
+    try:
+        time_ns = parse_time("", value)
+    except ConfigError as error:
+        raise custom(error.problem, error.allowed) from None
+    if time_ns > NS_PER_S:  # a thousand million of them still are 64 bits
+        raise custom(f"{value!r} is too long", "up to 1s")
+    return time_ns
+
+
+TimeNs = Annotated[int, BeforeValidator(_time)]
+SizeBytes = Annotated[int, BeforeValidator(_size)]
+PositiveBytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
+
+
+class FileRef(Model):
+    """A file beside the experiment: `path` as written there, `sha256` of its content; the loader fills it."""
+
+    path: str
+    sha256: str

@@ -1,0 +1,81 @@
+"""
+What a machine is made of, as plain values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sim.block.queue.limits import BlockTracer, QueueLimits
+from sim.crypto.dmcrypt import DmCrypt
+from sim.engine.costs import CostTable
+from sim.errors import ConfigError
+from sim.ext4.store import ByteStore
+from sim.fs.mappers import MakeMapper
+from sim.kernels import KERNELS, KernelVersion
+from sim.paths.design import PathDesign
+from sim.stack.dm_crypt import CryptTable
+from sim.stack.ecryptfs import EcryptfsMount
+
+EXTENTS = "extents"
+FSCRYPT_QUEUE = "unbound-highpri"
+"""What fscrypt_init() of fs/crypto/crypto.c allocates in 6.1."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineSpec:
+    """
+    What a machine is made of.
+
+    path: by name, or a design. kernel, mapping: by name, or itself. memory_pages: the limit of the page
+    cache, its buffer heads included. limits: of the queue, without the plug's, which are the kernel's.
+    large_folios: None: as the kernel has them. store: the device's bytes, None when data is off. ra_pages:
+    readahead of the device.
+    tracer: sees every block event. record_io: keep an IoRecord per bio.
+    dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
+    ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
+    patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its own.
+    wakeup_ns: see Cpu.
+    """
+
+    path: str | PathDesign
+    block_size: int
+    limits: QueueLimits
+    costs: CostTable
+    kernel: str | KernelVersion = "6.1"
+    large_folios: bool | None = None
+    mapping: str | MakeMapper = EXTENTS
+    cpus: int = 4
+    memory_pages: int = 1 << 40
+    ra_pages: int = 32
+    store: ByteStore | None = None
+    tracer: BlockTracer | None = None
+    record_io: bool = False
+    dm_crypt: CryptTable | None = None
+    sectors: DmCrypt | None = None
+    ecryptfs: EcryptfsMount | None = None
+    rfc2014: bool = False
+    work_queue: str = FSCRYPT_QUEUE
+    wakeup_ns: int = 0
+
+
+def kernel_of(kernel: str | KernelVersion) -> KernelVersion:
+    """Return the version of a name; a version is its own. Raises ConfigError for an unknown name."""
+    if isinstance(kernel, KernelVersion):
+        return kernel
+    if kernel not in KERNELS:
+        raise ConfigError("machine.kernel", f"{kernel!r} is not modelled", ", ".join(KERNELS))
+    return KERNELS[kernel]
+
+
+def has_large_folios(spec: MachineSpec, kernel: KernelVersion, design: PathDesign) -> bool:
+    """Return whether a machine's files have large folios; ConfigError where they are asked for in vain."""
+    can = kernel.folios is not None and kernel.name in design.large_folios
+    if spec.large_folios and not can:
+        has = ", ".join(name for name in KERNELS if name in design.large_folios)
+        told = f"kernel {kernel.name} has none on {design.name}"
+        raise ConfigError("machine.large_folios", told, f"false, or kernel {has}" if has else "false")
+    large = can and kernel.folios_unasked if spec.large_folios is None else spec.large_folios
+    if large and spec.ecryptfs is not None:
+        raise ConfigError("machine.large_folios", "not modelled below eCryptfs", "false")
+    return large

@@ -1,0 +1,60 @@
+"""
+What a player plays on: a cell, its machine, and the volume with its files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sim.cache.pages import Mapping
+from sim.config.cell import Cell
+from sim.config.cell_result import CellResult
+from sim.ext4.read.reader import Image
+from sim.machine.machine import Machine
+from sim.machine.schemes import Opener, Scheme
+from sim.machine.volume_files import VolumeFile, open_volume_file
+from sim.volume.images import plaintext_digests
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """image: the file that `volume` lies in. system: how it is encrypted. trace: keep every read and bio."""
+
+    cell: Cell
+    machine: Machine
+    volume: Image
+    image: Path
+    system: Scheme
+    trace: bool
+
+    def open_file(self, path: str) -> VolumeFile:
+        """Return a file of the volume, caches in the state that the experiment asks for."""
+        return open_volume_file(self.cell, self.image, self.volume, self.machine, path, self.system)
+
+    def opener(self) -> Opener | None:
+        """Return how a file is opened before it is read; None if that costs nothing."""
+        return self.system.opener(self.machine)
+
+    def digests(self) -> dict[str, str]:
+        """Return SHA-256 (hex) of each file's plaintext by path, where it is known; none with data off."""
+        return plaintext_digests(self.cell, self.image) if self.cell.config.data == "real" else {}
+
+
+class WorkloadPlayer(Protocol):
+    """Plays one kind of workload on a stage: `start`, the clock runs to the end, then the others."""
+
+    def start(self) -> None:
+        """Start its tasks."""
+        ...
+
+    @property
+    def mappings(self) -> Iterable[Mapping]:
+        """The files that must be at rest at the end."""
+        ...
+
+    def result(self) -> CellResult:
+        """Return what it came to; raise InvariantError if it did not come to an end."""
+        ...

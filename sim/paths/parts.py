@@ -1,0 +1,86 @@
+"""
+What a read path is built from: the machine's parts that it may use, and the readers and bios made of them.
+
+A path's factory gets `PathParts`, and nothing else, whether it is one of ours or a user's own.
+"""
+
+from __future__ import annotations
+
+from sim.block.bio import EndIo
+from sim.block.protocols import BioQueue
+from sim.cache.page_cache import PageCache
+from sim.engine.cpu import Cpu
+from sim.engine.ledger import Ledger
+from sim.engine.workqueue import WorkQueue
+from sim.fs.mapper import Mapper
+from sim.paths.buffer_head import BufferHeadReader
+from sim.paths.page_bio import PageBioFactory
+from sim.paths.page_data import Contents
+from sim.paths.post_read import FSCRYPT, BufferEndIo, CipherCalls, PageEndIo
+from sim.paths.symbols import EndIoSymbols
+
+
+class PathParts:
+    """
+    The parts of one machine.
+
+    ledger: where costs are charged (`ledger.site`). queue: where bios go. mapper: finds blocks. cache: told
+    which pages get buffer heads. contents: fills pages with bytes, None when data is off. block_size: in
+    bytes. ciphers: what decryption calls. work: the queue of what decrypts.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        cpu: Cpu,
+        queue: BioQueue,
+        mapper: Mapper,
+        cache: PageCache,
+        work: WorkQueue,
+        block_size: int,
+        contents: Contents | None = None,
+        ciphers: CipherCalls = FSCRYPT,
+    ) -> None:
+        self.ledger = ledger
+        self.cpu = cpu
+        self.queue = queue
+        self.mapper = mapper
+        self.cache = cache
+        self.work = work
+        self.block_size = block_size
+        self.contents = contents
+        self.ciphers = ciphers
+
+    def buffer_reader(self, caller: str) -> BufferHeadReader:
+        """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
+        parts = self.ledger, self.cpu, self.block_size, self.contents
+        end_io = BufferEndIo(*parts, self.work, self.ciphers)
+        return BufferHeadReader(
+            self.ledger,
+            self.queue,
+            self.mapper,
+            end_io,
+            self.block_size,
+            caller,
+            self.cache.attach_buffers,
+        )
+
+    def page_end_io(self, symbols: EndIoSymbols) -> PageEndIo:
+        """Return the completion of bios of pages."""
+        return PageEndIo(
+            self.ledger,
+            self.cpu,
+            self.block_size,
+            self.contents,
+            symbols.per_bio,
+            symbols.per_page,
+            symbols.before_post_read,
+            symbols.after_post_read,
+            self.work,
+            self.ciphers,
+            symbols.unlock,
+        )
+
+    def page_bios(self, end_io: EndIo, caller: str, add_symbol: str) -> PageBioFactory:
+        """Return what makes the bios of pages of ->readahead: see PageBioFactory."""
+        return PageBioFactory(self.ledger, self.queue, end_io, self.block_size, caller, add_symbol)
