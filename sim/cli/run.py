@@ -84,24 +84,32 @@ def run_experiment(
                 watch=heard,
             )
     except (KeyboardInterrupt, WorkerLostError):
-        finished = count_kept(target)
-        if finished and not quiet:
-            note = f"{finished} finished cells are kept; the same command goes on from there"
-            print(f"readpath: {note}", file=sys.stderr)
+        _tell_kept(target, quiet)
         raise
-    said, wrong = answers(run, claims), wrong_data(run)
+    said = answers(run, claims)
     if as_json:
         _print_json(experiment, run, heard.taken_up, said, notes)
     elif not quiet:
         _print_tables(experiment, run, said)
-    for row in wrong:
-        labels = " ".join(row[axis] for axis in run.axes)
-        where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
-        print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
+    _tell_wrong(run)
     tell_failed(run)
     if any(row["fault"] for row in run.failed):
         return FAULT
-    return FOUND if wrong or run.failed else DONE
+    return FOUND if wrong_data(run) or run.failed else DONE
+
+
+def _tell_wrong(run: Run) -> None:
+    for row in wrong_data(run):
+        labels = " ".join(row[axis] for axis in run.axes)
+        where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
+        print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
+
+
+def _tell_kept(target: Path, quiet: bool) -> None:
+    finished = count_kept(target)
+    if finished and not quiet:
+        note = f"{finished} finished cells are kept; the same command goes on from there"
+        print(f"readpath: {note}", file=sys.stderr)
 
 
 def tell_failed(run: Run) -> None:

@@ -5,7 +5,7 @@ Cells that cannot be run: what went wrong with one is a row of its own, and the 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -46,11 +46,11 @@ def attempt(function: Callable[..., R], *arguments: Any) -> R | Failure:
         return Failure(f"a fault in readpath ({said})", fault=traceback.format_exc())
 
 
-def raise_if_all(outcomes: Sequence[object]) -> None:
-    """Raise the first error if there is nothing else: then there is no run to keep."""
+def raise_if_all(outcomes: list[R | Failure]) -> list[R | Failure]:
+    """Return the outcomes; raise the first error if there is nothing else: then there is no run to keep."""
     first = next((outcome for outcome in outcomes if isinstance(outcome, Failure)), None)
     if first is None or not all(isinstance(outcome, Failure) for outcome in outcomes):
-        return
+        return outcomes
     if first.mistake is not None:
         raise first.mistake
     if first.fault:

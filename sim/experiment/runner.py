@@ -100,7 +100,7 @@ def execute(
     and a run with the same cells into the same `target` goes on from there (see `kept`).
     """
     check_replaceable(target)
-    started, clock = datetime.now(UTC), time.monotonic()
+    begun = datetime.now(UTC), time.monotonic()
     cells = list(experiment.cells)
     keys, kept = keys_of_cells(cells, trace), kept_folder(target)
     with written_aside(target) as folder, _kept_if_interrupted(kept):
@@ -110,8 +110,8 @@ def execute(
         taken_up = sum(key in done for key in keys)
         if taken_up:
             watch(Progress("kept", taken_up, len(cells), experiment.stem))
-        rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
         failed: dict[str, Failure] = {}
+        rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
         with workers(jobs) as each:
             images = _images_of([cell for cell, _ in rest], make_image, each, watch)
             runs = [(_ran, run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in rest]
@@ -123,17 +123,10 @@ def execute(
                 else:
                     done[key] = result
                 watch(Progress("cells", at, len(cells), cell.name))
-        outcomes = [failed.get(key) or done[key] for key in keys]
-        raise_if_all(outcomes)
-        write_results(folder, experiment, cells, outcomes)
+        write_results(folder, experiment, cells, raise_if_all([failed.get(key) or done[key] for key in keys]))
         (folder / "figures").mkdir()
         draw(load_run(folder), folder / "figures")
-        log: dict[str, Any] = {
-            "started": started.isoformat(timespec="seconds"),
-            "wall_s": round(time.monotonic() - clock, 3),
-            "workers": jobs,
-            "cells_taken_up": taken_up,
-        }
+        log = _log(begun, jobs, taken_up)
         if notes := notes_of(experiment):
             log["notes"] = notes
         if faults := [failure.fault for failure in failed.values() if failure.fault]:
@@ -141,6 +134,17 @@ def execute(
         write_json(folder / "run.log.json", log)
     forget(kept)
     return load_run(target)
+
+
+def _log(begun: tuple[datetime, float], jobs: int, taken_up: int) -> dict[str, Any]:
+    """Return what differs between two runs. begun: when, on the calendar and on a clock that never jumps."""
+    started, clock = begun
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "wall_s": round(time.monotonic() - clock, 3),
+        "workers": jobs,
+        "cells_taken_up": taken_up,
+    }
 
 
 def _images_of(

@@ -323,16 +323,11 @@ def row_key(number: PublishedNumber, row: PublishedRow) -> str:
 
 def read_simulated(folder: Path) -> dict[str, float]:
     """Return simulated.json of `folder`; raise ConfigError if it is not there or is none."""
-    path = folder / SIMULATED
-    allowed = "readpath validate --published --update"
-    values = read_json(path, str(path), allowed)
-    if not isinstance(values, dict) or not all(map(_is_number, values.values())):
-        raise ConfigError(str(path), "is no table of numbers", allowed)
-    return values
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    place, allowed = str(folder / SIMULATED), "readpath validate --published --update"
+    values = read_json(Path(place), place, allowed)
+    if isinstance(values, dict) and {type(value) for value in values.values()} <= {int, float}:
+        return values
+    raise ConfigError(place, "is no table of numbers", allowed)
 
 
 def _rounded(value: float) -> float:
