@@ -52,7 +52,6 @@ def run_experiment(
     Run the experiment of `file`, with the jobs of the command line `fio` if there is one; print its summary.
 
     A file whose name ends in .fio is a job file. Returns the exit code.
-
     figures: draw what the run has; else its figures/ is empty. force: however long it would take.
     Raises ReadpathError for whatever cannot be used.
     """

@@ -325,9 +325,9 @@ def read_simulated(folder: Path) -> dict[str, float]:
     """Return simulated.json of `folder`; raise ConfigError if it is not there or is none."""
     place, allowed = str(folder / SIMULATED), "readpath validate --published --update"
     values = read_json(Path(place), place, allowed)
-    if isinstance(values, dict) and {type(value) for value in values.values()} <= {int, float}:
-        return values
-    raise ConfigError(place, "is no table of numbers", allowed)
+    if not isinstance(values, dict) or not {type(value) for value in values.values()} <= {int, float}:
+        raise ConfigError(place, "is no table of numbers", allowed)
+    return values
 
 
 def _rounded(value: float) -> float:
@@ -335,9 +335,8 @@ def _rounded(value: float) -> float:
 
 
 def _parse(path: Path) -> _File:
-    raw = read_toml(path, str(path), "experiments/published")
     try:
-        return _File.model_validate(raw)
+        return _File.model_validate(raw := read_toml(path, str(path), "experiments/published"))
     except ValidationError as error:
         raise from_validation(error, _File, raw, str(path)) from None
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from sim.crypto.keys.user_keys import KeyFile
 from sim.documents import MOST_DEPTH, parse_json, parse_toml, read_bytes, read_json, read_toml, short
-from sim.errors import ConfigError
+from sim.errors import ConfigError, CryptoError
 from sim.files import content_digest
 
 DIGITS = "9" * 4301
@@ -108,3 +109,9 @@ def test_a_large_file_is_hashed_without_its_zeros(tmp_path):
     with (tmp_path / "hole").open("r+b") as file:
         file.truncate((4 << 40) - 1)
     assert hole != content_digest(tmp_path / "hole")
+
+
+def test_a_file_of_keys_that_never_ends():
+    """/dev/zero as keys: so much is read as a file of keys may have, and no more."""
+    with pytest.raises(CryptoError, match="more than 4 MiB"):
+        KeyFile("/dev/zero")

@@ -74,9 +74,7 @@ def _lives(number: int) -> bool:
 
 def test_workers_end_with_their_parent(tmp_path):
     """The parent is killed: no worker stays, not even one that is at work."""
-    code = (
-        "import sys; sys.path[:0] = sys.argv[1].split(':'); import test_workers as t; t.hire(sys.argv[2])"
-    )
+    code = "import sys; sys.path[:0] = sys.argv[1].split(':'); import test_workers as t; t.hire(sys.argv[2])"
     with subprocess.Popen([sys.executable, "-c", code, _HERE, str(tmp_path)]) as parent:
         while len(list(tmp_path.iterdir())) < 2:
             assert parent.poll() is None
