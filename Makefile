@@ -10,12 +10,16 @@ REFERENCE := results/reference
 CASES  ?= all
 KERNEL ?= linux-image-amd64
 
-.PHONY: help run fast slow test bench truth truth-ns lint baselines readme constraints clean
+# make fuzz: how long each kind of document is tried.
+SECONDS ?= 60
+
+.PHONY: help run fast slow test fuzz bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make fast   compile the core in place (needs a C compiler; about a minute and a half)"
 	@echo "make slow   back to plain Python"
 	@echo "make test   lint, types, import contracts and all tests"
+	@echo "make fuzz   every parser on mutated documents, a minute each (SECONDS=60)"
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
 	@echo "make truth-ns  how long it takes, at the speed of this CPU (user-mode Linux; CASES=smoke: minutes)"
@@ -58,6 +62,9 @@ lint: $(VENV)/ready
 
 test: lint
 	$(BIN)/pytest --numprocesses=auto --dist=loadfile
+
+fuzz: $(VENV)/ready
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)
 
 bench: $(VENV)/ready
 	$(BIN)/python tests/bench/run.py

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -107,7 +107,8 @@ class Cell:
     index: position of the cell in the matrix, 0-based; the same for all of its seeds.
     labels: (key, label) per axis of the matrix, in file order.
     config_hash: SHA-256 (hex) of `config`; neither seed, labels nor `base` enter it.
-    base: folder that the paths in `config` are relative to.
+    base: folder that the paths in `config` are relative to. place: file and line where its volume is said,
+    for errors; no part of what the cell is.
     """
 
     index: int
@@ -116,6 +117,7 @@ class Cell:
     config_hash: str
     seed: int
     base: Path
+    place: str = field(default="volume", compare=False)
 
     def file(self, ref: FileRef) -> Path:
         """Return where a file that the configuration names is."""

@@ -33,7 +33,7 @@ class Machine(Model):
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
     kernel: Annotated[str | CodeRef, one_of(KERNELS)] = "6.1"
     large_folios: bool | None = None
-    cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
+    cost_scale: float = Field(default=1.0, ge=0.001, le=1000, strict=False, allow_inf_nan=False)
     currency: Currency = "ns"
     syscall_ns: TimeNs = Field(default=0, alias="syscall")
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 
 from sim.config.table import Model, custom
 from sim.errors import ConfigError
-from sim.units import parse_size, parse_time
+from sim.units import NS_PER_S, parse_size, parse_time
 
 
 def _size(value: object) -> int:
@@ -23,9 +23,12 @@ def _size(value: object) -> int:
 
 def _time(value: object) -> int:
     try:
-        return parse_time("", value)
+        time_ns = parse_time("", value)
     except ConfigError as error:
         raise custom(error.problem, error.allowed) from None
+    if time_ns > NS_PER_S:  # a thousand million of them still are 64 bits
+        raise custom(f"{value!r} is too long", "up to 1s")
+    return time_ns
 
 
 TimeNs = Annotated[int, BeforeValidator(_time)]

@@ -4,9 +4,10 @@ From an experiment file to its cells: read, override, expand, validate.
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from pydantic import Field, ValidationError
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import AsWritten, Model
-from sim.config.values import CodeRef
+from sim.config.values import CodeRef, FileRef
+from sim.documents import is_utf8, parse_toml, read_toml_text, short
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
 from sim.experiment.error_lines import from_validation, line_of
-from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.experiment.matrix import JOB_KEY, Axis, Override, Raw, apply, axes, narrow, parse_set, product
 from sim.experiment.workload_jobs import CommandLine, put_jobs
 from sim.files import shipped_profiles
 from sim.own_code import is_own, parse
@@ -46,18 +48,16 @@ def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None
 
     Raises ConfigError with file, line, key, value and what is allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text, parse_float=AsWritten)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "an experiment file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"is not TOML ({error})", "see the examples in experiments/") from None
+    text = read_toml_text(path, str(path), "an experiment file")
+    raw = parse_toml(text, str(path), "see the examples in experiments/", AsWritten)
     try:
         first = [] if fio is None else [Override(JOB_KEY, CommandLine(fio), "--fio")]
-        return expand(raw, path, [*first, *map(parse_set, sets)])
+        found = expand(raw, path, [*first, *map(parse_set, sets)])
     except ConfigError as error:
         raise _with_line(error, path, text) from None
+    line = line_of(text, "volume.files") or line_of(text, "volume")
+    place = f"{path}:{line}: volume" if line else f"{path}: volume"
+    return replace(found, cells=tuple(replace(cell, place=place) for cell in found.cells))
 
 
 def _with_line(error: ConfigError, path: Path, text: str) -> ConfigError:
@@ -80,6 +80,8 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     raw: as tomllib reads it. path: its file, for names and places; nothing of it is read again.
     """
     file = str(path)
+    if not is_utf8(path.stem):
+        raise ConfigError(file, "its name, which is the experiment's, is not UTF-8", "another name")
     body = dict(raw)
     head = {key: body.pop(key) for key in _Header.model_fields if key in body}
     for override in [o for o in sets if o.key.split(".")[0] in _Header.model_fields]:
@@ -92,6 +94,7 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     matrix, sets = narrow(axes(header.matrix, f"{file}: matrix"), sets)
     seeds = _seeds(header.run.seeds, f"{file}: run.seeds")
     beside = Beside(path)
+    _bounded(matrix, seeds, f"{file}: matrix")
     cells: list[Cell] = []
     for index, (labels, chosen) in enumerate(product(matrix)):
         config = _validated(body, [*sets, *chosen], beside)
@@ -103,11 +106,31 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     return Experiment(path.stem, header.title, header.question, known_axes, seeds, tuple(cells))
 
 
+MOST_CELLS, MOST_RUNS = 10_000, 20_000
+"""
+Of a matrix, and cells times seeds: a cell takes a millisecond to check, and what a run gives some 50 KiB of
+memory until all is written. The largest experiment of ours has 240.
+"""
+
+
 def _seeds(seeds: int | list[int], place: str) -> tuple[int, ...]:
+    count = seeds if isinstance(seeds, int) else len(seeds)
+    if count > MOST_RUNS:
+        raise ConfigError(place, f"{count} seeds", f"at most {MOST_RUNS}")
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
-        raise ConfigError(place, f"{seeds!r} is no choice of seeds", "a count >= 1, or distinct numbers >= 0")
+        raise ConfigError(
+            place, f"{short(seeds)} is no choice of seeds", "a count >= 1, or distinct numbers >= 0"
+        )
     return chosen
+
+
+def _bounded(matrix: Sequence[Axis], seeds: Sequence[int], place: str) -> None:
+    """Raise ConfigError for more cells than can be run, before there are any."""
+    cells = math.prod(len(axis.values) for axis in matrix)
+    if cells > MOST_CELLS or cells * len(seeds) > MOST_RUNS:
+        problem = f"{cells:,} cells with {len(seeds):,} seeds"
+        raise ConfigError(place, problem, f"at most {MOST_CELLS:,} cells, {MOST_RUNS:,} with their seeds")
 
 
 def _validated(body: Raw, overrides: list[Override], beside: Beside) -> CellConfig:
@@ -185,6 +208,8 @@ def _resolve_code(table: Any, key: str, at: str, beside: Beside) -> None:
 def _known_profile(table: Any, at: str, beside: Beside) -> None:
     """Raise ConfigError now, not after the images are made, if there is no profile of that name."""
     name = table.get("profile") if isinstance(table, dict) else None
+    if isinstance(name, FileRef):
+        beside.check_profile(at, name)
     if isinstance(name, str) and name not in shipped_profiles(f"{at}s"):
         names = machine_profile_names() if at == "machine" else device_profile_names()
         where = f"{beside.path}: {at}.profile"

@@ -15,7 +15,6 @@ The null model answers 1 to every ratio: a prediction is worth something where i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from sim.config.cell import Cell, Experiment
+from sim.documents import read_json
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
-from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key, workers
+from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key
+from sim.experiment.workers import workers
 from sim.machine.run_cell import run_cell
 from sim.records.published_file import FittedMachine, Labels, PublishedNumber, PublishedRow, parse
 from sim.units import MIB, NS_PER_S
@@ -245,13 +246,10 @@ def row_key(number: PublishedNumber, row: PublishedRow) -> str:
 
 def read_simulated(folder: Path) -> dict[str, float]:
     """Return simulated.json of `folder`; raise ConfigError if it is not there or is none."""
-    path = folder / SIMULATED
-    try:
-        values: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            str(path), f"cannot be read ({error})", "readpath validate --published --update"
-        ) from None
+    place, allowed = str(folder / SIMULATED), "readpath validate --published --update"
+    values = read_json(Path(place), place, allowed)
+    if not isinstance(values, dict) or not {type(value) for value in values.values()} <= {int, float}:
+        raise ConfigError(place, "is no table of numbers", allowed)
     return values
 
 

@@ -4,14 +4,13 @@ measured.toml: published measurements, and the machines that ours stands for; se
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from sim.config.table import Model, custom
-from sim.errors import ConfigError
+from sim.documents import read_toml
 from sim.experiment.error_lines import from_validation
 
 Labels = dict[str, str]
@@ -92,9 +91,6 @@ class PublishedFile(Model):
 
 def parse(path: Path) -> PublishedFile:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return PublishedFile.model_validate(raw)
+        return PublishedFile.model_validate(raw := read_toml(path, str(path), "experiments/published"))
     except ValidationError as error:
         raise from_validation(error, PublishedFile, raw, str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error})", "experiments/published") from None

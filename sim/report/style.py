@@ -4,9 +4,12 @@ One look for all figures: sizes, fonts, and one colour per cost group and per pa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import cycle
 from typing import Any
+
+import matplotlib as mpl
 
 from sim.config.cell_result import GROUPS
 from sim.paths.registry import DESIGNS, PATHS
@@ -123,3 +126,12 @@ RC: Any = {  # Any: matplotlib types the keys one by one
     "savefig.dpi": 220,
     "svg.hashsalt": "readpath",  # ids in the SVG do not change from run to run
 }
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw in the block with this look and matplotlib's defaults, whatever a matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
