@@ -110,7 +110,7 @@ def own_code(run: Run) -> list[str]:
     found = []
     for cell in run.manifest["cells"]:
         said = cell.get("config", {})
-        tables = said, said.get("machine", {}), said.get("device", {})
+        tables = [said, *(said[key] for key in ("machine", "device") if isinstance(said.get(key), dict))]
         found += [value["sha256"] for table in tables for value in table.values() if _is_code(value)]
     return found
 

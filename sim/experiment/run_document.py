@@ -53,11 +53,19 @@ class _Workload(_Said):
     browser_cache: dict[str, Any] | None = None
 
 
+class _Code(_Said):
+    """A part of the user's own (CodeRef)."""
+
+    file: str
+    name: str
+    sha256: str
+
+
 class _Config(_Said):
     machine: _Machine
     volume: _Volume
     workload: _Workload
-    path: str
+    path: str | _Code
 
 
 class _Cell(_Said):
