@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from sim.claims.answers import answers, claims_on
+from sim.claims.claims import Claim
 from sim.cli.exits import DONE, FAULT, FOUND
 from sim.cli.render import console, print_table, progress
 from sim.config.cell import Experiment
@@ -64,13 +65,9 @@ def run_experiment(
     if not force:
         refuse_too_much(experiment, at_once, "less, or --force to run it all the same")
     notes = notes_of(experiment)
-    if not quiet:
-        for note in notes:
-            print(printable(f"readpath: note: {note}"), file=sys.stderr)
-    # Before the work: a mistake in the claims is told at once. They are about experiments, not about jobs.
-    claims = []
-    if file is not None and fio is None and not is_job_file(file):
-        claims = claims_on(experiment.stem, claims_folder(experiment_file(file), CLAIMS))
+    for note in [] if quiet else notes:
+        print(printable(f"readpath: note: {note}"), file=sys.stderr)
+    claims = _claims(file, fio, experiment)  # before the work: a mistake in them is told at once
     target = output or default_folder(experiment, RUNS)
     heard = _Heard(quiet)
     try:
@@ -100,6 +97,13 @@ def run_experiment(
     if any(row["fault"] for row in run.failed):
         return FAULT
     return FOUND if wrong_data(run) or run.failed else DONE
+
+
+def _claims(file: Path | None, fio: str | None, experiment: Experiment) -> list[Claim]:
+    """Return the claims on an experiment; there are none on jobs."""
+    if file is None or fio is not None or is_job_file(file):
+        return []
+    return claims_on(experiment.stem, claims_folder(experiment_file(file), CLAIMS))
 
 
 def _tell_wrong(run: Run) -> None:

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from sim.config.cell import Cell, digest
 from sim.config.cell_result import CallRow, CellResult, IoRow, JobRow, ReadRow
 from sim.errors import ConfigError
-from sim.experiment.results import versions
+from sim.experiment.versions import versions
 from sim.volume.image_digests import recorded_digest
 
 if TYPE_CHECKING:

@@ -22,32 +22,27 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import sim
-from sim.config.cell import Cell, Experiment, digest
+from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import METRICS, CellResult, Currency
-from sim.config.values import CodeRef
 from sim.documents import read_json, short
 from sim.errors import ConfigError
 from sim.experiment.attempts import Failure
 from sim.experiment.columns import CALLS, FAILED, HISTOGRAMS, IO, JOBS, KEYS, READS, column
 from sim.experiment.run_document import WrongRunError, check_manifest, check_metrics, check_rows
-from sim.files import code_digest, directory_beside
+from sim.experiment.versions import versions
+from sim.files import directory_beside
 
 FORMAT = 1
 """Version of the run directory's layout; a reader of another one refuses it."""
-
-_LIBRARIES = ("cryptography", "matplotlib", "numpy", "pyarrow", "pydantic", "simpy")
-"""What the bytes of a run come from besides our code: ciphers, figures, draws, tables, defaults, order."""
 
 Row = dict[str, Any]
 
@@ -88,37 +83,6 @@ class Run:
         return "instructions" if asked == {"instructions"} else "ns"
 
 
-def model_digest() -> str:
-    """
-    Return SHA-256 (hex) over the simulator's own code and profiles: the model's version.
-
-    What only shows results (report, cli, api.py) is not of the model.
-    """
-    return code_digest(
-        "sim", without=("report", "claims", "calibrate", "records", "cli", "api.py", "shipped")
-    )
-
-
-def digest_with(model: str, code: Iterable[str]) -> str:
-    """Return the version of `model` where code of the user's own, of these SHA-256, is part of it."""
-    own = sorted(set(code))
-    return digest([model, *own]) if own else model
-
-
-def own_code(run: Run) -> list[str]:
-    """Return the SHA-256 of the user's own code that a run's manifest names."""
-    found = []
-    for cell in run.manifest["cells"]:
-        said = cell.get("config", {})
-        tables = [said, *(said[key] for key in ("machine", "device") if isinstance(said.get(key), dict))]
-        found += [value["sha256"] for table in tables for value in table.values() if _is_code(value)]
-    return found
-
-
-def _is_code(value: object) -> bool:
-    return isinstance(value, dict) and set(CodeRef.model_fields) == set(value)
-
-
 def manifest(experiment: Experiment, images: Mapping[int, str]) -> dict[str, Any]:
     """
     Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in.
@@ -147,17 +111,6 @@ def manifest(experiment: Experiment, images: Mapping[int, str]) -> dict[str, Any
         ],
         "versions": versions(experiment.cells),
         "platform": {"system": platform.system(), "machine": platform.machine()},
-    }
-
-
-def versions(cells: Iterable[Cell]) -> dict[str, str]:
-    """Return the versions of all that results of `cells` come from; `model` is the hash of the code."""
-    code = [ref.sha256 for cell in cells for ref in cell.config.own_code.values()]
-    return {
-        "readpath": sim.__version__,
-        "model": digest_with(model_digest(), code),
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in _LIBRARIES},
     }
 
 

@@ -201,7 +201,7 @@ def test_only_what_is_still_true_is_taken_up(tmp_path, monkeypatch):
     assert list(kept.iterdir()) == []
     _interrupted(experiment, target, 3)
     assert set(keys_of_cells(experiment.cells, False)).isdisjoint(keys_of_cells(experiment.cells, True))
-    monkeypatch.setattr("sim.experiment.results.model_digest", lambda: "another")
+    monkeypatch.setattr("sim.experiment.versions.model_digest", lambda: "another")
     assert taken_up(experiment) == 0
 
 

@@ -197,7 +197,7 @@ def _manifest(folder: Path, *sets: str) -> dict[str, Any]:
 
 def test_the_files_digest_is_in_the_configuration_and_in_the_models(folder: Path) -> None:
     """Another text is another configuration and another model; a run without own code has the model's own."""
-    ours = sim.experiment.results.model_digest()
+    ours = sim.experiment.versions.model_digest()
     first = _manifest(folder, 'path=["mine.py:Fine"]')
     (folder / "mine.py").write_text(GOOD + "\n# another text\n")
     second = _manifest(folder, 'path=["mine.py:Fine"]')
