@@ -10,6 +10,7 @@ from core_kit import Rig, sequential
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.block.queue.limits import QueueLimits
 from sim.cache.readahead import Linux61, Linux316, RaState, Window, initial_window, next_window
 from sim.records.kernel_case import page_order
 from sim.units import KIB, MIB
@@ -129,3 +130,35 @@ def test_windows_and_marks_stay_inside_the_file(start: int, pages: int, last: in
         end, mark = policy.place(start, pages, ahead, last)
         assert max(end - start, 0) == len([page for page in range(start, start + pages) if page <= last])
         assert mark == -1 or start <= mark < end
+
+
+@pytest.mark.parametrize(
+    ("mib", "windows"),
+    [(2, [512]), (4, [512, 512]), (5, [512, 512, 256])],
+)
+def test_forced_readahead_goes_in_chunks_of_2_mib(mib: int, windows: list[int]) -> None:
+    """force_page_cache_ra() of one request that the device takes whole: 512 pages at a time, unmarked."""
+    size = mib * MIB
+    limits = QueueLimits(max_sectors=16 * MIB // 512, max_segments=4096, queue_depth=64)
+    policy = _Recorder()
+    rig = Rig("page_io", [(0, 1000, size // 4096)], size, limits=limits)
+    rig.machine.filemap._ra._policy = policy
+    calls = rig.run([(0, size)], random=True)
+    assert windows == [int(line.split("nr=")[1].split()[0]) for line in policy.log]
+    assert (1, len(windows)) == (calls["force_page_cache_ra"], calls["page_cache_ra_unbounded"])
+
+
+def test_forced_readahead_ends_at_the_devices_largest_io() -> None:
+    """1 MiB of a file on a device that takes 160 pages, with a window of 32: 160 pages, then 96 for the next."""
+    rig = Rig("page_io", [(0, 1000, 256)], MIB)
+    calls = rig.run([(0, MIB)], random=True)
+    assert 2 == calls["force_page_cache_ra"]
+    assert [("Q", 8000, 160 * 8), ("Q", 8000 + 160 * 8, 96 * 8)] == rig.letters("Q")
+
+
+def test_without_readahead_pages_come_one_by_one() -> None:
+    """ra_pages 0: a read of four pages forces one page at a time (page_cache_sync_ra())."""
+    rig = Rig("page_io", [(0, 1000, 16)], 64 * KIB, ra_pages=0)
+    calls = rig.run([(0, 16 * KIB)])
+    assert 4 == calls["force_page_cache_ra"]
+    assert [("Q", 8000 + 8 * page, 8) for page in range(4)] == rig.letters("Q")
