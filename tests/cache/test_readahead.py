@@ -162,3 +162,21 @@ def test_without_readahead_pages_come_one_by_one() -> None:
     calls = rig.run([(0, 16 * KIB)])
     assert 4 == calls["force_page_cache_ra"]
     assert [("Q", 8000 + 8 * page, 8) for page in range(4)] == rig.letters("Q")
+
+
+def test_the_sizes_of_larger_windows() -> None:
+    """512 KiB of readahead: requests of up to 4 pages begin with 4 times as much, of up to 32 with twice."""
+    assert [16, 16, 64, 128] == [initial_window(req, 128) for req in (4, 8, 32, 33)]
+
+
+def test_history_that_begins_with_the_file_counts_twice() -> None:
+    """Pages 0 to 4 are cached, 5 is asked for: 2 x 5 + 1; with a hole before page 1 it is 4 + 1."""
+    assert Window(5, 11, 1, True) == Linux61().ondemand(RaState(), 5, 1, False, 32, 32, _Pages(set(range(5))))
+    assert Window(5, 5, 1, True) == Linux61().ondemand(RaState(), 5, 1, False, 32, 32, _Pages({1, 2, 3, 4}))
+
+
+@pytest.mark.parametrize(("index", "stream"), [(49, False), (50, True), (51, True), (52, False)])
+def test_a_stream_is_the_page_of_before_or_the_next(index: int, stream: bool) -> None:
+    """The last read came to page 50: a miss there or on the next page begins a stream, of 4 pages."""
+    window = Window(index, 4, 3, True) if stream else Window(index, 1, 0, False)
+    assert window == Linux61().ondemand(RaState(prev_page=50), index, 1, False, 32, 32, _Pages(set()))
