@@ -10,12 +10,13 @@ REFERENCE := results/reference
 CASES  ?= all
 KERNEL ?= linux-image-amd64
 
-.PHONY: help run fast slow test bench truth truth-ns lint baselines readme constraints clean
+.PHONY: help run fast slow test mutants bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make fast   compile the core in place (needs a C compiler; about a minute and a half)"
 	@echo "make slow   back to plain Python"
 	@echo "make test   lint, types, import contracts and all tests"
+	@echo "make mutants  do the tests notice faults? 250 of them, one after another (minutes)"
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
 	@echo "make truth-ns  how long it takes, at the speed of this CPU (user-mode Linux; CASES=smoke: minutes)"
@@ -58,6 +59,10 @@ lint: $(VENV)/ready
 
 test: lint
 	$(BIN)/pytest --numprocesses=auto --dist=loadfile
+
+# One fault at a time in a copy of the tree; the tests that are about it must fail (lists in tests/mutants/).
+mutants: $(VENV)/ready
+	$(BIN)/python tests/mutants/run.py
 
 bench: $(VENV)/ready
 	$(BIN)/python tests/bench/run.py

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.block.bio import Bio, EndIo, Plug, Request
-from sim.block.queue.limits import QueueLimits
 from sim.block.opf import REQ_OP_READ, REQ_OP_WRITE
+from sim.block.queue.limits import QueueLimits
 from sim.block.queue.schedulers import Fifo, MqDeadline
 from sim.block.queue.split import copies, cuts_of
 from sim.block.queue.submit import BlockQueue
@@ -266,7 +266,7 @@ def test_every_sector_is_read_once_within_the_limits(
 
 
 def test_it_is_the_newest_requests_size_that_flushes() -> None:
-    """A small request, then one of 128 KiB: the third bio finds an empty plug. First it empties it for the second."""
+    """One of 128 KiB behind a small one: the third bio finds an empty plug. First, the second does."""
     sizes = {(8, 256): 1, (256, 8): 2}
     for (first, second), left in sizes.items():
         setup = Setup(max_sectors=512, max_segments=64, queue_depth=64)
@@ -279,8 +279,8 @@ def test_it_is_the_newest_requests_size_that_flushes() -> None:
 @pytest.mark.parametrize(("write", "expires_ns"), [(False, 500_000_000), (True, 5_000_000_000)])
 def test_mq_deadline_goes_back_for_what_is_too_old(write: bool, expires_ns: int) -> None:
     """
-    read_expire 500 ms, write_expire 5 s. After a batch of 16 going up the disk from 1000 comes the next above,
-    2600; but sector 10 if it is that old, to the ns.
+    read_expire 500 ms, write_expire 5 s. After a batch of 16 going up the disk from 1000 comes the next
+    above, 2600; but sector 10 if it is that old, to the ns.
     """
     for now_ns, chosen in ((expires_ns - 1, 2600), (expires_ns, 10)):
         waiting = MqDeadline()
@@ -303,7 +303,7 @@ def test_a_bio_is_cut_at_the_segments() -> None:
 
 
 def test_memory_is_copied_in_pieces_of_its_own_pages() -> None:
-    """A RAM disk's pages are 8 sectors: two pages of a bio at sector 4 lie in two each; a row has its blocks."""
+    """Two pages of a bio at sector 4 lie in two of a RAM disk's pages each; a row is copied by its blocks."""
     assert 2 == copies(row_or_bio(8, 16, 1, 2, [(1, 2)]))
     assert 4 == copies(row_or_bio(4, 16, 1, 2, [(0, 2)]))
     assert 4 == copies(row_or_bio(4, 2, 4, 4, [(2, 4)]))

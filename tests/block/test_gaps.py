@@ -83,8 +83,10 @@ def of_1k(*blocks: tuple[int, int]) -> Bio:
         (3, 9, True),  # begins inside its page
     ],
 )
-def test_a_gap_is_where_memory_neither_goes_on_nor_begins_with_a_page(last: int, first: int, gap: bool) -> None:
-    """Blocks of 1 KiB, four a page: between two runs of one bio, and between a request and a bio behind it."""
+def test_a_gap_is_where_memory_neither_goes_on_nor_begins_with_a_page(
+    last: int, first: int, gap: bool
+) -> None:
+    """Blocks of 1 KiB, four a page: between two runs of one bio, between a request and a bio behind it."""
     assert gap == gap_between(last, first, 4)
     assert gap == has_gap(of_1k((0, last + 1), (first, 2)))
     request = Request(0, 8, 1)
@@ -108,7 +110,7 @@ def test_a_bio_goes_before_a_request_if_it_begins_with_a_page(first: int, last: 
 
 
 def test_a_bio_is_cut_where_it_has_a_gap() -> None:
-    """Blocks 0 and 1, then 8 to 11: 4 and 8 sectors on NVMe; one piece of both elsewhere. Pages need no cut."""
+    """Blocks 0 and 1, then 8 to 11: 4 and 8 sectors on NVMe, one piece elsewhere. Pages need no cut."""
     assert [(4, 1), (8, 1)] == cuts_of(of_1k((0, 2), (8, 4)), 1280, 127, True)
     assert [(12, 2)] == cuts_of(of_1k((0, 2), (8, 4)), 1280, 127, False)
     assert [(16, 2)] == cuts_of(of_1k((0, 4), (8, 4)), 1280, 127, True)
@@ -116,8 +118,8 @@ def test_a_bio_is_cut_where_it_has_a_gap() -> None:
 
 def test_a_bio_with_a_gap_is_two_commands() -> None:
     """
-    The extent walk makes one bio of blocks 2 to 4 and 9, which are neighbours on the disk: block 4 ends inside
-    its page, 9 begins inside its own.
+    The extent walk makes one bio of blocks 2 to 4 and 9, which are neighbours on the disk: block 4 ends
+    inside its page, 9 begins inside its own.
     """
     extents = [(2, 1000, 3), (9, 1003, 1)]
     assert [(2000, 8)] == requests("page_io_pure", AHCI, extents, 3)

@@ -176,7 +176,7 @@ def test_same_seed_same_log(bench: Any, ssd: Any) -> None:
 
 
 def test_pages_are_striped_by_the_stripe(bench: Any, ssd: Any) -> None:
-    """Stripes of two pages: pages 0 and 1 are one unit's, one after the other, 1 and 2 are read side by side."""
+    """Stripes of two pages: 0 and 1 are one unit's, one after the other, 1 and 2 are read side by side."""
     run = bench(replace(ssd, stripe_bytes=8192))
     run.at(0, 0, 16, "one unit")  # command 0-1, flash 1-51 and 51-101, transfer 101-102 us
     run.at(1_000_000, 8, 16, "two units")  # command 0-1, flash 1-51 both, transfers 51-53 us

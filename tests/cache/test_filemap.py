@@ -33,7 +33,7 @@ def test_every_byte_is_copied_and_paid_for() -> None:
 
 
 def test_a_page_read_piece_by_piece_is_accessed_once() -> None:
-    """folio_mark_accessed(): not again for the page that the read before ended in, but for the next and back."""
+    """folio_mark_accessed(): not again for the page that the read before ended in, but for the next."""
     rig = cached(4)
     rig.mapping.access[:] = bytes(4)
     calls = rig.run([(0, 1000), (1000, 1000), (2000, 3000)])
@@ -52,8 +52,8 @@ def test_a_batch_has_fifteen_folios() -> None:
 
 def test_the_position_of_before_is_behind_its_last_byte() -> None:
     """
-    After a read of page 40, to its end, comes one of 42: the page after the one where it stopped, so a stream,
-    which begins with a window of 4. After 41 alone a read of 43 would be no farther, and one of 50 is.
+    A read of page 40 to its end stops at page 41: one of 42, the next, is a stream, which begins with a
+    window of 4; one of 50 is not.
     """
     rig = Rig("page_io", [(0, 1000, 100)], 400 * KIB)
     for page, window in ((42, (42, 4)), (50, (0, 0))):
@@ -86,7 +86,7 @@ class Holding(ReadPath):
 
 
 def test_a_page_that_is_created_alone_is_held_until_it_is_copied() -> None:
-    """Page 1 is one that readahead does not bring: its reader holds it, so that reclaim cannot take it again."""
+    """Readahead does not bring page 1: its reader holds it, so that reclaim cannot take it again."""
     rig = Rig("page_io", [(0, 1000, 64)], 256 * KIB)
     path = Holding()
     opened = rig.open()

@@ -149,7 +149,7 @@ def test_forced_readahead_goes_in_chunks_of_2_mib(mib: int, windows: list[int]) 
 
 
 def test_forced_readahead_ends_at_the_devices_largest_io() -> None:
-    """1 MiB of a file on a device that takes 160 pages, with a window of 32: 160 pages, then 96 for the next."""
+    """1 MiB on a device that takes 160 pages, with a window of 32: 160 pages, then 96 for the next."""
     rig = Rig("page_io", [(0, 1000, 256)], MIB)
     calls = rig.run([(0, MIB)], random=True)
     assert 2 == calls["force_page_cache_ra"]

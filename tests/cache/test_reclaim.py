@@ -217,7 +217,7 @@ def test_a_page_that_cannot_go_is_put_behind_the_others() -> None:
 
 
 def test_only_the_last_place_of_a_page_counts() -> None:
-    """Page 0 becomes active and is given back twice: it has three places in the list, and goes at the third."""
+    """Page 0 becomes active and is given back twice: it has three places in the list, goes at the third."""
     cache, mapping = PageCache(6), Mapping(16, False)
     cache.insert(mapping, 0, 4)
     for page in (4, 5):

@@ -307,8 +307,8 @@ def test_bytes_go_at_the_pace_that_both_profiles_state(tmp_path: Path) -> None:
 
 def test_what_is_queued_behind_a_delayed_burst_is_delayed_too() -> None:
     """
-    30 ns of interrupt at 50 in a burst of 100: another task's burst of 10, queued at 60, is over at 140. So for
-    workers.
+    30 ns of interrupt at 50 in a burst of 100: another task's burst of 10, queued at 60, is over at 140. So
+    for workers.
     """
     clock, log = make_clock(), []
     cpu = Cpu(clock, 1)

@@ -258,7 +258,7 @@ def test_an_unknown_kind_is_an_error() -> None:
 
 
 def test_a_bound_queue_has_256_active_items() -> None:
-    """WQ_DFL_ACTIVE: of 300 items in one interrupt 256 become active and wake someone; one worker does all."""
+    """WQ_DFL_ACTIVE: of 300 items in one interrupt 256 become active, and wake; one worker does all."""
     bench = Bench("bound", 1)
     bench.interrupt(0, "x" * 300)
     bench.run()
@@ -293,7 +293,8 @@ def test_a_worker_that_sleeps_is_on_no_core() -> None:
 @pytest.mark.parametrize(("cpus", "factor"), [(1, 1), (2, 2), (4, 3), (8, 4), (64, 4)])
 def test_cfs_has_coarser_times_on_more_cores(cpus: int, factor: int) -> None:
     """
-    Granularity 1 ms and credit 3 ms, times 1 + log2 of the cores, of eight at most (get_update_sysctl_factor()).
+    Granularity 1 ms and credit 3 ms, times 1 + log2 of the cores, of eight at most
+    (get_update_sysctl_factor()).
     """
     cpu = Cpu(make_clock(), cpus)
     core = cpu.cores[0]

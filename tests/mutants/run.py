@@ -1,6 +1,6 @@
 """
-Do the tests notice? `make mutants` puts one fault after another into a copy of the tree and runs the tests that
-are about it.
+Do the tests notice? `make mutants` puts one fault after another into a copy of the tree, and runs the tests
+that are about it.
 
 A mutant is killed if one of its tests fails, or they take more than --timeout seconds. All named tests must
 pass without a fault first. Exit code 0: all killed but those named as equivalent; 1: one survived, or one
@@ -19,11 +19,13 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mutants import ROOT, Mutant, MutantError, load_mutants
 
+OUTPUT = "mutants.log"
 KILLED, SURVIVED, TIMED_OUT = "killed", "SURVIVED", "timed out"
 _LEFT_OUT = shutil.ignore_patterns(
     ".*", "*.so", "__pycache__", "build", "*.egg-info", "runs", "images", "sensitivity", "notebooks"
@@ -46,23 +48,25 @@ class Fate:
 
 
 def run_tests(tree: Path, tests: list[str], timeout_s: float, *options: str) -> int | None:
-    """Run tests in a copy of the tree; return pytest's exit code, None if they took too long."""
+    """
+    Run tests in a copy of the tree; return pytest's exit code, None if they took too long.
+
+    What they say is in the copy's file OUTPUT.
+    """
     environ = {**os.environ, "PYTHONPATH": str(tree), "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *options, *tests]
-    process = subprocess.Popen(
-        command, cwd=tree, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        return process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        return None
-    finally:
-        # What a test has started goes with it; the group may be gone already.
+    with (tree / OUTPUT).open("w") as said:
+        process = subprocess.Popen(
+            command, cwd=tree, env=environ, stdout=said, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            with suppress(ProcessLookupError):  # what a test has started goes with it
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def try_mutant(mutant: Mutant, trees: queue.Queue[Path], timeout_s: float) -> Fate:
@@ -104,6 +108,7 @@ def check_unharmed(tree: Path, mutants: list[Mutant], timeout_s: float, jobs: in
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     code = run_tests(tree, tests, timeout_s * len(tests), "-n", str(jobs))
     if code != 0:
+        print(*(tree / OUTPUT).read_text().splitlines()[-20:], sep="\n")
         raise MutantError(f"the tests do not pass as they are (pytest's exit code {code}): mend them first")
 
 
@@ -111,6 +116,8 @@ def judge(mutants: list[Mutant], jobs: int, timeout_s: float) -> list[Fate]:
     """Try all mutants, `jobs` at a time, each line as soon as it is known; return their fates."""
     for mutant in mutants:
         mutant.source(ROOT)
+        if missing := [test for test in mutant.tests if not (ROOT / test.partition("::")[0]).is_file()]:
+            raise MutantError(f"{mutant.name}: no test {missing[0]}")
     fates = []
     with tempfile.TemporaryDirectory(prefix="readpath-mutants-") as folder:
         trees: queue.Queue[Path] = queue.Queue()
@@ -130,10 +137,12 @@ def judge(mutants: list[Mutant], jobs: int, timeout_s: float) -> list[Fate]:
 
 def main() -> int:
     """Run it; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("words", nargs="*", help="only mutants whose name or file contains one of these")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--timeout", type=float, default=120, help="seconds for the tests of one mutant")
+    parser.add_argument("--timeout", type=float, default=60, help="seconds for the tests of one mutant")
     options = parser.parse_args()
     began = time.monotonic()
     try:
@@ -148,12 +157,16 @@ def main() -> int:
         return 2
     wrong = [fate for fate in fates if not fate.as_it_should]
     for fate in wrong:
-        told = "survives all of" if fate.what == SURVIVED else "is called equivalent, but was killed by one of"
+        told = (
+            "survives all of" if fate.what == SURVIVED else "is called equivalent, but was killed by one of"
+        )
         print(f"{fate.mutant.file}: {fate.mutant.name}: {told} {' '.join(fate.mutant.tests)}")
     killed = sum(fate.what != SURVIVED for fate in fates)
     equivalent = sum(bool(fate.mutant.equivalent) for fate in fates)
     seconds = time.monotonic() - began
-    print(f"{len(fates)} mutants, {killed} killed, {equivalent} equivalent, {len(wrong)} wrong; {seconds:.0f} s")
+    print(
+        f"{len(fates)} mutants, {killed} killed, {equivalent} equivalent, {len(wrong)} wrong; {seconds:.0f} s"
+    )
     return 1 if wrong else 0
 
 

@@ -256,10 +256,12 @@ def test_whole_log_of_a_commit_and_a_checkpoint() -> None:
 
 
 def test_the_commit_record_waits_for_the_log() -> None:
-    """The superblock, then the log, then flush, record, flush, each 50 us and none before the last is over."""
+    """Superblock, log, then flush, record, flush, each 50 us and none before the last is over."""
     rig = Journaled(write_cache=True)
     rig.do(lambda task: rig.jbd2.commit(task, BLOCKS))
-    at = {said: [time // 50_000 for letter, time, _, _ in rig.block_log if letter == said] for said in LETTERS}
+    at = {
+        said: [time // 50_000 for letter, time, _, _ in rig.block_log if letter == said] for said in LETTERS
+    }
     assert {"D WS": [0, 1], "C WS": [1, 2], "D FF": [2, 4], "D FWFS": [3], "C FWFS": [4]} == at
 
 
