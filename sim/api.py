@@ -26,6 +26,7 @@ import sim
 from sim.claims.claims import load_claims
 from sim.claims.verdicts import Cells, Finding, evaluate
 from sim.errors import ConfigError
+from sim.experiment.estimate import refuse_too_much
 from sim.experiment.fio_experiment import experiment_of
 from sim.experiment.results import Row, Run, load_run
 from sim.experiment.runner import execute
@@ -75,6 +76,7 @@ def run(
     trace: bool = False,
     jobs: int = 1,
     images: str | Path | None = None,
+    force: bool = False,
 ) -> Run:
     """
     Run an experiment, or a fio job file, and return the run directory, read.
@@ -83,11 +85,15 @@ def run(
 
     sets: "volume.files.size=1MiB" and the like, as --set takes them. to: where the run goes; None: a folder
     that is gone when the program ends. trace: keep every bio and read(2). jobs: worker processes; 1: none.
-    images: where the ext4 images made are kept; None: with the run.
+    images: where the ext4 images made are kept; None: with the run. force: however long it would
+    take.
 
-    Draws no figures: see `figure`. Raises ReadpathError for whatever cannot be used.
+    A cell that cannot be run is a row of `failed`. Draws no figures: see `figure`. Raises ReadpathError for
+    whatever cannot be used.
     """
     experiment = experiment_of(Path(file), None, sets)
+    if not force:
+        refuse_too_much(experiment, jobs, "less, or force=True to run it all the same")
     scratch: Path | None = None
     if to is None or images is None:
         scratch = Path(tempfile.mkdtemp(prefix="readpath."))

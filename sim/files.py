@@ -40,6 +40,48 @@ def code_digest(*packages: str, without: tuple[str, ...] = ()) -> str:
     return summary.hexdigest()
 
 
+_WHOLE_BYTES = 1 << 30
+"""A larger file is hashed without its zeros: a sparse one of terabytes would take hours."""
+_PIECE_BYTES = 1 << 20
+
+
+def content_digest(path: Path) -> str:
+    """
+    Return SHA-256 (hex) of a regular file's content; of one of more than 1 GiB, over what is not zero in it.
+
+    That is its size, and the place and bytes of every piece of 1 MiB that is not all zeros, whether its file
+    system keeps the zeros as a hole or not. Raises OSError, ValueError for what is no name of a file.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for a writer
+    with os.fdopen(fd, "rb", buffering=0) as file:
+        said = os.fstat(fd)
+        if not stat.S_ISREG(said.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        if said.st_size <= _WHOLE_BYTES:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        summary = hashlib.sha256(f"{said.st_size}\n".encode())
+        for offset in _pieces(fd, said.st_size):
+            piece = os.pread(fd, _PIECE_BYTES, offset)
+            if piece.strip(b"\0"):
+                summary.update(f"{offset}\n".encode() + piece)
+        return summary.hexdigest()
+
+
+def _pieces(fd: int, size_bytes: int) -> Iterator[int]:
+    """Yield the offsets of the pieces that are not wholly within a hole."""
+    offset = 0
+    while offset < size_bytes:
+        try:
+            data = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # a hole up to the end
+                return
+            data = offset  # a file system that knows no holes
+        offset = data // _PIECE_BYTES * _PIECE_BYTES
+        yield offset
+        offset += _PIECE_BYTES
+
+
 def shipped_profiles(kind: str) -> list[str]:
     """Return the names of the profiles of a kind ("machines", "devices") that come with readpath, sorted."""
     folder = resources.files("sim") / "profiles" / kind

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sim.documents import short
 from sim.errors import ConfigError
 
 SECTOR_BYTES: Final = 512
@@ -30,25 +31,33 @@ for _power, _letter in enumerate("kmgtp", start=1):
 
 _TIME_WORDS = {"ns": 1, "us": NS_PER_US, "ms": NS_PER_MS, "s": NS_PER_S}
 
-_QUANTITY = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)\s*")
+_QUANTITY = re.compile(r"\s*([0-9]{1,20}(?:\.[0-9]{1,20})?)\s*([A-Za-z]*)\s*")
+MOST_QUANTITY: Final = (1 << 62) - 1
+"""The largest quantity: two of them can be added in the 64 bits of a table's column."""
 
 
 def _quantity(place: str, value: object, words: dict[str, int], allowed: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ConfigError(place, f"{value!r} is not a quantity", allowed)
+        raise ConfigError(place, f"{short(value)} is not a quantity", allowed)
     if isinstance(value, int):
         if value < 0:
-            raise ConfigError(place, f"{value} is negative", allowed)
-        return value
+            raise ConfigError(place, f"{short(value)} is negative", allowed)
+        return _bounded(place, value, value, allowed)
     match = _QUANTITY.fullmatch(value)
     factor = words.get(match[2].lower()) if match else None
     if match is None or factor is None:
-        raise ConfigError(place, f"{value!r} is not understood", allowed)
+        raise ConfigError(place, f"{short(value)} is not understood", allowed)
     whole, _, fraction = match[1].partition(".")
     scaled: int = int(whole + fraction) * factor
     amount, rest = divmod(scaled, int(10 ** len(fraction)))
     if rest:
         raise ConfigError(place, f"{value!r} is not a whole number of units", allowed)
+    return _bounded(place, value, amount, allowed)
+
+
+def _bounded(place: str, value: object, amount: int, allowed: str) -> int:
+    if amount > MOST_QUANTITY:
+        raise ConfigError(place, f"{short(value)} is too large", f"{allowed}; up to 2^62")
     return amount
 
 

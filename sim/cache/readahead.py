@@ -215,6 +215,7 @@ class Linux61(ReadaheadPolicy):
             ra.async_size = max_pages >> 1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Linux316(Linux61):
     """
     Linux 3.13 to 4.3: windows are capped at 2 MiB, never enlarged for oversize requests; the self-merge is
@@ -250,6 +251,7 @@ class Linux316(Linux61):
         ra.size += ra.async_size
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Linux616(Linux61):
     """
     Linux 6.14 to 6.16: a miss and a mark are told apart.
@@ -290,6 +292,7 @@ class Linux616(Linux61):
         return Window(ra.start, ra.size, ra.async_size, True)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NoReadahead(Linux61):
     """The null policy: what is asked for, and no page more."""
 

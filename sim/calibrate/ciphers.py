@@ -4,13 +4,13 @@ What AES takes: ns of the kernel's assembler code, run natively, per call and pe
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sim.documents import read_json
 from sim.errors import ConfigError
 from sim.units import PAGE_BYTES
 
@@ -55,7 +55,7 @@ def earlier_ciphers(folder: Path) -> dict[str, CipherTime]:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     try:
-        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["rows"]
-    except (OSError, ValueError, KeyError) as error:
+        rows: list[dict[str, Any]] = read_json(path, str(path), "see the README")["rows"]
+    except (KeyError, TypeError) as error:
         raise ConfigError(str(path), f"is no record ({error!r})", "see the README") from error
     return rows

@@ -20,6 +20,7 @@ from typing import Any
 
 from sim.claims.intervals import AS_SAID, Verdict
 from sim.claims.verdicts import Finding
+from sim.documents import read_json, short
 from sim.errors import ConfigError
 from sim.experiment.results import Run, write_json, written_aside
 
@@ -59,14 +60,33 @@ class Baseline:
 def read_baseline(folder: Path) -> Baseline:
     """Return the baseline in `folder`; raise ConfigError if there is none or it is of another format."""
     path = folder / FILE
+    allowed = "what --update-baseline wrote"
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        path.stat()
+        said = read_json(path, str(path), allowed)
         if said["format"] != FORMAT:
-            raise ConfigError(str(path), f"format {said['format']!r} of another readpath", str(FORMAT))
-        return Baseline(folder, Key(said["config_hash"], said["model"]), said["claims"])
+            raise ConfigError(str(path), f"format {short(said['format'])} of another readpath", str(FORMAT))
+        key, values = Key(said["config_hash"], said["model"]), said["claims"]
+        if not _are_values(values) or not isinstance(key.config, str) or not isinstance(key.model, str):
+            raise TypeError
+        return Baseline(folder, key, values)
     except (OSError, ValueError, KeyError, TypeError) as error:
         what = type(error).__name__
-        raise ConfigError(str(path), f"is no baseline ({what})", "what --update-baseline wrote") from None
+        raise ConfigError(str(path), f"is no baseline ({what})", allowed) from None
+
+
+def _are_values(claims: Any) -> bool:
+    """Return whether a document has the form claim -> cell -> numbers, one per seed."""
+    return isinstance(claims, dict) and all(
+        isinstance(cells, dict)
+        and all(
+            isinstance(values, list)
+            and values
+            and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+            for values in cells.values()
+        )
+        for cells in claims.values()
+    )
 
 
 def recorded(findings: Sequence[Finding]) -> dict[str, dict[str, list[float]]]:
@@ -148,6 +168,9 @@ def write_baseline(folder: Path, run: Run, findings: Sequence[Finding]) -> None:
     The run's manifest, as one line, and its tables are kept, but for a trace; other files of the folder stay.
     Raises ConfigError if it cannot be written.
     """
+    if run.missing:
+        problem = f"{run.missing} cells have no result"
+        raise ConfigError(str(run.path), problem, "a run all of whose cells could be run")
     key = key_of(run)
     document = {"format": FORMAT, "experiment": run.manifest["experiment"], "config_hash": key.config}
     document |= {"model": key.model, "claims": recorded(findings)}

@@ -28,7 +28,6 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-import tomllib
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -38,6 +37,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, mo
 from sim.claims.intervals import Kind
 from sim.config.cell_result import GROUPS, METRICS
 from sim.config.table import Model, custom
+from sim.documents import read_toml
 from sim.errors import ConfigError
 from sim.experiment.error_lines import from_validation
 
@@ -218,10 +218,7 @@ def refuse_unknown_experiments(folder: Path, known: Collection[str]) -> None:
 
 
 def _parse(path: Path) -> _File:
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(str(path), f"is not TOML ({error})", "see experiments/claims") from None
+    raw = read_toml(path, str(path), "see experiments/claims")
     try:
         return _File.model_validate(raw)
     except ValidationError as error:

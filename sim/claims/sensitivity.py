@@ -41,7 +41,8 @@ from sim.config.cell_result import CellResult
 from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
 from sim.experiment.results import Run, run_of
-from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key, workers
+from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key
+from sim.experiment.workers import workers
 
 How = Literal["counts", "computed", "run"]
 

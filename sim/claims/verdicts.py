@@ -82,6 +82,7 @@ class Cells:
 
     def __init__(self, run: Run) -> None:
         self.place = str(run.path)
+        self.lacking = run.missing
         self.axes = run.axes
         last = [axis.rpartition(".")[2] for axis in self.axes]
         self._short = {axis: axis for axis in self.axes} | {
@@ -212,8 +213,8 @@ def _contrary(part: Part) -> str:
 
 def _part(claim: Claim, cells: Cells, of: Selection, expect: Verdict, because: str) -> Part:
     unusable = _unusable(claim, cells)
-    missing = [*cells.absent(of, claim), *unusable]
-    points = []
+    missing = [*(() if cells.lacking else cells.absent(of, claim)), *unusable]
+    points: list[Point] = []
     for labels in [] if unusable else cells.select(of, claim):
         partner = _partner(claim, cells, labels)
         if (partner, cells.seeds[0]) not in cells.rows:
@@ -234,6 +235,8 @@ def _part(claim: Claim, cells: Cells, of: Selection, expect: Verdict, because: s
 
 
 def _unusable(claim: Claim, cells: Cells) -> Sequence[str]:
+    if cells.lacking:
+        return [f"{cells.lacking} cells of this run have no result"]
     if len(cells.seeds) < claim.seeds:
         return [f"{len(cells.seeds)} seeds; this claim needs {claim.seeds}"]
     named = [symbol for part in (claim.measure, claim.by) if part for symbol in part.calls or part.ns or ()]

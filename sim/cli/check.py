@@ -33,7 +33,8 @@ from sim.claims.verdicts import Cells, Finding, evaluate
 from sim.cli.render import console
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
-from sim.experiment.results import Run, load_run, model_digest
+from sim.experiment.results import Run, load_run
+from sim.experiment.versions import digest_with, model_digest, own_code
 from sim.report.junit import write_junit
 from sim.shipped import here_or_shipped
 from sim.text import printable
@@ -157,7 +158,7 @@ def _check(
     if experiment not in by_experiment:
         raise ConfigError(str(place), f"has no claims on {experiment!r}", ", ".join(by_experiment))
     cells, key = Cells(run), key_of(run)
-    today = Key(_config_today(run, baseline, update), model_digest())
+    today = Key(_config_today(run, baseline, update), digest_with(model_digest(), own_code(run.manifest)))
     findings = [evaluate(claim, cells) for claim in by_experiment[experiment]]
     findings = [against_model(finding, key, today) for finding in findings]
     changes: list[dict[str, Any]] = []

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sim.errors import ReadpathError
+
 RUN_FOLDERS = (Path("results/runs"), Path("results/reference"))
 
 
@@ -49,14 +51,14 @@ def axis_values(incomplete: str) -> list[str]:
 
 def labels(incomplete: str) -> list[str]:
     """Return AXIS=LABEL for --where, of RUN."""
-    import json
+    from sim.documents import read_json
 
     for path in _typed():
         if (path / "manifest.json").is_file():
             try:
-                axes = json.loads((path / "manifest.json").read_text(encoding="utf-8"))["axes"]
+                axes = read_json(path / "manifest.json", "", "")["axes"]
                 words = [f"{axis['key']}={label}" for axis in axes for label in axis["labels"]]
-            except (OSError, ValueError, KeyError, TypeError):
+            except (ReadpathError, KeyError, TypeError):
                 return []
             return _starting(words, incomplete)
     return []
@@ -106,13 +108,13 @@ def _typed() -> list[Path]:
 
 
 def _experiment() -> dict[str, Any]:
-    import tomllib
+    from sim.documents import read_toml
 
     for path in _typed():
         if path.suffix == ".toml":
             try:
-                return tomllib.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+                return read_toml(path, "", "")
+            except ReadpathError:
                 return {}
     return {}
 

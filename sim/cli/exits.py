@@ -4,15 +4,19 @@ Exit codes: what they mean, in one place. `--help` and docs/command-line.md say 
 
 from __future__ import annotations
 
-DONE, FOUND, MISTAKE, INTERRUPTED = 0, 1, 2, 130
+DONE, FOUND, MISTAKE, FAULT, INTERRUPTED, CLOSED = 0, 1, 2, 3, 130, 141
 
 MEANING = {
     DONE: "done; of `check`: all claims held",
     FOUND: "done, and something was found: what was read is not what was written (run), a claim failed"
-    " (check), a count is not the kernel's (validate), an image is damaged (image check, image ls)",
-    MISTAKE: "a mistake in what was asked, told in one line (those of a fio job in a line each); of `check`:"
+    " (check), a count is not the kernel's (validate), an image is damaged (image check, image ls), some"
+    " cells could not be run and are told with their errors, the others are kept (run)",
+    MISTAKE: "a mistake in what was asked, or something that the machine did not give (memory, room on the"
+    " disk, a worker that was killed), told in one line (mistakes of a fio job in a line each); of `check`:"
     " none failed, but one cannot be told or is stale",
+    FAULT: "a fault in readpath, please report it: the line names a file that has the traceback",
     INTERRUPTED: "interrupted (Ctrl-C)",
+    CLOSED: "whoever read the output went away (as `head` does), without a word",
 }
 
 

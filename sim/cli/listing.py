@@ -10,6 +10,7 @@ from typing import Any
 
 from sim.block.device.profile import device_profile_names, load_device_profile
 from sim.cli.render import console, print_table
+from sim.documents import read_json
 from sim.errors import ConfigError, ReadpathError
 from sim.experiment.loading import load_experiment
 from sim.report.table import Column, Table
@@ -51,8 +52,8 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     for path in sorted(folder.glob("*/manifest.json")):
         if path.parent.name.startswith("."):  # written aside, not whole
             continue
+        said = read_json(path, str(path), "what `readpath run` made")
         try:
-            said = json.loads(path.read_text(encoding="utf-8"))
             rows.append(
                 {
                     "run": str(path.parent),
@@ -62,7 +63,7 @@ def runs(folder: Path) -> list[dict[str, Any]]:
                     "title": said["title"],
                 }
             )
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             what = type(error).__name__
             raise ConfigError(str(path), f"is no manifest ({what})", "what `readpath run` made") from None
     return rows

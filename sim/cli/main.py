@@ -12,33 +12,26 @@ from typer.core import TyperGroup
 
 from sim.cli import complete
 from sim.cli.calibrate_app import app as calibrate
-from sim.cli.exits import INTERRUPTED, MISTAKE, epilog
+from sim.cli.exits import INTERRUPTED, epilog
+from sim.cli.guard import flushed, guarded, prepare_streams
 from sim.cli.image.app import app as image_verbs
 from sim.cli.options import AsJson
 from sim.cli.quiet import Quiet, with_quiet
-from sim.errors import ConfigError, ReadpathError
-from sim.text import printable
+from sim.errors import ConfigError
 
 
 class _Group(TyperGroup):
     """The verbs, with what can go wrong told in one line."""
 
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        """Read the command line; --help and --version print here."""
+        with guarded():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        """Run the verb."""
+        with guarded():
             return super().invoke(ctx)
-        except ReadpathError as error:
-            for line in str(error).split("\n"):
-                typer.echo(printable(f"readpath: {line}"), err=True)
-            raise typer.Exit(MISTAKE) from None
-        except KeyboardInterrupt:
-            typer.echo("readpath: interrupted", err=True)
-            raise typer.Exit(INTERRUPTED) from None
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            what = f"{error.filename}: " if error.filename else ""
-            typer.echo(printable(f"readpath: {what}{error.strerror or error}"), err=True)
-            raise typer.Exit(MISTAKE) from None
 
 
 app = typer.Typer(
@@ -64,6 +57,9 @@ Formats = Annotated[
         help="svg or png [both]. Repeatable.",
         autocompletion=complete.formats,
     ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Run it, however long or however much memory it would take.")
 ]
 
 
@@ -127,6 +123,7 @@ def run(
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="Draw nothing; `readpath plot` does it later.")
     ] = False,
+    force: Force = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -135,7 +132,7 @@ def run(
 
     figures = not no_figures
     raise typer.Exit(
-        run_experiment(file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet)
+        run_experiment(file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet, force)
     )
 
 
@@ -305,12 +302,13 @@ def sensitivity(
         Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
     ] = Path("results/images"),
     top: Annotated[int, typer.Option("--top", min=1, help="Constants per figure.")] = 10,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Show which constants the claims of an experiment hang on: each moved within its interval."""
     from sim.cli.sensitivity import sensitivity_of
 
-    sensitivity_of(file, names or [], sets or [], output, claims, jobs, images, top, as_json)
+    sensitivity_of(file, names or [], sets or [], output, claims, jobs, images, top, as_json, force)
 
 
 @app.command("validate")
@@ -358,9 +356,12 @@ app.add_typer(image_verbs, name="image")
 def main() -> None:
     """Run the command line and exit."""
     try:
+        prepare_streams()
         app(prog_name="readpath")
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except SystemExit as done:
+        raise SystemExit(flushed(int(done.code or 0))) from None
 
 
 if __name__ == "__main__":

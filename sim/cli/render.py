@@ -19,9 +19,16 @@ from sim.experiment.runner import Watcher
 from sim.report.table import Table
 
 
+class _Console(Console):
+    """A console that leaves it to the guard what a reader gone away comes to; rich would exit with 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Return the console of standard output: as wide as needed when that is not a terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    return _Console() if sys.stdout.isatty() else _Console(width=200)
 
 
 GAP, EDGES, LEAST_TEXT = 3, 2, 24

@@ -12,13 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from sim.claims.answers import answers, claims_on
+from sim.claims.claims import Claim
+from sim.cli.exits import DONE, FAULT, FOUND
 from sim.cli.render import console, print_table, progress
 from sim.config.cell import Experiment
+from sim.experiment.estimate import refuse_too_much
 from sim.experiment.finished_cells import count_kept
 from sim.experiment.fio_experiment import experiment_of, is_job_file
 from sim.experiment.notes import notes_of
 from sim.experiment.results import Run
 from sim.experiment.runner import Progress, Watcher, default_folder, execute
+from sim.experiment.workers import WorkerLostError
 from sim.machine.run_cell import run_cell
 from sim.report.job_table import job_results
 from sim.report.tables import summary, wrong_data
@@ -27,9 +31,8 @@ from sim.text import printable
 from sim.volume.images import ensure_image
 
 RUNS, CLAIMS = Path("results/runs"), Path("experiments/claims")
-WRONG_DATA = 1
 
-
+MOST_FAILED_ROWS = 20
 MOST_JOB_ROWS = 20
 """A terminal shows what each job came to up to so many rows; jobs.parquet has them all."""
 
@@ -45,26 +48,26 @@ def run_experiment(
     figures: bool,
     as_json: bool,
     quiet: bool,
+    force: bool,
 ) -> int:
     """
     Run the experiment of `file`, with the jobs of the command line `fio` if there is one; print its summary.
 
     file: an experiment file, the name of one in experiments/, or a job file (.fio). Returns the exit code.
 
-    figures: draw what the run has; else its figures/ is empty.
+    figures: draw what the run has; else its figures/ is empty. force: however long it would take.
     Raises ReadpathError for whatever cannot be used.
     """
     from sim.report.figures import draw
 
     experiment = experiment_of(file, fio, sets)
+    at_once = min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells))
+    if not force:
+        refuse_too_much(experiment, at_once, "less, or --force to run it all the same")
     notes = notes_of(experiment)
-    if not quiet:
-        for note in notes:
-            print(printable(f"readpath: note: {note}"), file=sys.stderr)
-    # Before the work: a mistake in the claims is told at once. They are about experiments, not about jobs.
-    claims = []
-    if file is not None and fio is None and not is_job_file(file):
-        claims = claims_on(experiment.stem, claims_folder(experiment_file(file), CLAIMS))
+    for note in [] if quiet else notes:
+        print(printable(f"readpath: note: {note}"), file=sys.stderr)
+    claims = _claims(file, fio, experiment)  # before the work: a mistake in them is told at once
     target = output or default_folder(experiment, RUNS)
     heard = _Heard(quiet)
     try:
@@ -76,28 +79,57 @@ def run_experiment(
                 run_cell,
                 partial(ensure_image, root=images),
                 draw=partial(draw, names=None if figures else [], watch=watch),
-                jobs=min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells)),
+                jobs=at_once,
                 trace=trace,
                 watch=heard,
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, WorkerLostError):
         if not quiet:
             _say_what_is_kept(target, len(experiment.cells))
         raise
-    said, wrong = answers(run, claims), wrong_data(run)
+    said = answers(run, claims)
     if as_json:
         _print_json(experiment, run, heard.taken_up, said, notes)
     elif not quiet:
         _print_tables(experiment, run, said)
-    for row in wrong:
+    _tell_wrong(run)
+    tell_failed(run)
+    if any(row["fault"] for row in run.failed):
+        return FAULT
+    return FOUND if wrong_data(run) or run.failed else DONE
+
+
+def _claims(file: Path | None, fio: str | None, experiment: Experiment) -> list[Claim]:
+    """Return the claims on an experiment; there are none on jobs."""
+    if file is None or fio is not None or is_job_file(file):
+        return []
+    return claims_on(experiment.stem, claims_folder(experiment_file(file), CLAIMS))
+
+
+def _tell_wrong(run: Run) -> None:
+    for row in wrong_data(run):
         labels = " ".join(row[axis] for axis in run.axes)
         where = f"cell {row['cell']} ({labels}) seed {row['seed']}"
         print(f"readpath: {where}: what was read is not what was written", file=sys.stderr)
-    return WRONG_DATA if wrong else 0
+
+
+def tell_failed(run: Run) -> None:
+    """Say on standard error which cells could not be run and why; the last line says how many there are."""
+    for row in run.failed[:MOST_FAILED_ROWS]:
+        where = f"cell {row['cell']} ({row['labels']}) seed {row['seed']}"
+        print(printable(f"readpath: {where} could not be run: {row['error']}"), file=sys.stderr)
+    if run.failed:
+        runs = len(run.failed) + len(run.metrics)
+        rest = "the others are kept, without figures"
+        line = f"{len(run.failed)} of {runs} could not be run; {rest}: {run.path}"
+        print(printable(f"readpath: {line}"), file=sys.stderr)
+    if any(row["fault"] for row in run.failed):
+        line = f"a fault in readpath, please report it with {run.path / 'run.log.json'}"
+        print(printable(f"readpath: {line}"), file=sys.stderr)
 
 
 def _say_what_is_kept(target: Path, cells: int) -> None:
-    """Tell, after Ctrl-C, how many of the cells of an unfinished run are kept."""
+    """Tell, after Ctrl-C or a lost worker, how many of the cells of an unfinished run are kept."""
     finished = count_kept(target)
     goes_on = "the same command goes on from there" if finished else "the same command begins anew"
     note = f"{finished} of {cells} cells are finished and kept; {goes_on}"
@@ -137,6 +169,7 @@ def _print_json(
         "seeds": list(experiment.seeds),
         "cells": list(summary(run).rows),
         "wrong_data": [row["cell"] for row in wrong_data(run)],
+        "failed": run.failed,
         "cells_taken_up": taken_up,
         "answers": said,
         "jobs": list(job_results(run).rows),

@@ -18,6 +18,7 @@ from sim.claims.sensitivity import Effect, Outcome, Sensitivity, Study, chosen, 
 from sim.cli.render import console, print_table, progress
 from sim.config.cell import Experiment
 from sim.errors import ConfigError
+from sim.experiment.estimate import refuse_too_much
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import write_json, written_aside
 from sim.report.table import Column, Table
@@ -38,11 +39,13 @@ def sensitivity_of(
     images: Path,
     top: int,
     as_json: bool,
+    force: bool,
 ) -> None:
     """
     Print what the claims of the experiment `file` hang on, and write it, with figures, to a directory.
 
-    names: only these claims. top: constants per figure. Raises ReadpathError for what cannot be used.
+    names: only these claims. top: constants per figure. force: however long it would take.
+    Raises ReadpathError for what cannot be used.
     """
     from sim.report.tornado import draw_tornados
 
@@ -52,6 +55,8 @@ def sensitivity_of(
         raise ConfigError(str(claims), f"has no claims on {experiment.stem!r}", ", ".join(by_experiment))
     wanted = chosen(by_experiment[experiment.stem], names)
     workers = min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells))
+    if not force:
+        refuse_too_much(experiment, workers, "less, or --force to run it all the same")
     with progress(wanted=not as_json) as watch:
         study = sensitivity(experiment, wanted, partial(ensure_image, root=images), workers, watch)
     target = output or FOLDER / f"{experiment.stem}-{experiment.config_hash[:8]}"

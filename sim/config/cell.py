@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import model_validator
 
@@ -22,17 +22,12 @@ from sim.config.encryption import Encryption
 from sim.config.fio_jobs import check_jobs, files_of_jobs
 from sim.config.system import Device, Machine
 from sim.config.table import Model, custom
-from sim.config.values import FileRef
+from sim.config.values import CodeRef, FileRef, one_of
 from sim.config.volume import Volume
 from sim.config.workload import Workload
+from sim.fs.mappers import MAPPERS
+from sim.paths.registry import PATHS
 from sim.units import PAGE_BYTES
-
-PathName = Literal["buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block"]
-"""The read paths: see sim/paths/. `per_block` is the counterfactual that maps every block."""
-
-
-MappingName = Literal["extents", "indirect", "linear", "linear-remembered"]
-"""How a file system finds its blocks: ext4, ext3, UDF before and since Linux 3.10; see other_maps.py."""
 
 
 class CellConfig(Model):
@@ -44,8 +39,8 @@ class CellConfig(Model):
     encryption: Encryption = Encryption()
     workload: Workload
     cache: Cache = Cache()
-    path: PathName = "page_io"
-    mapping: MappingName = "extents"
+    path: Annotated[str | CodeRef, one_of(PATHS)] = "page_io"
+    mapping: Annotated[str | CodeRef, one_of(MAPPERS)] = "extents"
     data: Literal["real", "off"] = "real"
 
     @model_validator(mode="after")
@@ -74,13 +69,24 @@ class CellConfig(Model):
     def _jobs_can_run(self) -> Self:
         check_jobs(self)
         pages = self.cache.pages
-        if isinstance(pages, SomePages) and pages.buffers and self.machine.kernel == "6.16":
+        if isinstance(pages, SomePages) and pages.buffers and self.machine.kernel not in ("3.16", "6.1"):
             raise custom("cache.pages: buffers with kernel 6.16", "kernel 6.1 or 3.16")
         per_page = PAGE_BYTES // (self.volume.block_size_bytes or 1024)
         if isinstance(pages, SomePages) and pages.uptodate_blocks >= per_page:
             problem = f"cache.pages: uptodate_blocks {pages.uptodate_blocks} of {per_page} blocks a page"
             raise custom(problem, f"0 to {per_page - 1}")
         return self
+
+    @property
+    def own_code(self) -> dict[str, CodeRef]:
+        """The user's own code that the cell names, by key."""
+        said = {
+            "path": self.path,
+            "mapping": self.mapping,
+            "machine.kernel": self.machine.kernel,
+            "device.model": self.device.model,
+        }
+        return {key: value for key, value in said.items() if isinstance(value, CodeRef)}
 
     def canonical(self) -> dict[str, Any]:
         """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""
@@ -101,7 +107,8 @@ class Cell:
     index: position of the cell in the matrix, 0-based; the same for all of its seeds.
     labels: (key, label) per axis of the matrix, in file order.
     config_hash: SHA-256 (hex) of `config`; neither seed, labels nor `base` enter it.
-    base: folder that the paths in `config` are relative to.
+    base: folder that the paths in `config` are relative to. place: file and line where its volume is said,
+    for errors; no part of what the cell is.
     """
 
     index: int
@@ -110,6 +117,7 @@ class Cell:
     config_hash: str
     seed: int
     base: Path
+    place: str = field(default="volume", compare=False)
 
     def file(self, ref: FileRef) -> Path:
         """Return where a file that the configuration names is."""

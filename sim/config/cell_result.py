@@ -182,7 +182,8 @@ class CellResult:
 
     metrics: by name, see METRICS; one type per name in all cells. calls: one row per (stack, context).
     histograms: name -> {bin: count}, such as "bio_sectors" -> {256: 12}. io, reads: only of a traced run.
-    jobs: only of fio jobs.
+    jobs: only of fio jobs. image_sha256: of the image that was made for it and read; "" of a given one, whose
+    digest the configuration has.
     """
 
     metrics: dict[str, Number]
@@ -191,3 +192,4 @@ class CellResult:
     io: list[IoRow] = field(default_factory=list)
     reads: list[ReadRow] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
+    image_sha256: str = ""

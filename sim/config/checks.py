@@ -31,7 +31,11 @@ def check_stream(config: CellConfig) -> None:
     if files[0].size_bytes % PAGE_BYTES or files[0].size_bytes * 10 > config.machine.memory_bytes:
         problem = f"{what}: a file of {format_size(files[0].size_bytes)}"
         raise custom(problem, "whole pages, up to a tenth of machine.memory")
-    if config.machine.kernel == "6.16" or config.mapping != "extents" or config.cache.pages != "empty":
+    if (
+        config.machine.kernel not in ("3.16", "6.1")
+        or config.mapping != "extents"
+        or config.cache.pages != "empty"
+    ):
         raise custom(f"{what} on this machine", 'kernel 6.1 or 3.16, mapping "extents", cache.pages "empty"')
 
 

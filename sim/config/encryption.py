@@ -80,6 +80,8 @@ class Encryption(Model):
         if not isinstance(raw, dict):
             return raw
         scheme = raw.get("scheme", "none")
+        if not isinstance(scheme, str):
+            return raw  # told by its type
         for option, schemes in _OPTIONS.items():
             written = _WRITTEN.get(option, option)
             if written in raw and scheme not in schemes and scheme in get_args(Scheme):

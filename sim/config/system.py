@@ -4,14 +4,15 @@ The [machine] and [device] tables.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from sim.config.cell_result import Currency
 from sim.config.table import Model
-from sim.config.values import FileRef, PositiveBytes, TimeNs
+from sim.config.values import CodeRef, FileRef, PositiveBytes, TimeNs, one_of
 from sim.engine.costs import DEFAULT_MACHINE
+from sim.kernels import KERNELS
 
 
 class Machine(Model):
@@ -30,9 +31,9 @@ class Machine(Model):
     profile: str | FileRef = DEFAULT_MACHINE
     cpus: int = Field(default=4, ge=1, le=1024)
     memory_bytes: PositiveBytes = Field(default=1 << 30, alias="memory")
-    kernel: Literal["3.16", "6.1", "6.16"] = "6.1"
+    kernel: Annotated[str | CodeRef, one_of(KERNELS)] = "6.1"
     large_folios: bool | None = None
-    cost_scale: float = Field(default=1.0, gt=0, strict=False, allow_inf_nan=False)
+    cost_scale: float = Field(default=1.0, ge=0.001, le=1000, strict=False, allow_inf_nan=False)
     currency: Currency = "ns"
     syscall_ns: TimeNs = Field(default=0, alias="syscall")
     wakeup_ns: TimeNs = Field(default=0, alias="wakeup")
@@ -43,8 +44,8 @@ class Device(Model):
     """
     The block device. profile: by name, or a *.toml beside the experiment.
 
-    The others override the profile, under the names that /sys/block/*/queue has for them; None keeps the
-    profile's.
+    model: code of the user's own in the place of the profile's device; the limits stay the profile's. The
+    others override the profile, under the names that /sys/block/*/queue has for them; None keeps its value.
     """
 
     profile: str | FileRef
@@ -53,3 +54,12 @@ class Device(Model):
     max_sectors_kb: int | None = Field(default=None, ge=4)
     max_segments: int | None = Field(default=None, ge=1)
     nr_requests: int | None = Field(default=None, ge=1)
+    model: CodeRef | None = None
+
+    @model_serializer(mode="wrap")
+    def _canonical(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`model` came later than the first runs: it is in a hash where it is set, not before."""
+        said: dict[str, Any] = plain(self)
+        if self.model is None:
+            del said["model"]
+        return said

@@ -4,6 +4,7 @@ The base of all tables of an experiment file.
 
 from __future__ import annotations
 
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -50,6 +51,10 @@ class Model(BaseModel):
 
 
 def _is_word(annotation: Any) -> bool:
+    if (
+        get_origin(annotation) is UnionType
+    ):  # a word of ours, or what the loader puts there for the user's own
+        return str in get_args(annotation)
     choices = get_args(annotation) if get_origin(annotation) is Literal else ()
     return annotation is str or (bool(choices) and all(isinstance(choice, str) for choice in choices))
 

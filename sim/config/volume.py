@@ -44,6 +44,10 @@ class Objects(Model):
 _IN_BLOCKS = ("extent_bytes", "data_bytes", "hole_bytes")
 
 
+MOST_JOURNAL_BLOCKS = 10_240_000
+"""As many as mke2fs makes (e2fsprogs, mke2fs(8): -J size)."""
+
+
 class Volume(Model):
     """
     The file system: either made (`block_size`, `files`, `objects`) or given (`image`, `keys` if encrypted).
@@ -100,9 +104,10 @@ class Volume(Model):
             raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", "1KiB, 2KiB, 4KiB")
         least = LEAST_BLOCKS * self.block_size_bytes
         journal = self.journal_bytes or least
-        if journal < least or journal % self.block_size_bytes:
+        most = MOST_JOURNAL_BLOCKS * self.block_size_bytes
+        if not least <= journal <= most or journal % self.block_size_bytes:
             problem = f"journal {format_size(journal)}"
-            raise custom(problem, f"whole blocks, {format_size(least)} and more")
+            raise custom(problem, f"whole blocks, {format_size(least)} to {format_size(most)}")
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise custom("two files of one name", "distinct names")

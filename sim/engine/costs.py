@@ -21,7 +21,6 @@ order of addition.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +28,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from sim.documents import parse_toml, read_toml, short
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
 
@@ -61,6 +61,8 @@ UNMEASURED: Final = "unmeasured"
 DRAWS_SUFFIX: Final = ".draws"
 """Of the file beside a fitted profile that has other values of its constants, also TOML."""
 _CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
+_MOST: Final = 10**9
+"""The largest number of a profile: a second a call, a thousand million instructions."""
 _INTERVALS = tuple(key for key in _ENTRY_KEYS if key.endswith("interval"))
 
 
@@ -185,13 +187,22 @@ def _paced(ps: int, mi: int, rep_bytes: int, new: Pace, old: Pace | None) -> int
 
 def _number(place: str, entry: dict[str, Any], key: str) -> float:
     value = entry.get(key, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        raise ConfigError(f"{place}.{key}", f"{value!r} is not a cost", "a number >= 0")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value <= _MOST:
+        raise ConfigError(
+            f"{place}.{key}", f"{short(value)} is not a cost", f"a number >= 0, up to {_MOST:,}"
+        )
     return float(value)
 
 
+def _table(place: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(place, f"{short(value)} is not a table", "a table")
+    return value
+
+
 def _known(place: str, table: dict[str, Any], keys: tuple[str, ...]) -> None:
-    for key in table:
+    for key in _table(place.rstrip(": ."), table):
         if key not in keys:
             near = ", ".join(difflib.get_close_matches(key, keys, 2)) or ", ".join(keys)
             raise ConfigError(f"{place}{key}", "unknown key", near)
@@ -206,7 +217,7 @@ def _pace(place: str, table: dict[str, Any]) -> Pace | None:
     at = f"{place}: clock"
     ns = _number(at, clock, "ns_per_instruction")
     pace = _number(at, clock, "ghz") * _number(at, clock, "ipc") or (1 / ns if ns else 0)
-    if not pace or "source" not in clock:
+    if not 1 / _MOST <= pace <= _MOST or "source" not in clock:
         allowed = "ghz and ipc, or ns_per_instruction, above 0, and their source"
         raise ConfigError(at, "is not complete", allowed)
     byte_ns = _number(at, clock, "ns_per_byte")
@@ -224,10 +235,13 @@ def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
     pace = _pace(place, table)
     costs = {
         symbol: _parse_cost(f"{place}: cost.{symbol}", symbol, entry, pace)
-        for symbol, entry in table.get("cost", {}).items()
+        for symbol, entry in _table(f"{place}: cost", table.get("cost", {})).items()
     }
-    for group, words in table.get("free", {}).items():
-        for symbol in words.get("symbols", ()):
+    for group, words in _table(f"{place}: free", table.get("free", {})).items():
+        symbols = _table(f"{place}: free.{group}", words).get("symbols", [])
+        if not isinstance(symbols, list) or not all(isinstance(symbol, str) for symbol in symbols):
+            raise ConfigError(f"{place}: free.{group}.symbols", f"{short(symbols)}", "a list of names")
+        for symbol in symbols:
             if symbol in costs:
                 raise ConfigError(f"{place}: free.{group}", f"{symbol!r} also has a cost", "one of the two")
             costs[symbol] = Cost(symbol, 0, 0, "", group, 0.0, str(words.get("source", "")))
@@ -273,7 +287,7 @@ def _check_interval(place: str, interval: Any) -> None:
         return
     numbers = isinstance(interval, list) and all(isinstance(end, int | float) for end in interval)
     if not numbers or len(interval) != 2 or interval[0] > interval[1]:
-        raise ConfigError(place, f"{interval!r} is no interval", "[lowest, highest]")
+        raise ConfigError(place, f"{short(interval)} is no interval", "[lowest, highest]")
 
 
 def load_costs(profile: str) -> CostTable:
@@ -287,8 +301,8 @@ def load_costs(profile: str) -> CostTable:
     if "base" not in table:
         return costs
     base = str(table["base"])
-    if base.endswith(".toml"):
-        raise ConfigError(f"{profile}: base", f"{base!r} is a file", "the name of a profile")
+    if base.endswith(".toml") or "/" in base:
+        raise ConfigError(f"{profile}: base", f"{short(base)} is a file", "the name of a profile")
     below = load_costs(base)
     if pace := _pace(profile, table):
         below = below.at_pace(pace, _pace(base, _shipped(base)))
@@ -297,11 +311,7 @@ def load_costs(profile: str) -> CostTable:
 
 def _given(profile: str) -> dict[str, Any]:
     """Return the table of a profile file. Raises ConfigError if it cannot be read."""
-    try:
-        return _toml(profile, Path(profile).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(profile, f"cannot be read ({why})", "a machine profile") from error
+    return read_toml(Path(profile), profile, "a machine profile")
 
 
 def machine_profile_names() -> list[str]:
@@ -320,11 +330,4 @@ def _shipped(profile: str) -> dict[str, Any]:
     source = folder / f"{profile}.toml"
     if not source.is_file():
         raise ConfigError("machine.profile", f"{profile!r} is not known", ", ".join(machine_profile_names()))
-    return _toml(profile, source.read_text(encoding="utf-8"))
-
-
-def _toml(profile: str, text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(profile, f"is not TOML ({error})", "a machine profile") from error
+    return parse_toml(source.read_text(encoding="utf-8"), profile, "a machine profile")

@@ -48,14 +48,20 @@ class Item(NamedTuple):
 
 
 class Waker:
-    """The call that wakes a worker, below what queues items, in each context."""
+    """
+    The call that wakes a worker, below what queues items, in each context.
+
+    callers: the folded stack of who queues, by context, or of all. queues: the symbol that queues.
+    """
 
     __slots__ = ("sites",)
 
-    def __init__(self, ledger: Ledger, caller: str, queues: str = "queue_work_on") -> None:
-        stack = f"{caller};{queues}" if caller else queues
+    def __init__(self, ledger: Ledger, callers: str | dict[str, str], queues: str = "queue_work_on") -> None:
+        if isinstance(callers, str):
+            callers = dict.fromkeys((TASK, IRQ, KWORKER), callers)
         self.sites: dict[str, Site] = {
-            context: ledger.site(context, stack, "try_to_wake_up") for context in (TASK, IRQ, KWORKER)
+            context: ledger.site(context, f"{caller};{queues}" if caller else queues, "try_to_wake_up")
+            for context, caller in callers.items()
         }
 
 

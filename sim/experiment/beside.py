@@ -4,11 +4,15 @@ The files beside an experiment, which it names relative to its own folder.
 
 from __future__ import annotations
 
-import hashlib
+import re
 from pathlib import Path
 
+from sim.block.device.profile import load_device_profile
 from sim.config.values import FileRef
+from sim.documents import read_bytes, short, why
+from sim.engine.costs import load_costs
 from sim.errors import ConfigError
+from sim.files import content_digest
 
 
 class Beside:
@@ -17,24 +21,31 @@ class Beside:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._hashes: dict[str, str] = {}
+        self._usable: set[tuple[str, str]] = set()
 
     def read(self, place: str, name: str) -> bytes:
         """Return a file's content; raise ConfigError at `place` if there is none."""
         try:
-            return (self.path.parent / name).read_bytes()
-        except (OSError, ValueError) as error:
-            raise self._missing(place, name, error) from None
+            return read_bytes(self.path.parent / name, place, "")
+        except ConfigError as error:
+            raise self._missing(place, name, error.problem) from None
 
     def reference(self, place: str, name: str) -> FileRef:
         """Return the reference to a file, hashed piecewise: an image may be large."""
         if name not in self._hashes:
             try:
-                with (self.path.parent / name).open("rb") as stream:
-                    self._hashes[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+                self._hashes[name] = content_digest(self.path.parent / name)
             except (OSError, ValueError) as error:
-                raise self._missing(place, name, error) from None
+                raise self._missing(place, name, f"cannot be read ({why(error)})") from None
         return FileRef(path=name, sha256=self._hashes[name])
 
-    def _missing(self, place: str, name: str, error: Exception) -> ConfigError:
-        why = (getattr(error, "strerror", None) or "not a name").lower()
-        return ConfigError(place, f"{name!r} cannot be read ({why})", f"a file in {self.path.parent}")
+    def check_profile(self, kind: str, file: FileRef) -> None:
+        """Raise ConfigError if a "machine" or "device" profile of one's own cannot be used."""
+        if (kind, file.path) not in self._usable:
+            path = str(self.path.parent / file.path)
+            load_costs(path) if kind == "machine" else load_device_profile(path)
+            self._usable.add((kind, file.path))
+
+    def _missing(self, place: str, name: str, problem: str) -> ConfigError:
+        lower = re.sub(r"\([A-Z]", lambda found: found[0].lower(), problem)
+        return ConfigError(place, f"{short(name)} {lower}", f"a file in {self.path.parent}")

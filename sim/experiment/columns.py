@@ -31,6 +31,15 @@ KEYS = [
     column("cell", pa.int32(), "", "position of the cell in the matrix"),
     column("seed", pa.int64(), "", "seed of the run"),
 ]
+FAILED = pa.schema(
+    [
+        *KEYS,
+        column("labels", pa.string(), "", "labels of the cell, joined"),
+        column("error", pa.string(), "", "why it could not be run, in one line"),
+        column("fault", pa.bool_(), "", "whether readpath is at fault; run.log.json then has the traceback"),
+    ]
+)
+"""Cells without a result."""
 CALLS = pa.schema(
     [
         *KEYS,

@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from sim.documents import short
 from sim.errors import ConfigError
 
 _RANGE_SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
@@ -20,7 +21,7 @@ def unknown_key(place: str, key: str, known: list[str]) -> ConfigError:
     """Return the error of a key that is not among `known`: the nearest first, then all of them."""
     near = difflib.get_close_matches(key, known, 1)
     hint = f", did you mean {near[0]!r}?" if near else ""
-    return ConfigError(place, f"unknown key {key!r}{hint}", ", ".join(known))
+    return ConfigError(place, f"unknown key {short(key)}{hint}", ", ".join(known))
 
 
 def from_validation(
@@ -47,10 +48,10 @@ def from_validation(
         problem = context["problem"]
         return ConfigError(place, problem, context["allowed"])
     if kind == "literal_error":
-        return ConfigError(place, f"{first['input']!r} is not known", _unquoted(context["expected"]))
+        return ConfigError(place, f"{short(first['input'])} is not known", _unquoted(context["expected"]))
     if kind == "union_tag_invalid":
         return ConfigError(
-            f"{place}.kind", f"{context['tag']!r} is not known", _unquoted(context["expected_tags"])
+            f"{place}.kind", f"{short(context['tag'])} is not known", _unquoted(context["expected_tags"])
         )
     if kind == "union_tag_not_found":
         return ConfigError(f"{place}.kind", "is missing", "the kind of layout")
@@ -58,7 +59,7 @@ def from_validation(
     allowed = ", ".join(ranges) or _plain(first["msg"])
     if allowed == "a table" and location[-1:] == ("layout",):
         allowed = 'a table, as { kind = "contiguous" }'
-    return ConfigError(place, f"{first['input']!r} cannot be used", allowed)
+    return ConfigError(place, f"{short(first['input'])} cannot be used", allowed)
 
 
 def dotted(location: tuple[str | int, ...]) -> str:

@@ -20,14 +20,15 @@ import shutil
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sim.config.cell import Cell, digest
 from sim.config.cell_result import CallRow, CellResult, IoRow, JobRow, ReadRow
 from sim.errors import ConfigError
-from sim.experiment.results import versions
+from sim.experiment.versions import versions
+from sim.volume.image_digests import recorded_digest
 
 if TYPE_CHECKING:
     from sim.experiment.runner import RunCell
@@ -40,7 +41,7 @@ def kept_folder(target: Path) -> Path:
 
 def keys_of_cells(cells: Sequence[Cell], trace: bool) -> list[str]:
     """Return the key of each cell's result."""
-    of = versions()
+    of = versions(cells)
     return [digest([cell.config_hash, cell.seed, trace, of]) for cell in cells]
 
 
@@ -91,7 +92,7 @@ def run_and_keep(
     run_cell: RunCell, folder: Path, key: str, cell: Cell, image: Path | None, trace: bool
 ) -> CellResult:
     """Run a cell and keep its result under `key`; a function that a worker can import."""
-    result = run_cell(cell, image, trace)
+    result = replace(run_cell(cell, image, trace), image_sha256=recorded_digest(image))
     body = _packed(result)
     aside = folder / f".{key}.{os.getpid()}"
     with suppress(OSError, ConfigError):  # a result that cannot be kept is none the worse
@@ -125,7 +126,8 @@ def _packed(result: CellResult) -> bytes:
     """Return a result as JSON; Python's floats survive it to the bit."""
     rows = {name: [list(asdict(row).values()) for row in getattr(result, name)] for name in _ROWS}
     histograms = {name: list(bins.items()) for name, bins in result.histograms.items()}
-    return json.dumps({"metrics": result.metrics, "histograms": histograms, **rows}).encode()
+    said = {"metrics": result.metrics, "histograms": histograms, "image_sha256": result.image_sha256}
+    return json.dumps(said | rows).encode()
 
 
 def _read(file: Path) -> CellResult | None:
@@ -142,6 +144,7 @@ def _read(file: Path) -> CellResult | None:
                 [IoRow(*row) for row in said["io"]],
                 [ReadRow(*row) for row in said["reads"]],
                 [JobRow(*row) for row in said["jobs"]],
+                said["image_sha256"],
             )
     return None
 

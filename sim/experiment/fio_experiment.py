@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sim.config.cell import Experiment
+from sim.documents import is_utf8
 from sim.errors import ConfigError
 from sim.experiment.loading import expand, load_experiment
 from sim.experiment.matrix import Raw, parse_set
@@ -34,6 +35,8 @@ def experiment_of(file: Path | None, fio: str | None, sets: Sequence[str]) -> Ex
         raise ConfigError("readpath run", "nothing to run", "an experiment file, a .fio job file, or --fio")
     if fio is not None and not fio.strip():
         raise ConfigError("--fio", "an empty command line", '--fio "--name=a --rw=read --size=1m"')
+    if fio is not None and not is_utf8(fio):
+        raise ConfigError("--fio", f"{fio[:40]!r} is no text", "UTF-8")
     if file is not None and not is_job_file(file):
         return load_experiment(experiment_file(file), sets, fio)
     if fio is not None and file is not None:

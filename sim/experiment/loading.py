@@ -4,9 +4,10 @@ From an experiment file to its cells: read, override, expand, validate.
 
 from __future__ import annotations
 
+import math
 import re
-import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,16 @@ from pydantic import Field, ValidationError
 from sim.block.device.profile import device_profile_names
 from sim.config.cell import Cell, CellConfig, Experiment, digest
 from sim.config.table import AsWritten, Model
+from sim.config.values import CodeRef, FileRef
+from sim.documents import is_utf8, parse_toml, read_toml_text, short
 from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
 from sim.experiment.error_lines import from_validation, line_of
-from sim.experiment.matrix import JOB_KEY, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.experiment.matrix import JOB_KEY, Axis, Override, Raw, apply, axes, narrow, parse_set, product
 from sim.experiment.workload_jobs import CommandLine, put_jobs
 from sim.files import shipped_profiles
+from sim.own_code import is_own, parse
 
 
 class _Run(Model):
@@ -44,18 +48,16 @@ def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None
 
     Raises ConfigError with file, line, key, value and what is allowed.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        raw = tomllib.loads(text, parse_float=AsWritten)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read ({error.strerror})", "an experiment file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"is not TOML ({error})", "see the examples in experiments/") from None
+    text = read_toml_text(path, str(path), "an experiment file")
+    raw = parse_toml(text, str(path), "see the examples in experiments/", AsWritten)
     try:
         first = [] if fio is None else [Override(JOB_KEY, CommandLine(fio), "--fio")]
-        return expand(raw, path, [*first, *map(parse_set, sets)])
+        found = expand(raw, path, [*first, *map(parse_set, sets)])
     except ConfigError as error:
         raise _with_line(error, path, text) from None
+    line = line_of(text, "volume.files") or line_of(text, "volume")
+    place = f"{path}:{line}: volume" if line else f"{path}: volume"
+    return replace(found, cells=tuple(replace(cell, place=place) for cell in found.cells))
 
 
 def _with_line(error: ConfigError, path: Path, text: str) -> ConfigError:
@@ -78,6 +80,8 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     raw: as tomllib reads it. path: its file, for names and places; nothing of it is read again.
     """
     file = str(path)
+    if not is_utf8(path.stem):
+        raise ConfigError(file, "its name, which is the experiment's, is not UTF-8", "another name")
     body = dict(raw)
     head = {key: body.pop(key) for key in _Header.model_fields if key in body}
     for override in [o for o in sets if o.key.split(".")[0] in _Header.model_fields]:
@@ -90,20 +94,43 @@ def expand(raw: Raw, path: Path, sets: list[Override]) -> Experiment:
     matrix, sets = narrow(axes(header.matrix, f"{file}: matrix"), sets)
     seeds = _seeds(header.run.seeds, f"{file}: run.seeds")
     beside = Beside(path)
+    _bounded(matrix, seeds, f"{file}: matrix")
     cells: list[Cell] = []
     for index, (labels, chosen) in enumerate(product(matrix)):
         config = _validated(body, [*sets, *chosen], beside)
         config_hash = digest(config.canonical())
         cells += [Cell(index, labels, config, config_hash, seed, path.parent) for seed in seeds]
+        if config.own_code:
+            _check_own_code(cells[-1], [*sets, *chosen], path)
     known_axes = tuple((axis.key, axis.labels) for axis in matrix)
     return Experiment(path.stem, header.title, header.question, known_axes, seeds, tuple(cells))
 
 
+MOST_CELLS, MOST_RUNS = 10_000, 20_000
+"""
+Of a matrix, and cells times seeds: a cell takes a millisecond to check, and what a run gives some 50 KiB of
+memory until all is written. The largest experiment of ours has 240.
+"""
+
+
 def _seeds(seeds: int | list[int], place: str) -> tuple[int, ...]:
+    count = seeds if isinstance(seeds, int) else len(seeds)
+    if count > MOST_RUNS:
+        raise ConfigError(place, f"{count} seeds", f"at most {MOST_RUNS}")
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     if not chosen or len(set(chosen)) < len(chosen) or min(chosen) < 0:
-        raise ConfigError(place, f"{seeds!r} is no choice of seeds", "a count >= 1, or distinct numbers >= 0")
+        raise ConfigError(
+            place, f"{short(seeds)} is no choice of seeds", "a count >= 1, or distinct numbers >= 0"
+        )
     return chosen
+
+
+def _bounded(matrix: Sequence[Axis], seeds: Sequence[int], place: str) -> None:
+    """Raise ConfigError for more cells than can be run, before there are any."""
+    cells = math.prod(len(axis.values) for axis in matrix)
+    if cells > MOST_CELLS or cells * len(seeds) > MOST_RUNS:
+        problem = f"{cells:,} cells with {len(seeds):,} seeds"
+        raise ConfigError(place, problem, f"at most {MOST_CELLS:,} cells, {MOST_RUNS:,} with their seeds")
 
 
 def _validated(body: Raw, overrides: list[Override], beside: Beside) -> CellConfig:
@@ -118,6 +145,17 @@ def _validated(body: Raw, overrides: list[Override], beside: Beside) -> CellConf
         raise _placed(found, overrides, path) from None
     except ConfigError as error:
         raise _placed(error, overrides, path) from None
+
+
+def _check_own_code(cell: Cell, overrides: list[Override], path: Path) -> None:
+    """Raise ConfigError now, not after the images are made, if code of the user's own cannot be used."""
+    from sim.machine.own_parts import check_own_parts  # all of the machine: only for those who need it
+
+    try:
+        check_own_parts(cell)
+    except ConfigError as error:
+        found = ConfigError(f"{path}: {error.place}", error.problem, error.allowed)
+        raise _placed(found, overrides, path) from error
 
 
 def _placed(error: ConfigError, overrides: list[Override], path: Path) -> ConfigError:
@@ -142,6 +180,8 @@ def _resolve_files(raw: Raw, beside: Beside) -> None:
     for table in ("machine", "device"):
         _resolve(raw.get(table), "profile", table, beside, suffix=".toml")
         _known_profile(raw.get(table), table, beside)
+    for key, at in (("path", ""), ("mapping", ""), ("kernel", "machine"), ("model", "device")):
+        _resolve_code(raw.get(at) if at else raw, key, f"{at}.{key}".lstrip("."), beside)
     volume = raw.get("volume")
     _resolve(volume, "image", "volume", beside)
     _resolve(volume, "keys", "volume", beside)
@@ -156,9 +196,20 @@ def _resolve(table: Any, key: str, at: str, beside: Beside, suffix: str = "") ->
         table[key] = beside.reference(f"{beside.path}: {at}.{key}", table[key])
 
 
+def _resolve_code(table: Any, key: str, at: str, beside: Beside) -> None:
+    """Put a CodeRef where "mine.py:MyPath" is."""
+    word = table.get(key) if isinstance(table, dict) else None
+    if isinstance(word, str) and (is_own(word) or key == "model"):
+        place = f"{beside.path}: {at}"
+        file, name = parse(place, word)
+        table[key] = CodeRef(file=file, name=name, sha256=beside.reference(place, file).sha256)
+
+
 def _known_profile(table: Any, at: str, beside: Beside) -> None:
     """Raise ConfigError now, not after the images are made, if there is no profile of that name."""
     name = table.get("profile") if isinstance(table, dict) else None
+    if isinstance(name, FileRef):
+        beside.check_profile(at, name)
     if isinstance(name, str) and name not in shipped_profiles(f"{at}s"):
         names = machine_profile_names() if at == "machine" else device_profile_names()
         where = f"{beside.path}: {at}.profile"

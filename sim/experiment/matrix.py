@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import copy
 import itertools
-import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sim.config.table import AsWritten
+from sim.documents import check_values, parse_toml, short
 from sim.errors import ConfigError
 
 Raw = dict[str, Any]
@@ -49,11 +50,13 @@ def parse_set(text: str) -> Override:
     key = key.strip()
     if not equals or not key or not all(key.split(".")):
         raise ConfigError(f"--set {text}", "is not understood", "--set table.key=value")
+    place = f"--set {key}"
     try:
-        parsed = tomllib.loads(f"value = {value}", parse_float=AsWritten)["value"]
-    except tomllib.TOMLDecodeError:
-        parsed = value.strip()
-    return Override(key, parsed, f"--set {key}")
+        parsed = parse_toml(f"value = {value}", place, "a value", AsWritten)["value"]
+    except ConfigError:
+        parsed = value.strip()  # no TOML, then a word
+        check_values(parsed, place)
+    return Override(key, parsed, place)
 
 
 def axes(table: Mapping[str, Any], place: str) -> tuple[Axis, ...]:
@@ -71,11 +74,11 @@ def _flat(table: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 def _axis(key: str, values: Any, place: str) -> Axis:
     if not isinstance(values, list) or not values:
-        raise ConfigError(place, f"{values!r} is not a list of values", f"{key} = [one, or, more]")
+        raise ConfigError(place, f"{short(values)} is not a list of values", f"{key} = [one, or, more]")
     labels = tuple(_label(value) for value in values)
-    for label in labels:
-        if labels.count(label) > 1:
-            raise ConfigError(place, f"two values are called {label!r}", "a distinct label for each")
+    twice = next((label for label, count in Counter(labels).items() if count > 1), None)
+    if twice is not None:
+        raise ConfigError(place, f"two values are called {short(twice)}", "a distinct label for each")
     return Axis(key, labels, tuple(_value(value) for value in values), place)
 
 
@@ -151,7 +154,7 @@ def _put(table: Any, path: list[str], override: Override) -> None:
             _put(entry, path, override)
         return
     if not isinstance(table, dict):
-        raise ConfigError(override.place, f"{path[0]!r} would be inside {table!r}", "a key of a table")
+        raise ConfigError(override.place, f"{path[0]!r} would be inside {short(table)}", "a key of a table")
     if len(path) == 1:
         table[path[0]] = copy.deepcopy(override.value)
     else:

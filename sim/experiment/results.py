@@ -5,6 +5,7 @@ Run directories: written aside, renamed when whole, the same to the byte for the
     metrics.parquet     one row per cell and seed: labels of the axes, then metrics
     calls.parquet       one row per cell, seed, stack and context
     histograms.parquet  one row per cell, seed, histogram and bin
+    failed.parquet      one row per cell and seed that could not be run, with its error; only if there are any
     jobs.parquet        one row per clone of a fio job, and per group that is reported as one
     io.parquet          one row per bio, with its stages; only of a traced run
     reads.parquet       one row per read(2); only of a traced run
@@ -16,26 +17,29 @@ Units and meanings of the columns are in the Parquet schemas (field metadata `un
 
 from __future__ import annotations
 
+import errno
 import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import sim
 from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import METRICS, CellResult, Currency
+from sim.documents import read_json, short
 from sim.errors import ConfigError
-from sim.experiment.columns import CALLS, HISTOGRAMS, IO, JOBS, KEYS, READS, column
-from sim.files import code_digest, directory_beside
+from sim.experiment.attempts import Failure
+from sim.experiment.columns import CALLS, FAILED, HISTOGRAMS, IO, JOBS, KEYS, READS, column
+from sim.experiment.run_document import WrongRunError, check_manifest, check_metrics, check_rows
+from sim.experiment.versions import versions
+from sim.files import directory_beside
 
 FORMAT = 1
 """Version of the run directory's layout; a reader of another one refuses it."""
@@ -50,7 +54,8 @@ class Run:
 
     manifest: manifest.json. metrics, calls, histograms: rows as dicts, in the order written. A metrics row
     has `cell`, `seed`, `config_hash`, one column per axis (its label) and the metrics. jobs: rows of
-    jobs.parquet; none of a run without fio jobs, or that was kept without them.
+    jobs.parquet; none of a run without fio jobs, or that was kept without them. failed: rows of
+    failed.parquet: the cells that have no others.
     """
 
     path: Path
@@ -59,11 +64,17 @@ class Run:
     calls: list[Row]
     histograms: list[Row]
     jobs: list[Row] = field(default_factory=list)
+    failed: list[Row] = field(default_factory=list)
 
     @property
     def axes(self) -> dict[str, list[str]]:
         """Axis -> its labels, both in file order."""
         return {axis["key"]: list(axis["labels"]) for axis in self.manifest["axes"]}
+
+    @property
+    def missing(self) -> int:
+        """How many cells, times seeds, have no result: they failed, or their rows were taken away."""
+        return len(self.manifest["cells"]) * len(self.manifest["seeds"]) - len(self.metrics)
 
     @property
     def currency(self) -> Currency:
@@ -72,19 +83,12 @@ class Run:
         return "instructions" if asked == {"instructions"} else "ns"
 
 
-def model_digest() -> str:
+def manifest(experiment: Experiment, images: Mapping[int, str]) -> dict[str, Any]:
     """
-    Return SHA-256 (hex) over the simulator's own code and profiles: the model's version.
+    Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in.
 
-    What only shows results (report, cli, api.py) is not of the model.
+    images: cell -> SHA-256 of the image that was made for it (see `content_digest`).
     """
-    return code_digest(
-        "sim", without=("report", "claims", "calibrate", "records", "cli", "api.py", "shipped")
-    )
-
-
-def manifest(experiment: Experiment) -> dict[str, Any]:
-    """Return what manifest.json says: no time, no path of this machine, nothing that two runs differ in."""
     first = experiment.seeds[0]
     return {
         "format": FORMAT,
@@ -100,22 +104,13 @@ def manifest(experiment: Experiment) -> dict[str, Any]:
                 "labels": dict(cell.labels),
                 "config_hash": cell.config_hash,
                 "config": cell.config.canonical(),
+                **({"image_sha256": images[cell.index]} if cell.index in images else {}),
             }
             for cell in experiment.cells
             if cell.seed == first
         ],
-        "versions": versions(),
+        "versions": versions(experiment.cells),
         "platform": {"system": platform.system(), "machine": platform.machine()},
-    }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of all that a result comes from; `model` is the code's own hash."""
-    return {
-        "readpath": sim.__version__,
-        "model": model_digest(),
-        "python": platform.python_version(),
-        **{name: metadata.version(name) for name in ("cryptography", "numpy", "pyarrow", "simpy")},
     }
 
 
@@ -161,11 +156,17 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_results(
-    folder: Path, experiment: Experiment, cells: Sequence[Cell], results: Sequence[CellResult]
+    folder: Path, experiment: Experiment, cells: Sequence[Cell], outcomes: Sequence[CellResult | Failure]
 ) -> None:
-    """Write manifest and tables of a run into `folder`; `results` in the order of `cells`."""
-    pairs = list(zip(cells, results, strict=True))
-    write_json(folder / "manifest.json", manifest(experiment))
+    """Write manifest and tables of a run into `folder`; `outcomes` in the order of `cells`."""
+    all_of_them = list(zip(cells, outcomes, strict=True))
+    pairs = [(cell, outcome) for cell, outcome in all_of_them if isinstance(outcome, CellResult)]
+    failed = [(cell, outcome) for cell, outcome in all_of_them if isinstance(outcome, Failure)]
+    results = [result for _cell, result in pairs]
+    images = {cell.index: result.image_sha256 for cell, result in pairs if result.image_sha256}
+    write_json(folder / "manifest.json", manifest(experiment, images))
+    if failed:
+        _write(folder / "failed.parquet", _failed_rows(failed), FAILED)
     _write(folder / "metrics.parquet", _metrics_rows(pairs), _metrics_schema(experiment, results))
     _write(folder / "calls.parquet", _calls_rows(pairs), CALLS)
     _write(folder / "histograms.parquet", _histogram_rows(pairs), HISTOGRAMS)
@@ -244,6 +245,19 @@ def _job_rows(pairs: list[tuple[Cell, CellResult]]) -> list[Row]:
     return rows
 
 
+def _failed_rows(failed: list[tuple[Cell, Failure]]) -> list[Row]:
+    return [
+        {
+            "cell": cell.index,
+            "seed": cell.seed,
+            "labels": cell.name,
+            "error": failure.error,
+            "fault": bool(failure.fault),
+        }
+        for cell, failure in failed
+    ]
+
+
 def _trace_rows(pairs: list[tuple[Cell, CellResult]], table: str) -> list[Row]:
     return [
         {"cell": cell.index, "seed": cell.seed, **asdict(row)}
@@ -271,7 +285,8 @@ def _metrics_schema(experiment: Experiment, results: Sequence[CellResult]) -> pa
 def _write(path: Path, rows: list[Row], schema: pa.Schema) -> None:
     # One row group, no dictionary heuristics that depend on memory: equal rows give equal bytes.
     table = pa.Table.from_pylist(rows, schema=schema)
-    pq.write_table(table, path, compression="zstd", row_group_size=max(len(rows), 1))
+    with path.open("wb") as file:  # by name, pyarrow writes only where names are UTF-8
+        pq.write_table(table, file, compression="zstd", row_group_size=max(len(rows), 1))
 
 
 def load_run(path: Path) -> Run:
@@ -281,37 +296,57 @@ def load_run(path: Path) -> Run:
     Raises ConfigError if `path` is none, is not whole, or is of another format.
     """
     try:
-        said = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        manifest_file = path / "manifest.json"
+        manifest_file.stat()  # what is not there is told as such
+        said = read_json(manifest_file, str(manifest_file), _MADE)
         if said.get("format") != FORMAT:
-            raise ConfigError(str(path), f"format {said.get('format')!r} of another readpath", str(FORMAT))
-        axes = [str(axis["key"]) for axis in said["axes"] if axis["labels"]]
-        cells = [(cell["cell"], cell["labels"], cell["config"]) for cell in said["cells"]]
-        if not cells or not said["seeds"] or any(set(labels) != set(axes) for _, labels, _ in cells):
-            raise ValueError(cells)
-        said["experiment"], said["title"], said["config_hash"], said["versions"]["model"]
-        tables = [
-            _rows(path / "metrics.parquet", [*_KEYS_OF_METRICS, *axes]),
-            _rows(path / "calls.parquet", CALLS.names),
-            _rows(path / "histograms.parquet", HISTOGRAMS.names),
-        ]
-        if (path / "jobs.parquet").is_file():
-            tables.append(_rows(path / "jobs.parquet", JOBS.names))
+            raise ConfigError(
+                str(path), f"format {short(said.get('format'))} of another readpath", str(FORMAT)
+            )
+        check_manifest(said)
+        metrics = _table(path / "metrics.parquet")
+        check_metrics(metrics, said)
+        rows: list[Row] = metrics.to_pylist()
+        cells = {(row["cell"], row["seed"]) for row in rows}
+        tables = {}
+        for name, schema in (("calls", CALLS), ("histograms", HISTOGRAMS), ("jobs", JOBS)):
+            if name != "jobs" or (path / "jobs.parquet").is_file():
+                table = _table(path / f"{name}.parquet")
+                check_rows(table, name, schema, cells)
+                tables[name] = table.to_pylist()
+        if (path / "failed.parquet").is_file():
+            tables["failed"] = _failed(path / "failed.parquet", said, cells)
+    except WrongRunError as error:
+        raise ConfigError(str(path), f"is not a run directory ({error})", _MADE) from None
     except (OSError, ValueError, AttributeError, KeyError, TypeError, pa.ArrowException) as error:
         what = f"no {error.filename}" if isinstance(error, FileNotFoundError) else type(error).__name__
-        raise ConfigError(str(path), f"is not a run directory ({what})", "what `readpath run` made") from None
-    return Run(path, said, *tables)
+        raise ConfigError(str(path), f"is not a run directory ({what})", _MADE) from None
+    return Run(path, said, rows, **tables)
 
 
-_KEYS_OF_METRICS = ("cell", "seed", "config_hash", "bytes_read", "pages_read", "cpu_ns_per_4k")
-"""What every row of metrics.parquet has, besides the axes."""
+_MADE = "what `readpath run` made"
 
 
-def _rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """Return the rows of a table that has at least `columns`; raise KeyError if it lacks one."""
-    table = pq.read_table(path)
-    for name in columns:
-        if name not in table.column_names:
-            raise KeyError(name)
+def _table(path: Path) -> pa.Table:
+    """Return a table; OSError, ArrowException if it cannot be read."""
+    if not path.is_file():  # a FIFO would wait for a writer
+        raise FileNotFoundError(errno.ENOENT, "no file", str(path))
+    with path.open("rb") as file:
+        table = pq.ParquetFile(file)
+        if table.metadata.num_rows > MOST_ROWS:
+            raise WrongRunError(f"{path.name}: {table.metadata.num_rows} rows, more than {MOST_ROWS}")
+        return table.read()
+
+
+MOST_ROWS = 20_000_000
+"""Of a table: 20,000 runs of a thousand stacks each. What says it has more is none of ours."""
+
+
+def _failed(path: Path, said: dict[str, Any], cells: set[tuple[int, int]]) -> list[Row]:
+    """Return the rows of failed.parquet: cells of the manifest that have no others."""
+    table = _table(path)
+    asked = {(cell["cell"], seed) for cell in said["cells"] for seed in said["seeds"]}
+    check_rows(table, "failed", FAILED, asked - cells)
     rows: list[Row] = table.to_pylist()
     return rows
 

@@ -7,21 +7,18 @@ order of the cells.
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import CellResult
-from sim.errors import ConfigError, ReadpathError
+from sim.errors import ReadpathError
+from sim.experiment.attempts import Failure, attempt, raise_if_all
 from sim.experiment.finished_cells import (
     forget,
     forget_if_empty,
@@ -40,8 +37,7 @@ from sim.experiment.results import (
     write_results,
     written_aside,
 )
-
-R = TypeVar("R")
+from sim.experiment.workers import Each, WorkerLostError, workers
 
 
 class RunCell(Protocol):
@@ -94,15 +90,16 @@ def execute(
     Run all cells and return the run directory `target`, which appears when it is whole.
 
     draw: called with the run and its (new) folder for figures. jobs: worker processes; 1 = this process.
-    trace: keep every bio and read(2) too.
-    watch: called in this process after every image and cell.
+    trace: keep every bio and read(2) too. watch: called in this process after every image and cell.
 
-    Raises ReadpathError as `make_image` and `run_cell` do; then, and on Ctrl-C, `target` stays as it was.
-    The results of cells that were finished when a run was interrupted or killed are kept aside, and a run
-    with the same cells into the same `target` goes on from there (see `kept`).
+    A cell that cannot be run, or whose image cannot be made, is a row of failed.parquet with its error, and
+    the others are run. Only if none can be, the first error is raised (InvariantError if it is no
+    ReadpathError); then, and on Ctrl-C, `target` stays as it was. Raises WorkerLostError if a worker process
+    is killed. The results of cells that were finished when a run was interrupted or killed are kept aside,
+    and a run with the same cells into the same `target` goes on from there (see `kept`).
     """
     check_replaceable(target)
-    started, clock = datetime.now(UTC), time.monotonic()
+    begun = datetime.now(UTC), time.monotonic()
     cells = list(experiment.cells)
     keys, kept = keys_of_cells(cells, trace), kept_folder(target)
     with written_aside(target) as folder, _kept_if_interrupted(kept):
@@ -112,38 +109,50 @@ def execute(
         taken_up = sum(key in done for key in keys)
         if taken_up:
             watch(Progress("kept", taken_up, len(cells), experiment.stem))
+        failed: dict[str, Failure] = {}
         rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
         with workers(jobs) as each:
             images = _images_of([cell for cell, _ in rest], make_image, each, watch)
-            runs = [(run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in rest]
+            runs = [(_ran, run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in rest]
             for at, ((cell, key), result) in enumerate(
-                zip(rest, each(run_and_keep, runs), strict=True), start=taken_up + 1
+                zip(rest, each(attempt, runs), strict=True), start=taken_up + 1
             ):
-                done[key] = result
+                if isinstance(result, Failure):
+                    failed[key] = result
+                else:
+                    done[key] = result
                 watch(Progress("cells", at, len(cells), cell.name))
-        write_results(folder, experiment, cells, [done[key] for key in keys])
+        write_results(folder, experiment, cells, raise_if_all([failed.get(key) or done[key] for key in keys]))
         (folder / "figures").mkdir()
         draw(load_run(folder), folder / "figures")
-        log: dict[str, Any] = {
-            "started": started.isoformat(timespec="seconds"),
-            "wall_s": round(time.monotonic() - clock, 3),
-            "workers": jobs,
-            "cells_taken_up": taken_up,
-        }
+        log = _log(begun, jobs, taken_up)
         if notes := notes_of(experiment):
             log["notes"] = notes
+        if faults := [failure.fault for failure in failed.values() if failure.fault]:
+            log["faults"] = faults
         write_json(folder / "run.log.json", log)
     forget(kept)
     return load_run(target)
 
 
+def _log(begun: tuple[datetime, float], jobs: int, taken_up: int) -> dict[str, Any]:
+    """Return what differs between two runs. begun: when, on the calendar and on a clock that never jumps."""
+    started, clock = begun
+    return {
+        "started": started.isoformat(timespec="seconds"),
+        "wall_s": round(time.monotonic() - clock, 3),
+        "workers": jobs,
+        "cells_taken_up": taken_up,
+    }
+
+
 def _images_of(
     cells: Sequence[Cell], make_image: MakeImage, each: Each, watch: Watcher
-) -> dict[str, Path | None]:
-    """Return the image of every volume that the cells read, by `volume_key`, made if it is not there."""
+) -> dict[str, Path | Failure | None]:
+    """Return the image of every volume that the cells read, or why there is none, by `volume_key`."""
     volumes = distinct_volumes(cells)
-    images: dict[str, Path | None] = {}
-    made = each(make_image, [(cell,) for cell in volumes.values()])
+    images: dict[str, Path | Failure | None] = {}
+    made = each(attempt, [(make_image, cell) for cell in volumes.values()])
     for key, image in zip(volumes, made, strict=True):
         images[key] = image
         watch(Progress("images", len(images), len(volumes), volumes[key].name))
@@ -152,14 +161,23 @@ def _images_of(
 
 @contextmanager
 def _kept_if_interrupted(kept: Path) -> Iterator[None]:
-    """Forget finished cells when one cannot be run: what comes next is another configuration."""
+    """Forget finished cells when there can be no run: what comes next is another configuration."""
     try:
         yield
+    except WorkerLostError:
+        raise
     except ReadpathError:
         forget(kept)
         raise
     finally:
         forget_if_empty(kept)
+
+
+def _ran(
+    run_cell: RunCell, kept: Path, key: str, cell: Cell, image: Path | Failure | None, trace: bool
+) -> CellResult | Failure:
+    """Run a cell and keep its result; without an image it fails as that did. A worker can import it."""
+    return image if isinstance(image, Failure) else run_and_keep(run_cell, kept, key, cell, image, trace)
 
 
 def volume_key(cell: Cell) -> str:
@@ -173,41 +191,3 @@ def distinct_volumes(cells: Sequence[Cell]) -> dict[str, Cell]:
     for cell in cells:
         volumes.setdefault(volume_key(cell), cell)
     return volumes
-
-
-class Each(Protocol):
-    def __call__(self, function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
-        """Call `function(*arguments)` for each of `work`; yield the results in order."""
-        ...
-
-
-@contextmanager
-def workers(jobs: int) -> Iterator[Each]:
-    """Yield what maps a function over tuples of arguments on `jobs` processes."""
-
-    def here(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
-        return (function(*arguments) for arguments in work)
-
-    if jobs == 1:
-        yield here
-        return
-    # spawn: a worker starts from nothing, so it cannot differ from a fresh process
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_die_on_interrupt)
-
-    def there(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
-        futures = [pool.submit(function, *arguments) for arguments in work]
-        return (future.result() for future in futures)
-
-    try:
-        yield there
-    except BrokenProcessPool:
-        problem = "a worker process ended: each imports the script that runs, or there was no memory left"
-        raise ConfigError("jobs", problem, 'run(...) below `if __name__ == "__main__":`, or jobs=1') from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _die_on_interrupt() -> None:
-    """End a worker on Ctrl-C without a traceback; the parent reports it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)

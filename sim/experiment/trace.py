@@ -4,6 +4,7 @@ The trace of a run, read: every bio's stages and every read(2)'s latency, as arr
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,10 @@ def load_trace(run: Path) -> Trace:
 
 
 def _table(path: Path) -> Table:
-    table = pq.read_table(path)
+    if not path.is_file():
+        raise FileNotFoundError(errno.ENOENT, "no file", str(path))
+    with path.open("rb") as file:
+        table = pq.ParquetFile(file).read()
     numbers = [field.name for field in table.schema if pa.types.is_integer(field.type)]
     whole = {name: table.column(name) for name in numbers if not table.column(name).null_count}
     return {name: column.to_numpy().astype(np.int64, copy=False) for name, column in whole.items()}

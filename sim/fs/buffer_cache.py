@@ -43,6 +43,7 @@ class BufferCache(EndIo):
         stack: who reads here; another than the extent tree's walk has a cache of its own.
         """
         self._clock = clock
+        self._ledger = ledger
         self._queue = queue
         self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
@@ -68,6 +69,10 @@ class BufferCache(EndIo):
             context: ledger.site(context, "bio_endio", "end_bio_bh_io_sync")
             for context in (IRQ, TASK, KWORKER)
         }
+
+    def beside(self, stack: str) -> BufferCache:
+        """Return a cache of what another walk, `stack`, reads on the same device: nothing is in memory."""
+        return BufferCache(self._clock, self._ledger, self._queue, self._block_size, None, stack)
 
     def warm(self, blocks: list[int]) -> None:
         """Have these blocks in memory, read and verified."""

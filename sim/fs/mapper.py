@@ -20,7 +20,7 @@ from sim.engine.ledger import Ledger
 from sim.ext4.format.extents import Extent, ExtentTree
 from sim.ext4.format.indirect import IndirectMap
 from sim.fs.buffer_cache import BufferCache
-from sim.fs.status_cache import END_OF_BLOCKS, WRITTEN, Mapped, StatusCache
+from sim.fs.status_cache import END_OF_BLOCKS, HOLE, UNWRITTEN, WRITTEN, Mapped, StatusCache
 
 
 class InodeMap:
@@ -107,6 +107,7 @@ class Mapper:
         return blocks
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NullMapper(Mapper):
     """The null mapper: it knows every layout, and no call costs anything."""
 
@@ -141,6 +142,17 @@ class NullMapper(Mapper):
         """Return False: nothing is ever read; the layout is known from here on."""
         known_run(imap, block)
         return False
+
+
+def layout_run(imap: InodeMap, block: int) -> Mapped:
+    """Return the extent or hole that `block` is in, from `block` on, as the image has it."""
+    at = bisect_right(imap.firsts, block) - 1
+    if at >= 0:
+        logical, physical, length, unwritten = imap.tree.extents[at]
+        if block < logical + length:
+            offset = block - logical
+            return Mapped(UNWRITTEN if unwritten else WRITTEN, physical + offset, length - offset)
+    return Mapped(HOLE, 0, imap.next_allocated(block) - block)
 
 
 def known_run(imap: InodeMap, block: int) -> Mapped:

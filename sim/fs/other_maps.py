@@ -19,6 +19,8 @@ from bisect import bisect_right
 from collections.abc import Generator
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Plug
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -28,6 +30,7 @@ from sim.fs.mapper import InodeMap, Mapper, known_run
 from sim.fs.status_cache import END_OF_BLOCKS, WRITTEN, Mapped
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class _WalkingMapper(Mapper):
     """What both share: an answer's price depends on the block, and nothing is remembered."""
 
@@ -86,6 +89,7 @@ class _WalkingMapper(Mapper):
                     yield from self.buffers.get(task, node, plug)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class IndirectMapper(_WalkingMapper):
     """The block map of ext2 and ext3."""
 
@@ -123,6 +127,7 @@ class IndirectMapper(_WalkingMapper):
         return end > 0 and self.reach(end - 1) == 1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LinearMapper(_WalkingMapper):
     """UDF's list of extents. remembers: a call starts at the extent of the last one."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from sim.block.drivers.modules import DRIVERS
+from sim.block.queue.sites import RUN
 from sim.engine.ledger import IRQ, KWORKER, TASK, CallRow, Charge
 from sim.machine.machine import Machine
 
@@ -119,6 +120,7 @@ def _callers(machine: Machine, only_reads: bool) -> dict[tuple[str, str], str]:
     interrupts = {"scsi_done": INTERRUPT, "blk_mq_complete_request": SOFTIRQ}
     interrupts |= dict.fromkeys(("scsi_complete", "blk_mq_end_request"), SOFTIRQ)
     kworker = dict.fromkeys(("process_one_work", "bio_endio", "end_buffer_async_read"), WORKER)
+    kworker[driver.queue_rq] = f"{RUN};blk_mq_dispatch_rq_list"
     tables = {TASK: {**task, **interrupts}, IRQ: {**irq, **interrupts}, KWORKER: kworker}
     return {
         (context, head): callers

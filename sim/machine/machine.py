@@ -37,7 +37,7 @@ from sim.kernels import KernelVersion
 from sim.machine.spec import EXTENTS, MachineSpec, has_large_folios, kernel_of
 from sim.paths.page_data import Contents
 from sim.paths.parts import PathParts
-from sim.paths.post_read import FSCRYPT, RFC2014
+from sim.paths.post_read_steps import FSCRYPT, RFC2014
 from sim.paths.registry import design_of
 from sim.stack.dm_crypt import CryptTarget
 from sim.stack.ecryptfs import EcryptfsInode, EcryptfsPath, NestedPlug
@@ -131,6 +131,7 @@ class Machine:
             spec.block_size,
             contents,
             RFC2014 if spec.rfc2014 else FSCRYPT,
+            self.design.post_read,
         )
         return self.design.make(parts)
 

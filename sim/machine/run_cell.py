@@ -15,10 +15,12 @@ from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
 from sim.ext4.read.reader import Image
 from sim.machine.machine import Machine
+from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
 from sim.machine.players import PLAYERS
 from sim.machine.schemes import Scheme
 from sim.machine.spec import MachineSpec
 from sim.machine.stage import Stage
+from sim.own_code import blamed
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 SYSTEM_CALL = "entry_SYSCALL_64"
@@ -48,6 +50,14 @@ def played_cell(
     """
     if image is None:
         raise ConfigError("volume", "there is no image to read", "files to make one of, or image")
+    own = cell.config.own_code
+    with blamed(", ".join(f"{key} {ref.word}" for key, ref in own.items()), own_files(cell)):
+        return _played(cell, image, trace, costs, device)
+
+
+def _played(
+    cell: Cell, image: Path, trace: bool, costs: CostTable | None, device: DeviceProfile | None
+) -> tuple[CellResult, Machine]:
     config = cell.config
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
@@ -83,15 +93,15 @@ def _machine(
             "machine.memory", f"{memory_pages} pages", f"at least {least}: four readahead windows, 64 pages"
         )
     spec = MachineSpec(
-        path=config.path,
+        path=path_of(cell),
         block_size=volume.block_size,
         limits=_limits(config, profile),
         costs=(costs or load_costs(cell.profile(config.machine.profile)))
         .scaled(config.machine.cost_scale)
         .dearer(SYSTEM_CALL, config.machine.syscall_ns),
-        kernel=config.machine.kernel,
+        kernel=kernel_version_of(cell),
         large_folios=config.machine.large_folios,
-        mapping=config.mapping,
+        mapping=mapping_of(cell),
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
         ra_pages=ra_pages,
@@ -101,7 +111,8 @@ def _machine(
         llc_cpus=config.machine.llc_cpus or 0,
         **system.machine_options(),
     )
-    return Machine(spec, lambda clock: make_device(clock, profile, cell.seed))
+    make = device_of(cell) or make_device
+    return Machine(spec, lambda clock: make(clock, profile, cell.seed))
 
 
 def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:

@@ -61,7 +61,7 @@ def open_volume_file(
         else:
             decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks_into
     indirect, mapping_kind = on_disk.indirect, cell.config.mapping
-    if indirect is not None and mapping_kind != "indirect":
+    if indirect is not None and mapping_kind != "indirect" and isinstance(mapping_kind, str):
         raise ConfigError("mapping", f"{mapping_kind!r}, but {path} has a block map", "indirect")
     encrypted = has_key and not system.inline
     inode = FsInode(

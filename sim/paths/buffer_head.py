@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
@@ -209,6 +211,7 @@ class BufferHeadReader:
         self._queue.submit(task, bio, plug)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class BufferHeadPath(ReadPath):
     """
     read_pages() of a file system without ->readahead: ->read_folio for every page, under one plug.

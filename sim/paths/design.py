@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from sim.cache.address_space import ReadPath
 from sim.paths.parts import PathParts
+from sim.paths.post_read_steps import MakeStep
 
 PageState = Literal["buffer heads", "bitmap", "none"]
 """What tells which blocks of a cached page are up to date: struct buffer_head, iomap_page, nothing."""
@@ -30,7 +31,7 @@ class PathDesign:
     large_folios: the kernels on which its files may have large folios. recorded_as: its name in records of
     kernels. listed: experiments may name it.
     costs: of its own symbols, as in a machine profile's [cost]. mapper: what finds blocks on it, instead of
-    what the experiment says (ledger, buffers, block size).
+    what the experiment says (ledger, buffers, block size). post_read: steps beside decryption.
     """
 
     name: str
@@ -46,3 +47,4 @@ class PathDesign:
     listed: bool = True
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mapper: Callable[..., Any] | None = None
+    post_read: tuple[MakeStep, ...] = ()

@@ -19,6 +19,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
@@ -33,6 +35,7 @@ from sim.paths.symbols import WalkSymbols
 from sim.units import PAGE_BYTES
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ExtentWalkPath(ReadPath):
     """A read path that walks extents (ReadPath)."""
 

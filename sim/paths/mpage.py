@@ -20,6 +20,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
@@ -50,6 +52,7 @@ class _Call:
         self.length = 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MpagePath(ReadPath):
     """A read path on the mpage skeleton (ReadPath)."""
 

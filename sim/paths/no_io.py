@@ -7,11 +7,14 @@ allocating, clearing and inserting pages, readahead's decisions, the copy out.
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NoIo(ReadPath):
     """A read path without I/O (ReadPath)."""
 

@@ -6,6 +6,8 @@ A path's factory gets `PathParts`, and nothing else, whether it is one of ours o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sim.block.bio import EndIo
 from sim.block.protocols import BioQueue
 from sim.cache.page_cache import PageCache
@@ -16,7 +18,8 @@ from sim.fs.mapper import Mapper
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.page_data import Contents
-from sim.paths.post_read import FSCRYPT, BufferEndIo, CipherCalls, PageEndIo
+from sim.paths.post_read import BufferEndIo, PageEndIo
+from sim.paths.post_read_steps import FSCRYPT, CipherCalls, MakeStep
 from sim.paths.symbols import EndIoSymbols
 
 
@@ -26,7 +29,8 @@ class PathParts:
 
     ledger: where costs are charged (`ledger.site`). queue: where bios go. mapper: finds blocks. cache: told
     which pages get buffer heads. contents: fills pages with bytes, None when data is off. block_size: in
-    bytes. ciphers: what decryption calls. work: the queue of what decrypts.
+    bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what
+    a work item does beside that.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class PathParts:
         block_size: int,
         contents: Contents | None = None,
         ciphers: CipherCalls = FSCRYPT,
+        steps: Sequence[MakeStep] = (),
     ) -> None:
         self.ledger = ledger
         self.cpu = cpu
@@ -50,11 +55,12 @@ class PathParts:
         self.block_size = block_size
         self.contents = contents
         self.ciphers = ciphers
+        self.steps = steps
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
         parts = self.ledger, self.cpu, self.block_size, self.contents
-        end_io = BufferEndIo(*parts, self.work, self.ciphers)
+        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps)
         return BufferHeadReader(
             self.ledger,
             self.queue,
@@ -79,6 +85,7 @@ class PathParts:
             self.work,
             self.ciphers,
             symbols.unlock,
+            self.steps,
         )
 
     def page_bios(self, end_io: EndIo, caller: str, add_symbol: str) -> PageBioFactory:

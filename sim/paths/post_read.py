@@ -6,13 +6,14 @@ fs/ext4/readpage.c and fs/mpage.c, iomap_read_end_io). `BufferEndIo`: one of eac
 (fs/buffer.c). fs/mpage.c and fs/iomap know no post-read step in 6.1; with an encrypted file the model gives
 them ext4's, so that the designs can be compared: a counterfactual, as fscrypt files never take those paths.
 
-Left out: verity, errors, bounce buffers.
+What a work item does is a list of steps, see post_read_steps.py; its name is ext4's, whatever the steps.
+
+Left out: errors, bounce buffers.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
 
 from sim.block.bio import Bio, EndIo
 from sim.cache.address_space import OpenFile
@@ -20,39 +21,10 @@ from sim.cache.pages import Mapping
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.engine.workqueue import Item, Waker, WorkQueue
+from sim.fs.fs_inode import FsInode
 from sim.paths.page_data import Contents
+from sim.paths.post_read_steps import FSCRYPT, CipherCalls, Decrypt, MakeStep
 from sim.units import PAGE_BYTES
-
-_CRYPT: Final = "fscrypt_decrypt_pagecache_blocks"
-_BLOCK: Final = f"{_CRYPT};fscrypt_crypt_block"
-_CIPHER: Final = f"{_BLOCK};crypto_skcipher_decrypt"
-
-
-@dataclass(frozen=True, slots=True)
-class CipherCalls:
-    """What decryption calls in a work item: `page` per page (per buffer head there), `unit` per block."""
-
-    page: str
-    unit: str
-
-
-FSCRYPT = CipherCalls(
-    page=_CRYPT, unit=f"{_BLOCK} {_BLOCK};fscrypt_generate_iv {_CIPHER}*2 {_CIPHER};xts_decrypt"
-)
-"""fs/crypto: the key is set once per inode, a cipher call per block."""
-
-_PAGE: Final = "ext4_decrypt"
-RFC2014 = CipherCalls(
-    page=_PAGE,
-    unit=f"{_PAGE};crypto_skcipher_setkey*2 {_PAGE};crypto_skcipher_setkey;xts_aesni_setkey"
-    f" {_PAGE};crypto_skcipher_decrypt*2 {_PAGE};crypto_skcipher_decrypt;xts_decrypt",
-)
-"""
-The patches of 2014: a cipher from a pool, so the key is set for every page; a page is one data unit.
-
-They queue a work item per bio, as fs/crypto does: its hop has 6.1's symbols here too, and the cipher's
-layers are 6.1's.
-"""
 
 
 class _EndIo(EndIo):
@@ -67,11 +39,11 @@ class _EndIo(EndIo):
         worker: str,
         cipher_calls: CipherCalls,
         work: WorkQueue,
+        steps: Sequence[MakeStep],
     ) -> None:
         self._cpu = cpu
         self._work = work
         self._waker = Waker(ledger, "bio_endio")
-        self._block_size = block_size
         self._per_page = PAGE_BYTES // block_size
         self._contents = contents
         self._s_queue = {
@@ -83,17 +55,24 @@ class _EndIo(EndIo):
             for context in (IRQ, TASK, KWORKER)
         }
         stack = f"{work.root};{worker}"
-        self._s_decrypt = ledger.site(work.context, stack, cipher_calls.page)
-        self._s_crypt = ledger.site(work.context, stack, cipher_calls.unit, unit="xts_decrypt")
+        self._decrypt = Decrypt(ledger, work.context, stack, block_size, cipher_calls)
+        self._more_steps = [make(ledger, work.context, stack, block_size) for make in steps]
 
     def queues_work(self, bio: Bio) -> bool:
-        """Tell whether the completion queues work (EndIo)."""
-        encrypted: bool = bio.owner.inode.encrypted
-        return encrypted
+        """Tell whether a work item has to run steps before the pages are up to date (EndIo)."""
+        inode: FsInode = bio.owner.inode
+        if inode.encrypted:
+            return True
+        return bool(self._more_steps) and any(step.wanted(inode) for step in self._more_steps)
 
-    def _crypt_ps(self, calls: int, blocks: int) -> int:
-        """Cost of decrypting `blocks` in `calls` of fscrypt_decrypt_pagecache_blocks()."""
-        return self._s_decrypt.charge(calls) + self._s_crypt.charge_units(blocks, blocks * self._block_size)
+    def _steps_ps(self, bio: Bio, calls: int, blocks: int) -> int:
+        """Cost of the steps on `blocks` of a bio's blocks in `calls` pages or buffer heads."""
+        inode: FsInode = bio.owner.inode
+        ps = self._decrypt.charge(calls, blocks) if inode.encrypted else 0
+        for step in self._more_steps:
+            if step.wanted(inode):
+                ps += step.charge(calls, blocks)
+        return ps
 
     def _finish(self, bio: Bio) -> None:
         """Fill and unlock the pages of a bio; pages that come in parts unlock with their last part."""
@@ -129,9 +108,10 @@ class PageEndIo(_EndIo):
         work: WorkQueue,
         cipher_calls: CipherCalls = FSCRYPT,
         unlock: str = "",
+        steps: Sequence[MakeStep] = (),
     ) -> None:
         worker = "decrypt_work;fscrypt_decrypt_bio"
-        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work)
+        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work, steps)
         self._in_parts = bool(unlock)
         self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
@@ -146,15 +126,15 @@ class PageEndIo(_EndIo):
         worker = f"{work.root};decrypt_work"
         self._s_work = ledger.fuse(
             site(work.context, "", f"{work.root} {worker}"),
-            site(work.context, worker, "fscrypt_decrypt_bio"),
             site(work.context, worker, after_crypt),
         )
+        self._s_crypt_bio = site(work.context, worker, "fscrypt_decrypt_bio")
         self._s_after_page = site(work.context, worker, per_page)
         self._s_after_unlock = site(work.context, worker, unlock)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
-        if bio.owner.inode.encrypted:
+        if self.queues_work(bio):
             return self._s_before[context].charge(1)
         unlock_ps = self._s_unlock[context].charge(self._ended(bio)) if self._in_parts else 0
         per_bio, per_page, pages = self._s_bio[context], self._s_page[context], bio.segments
@@ -196,12 +176,14 @@ class PageEndIo(_EndIo):
 
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue the work item that decrypts them (EndIo)."""
-        if not bio.owner.inode.encrypted:
+        if not self.queues_work(bio):
             self._finish(bio)
             return
         pages = bio.segments
         ps = self._s_work.charge(1) + self._s_after_page.charge(pages)
-        ps += self._crypt_ps(pages, sum(count for _, count in bio.blocks))
+        if bio.owner.inode.encrypted:
+            ps += self._s_crypt_bio.charge(1)
+        ps += self._steps_ps(bio, pages, sum(count for _, count in bio.blocks))
         if self._in_parts:
             ps += self._s_after_unlock.charge(self._ended(bio))
         self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])
@@ -223,8 +205,9 @@ class BufferEndIo(_EndIo):
         contents: Contents | None,
         work: WorkQueue,
         cipher_calls: CipherCalls = FSCRYPT,
+        steps: Sequence[MakeStep] = (),
     ) -> None:
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work)
+        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps)
         sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
         self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}
         self._ended = {context: _Ended(ledger, context, "bio_endio") for context in (IRQ, TASK, KWORKER)}
@@ -247,19 +230,19 @@ class BufferEndIo(_EndIo):
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo)."""
         ps = self._s_bio[context].charge(bio.count)
-        if bio.owner.inode.encrypted:
+        if self.queues_work(bio):
             return ps + self._s_queue[context].charge(bio.count)
         return ps + self._read_ps(bio, self._ended[context])
 
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue one work item per buffer head (EndIo)."""
-        if not bio.owner.inode.encrypted:
+        if not self.queues_work(bio):
             self._finish(bio)
             return
         first, items = 0, []
         for count in self._work.shares(bio.count):
             part = bio.row(first, count)
-            ps = self._s_work.charge(count) + self._crypt_ps(count, count)
+            ps = self._s_work.charge(count) + self._steps_ps(part, count, count)
             items.append(Item(count, ps + self._read_ps(part, self._decrypted), self._finish, part))
             first += count
         self._work.queue(self._waker, items)

@@ -59,8 +59,8 @@ def pages_asked(record: dict[str, Any]) -> int:
 
 
 _WAYS: Final = re.compile(
-    r"(?P<rand>rand4k(?:_advrandom)?)|(?P<seq>seq(?:4|128)k)(?P<advised>_advseq)?|seq(?P<bytes>\d+)"
-    r"|stride(?P<step>\d+)k|backward(?P<back>\d+)k|streams(?P<each>\d+)k(?P<two>_2fd)?"
+    r"(?P<rand>rand4k(?:_advrandom)?)|(?P<seq>seq(?:4|128)k)(?P<advised>_advseq)?|seq(?P<bytes>\d{1,12})"
+    r"|stride(?P<step>\d{1,12})k|backward(?P<back>\d{1,12})k|streams(?P<each>\d{1,12})k(?P<two>_2fd)?"
 )
 """Ways to read, as names of cases have them."""
 
@@ -91,7 +91,7 @@ _SPECIAL: Final = {"ra": ("read_ahead_kb", 128), "max": ("max_sectors_kb", 640)}
 def _special(word: str, record: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Yield (field, its value by the name, its value) of what a name says is special about a case."""
     for part in word.split("-"):
-        number = re.fullmatch(r"(ra|max)(\d+)", part)
+        number = re.fullmatch(r"(ra|max)(\d{1,12})", part)
         if number is not None:
             field, absent = _SPECIAL[number[1]]
             yield field, int(number[2]), record.get(field, absent)

@@ -4,10 +4,10 @@ Files of JSON that somebody recorded: read strictly, each mistake told with file
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from sim import documents
 from sim.errors import ConfigError
 
 
@@ -27,35 +27,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
 def read_text(path: Path) -> str:
     """Return a file's text. Raises ConfigError for one that cannot be read or is not UTF-8."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(str(path), f"cannot be read ({why})", "a recorded file") from error
+    return documents.read_text(path, str(path), "a recorded file")
 
 
 def parse(text: str, place: str) -> Any:
-    """
-    Return the value of a JSON text; `place` names it in errors.
-
-    Raises ConfigError also for what Python's reader takes and JSON is not, or two readers take for two
-    values: NaN and infinities, a key that is there twice.
-    """
-    try:
-        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise ConfigError(place, f"is not JSON ({why})", "one JSON value") from error
-
-
-def _no_number(word: str) -> Any:
-    raise ValueError(f"{word} is no number")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in found if keys.count(key) > 1)
-        raise ValueError(f"key {twice!r} is there twice")
-    return found
+    """Return the value of a JSON text; `place` names it in errors. Raises ConfigError as `parse_json`."""
+    return documents.parse_json(text, place, "one JSON value")

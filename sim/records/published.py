@@ -15,24 +15,22 @@ The null model answers 1 to every ratio: a prediction is worth something where i
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Annotated, Any, Self
+from typing import Any
 
 import numpy as np
-from pydantic import Field, ValidationError, model_validator
 
 from sim.config.cell import Cell, Experiment
-from sim.config.table import Model, custom
+from sim.documents import read_json
 from sim.errors import ConfigError
-from sim.experiment.error_lines import from_validation
 from sim.experiment.loading import load_experiment
-from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key, workers
+from sim.experiment.runner import MakeImage, Progress, Watcher, distinct_volumes, volume_key
+from sim.experiment.workers import workers
 from sim.machine.run_cell import run_cell
+from sim.records.published_file import FittedMachine, Labels, PublishedNumber, PublishedRow, parse
 from sim.units import MIB, NS_PER_S
 
 MEASURED, SIMULATED = "measured.toml", "simulated.json"
@@ -40,81 +38,6 @@ WITHIN = 0.1
 """The relative error that ratios aim at."""
 DIGITS = 6
 """Significant digits of simulated values."""
-
-Labels = dict[str, str]
-Figure = Annotated[float, Field(strict=False, gt=0, allow_inf_nan=False)]
-
-
-class FittedMachine(Model):
-    """A machine that ours stands for, fitted on one cell, or two; see the module."""
-
-    name: str
-    experiment: str
-    cell: Labels
-    metric: str
-    measured: Figure
-    about: str
-    small_cell: Labels = Field(default_factory=dict)
-    small_measured: Figure | None = None
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> Self:
-        if bool(self.small_cell) != (self.small_measured is not None):
-            raise custom(f"{self.name} has one of small_cell and small_measured", "both, or neither")
-        return self
-
-
-class PublishedRow(Model):
-    """
-    One measured value, or the ratio of two: after, before. over: labels of the cell to divide by.
-
-    fitted: a constant of ours was fitted on it.
-    """
-
-    label: str
-    cell: Labels
-    over: Labels = Field(default_factory=dict)
-    metric: str = ""
-    measured: Figure | None = None
-    ratio: Annotated[tuple[Figure, Figure], Field(strict=False)] | None = None
-    fitted: bool = False
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.measured is None) == (self.ratio is None) or bool(self.over) != (self.ratio is not None):
-            raise custom("a row is a value or a ratio", "measured, or ratio with over")
-        return self
-
-
-class PublishedNumber(Model):
-    """
-    A published measurement; reason: why it is out of reach, if it is.
-
-    repeats: relative, how far its source differs from himself on the same machine, where that is known.
-    """
-
-    id: str
-    what: str
-    source: str
-    experiment: str = ""
-    machine: str = ""
-    metric: str = ""
-    unit: str = ""
-    stands_for: str = ""
-    reason: str = ""
-    repeats: Figure | None = None
-    rows: tuple[PublishedRow, ...] = Field(default=(), strict=False)
-
-    @model_validator(mode="after")
-    def _reached_or_not(self) -> Self:
-        if bool(self.rows) == bool(self.reason) or bool(self.rows) != bool(self.experiment):
-            raise custom(f"{self.id} has rows, or a reason why not", "rows with experiment, or reason")
-        return self
-
-
-class _File(Model):
-    machine: tuple[FittedMachine, ...] = Field(default=(), strict=False)
-    number: tuple[PublishedNumber, ...] = Field(strict=False, min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +131,7 @@ def compare(
 
     Raises ReadpathError for a file that cannot be used, a cell that is not there.
     """
-    file = _parse(folder / MEASURED)
+    file = parse(folder / MEASURED)
     machines = {machine.name: machine for machine in file.machine}
     with workers(jobs) as each:
         runs = _Runs(folder, make_image, each, watch)
@@ -300,7 +223,7 @@ def kept(folder: Path) -> Comparison:
 
     No scales: those are of runs. Raises ConfigError for a file that cannot be used, or a row without a value.
     """
-    file, values = _parse(folder / MEASURED), read_simulated(folder)
+    file, values = parse(folder / MEASURED), read_simulated(folder)
     machines = {machine.name: machine for machine in file.machine}
     try:
         rows = [
@@ -323,28 +246,15 @@ def row_key(number: PublishedNumber, row: PublishedRow) -> str:
 
 def read_simulated(folder: Path) -> dict[str, float]:
     """Return simulated.json of `folder`; raise ConfigError if it is not there or is none."""
-    path = folder / SIMULATED
-    try:
-        values: dict[str, float] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            str(path), f"cannot be read ({error})", "readpath validate --published --update"
-        ) from None
+    place, allowed = str(folder / SIMULATED), "readpath validate --published --update"
+    values = read_json(Path(place), place, allowed)
+    if not isinstance(values, dict) or not {type(value) for value in values.values()} <= {int, float}:
+        raise ConfigError(place, "is no table of numbers", allowed)
     return values
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
-
-
-def _parse(path: Path) -> _File:
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        return _File.model_validate(raw)
-    except ValidationError as error:
-        raise from_validation(error, _File, raw, str(path)) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise ConfigError(str(path), f"cannot be read ({error})", "experiments/published") from None
 
 
 Wanted = tuple[str, Scale, Labels]

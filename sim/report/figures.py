@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from sim.errors import ConfigError
@@ -42,7 +41,7 @@ from sim.report.overhead_map import overhead_map
 from sim.report.panels import FORMATS, check_formats, save
 from sim.report.secure_delete import secure_delete
 from sim.report.stages import stages
-from sim.report.style import RC
+from sim.report.style import own_style
 
 FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "cpu_per_4k": cpu_per_4k,
@@ -70,7 +69,8 @@ def draw(
     """
     Draw the figures that a run has into `folder`, in all `formats`; return the files.
 
-    names: only these, none if it is empty. watch: called after each of FIGURES, or of `names`.
+    A run that lacks a cell has none: they compare all. names: only these, none if it is empty.
+    watch: called after each of FIGURES, or of `names`.
 
     Raises ConfigError for a format that is not in FORMATS, for a name that is not in FIGURES, and for one
     that was asked for and that this run's matrix does not give.
@@ -79,9 +79,13 @@ def draw(
     for name in names or ():
         if name not in FIGURES:
             raise ConfigError("--figure", f"{name!r} is not known", ", ".join(FIGURES))
+    if run.missing and names:
+        raise ConfigError(str(run.path), f"{run.missing} cells have no result", "a figure needs all")
+    if run.missing:
+        return []
     wanted = [name for name in FIGURES if names is None or name in names]
     files = []
-    with mpl.rc_context(RC):
+    with own_style():
         for done, name in enumerate(wanted, start=1):
             pages = FIGURES[name](run)
             if names and not pages:

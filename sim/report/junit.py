@@ -23,7 +23,7 @@ def write_junit(path: Path, suites: Mapping[str, Sequence[Finding]]) -> None:
         suite = ElementTree.SubElement(
             root,
             "testsuite",
-            name=experiment,
+            name=_xml(experiment),
             tests=str(len(findings)),
             failures=str(failures),
             errors=str(errors),
@@ -34,9 +34,17 @@ def write_junit(path: Path, suites: Mapping[str, Sequence[Finding]]) -> None:
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 
+def _xml(text: str) -> str:
+    """Return a text as XML can hold it: it has no control characters but three, not even as entities."""
+    return "".join(
+        letter if letter in "\t\n" or letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
 def _case(suite: ElementTree.Element, experiment: str, finding: Finding) -> None:
     claim = finding.claim
-    case = ElementTree.SubElement(suite, "testcase", classname=experiment, name=claim.name)
+    case = ElementTree.SubElement(suite, "testcase", classname=_xml(experiment), name=_xml(claim.name))
     if finding.verdict in AS_SAID:
         return
     tag = "failure" if finding.verdict == "failed" else "error"
@@ -44,5 +52,5 @@ def _case(suite: ElementTree.Element, experiment: str, finding: Finding) -> None
     said = f"{claim.said} [{claim.describe()}: {claim.rule()}]"
     if worst is not None:
         said += f" found {worst.interval.mean:.6g} at {', '.join(worst.labels)}"
-    problem = ElementTree.SubElement(case, tag, type=finding.verdict, message=said)
-    problem.text = "\n".join(finding.notes)
+    problem = ElementTree.SubElement(case, tag, type=finding.verdict, message=_xml(said))
+    problem.text = _xml("\n".join(finding.notes))

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from sim.report.measure import log_marks
 from sim.report.page import GAP, NAME, TICKS, Frame, Strip, beside, mark
 from sim.report.panels import check_formats, line_entries, save, styles
-from sim.report.style import PATH_COLOURS, RC, WIDTH_INCHES
+from sim.report.style import PATH_COLOURS, WIDTH_INCHES, own_style
 
 PANELS = {
     "ext4_map_blocks": "mapping calls",
@@ -47,7 +46,7 @@ def draw_kernel_figure(points: Sequence[Point], file: Path, source: str) -> Path
     source: where the records come from, for the foot. Raises ConfigError for another suffix.
     """
     check_formats([file.suffix.lstrip(".")])
-    with mpl.rc_context(RC):
+    with own_style():
         (saved,) = save([kernel_figure(points, source)], file.stem, file.parent, [file.suffix.lstrip(".")])
     return saved
 

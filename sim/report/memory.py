@@ -14,7 +14,7 @@ from sim.experiment.results import Row, Run
 from sim.report.measure import number, room_for_numbers, tick_marks
 from sim.report.page import BARE, TICKS, Frame, Names, Strip, mark
 from sim.report.panels import Labels, mean, number_behind, others, paths_of, run_footer, said, spaced
-from sim.report.style import COLUMN_INCHES, PATH_COLOURS
+from sim.report.style import COLUMN_INCHES, path_looks
 from sim.units import PAGE_BYTES
 
 BUFFER_HEAD_BYTES = 104
@@ -56,10 +56,11 @@ def _pages(run: Run, fixed: list[Labels]) -> list[Figure]:
         for one in fixed
     ]
     names = Names.of([f"{spaced(size)} blocks" for size in sizes])
+    colours = {path: colour for path, (colour, _) in zip(paths, path_looks(paths), strict=True)}
     frame = Frame(
         width=COLUMN_INCHES,
         lefts=(names.inches,),
-        legend=tuple(Patch(color=PATH_COLOURS[path], label=path) for path in paths),
+        legend=tuple(Patch(color=colours[path], label=path) for path in paths),
         under=TICKS - BARE,
         name="buffer heads, bytes per cached page (% of it)",
         foot=run_footer(run),
@@ -76,7 +77,7 @@ def _pages(run: Run, fixed: list[Labels]) -> list[Figure]:
         figure, panels = frame.page([strips[at] for at in numbers])
         for at, (panel,) in zip(numbers, panels, strict=True):
             for bar, width in tables[at].items():
-                panel.barh(places[bar], width, height=0.85, color=PATH_COLOURS[bar[1]], linewidth=0)
+                panel.barh(places[bar], width, height=0.85, color=colours[bar[1]], linewidth=0)
                 number_behind(panel, width, places[bar], width, _said(width))
             panel.set_xlim(0, limit)
             panel.set_ylim(len(places) + len(sizes) - 1, -1)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from sim.experiment.results import Run
-from sim.paths.registry import DESIGNS
+from sim.paths.registry import DESIGNS, PATHS
 from sim.report.measure import number
 from sim.report.number_map import NumberMap, Table, layout_axis
 from sim.report.panels import Labels, mean, others, said, spaced
@@ -48,6 +48,7 @@ def overhead_map(run: Run) -> list[Figure]:
     """
     layouts, paths = layout_axis(run), run.axes.get("path", [])
     extent_paths = [path for path in EXTENT_PATHS if path in paths]
+    extent_paths += [path for path in paths if path not in PATHS]  # of a user's own
     if layouts is None or len(run.axes.get(_BLOCKS, [])) < 2 or BASE not in paths or not extent_paths:
         return []
     panels = [(path, fixed) for fixed in others(run, (layouts, _BLOCKS, "path")) for path in extent_paths]

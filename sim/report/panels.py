@@ -25,9 +25,8 @@ from sim.report.style import (
     GROUP_LABELS,
     LINE_COLOURS,
     LINE_MARKERS,
-    PATH_COLOURS,
-    PATH_MARKERS,
     TICK_POINTS,
+    path_looks,
 )
 from sim.report.tables import short_axes
 
@@ -125,7 +124,8 @@ def paths_of(run: Run) -> list[str]:
 
 def only_path(run: Run) -> str:
     """Return the path of a run whose matrix does not vary it."""
-    return str(run.manifest["cells"][0]["config"]["path"])
+    said = run.manifest["cells"][0]["config"]["path"]
+    return said if isinstance(said, str) else f"{said['file']}:{said['name']}"
 
 
 def group_patches(groups: Collection[str], **called: str) -> tuple[Patch, ...]:
@@ -139,7 +139,7 @@ def group_patches(groups: Collection[str], **called: str) -> tuple[Patch, ...]:
 def styles(axis: str | None, labels: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return how the line of each label of an axis is drawn; hollow markers, so that equal ones both show."""
     if axis in (None, "path"):
-        looks = [(PATH_COLOURS[path], PATH_MARKERS[path]) for path in labels]
+        looks = path_looks(labels)
     else:
         each = zip(cycle(LINE_COLOURS), cycle(LINE_MARKERS), strict=False)
         looks = [next(each) for _ in labels]

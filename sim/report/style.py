@@ -4,7 +4,12 @@ One look for all figures: sizes, fonts, and one colour per cost group and per pa
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 from typing import Any
+
+import matplotlib as mpl
 
 from sim.config.cell_result import GROUPS
 from sim.paths.registry import DESIGNS, PATHS
@@ -62,6 +67,20 @@ PATH_COLOURS = {name: OKABE_ITO[DESIGNS[name].colour] for name in PATHS}
 PATH_MARKERS = {name: DESIGNS[name].marker for name in PATHS}
 """Read path -> marker: paths often cost the same, and then a cross in a square shows both."""
 
+SPARE_COLOURS = (_BLACK, OKABE_ITO["yellow"], _BROWN, "#909090")
+SPARE_MARKERS = "v<>*PX"
+"""Of paths that are not ours, in turn; together they give 12 looks before one comes twice."""
+
+
+def path_looks(labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Return colour and marker of each label of a `path` axis: ours have theirs, others what is left."""
+    spare = zip(cycle(SPARE_COLOURS), cycle(SPARE_MARKERS), strict=False)
+    return [
+        (PATH_COLOURS[label], PATH_MARKERS[label]) if label in PATH_COLOURS else next(spare)
+        for label in labels
+    ]
+
+
 LINE_COLOURS = (
     _BLACK,
     *(OKABE_ITO[name] for name in ("blue", "sky", "vermillion", "orange", "green", "purple")),
@@ -107,3 +126,12 @@ RC: Any = {  # Any: matplotlib types the keys one by one
     "savefig.dpi": 220,
     "svg.hashsalt": "readpath",  # ids in the SVG do not change from run to run
 }
+
+
+@contextmanager
+def own_style() -> Iterator[None]:
+    """Draw in the block with this look and matplotlib's defaults, whatever a matplotlibrc says."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield

@@ -15,7 +15,6 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -27,11 +26,11 @@ from sim.report.panels import FORMATS, check_formats, group_patches, save
 from sim.report.style import (
     GROUP_COLOURS,
     PATH_COLOURS,
-    RC,
     SMALL_POINTS,
     TEXT_POINTS,
     TICK_POINTS,
     WIDTH_INCHES,
+    own_style,
 )
 
 _ONCE = ("page cache", "other")
@@ -313,5 +312,5 @@ def draw_timeline(
 ) -> list[Path]:
     """Draw the figure into `folder`; return the files. Raises ConfigError for an unknown format."""
     check_formats(formats)
-    with mpl.rc_context(RC):
+    with own_style():
         return save(timeline_pages(blocks, about, foot_note), "timeline", folder, formats)

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -22,7 +21,7 @@ from sim.claims.sensitivity import Outcome, Sensitivity
 from sim.report.measure import tick_marks
 from sim.report.page import Frame, Names, Strip, mark
 from sim.report.panels import FORMATS, check_formats, save
-from sim.report.style import COLUMN_INCHES, HIGH, LOW, RC
+from sim.report.style import COLUMN_INCHES, HIGH, LOW, own_style
 
 _HATCH, _ROW_INCHES, _MARGIN = "////", 0.19, 0.04
 
@@ -36,7 +35,7 @@ def draw_tornados(
     foot: what the line at the foot says, for where the numbers come from.
     """
     check_formats(formats)
-    with mpl.rc_context(RC):
+    with own_style():
         pages = {f"tornado_{one.claim.name}": tornado(one, top, foot) for one in found if one.effects}
         return [path for name, page in pages.items() for path in save([page], name, folder, formats)]
 

@@ -4,25 +4,30 @@ The images an experiment needs: made once, kept under a name that says what made
     <root>/<hash>/volume.img      the device
     <root>/<hash>/manifest.json   its files, with the digests of their plaintext
     <root>/<hash>/keys.toml       the master key of encrypted ones
+    <root>/<hash>/digests.json    SHA-256 of each of these files, written last
 
 Other schemes' keys follow from the volume's seed too and are not written down (see scheme_image).
 
 The hash is over the volume's configuration and over the code that makes images, so an old image is never
-taken for a new one. A directory is written aside and renamed when whole. The keys are test keys, derived
-from the volume's seed: whoever knows the experiment knows them.
+taken for a new one. A directory is written aside and renamed when whole; before one is used again its
+files are held against their digests, and made anew if one was changed, cut or lost. The keys are test keys,
+derived from the volume's seed: whoever knows the experiment knows them.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sim.config import layouts
 from sim.config.cell import Cell, digest
 from sim.config.volume import VolumeFile
-from sim.errors import ConfigError
+from sim.documents import read_text
+from sim.errors import ReadpathError
 from sim.ext4.make import layout as ext4_layout
 from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
@@ -30,10 +35,8 @@ from sim.ext4.make.layout import Layout, Pattern, Plan
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.files import code_digest, directory_beside
-from sim.text import reason
+from sim.volume.image_digests import IMAGE, KEYS, MANIFEST, is_whole, record_digests
 from sim.volume.scheme_image import encrypted_file, finished
-
-IMAGE, MANIFEST, KEYS = "volume.img", "manifest.json", "keys.toml"
 
 
 def image_hash(cell: Cell) -> str:
@@ -53,15 +56,40 @@ def ensure_image(cell: Cell, root: Path) -> Path:
     if given is not None:
         return cell.file(given)
     target = root / image_hash(cell)[:16]
-    if not (target / MANIFEST).is_file():
+    if not is_whole(target):
         with directory_beside(target, "another --images DIR") as aside:
-            _make(cell, aside)
             try:
-                aside.rename(target)
-            except OSError:  # another worker was faster, with the same bytes
-                if not (target / MANIFEST).is_file():
-                    raise
+                _make(cell, aside)
+            except ReadpathError as error:
+                raise _said_where(error, cell, aside) from None
+            record_digests(aside)
+            _put(aside, target)
     return target / IMAGE
+
+
+def _said_where(error: ReadpathError, cell: Cell, folder: Path) -> ReadpathError:
+    """Return an error of an image, at the line of the experiment instead of at a file that is gone."""
+    made = str(folder / IMAGE)
+    if error.place.startswith(made):
+        return type(error)(f"{cell.place}{error.place.removeprefix(made)}", error.problem, error.allowed)
+    if error.place.startswith("layout"):
+        return type(error)(f"{cell.place}: {error.place}", error.problem, error.allowed)
+    return error
+
+
+def _put(new: Path, target: Path) -> None:
+    """Put a directory of an image in its place; what is damaged there is moved away first."""
+    while True:
+        try:
+            new.rename(target)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise
+            if is_whole(target):  # another worker was faster, with the same bytes
+                return
+        with directory_beside(target, "another --images DIR") as old, suppress(FileNotFoundError):
+            target.rename(old / "damaged")
 
 
 def keys_of(cell: Cell, image: Path) -> Path | None:
@@ -134,10 +162,7 @@ def _layout(cell: Cell, file: VolumeFile, block_size: int) -> Layout:
     if isinstance(said, layouts.Scattered):
         return ext4_layout.Scattered((said.extent_bytes or block_size) // block_size, said.seed)
     path = cell.file(said.path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(str(path), f"cannot be read ({reason(error)})", "a recorded layout") from None
+    text = read_text(path, str(path), "a recorded layout")
     if said.kind == "fiemap":
         return parse_fiemap(str(path), text, block_size)
     return parse_filefrag(str(path), text, block_size)

@@ -232,6 +232,9 @@ def put_contents(
     inode = editor.image.lookup(path)
     size = editor.image.block_size
     records = inode.blocks if key.mode == MODE_AES_256_GCM else 0
+    if records * RECORD_BYTES > editor.image.blocks_count * size:  # what is free is asked where they are put
+        problem = f"{records * RECORD_BYTES} bytes of tags for its {records} blocks, holes included"
+        raise CryptoError(inode.place, problem, "mode xts, or a file whose tags the image can hold")
     contents = contents_cipher(key, size, bytes(records * RECORD_BYTES))
     editor.rewrite_contents(
         inode.number, lambda block, stored: contents.encrypt_blocks(plaintext(block, stored), block)

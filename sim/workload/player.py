@@ -6,15 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from sim.cache.address_space import OpenFile
 from sim.cache.filemap import Filemap
 from sim.cache.readahead import RaState
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
+from sim.errors import ConfigError
 from sim.units import NS_PER_S
 from sim.workload.fio.job import Job
+
+MOST_STILL_READS: Final = 1 << 20
+"""So many reads that take 0 ns are no rounding."""
 
 
 @dataclass(slots=True)
@@ -161,6 +165,9 @@ class _Pace:
         self._gone_ns = 0
         self._reads = 0
         self._end_ns = -1
+        self._place = job.place
+        self._last_ns = -1
+        self._still_reads = 0
         self._set_end()
 
     def _set_end(self) -> None:
@@ -191,6 +198,7 @@ class _Pace:
 
     def behind(self, now_ns: int, length: int, played: Played) -> Generator[Any, Any, None]:
         """Think after a read of `length` bytes that ended at `now_ns`; the first after the ramp ends it."""
+        self._require_progress(now_ns)
         if 0 <= self._ramp_end_ns <= now_ns:
             self._ramp_end_ns = -1
             self._start_ns = played.measured_from_ns = now_ns
@@ -207,6 +215,14 @@ class _Pace:
             yield self._clock.timeout(self._thinktime_ns)
             if self._ignore_thinktime and self._rate_bytes_s is not None:
                 self._pardon()
+
+    def _require_progress(self, now_ns: int) -> None:
+        """A machine on which nothing costs anything never comes to the end of a runtime."""
+        self._still_reads = self._still_reads + 1 if now_ns == self._last_ns else 0
+        self._last_ns = now_ns
+        if self._still_reads == MOST_STILL_READS:
+            problem = f"{MOST_STILL_READS} reads in a row took no time"
+            raise ConfigError(self._place, problem, "costs, or a device, that take some")
 
     def ended(self, played: Played) -> None:
         """A job that ended in its ramp has nothing to show."""

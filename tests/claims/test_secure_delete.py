@@ -225,7 +225,7 @@ def test_table_and_figures(sound: Run) -> None:
             ['workload.secure_delete={ method = "unlink", passes = 2 }'],
             "passes with method 'unlink'; allowed: method overwrite",
         ),
-        (["volume.journal=1MiB"], "journal 1MiB; allowed: whole blocks, 4MiB and more"),
+        (["volume.journal=1MiB"], "journal 1MiB; allowed: whole blocks, 4MiB to 40000MiB"),
         (["volume.files.layout.kind=sparse"], "the matrix replaces it"),
         (
             ['volume.files.layout=[{ label = "s", kind = "sparse" }]'],

@@ -137,7 +137,8 @@ MISTAKES = [
     ),
     (
         ["run", "e.toml", "--set", "path=x"],
-        "--set path: 'x' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, iomap, per_block",
+        "--set path: 'x' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, iomap, per_block, "
+        "or FILE.py:NAME",
     ),
     (
         ["run", "e.toml", "--set", "volume.files=[{name='broken',size=4096}]", "-j1"],
@@ -146,7 +147,7 @@ MISTAKES = [
     (
         ["run", "e.toml", "--set", "device={profle='nvme'}"],
         "--set device.profle: unknown key 'profle', did you mean 'profile'?; allowed: profile, scheduler, "
-        "read_ahead_kb, max_sectors_kb, max_segments, nr_requests",
+        "read_ahead_kb, max_sectors_kb, max_segments, nr_requests, model",
     ),
     (["image", "make", ".", "--file", "a:1MiB"], ".: is a directory; allowed: the name of an image file"),
     (["plot", "."], f".: {NOT_A_RUN.format('')}"),

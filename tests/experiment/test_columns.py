@@ -13,6 +13,7 @@ from sim.experiment import columns
 DOCUMENT = Path(__file__).parents[2] / "docs" / "run-directory.md"
 TABLES = {
     "calls": columns.CALLS,
+    "failed": columns.FAILED,
     "histograms": columns.HISTOGRAMS,
     "io": columns.IO,
     "jobs": columns.JOBS,

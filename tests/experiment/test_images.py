@@ -14,6 +14,7 @@ from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image
 from sim.volume import images
+from sim.volume.image_digests import recorded_digest
 from sim.volume.images import ensure_image, image_hash, keys_of, plaintext_digests
 
 TEXT = """\
@@ -228,3 +229,48 @@ def test_a_given_image_is_used_as_it_is(tmp_path):
     assert ensure_image(cell, tmp_path / "images") == tmp_path / "disk.img"
     assert keys_of(cell, tmp_path / "disk.img") == tmp_path / "k.toml"
     assert not (tmp_path / "images").exists()
+
+
+@pytest.mark.parametrize("name", ["volume.img", "manifest.json", "digests.json"])
+@pytest.mark.parametrize("how", ["poisoned", "cut", "gone"])
+def test_an_image_that_was_changed_is_made_anew(tmp_path, name, how):
+    """A kept image is held against its digest before it is used; what was poisoned, cut or lost is remade."""
+    cell = _cell(tmp_path)
+    image = ensure_image(cell, tmp_path / "images")
+    before = {path.name: path.read_bytes() for path in image.parent.iterdir()}
+    file = image.with_name(name)
+    if how == "poisoned":
+        with file.open("r+b") as stream:
+            stream.seek(-9, 2)
+            stream.write(b"poison")
+    elif how == "cut":
+        file.write_bytes(file.read_bytes()[:-4096])
+    else:
+        file.unlink()
+    assert image == ensure_image(cell, tmp_path / "images")
+    assert before == {path.name: path.read_bytes() for path in image.parent.iterdir()}
+    assert [image.parent] == list((tmp_path / "images").iterdir())
+
+
+def test_an_image_that_is_whole_is_not_made_again(tmp_path, monkeypatch):
+    """The digest is the only thing that is looked at."""
+    cell = _cell(tmp_path)
+    image = ensure_image(cell, tmp_path / "images")
+    monkeypatch.setattr(images, "_make", None)
+    assert image == ensure_image(cell, tmp_path / "images")
+    assert hashlib.sha256(image.read_bytes()).hexdigest() == recorded_digest(image)
+
+
+def test_errors_name_the_experiment(tmp_path):
+    """What cannot be laid out is told at the line of the experiment, not at a file that is gone."""
+    (tmp_path / "l.json").write_text('{"block_size":1024,"extents":[[0,17179869184000,70656,0]]}')
+    cell = _cell(tmp_path, "volume.files.layout={kind='fiemap',path='l.json'}")
+    with pytest.raises(
+        ConfigError, match=r"e\.toml:6: volume: size: \d+ blocks of 1024 bytes; allowed: 64 to 2\^28"
+    ):
+        ensure_image(cell, tmp_path / "images")
+    many = _cell(
+        tmp_path, "volume.files=[{name='data',size='5GiB',layout={kind='sparse',data='1KiB',hole='1KiB'}}]"
+    )
+    with pytest.raises(ConfigError, match=r"e\.toml:6: volume: layout: pattern: about 5,242,880 extents"):
+        ensure_image(many, tmp_path / "images")

@@ -165,7 +165,7 @@ GOLDEN = [
         'profile = "nvme"',
         "",
         "e.toml:6: device.profile: is missing; allowed: keys here: profile, scheduler, read_ahead_kb, "
-        "max_sectors_kb, max_segments, nr_requests",
+        "max_sectors_kb, max_segments, nr_requests, model",
     ),
     (
         'block_size = "4KiB"',
@@ -177,7 +177,7 @@ GOLDEN = [
         '"page_io", "mpage"',
         '"page_io", "mpages"',
         "e.toml:17: matrix.path: 'mpages' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, "
-        "iomap, per_block",
+        "iomap, per_block, or FILE.py:NAME",
     ),
     (
         '["page_io", "mpage"]',
@@ -297,7 +297,7 @@ GOLDEN_SETS = [
     (
         "path=nosuch",
         "--set path: 'nosuch' is not known; allowed: buffer_head, mpage, page_io, "
-        "page_io_pure, iomap, per_block",
+        "page_io_pure, iomap, per_block, or FILE.py:NAME",
     ),
     (
         "volume.files.layout.kind=x",

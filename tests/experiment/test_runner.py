@@ -201,7 +201,7 @@ def test_only_what_is_still_true_is_taken_up(tmp_path, monkeypatch):
     assert list(kept.iterdir()) == []
     _interrupted(experiment, target, 3)
     assert set(keys_of_cells(experiment.cells, False)).isdisjoint(keys_of_cells(experiment.cells, True))
-    monkeypatch.setattr("sim.experiment.results.model_digest", lambda: "another")
+    monkeypatch.setattr("sim.experiment.versions.model_digest", lambda: "another")
     assert taken_up(experiment) == 0
 
 
@@ -290,7 +290,7 @@ def test_damaged_runs_are_refused(tmp_path):
         load_run(target)
     _run(_experiment(tmp_path), target)
     (target / "metrics.parquet").write_bytes((target / "histograms.parquet").read_bytes())
-    with pytest.raises(ConfigError, match=r"is not a run directory \(KeyError\)"):
+    with pytest.raises(ConfigError, match=r"\(metrics.parquet: config_hash: is missing"):
         load_run(target)
     for text in ('{"format": 1}', "[]", '{"format": 1, "axes": [], "cells": [], "seeds": [0]}'):
         _run(_experiment(tmp_path), target)

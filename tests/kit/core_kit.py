@@ -15,8 +15,10 @@ from sim.ext4.format.extents import Extent, normalise, plan_tree
 from sim.fs.fs_inode import FsInode
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
+from sim.paths.design import PathDesign
+from sim.paths.registry import PATHS
 
-PATHS = ("buffer_head", "mpage", "page_io", "page_io_pure", "iomap", "per_block")
+__all__ = ["PATHS", "TREE_AT", "FixedLatency", "Rig", "sequential"]
 TREE_AT = 1 << 20
 """Where the blocks of extent trees lie: one in every 8 blocks from here, beyond all data."""
 
@@ -59,7 +61,7 @@ class Rig:
 
     def __init__(
         self,
-        path: str,
+        path: str | PathDesign,
         extents: Iterable[tuple[int, int, int] | Extent],
         size_bytes: int,
         block_size: int = 4096,

@@ -82,7 +82,7 @@ def test_list_errors(tmp_path):
         experiments(tmp_path / "none")
     (tmp_path / "r").mkdir()
     (tmp_path / "r" / "manifest.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"manifest.json: is no manifest \(JSONDecodeError\)"):
+    with pytest.raises(ConfigError, match=r"manifest.json: is not JSON"):
         runs(tmp_path)
 
 

@@ -15,7 +15,6 @@ the interval in which the value is believed to lie.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import resources
@@ -24,9 +23,10 @@ from typing import Any
 
 from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
 from sim.block.drivers.modules import DRIVERS
+from sim.documents import parse_toml, read_toml_text
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
-from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, SECTOR_BYTES
+from sim.units import GIB, KIB, MIB, NS_PER_MS, NS_PER_US, PAGE_SECTORS, SECTOR_BYTES
 
 Value = int | float | str | bool
 
@@ -163,7 +163,19 @@ _MAY_BE_ZERO = {
     "flush_ns",
     "settle_ns",
 }
+_COUNT_MOST, _TIME_MOST_NS = 1 << 16, 10**12
+_MOST: dict[str, float] = {
+    **dict.fromkeys((name for name, units in _UNITS.items() if units is _COUNT), _COUNT_MOST),
+    **dict.fromkeys((name for name, units in _UNITS.items() if units is _TIME), _TIME_MOST_NS),
+    "rpm": 1_000_000,
+    "latency_sigma": 10,
+    "ncq_ageing": 1_000_000,
+}
+"""The largest values: of counts 65,536 (what a device has many of is kept one by one), of times 1,000 s."""
+_LEAST = {"max_sectors": PAGE_SECTORS, "rpm": 1, "bandwidth": 1_000, "sustained_rate": 1_000}
+"""The smallest ones: a request takes a page, as blk_queue_max_hw_sectors() sees to; a kilobyte a second."""
 _NAME_UNIT = {"name": 0}
+_PROFILE = "a device profile"
 
 
 def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
@@ -176,12 +188,8 @@ def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
     text = str(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.endswith(".toml"):
         path = Path(name_or_path)
-        try:
-            return parse_device_profile(str(path), path.stem, path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(text, f"cannot be read ({error.strerror})") from None
-        except UnicodeDecodeError:
-            raise ConfigError(text, "is not UTF-8 text") from None
+        said = read_toml_text(path, text, _PROFILE)
+        return parse_device_profile(str(path), path.stem, said)
     known = device_profile_names()
     if text not in known:
         raise ConfigError("device.profile", f"{text!r} is not known", _nearest(text, known))
@@ -196,11 +204,8 @@ def device_profile_names() -> list[str]:
 
 def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
     """Return the profile in a TOML text; `place` is named in the ConfigError of whatever is wrong."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(place, f"is not TOML: {error}") from None
-    is_memory = document.get("kind") in COPIES
+    document = parse_toml(text, place, _PROFILE)
+    is_memory = str(document.get("kind")) in COPIES
     has_write = "write" in document and not is_memory
     entries = ["kind", "title", "limits"]
     entries += ["model"] * (not is_memory) + ["write"] * has_write
@@ -284,7 +289,7 @@ def _converted(place: str, name: str, constant: Constant) -> Value:
         raise ConfigError(place, f"unit {constant.unit!r}", ", ".join(units))
     value = constant.value
     if name in _NAMES:
-        if value not in _NAMES[name]:
+        if not isinstance(value, str) or value not in _NAMES[name]:
             raise ConfigError(place, f"{value!r} is not known", ", ".join(_NAMES[name]))
         return value
     if units is _FLAG:
@@ -297,14 +302,22 @@ def _converted(place: str, name: str, constant: Constant) -> Value:
         raise ConfigError(place, "is 0", "more than 0")
     factor = units[constant.unit]
     if factor == 0:
-        return float(value)
+        return float(_within(place, name, value, value))
     scaled = value * factor
     whole = round(scaled)
-    if abs(scaled - whole) > 1e-6:
+    if abs(scaled - whole) > 1e-6 or (value and not whole):
         raise ConfigError(
             place, f"{value} {constant.unit} is not a whole number", f"whole {next(iter(units))}"
         )
-    return whole
+    return int(_within(place, name, whole, value))
+
+
+def _within(place: str, name: str, amount: float, value: Value) -> float:
+    """Return the amount that `value` says, in the unit of its field, if it is one that can be used."""
+    least, most = _LEAST.get(name, 0), _MOST.get(name, 1 << 62)
+    if not least <= amount <= most:
+        raise ConfigError(place, f"{value!r} is out of range", f"{least:,} to {most:,}")
+    return amount
 
 
 def _check_model(place: str, model: Model) -> None:

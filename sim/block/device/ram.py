@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.device.profile import DeviceProfile
 from sim.block.hardware import WritableHardware
 from sim.engine.clock import Clock
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ramdisk(WritableHardware):
     """
     A bio-based RAM device (drivers/block/brd.c, Linux 6.1): `done` is called before `submit` returns.
@@ -45,6 +48,7 @@ class Ramdisk(WritableHardware):
         done(token)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NullBlk(WritableHardware):
     """
     A blk-mq RAM device (drivers/block/null_blk, Linux 6.1, irqmode=softirq, completion_nsec=0).

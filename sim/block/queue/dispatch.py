@@ -26,7 +26,7 @@ from sim.block.opf import REQ_OP_WRITE, action
 from sim.block.queue.flush import FlushQueue
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.block.queue.schedulers import Fifo, MqDeadline, Scheduler
-from sim.block.queue.sites import RunSites, SubmitSites
+from sim.block.queue.sites import RunSites, SubmitSites, kickers
 from sim.engine.clock import Clock
 from sim.engine.cpu import Core, Cpu
 from sim.engine.ledger import IRQ, TASK, Ledger, Site
@@ -88,7 +88,7 @@ class Dispatcher:
         self._one_vector = bool(driver.complete.once) and not driver.queue_per_cpu
         self._run_sites = RunSites(ledger, limits, driver.end, sites)
         self._kblockd = WorkQueue(cpu, ledger, "bound-highpri")
-        self._waker = Waker(ledger, "", "mod_delayed_work_on")
+        self._waker = Waker(ledger, kickers(driver.end), "mod_delayed_work_on")
         self._kicked = False
 
     def arrive(self, batch: tuple[Sequence[Request], Core]) -> None:

@@ -90,6 +90,11 @@ class SubmitSites:
         )
 
 
+def kickers(end: str) -> dict[str, str]:
+    """Return the folded stack of who asks kblockd to run the queue, by context. end: the driver's."""
+    return {TASK: FLUSHED, IRQ: end}
+
+
 class RunSites:
     """
     The sites of running a queue whose requests wait: by the task (`each`, or `alone`), or by kblockd.
@@ -104,8 +109,7 @@ class RunSites:
         listed = "blk_mq_dispatch_rq_list"
         self.by_worker = IssueSites(ledger, KWORKER, f"{RUN};{listed}", limits, listed=False)
         self.kick = {
-            context: site(context, stack, "mod_delayed_work_on")
-            for context, stack in ((TASK, FLUSHED), (IRQ, end), (KWORKER, ""))
+            context: site(context, stack, "mod_delayed_work_on") for context, stack in kickers(end).items()
         }
         self.run = site(KWORKER, "", f"process_one_work {RUN}")
         self.dispatch = site(KWORKER, RUN, listed, unit=listed)

@@ -1,12 +1,11 @@
 """
-The request queue: submit_bio(), the plug and merging (block/blk-core.c, blk-mq.c, blk-merge.c).
+The request queue: submit_bio() and the plug (block/blk-core.c, blk-mq.c).
 
-A bio first tries to merge with the plug's newest request (back, then front), then with what waits in the
-elevator, else it takes a request. The plug is flushed when it is full, when its newest request is large,
-when the task sleeps and at the end of the window. A flushed request goes to the scheduler or straight to the
-hardware, at the time the task has come to. Limits: max_sectors, max_segments (every page its own segment,
-for page memory is taken as scattered), tags (see tags.py): where none is left, the task is `blocked`, and
-sleeps in wait_for_tag() before it does anything else.
+A bio first tries to merge (see merge.py), else it takes a request. The plug is flushed when it is full, when
+its newest request is large, when the task sleeps and at the end of the window. A flushed request goes to the
+scheduler or straight to the hardware, at the time the task has come to. Limits: max_sectors, max_segments
+(every page its own segment, for page memory is taken as scattered), tags (see tags.py): where none is left,
+the task is `blocked`, and sleeps in wait_for_tag() before it does anything else.
 
 Reads and writes go the same way and never merge with each other. A bio with REQ_PREFLUSH or REQ_FUA passes
 neither plug nor scheduler (see flush.py); the flags are dropped where the device has no cache to empty.
@@ -25,11 +24,12 @@ from sim.block.bio import Bio, Plug, Request
 from sim.block.drivers.modules import DRIVERS
 from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
-from sim.block.opf import FLUSH_FLAGS, REQ_OP_MASK, action
+from sim.block.opf import FLUSH_FLAGS, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.dispatch import Arrived, Dispatcher
-from sim.block.queue.gaps import blocks_between, gap_before, gap_behind, has_gap
+from sim.block.queue.gaps import has_gap
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
+from sim.block.queue.merge import Merger, join
 from sim.block.queue.sites import SubmitSites
 from sim.block.queue.split import copies, cuts_of
 from sim.block.queue.tags import Tags, scheduler_tags
@@ -89,6 +89,7 @@ class BlockQueue(BioQueue):
         keeping = records is not None
         self.dispatcher = Dispatcher(clock, cpu, ledger, limits, device, self.stats, tracer, keeping, sites)
         self._scheduler = self.dispatcher.scheduler
+        self._merger = Merger(limits, self.stats, self._scheduler, tracer)
         self._clock = clock
         self._cpu = cpu
         self._tracer = tracer
@@ -259,7 +260,7 @@ class BlockQueue(BioQueue):
                 self._tracer(action("X", bio.opf), task.time_ns, sector, sectors)
             request = None
             if number == last and (merge or number):
-                request = self._merge(task, bio, sector, sectors, segments, plug)
+                request = self._merger.merge(task, bio, sector, sectors, segments, plug)
             if request is None:
                 if not self._tags_of(task).left:
                     task.blocked = Blocked(bio, plug, sector, cuts[number:])
@@ -269,68 +270,22 @@ class BlockQueue(BioQueue):
                 request.closed = True
                 request.bios.append(bio)
             else:
-                self._join(request, bio)
+                join(request, bio)
             if not plug.holds and plug.requests:
                 self._dispatch(task, plug, from_schedule=False)
             sector += sectors
 
     def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
         """One-block bios in a row: the first merges or takes a request, the others join from behind."""
-        limits, unit = self.limits, bio.unit_sectors
-        done = 0
+        unit, done = bio.unit_sectors, 0
         while done < bio.count:
             sector = bio.sector + done * unit
-            request = self._merge(task, bio, sector, unit, 1, plug)
+            request = self._merger.merge(task, bio, sector, unit, 1, plug)
             if request is None:
                 request = self._get_request(task, bio, sector, unit, 1, plug)
-            joined = 1
-            if request.end == sector + unit:
-                room = min(
-                    (limits.max_sectors - request.sectors) // unit, limits.max_segments - request.segments
-                )
-                if self._boundary and self._begins_in_a_page(request, bio, done):
-                    room = 0
-                more = max(min(bio.count - done - 1, room), 0)
-                request.sectors += more * unit
-                request.segments += more
-                self.stats.back_merges += more
-                joined += more
-                if self._tracer is not None:
-                    for i in range(1, joined):
-                        self._tracer(action("M", bio.opf), task.time_ns, sector + i * unit, unit)
-            self._join(request, bio if joined == bio.count else bio.row(done, joined))
+            joined = 1 + self._merger.row_behind(task, request, bio, done)
+            join(request, bio if joined == bio.count else bio.row(done, joined))
             done += joined
-
-    @staticmethod
-    def _join(request: Request, bio: Bio) -> None:
-        """Keep a request's bios in disk order: a front merge goes first."""
-        if request.bios and bio.sector < request.bios[0].sector:
-            request.bios.insert(0, bio)
-        else:
-            request.bios.append(bio)
-
-    def _merge(
-        self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
-    ) -> Request | None:
-        """
-        Merge [sector, sector + sectors) of a bio; return the request that now holds it, None if none does.
-        """
-        requests, crypt, write = plug.requests, bio.crypt, bio.opf & REQ_OP_MASK
-        for request in reversed(requests) if self.limits.plug_sorted else requests[-1:]:
-            if (
-                request.crypt == crypt
-                and request.opf & REQ_OP_MASK == write
-                and self._try_merge(task, request, bio, sector, sectors, segments)
-            ):
-                return request
-        if self._scheduler.elevator:
-            waiting = self._scheduler.neighbour(sector, sectors, bool(write))
-            if waiting is not None and waiting.crypt == crypt:
-                old = waiting.sector
-                if self._try_merge(task, waiting, bio, sector, sectors, segments):
-                    self._scheduler.moved(waiting, old)
-                    return waiting
-        return None
 
     def _get_request(
         self, task: Task, bio: Bio, sector: int, sectors: int, segments: int, plug: Plug
@@ -366,41 +321,6 @@ class BlockQueue(BioQueue):
         self.stats.plugs += 1
         if self._tracer is not None:
             self._tracer("P", task.time_ns, 0, 0)
-
-    @staticmethod
-    def _begins_in_a_page(request: Request, bio: Bio, done: int) -> bool:
-        """Tell whether a request, the row's own from its block `done` on if it is new, begins in a page."""
-        first = request.bios[0].blocks[0][0] if request.bios else bio.blocks[0][0] + done
-        return first % bio.blocks_per_page > 0
-
-    def _try_merge(
-        self, task: Task, request: Request, bio: Bio, sector: int, sectors: int, segments: int
-    ) -> bool:
-        """Merge [sector, sector + sectors) of a bio behind or before a request, within the limits."""
-        behind = request.end == sector
-        if request.closed or (not behind and request.sector != sector + sectors):
-            return False
-        if self._boundary:
-            first, last = blocks_between(bio, sector, sectors)
-            if gap_behind(request, bio, first) if behind else gap_before(request, bio, first, last):
-                return False
-        limits = self.limits
-        if (
-            request.sectors + sectors > limits.max_sectors
-            or request.segments + segments > limits.max_segments
-        ):
-            request.closed = True
-            return False
-        request.sectors += sectors
-        request.segments += segments
-        if behind:
-            self.stats.back_merges += 1
-        else:
-            request.sector = sector
-            self.stats.front_merges += 1
-        if self._tracer is not None:
-            self._tracer(action("M" if behind else "F", request.opf), task.time_ns, sector, sectors)
-        return True
 
     def _dispatch(self, task: Task, plug: Plug, from_schedule: bool) -> None:
         """Send a plug's requests on their way, at the time the task has come to."""

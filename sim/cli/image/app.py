@@ -51,12 +51,13 @@ def make(
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of contents, layouts, times and uuid [0].")
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make it, however long that takes.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make an image, from a TOML file or from options; a manifest with every file's SHA-256 with --json."""
     from sim.cli.image.verbs import run_make, spec_of
 
-    run_make(paths[-1], spec_of(paths, files or [], size, block_size, seed), as_json)
+    run_make(paths[-1], spec_of(paths, files or [], size, block_size, seed), as_json, force)
 
 
 for verb in (ls, extents, cat, check):

@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from sim.crypto.fscrypt.contexts import hkdf_sha512
+from sim.documents import MOST_TOML_BYTES, why
 from sim.errors import CryptoError
 
 USER_KEY_BYTES = 64
@@ -174,9 +175,14 @@ def read_secret_bytes(path: Path, *, public: bool = False) -> bytes:
             said = os.fstat(file.fileno())
             if stat.S_ISREG(said.st_mode) and not public:
                 _refuse_loose(path, said)
-            return file.read()
-    except OSError as error:
-        raise CryptoError(str(path), f"cannot be read ({error.strerror})") from None
+            content = file.read(MOST_TOML_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise CryptoError(str(path), f"cannot be read ({why(error)})") from None
+    if len(content) > MOST_TOML_BYTES:
+        raise CryptoError(
+            str(path), f"cannot be read (more than {MOST_TOML_BYTES >> 20} MiB)", "a file of keys"
+        )
+    return content
 
 
 def _refuse_loose(path: Path, said: os.stat_result) -> None:

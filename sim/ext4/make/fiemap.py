@@ -13,10 +13,10 @@ the file's bytes, or not here, and are refused by name.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from itertools import pairwise
 
+from sim.documents import parse_json
 from sim.errors import ConfigError
 from sim.ext4.format.extents import MAX_LOGICAL_BLOCKS, MAX_PHYSICAL_BLOCK, Extent, normalise
 from sim.ext4.make.layout import Placed
@@ -104,10 +104,7 @@ def parse_fiemap(place: str, text: str, block_size: int | None = None) -> Placed
 
     block_size: of the image to be made; ConfigError if the list says another, or none is known.
     """
-    try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(place, f"is not JSON ({error})", "a FIEMAP list") from error
+    data = parse_json(text, place, "a FIEMAP list")
     table = data if isinstance(data, dict) else {"extents": data}
     rows, said = table.get("extents"), table.get("block_size", block_size)
     tree_blocks, size_bytes = table.get("tree_blocks", []), table.get("file_bytes")

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from sim.errors import ConfigError
 from sim.ext4.format.crc32c import crc32c
-from sim.ext4.format.extents import MAX_LOGICAL_BLOCKS, Extent, entries_per_block
+from sim.ext4.format.extents import MAX_LOGICAL_BLOCKS, Extent, entries_per_block, normalise
 from sim.ext4.format.features import Compat
 from sim.ext4.format.inode import (
     EXTRA_ISIZE,
@@ -197,6 +197,7 @@ def _place_journal(frame: Frame, spec: ImageSpec) -> Item:
     for start, length in frame.allocator.take(spec.journal_blocks, item.place):
         item.extents.append(Extent(logical, start, length, False))
         logical += length
+    item.extents = normalise(item.extents)  # a written extent has up to 32768 blocks
     place_rest(frame, item)
     assert item.tree is not None
     root, _blocks = item.tree.encode(item.tree_blocks)

@@ -17,11 +17,11 @@ An unknown key or a value of the wrong type is a ConfigError.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sim.documents import read_text, read_toml
 from sim.errors import ConfigError
 from sim.ext4.format.superblock import BLOCK_SIZES
 from sim.ext4.format.xattr import INDEX_USER, XattrKey
@@ -29,7 +29,6 @@ from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
 from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, Scattered, unwritten
 from sim.ext4.make.spec import FileSpec, ImageSpec
-from sim.text import reason
 from sim.units import KIB, parse_size
 
 LAYOUT_OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -47,11 +46,7 @@ LAYOUT_OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 def read_spec(path: Path) -> ImageSpec:
     """Return the specification in a TOML file; what it names is looked for beside it."""
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(str(path), f"cannot be read ({reason(error)})", "a TOML file") from error
-    return parse_spec(str(path), table, path.parent)
+    return parse_spec(str(path), read_toml(path, str(path), "a TOML file"), path.parent)
 
 
 def parse_spec(place: str, table: Mapping[str, object], folder: Path) -> ImageSpec:
@@ -160,10 +155,7 @@ def _share(place: str, table: Mapping[str, object], name: str) -> float:
 def _text(place: str, table: Mapping[str, object], folder: Path) -> tuple[str, str]:
     """Return the (name, contents) of the file that `path` names."""
     path = folder / _typed(place, table, "path", str, "")
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{place}: path", f"cannot be read ({reason(error)})", "a text file") from error
+    return str(path), read_text(path, f"{place}: path", "a text file")
 
 
 def _known(place: str, table: Mapping[str, object], names: tuple[str, ...]) -> None:

@@ -13,18 +13,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sim.documents import read_bytes
 from sim.errors import ConfigError
 from sim.workload.fio.draft import Given
 from sim.workload.fio.table import find
+from sim.workload.fio.values import OptionValueError, whole_number
 
 GLOBAL = "global"
 _COMMENT = re.compile(r"[;#].*")
 _INCLUDE = re.compile(r"include\s+(.+)")
 _INCLUDE_DEPTH = 16  # fio's own limit: a file that includes itself ends there
-_INCLUDED_LINES = 10_000
+_INCLUDED_FILES, _INCLUDED_LETTERS = 1_000, 1 << 20
+"""In all, each counted as often as it is included: more than any job needs, and read within a second."""
 _ENVIRONMENT = re.compile(r"\$\{([^}]*)\}")
 _KEYWORD = re.compile(r"\$(pagesize|ncpus|mb_memory)")
 _SUM = re.compile(r"[0-9]+(\s*[*/]\s*[0-9]*[1-9][0-9]*)+")
+
+_MOST_RESULT = (1 << 63) - 1
 
 Line = tuple[str, str]
 """(place, text) of one line of a job file, without comments."""
@@ -61,7 +66,11 @@ def read_sections(text: str, source: str, words: Words) -> tuple[list[Section], 
     """
     sections: list[Section] = []
     errors: list[ConfigError] = []
-    for place, line in _lines(text, source, errors):
+    try:
+        lines = _lines(text, source, _Included(errors))
+    except _TooMuchError as error:
+        return [], [*errors, error]
+    for place, line in lines:
         try:
             if line.startswith("["):
                 sections.append(Section(_section_name(place, line), place))
@@ -101,7 +110,11 @@ def given_option(place: str, line: str, words: Words) -> Given:
     value = _ENVIRONMENT.sub(environment, value)
     replaced = _KEYWORD.sub(machine, value)
     if replaced != value and _SUM.fullmatch(replaced.strip()):
-        replaced = str(_worked_out(replaced))
+        try:
+            replaced = str(_worked_out(replaced))
+        except OptionValueError as error:
+            problem, allowed = error.args
+            raise ConfigError(place, f"{name}: {problem}", allowed) from None
     option = find(name, "")
     kept = option is None or option.here != "modelled" or name == "filename_format"
     if "$" in replaced and not kept:
@@ -113,13 +126,29 @@ def given_option(place: str, line: str, words: Words) -> Given:
 def _worked_out(text: str) -> int:
     """Return what numbers with * and / between them come to, from left to right, in whole ones, as in bc."""
     first, *rest = re.findall(r"[0-9]+|[*/]", text)
-    result = int(first)
-    for sign, number in zip(rest[::2], rest[1::2], strict=True):
-        result = result * int(number) if sign == "*" else result // int(number)
+    result = whole_number(first)
+    for sign, digits in zip(rest[::2], rest[1::2], strict=True):
+        number = whole_number(digits)
+        result = result * number if sign == "*" else result // number
+        if result > _MOST_RESULT:
+            raise OptionValueError(f"{text[:40]!r} is out of range", "63 bits")
     return result
 
 
-def _lines(text: str, source: str, errors: list[ConfigError], depth: int = 0, budget: int = 0) -> list[Line]:
+@dataclass(slots=True)
+class _Included:
+    """What a job file has included so far, and what is wrong with its lines."""
+
+    errors: list[ConfigError]
+    files: int = 0
+    letters: int = 0
+
+
+class _TooMuchError(ConfigError):
+    """More is included than is read: nothing behind it is looked at."""
+
+
+def _lines(text: str, source: str, so_far: _Included, depth: int = 0) -> list[Line]:
     """Return the lines of a job file that say something, includes put in their places."""
     found: list[Line] = []
     for number, raw in enumerate(text.split("\n"), start=1):
@@ -128,29 +157,30 @@ def _lines(text: str, source: str, errors: list[ConfigError], depth: int = 0, bu
         include = _INCLUDE.fullmatch(line)
         try:
             if include is not None:
-                found += _included(include[1], source, place, errors, depth + 1, budget + len(found))
+                found += _included(include[1], source, place, so_far, depth + 1)
             elif depth and line.startswith("["):
                 raise ConfigError(place, f"{line!r}: a section in an included file", "options only")
             elif line:
                 found.append((place, line))
+        except _TooMuchError:
+            raise
         except ConfigError as error:
-            errors.append(error)
+            so_far.errors.append(error)
     return found
 
 
-def _included(
-    name: str, source: str, place: str, errors: list[ConfigError], depth: int, budget: int
-) -> list[Line]:
+def _included(name: str, source: str, place: str, so_far: _Included, depth: int) -> list[Line]:
     path = Path(source).parent / name
-    if depth > _INCLUDE_DEPTH or budget > _INCLUDED_LINES:
-        bound = f"{_INCLUDE_DEPTH} levels, {_INCLUDED_LINES} lines"
-        what = f"{depth} levels deep" if depth > _INCLUDE_DEPTH else f"more than {_INCLUDED_LINES} lines"
-        raise ConfigError(place, f"include {name}: {what}", f"at most {bound}")
+    bound = f"{_INCLUDE_DEPTH} levels, {_INCLUDED_FILES} files, {_INCLUDED_LETTERS >> 20} MiB"
+    if depth > _INCLUDE_DEPTH:
+        raise ConfigError(place, f"include {name}: {depth} levels deep", f"at most {bound}")
+    so_far.files += 1
+    if so_far.files > _INCLUDED_FILES or so_far.letters > _INCLUDED_LETTERS:
+        raise _TooMuchError(place, f"include {name}: more than is read", f"at most {bound}")
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or "not a name").lower()
-        raise ConfigError(
-            place, f"include: {name!r} cannot be read ({why})", f"a file in {path.parent}"
-        ) from None
-    return _lines(text, str(path), errors, depth, budget)
+        text = read_bytes(path, place, "", _INCLUDED_LETTERS).decode("utf-8", errors="replace")
+    except ConfigError as error:
+        problem = error.problem.lower()
+        raise ConfigError(place, f"include: {name!r} {problem}", f"a file in {path.parent}") from None
+    so_far.letters += len(text)
+    return _lines(text, str(path), so_far, depth)

@@ -4,6 +4,7 @@ What each modelled option of fio sets in a Job.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from sim.workload.fio.values import (
     size_split,
     time_s,
     time_us,
+    whole_number,
     within,
     word,
 )
@@ -92,7 +94,7 @@ def _rw(option: Option, value: str, base: int) -> Fields:
         return {**fields, "stride_bytes": -stride if backwards else stride}
     if not tail.isascii() or not tail.isdigit():
         raise OptionValueError(f"{value!r} is not understood", f"{head}:N, one jump in N reads")
-    return {**fields, "sequence": int(tail)}
+    return {**fields, "sequence": whole_number(tail)}
 
 
 _ZIPF_THETA, _PARETO_POWER = 1.1, 0.2  # fio's defaults
@@ -124,7 +126,7 @@ def _distribution(option: Option, value: str, base: int) -> Fields:
 def _number(value: str, number: str | float, fits: Callable[[float], bool], allowed: str) -> float:
     if isinstance(number, str) and not re.fullmatch(r"[0-9]+(\.[0-9]*)?|\.[0-9]+", number):
         raise OptionValueError(f"{value!r} is not understood", allowed)
-    if not fits(float(number)):
+    if not math.isfinite(float(number)) or not fits(float(number)):
         raise OptionValueError(f"{value!r} is out of range", allowed)
     return float(number)
 
@@ -160,7 +162,9 @@ def _zone_size(length: str, absolute: bool, base: int) -> int | None:
 
 def _service(option: Option, value: str, _base: int) -> Fields:
     kind, tail = word(option, value)
-    reads = within(int(tail), 1, None, value) if tail.isascii() and tail.isdigit() else 0 if tail else 1
+    reads = (
+        within(whole_number(tail), 1, None, value) if tail.isascii() and tail.isdigit() else 0 if tail else 1
+    )
     if not reads:
         raise OptionValueError(f"{value!r} is not understood", f"{kind}:N, N reads of each file")
     return {"file_service_type": kind, "file_service_reads": reads}

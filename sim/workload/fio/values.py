@@ -34,6 +34,10 @@ _SIZE_WORDS = "a whole number, also with k, m, g, t"
 DEFAULT_KB_BASE = 1024
 ALL_PERCENT = 100
 _MOST = (1 << 63) - 1
+_MOST_DIGITS = 40
+"""Python refuses to convert more than 4,300, and takes long before that; leading zeros are digits too."""
+_MOST_TIME_NS = 1000 * _TIME_FACTORS["d"]
+"""A hundred times in a row, and the clock's 63 bits are used up."""
 _PATTERN = r"""("[^"]*"|'[^']*'|0[xX][0-9a-fA-F]+|-?[0-9]{{1,18}}{})+"""
 _DIRECTIONS = 3
 """Values after commas: for reads, writes, trims."""
@@ -58,10 +62,17 @@ def _scaled(value: str, factors: Mapping[str, int], allowed: str) -> int:
     factor = factors.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise OptionValueError(f"{value!r} is not understood", allowed)
-    number = int(match[1], 16 if match[1][:2].lower() == "0x" else 10) * factor
+    number = whole_number(match[1]) * factor
     if number > _MOST:
         raise OptionValueError(f"{value!r} is out of range", "63 bits")
     return number
+
+
+def whole_number(digits: str) -> int:
+    """Return the number that decimal digits say, or 0x and hexadecimal ones; raise for too many."""
+    if len(digits) > _MOST_DIGITS:
+        raise OptionValueError(f"a number of {len(digits)} digits", "63 bits")
+    return int(digits, 16 if digits[:2].lower() == "0x" else 10)
 
 
 def size(value: str, kb_base: int = DEFAULT_KB_BASE) -> int:
@@ -71,12 +82,19 @@ def size(value: str, kb_base: int = DEFAULT_KB_BASE) -> int:
 
 def time_us(value: str) -> int:
     """Return a time in ns; without a unit it is in microseconds."""
-    return _scaled(value, {"": NS_PER_US, **_TIME_FACTORS}, f"us, or {_TIME_WORDS}")
+    return _time(value, {"": NS_PER_US, **_TIME_FACTORS}, f"us, or {_TIME_WORDS}")
 
 
 def time_s(value: str) -> int:
     """Return a time in ns; without a unit it is in seconds."""
-    return _scaled(value, {"": NS_PER_S, **_TIME_FACTORS}, f"s, or {_TIME_WORDS}")
+    return _time(value, {"": NS_PER_S, **_TIME_FACTORS}, f"s, or {_TIME_WORDS}")
+
+
+def _time(value: str, factors: Mapping[str, int], allowed: str) -> int:
+    time_ns = _scaled(value, factors, allowed)
+    if time_ns > _MOST_TIME_NS:
+        raise OptionValueError(f"{value!r} is out of range", "up to 1000 days")
+    return time_ns
 
 
 def within(number: int, least: int, most: int | None, value: str) -> int:
@@ -91,7 +109,7 @@ def percent(value: str, least: int = 0) -> int:
     """Return a percentage, `least` to 100, written without its sign."""
     if not value.isascii() or not value.isdigit():
         raise OptionValueError(f"{value!r} is out of range", f"a whole number from {least} to 100")
-    return within(int(value), least, ALL_PERCENT, value)
+    return within(whole_number(value), least, ALL_PERCENT, value)
 
 
 def flag(value: str) -> bool:

@@ -449,7 +449,7 @@ def test_include_errors_name_the_included_line(tmp_path):
         "mistake.inc": f"{tmp_path}/mistake.inc:2 [a]: option 'blok' is not one of fio 3.33; "
         f"allowed: blocksize",
         "circle.inc": f"{tmp_path}/circle.inc:1: include circle.inc: 17 levels deep; "
-        f"allowed: at most 16 levels, 10000 lines",
+        f"allowed: at most 16 levels, 1000 files, 1 MiB",
     }
     for name, message in cases.items():
         with pytest.raises(ConfigError) as caught:
@@ -523,3 +523,25 @@ def test_shipped_jobs_parse():
     assert files
     for file in files:
         assert parse_jobs(file.read_text(), file.name)
+
+
+def test_an_include_bomb_is_told_at_once(tmp_path):
+    """Ten includes a file, sixteen deep, would be 10^16 lines: one error, and nothing more is read."""
+    for level in range(15):
+        (tmp_path / f"i{level}").write_text(f"include i{level + 1}\n" * 10)
+    (tmp_path / "i15").write_text("bs=4k\n")
+    with pytest.raises(ConfigError, match=r"more than is read; allowed: at most 16 levels, 1000 files"):
+        parse_jobs("[a]\nrw=read\ninclude i0\n", str(tmp_path / "j.fio"))
+
+
+@pytest.mark.parametrize(
+    "option", ["bs", "size", "numjobs", "loops", "runtime", "thinktime", "rw=randread:", "offset"]
+)
+def test_numbers_of_any_length(option):
+    """A number of 5,000 digits, also in hexadecimal, is one line."""
+    for digits in ("9" * 5000, "0x" + "f" * 5000):
+        name = option if "=" in option else f"{option}="
+        with pytest.raises(ConfigError, match=r"j:2 \[a\]"):
+            parse_jobs(f"[a]\n{name}{digits}\n", "j")
+    with pytest.raises(ConfigError, match=r"j:2 \[a\]"):
+        parse_jobs("[a]\nbs=$pagesize" + "*99999" * 5000 + "\n", "j")

@@ -1,0 +1,82 @@
+"""
+Worker processes: a function over many arguments, and what happens when one of those involved is killed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, Protocol, TypeVar
+
+from sim.errors import ReadpathError
+
+R = TypeVar("R")
+
+
+class WorkerLostError(ReadpathError):
+    """A worker process was killed; what others had finished is kept."""
+
+
+class Each(Protocol):
+    def __call__(self, function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        """Call `function(*arguments)` for each of `work`; yield the results in order."""
+        ...
+
+
+@contextmanager
+def workers(jobs: int) -> Iterator[Each]:
+    """
+    Yield what maps a function over tuples of arguments on `jobs` processes; 1: in this one.
+
+    Raises WorkerLostError if a worker is killed. Workers end when this process does, however it ends.
+    """
+
+    def here(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        return (function(*arguments) for arguments in work)
+
+    if jobs == 1:
+        yield here
+        return
+    # spawn: a worker starts from nothing, so it cannot differ from a fresh process
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)
+
+    def there(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+        futures = [pool.submit(function, *arguments) for arguments in work]
+        return (future.result() for future in futures)
+
+    try:
+        yield there
+    except BrokenProcessPool:
+        problem = (
+            "a worker process was killed, or there was no memory left for it"
+            " (or, from Python: each imports the script that runs)"
+        )
+        allowed = 'fewer with --jobs; from Python, run(...) below `if __name__ == "__main__":`'
+        raise WorkerLostError("jobs", problem, allowed) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """Begin a worker: Ctrl-C ends it, and the parent tells it; the end of the parent does too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """
+    Wait until the parent is no more, then end this process at once.
+
+    A worker that waits for work would not notice: it holds the other end of its own pipe.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
