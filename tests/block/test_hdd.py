@@ -396,5 +396,5 @@ def test_reading_beyond_the_end(bench: Any, hdd: HddModel) -> None:
 
 def test_another_head_takes_its_switch(hdd: Any) -> None:
     """From track 0 to 1, the other side of the cylinder: 500 us, and no seek; to the same track nothing."""
-    profile = replace(load_device_profile("hdd"), name="bench", kind="hdd", model=hdd)
-    disk = Hdd(make_clock(), profile)
+    disk = Hdd(make_clock(), replace(load_device_profile("hdd"), kind="hdd", model=hdd))
+    assert [0, 0, 500_000] == [disk._move_ns(sector) for sector in (0, 63, 64)]

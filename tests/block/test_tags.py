@@ -230,14 +230,17 @@ def test_a_plug_that_is_flushed_for_sleep_is_looked_at_twice() -> None:
 
 def test_a_tag_that_came_back_meanwhile_is_not_slept_for() -> None:
     """
-    Submitting takes 150 us, the device 100: the second bio finds no tag at 300 us, by the task's clock, and
-    then there is one, since 250.
+    Two tags, and submitting takes 150 us. Core 1's read has one until 250 us, core 0's first bio the other,
+    in its plug. Its second finds none; by the task's clock that is at 300 us, and then there is one: the plug
+    stays as it is, and is flushed at its end alone.
     """
-    setup = Setup(costs={"submit_bio": 150}, queue_depth=1)
-    setup.reader([0, 100], holds=False)
+    setup = Setup(cpus=2, costs={"submit_bio": 150}, queue_depth=2)
+    setup.reader([1000], core=1, holds=False)
+    setup.reader([0, 100])
     setup.clock.run()
-    assert [("D", 150, 0), ("D", 300, 100)] == setup.of("D")
+    assert [("D", 150, 1000), ("D", 300, 100), ("D", 300, 0)] == setup.of("D")
     assert {} == setup.calls("io_schedule")
+    assert {TASK: 2} == setup.calls("__blk_flush_plug")
 
 
 def test_a_tag_comes_back_when_the_interrupt_is_over() -> None:
