@@ -21,7 +21,19 @@ def request_of(segments: int, *blocks: tuple[int, int], per_page: int = 1) -> Re
 
 @pytest.mark.parametrize(
     ("segments", "entries"),
-    [(3, 8), (8, 8), (9, 16), (17, 32), (64, 64), (127, 128), (128, 128), (129, 136), (168, 192), (256, 256)],
+    [
+        (3, 8),
+        (8, 8),
+        (9, 16),
+        (17, 32),
+        (64, 64),
+        (65, 128),
+        (127, 128),
+        (128, 128),
+        (129, 136),
+        (168, 192),
+        (256, 256),
+    ],
 )
 def test_tables_come_in_sizes(segments: int, entries: int) -> None:
     """lib/sg_pool.c: 8, 16, 32, 64, 128 entries, chained from 128 on."""

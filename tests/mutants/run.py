@@ -27,10 +27,8 @@ from mutants import ROOT, Mutant, MutantError, load_mutants
 
 OUTPUT = "mutants.log"
 KILLED, SURVIVED, TIMED_OUT = "killed", "SURVIVED", "timed out"
-_LEFT_OUT = shutil.ignore_patterns(
-    ".*", "*.so", "__pycache__", "build", "*.egg-info", "runs", "images", "sensitivity", "notebooks"
-)
-"""Compiled modules would hide the faults; the rest is large, or of no use."""
+_LEFT_OUT = shutil.ignore_patterns(".*", "*.so", "__pycache__", "*.egg-info")
+_LEFT_OUT_OF_RESULTS = {"runs", "images", "sensitivity"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +91,12 @@ def write_source(path: Path, source: bytes) -> None:
         compiled.unlink()
 
 
+def left_out(folder: str, names: list[str]) -> set[str]:
+    """Return what a copy does not need; compiled modules would hide the faults (shutil.copytree())."""
+    large = _LEFT_OUT_OF_RESULTS if Path(folder).name == "results" else set()
+    return _LEFT_OUT(folder, names) | large.intersection(names)
+
+
 def check_unharmed(tree: Path, mutants: list[Mutant], timeout_s: float, jobs: int) -> None:
     """Raise MutantError unless the copy is what runs, and all named tests pass in it."""
     shown = subprocess.run(
@@ -106,32 +110,40 @@ def check_unharmed(tree: Path, mutants: list[Mutant], timeout_s: float, jobs: in
     if Path(shown).parent.parent != tree:
         raise MutantError(f"{shown} would run, not the copy in {tree}")
     tests = sorted({test for mutant in mutants for test in mutant.tests})
-    code = run_tests(tree, tests, timeout_s * len(tests), "-n", str(jobs))
+    at_once = ("-n", str(jobs)) if jobs > 1 else ()
+    code = run_tests(tree, tests, timeout_s * len(tests), *at_once)
     if code != 0:
         print(*(tree / OUTPUT).read_text().splitlines()[-20:], sep="\n")
         raise MutantError(f"the tests do not pass as they are (pytest's exit code {code}): mend them first")
 
 
-def judge(mutants: list[Mutant], jobs: int, timeout_s: float) -> list[Fate]:
-    """Try all mutants, `jobs` at a time, each line as soon as it is known; return their fates."""
+def judge(mutants: list[Mutant], jobs: int, timeout_s: float, root: Path = ROOT) -> list[Fate]:
+    """
+    Try all mutants of the tree at `root`, `jobs` at a time, in their order; return their fates.
+
+    Raises MutantError for a mutant that is none, for tests that are not there, or do not pass as they are.
+    """
     for mutant in mutants:
-        mutant.source(ROOT)
-        if missing := [test for test in mutant.tests if not (ROOT / test.partition("::")[0]).is_file()]:
+        mutant.source(root)
+        if missing := [test for test in mutant.tests if not (root / test.partition("::")[0]).is_file()]:
             raise MutantError(f"{mutant.name}: no test {missing[0]}")
     fates = []
     with tempfile.TemporaryDirectory(prefix="readpath-mutants-") as folder:
         trees: queue.Queue[Path] = queue.Queue()
         for number in range(jobs):
             tree = Path(folder).resolve() / str(number)
-            shutil.copytree(ROOT, tree, ignore=_LEFT_OUT)
+            shutil.copytree(root, tree, ignore=left_out)
             if not number:
                 check_unharmed(tree, mutants, timeout_s, jobs)
             trees.put(tree)
-        with ThreadPoolExecutor(jobs) as pool:
+        pool = ThreadPoolExecutor(jobs)
+        try:
             for fate in pool.map(lambda mutant: try_mutant(mutant, trees, timeout_s), mutants):
                 because = f" (equivalent: {fate.mutant.equivalent})" if fate.mutant.equivalent else ""
                 print(f"{fate.what:9} {fate.seconds:5.1f} s  {fate.mutant.name}{because}", flush=True)
                 fates.append(fate)
+        finally:
+            pool.shutdown(cancel_futures=True)
     return fates
 
 
