@@ -13,12 +13,13 @@ KERNEL ?= linux-image-amd64
 # make fuzz: how long each kind of document is tried.
 SECONDS ?= 60
 
-.PHONY: help run fast slow test fuzz bench truth truth-ns lint baselines readme constraints clean
+.PHONY: help run fast slow test mutants fuzz bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make fast   compile the core in place (needs a C compiler; about a minute and a half)"
 	@echo "make slow   back to plain Python"
 	@echo "make test   lint, types, import contracts and all tests"
+	@echo "make mutants  do the tests notice faults? 250 of them, each put into a copy of the tree (minutes)"
 	@echo "make fuzz   every parser on mutated documents, a minute each (SECONDS=60)"
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
@@ -62,6 +63,10 @@ lint: $(VENV)/ready
 
 test: lint
 	$(BIN)/pytest --numprocesses=auto --dist=loadfile
+
+# One fault at a time in a copy of the tree; the tests that are about it must fail (lists in tests/mutants/).
+mutants: $(VENV)/ready
+	$(BIN)/python tests/mutants/run.py
 
 fuzz: $(VENV)/ready
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(SECONDS)

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.block.bio import Bio, EndIo, Plug, Request
+from sim.block.opf import REQ_OP_READ, REQ_OP_WRITE
 from sim.block.queue.limits import QueueLimits
 from sim.block.queue.schedulers import Fifo, MqDeadline
+from sim.block.queue.split import copies, cuts_of
 from sim.block.queue.submit import BlockQueue
 from sim.engine.clock import Clock
 from sim.engine.costs import Cost, CostTable, load_costs
@@ -261,3 +263,47 @@ def test_every_sector_is_read_once_within_the_limits(
     assert sorted((place * 24, 8 * blocks) for place, blocks in bios) == sorted(setup.end_io.done_bios)
     stats = setup.queue.stats
     assert stats.queued + stats.splits == stats.getrq + stats.back_merges + stats.front_merges
+
+
+def test_it_is_the_newest_requests_size_that_flushes() -> None:
+    """One of 128 KiB behind a small one: the third bio finds an empty plug. First, the second does."""
+    sizes = {(8, 256): 1, (256, 8): 2}
+    for (first, second), left in sizes.items():
+        setup = Setup(max_sectors=512, max_segments=64, queue_depth=64)
+        setup.submit(0, first, segments=first // 8)
+        setup.submit(1000, second, segments=second // 8)
+        setup.submit(2000, 8)
+        assert left == len(setup.plug.requests)
+
+
+@pytest.mark.parametrize(("write", "expires_ns"), [(False, 500_000_000), (True, 5_000_000_000)])
+def test_mq_deadline_goes_back_for_what_is_too_old(write: bool, expires_ns: int) -> None:
+    """
+    read_expire 500 ms, write_expire 5 s. After a batch of 16 going up the disk from 1000 comes the next
+    above, 2600; but sector 10 if it is that old, to the ns.
+    """
+    for now_ns, chosen in ((expires_ns - 1, 2600), (expires_ns, 10)):
+        waiting = MqDeadline()
+        for sector in (1000, 10, *range(1100, 2800, 100)):
+            waiting.add(Request(sector, 8, 1, REQ_OP_WRITE if write else REQ_OP_READ), 0)
+        batch = [waiting.next(0).sector for _ in range(16)]
+        assert list(range(1000, 2600, 100)) == batch
+        assert chosen == waiting.next(now_ns).sector
+
+
+def row_or_bio(sector: int, sectors: int, count: int, segments: int, blocks: list[tuple[int, int]]) -> Bio:
+    """Return a bio, or a row, as the splitting functions look at it."""
+    return Bio(sector, sectors, count, segments, EndIo(), None, blocks, True)
+
+
+def test_a_bio_is_cut_at_the_segments() -> None:
+    """Eight pages, three segments a request: 24, 24 and 16 sectors."""
+    bio = row_or_bio(0, 64, 1, 8, [(0, 8)])
+    assert [(24, 3), (24, 3), (16, 2)] == cuts_of(bio, 1000, 3, False)
+
+
+def test_memory_is_copied_in_pieces_of_its_own_pages() -> None:
+    """Two pages of a bio at sector 4 lie in two of a RAM disk's pages each; a row is copied by its blocks."""
+    assert 2 == copies(row_or_bio(8, 16, 1, 2, [(1, 2)]))
+    assert 4 == copies(row_or_bio(4, 16, 1, 2, [(0, 2)]))
+    assert 4 == copies(row_or_bio(4, 2, 4, 4, [(2, 4)]))

@@ -392,3 +392,9 @@ def test_reading_beyond_the_end(bench: Any, hdd: HddModel) -> None:
     """Sectors that the disk does not have are an error that names them."""
     with pytest.raises(ConfigError, match=r"read of sectors 12799 \.\. 12801; allowed: 0 \.\. 12800"):
         bench(hdd).device.submit(hdd.sectors - 1, 2, None, print)
+
+
+def test_another_head_takes_its_switch(hdd: Any) -> None:
+    """From track 0 to 1, the other side of the cylinder: 500 us, and no seek; to the same track nothing."""
+    disk = Hdd(make_clock(), replace(load_device_profile("hdd"), kind="hdd", model=hdd))
+    assert [0, 0, 500_000] == [disk._move_ns(sector) for sector in (0, 63, 64)]

@@ -173,3 +173,13 @@ def test_same_seed_same_log(bench: Any, ssd: Any) -> None:
         logs.append(run.run())
     assert logs[0] == logs[1]
     assert logs[0] != logs[2]
+
+
+def test_pages_are_striped_by_the_stripe(bench: Any, ssd: Any) -> None:
+    """Stripes of two pages: 0 and 1 are one unit's, one after the other, 1 and 2 are read side by side."""
+    run = bench(replace(ssd, stripe_bytes=8192))
+    run.at(0, 0, 16, "one unit")  # command 0-1, flash 1-51 and 51-101, transfer 101-102 us
+    run.at(1_000_000, 8, 16, "two units")  # command 0-1, flash 1-51 both, transfers 51-53 us
+    assert [(102_000, "complete", "one unit"), (1_053_000, "complete", "two units")] == [
+        event for event in run.run() if event[1] == "complete"
+    ]

@@ -6,6 +6,7 @@ A request's task sleeps for a tag where there is none left (blk_mq_get_tag()), a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,11 +28,14 @@ class Setup:
     """A queue of a SATA-like device over cores, and tasks that submit."""
 
     def __init__(
-        self, cpus: int = 1, llc_cpus: int = 0, costs: CostTable | None = None, **limits: Any
+        self, cpus: int = 1, llc_cpus: int = 0, costs: dict[str, int] | None = None, **limits: Any
     ) -> None:
+        """costs: of symbols in us a call; all else costs nothing."""
         self.clock = make_clock()
         self.cpu = Cpu(self.clock, cpus, llc_cpus=llc_cpus)
-        self.ledger = Ledger(costs or free())
+        table = free().costs
+        priced = {name: replace(table[name], self_ps=us * US * 1000) for name, us in (costs or {}).items()}
+        self.ledger = Ledger(CostTable("priced", table | priced))
         self.device = FixedLatency(self.clock, 100 * US)
         self.log: list[tuple[str, int, int, int]] = []
         said = {"max_sectors": 64, "max_segments": 8, "queue_depth": 4, "driver": "ahci"} | limits
@@ -214,3 +218,82 @@ def test_a_plug_that_is_flushed_at_its_end_goes_straight_to_the_driver() -> None
     setup.clock.run()
     assert {TASK: 2} == setup.calls("ata_scsi_queuecmd")
     assert {} == setup.calls("blk_mq_dispatch_rq_list") == setup.calls("blk_mq_insert_requests")
+
+
+def test_a_plug_that_is_flushed_for_sleep_is_looked_at_twice() -> None:
+    """By io_schedule_prepare(), and by schedule(), which finds it empty; and once more at its end."""
+    setup = Setup(queue_depth=1)
+    setup.reader([0, 100])
+    setup.clock.run()
+    assert {TASK: 2 + 1} == setup.calls("__blk_flush_plug") == setup.calls("blk_mq_flush_plug_list")
+
+
+def test_a_tag_that_came_back_meanwhile_is_not_slept_for() -> None:
+    """
+    Two tags, and submitting takes 150 us. Core 1's read has one until 250 us, core 0's first bio the other,
+    in its plug. Its second finds none; by the task's clock that is at 300 us, and then there is one: the plug
+    stays as it is, and is flushed at its end alone.
+    """
+    setup = Setup(cpus=2, costs={"submit_bio": 150}, queue_depth=2)
+    setup.reader([1000], core=1, holds=False)
+    setup.reader([0, 100])
+    setup.clock.run()
+    assert [("D", 150, 1000), ("D", 300, 100), ("D", 300, 0)] == setup.of("D")
+    assert {} == setup.calls("io_schedule")
+    assert {TASK: 2} == setup.calls("__blk_flush_plug")
+
+
+def test_a_tag_comes_back_when_the_interrupt_is_over() -> None:
+    """
+    The interrupt takes 10 us on core 0, waking 5 us behind it; the sleeper on core 1 has the tag at 110, for
+    who wakes it spends its time afterwards.
+    """
+    setup = Setup(cpus=2, costs={"asm_common_interrupt": 10, "try_to_wake_up": 5}, queue_depth=1)
+    setup.reader([0, 100], core=1, holds=False)
+    setup.clock.run()
+    assert [("D", 0, 0), ("D", 110, 100)] == setup.of("D")
+    assert {IRQ: 1} == setup.calls("try_to_wake_up")
+    assert 2 * 10 * US + 5 * US == setup.cpu.cores[0].busy_irq_ns
+
+
+def test_kblockd_is_asked_once_for_all_that_wait() -> None:
+    """Four commands end at one instant and ask it each: one item, which issues the four that wait."""
+    setup = Setup(scheduler="mq-deadline")
+    setup.reader([100 * n for n in range(8)])
+    setup.clock.run()
+    assert {IRQ: 4} == setup.calls("mod_delayed_work_on")
+    assert {KWORKER: 1} == setup.calls("process_one_work") == setup.calls("blk_mq_dispatch_rq_list")
+    assert {IRQ: 1} == setup.calls("try_to_wake_up")
+
+
+def test_kblockd_goes_before_the_tasks() -> None:
+    """Its workers have high priority: what waits is issued at 100 us, though a task has the core for 1 ms."""
+    setup = Setup(scheduler="mq-deadline", queue_depth=1)
+    setup.reader([0, 100])
+    other = setup.cpu.task(0, "other")
+
+    def burst() -> Any:
+        other.ps = 1_000_000 * 1000
+        yield from other.settle()
+
+    setup.clock.process(burst())
+    setup.clock.run()
+    assert [("D", 0, 0), ("D", 100, 100)] == setup.of("D")
+
+
+def test_kblockd_runs_on_the_core_that_asked() -> None:
+    """It is a bound queue: a device with a queue per core, whose interrupt comes to core 1, is run there."""
+    costs = {"blk_mq_dispatch_rq_list": 3}
+    setup = Setup(cpus=2, costs=costs, driver="nvme", scheduler="mq-deadline", queue_depth=1)
+    setup.reader([0, 100], core=1)
+    setup.clock.run()
+    assert [0, 3 * US] == [core.busy_kworker_ns for core in setup.cpu.cores]
+
+
+def test_a_handler_at_work_finds_what_else_is_done() -> None:
+    """Two commands end at one instant: one interrupt for both, of 10 us; a third has its own at 300 us."""
+    setup = Setup(costs={"asm_common_interrupt": 10})
+    setup.reader([0, 100])
+    setup.clock.call(200 * US, lambda _: setup.reader([200]), None)
+    setup.clock.run()
+    assert {IRQ: 2} == setup.calls("asm_common_interrupt")

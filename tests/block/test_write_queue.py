@@ -172,6 +172,14 @@ def test_no_flush_while_the_data_of_another_is_under_way() -> None:
     assert {300_000} == {time for time, _, _ in setup.end_io.log}
 
 
+def test_a_write_with_fua_alone_holds_no_flush_back() -> None:
+    """On a device that has FUA it is a write like others: a flush that comes meanwhile is issued at once."""
+    setup = Setup(fua=True)
+    setup.submit(0, 8, WS | REQ_FUA)
+    setup.clock.call_after(50_000, lambda: setup.submit(0, 0, WS | REQ_PREFLUSH))
+    assert [("D WFS", 0), ("D FF", 50_000)] == [event[:2] for event in setup.finish("D")]
+
+
 @pytest.mark.parametrize("limits", [{}, {"bio_based": True, "driver": "brd"}])
 def test_without_a_write_cache_flushes_are_dropped(limits: dict[str, Any]) -> None:
     """A bare flush ends where it is; a commit record is a write."""

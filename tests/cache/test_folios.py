@@ -285,3 +285,62 @@ def test_behind_a_cached_page_6_1_reads_as_many_pages_as_a_window_has() -> None:
         # one that failed, and the inserted: two of 4 pages, the others single
         assert 1 + 2 + end - 8 - 1 == calls["filemap_alloc_folio"], kernel
         assert 2 + end - 8 - 1 == calls["folio_add_lru"], kernel
+
+
+def test_the_largest_folio_is_a_huge_page() -> None:
+    """2 MiB: order 9, however large the window."""
+    assert 9 == window_order(8, 4096, FolioMapping(1, False).max_order)
+
+
+@pytest.mark.parametrize(("window", "orders"), [(2, [0, 0, 0, 0]), (4, [2, 2, 2, 2])])
+def test_windows_of_less_than_four_pages_are_of_single_pages(window: int, orders: list[int]) -> None:
+    """page_cache_ra_order(): min_ra_size."""
+    rig = Rig("page_io", [(0, 1000, 4)], 16 * KIB, kernel="6.16", ra_pages=window)
+    rig.run(sequential(16 * KIB, window * 4 * KIB))
+    assert orders == list(rig.mapping.orders)
+
+
+@pytest.mark.parametrize(
+    ("path", "kernel", "orders"),
+    [("iomap", "6.1", [2, 2, 2, 2, 0, 0]), ("page_io", "6.16", [2, 2, 2, 2, 1, 1])],
+)
+def test_the_end_of_a_file_of_six_pages(path: str, kernel: str, orders: list[int]) -> None:
+    """A folio of four; what is left is one of two, and on 6.1 single pages."""
+    rig = Rig(path, [(0, 1000, 6)], 24 * KIB, kernel=kernel, large_folios=True)
+    rig.run([(0, 16 * KIB)])
+    assert orders == list(rig.mapping.orders)
+
+
+def test_a_batch_of_6_16_has_31_folios() -> None:
+    """PAGEVEC_SIZE since 6.9: 64 single pages are looked up as 31, 31 and 2."""
+    rig = Rig("page_io", [(0, 1000, 64)], 256 * KIB, kernel="6.16")
+    rig.machine.cache.preload(rig.mapping, 0, 64, None, False)
+    calls = rig.run([(0, 256 * KIB)])
+    assert 3 == calls["filemap_get_read_batch"]
+
+
+def test_a_marked_folio_asks_from_its_first_page_on() -> None:
+    """Page 6 is read, of a marked folio [4, 8): readahead is asked for pages 4 to 6 (filemap_readahead())."""
+    asked: list[tuple[int, int, bool]] = []
+
+    class Asked(Linux616):
+        def ondemand(self, ra: RaState, index: int, req: int, marker: bool, *rest: Any) -> Any:
+            asked.append((index, req, marker))
+            return super().ondemand(ra, index, req, marker, *rest)
+
+    rig = Rig("page_io", [(0, 1000, 64)], 256 * KIB, kernel="6.16")
+    rig.machine.filemap._ra._policy = Asked()
+    rig.machine.cache.insert(rig.mapping, 4, 8)
+    rig.mapping.set_folio(4, 2, True)
+    rig.mapping.set_uptodate(4, 8)
+    rig.run([(6 * PAGE_BYTES, PAGE_BYTES)])
+    assert [(4, 3, True)] == asked
+
+
+def test_the_last_block_of_a_folio_looks_at_all_its_buffers() -> None:
+    """A folio of 4 pages in 1 KiB blocks, through buffer heads: 2 visits each, and 14 more for the last."""
+    rig = Rig("buffer_head", [(0, 1000, 16)], 16 * KIB, KIB, kernel="6.16", large_folios=True)
+    rig.run([(0, 16 * KIB)])
+    assert [2, 2, 2, 2] == list(rig.mapping.orders)
+    visits = [charge for charge in rig.machine.ledger.charges() if charge.symbol == "end_buffer_async_read"]
+    assert [(16, 2 * 16 + 14)] == [(charge.calls, charge.units) for charge in visits]

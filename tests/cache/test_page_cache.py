@@ -161,3 +161,12 @@ def test_buffer_heads_go_with_their_pages() -> None:
     mapping.set_uptodate(8, 12)
     assert 7 == cache.drop(mapping)
     assert (0, 0) == (cache.buffer_heads, cache.freed_heads)
+
+
+def test_a_single_page_keeps_its_mark() -> None:
+    """PG_readahead stays when the page it is on is unlocked alone."""
+    cache, mapping = PageCache(100), Mapping(10, False)
+    cache.insert(mapping, 3, 4, mark=3)
+    assert LOCKED | MARKED == mapping.state[3]
+    mapping.set_uptodate(3, 4)
+    assert UPTODATE | MARKED == mapping.state[3]

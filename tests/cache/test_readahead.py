@@ -10,6 +10,7 @@ from core_kit import Rig, sequential
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.block.queue.limits import QueueLimits
 from sim.cache.readahead import Linux61, Linux316, RaState, Window, initial_window, next_window
 from sim.records.kernel_case import page_order
 from sim.units import KIB, MIB
@@ -129,3 +130,53 @@ def test_windows_and_marks_stay_inside_the_file(start: int, pages: int, last: in
         end, mark = policy.place(start, pages, ahead, last)
         assert max(end - start, 0) == len([page for page in range(start, start + pages) if page <= last])
         assert mark == -1 or start <= mark < end
+
+
+@pytest.mark.parametrize(
+    ("mib", "windows"),
+    [(2, [512]), (4, [512, 512]), (5, [512, 512, 256])],
+)
+def test_forced_readahead_goes_in_chunks_of_2_mib(mib: int, windows: list[int]) -> None:
+    """force_page_cache_ra() of one request that the device takes whole: 512 pages at a time, unmarked."""
+    size = mib * MIB
+    limits = QueueLimits(max_sectors=16 * MIB // 512, max_segments=4096, queue_depth=64)
+    policy = _Recorder()
+    rig = Rig("page_io", [(0, 1000, size // 4096)], size, limits=limits)
+    rig.machine.filemap._ra._policy = policy
+    calls = rig.run([(0, size)], random=True)
+    assert windows == [int(line.split("nr=")[1].split()[0]) for line in policy.log]
+    assert (1, len(windows)) == (calls["force_page_cache_ra"], calls["page_cache_ra_unbounded"])
+
+
+def test_forced_readahead_ends_at_the_devices_largest_io() -> None:
+    """1 MiB on a device that takes 160 pages, with a window of 32: 160 pages, then 96 for the next."""
+    rig = Rig("page_io", [(0, 1000, 256)], MIB)
+    calls = rig.run([(0, MIB)], random=True)
+    assert 2 == calls["force_page_cache_ra"]
+    assert [("Q", 8000, 160 * 8), ("Q", 8000 + 160 * 8, 96 * 8)] == rig.letters("Q")
+
+
+def test_without_readahead_pages_come_one_by_one() -> None:
+    """ra_pages 0: a read of four pages forces one page at a time (page_cache_sync_ra())."""
+    rig = Rig("page_io", [(0, 1000, 16)], 64 * KIB, ra_pages=0)
+    calls = rig.run([(0, 16 * KIB)])
+    assert 4 == calls["force_page_cache_ra"]
+    assert [("Q", 8000 + 8 * page, 8) for page in range(4)] == rig.letters("Q")
+
+
+def test_the_sizes_of_larger_windows() -> None:
+    """512 KiB of readahead: requests of up to 4 pages begin with 4 times as much, of up to 32 with twice."""
+    assert [16, 16, 64, 128] == [initial_window(req, 128) for req in (4, 8, 32, 33)]
+
+
+def test_history_that_begins_with_the_file_counts_twice() -> None:
+    """Pages 0 to 4 are cached, 5 is asked for: 2 x 5 + 1; with a hole before page 1 it is 4 + 1."""
+    assert Window(5, 11, 1, True) == Linux61().ondemand(RaState(), 5, 1, False, 32, 32, _Pages(set(range(5))))
+    assert Window(5, 5, 1, True) == Linux61().ondemand(RaState(), 5, 1, False, 32, 32, _Pages({1, 2, 3, 4}))
+
+
+@pytest.mark.parametrize(("index", "stream"), [(49, False), (50, True), (51, True), (52, False)])
+def test_a_stream_is_the_page_of_before_or_the_next(index: int, stream: bool) -> None:
+    """The last read came to page 50: a miss there or on the next page begins a stream, of 4 pages."""
+    window = Window(index, 4, 3, True) if stream else Window(index, 1, 0, False)
+    assert window == Linux61().ondemand(RaState(prev_page=50), index, 1, False, 32, 32, _Pages(set()))

@@ -165,3 +165,71 @@ def test_a_place_of_before_is_no_place() -> None:
         assert mapping.state[gone] == ABSENT
         assert mapping.state[page] == UPTODATE
     assert not mapping.stale
+
+
+def test_pages_that_become_active_make_others_older() -> None:
+    """
+    workingset_activation(): page 0 goes, 1 and 2 become active, 3 goes: the distance of 0 is 4 pages, and two
+    are active. If 1 and 2 were active before, it is 2, and page 0 enters as active.
+    """
+    for before, active in ((False, 0), (True, 1)):
+        cache, mapping = PageCache(4), Mapping(8, False)
+        for page in (0, 1, 2, 3, *((1, 2, 4) if before else (4, 1, 2)), 0):
+            read(cache, mapping, page)
+        assert mapping.state[3] == ABSENT
+        assert 2 + active == active_pages(mapping, 0, 8)
+        assert active == active_pages(mapping, 0, 1)
+
+
+def test_a_page_that_comes_back_as_active_makes_others_older() -> None:
+    """
+    Of six pages 1, 2 and 3 are active, 0 and 4 go. Page 0 comes back at a distance of 3: active, and of four
+    such page 1 is given back. So page 4 is at a distance of 4, its own eviction, 5's, the return of 0 and
+    6's, with three active pages: it stays inactive.
+    """
+    cache, mapping = PageCache(6), Mapping(8, False)
+    for page in (0, 1, 2, 3, 4, 5, 1, 2, 3, 6, 7, 0):
+        read(cache, mapping, page)
+    assert [0, 1, 2, 3] == [at for at in range(8) if active_pages(mapping, at, at + 1)]
+    read(cache, mapping, 4)
+    assert [0, 2, 3] == [at for at in range(8) if active_pages(mapping, at, at + 1)]
+    assert [5, 6] == [at for at in range(8) if mapping.state[at] == ABSENT]
+
+
+def test_a_page_that_cannot_go_is_put_behind_the_others() -> None:
+    """Page 0 is held when its turn comes (or under I/O): 1 goes instead, and 0 only after 2 and 3."""
+    for held in (True, False):
+        cache, mapping = PageCache(4), Mapping(16, False)
+        for page in range(4):
+            cache.insert(mapping, page, page + 1)
+        mapping.set_uptodate(0 if held else 1, 4)
+        mapping.held += [(0, 1)] if held else []
+        gone = []
+        for page in range(4, 9):
+            cache.insert(mapping, page, page + 1)
+            mapping.set_uptodate(page, page + 1)
+            gone += [at for at in range(4) if mapping.state[at] == ABSENT and at not in gone]
+            if page == 4:
+                mapping.held.clear()
+                mapping.set_uptodate(0, 1)
+        assert [1, 2, 3, 0] == gone
+        assert mapping.state[4] == ABSENT
+
+
+def test_only_the_last_place_of_a_page_counts() -> None:
+    """Page 0 becomes active and is given back twice: it has three places in the list, goes at the third."""
+    cache, mapping = PageCache(6), Mapping(16, False)
+    cache.insert(mapping, 0, 4)
+    for page in (4, 5):
+        for _ in range(2):
+            cache.mark_accessed(mapping, 0, 1)
+        cache._age_active()
+        cache.insert(mapping, page, page + 1)
+    mapping.set_uptodate(0, 6)
+    assert {0: 2} == mapping.stale
+    gone: list[int] = []
+    for page in range(6, 12):
+        cache.insert(mapping, page, page + 1)
+        mapping.set_uptodate(page, page + 1)
+        gone += [at for at in range(6) if mapping.state[at] == ABSENT and at not in gone]
+    assert [1, 2, 3, 4, 0, 5] == gone

@@ -303,3 +303,70 @@ def test_bytes_go_at_the_pace_that_both_profiles_state(tmp_path: Path) -> None:
     base, half = load_costs("linux-6.1-epyc"), load_costs(str(file))
     assert base["copy_page_to_iter"].unit_ps / 2 == pytest.approx(half["copy_page_to_iter"].unit_ps, abs=1)
     assert base["__filemap_add_folio"].self_ps == half["__filemap_add_folio"].self_ps
+
+
+def test_what_is_queued_behind_a_delayed_burst_is_delayed_too() -> None:
+    """
+    30 ns of interrupt at 50 in a burst of 100: another task's burst of 10, queued at 60, is over at 140. So
+    for workers.
+    """
+    clock, log = make_clock(), []
+    cpu = Cpu(clock, 1)
+    clock.process(burst(clock, cpu.task(0, "a"), 100, log))
+    clock.call(50, lambda _: cpu.interrupt(cpu.cores[0], 30_000, lambda _: None, None))
+    clock.call(60, lambda _: clock.process(burst(clock, cpu.task(0, "b"), 10, log)))
+    clock.run()
+    assert [(130, "a"), (140, "b")] == log
+    clock, log = make_clock(), []
+    cpu = Cpu(clock, 1)
+
+    def work(name: str, ns: int) -> None:
+        cpu.work(cpu.cores[0], ns * 1000, True, lambda _: log.append((clock.now, name)), None)
+
+    work("a", 100)
+    clock.call(50, lambda _: cpu.interrupt(cpu.cores[0], 30_000, lambda _: None, None))
+    clock.call(60, lambda _: work("b", 10))
+    clock.run()
+    assert [(130, "a"), (140, "b")] == log
+
+
+def test_an_interrupt_that_comes_when_something_is_due_comes_too_late() -> None:
+    """What is due at 100 happens at 100, though an interrupt of 30 ns begins then; the next waits for it."""
+    clock, log = make_clock(), []
+    cpu = Cpu(clock, 1)
+    clock.call(100, lambda _: cpu.interrupt(cpu.cores[0], 30_000, lambda _: None, None))
+    task = cpu.task(0, "task")
+    for ns, name in ((100_000, "first"), (1_000, "second")):
+        task.ps += ns
+        cpu.when_done(task, lambda said: log.append((clock.now, said)), name)
+    clock.process(task.settle())
+    clock.run()
+    assert [(100, "first"), (131, "second")] == log
+
+
+def test_parts_of_a_ns_add_up() -> None:
+    """Three bursts of 700 ps are 0, 1 and 1 ns: 2.1 in all."""
+    clock = make_clock()
+    cpu = Cpu(clock, 1)
+    task = cpu.task(0, "task")
+    ends = []
+
+    def work() -> Any:
+        for _ in range(3):
+            task.ps += 700
+            yield from task.settle()
+            ends.append(clock.now)
+
+    clock.process(work())
+    clock.run()
+    assert [0, 1, 2] == ends
+    assert 100 == task.ps
+
+
+@pytest.mark.parametrize(("event_ns", "slept"), [(99, False), (100, False), (101, True)])
+def test_only_who_has_nothing_left_to_do_sleeps(event_ns: int, slept: bool) -> None:
+    """Work of 100 ns, and an event before, at, or after its end."""
+    clock = make_clock()
+    task = Cpu(clock, 1).task(0, "task")
+    task.ps = 100_000
+    assert slept == clock.run(clock.process(task.wait(clock.timeout(event_ns))))

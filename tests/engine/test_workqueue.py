@@ -228,6 +228,22 @@ def test_waking_is_paid_where_the_item_is_queued(context: str) -> None:
     assert ((23, 0, 15) if context == TASK else (0, 3, 15)) == bench.cpu.busy_ns
 
 
+def test_a_task_goes_on_when_it_has_woken_a_worker() -> None:
+    """It queues at 20 and wakes until 23, also if that was all it had to do."""
+    bench = Bench("unbound", 2)
+    task = bench.cpu.task(0, "task")
+
+    def burst() -> Any:
+        task.ps = 20_000
+        bench.cpu.when_done(task, lambda n: bench.work.queue(bench.waker, bench.items(n)), "a")
+        yield from task.settle()
+        bench.log.append((bench.clock.now, "task", 0))
+
+    bench.clock.process(burst())
+    bench.run()
+    assert (23, "task", 0) == bench.log[0]
+
+
 def test_shares_are_neighbours_for_every_core() -> None:
     """Ten items on four cores: 2, 3, 2 and 3; a bound queue has one worker for all."""
     assert [2, 3, 2, 3] == Bench("unbound", 4).work.shares(10)
@@ -239,3 +255,74 @@ def test_an_unknown_kind_is_an_error() -> None:
     """With what is allowed."""
     with pytest.raises(ConfigError, match=WORK_QUEUES[-1]):
         Bench("unbuond", 1)
+
+
+def test_a_bound_queue_has_256_active_items() -> None:
+    """WQ_DFL_ACTIVE: of 300 items in one interrupt 256 become active, and wake; one worker does all."""
+    bench = Bench("bound", 1)
+    bench.interrupt(0, "x" * 300)
+    bench.run()
+    assert {"try_to_wake_up": 256, "schedule": 1} == bench.calls
+    assert 256 * WAKE + 300 * ITEM == bench.log[-1][0]
+
+
+def test_an_item_that_has_waited_is_active_as_others_are() -> None:
+    """
+    Two CPUs, two items at work until 19, two behind them until 29: one that comes at 22 waits inactive, and
+    wakes no one. The wakings are those of the first interrupt, and one by the first worker.
+    """
+    bench = Bench("unbound", 2)
+    bench.interrupt(0, "abcd")
+    bench.interrupt(22, "e", core=1)
+    bench.run()
+    assert {"try_to_wake_up": 3, "schedule": 2} == bench.calls
+    assert [19, 19, 29, 29, 39] == [at for at, _, _ in bench.log]
+
+
+def test_a_worker_that_sleeps_is_on_no_core() -> None:
+    """Two workers on two cores at 10, none at 30: the next worker finds the cores alike."""
+    bench = Bench("unbound", 2)
+    bench.interrupt(0, "ab")
+    found: list[list[int]] = []
+    for at in (10, 30):
+        bench.clock.call(at, lambda _: found.append([core.workers for core in bench.cpu.cores]), None)
+    bench.run()
+    assert [[1, 1], [0, 0]] == found
+
+
+@pytest.mark.parametrize(("cpus", "factor"), [(1, 1), (2, 2), (4, 3), (8, 4), (64, 4)])
+def test_cfs_has_coarser_times_on_more_cores(cpus: int, factor: int) -> None:
+    """
+    Granularity 1 ms and credit 3 ms, times 1 + log2 of the cores, of eight at most
+    (get_update_sysctl_factor()).
+    """
+    cpu = Cpu(make_clock(), cpus)
+    core = cpu.cores[0]
+    core.busy_task_ns = factor * 1_000_000
+    assert not cpu.goes_first(core, high=False)
+    core.busy_task_ns += 1
+    assert cpu.goes_first(core, high=False)
+    core.busy_task_ns = 1_000_000_000
+    assert cpu.goes_first(core, high=False)
+    assert 1_000_000_000 - factor * 3_000_000 == core.vruntime
+
+
+def test_what_a_worker_has_run_counts_against_it() -> None:
+    """After 600 us of its own it goes first when the tasks have run for more than 1,600 us."""
+    cpu = Cpu(make_clock(), 1)
+    core = cpu.cores[0]
+    cpu.work(core, 600_000_000, True, None, None)
+    core.busy_task_ns = 1_600_000
+    assert not cpu.goes_first(core, high=False)
+    core.busy_task_ns += 1
+    assert cpu.goes_first(core, high=False)
+
+
+def test_a_woken_worker_goes_where_the_fewest_workers_are() -> None:
+    """Even if that core has a task to run for 500 ns and the other, which has a worker, is free."""
+    cpu = Cpu(make_clock(), 3)
+    first, second, third = cpu.cores
+    first.workers, second.free_at, third.free_at = 1, 500, 500
+    assert second is cpu.idlest(cpu.cores)
+    second.free_at = 501
+    assert third is cpu.idlest(cpu.cores)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from sim.block.hardware import WritableHardware
@@ -20,6 +21,17 @@ from sim.paths.registry import PATHS
 __all__ = ["PATHS", "TREE_AT", "FixedLatency", "Rig", "sequential"]
 TREE_AT = 1 << 20
 """Where the blocks of extent trees lie: one in every 8 blocks from here, beyond all data."""
+
+
+def priced(**costs: tuple[int, int]) -> CostTable:
+    """Return the shipped symbols at no cost, but for these: (ns a call, ns a unit)."""
+    table = {
+        symbol: replace(cost, self_ps=0, unit_ps=0)
+        for symbol, cost in load_costs("linux-6.1-epyc").costs.items()
+    }
+    for symbol, (call_ns, unit_ns) in costs.items():
+        table[symbol] = replace(table[symbol], self_ps=call_ns * 1000, unit_ps=unit_ns * 1000)
+    return CostTable("priced", table)
 
 
 class FixedLatency(WritableHardware):

@@ -35,6 +35,7 @@ def test_patterns() -> None:
     assert pages == sorted(pages)
     assert all(end < start for (_, end), (start, _) in pairwise(runs))
     assert [] == list(random_share(3, 0.1, np.random.default_rng(1)))
+    assert 3 == sum(end - start for start, end in random_share(10, 0.26, np.random.default_rng(1)))
 
 
 def test_a_warm_file_is_read_without_the_device() -> None:

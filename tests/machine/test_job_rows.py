@@ -70,6 +70,9 @@ def test_a_group_is_from_the_first_start_to_the_last_end():
     early = _clone(job, 0, 0, [1], measured_from_ns=100, ended_ns=300)
     late = _clone(job, 1, 0, [1], measured_from_ns=200, ended_ns=900)
     assert [200, 700, 800] == [row.runtime_ns for row in job_rows([early, late])]
+    late = _clone(job, 0, 0, [1], measured_from_ns=200, ended_ns=900)
+    early = _clone(job, 1, 0, [1], measured_from_ns=100, ended_ns=300)
+    assert [700, 200, 800] == [row.runtime_ns for row in job_rows([late, early])]
 
 
 def test_a_job_without_reads_has_no_latencies():

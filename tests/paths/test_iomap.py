@@ -45,6 +45,13 @@ def test_an_extent_may_touch_a_page_more_than_its_bio_has_room_for() -> None:
     assert [7, 8, 4] == picked(calls, "iomap_readpage_iter", "bio_add_folio", "iomap_read_end_io")
 
 
+def test_room_is_asked_for_the_rest_of_the_extent() -> None:
+    """35 blocks of 1 KiB from the second of a page on: room for 9 pages, so one bio, though 3 come first."""
+    rig = Rig("iomap", [(0, 1000, 1), (1, 2000, 35)], 36 * KIB, 1024)
+    rig.run([(0, 36 * KIB)])
+    assert [("Q", 2000, 2), ("Q", 4000, 70)] == rig.letters("Q")
+
+
 def test_room_that_is_left_takes_an_extent_that_goes_on_where_the_bio_ends() -> None:
     """Block 0 asks for 1 vector and has 4: the extent behind a hole, next on the disk, joins its bio."""
     rig = Rig("iomap", [(0, 1000, 1), (2, 1001, 4)], 24 * KIB)

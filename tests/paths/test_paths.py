@@ -204,3 +204,18 @@ def test_large_windows_keep_the_bio_and_request_limits(path: str, block_size: in
     assert size // 512 == sum(n for _, _, n in rig.letters("D"))
     assert max(n for _, _, n in rig.letters("Q")) <= 256 * 8
     assert max(n for _, _, n in rig.letters("D")) <= 128 * min(8, 1280)
+
+
+def test_buffer_heads_ask_for_each_block() -> None:
+    """Four whole pages of one run in 1 KiB blocks: 16 calls each of what is done per block, 4 per page."""
+    calls = Rig("buffer_head", [(0, 1000, 16)], 16 * KIB, 1024).run([(0, 16 * KIB)])
+    assert (16, 16, 16) == picked(calls, "ext4_get_block", "ext4_map_blocks", "alloc_buffer_head")
+    assert (4, 4) == picked(calls, "block_read_full_folio", "create_empty_buffers")
+
+
+@pytest.mark.parametrize("path", ["mpage", "page_io"])
+def test_a_page_that_ends_in_a_hole_ends_the_bio(path: str) -> None:
+    """Three blocks and a hole, then a page that lies next on the disk: two bios, which merge (mpage)."""
+    rig = Rig(path, [(0, 1000, 3), (4, 1003, 4)], 8 * KIB, 1024)
+    rig.run([(0, 8 * KIB)])
+    assert [("Q", 2000, 6), ("Q", 2006, 8)] == rig.letters("Q")

@@ -225,6 +225,7 @@ class Journaled(Rig):
 
 BLOCKS = [(700, b"a" * PAGE), (9, b"b" * PAGE)]
 LOG = 50_000 * 8
+LETTERS = ("D WS", "C WS", "D FF", "D FWFS", "C FWFS")
 
 
 def test_whole_log_of_a_commit_and_a_checkpoint() -> None:
@@ -252,6 +253,16 @@ def test_whole_log_of_a_commit_and_a_checkpoint() -> None:
     assert b"b" * PAGE == rig.disk.blocks[50_003]
     assert rig.journal.superblock()[1] == rig.disk.blocks[50_000]
     assert (0, 2) == (rig.journal.tail, rig.journal.sequence)
+
+
+def test_the_commit_record_waits_for_the_log() -> None:
+    """Superblock, log, then flush, record, flush, each 50 us and none before the last is over."""
+    rig = Journaled(write_cache=True)
+    rig.do(lambda task: rig.jbd2.commit(task, BLOCKS))
+    at = {
+        said: [time // 50_000 for letter, time, _, _ in rig.block_log if letter == said] for said in LETTERS
+    }
+    assert {"D WS": [0, 1], "C WS": [1, 2], "D FF": [2, 4], "D FWFS": [3], "C FWFS": [4]} == at
 
 
 def test_a_commit_is_durable_before_anything_is_in_place() -> None:

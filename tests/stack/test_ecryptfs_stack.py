@@ -110,6 +110,12 @@ def test_the_upper_file_is_read_by_its_kernels_rules() -> None:
     assert above not in Stack(kernel="6.16").read(sequential(FILE, 128 * KIB))
 
 
+def test_it_reads_128_kib_ahead() -> None:
+    """VM_READAHEAD_PAGES: eCryptfs has no device of its own. The lower file has its device's window."""
+    stack = Stack()
+    assert 32 == stack.machine.open(stack.mapping, stack.inode).ra_pages
+
+
 def test_a_second_read_touches_neither_lower_file_nor_cipher() -> None:
     """What is in the upper cache is plaintext."""
     once = Stack().read(sequential(FILE, 128 * KIB))

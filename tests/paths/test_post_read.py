@@ -1,0 +1,73 @@
+"""Completion: what ends a buffer head, a bio, a page; who decrypts, and in how many calls: by hand."""
+
+from __future__ import annotations
+
+import pytest
+from core_kit import Rig, priced
+
+from sim.block.queue.limits import QueueLimits
+from sim.units import KIB
+
+
+def charged(rig: Rig, symbol: str) -> tuple[int, int]:
+    """Return calls and units of a symbol."""
+    found = [charge for charge in rig.machine.ledger.charges() if charge.symbol == symbol]
+    return sum(charge.calls for charge in found), sum(charge.units for charge in found)
+
+
+@pytest.mark.parametrize(("block_size", "heads", "visits"), [(1024, 16, 40), (2048, 8, 16), (4096, 4, 4)])
+def test_the_last_buffer_head_of_a_page_looks_at_all(block_size: int, heads: int, visits: int) -> None:
+    """
+    end_buffer_async_read() walks the page's ring to the first that is busy: 2 visits, and all for the last.
+
+    Four pages: 4 x (2 + 2 + 2 + 4) with blocks of 1 KiB, 4 x (2 + 2) with 2 KiB, 4 x 1 where it is alone.
+    """
+    rig = Rig("buffer_head", [(0, 1000, heads)], 16 * KIB, block_size)
+    rig.run([(0, 16 * KIB)])
+    assert (heads, visits) == charged(rig, "end_buffer_async_read")
+
+
+@pytest.mark.parametrize(("path", "items", "calls"), [("buffer_head", 16, 16), ("page_io", 1, 4)])
+def test_what_is_queued_and_decrypted(path: str, items: int, calls: int) -> None:
+    """
+    Four pages in blocks of 1 KiB: a work item and a call for each buffer head, or one item for the bio and a
+    call for each page; 16 data units and 16 KiB through the cipher either way.
+    """
+    rig = Rig(path, [(0, 1000, 16)], 16 * KIB, KIB, encrypted=True)
+    rig.run([(0, 16 * KIB)])
+    assert items == charged(rig, "fscrypt_enqueue_decrypt_work")[0] == charged(rig, "queue_work_on")[0]
+    assert calls == charged(rig, "fscrypt_decrypt_pagecache_blocks")[0]
+    assert 16 == charged(rig, "fscrypt_crypt_block")[0]
+    assert (16, 16 * KIB) == charged(rig, "xts_decrypt")
+
+
+@pytest.mark.parametrize(("cpus", "returned"), [(1, 4 * KIB), (2, 2 * KIB), (4, KIB)])
+def test_a_rows_work_items_are_done_by_all_cores(cpus: int, returned: int) -> None:
+    """
+    A page of four buffer heads, decrypted at 1 ns a byte and nothing else costs: 1,024 ns each, one after the
+    other on one core, side by side on four.
+    """
+    costs = priced(xts_decrypt=(0, 1))
+    rig = Rig("buffer_head", [(0, 1000, 4)], 4 * KIB, KIB, encrypted=True, cpus=cpus, costs=costs)
+    ends = rig.start([(0, 4 * KIB)])
+    rig.finish()
+    assert [50_000 + returned] == ends
+    assert [4 * KIB // cpus] * cpus == [core.busy_kworker_ns for core in rig.machine.cpu.cores]
+
+
+def test_a_bound_queue_decrypts_where_the_interrupt_came() -> None:
+    """The machine's work_queue is what fscrypt uses: bound, one core does all four."""
+    costs = priced(xts_decrypt=(0, 1))
+    limits = QueueLimits(1280, 128, 64, driver="nvme")
+    options = {"costs": costs, "limits": limits, "cpus": 4, "work_queue": "bound"}
+    rig = Rig("buffer_head", [(0, 1000, 4)], 4 * KIB, KIB, encrypted=True, **options)
+    rig.start([(0, 4 * KIB)], core=2)
+    rig.finish()
+    assert [0, 0, 4 * KIB, 0] == [core.busy_kworker_ns for core in rig.machine.cpu.cores]
+
+
+def test_holes_of_a_page_are_zeroed_block_by_block() -> None:
+    """block_read_full_folio(): one block of four is there; three calls, 3 KiB."""
+    rig = Rig("buffer_head", [(0, 1000, 1)], 4 * KIB, KIB)
+    rig.run([(0, 4 * KIB)])
+    assert (3, 3 * KIB) == charged(rig, "folio_zero_range")
