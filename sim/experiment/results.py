@@ -335,7 +335,8 @@ def _table(path: Path) -> pa.Table:
         table = pq.ParquetFile(file)
         if table.metadata.num_rows > MOST_ROWS:
             raise WrongRunError(f"{path.name}: {table.metadata.num_rows} rows, more than {MOST_ROWS}")
-        return table.read()
+        # Tables are small. A pool of threads that still starts when the process ends would abort it.
+        return table.read(use_threads=False)
 
 
 MOST_ROWS = 20_000_000
