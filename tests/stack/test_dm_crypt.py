@@ -134,8 +134,8 @@ def test_a_rows_clones_are_decrypted_by_all_cores(cpus: int, returned: int) -> N
 @pytest.mark.parametrize(("work_queue", "wakings"), [("bound", 1), ("unbound", 4)])
 def test_same_cpu_crypt_has_one_item_active(work_queue: str, wakings: int) -> None:
     """
-    alloc_workqueue(): max_active is 1 with same_cpu_crypt, else as many as there are CPUs. Of four clones that
-    end in one interrupt one becomes active, and only that wakes a worker; of an unbound queue's all four do.
+    alloc_workqueue(): max_active is 1 with same_cpu_crypt, else as many as there are CPUs. Of four clones
+    that end in one interrupt one becomes active, and only that wakes a worker; of an unbound queue's all do.
     """
     table = CryptTable(work_queue=work_queue)
     rig = Rig("buffer_head", [(0, 100, 4)], 4 * KIB, KIB, dm_crypt=table, cpus=4, trace=False)
