@@ -74,7 +74,7 @@ class WriteOut(EndIo):
         caller, _, symbol = waits.rpartition(";")
         self._s_wait = ledger.site(TASK, caller, symbol)
         self._s_sleep = ledger.site(TASK, waits, SLEEP_SYMBOLS)
-        self._s_flush = ledger.site(TASK, "", "blkdev_issue_flush blkdev_issue_flush;bio_alloc_bioset")
+        self._s_flush = ledger.site(TASK, "", "blkdev_issue_flush")
 
     def submit(
         self,
@@ -95,7 +95,7 @@ class WriteOut(EndIo):
         return pending
 
     def flush(self, task: Task) -> Generator[Any, Any, None]:
-        """blkdev_issue_flush(): an empty bio that empties the device's cache, and wait for it."""
+        """blkdev_issue_flush(): an empty bio, on its stack, that empties the device's cache; wait for it."""
         task.ps += self._s_flush.charge(1)
         opf = REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH
         yield from self._sleep(task, self.submit(task, Plug(holds=False), 0, 0, 0, [], None, opf))

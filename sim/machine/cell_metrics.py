@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.block.io_record import STAGES
 from sim.config.cell_result import CellResult, IoRow, JobRow, Number, ReadRow
-from sim.errors import InvariantError
+from sim.errors import ConfigError, InvariantError
 from sim.machine.callers import whole_stacks
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.machine import Machine
@@ -42,13 +42,16 @@ def result_of(
     """
     Return the result of a run that is over.
 
-    openings: ns of each first opening of a file. jobs, reads: rows of their own, see CellResult.
+    openings: ns of each first opening of a file. jobs, reads: rows of their own, see CellResult. Raises
+    ConfigError if nothing was read, for then there is nothing to share the CPU time out over.
     """
     stats = machine.queue.stats
     rows = whole_stacks(machine, machine.ledger.rows())
     calls = machine.ledger.calls()
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)
+    if not bytes_read:
+        raise ConfigError("workload", "nothing was read", "reads of one byte or more")
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     metrics: dict[str, Number] = {

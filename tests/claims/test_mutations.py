@@ -137,7 +137,7 @@ MUTATIONS = [
         {
             "decryption-is-half-in-16-kib-extents-too",  # it is marked as refuted
             "decryption-is-the-largest-cost",  # it says that with buffer heads it is not
-            "nothing-gained-on-one-block-extents",  # it says that something is gained elsewhere, also encrypted
+            "nothing-gained-on-one-block-extents",  # it says that something is gained elsewhere
         },
     ),
 ]

@@ -28,3 +28,9 @@ def test_a_sentence_that_is_lost_or_there_twice_is_an_error(text: str) -> None:
     """Never left out in silence."""
     with pytest.raises(ValueError, match=r"times: a \{\} b"):
         written(text, [Quote("a {} b", lambda: [1])])
+
+
+def test_lines_are_short_enough_to_read() -> None:
+    """100 columns, but for commands, rows of tables and the addresses of pictures."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    assert [] == [line for line in lines if len(line) > 100 and not line.startswith(("    ", "|", "!["))]

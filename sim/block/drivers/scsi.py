@@ -123,8 +123,8 @@ ahci_single_level_irq_intr
             (
                 tree_words(
                     """
+ata_qc_complete_multiple:request
 (ata_qc_complete_multiple)
-    ata_qc_complete_multiple:request
     ata_qc_complete
         dma_unmap_sg_attrs
         dma_unmap_sg_attrs:run

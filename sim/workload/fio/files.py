@@ -122,8 +122,9 @@ def laid_out(jobs: Sequence[Job]) -> dict[str, int]:
             if paths.setdefault(name, path) != path:
                 raise ConfigError(job.place, f"{path} and {paths[name]} end alike", "names that differ")
             sizes[name] = max(sizes.get(name, 0), size)
+    known = set(paths.values())
     for job, clone in clones:
-        unknown = [path for path in file_names(job, clone) if path not in paths.values()]
+        unknown = [path for path in file_names(job, clone) if path not in known]
         if unknown:
             problem = f"does not say how large {unknown[0]} is, nor does another job"
             raise ConfigError(job.place, problem, "size=BYTES, or volume.files")
