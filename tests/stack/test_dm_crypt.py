@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from core_kit import Rig, sequential
+from core_kit import Rig, priced, sequential
 
+from sim.block.bio import Bio, EndIo, Plug
+from sim.block.opf import REQ_META, REQ_OP_WRITE, REQ_SYNC
 from sim.block.queue.limits import QueueLimits
 from sim.crypto.dmcrypt import DmCrypt
 from sim.ext4.store import MemoryStore
@@ -102,3 +104,41 @@ def test_tracing_a_bio_keeps_its_stages() -> None:
     for record in records:
         assert 0 <= record.queued_ns <= record.issued_ns < record.completed_ns
         assert record.completed_ns < record.interrupted_ns < record.ready_ns
+
+
+def test_a_clone_does_what_its_bio_does() -> None:
+    """A write of metadata is handed down as one, with its flags."""
+    rig = Rig("page_io", [(0, 100, 1)], 4 * KIB, dm_crypt=CryptTable())
+    crypt = rig.machine.crypt
+    assert crypt is not None
+    task, plug = rig.machine.cpu.task(0, "writer"), Plug()
+    bio = Bio(800, 8, 1, 1, EndIo(), None, [(0, 1)], False, REQ_OP_WRITE | REQ_SYNC | REQ_META)
+    crypt.submit(task, bio, plug)
+    assert ["Q", "Q WSM", "G WSM", "P"] == [event[0] for event in rig.block_log]
+    assert [bio.opf] == [request.opf for request in plug.requests]
+
+
+@pytest.mark.parametrize(("cpus", "returned"), [(1, 4 * KIB), (4, KIB)])
+def test_a_rows_clones_are_decrypted_by_all_cores(cpus: int, returned: int) -> None:
+    """A page of four buffer heads at 1 ns a byte: kcryptd's queue is unbound, so four cores take 1,024 ns."""
+    costs = priced(xts_decrypt=(0, 1))
+    rig = Rig(
+        "buffer_head", [(0, 100, 4)], 4 * KIB, KIB, dm_crypt=CryptTable(), costs=costs, cpus=cpus, trace=False
+    )
+    ends = rig.start([(0, 4 * KIB)])
+    rig.finish()
+    assert [50_000 + returned] == ends
+    assert [4 * KIB // cpus] * cpus == [core.busy_kworker_ns for core in rig.machine.cpu.cores]
+
+
+@pytest.mark.parametrize(("work_queue", "wakings"), [("bound", 1), ("unbound", 4)])
+def test_same_cpu_crypt_has_one_item_active(work_queue: str, wakings: int) -> None:
+    """
+    alloc_workqueue(): max_active is 1 with same_cpu_crypt, else as many as there are CPUs. Of four clones
+    that end in one interrupt one becomes active, and only that wakes a worker; of an unbound queue's all do.
+    """
+    table = CryptTable(work_queue=work_queue)
+    rig = Rig("buffer_head", [(0, 100, 4)], 4 * KIB, KIB, dm_crypt=table, cpus=4, trace=False)
+    rig.run([(0, 4 * KIB)])
+    woken = [row for row in rig.machine.ledger.rows() if row.stack.endswith("queue_work_on;try_to_wake_up")]
+    assert [wakings] == [row.calls for row in woken]
