@@ -62,7 +62,7 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest --numprocesses=auto --dist=worksteal --dist=loadfile
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 # One fault at a time in a copy of the tree; the tests that are about it must fail (lists in tests/mutants/).
 mutants: $(VENV)/ready
