@@ -144,8 +144,8 @@ RESULTS: tuple[Quote, ...] = (
         lambda: [1000 * (_main("buffer_head") - _main("page_io"))],
     ),
     Quote(
-        "bios {:.0f} to {:.0f} %, buffer heads {:.0f} to {:.0f} %, mapping {:.0f} to {:.0f} %, the block layer"
-        " {:.0f} to {:.0f} % (90 % intervals",
+        "bios {:.0f} to {:.0f} %, buffer heads {:.0f} to {:.0f} %, mapping {:.0f} to {:.0f} %, the block"
+        " layer {:.0f} to {:.0f} % (90 % intervals",
         lambda: [end for group in PARTS for end in _saved(group)[0]],
     ),
     Quote(
