@@ -43,17 +43,18 @@ Cut = tuple[int, int]
 
 class Blocked:
     """
-    A submission that has no tag yet. bio, plug: of what. sector, cuts: of the pieces to come. later: what the
-    task has submitted behind it; without a bio, the end of a plug.
+    A submission that has no tag yet. bio, plug: of what. sector, cuts: of the pieces to come. rest: what
+    follows in its row. later: what the task has submitted behind it; without a bio, the end of a plug.
     """
 
-    __slots__ = ("bio", "cuts", "later", "plug", "sector")
+    __slots__ = ("bio", "cuts", "later", "plug", "rest", "sector")
 
     def __init__(self, bio: Bio, plug: Plug, sector: int, cuts: list[Cut]) -> None:
         self.bio = bio
         self.plug = plug
         self.sector = sector
         self.cuts = cuts
+        self.rest: Bio | None = None
         self.later: deque[tuple[Bio | None, Plug]] = deque()
 
 
@@ -109,7 +110,7 @@ class BlockQueue(BioQueue):
         if task.blocked is not None:
             task.blocked.later.append((bio, plug))
             return
-        if count > 1 and self._one_by_one(task, bio, plug):
+        if count > 1 and self._one_by_one(bio, plug):
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
             return
@@ -142,11 +143,11 @@ class BlockQueue(BioQueue):
         if bio.record is not None:
             bio.record.merges += stats.merges
 
-    def _one_by_one(self, task: Task, bio: Bio, plug: Plug) -> bool:
+    def _one_by_one(self, bio: Bio, plug: Plug) -> bool:
         """Tell whether the bios of a row have to be taken each by itself."""
         if self.limits.bio_based:
             return bio.end_io.queues_work(bio)
-        return not plug.holds or self._tags_of(task).left < bio.count
+        return not plug.holds
 
     def _tags_of(self, task: Task) -> Tags:
         """Return the tags of the hardware queue that a task's requests go to."""
@@ -168,7 +169,12 @@ class BlockQueue(BioQueue):
                 self.flush_for_sleep(task, blocked.plug)
                 if (yield from task.wait(event)):
                     task.ps += self._sites.tag_sleep.charge(1)
+            before = self.stats.merges
             self._pieces(task, blocked.bio, blocked.sector, blocked.cuts, blocked.plug, merge=False)
+            if blocked.rest is not None:
+                self._submit_row(task, blocked.rest, blocked.plug)
+            if blocked.bio.record is not None:
+                blocked.bio.record.merges += self.stats.merges - before
             for bio, plug in blocked.later:
                 if bio is None:
                     self.finish_plug(task, plug)
@@ -281,6 +287,11 @@ class BlockQueue(BioQueue):
         while done < bio.count:
             sector = bio.sector + done * unit
             request = self._merger.merge(task, bio, sector, unit, 1, plug)
+            if request is None and not self._tags_of(task).left:
+                task.blocked = blocked = Blocked(bio.row(done, 1), plug, sector, [(unit, 1)])
+                if done + 1 < bio.count:
+                    blocked.rest = bio.row(done + 1, bio.count - done - 1)
+                return
             if request is None:
                 request = self._get_request(task, bio, sector, unit, 1, plug)
             joined = 1 + self._merger.row_behind(task, request, bio, done)
