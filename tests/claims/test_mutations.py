@@ -115,16 +115,7 @@ MUTATIONS = [
             "in-memory-everything-shows",
         },
     ),
-    (
-        _lose_merges,
-        {
-            "the-device-sees-the-same-requests",
-            # A disk's and a SATA drive's 64 tags are slept for, and workers hand requests over one by one.
-            "nothing-gained-on-a-slow-device",
-            "a-disk-leaves-the-cpu-idle",
-            "in-memory-everything-shows",  # it says that on a disk nothing does
-        },
-    ),
+    (_lose_merges, {"the-device-sees-the-same-requests"}),
     (
         _dearer("mapping", 3),
         {
