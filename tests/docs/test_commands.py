@@ -23,7 +23,6 @@ DOCUMENTS = (
     "results/*/README.md",
 )
 
-
 NO_COMMAND = r"readpath [A-Z]|readpath: |readpath --|readpath image [a-z]+ \|"
 """A placeholder of a verb, a message, an option of its own, a list of verbs."""
 
@@ -41,9 +40,7 @@ def _shown() -> list[tuple[str, str]]:
     for pattern in DOCUMENTS:
         for path in sorted(ROOT.glob(pattern)):
             for line in _commands(path.read_text(encoding="utf-8")):
-                if re.match(
-                    r"readpath [A-Z]|readpath: |readpath VERB|readpath --|readpath image [a-z]+ \|", line
-                ):
+                if re.match(NO_COMMAND, line):
                     continue
                 found.append((path.name, re.sub(r"[\[\]]| \.\.\.", "", line)))
     return sorted(set(found))

@@ -6,10 +6,11 @@ Each test would fail with another rule of kernel/workqueue.c.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from sim.config.encryption import WorkQueueKind
 from sim.engine.costs import Cost, CostTable
 from sim.engine.cpu import SCHED_CREDIT_NS, SCHED_GRANULARITY_NS, Cpu
 from sim.engine.ledger import IRQ, TASK, Ledger
@@ -249,6 +250,11 @@ def test_shares_are_neighbours_for_every_core() -> None:
     assert [2, 3, 2, 3] == Bench("unbound", 4).work.shares(10)
     assert [1, 1] == Bench("unbound", 4).work.shares(2)
     assert [10] == Bench("bound", 4).work.shares(10)
+
+
+def test_an_experiment_may_name_every_kind() -> None:
+    """And no other: the configuration's words are the engine's."""
+    assert get_args(WorkQueueKind) == WORK_QUEUES
 
 
 def test_an_unknown_kind_is_an_error() -> None:
