@@ -84,8 +84,8 @@ class WorkQueue:
     One work queue.
 
     kind: of WORK_QUEUES. max_active: items that may be active at once, per core if bound; 0: as many as there
-    are cores (unbound), WQ_DFL_ACTIVE (bound). context, root: where in the ledger its items run, and below
-    what; queues, runs: the symbols that queue an item and that run it.
+    are cores (unbound), WQ_DFL_ACTIVE (bound). context, root: where in the ledger its items run, and the
+    symbol that runs them; queues: the symbol that queues one.
 
     Raises ConfigError for an unknown kind.
     """

@@ -23,7 +23,7 @@ from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
 from sim.paths.page_data import Contents
-from sim.paths.post_read_steps import FSCRYPT, CipherCalls, Decrypt, MakeStep
+from sim.paths.post_read_steps import FSCRYPT, CipherCalls, Decrypt, MakeStep, PostReadStep
 from sim.units import PAGE_BYTES
 
 
@@ -55,21 +55,19 @@ class _EndIo(EndIo):
             for context in (IRQ, TASK, KWORKER)
         }
         stack = f"{work.root};{worker}"
-        self._decrypt = Decrypt(ledger, work.context, stack, block_size, cipher_calls)
-        self._more_steps = [make(ledger, work.context, stack, block_size) for make in steps]
+        self._steps: list[PostReadStep] = [Decrypt(ledger, work.context, stack, block_size, cipher_calls)]
+        self._steps += [make(ledger, work.context, stack, block_size) for make in steps]
 
     def queues_work(self, bio: Bio) -> bool:
         """Tell whether a work item has to run steps before the pages are up to date (EndIo)."""
         inode: FsInode = bio.owner.inode
-        if inode.encrypted:
-            return True
-        return bool(self._more_steps) and any(step.wanted(inode) for step in self._more_steps)
+        return any(step.wanted(inode) for step in self._steps)
 
     def _steps_ps(self, bio: Bio, calls: int, blocks: int) -> int:
         """Cost of the steps on `blocks` of a bio's blocks in `calls` pages or buffer heads."""
         inode: FsInode = bio.owner.inode
-        ps = self._decrypt.charge(calls, blocks) if inode.encrypted else 0
-        for step in self._more_steps:
+        ps = 0
+        for step in self._steps:
             if step.wanted(inode):
                 ps += step.charge(calls, blocks)
         return ps

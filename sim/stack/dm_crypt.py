@@ -115,7 +115,9 @@ class CryptTarget(BioQueue):
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """dm_submit_bio(): clone a bio, or each of a row, and hand the clones down."""
         if bio.count > 1 and (self._tracer is not None or self.limits.bio_based):
-            for first in range(bio.count):  # each before its clone, as a kernel's trace has them
+            # Each before its clone, as a kernel's trace has them; and where clones end at once, after the
+            # last.
+            for first in range(bio.count):
                 self.submit(task, bio.row(first, 1), plug)
             return
         task.ps += self._s_map.charge(bio.count)
