@@ -122,6 +122,7 @@ def test_what_is_no_journal_of_ours(tmp_path: Path) -> None:
         (0x28 + 3, 0x20, "features 0x20"),
         (0x28 + 3, 0x10, "the checksum of its superblock is wrong"),
         (0x28 + 3, 0x18, "checksums of several versions"),
+        (0x2C + 3, 0x01, "read-only 0x1"),
         (0x1C + 3, 0x10, "start 16"),
         (0x1C + 2, 0x10, "goes from block 1 to 1024 and begins at 4096"),
         (0, 0x10, "no superblock of version 2"),

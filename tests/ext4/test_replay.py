@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -157,27 +158,34 @@ def three_transactions(base: MemoryStore, form: str) -> Log:
 
 def damage(log: Log, what: str) -> None:
     """Spoil a log that was written: a byte of one of its blocks."""
-    kinds = {"descriptor": 0, "logged": 3, "revocation": None, "commit": len(log.written) - 1, "second": None}
-    at = kinds[what]
-    if at is None:
-        wanted = REVOKE if what == "revocation" else COMMIT
-        at = next(
-            n for n, (_, data) in enumerate(log.written) if data[:8] == struct.pack(">2I", MAGIC, wanted)
-        )
-    place = log.written[at][0] * SIZE + (0x11 if what in ("commit", "second") else 700)
+    revocation, first_commit = (
+        next(n for n, (_, data) in enumerate(log.written) if data[:8] == struct.pack(">2I", MAGIC, kind))
+        for kind in (REVOKE, COMMIT)
+    )
+    number, offset = {
+        "descriptor": (0, 700),
+        "logged": (3, 700),
+        "revocation": (revocation, 700),
+        "its length": (revocation, 0x0C),
+        "first commit": (first_commit, 0x11),
+        "last commit": (len(log.written) - 1, 0x11),
+    }[what]
+    place = log.written[number][0] * SIZE + offset
     byte = log.store.read(place, 1)[0]
     log.store.write(place, bytes([byte ^ 0x40]))
 
 
 SPOILT = [
     (form, what)
-    for form in ("v1", "v2-64bit", "v3", "v3-async")
-    for what in ("cut", "logged", "revocation", "commit", "second", "noted error")
+    for form in ("v1", "v1-async", "v2-64bit", "v3-async")
+    for what in ("descriptor", "logged", "revocation", "its length", "first commit", "last commit")
 ]
+OTHERS = [("plain", "its length"), ("v3", "cut"), ("plain", "noted error"), ("v3", "noted error")]
 
 
 @pytest.mark.parametrize(
-    ("form", "what"), [*((form, what) for form in FORMS for what in ("whole", "before the commit")), *SPOILT]
+    ("form", "what"),
+    [*((form, what) for form in FORMS for what in ("whole", "before the commit")), *SPOILT, *OTHERS],
 )
 def test_e2fsck_leaves_the_same_image(base: MemoryStore, tmp_path: Path, form: str, what: str) -> None:
     """Every form of a log, whole, cut short, or with a wrong byte in some block; every byte is the same."""
@@ -189,7 +197,7 @@ def test_e2fsck_leaves_the_same_image(base: MemoryStore, tmp_path: Path, form: s
             kept.format, kept.blocks, kept.first, kept.sequence, kept.start, raw
         )
     log.power_cut({"cut": 70, "before the commit": len(log.written) - 1}.get(what))
-    if what in ("logged", "revocation", "commit", "second"):
+    if (form, what) in SPOILT or what == "its length":
         damage(log, what)
     before = log.bytes()
     theirs = e2fsck_replays(tmp_path / "a.img", before)
@@ -207,7 +215,7 @@ def test_what_a_wrong_checksum_does(base: MemoryStore) -> None:
     """A commit's ends the log; a block's leaves that block out, and the file system is not valid."""
     aborted = three_transactions(base, "v3")
     aborted.power_cut()
-    damage(aborted, "second")
+    damage(aborted, "first commit")
     found = replay_journal(aborted.store)
     assert ("the checksum of transaction 41 is wrong", "") == (found.aborted, found.damaged)
     assert not found.writes
@@ -222,6 +230,34 @@ def test_what_a_wrong_checksum_does(base: MemoryStore) -> None:
     )
     assert 0 == Image(spoilt.store).superblock.state
     assert 44 == found.end
+
+
+@pytest.mark.parametrize(("time_s", "is_damaged"), [(99, False), (100, True)])
+def test_what_another_life_of_the_log_left_is_told_by_its_time(
+    base: MemoryStore, tmp_path: Path, time_s: int, is_damaged: bool
+) -> None:
+    """A transaction of the next sequence with the checksums of another UUID: older is no damage."""
+    log = Log.on(base, "v3", sequence=5)
+    log.commit([(FREE[0], block(1))], time_s=100)
+    log.journal.format = replace(log.journal.format, uuid=bytes(16))
+    log.commit([(FREE[0], block(2))], time_s=time_s)
+    log.power_cut()
+    theirs = e2fsck_replays(tmp_path / "a.img", log.bytes())
+    found = replay_journal(log.store)
+    assert is_damaged == bool(found.damaged)
+    assert ({} if is_damaged else {FREE[0]: block(1)}) == found.blocks()
+    assert [] == differing(log.bytes(), theirs)
+
+
+def test_a_commit_without_a_checksum_counts_in_version_1(base: MemoryStore, tmp_path: Path) -> None:
+    """Whoever does not know the feature may have written it: it is compatible."""
+    log = Log.on(base, "v1")
+    log.commit([(FREE[0], block(1))])
+    log.power_cut()
+    log.store.write(log.written[-1][0] * SIZE + 0x0C, bytes(8))
+    theirs = e2fsck_replays(tmp_path / "a.img", log.bytes())
+    assert {FREE[0]: block(1)} == replay_journal(log.store).blocks()
+    assert [] == differing(log.bytes(), theirs)
 
 
 def test_an_asynchronous_commit_without_its_blocks_does_not_count(base: MemoryStore) -> None:
@@ -305,6 +341,7 @@ def test_a_descriptor_tells_of_as_many_blocks_as_the_kernel_writes() -> None:
         assert expected == [
             LogFormat(size, bytes(16), bits).tags_per_descriptor for size in (1024, 2048, 4096)
         ]
+    assert 404 == LogFormat(4096, bytes(16), LogIncompat.CSUM_V2).tags_per_descriptor
     lengths = {form: LogFormat(1024, bytes(16), *kinds).tag_bytes for form, kinds in FORMS.items()}
     assert {
         "plain": 8,
