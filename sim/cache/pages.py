@@ -58,10 +58,10 @@ class Mapping:
     waiters: events of tasks that wait for a page. known_bytes: of each PRESENT page, how many bytes from its
     start are up to date. buffered: one byte a page, 1 if it has buffer heads; None as long as no page had.
     held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed. dirty,
-    writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was. content:
-    with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the
-    file, present where it was written). large: it may hold folios of up to max_order; then it is a
-    FolioMapping.
+    writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was.
+    content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
+    large as the file, present where it was written). large: it may hold folios of up to max_order; then it is
+    a FolioMapping.
     """
 
     __slots__ = (
@@ -131,8 +131,8 @@ class Mapping:
 
     def holds(self, start: int, end: int) -> bool:
         """Return whether any page of [start, end) may not go: a reader holds it, or it is to be written."""
-        if self.dirty is not None and self.writeback is not None:
-            if self.dirty.find(1, start, end) >= 0 or self.writeback.find(1, start, end) >= 0:
+        for tags in (self.dirty, self.writeback):
+            if tags is not None and tags.find(1, start, end) >= 0:
                 return True
         return any(first < end and start < last for first, last in self.held)
 

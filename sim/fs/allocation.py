@@ -16,7 +16,14 @@ class Allocator:
     """Gives blocks; the null one has none to give."""
 
     def new_blocks(
-        self, task: Task, inode: LiveInode, path: Path, lblk: int, length: int, reserved: bool, normalise: bool
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        lblk: int,
+        length: int,
+        reserved: bool,
+        normalise: bool,
     ) -> Generator[Any, Any, tuple[int, int]]:
         """
         Return (first block, how many) for up to `length` blocks from `lblk` on.

@@ -17,13 +17,13 @@ from sim.block.protocols import BioQueue
 from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, under
 from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
-BH_SYMBOLS: Final = (
-    "submit_bh submit_bh;submit_bh_wbc submit_bh;submit_bh_wbc;bio_alloc_bioset submit_bh;submit_bh_wbc;bio_add_page"
-)
+BH_WBC: Final = "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page"
+"""submit_bh_wbc(): a bio of one block."""
+BH_SYMBOLS: Final = f"submit_bh {under('submit_bh', BH_WBC)}"
 """submit_bh(): a bio of one block."""
 _FULL: Final = "write_cache_pages;__writepage;blkdev_writepage;block_write_full_page;__block_write_full_page"
 
@@ -49,20 +49,25 @@ class BdevBuffers:
         self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
         self._s_read = ledger.site(TASK, "", BH_SYMBOLS)
         self._out = WriteOut(
-            clock, ledger, queue, disk, "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_write", "",
+            clock,
+            ledger,
+            queue,
+            disk,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_write",
+            "",
             "filemap_fdatawait_range;__filemap_fdatawait_range;folio_wait_writeback",
         )
         self._in = WriteOut(clock, ledger, queue, None, "end_bio_bh_io_sync", "", "__wait_on_buffer")
         self._s_page = ledger.site(
-            TASK, "", "folio_clear_dirty_for_io write_cache_pages;__writepage"
+            TASK,
+            "",
+            "folio_clear_dirty_for_io write_cache_pages;__writepage"
             " write_cache_pages;__writepage;blkdev_writepage"
             " write_cache_pages;__writepage;blkdev_writepage;block_write_full_page"
             f" {_FULL} {_FULL};__folio_start_writeback {_FULL};folio_unlock"
             " end_page_writeback folio_end_writeback folio_end_writeback;__folio_end_writeback",
         )
-        self._s_block = ledger.site(
-            TASK, _FULL, "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page"
-        )
+        self._s_block = ledger.site(TASK, _FULL, BH_WBC)
 
     def getblk(self, task: Task, times: int) -> None:
         """Charge look-ups of blocks that are in memory (sb_getblk())."""
@@ -98,8 +103,15 @@ class BdevBuffers:
         task.ps += self._s_read.charge(1)
         size = self.block_size
         self._reading[block] = self._in.submit(
-            task, plug, sector_of(block, size), size // SECTOR_BYTES, 1, [(block, 1)], None,
-            REQ_OP_READ | REQ_META | REQ_PRIO, ahead=ahead,
+            task,
+            plug,
+            sector_of(block, size),
+            size // SECTOR_BYTES,
+            1,
+            [(block, 1)],
+            None,
+            REQ_OP_READ | REQ_META | REQ_PRIO,
+            ahead=ahead,
         )
 
     def read(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, None]:
@@ -169,7 +181,13 @@ class BdevBuffers:
             self.clean(block)
             pending.append(
                 self._out.submit(
-                    task, plug, sector_of(block, size), size // SECTOR_BYTES, 1, [(block, 1)], None,
+                    task,
+                    plug,
+                    sector_of(block, size),
+                    size // SECTOR_BYTES,
+                    1,
+                    [(block, 1)],
+                    None,
                     REQ_OP_WRITE | REQ_META | REQ_PRIO | flags,
                 )
             )

@@ -75,7 +75,9 @@ class Ext4Super:
         mark = "__ext4_mark_inode_dirty"
         reserve = f"{mark};ext4_reserve_inode_write"
         self._s_reserve = ledger.site(
-            TASK, "", f"{mark} {reserve} {reserve};ext4_get_inode_loc"
+            TASK,
+            "",
+            f"{mark} {reserve} {reserve};ext4_get_inode_loc"
             f" {reserve};ext4_get_inode_loc;__ext4_get_inode_loc {mark};ext4_mark_iloc_dirty"
             f" {mark};ext4_mark_iloc_dirty;ext4_fc_track_inode",
         )

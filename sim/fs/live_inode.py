@@ -30,15 +30,33 @@ NEEDS_MAPPING: Final = BH_DELAY | BH_UNWRITTEN
 
 class LiveInode:
     """
-    number: of the inode, table_block: that holds it. size: in bytes; disksize: what the disk's inode says of it.
-    state, place: of every buffer head, by logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the
-    transactions that fsync(2) and fdatasync(2) wait for. tick: when its times were set last. open_files: who
-    may write. encrypted: its blocks go out encrypted. journalled: its data goes through the log.
+    number: of the inode, table_block: that holds it. size: in bytes; disksize: what the disk's inode says of
+    it. state, place: of every buffer head, by logical block. reserved: delayed blocks. sync_tid,
+    datasync_tid: of the transactions that fsync(2) and fdatasync(2) wait for. tick: when its times were set
+    last. open_files: who may write. encrypted: its blocks go out encrypted. journalled: its data goes through
+    the log.
     """
 
     __slots__ = (
-        "datasync_tid", "dirty_inode", "disksize", "encrypted", "es", "group", "journalled", "mapping", "number",
-        "open_files", "place", "reserved", "size", "state", "sync_tid", "table_block", "tick", "tree", "under_way",
+        "datasync_tid",
+        "dirty_inode",
+        "disksize",
+        "encrypted",
+        "es",
+        "group",
+        "journalled",
+        "mapping",
+        "number",
+        "open_files",
+        "place",
+        "reserved",
+        "size",
+        "state",
+        "sync_tid",
+        "table_block",
+        "tick",
+        "tree",
+        "under_way",
     )
 
     def __init__(

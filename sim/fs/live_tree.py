@@ -278,7 +278,9 @@ class LiveTree:
         return made
 
     def shrink(self) -> int:
-        """ext4_ext_try_to_merge_up(): take a lone leaf that fits into the root; return its block, 0 if none."""
+        """
+        ext4_ext_try_to_merge_up(): take a lone leaf that fits into the root; return its block, 0 if none.
+        """
         root = self.root
         if root.depth != 1 or len(root.children) != 1 or len(root.children[0].keys) > ROOT_ENTRIES:
             return 0

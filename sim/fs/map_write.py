@@ -58,6 +58,7 @@ class Zeroout:
 
     def zero(self, task: Task, block: int, count: int) -> Generator[Any, Any, None]:
         """Write zeros, and wait."""
+        del task, block, count
         yield from ()
 
 
@@ -69,18 +70,26 @@ class WriteMapper:
         self.trees = trees
         self._zeroout = zeroout
         self._s_map = ledger.site(TASK, "", "ext4_map_blocks")
-        self._s_lookup = ledger.site(TASK, "ext4_map_blocks", "ext4_es_lookup_extent", unit="ext4_es_lookup_extent")
+        self._s_lookup = ledger.site(
+            TASK, "ext4_map_blocks", "ext4_es_lookup_extent", unit="ext4_es_lookup_extent"
+        )
         self._s_walk = ledger.site(TASK, "ext4_map_blocks", "ext4_ext_map_blocks")
         remove = "ext4_es_insert_extent"
         self._s_insert = ledger.site(
-            TASK, "ext4_map_blocks", f"ext4_es_insert_extent {remove};__es_remove_extent {remove};__es_insert_extent",
+            TASK,
+            "ext4_map_blocks",
+            f"ext4_es_insert_extent {remove};__es_remove_extent {remove};__es_insert_extent",
             unit="ext4_es_insert_extent",
         )
         walk = "ext4_map_blocks;ext4_ext_map_blocks"
-        self._s_gap = ledger.site(TASK, walk, "ext4_es_find_extent_range ext4_es_find_extent_range;__es_find_extent_range")
+        self._s_gap = ledger.site(
+            TASK, walk, "ext4_es_find_extent_range ext4_es_find_extent_range;__es_find_extent_range"
+        )
         self._s_next = ledger.site(TASK, walk, "ext4_ext_next_allocated_block")
         self._s_search = ledger.site(TASK, walk, "ext4_ext_search_right")
-        self._s_cache = ledger.site(TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent")
+        self._s_cache = ledger.site(
+            TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
+        )
         self._s_cached = ledger.site(
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents;ext4_es_cache_extent", "__es_insert_extent"
         )
@@ -91,7 +100,9 @@ class WriteMapper:
         self._s_da_lookup = ledger.site(TASK, da, "ext4_es_lookup_extent", unit="ext4_es_lookup_extent")
         delayed = f"{da};ext4_es_insert_delayed_block"
         self._s_reserve = ledger.site(
-            TASK, da, "ext4_da_reserve_space ext4_es_insert_delayed_block"
+            TASK,
+            da,
+            "ext4_da_reserve_space ext4_es_insert_delayed_block"
             f" /{delayed};__es_remove_extent /{delayed};__es_insert_extent",
         )
         self._s_zeroout = ledger.site(TASK, walk, "ext4_issue_zeroout")
@@ -154,7 +165,9 @@ class WriteMapper:
         if entry is not None:
             length = min(entry.start + entry.length - lblk, want)
             if entry.status <= ES_UNWRITTEN:
-                found = MappedBlocks(entry.physical + lblk - entry.start, length, entry.status == ES_UNWRITTEN, False)
+                found = MappedBlocks(
+                    entry.physical + lblk - entry.start, length, entry.status == ES_UNWRITTEN, False
+                )
             else:
                 found = MappedBlocks(0, 0, False, False)
         else:
@@ -268,7 +281,9 @@ class WriteMapper:
             self._cache_one(task, inode, start, length, status, leaf.physical[at])
             previous = start + length
 
-    def _cache_one(self, task: Task, inode: LiveInode, start: int, length: int, status: int, physical: int) -> None:
+    def _cache_one(
+        self, task: Task, inode: LiveInode, start: int, length: int, status: int, physical: int
+    ) -> None:
         task.ps += self._s_cache.charge(1)
         if inode.es.cache(start, length, status, physical):
             task.ps += self._s_cached.charge(1)

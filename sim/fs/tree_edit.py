@@ -144,24 +144,22 @@ class TreeEditor:
                 path.nodes, path.at = [inode.tree.root], [path.at[-1]]
 
     def correct_indexes(self, task: Task, inode: LiveInode, path: Path) -> None:
-        """ext4_ext_correct_indexes(): a leaf's first block is its key above, up to where it is not the first."""
+        """
+        ext4_ext_correct_indexes(): a leaf's first block is its key above, and so on while it is the first.
+        """
         task.ps += self._s_correct.charge(1)
         if path.at[-1] or len(path.nodes) == 1:
             return
         first = path.leaf.keys[0]
         for level in range(len(path.nodes) - 2, -1, -1):
             node = path.nodes[level]
-            if node.keys[path.at[level]] == first:
-                return
             self.access(task, node)
             node.keys[path.at[level]] = first
             self.dirty(task, inode, node)
             if path.at[level]:
                 return
 
-    def _room(
-        self, task: Task, inode: LiveInode, path: Path, extent: Extent
-    ) -> Generator[Any, Any, Path]:
+    def _room(self, task: Task, inode: LiveInode, path: Path, extent: Extent) -> Generator[Any, Any, Path]:
         """Find or make a leaf with room for an extent: the next one, or a new one."""
         leaf = path.leaf
         if leaf.keys and extent.logical > leaf.keys[-1]:
@@ -201,9 +199,9 @@ class TreeEditor:
         """ext4_ext_split()."""
         leaf, at = path.leaf, path.at[-1]
         border = leaf.keys[at + 1] if at + 1 < len(leaf.keys) else extent.logical
-        blocks = []
-        for _ in range(len(path.nodes) - 1 - level):
-            blocks.append((yield from self.allocator.new_tree_block(task, inode, extent.physical)))
+        blocks = [0] * (len(path.nodes) - 1 - level)
+        for number in range(len(blocks)):
+            blocks[number] = yield from self.allocator.new_tree_block(task, inode, extent.physical)
         moved = [len(node.keys) - 1 > path.at[number] for number, node in enumerate(path.nodes)]
         made = inode.tree.split(path, level, border, blocks)
         for number, node in enumerate(made):
@@ -261,7 +259,9 @@ class TreeEditor:
         right = Extent(at_block, extent.physical + left, extent.length - left, right_unwritten)
         yield from self.insert(task, inode, path, right, pre_io)
 
-    def convert(self, task: Task, inode: LiveInode, lblk: int, length: int, path: Path) -> Generator[Any, Any, None]:
+    def convert(
+        self, task: Task, inode: LiveInode, lblk: int, length: int, path: Path
+    ) -> Generator[Any, Any, None]:
         """ext4_convert_unwritten_extents_endio(): what was written is written."""
         extent = path.leaf.extent(path.at[-1])
         if extent.logical != lblk or extent.length > length:

@@ -89,7 +89,9 @@ class WriteOut(EndIo):
         pages: int = 0,
         ahead: bool = False,
     ) -> Pending:
-        """Submit one bio; return it on its way. pages: of a file, whose writeback it ends. ahead: REQ_RAHEAD."""
+        """
+        Submit one bio; return it on its way. pages: of a file, whose writeback it ends. ahead: REQ_RAHEAD.
+        """
         pending = Pending(pages, contents if self.disk is not None else None)
         bio = Bio(sector, sectors, 1, segments, self, pending, blocks, ahead, opf)
         self.queue.submit(task, bio, plug)

@@ -11,8 +11,8 @@ from sim.block.opf import REQ_BACKGROUND, REQ_OP_WRITE, REQ_SYNC
 
 class WritebackControl:
     """
-    sync: WB_SYNC_ALL, somebody waits for every page. tagged: pages are tagged first, so that the writer is not
-    followed for ever. background: by the flusher on its own; its range has no end (range_cyclic).
+    sync: WB_SYNC_ALL, somebody waits for every page. tagged: pages are tagged first, so that the writer is
+    not followed for ever. background: by the flusher on its own; its range has no end (range_cyclic).
     """
 
     __slots__ = ("background", "sync", "tagged")

@@ -8,12 +8,12 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sim.block.opf import REQ_OP_WRITE
+from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
 from sim.cache.page_cache import PageCache
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import ConfigError, InvariantError
 from sim.fs.allocation import Allocator
 from sim.fs.bdev_buffers import BdevBuffers
@@ -25,14 +25,14 @@ from sim.fs.map_write import CONVERT, CREATE, UNWRITTEN, WriteMapper, Zeroout
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
-from sim.block.bio import Plug
-from sim.paths.buffered_write import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, BufferedWrite
+from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher
+from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
 from sim.paths.writepages.generic import BlockWriteFullPage, JournalledWritepages, MpageWritepages
 from sim.paths.writepages.page_io import WRITEPAGES, Converter, IoEnd, PageIo, WriteBackEnds, WriteBackWait
 from sim.paths.writepages.rounds import Ext4Writepages
-from sim.units import PAGE_BYTES, SECTOR_BYTES
+from sim.units import PAGE_BYTES
 
 WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
@@ -41,8 +41,8 @@ _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeba
 @dataclass(frozen=True, slots=True)
 class JournalShape:
     """
-    places: blocks of the journal in order, its superblock first. tag_bytes: 8, 12 or 16. checksums: v3. head: where
-    the next transaction begins; what lies before was written since the mount.
+    places: blocks of the journal in order, its superblock first. tag_bytes: 8, 12 or 16. checksums: v3. head:
+    where the next transaction begins; what lies before was written since the mount.
     """
 
     places: Sequence[int]
@@ -71,10 +71,7 @@ class _Files(OrderedData):
 
     def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Write out an inode's dirty pages (generic_writepages())."""
-        inode = self._writer.inodes[number]
-        dirty = inode.mapping.dirty
-        if dirty is not None and dirty.find(1) >= 0:
-            yield from self._writer.write_back.writepages(task, inode, WB_SYNC_ALL)
+        yield from self._writer.for_commit.writepages(task, self._writer.inodes[number], WB_SYNC_ALL)
 
     def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Wait for an inode's pages under write-back."""
@@ -103,14 +100,14 @@ class _Conversions(Converter):
         self._task = task
         self._queued: list[IoEnd] = []
         self._running = False
-        self._s_work = ledger.site(
-            TASK, "", "process_one_work process_one_work;ext4_end_io_rsv_work"
-        )
+        self._s_work = ledger.site(TASK, "", "process_one_work process_one_work;ext4_end_io_rsv_work")
         work = "process_one_work;ext4_end_io_rsv_work"
         self._s_io_end = ledger.site(TASK, work, "ext4_convert_unwritten_io_end_vec")
         self._s_start = ledger.site(
-            TASK, work, "__ext4_journal_start_reserved __ext4_journal_start_reserved;jbd2_journal_start_reserved"
-            " __ext4_journal_start_reserved;jbd2_journal_start_reserved;start_this_handle"
+            TASK,
+            work,
+            "__ext4_journal_start_reserved __ext4_journal_start_reserved;jbd2_journal_start_reserved"
+            " __ext4_journal_start_reserved;jbd2_journal_start_reserved;start_this_handle",
         )
         self._s_vector = ledger.site(TASK, work, "ext4_convert_unwritten_extents")
         self._s_queue = ledger.site(TASK, "", "queue_work_on")
@@ -200,35 +197,74 @@ class Ext4Writer:
             log = Log(kept.places, tags, size, kept.tag_bytes, kept.checksums, kept.head)
             self.buffers.warm(kept.places[: kept.head])
             self.journal = Jbd2Journal(
-                clock, ledger, queue, log, self.buffers, cpu.task(0, "jbd2"), disk, options.barrier,
-                options.journal_async_commit, options.commit_ns,
+                clock,
+                ledger,
+                queue,
+                log,
+                self.buffers,
+                cpu.task(0, "jbd2"),
+                disk,
+                options.barrier,
+                options.journal_async_commit,
+                options.commit_ns,
             )
             self.journal.data = _Files(self)
         self.sb = Ext4Super(
-            ledger, self.buffers, self.journal, options, shape.groups, shape.descriptor_blocks, PAGE_BYTES // size,
+            ledger,
+            self.buffers,
+            self.journal,
+            options,
+            shape.groups,
+            shape.descriptor_blocks,
+            PAGE_BYTES // size,
             shape.free,
         )
         trees = TreeEditor(ledger, self.sb, allocator)
         self.mapper = WriteMapper(ledger, self.sb, trees, Zeroout())
         reads = WriteOut(clock, ledger, queue, None, "end_bio_bh_io_sync", "", "__wait_on_buffer")
-        self.out = WriteOut(clock, ledger, queue, disk, "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync", "", "__wait_on_buffer")
+        self.out = WriteOut(
+            clock,
+            ledger,
+            queue,
+            disk,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync",
+            "",
+            "__wait_on_buffer",
+        )
         self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
         self.ends = WriteBackEnds(
-            clock, ledger, "ext4_end_bio ext4_end_bio;ext4_put_io_end_defer", "ext4_end_bio;ext4_finish_bio",
+            clock,
+            ledger,
+            "ext4_end_bio ext4_end_bio;ext4_put_io_end_defer",
+            "ext4_end_bio;ext4_finish_bio",
             f"fscrypt_free_bounce_page end_page_writeback {_PAGE_ENDS}",
         )
         self.ends.converter = _Conversions(self, ledger, cpu.task(0, "kworker"))
         page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES)
         self.rounds = Ext4Writepages(ledger, queue, self.sb, self.mapper, page_io)
         self.journalled = JournalledWritepages(ledger, queue, page_io, size)
+        commit = "jbd2_journal_commit_transaction;jbd2_journal_submit_inode_data_buffers;generic_writepages"
+        self.for_commit = JournalledWritepages(
+            ledger, queue, page_io, size, f"{commit} {commit};write_cache_pages"
+        )
         block_ends = WriteBackEnds(
-            clock, ledger, "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_write", "", f"end_page_writeback {_PAGE_ENDS}"
+            clock,
+            ledger,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_write",
+            "",
+            f"end_page_writeback {_PAGE_ENDS}",
         )
         self.full_page = BlockWriteFullPage(ledger, queue, block_ends, size)
         mpage_ends = WriteBackEnds(clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
         confused = BlockWriteFullPage(
-            ledger, queue, block_ends, size, page="do_writepages;mpage_writepages;write_cache_pages;__mpage_writepage;block_write_full_page"
-            " do_writepages;mpage_writepages;write_cache_pages;__mpage_writepage;block_write_full_page;__block_write_full_page",
+            ledger,
+            queue,
+            block_ends,
+            size,
+            page=under(
+                f"{MpageWritepages.caller};__mpage_writepage",
+                chain("block_write_full_page;__block_write_full_page"),
+            ),
         )
         self.mpage = MpageWritepages(ledger, queue, mpage_ends, size, confused)
         self.wait = WriteBackWait(clock, ledger, queue)

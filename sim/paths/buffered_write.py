@@ -15,7 +15,7 @@ the fall-back to nodelalloc when the volume is nearly full (ext4_nonda_switch() 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any
 
 from sim.block.bio import Plug
 from sim.block.opf import REQ_OP_READ
@@ -24,11 +24,10 @@ from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.cache.pages import ABSENT, PRESENT, UPTODATE, Mapping
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger, Site
+from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
-from sim.fs.bdev_buffers import BH_SYMBOLS
+from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.jbd2.commit import OrderedData
 from sim.fs.live_inode import (
     BH_DELAY,
     BH_DIRTY,
@@ -41,24 +40,32 @@ from sim.fs.live_inode import (
 )
 from sim.fs.map_write import CREATE, SLEEPS, WriteMapper
 from sim.fs.write_out import Pending, WriteOut, sector_of
+from sim.paths.write_calls import (
+    BEGIN,
+    CALLER,
+    DELALLOC,
+    GRAB,
+    JOURNALLED,
+    MODES,
+    NODELALLOC,
+    PLAIN,
+    calls_of_page,
+    calls_of_write,
+)
 from sim.units import PAGE_BYTES, SECTOR_BYTES
-
-DELALLOC: Final = 0
-NODELALLOC: Final = 1
-JOURNALLED: Final = 2
-PLAIN: Final = 3
-"""Which pair of write_begin and write_end."""
-
-CALLER: Final = "entry_SYSCALL_64;vfs_write;ext4_file_write_iter;ext4_buffered_write_iter;generic_perform_write"
-_GRAB: Final = "pagecache_get_page;__filemap_get_folio"
-_BEGIN: Final = ("ext4_da_write_begin", "ext4_write_begin", "ext4_write_begin", "block_write_begin")
 
 
 class BufferedWrite:
     """Writes files of one file system through the page cache."""
 
     def __init__(
-        self, clock: Clock, ledger: Ledger, cache: PageCache, sb: Ext4Super, mapper: WriteMapper, reads: WriteOut
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        cache: PageCache,
+        sb: Ext4Super,
+        mapper: WriteMapper,
+        reads: WriteOut,
     ) -> None:
         """reads: on whose way blocks come that are read first."""
         self._clock = clock
@@ -68,47 +75,42 @@ class BufferedWrite:
         self._reads = reads
         self._per_page = sb.per_page
         site = ledger.site
-        self._s_call = site(
-            TASK, "", "entry_SYSCALL_64 entry_SYSCALL_64;vfs_write entry_SYSCALL_64;vfs_write;ext4_file_write_iter"
-            f" entry_SYSCALL_64;vfs_write;ext4_file_write_iter;ext4_buffered_write_iter {CALLER}",
-        )
-        copied = f"{CALLER};copy_page_from_iter_atomic"
-        balance = (
-            f"{CALLER};balance_dirty_pages_ratelimited"
-            f" {CALLER};balance_dirty_pages_ratelimited;balance_dirty_pages_ratelimited_flags"
-        )
+        self._s_call = site(TASK, "", calls_of_write())
         self._s_page = [
-            site(TASK, "", f"{copied} {balance} {self._page_calls(mode)}", unit="copy_page_from_iter_atomic")
-            for mode in (DELALLOC, NODELALLOC, JOURNALLED, PLAIN)
+            site(TASK, "", calls_of_page(mode), unit="copy_page_from_iter_atomic") for mode in MODES
         ]
-        self._s_new = [site(TASK, f"{CALLER};{begin}", INSERT_SYMBOLS) for begin in _BEGIN]
+        self._s_new = [site(TASK, f"{CALLER};{begin}", INSERT_SYMBOLS) for begin in BEGIN]
         self._s_heads = [
-            site(
-                TASK, f"{CALLER};{begin}", "create_empty_buffers create_empty_buffers;alloc_page_buffers"
-            )
-            for begin in _BEGIN
+            site(TASK, f"{CALLER};{begin}", "create_empty_buffers create_empty_buffers;alloc_page_buffers")
+            for begin in BEGIN
         ]
         self._s_head = [
             site(TASK, f"{CALLER};{begin};create_empty_buffers;alloc_page_buffers", "alloc_buffer_head")
-            for begin in _BEGIN
+            for begin in BEGIN
         ]
-        self._s_stable = [
-            site(TASK, f"{CALLER};{begin};grab_cache_page_write_begin;{_GRAB}", "folio_wait_stable")
-            for begin in _BEGIN
-        ]
-        self._s_get_block = site(TASK, f"{CALLER};ext4_write_begin", "ext4_get_block ext4_get_block;_ext4_get_block")
+        self._s_stable = [site(TASK, f"{CALLER};{begin};{GRAB}", "folio_wait_stable") for begin in BEGIN]
+        self._s_get_block = site(
+            TASK, f"{CALLER};ext4_write_begin", "ext4_get_block ext4_get_block;_ext4_get_block"
+        )
         self._s_read = site(
-            TASK, f"{CALLER};ext4_block_write_begin", f"ext4_read_bh_lock {_below('ext4_read_bh_lock', BH_SYMBOLS)}"
+            TASK,
+            f"{CALLER};ext4_block_write_begin",
+            f"ext4_read_bh_lock {under('ext4_read_bh_lock', BH_SYMBOLS)}",
         )
         self._s_read_plain = site(
-            TASK, f"{CALLER};__block_write_begin_int", "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page"
+            TASK,
+            f"{CALLER};__block_write_begin_int",
+            BH_WBC,
+        )
+        crypt = under(
+            "fscrypt_crypt_block",
+            "fscrypt_generate_iv crypto_skcipher_decrypt crypto_skcipher_decrypt;xts_decrypt",
         )
         decrypt = "fscrypt_decrypt_pagecache_blocks"
-        inner = f"{decrypt};fscrypt_crypt_block"
         self._s_decrypt = site(
-            TASK, f"{CALLER};ext4_block_write_begin",
-            f"{decrypt} {inner} {inner};fscrypt_generate_iv {inner};crypto_skcipher_decrypt"
-            f" {inner};crypto_skcipher_decrypt;xts_decrypt",
+            TASK,
+            f"{CALLER};ext4_block_write_begin",
+            f"{decrypt} {under(decrypt, f'fscrypt_crypt_block {crypt}')}",
             unit="xts_decrypt",
         )
         self._s_dirty = site(TASK, f"{CALLER};block_write_end", "mark_buffer_dirty")
@@ -117,37 +119,6 @@ class BufferedWrite:
         )
         self._s_journalled = site(TASK, f"{CALLER};ext4_write_begin", "do_journal_get_write_access")
         self._s_write_end_fn = site(TASK, f"{CALLER};ext4_journalled_write_end", "write_end_fn")
-
-    @staticmethod
-    def _page_calls(mode: int) -> str:
-        """Return what every page calls, whatever is cached of it."""
-        grab = "grab_cache_page_write_begin"
-        if mode == DELALLOC:
-            begin, end = f"{CALLER};ext4_da_write_begin", f"{CALLER};ext4_da_write_end"
-            return (
-                f"{begin} {begin};ext4_nonda_switch {begin};{grab} {begin};{grab};pagecache_get_page"
-                f" {begin};{grab};{_GRAB} {begin};wait_for_stable_page"
-                f" {begin};wait_for_stable_page;folio_wait_stable {begin};ext4_block_write_begin"
-                f" {end} {end};generic_write_end"
-                f" {end};generic_write_end;folio_unlock"
-            )
-        if mode == PLAIN:
-            begin, end = f"{CALLER};block_write_begin", f"{CALLER};generic_write_end"
-            return (
-                f"{begin} {begin};{grab} {begin};{grab};pagecache_get_page {begin};{grab};{_GRAB}"
-                f" {begin};__block_write_begin_int {end} {end};folio_unlock"
-            )
-        begin = f"{CALLER};ext4_write_begin"
-        common = (
-            f"{begin} {begin};ext4_writepage_trans_blocks {begin};ext4_writepage_trans_blocks;ext4_ext_index_trans_blocks"
-            f" {begin};{grab} {begin};{grab};pagecache_get_page {begin};{grab};{_GRAB} {begin};folio_unlock"
-            f" {begin};wait_for_stable_page {begin};wait_for_stable_page;folio_wait_stable {begin};ext4_block_write_begin"
-        )
-        if mode == NODELALLOC:
-            end = f"{CALLER};ext4_write_end"
-            return f"{common} {end} {end};block_write_end {end};folio_unlock"
-        end = f"{CALLER};ext4_journalled_write_end"
-        return f"{common} {end} {end};folio_unlock"
 
     # -- write(2) --------------------------------------------------------------------------------------
 
@@ -164,7 +135,9 @@ class BufferedWrite:
         while offset < end:
             page = offset // PAGE_BYTES
             stop = min((page + 1) * PAGE_BYTES, end)
-            yield from self._piece(task, inode, page, offset - page * PAGE_BYTES, stop - page * PAGE_BYTES, mode)
+            yield from self._piece(
+                task, inode, page, offset - page * PAGE_BYTES, stop - page * PAGE_BYTES, mode
+            )
             offset = stop
 
     def _piece(
@@ -175,7 +148,7 @@ class BufferedWrite:
         task.ps += self._s_page[mode].charge_units(1, end - start)
         yield from self._wait_for_page(task, mapping, page)
         self._have_page(task, mapping, page, mode)
-        handle = mode == NODELALLOC or mode == JOURNALLED
+        handle = mode in (NODELALLOC, JOURNALLED)
         if handle:
             credits = sb.write_credits(inode)
             if sb.can_start(task, credits):
@@ -260,9 +233,8 @@ class BufferedWrite:
                 self._dirty_block(task, inode, block)
             elif uptodate:
                 now |= BH_UPTODATE
-            elif (
-                not now & (BH_UPTODATE | BH_NEW | BH_DELAY | BH_UNWRITTEN)
-                and (at * size < start or (at + 1) * size > end)
+            elif not now & (BH_UPTODATE | BH_NEW | BH_DELAY | BH_UNWRITTEN) and (
+                at * size < start or (at + 1) * size > end
             ):
                 partial.append(at)
             state[block] = now
@@ -290,7 +262,13 @@ class BufferedWrite:
             place = inode.place[block]
             pending.append(
                 self._reads.submit(
-                    task, Plug(holds=False), sector_of(place, size), size // SECTOR_BYTES, 1, [(block, 1)], None,
+                    task,
+                    Plug(holds=False),
+                    sector_of(place, size),
+                    size // SECTOR_BYTES,
+                    1,
+                    [(block, 1)],
+                    None,
                     REQ_OP_READ,
                 )
             )
@@ -347,10 +325,7 @@ class BufferedWrite:
         sb.note_sync(task, inode, data=True)
 
     def _all_uptodate(self, state: bytearray, base: int) -> bool:
-        for block in range(base, base + self._per_page):
-            if not state[block] & BH_UPTODATE:
-                return False
-        return True
+        return all(state[block] & BH_UPTODATE for block in range(base, base + self._per_page))
 
     def _partly(self, mapping: Mapping, state: bytearray, page: int, base: int) -> None:
         """Note how much of a page, from its start, is up to date."""
@@ -366,9 +341,9 @@ class BufferedWrite:
         last = (end - 1) // self._sb.block_size
         if mode == PLAIN and end > inode.size:
             raise InvariantError("a plain write past the end of the file")
-        if mode == DELALLOC and end > inode.size:
-            if not inode.state[last] & (BH_DELAY | BH_UNWRITTEN):
-                inode.disksize = max(inode.disksize, end)
+        here = not inode.state[last] & (BH_DELAY | BH_UNWRITTEN)
+        if mode == DELALLOC and end > inode.size and here:
+            inode.disksize = max(inode.disksize, end)
         if end <= inode.size:
             return
         inode.size = end
@@ -377,7 +352,3 @@ class BufferedWrite:
             self._sb.mark_inode_dirty(task, inode)
         else:
             yield from self._sb.mark_dirty_sync(task, inode)
-
-
-def _below(caller: str, calls: str) -> str:
-    return " ".join(f"{caller};{call}" for call in calls.split())

@@ -13,11 +13,13 @@ from sim.block.bio import Plug
 from sim.block.opf import REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, under
+from sim.fs.bdev_buffers import BH_WBC
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import LiveInode
 from sim.fs.write_out import WriteOut, sector_of
 from sim.fs.writeback_control import WB_SYNC_ALL, WB_SYNC_NONE, WritebackControl
+from sim.paths.write_calls import chain
 from sim.paths.writepages.page_io import WriteBackWait
 from sim.units import SECTOR_BYTES
 
@@ -48,23 +50,23 @@ class FileSync:
         self._write_back = write_back
         self._wait = wait
         self._out = out
-        self._s_fsync = ledger.site(
-            TASK, "", "entry_SYSCALL_64 entry_SYSCALL_64;vfs_fsync_range entry_SYSCALL_64;vfs_fsync_range;ext4_sync_file"
-        )
-        self._s_fdatasync = ledger.site(TASK, "", "entry_SYSCALL_64 entry_SYSCALL_64;ext4_sync_file")
+        self._s_fsync = ledger.site(TASK, "", chain("entry_SYSCALL_64;vfs_fsync_range;ext4_sync_file"))
+        self._s_fdatasync = ledger.site(TASK, "", chain("entry_SYSCALL_64;ext4_sync_file"))
         self._s_range = ledger.site(TASK, "", "entry_SYSCALL_64")
         self._s_write = ledger.site(TASK, "", "filemap_fdatawrite_wbc")
-        self._s_commit = ledger.site(TASK, "ext4_sync_file", "ext4_fc_commit ext4_fc_commit;jbd2_complete_transaction")
+        self._s_commit = ledger.site(
+            TASK, "ext4_sync_file", chain("ext4_fc_commit;jbd2_complete_transaction")
+        )
         self._s_barrier = ledger.site(TASK, "ext4_sync_file", "jbd2_trans_will_send_data_barrier")
-        nojournal = "ext4_sync_file;__generic_file_fsync"
-        write = f"{nojournal};sync_inode_metadata;__writeback_single_inode"
-        inode = f"{write};ext4_write_inode"
+        write = "ext4_sync_file;__generic_file_fsync;sync_inode_metadata;__writeback_single_inode"
+        buffer = "sync_dirty_buffer;__sync_dirty_buffer"
         self._s_again = ledger.site(TASK, write, "do_writepages")
+        written = f"{write};ext4_write_inode"
+        inner = f"__ext4_get_inode_loc {chain(buffer)} {under(buffer, BH_WBC)}"
         self._s_inode = ledger.site(
-            TASK, "", f"filemap_fdatawait_range {write} {inode} {inode};__ext4_get_inode_loc {inode};sync_dirty_buffer"
-            f" {inode};sync_dirty_buffer;__sync_dirty_buffer {inode};sync_dirty_buffer;__sync_dirty_buffer;submit_bh_wbc"
-            f" {inode};sync_dirty_buffer;__sync_dirty_buffer;submit_bh_wbc;bio_alloc_bioset"
-            f" {inode};sync_dirty_buffer;__sync_dirty_buffer;submit_bh_wbc;bio_add_page",
+            TASK,
+            "",
+            f"filemap_fdatawait_range {write} {written} {under(written, inner)}",
         )
         self._s_force = ledger.site(TASK, "ext4_sync_file", "ext4_force_commit")
 
@@ -110,7 +112,14 @@ class FileSync:
             buffers.clean(block)
             flags = REQ_OP_WRITE | REQ_SYNC | REQ_META | REQ_PRIO
             pending = self._out.submit(
-                task, Plug(holds=False), sector_of(block, size), size // SECTOR_BYTES, 1, [(block, 1)], None, flags
+                task,
+                Plug(holds=False),
+                sector_of(block, size),
+                size // SECTOR_BYTES,
+                1,
+                [(block, 1)],
+                None,
+                flags,
             )
             yield from self._out.wait(task, [pending])
         if self._sb.options.barrier:
@@ -121,7 +130,9 @@ class FileSync:
         yield from self.write_range(task, inode)
         yield from self._wait.wait(task, inode)
 
-    def write_range(self, task: Task, inode: LiveInode, wbc: WritebackControl = WB_SYNC_ALL) -> Generator[Any, Any, None]:
+    def write_range(
+        self, task: Task, inode: LiveInode, wbc: WritebackControl = WB_SYNC_ALL
+    ) -> Generator[Any, Any, None]:
         """filemap_fdatawrite_wbc(), if anything is dirty."""
         task.ps += self._s_write.charge(1)
         dirty = inode.mapping.dirty

@@ -1,6 +1,6 @@
 """
-Writing back behind the writers' backs: the flusher thread (fs/fs-writeback.c of Linux 6.1), and what sync(2) and
-syncfs(2) do with it.
+Writing back behind the writers' backs: the flusher thread (fs/fs-writeback.c of Linux 6.1), and what sync(2)
+and syncfs(2) do with it.
 
 A worker wakes when the interval has passed, when there are more dirty pages than the background threshold, or
 when sync asks for it, and writes the dirty inodes: WB_SYNC_NONE, nobody waits. Left out: cgroups, bandwidth
@@ -53,7 +53,9 @@ class Flusher:
         self._s_barrier = ledger.site(TASK, "ext4_sync_fs", "jbd2_trans_will_send_data_barrier")
         self._s_blockdev = ledger.site(TASK, "", "sync_blockdev filemap_fdatawrite_wbc")
         self._s_write = ledger.site(
-            TASK, "filemap_fdatawrite_wbc", "do_writepages do_writepages;blkdev_writepages"
+            TASK,
+            "filemap_fdatawrite_wbc",
+            "do_writepages do_writepages;blkdev_writepages"
             " do_writepages;blkdev_writepages;generic_writepages"
             " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages"
             " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages;tag_pages_for_writeback",
@@ -63,7 +65,11 @@ class Flusher:
 
     def dirty_inodes(self) -> list[LiveInode]:
         """Return the inodes that have dirty pages."""
-        return [inode for inode in self._inodes.values() if inode.mapping.dirty is not None and inode.mapping.dirty.find(1) >= 0]
+        return [
+            inode
+            for inode in self._inodes.values()
+            if inode.mapping.dirty is not None and inode.mapping.dirty.find(1) >= 0
+        ]
 
     def start(self, wbc: WritebackControl = WB_BACKGROUND) -> None:
         """Wake the thread; it writes what is dirty."""

@@ -47,7 +47,8 @@ class Dispatcher:
     """
     The lower half of one block device's queue.
 
-    endio: the site of ending a bio, by context; endio_kept: of one on its submitter's stack, a bare flush. flushes: the machinery of flushes above the device.
+    endio: the site of ending a bio, by context; endio_kept: of one on its submitter's stack, a bare flush.
+    flushes: the machinery of flushes above the device.
     """
 
     def __init__(

@@ -18,18 +18,17 @@ from sim.block.opf import REQ_FUA, REQ_IDLE, REQ_META, REQ_OP_WRITE, REQ_PREFLUS
 from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
-from sim.fs.bdev_buffers import BdevBuffers
+from sim.fs.bdev_buffers import BH_SYMBOLS, BdevBuffers
 from sim.fs.jbd2.log import Log
-from sim.fs.live_inode import LiveInode
 from sim.fs.jbd2.transaction import WAITS, WRITES, Transaction, Transactions
+from sim.fs.live_inode import LiveInode
 from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
 from sim.units import SECTOR_BYTES
 
 STACK: Final = "jbd2_journal_commit_transaction"
 LOG_FLAGS: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE
-_BH: Final = "submit_bh submit_bh;submit_bh_wbc submit_bh;submit_bh_wbc;bio_alloc_bioset submit_bh;submit_bh_wbc;bio_add_page"
 
 
 class OrderedData:
@@ -37,15 +36,18 @@ class OrderedData:
 
     def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Write out an inode's dirty pages whose blocks exist."""
+        del task, number
         yield from ()
 
     def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Wait for an inode's pages under write-back."""
+        del task, number
         yield from ()
 
     def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
         """A block of a file's data belongs to the journal."""
-        raise InvariantError(f"block {block} of inode {inode.number} is journalled where no data is")
+        what = f"block {block}, {lblk} of inode {inode.number},"
+        raise InvariantError(f"{what} is journalled where no data is")
 
     def refiled(self, task: Task, block: int) -> bool:
         """A block is committed: tell whether it is one of a file's data, dirty in its page from now on."""
@@ -86,38 +88,59 @@ class Jbd2Journal(Transactions):
         self._queue = queue
         self._size = buffers.block_size
         self._out = WriteOut(
-            clock, ledger, queue, disk,
-            "end_bio_bh_io_sync end_bio_bh_io_sync;journal_end_buffer_io_sync", "", f"{STACK};__wait_on_buffer",
+            clock,
+            ledger,
+            queue,
+            disk,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;journal_end_buffer_io_sync",
+            "",
+            f"{STACK};__wait_on_buffer",
         )
         self._in_place = WriteOut(
-            clock, ledger, queue, disk,
-            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync", "", "jbd2_log_do_checkpoint;__wait_on_buffer",
+            clock,
+            ledger,
+            queue,
+            disk,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync",
+            "",
+            "jbd2_log_do_checkpoint;__wait_on_buffer",
         )
         self._s_commit = ledger.site(
-            TASK, "", f"{STACK} {STACK};__jbd2_journal_clean_checkpoint_list"
+            TASK,
+            "",
+            f"{STACK} {STACK};__jbd2_journal_clean_checkpoint_list"
             f" {STACK};jbd2_journal_write_revoke_records {STACK};ext4_journal_commit_callback",
         )
         self._s_descriptor = ledger.site(TASK, STACK, "jbd2_journal_get_descriptor_buffer")
         self._s_lookup = ledger.site(
-            TASK, f"{STACK};jbd2_journal_next_log_block",
+            TASK,
+            f"{STACK};jbd2_journal_next_log_block",
             f"/{STACK};jbd2_journal_next_log_block ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent",
         )
         self._s_block = ledger.site(
-            TASK, STACK, "jbd2_journal_write_metadata_buffer jbd2_journal_write_metadata_buffer;alloc_buffer_head"
+            TASK,
+            STACK,
+            "jbd2_journal_write_metadata_buffer jbd2_journal_write_metadata_buffer;alloc_buffer_head"
             " jbd2_journal_write_metadata_buffer;__jbd2_journal_file_buffer free_buffer_head"
             " jbd2_journal_file_buffer jbd2_journal_file_buffer;__jbd2_journal_file_buffer"
             " __jbd2_journal_insert_checkpoint __jbd2_journal_refile_buffer",
         )
-        self._s_refile_next = ledger.site(TASK, f"{STACK};__jbd2_journal_refile_buffer", "__jbd2_journal_file_buffer")
-        self._s_bh = ledger.site(TASK, STACK, _BH)
-        self._s_record = ledger.site(TASK, STACK, f"journal_submit_commit_record {_BH}")
+        self._s_refile_next = ledger.site(
+            TASK, f"{STACK};__jbd2_journal_refile_buffer", "__jbd2_journal_file_buffer"
+        )
+        self._s_bh = ledger.site(TASK, STACK, BH_SYMBOLS)
+        self._s_record = ledger.site(TASK, STACK, f"journal_submit_commit_record {BH_SYMBOLS}")
         self._s_data = {
             WRITES: ledger.site(
-                TASK, STACK, "ext4_journal_submit_inode_data_buffers"
+                TASK,
+                STACK,
+                "ext4_journal_submit_inode_data_buffers"
                 " ext4_journal_submit_inode_data_buffers;jbd2_journal_submit_inode_data_buffers",
             ),
             WAITS: ledger.site(
-                TASK, STACK, "ext4_journal_finish_inode_data_buffers"
+                TASK,
+                STACK,
+                "ext4_journal_finish_inode_data_buffers"
                 " ext4_journal_finish_inode_data_buffers;jbd2_journal_finish_inode_data_buffers",
             ),
         }
@@ -126,10 +149,14 @@ class Jbd2Journal(Transactions):
         self._s_wait_space = ledger.site(TASK, "", "__jbd2_log_wait_for_space")
         self._s_checkpoint = ledger.site(TASK, "", "jbd2_log_do_checkpoint")
         self._s_flush_batch = ledger.site(TASK, "jbd2_log_do_checkpoint", "__flush_batch")
-        self._s_write = ledger.site(TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {_under('write_dirty_buffer', _BH)}")
+        self._s_write = ledger.site(
+            TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
+        )
         self._s_tail = ledger.site(
-            TASK, "", "jbd2_journal_update_sb_log_tail jbd2_journal_update_sb_log_tail;jbd2_write_superblock"
-            f" {_under('jbd2_journal_update_sb_log_tail;jbd2_write_superblock', _BH)}",
+            TASK,
+            "",
+            "jbd2_journal_update_sb_log_tail jbd2_journal_update_sb_log_tail;jbd2_write_superblock"
+            f" {under('jbd2_journal_update_sb_log_tail;jbd2_write_superblock', BH_SYMBOLS)}",
         )
         clock.process(self._kjournald())
 
@@ -233,11 +260,11 @@ class Jbd2Journal(Transactions):
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
-        yield from self._write_record(task, transaction)
+        yield from self._write_record(task)
         self.log.committed(transaction.tid, metadata)
         self.committing = None
         transaction.credits = 0
-        self._refile(task, transaction, metadata)
+        self._refile(task, metadata)
         self.committed = transaction.tid
         yield from task.settle()
         if transaction.ended is not None:
@@ -254,14 +281,13 @@ class Jbd2Journal(Transactions):
             places = self.log.take(1 + len(batch))
             task.ps += self._s_lookup.charge(len(places))
             task.ps += self._s_bh.charge(len(places))
-            for place in places:
-                pending.append(self._submit(task, plug, place, LOG_FLAGS))
+            pending.extend([self._submit(task, plug, place, LOG_FLAGS) for place in places])
             self.buffers.make(task, places[0])
         self._queue.finish_plug(task, plug)
         yield from ()
         return pending
 
-    def _write_record(self, task: Task, transaction: Transaction) -> Generator[Any, Any, None]:
+    def _write_record(self, task: Task) -> Generator[Any, Any, None]:
         """journal_submit_commit_record(), and wait for it."""
         task.ps += self._s_descriptor.charge(1) + self._s_lookup.charge(1) + self._s_record.charge(1)
         flags = LOG_FLAGS
@@ -279,7 +305,7 @@ class Jbd2Journal(Transactions):
             task, plug, sector_of(place, size), size // SECTOR_BYTES, 1, [(place, 1)], None, flags
         )
 
-    def _refile(self, task: Task, transaction: Transaction, metadata: list[int]) -> None:
+    def _refile(self, task: Task, metadata: list[int]) -> None:
         """What was committed is dirty where it belongs, unless the running transaction has it too."""
         running = self.running
         for block in metadata:
@@ -305,7 +331,13 @@ class Jbd2Journal(Transactions):
                 size = self._size
                 pending.append(
                     self._in_place.submit(
-                        task, plug, sector_of(block, size), size // SECTOR_BYTES, 1, [(block, 1)], None,
+                        task,
+                        plug,
+                        sector_of(block, size),
+                        size // SECTOR_BYTES,
+                        1,
+                        [(block, 1)],
+                        None,
                         REQ_OP_WRITE | REQ_SYNC,
                     )
                 )
@@ -320,9 +352,6 @@ class Jbd2Journal(Transactions):
         """jbd2_journal_update_sb_log_tail(): write the journal's superblock, and wait."""
         task.ps += self._s_tail.charge(1)
         plug = Plug(holds=False)
-        yield from self._in_place.wait(task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags)])
-
-
-def _under(caller: str, calls: str) -> str:
-    """Return symbols as called by `caller`."""
-    return " ".join(f"{caller};{call}" for call in calls.split())
+        yield from self._in_place.wait(
+            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags)]
+        )

@@ -32,7 +32,13 @@ class Log:
     """
 
     def __init__(
-        self, places: Sequence[int], tags: int, block_size: int, tag_bytes: int, checksums: bool, head: int = 1
+        self,
+        places: Sequence[int],
+        tags: int,
+        block_size: int,
+        tag_bytes: int,
+        checksums: bool,
+        head: int = 1,
     ) -> None:
         """head: where in the journal the next transaction begins."""
         self.places = places

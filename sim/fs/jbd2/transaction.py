@@ -38,7 +38,18 @@ class Transaction:
     revoked: blocks that a replay must not bring back. done: an event of its commit, once somebody waits.
     """
 
-    __slots__ = ("credits", "drained", "ended", "files", "inodes", "left", "locked", "revoked", "tid", "updates")
+    __slots__ = (
+        "credits",
+        "drained",
+        "ended",
+        "files",
+        "inodes",
+        "left",
+        "locked",
+        "revoked",
+        "tid",
+        "updates",
+    )
 
     def __init__(self, tid: int, credits: int) -> None:
         self.tid = tid
@@ -86,24 +97,34 @@ class Transactions:
         self.requested = 0
         self.wake: Any = None
         start = "__ext4_journal_start_sb;jbd2__journal_start"
-        self._s_start = ledger.site(TASK, "", "__ext4_journal_start_sb __ext4_journal_start_sb;jbd2__journal_start")
-        self._s_first = ledger.site(TASK, start, "start_this_handle start_this_handle;add_transaction_credits")
+        self._s_start = ledger.site(
+            TASK, "", "__ext4_journal_start_sb __ext4_journal_start_sb;jbd2__journal_start"
+        )
+        self._s_first = ledger.site(
+            TASK, start, "start_this_handle start_this_handle;add_transaction_credits"
+        )
         self._s_again = ledger.site(TASK, f"{start};start_this_handle", "add_transaction_credits")
         self._s_stop = ledger.site(TASK, "", "__ext4_journal_stop __ext4_journal_stop;jbd2_journal_stop")
         self._s_last = ledger.site(TASK, "__ext4_journal_stop;jbd2_journal_stop", "stop_this_handle")
         get = "__ext4_journal_get_write_access"
         self._s_get = ledger.site(
-            TASK, "", f"{get} {get};jbd2_journal_get_write_access"
+            TASK,
+            "",
+            f"{get} {get};jbd2_journal_get_write_access"
             f" {get};jbd2_journal_get_write_access;jbd2_write_access_granted",
         )
         inner = f"{get};jbd2_journal_get_write_access"
         self._s_do_get = ledger.site(
-            TASK, inner,
-            "jbd2_journal_add_journal_head do_get_write_access do_get_write_access;jbd2_journal_cancel_revoke",
+            TASK,
+            inner,
+            "jbd2_journal_add_journal_head do_get_write_access"
+            " do_get_write_access;jbd2_journal_cancel_revoke",
         )
         create = "__ext4_journal_get_create_access"
         self._s_create = ledger.site(
-            TASK, "", f"{create} {create};jbd2_journal_get_create_access"
+            TASK,
+            "",
+            f"{create} {create};jbd2_journal_get_create_access"
             f" {create};jbd2_journal_get_create_access;jbd2_journal_add_journal_head"
             f" {create};jbd2_journal_get_create_access;jbd2_journal_cancel_revoke",
         )
@@ -112,8 +133,16 @@ class Transactions:
             TASK, "", "__ext4_handle_dirty_metadata __ext4_handle_dirty_metadata;jbd2_journal_dirty_metadata"
         )
         self._s_inode = {
-            WAITS: ledger.site(TASK, "", "jbd2_journal_inode_ranged_wait jbd2_journal_inode_ranged_wait;jbd2_journal_file_inode"),
-            WRITES: ledger.site(TASK, "", "jbd2_journal_inode_ranged_write jbd2_journal_inode_ranged_write;jbd2_journal_file_inode"),
+            WAITS: ledger.site(
+                TASK,
+                "",
+                "jbd2_journal_inode_ranged_wait jbd2_journal_inode_ranged_wait;jbd2_journal_file_inode",
+            ),
+            WRITES: ledger.site(
+                TASK,
+                "",
+                "jbd2_journal_inode_ranged_write jbd2_journal_inode_ranged_write;jbd2_journal_file_inode",
+            ),
         }
         self._s_ask = ledger.site(TASK, "", "jbd2_log_start_commit jbd2_log_start_commit;try_to_wake_up")
 

@@ -18,11 +18,20 @@ from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.errors import InvariantError
-from sim.fs.bdev_buffers import BH_SYMBOLS
-from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_JBDDIRTY, BH_MAPPED, BH_UPTODATE, LiveInode
+from sim.fs.bdev_buffers import BH_WBC
+from sim.fs.live_inode import (
+    BH_DELAY,
+    BH_DIRTY,
+    BH_JBDDIRTY,
+    BH_MAPPED,
+    BH_UPTODATE,
+    NEEDS_MAPPING,
+    LiveInode,
+)
 from sim.fs.write_out import sector_of
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
+from sim.paths.write_calls import chain
 from sim.paths.writepages.page_io import DataBio, IoEnd, PageIo, WriteBackEnds
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
@@ -92,20 +101,29 @@ class BlockWriteFullPage(WriteCachePages):
     """block_write_full_page(): a bio a block."""
 
     def __init__(
-        self, ledger: Ledger, queue: BioQueue, ends: WriteBackEnds, block_size: int, entered: str = "", page: str = ""
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        ends: WriteBackEnds,
+        block_size: int,
+        entered: str = "",
+        page: str = "",
     ) -> None:
         """page: the calls of each page; empty for generic_writepages() over ->writepage."""
         up = self.caller
         super().__init__(
-            ledger, queue, block_size,
+            ledger,
+            queue,
+            block_size,
             entered or f"do_writepages do_writepages;generic_writepages {up}",
         )
         full = f"{up};__writepage;block_write_full_page;__block_write_full_page"
-        page = page or f"{up};__writepage {up};__writepage;bh_writepage {up};__writepage;block_write_full_page {full}"
-        self._s_full = ledger.site(TASK, "", f"{page} {full};__folio_start_writeback")
-        self._s_block = ledger.site(
-            TASK, full, "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page"
+        page = (
+            page
+            or f"{up};__writepage {up};__writepage;bh_writepage {up};__writepage;block_write_full_page {full}"
         )
+        self._s_full = ledger.site(TASK, "", f"{page} {full};__folio_start_writeback")
+        self._s_block = ledger.site(TASK, full, BH_WBC)
         self._ends = ends
         self._flags = REQ_OP_WRITE
 
@@ -125,7 +143,9 @@ class BlockWriteFullPage(WriteCachePages):
             now = state[block]
             if block < end and now & BH_DIRTY and now & BH_MAPPED:
                 if now & BH_DELAY:
-                    raise InvariantError(f"block {block} of inode {inode.number} is delayed at block_write_full_page()")
+                    raise InvariantError(
+                        f"block {block} of inode {inode.number} is delayed at block_write_full_page()"
+                    )
                 chosen.append(block)
             state[block] = now & ~BH_DIRTY
         if not chosen:
@@ -150,7 +170,12 @@ class MpageWritepages(WriteCachePages):
     caller = "do_writepages;mpage_writepages;write_cache_pages"
 
     def __init__(
-        self, ledger: Ledger, queue: BioQueue, ends: WriteBackEnds, block_size: int, confused: BlockWriteFullPage
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        ends: WriteBackEnds,
+        block_size: int,
+        confused: BlockWriteFullPage,
     ) -> None:
         """confused: what gets the pages that do not fit."""
         up = self.caller
@@ -232,7 +257,14 @@ class MpageWritepages(WriteCachePages):
         inode.under_way.append(data)
         sectors = (self._next - self._first) * (self.size // SECTOR_BYTES)
         bio = Bio(
-            sector_of(self._first, self.size), sectors, 1, len(self._pages), self._ends, data, self._blocks, False,
+            sector_of(self._first, self.size),
+            sectors,
+            1,
+            len(self._pages),
+            self._ends,
+            data,
+            self._blocks,
+            False,
             self._flags,
         )
         self._pages, self._blocks = [], []
@@ -242,15 +274,22 @@ class MpageWritepages(WriteCachePages):
 class JournalledWritepages(WriteCachePages):
     """generic_writepages() over ext4_writepage(): data that was committed, each page with bios of its own."""
 
-    def __init__(self, ledger: Ledger, queue: BioQueue, page_io: PageIo, block_size: int) -> None:
+    def __init__(
+        self, ledger: Ledger, queue: BioQueue, page_io: PageIo, block_size: int, entered: str = ""
+    ) -> None:
+        """entered: the calls of one pass; empty for ->writepages."""
         up = self.caller
         super().__init__(
-            ledger, queue, block_size,
-            f"do_writepages do_writepages;ext4_writepages do_writepages;ext4_writepages;generic_writepages {up}",
+            ledger,
+            queue,
+            block_size,
+            entered or f"{chain('do_writepages;ext4_writepages;generic_writepages')} {up}",
         )
         page = f"{up};__writepage;ext4_writepage"
         self._s_ext4 = ledger.site(
-            TASK, "", f"{up};__writepage {page} {page};ext4_io_submit_init {page};ext4_init_io_end"
+            TASK,
+            "",
+            f"{up};__writepage {page} {page};ext4_io_submit_init {page};ext4_init_io_end"
             f" {page};ext4_io_submit {page};ext4_put_io_end_defer {page};ext4_release_io_end",
         )
         self._io = page_io
@@ -262,13 +301,17 @@ class JournalledWritepages(WriteCachePages):
         self._flags = wbc.data_flags
 
     def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
-        """ext4_writepage(): the blocks that jbd2 no longer holds."""
+        """ext4_writepage(): the blocks that jbd2 no longer holds; a page that needs mapping stays dirty."""
         task.ps += self._s_ext4.charge(1)
+        assert inode.mapping.dirty is not None
+        base = page * self.per_page
+        if any(inode.state[block] & NEEDS_MAPPING for block in range(base, base + self.per_page)):
+            inode.mapping.dirty[page] = 1
+            return
         io_end = IoEnd(inode)
         self._io.begin(inode, io_end, self._flags)
-        assert inode.mapping.dirty is not None
         self._io.write_page(task, inode, page, plug)
-        for block in range(page * self.per_page, (page + 1) * self.per_page):
+        for block in range(base, base + self.per_page):
             if inode.state[block] & BH_JBDDIRTY:
                 inode.mapping.dirty[page] = 1
         self._io.submit(task, plug)

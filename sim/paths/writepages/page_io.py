@@ -169,7 +169,9 @@ class PageIo:
         self._sectors = block_size // SECTOR_BYTES
         page = f"{caller};ext4_bio_write_page"
         self._s_page = ledger.site(
-            TASK, "", f"{caller};folio_clear_dirty_for_io {page} {page};__folio_start_writeback {page};folio_unlock"
+            TASK,
+            "",
+            f"{caller};folio_clear_dirty_for_io {page} {page};__folio_start_writeback {page};folio_unlock",
         )
         self._s_block = ledger.site(TASK, page, "io_submit_add_bh io_submit_add_bh;bio_add_page")
         self._s_no_room = ledger.site(TASK, f"{page};io_submit_add_bh", "bio_add_page")
@@ -181,7 +183,9 @@ class PageIo:
         block = f"{encrypt};fscrypt_crypt_block"
         self._s_encrypt = ledger.site(TASK, page, encrypt)
         self._s_crypt = ledger.site(
-            TASK, page, f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt"
+            TASK,
+            page,
+            f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt"
             f" {block};crypto_skcipher_encrypt;xts_encrypt",
             unit="xts_encrypt",
         )
@@ -203,7 +207,8 @@ class PageIo:
     def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
         """mpage_submit_page() and ext4_bio_write_page(): the dirty, mapped blocks of one page."""
         mapping, state, per_page = inode.mapping, inode.state, self._per_page
-        assert mapping.dirty is not None and mapping.writeback is not None
+        assert mapping.dirty is not None
+        assert mapping.writeback is not None
         task.ps += self._s_page.charge(1)
         mapping.dirty[page] = 0
         base = page * per_page
@@ -268,7 +273,14 @@ class PageIo:
         inode.under_way.append(data)
         sectors = (self._next - self._first) * self._sectors
         bio = Bio(
-            sector_of(self._first, self._size), sectors, 1, self._vectors, self.ends, data, self._blocks, False,
+            sector_of(self._first, self._size),
+            sectors,
+            1,
+            self._vectors,
+            self.ends,
+            data,
+            self._blocks,
+            False,
             self.flags,
         )
         self._pages, self._blocks, self._vectors, self._last_block = [], [], 0, -1
@@ -285,7 +297,9 @@ class WriteBackWait:
         self._s_call = ledger.site(TASK, "", wait)
         self._s_lookup = ledger.site(TASK, wait, "pagevec_lookup_range_tag")
         self._s_page = ledger.site(TASK, wait, "folio_wait_writeback")
-        self._s_sleep = ledger.site(TASK, f"{wait};folio_wait_writeback", "io_schedule;schedule try_to_wake_up")
+        self._s_sleep = ledger.site(
+            TASK, f"{wait};folio_wait_writeback", "io_schedule;schedule try_to_wake_up"
+        )
 
     def wait(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """Sleep until no page of a file is under write-back."""

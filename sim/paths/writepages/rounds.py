@@ -18,8 +18,8 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode
-from sim.fs.writeback_control import WritebackControl
 from sim.fs.map_write import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT, WriteMapper
+from sim.fs.writeback_control import WritebackControl
 from sim.paths.writepages.page_io import WRITEPAGES, IoEnd, PageIo
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
@@ -32,9 +32,9 @@ class _Scan:
     """
     Where a call has come to (struct mpage_da_data).
 
-    first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the extent that is
-    being collected. over: the whole range was scanned. endless: the range has no end, and behind its last page is looked once
-    more.
+    first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
+    extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
+    behind its last page is looked once more.
     """
 
     __slots__ = ("endless", "first", "flags", "io_end", "lblk", "length", "next", "over")
@@ -50,7 +50,9 @@ class _Scan:
 class Ext4Writepages:
     """Writes out the dirty pages of files of one file system."""
 
-    def __init__(self, ledger: Ledger, queue: BioQueue, sb: Ext4Super, mapper: WriteMapper, page_io: PageIo) -> None:
+    def __init__(
+        self, ledger: Ledger, queue: BioQueue, sb: Ext4Super, mapper: WriteMapper, page_io: PageIo
+    ) -> None:
         self._queue = queue
         self._sb = sb
         self._mapper = mapper
@@ -60,7 +62,9 @@ class Ext4Writepages:
         self._s_call = ledger.site(TASK, "", f"do_writepages {up} {up};ext4_io_submit_init")
         self._s_tag = ledger.site(TASK, up, "tag_pages_for_writeback")
         self._s_round = ledger.site(
-            TASK, up, "ext4_init_io_end mpage_prepare_extent_to_map mpage_release_unused_pages ext4_io_submit"
+            TASK,
+            up,
+            "ext4_init_io_end mpage_prepare_extent_to_map mpage_release_unused_pages ext4_io_submit"
             " ext4_release_io_end",
         )
         self._s_first = ledger.site(TASK, up, "ext4_put_io_end_defer")
@@ -165,7 +169,15 @@ class Ext4Writepages:
                 yield from task.wait(data.event)
 
     def _process(
-        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, page: int, start: int, mapping: bool, plug: Plug
+        self,
+        task: Task,
+        inode: LiveInode,
+        tagged: bytearray,
+        scan: _Scan,
+        page: int,
+        start: int,
+        mapping: bool,
+        plug: Plug,
     ) -> bool:
         """mpage_process_page_bufs(): False: stop here."""
         task.ps += self._s_bufs.charge(1)
