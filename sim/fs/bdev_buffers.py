@@ -39,6 +39,7 @@ class BdevBuffers:
         self._queue = queue
         self._pages: set[int] = set()
         self._uptodate: set[int] = set()
+        self._verified: set[int] = set()
         self._dirty: dict[int, bool] = {}
         self._dirty_pages: dict[int, int] = {}
         self._reading: dict[int, Pending] = {}
@@ -92,8 +93,16 @@ class BdevBuffers:
         return block in self._uptodate
 
     def fresh(self, block: int) -> None:
-        """A block was made anew: nothing has to be read."""
+        """A block was made anew: nothing has to be read, nor to be verified."""
         self._uptodate.add(block)
+        self._verified.add(block)
+
+    def verify(self, block: int) -> bool:
+        """Look at a block's contents; tell whether nobody did before (buffer_verified())."""
+        if block in self._verified:
+            return False
+        self._verified.add(block)
+        return True
 
     def start_read(self, task: Task, block: int, plug: Plug, ahead: bool) -> None:
         """Submit the read of a block, unless it is there or under way."""
@@ -113,6 +122,10 @@ class BdevBuffers:
             REQ_OP_READ | REQ_META | REQ_PRIO,
             ahead=ahead,
         )
+
+    def finish(self, task: Task, plug: Plug) -> None:
+        """blk_finish_plug() of reads."""
+        self._queue.finish_plug(task, plug)
 
     def read(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, None]:
         """Read a block, or wait for it, unless it is in memory."""

@@ -74,8 +74,8 @@ class EsTree:
             at += 1
         return None
 
-    def remove(self, start: int, length: int) -> None:
-        """__es_remove_extent(): know nothing of [start, start + length)."""
+    def remove(self, start: int, length: int) -> bool:
+        """__es_remove_extent(): know nothing of [start, start + length); tell whether an entry fell in two."""
         end = start + length
         first = bisect_right(self._starts, start) - 1
         if first < 0 or self._entries[first].start + self._entries[first].length <= start:
@@ -92,10 +92,15 @@ class EsTree:
             last += 1
         self._entries[first:last] = left
         self._starts[first:last] = [entry.start for entry in left]
+        return last == first + 1 and len(left) == 2
 
-    def insert(self, start: int, length: int, status: int, physical: int) -> None:
-        """ext4_es_insert_extent(): know [start, start + length), whatever was known of it."""
-        self.remove(start, length)
+    def insert(self, start: int, length: int, status: int, physical: int) -> bool:
+        """
+        ext4_es_insert_extent(): know [start, start + length), whatever was known of it.
+
+        Returns whether an entry fell in two for it, whose second half was inserted anew.
+        """
+        parted = self.remove(start, length)
         at = bisect_right(self._starts, start)
         if at and self._entries[at - 1].joins(start, status, physical):
             entry = self._entries[at - 1]
@@ -110,6 +115,7 @@ class EsTree:
             if entry.joins(behind.start, behind.status, behind.physical):
                 entry.length += behind.length
                 del self._entries[at + 1], self._starts[at + 1]
+        return parted
 
     def cache(self, start: int, length: int, status: int, physical: int) -> bool:
         """ext4_es_cache_extent(): the same, unless something of it is known; tell whether it was inserted."""

@@ -44,7 +44,7 @@ class Ext4Super:
     """
     What all inodes share. groups, descriptor_blocks: how many there are. journal: None if there is none.
 
-    free: free blocks of the volume; delayed: promised ones. clock_ticks: how often a write finds new times,
+    clock_ticks: how often a write finds new times,
     None: by the clock.
     """
 
@@ -57,8 +57,9 @@ class Ext4Super:
         groups: int,
         descriptor_blocks: int,
         per_page: int,
-        free: int,
+        descriptors_at: int = 0,
     ) -> None:
+        """descriptors_at: the first block of the group descriptors."""
         self.buffers = buffers
         self.journal = journal
         self.options = options
@@ -66,8 +67,7 @@ class Ext4Super:
         self.per_page = per_page
         self.groups = groups
         self.descriptor_blocks = descriptor_blocks
-        self.free = free
-        self.delayed = 0
+        self._descriptors_at = descriptors_at
         self.ticks_left: int = -1
         nolock = options.dioread_nolock if options.dioread_nolock is not None else per_page == 1
         self.nolock = nolock and options.delalloc and options.data != "journal"
@@ -90,6 +90,10 @@ class Ext4Super:
             "create": ledger.site(TASK, "", "__ext4_journal_get_create_access"),
             "dirty": ledger.site(TASK, "", "__ext4_handle_dirty_metadata"),
         }
+
+    def descriptor_block(self, group: int) -> int:
+        """Return the block that holds a group's descriptor."""
+        return self._descriptors_at + group // (-(-self.groups // self.descriptor_blocks))
 
     # -- handles, with a journal or without ----------------------------------------------------------
 

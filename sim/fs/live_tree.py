@@ -150,6 +150,37 @@ class Path:
                 return node.keys[self.at[level] + 1]
         return END
 
+    def neighbours(self, lblk: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """
+        ext4_ext_search_left() and _right(): the last block of the extent before a hole at `lblk` and the first
+        of the one behind, each (logical, physical); `lblk` and 0 where there is none.
+        """
+        leaf, at = self.nodes[-1], self.at[-1]
+        left = right = (lblk, 0)
+        if at < 0:
+            return left, right
+        if leaf.keys[at] > lblk:
+            return left, (leaf.keys[at], leaf.physical[at])
+        last = leaf.length[at] - 1
+        left = (leaf.keys[at] + last, leaf.physical[at] + last)
+        if at + 1 < len(leaf.keys):
+            return left, (leaf.keys[at + 1], leaf.physical[at + 1])
+        following = self._following()
+        if following is not None:
+            right = (following.keys[0], following.physical[0])
+        return left, right
+
+    def _following(self) -> Node | None:
+        """Return the next leaf; None if this is the last."""
+        for level in range(len(self.nodes) - 2, -1, -1):
+            node = self.nodes[level]
+            if self.at[level] + 1 < len(node.keys):
+                child = node.children[self.at[level] + 1]
+                while child.depth:
+                    child = child.children[0]
+                return child
+        return None
+
     def chain_right(self) -> list[int]:
         """Return the blocks read to look at the next leaf (ext4_ext_search_right()); none within this one."""
         leaf, at = self.nodes[-1], self.at[-1]

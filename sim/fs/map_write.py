@@ -20,6 +20,7 @@ from sim.fs.ext4_super import Ext4Super
 from sim.fs.jbd2.transaction import WAITS, WRITES
 from sim.fs.live_inode import BH_DELAY, BH_MAPPED, BH_NEW, BH_UNWRITTEN, LiveInode
 from sim.fs.live_tree import END, Path
+from sim.fs.mballoc.allocator import NoSpaceError
 from sim.fs.tree_edit import TreeEditor
 from sim.units import KIB
 
@@ -56,9 +57,11 @@ class MappedBlocks:
 class Zeroout:
     """Writes zeros over blocks (ext4_issue_zeroout()); the null one does not."""
 
-    def zero(self, task: Task, block: int, count: int) -> Generator[Any, Any, None]:
+    def zero(
+        self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
+    ) -> Generator[Any, Any, None]:
         """Write zeros, and wait."""
-        del task, block, count
+        del task, inode, block, count, plug
         yield from ()
 
 
@@ -109,7 +112,6 @@ class WriteMapper:
         self._s_zeroed = ledger.site(
             TASK, walk, f"ext4_es_insert_extent {remove};__es_remove_extent {remove};__es_insert_extent"
         )
-        self._verified: set[int] = set()
 
     # -- write(2), delayed -----------------------------------------------------------------------------
 
@@ -150,9 +152,11 @@ class WriteMapper:
     def _reserve(self, task: Task, inode: LiveInode, lblk: int) -> None:
         """ext4_insert_delayed_block()."""
         task.ps += self._s_reserve.charge(1)
+        if not self.trees.allocator.promise(1):
+            raise NoSpaceError
         inode.reserved += 1
-        self._sb.delayed += 1
-        inode.es.insert(lblk, 1, ES_DELAYED, 0)
+        if inode.es.insert(lblk, 1, ES_DELAYED, 0):
+            task.ps += self._s_cached.charge(1)
 
     # -- ext4_map_blocks() -----------------------------------------------------------------------------
 
@@ -184,7 +188,8 @@ class WriteMapper:
     def _know(self, task: Task, inode: LiveInode, lblk: int, length: int, status: int, physical: int) -> None:
         """ext4_es_insert_extent()."""
         task.ps += self._s_insert.charge_units(1, inode.es.levels)
-        inode.es.insert(lblk, length, status, physical)
+        if inode.es.insert(lblk, length, status, physical):
+            task.ps += self._s_cached.charge(1)
 
     def _create(
         self, task: Task, inode: LiveInode, lblk: int, want: int, flags: int, plug: Plug
@@ -197,7 +202,7 @@ class WriteMapper:
             offset = lblk - extent.logical
             found = MappedBlocks(extent.physical + offset, min(extent.length - offset, want), False, False)
         elif extent is not None:
-            found = yield from self._unwritten(task, inode, path, extent, lblk, want, flags)
+            found = yield from self._unwritten(task, inode, path, extent, lblk, want, flags, plug)
         else:
             found = yield from self._allocate(task, inode, path, lblk, want, flags, plug)
         known = True
@@ -258,17 +263,11 @@ class WriteMapper:
         for node in path.nodes[1:]:
             if not self._sb.buffers.holds(node.block):
                 yield from self._sb.buffers.read(task, node.block, plug)
-            if node.block not in self._verified:
-                self._verified.add(node.block)
-                if not node.depth:
-                    self._cache(task, inode, path)
+            if self._sb.buffers.verify(node.block) and not node.depth:
+                self._cache(task, inode, path)
         if len(path.nodes) == 1:
             self._cache(task, inode, path)
         return path
-
-    def verified(self, blocks: list[int]) -> None:
-        """Have these blocks of trees looked at already."""
-        self._verified.update(blocks)
 
     def _cache(self, task: Task, inode: LiveInode, path: Path) -> None:
         """ext4_cache_extents(): all of a leaf, and the holes between."""
@@ -311,41 +310,50 @@ class WriteMapper:
                 limit = leaf.keys[at]
         want = min(want, limit - lblk, 32_767 if flags & UNWRITTEN else 32_768)
         reserved = bool(flags & DELALLOC_RESERVED)
-        normalise = reserved or bool(flags & IO_SUBMIT) or not flags & UNWRITTEN
         block, length = yield from self.trees.allocator.new_blocks(
-            task, inode, path, lblk, want, reserved, normalise
+            task, inode, path, lblk, want, reserved, plug
         )
         path = inode.tree.find(lblk) if path.nodes[0] is inode.tree.root else path
         unwritten = bool(flags & UNWRITTEN)
         extent = Extent(lblk, block, length, unwritten)
-        yield from self.trees.insert(task, inode, path, extent, bool(flags & PRE_IO))
+        yield from self.trees.insert(task, inode, path, extent, bool(flags & PRE_IO), plug)
+        if reserved:
+            yield from self.trees.allocator.claimed(task, inode, length)
         self._sb.note_sync(task, inode, data=not unwritten)
         return MappedBlocks(block, length, unwritten, True)
 
     # -- unwritten extents -----------------------------------------------------------------------------
 
     def _unwritten(
-        self, task: Task, inode: LiveInode, path: Path, extent: Extent, lblk: int, want: int, flags: int
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        extent: Extent,
+        lblk: int,
+        want: int,
+        flags: int,
+        plug: Plug,
     ) -> Generator[Any, Any, MappedBlocks]:
         """ext4_ext_handle_unwritten_extents()."""
         offset = lblk - extent.logical
         length = min(extent.length - offset, want)
         physical = extent.physical + offset
         if flags & CONVERT and not flags & PRE_IO:
-            yield from self.trees.convert(task, inode, lblk, length, path)
+            yield from self.trees.convert(task, inode, lblk, length, path, plug)
             self._sb.note_sync(task, inode, data=True)
             return MappedBlocks(physical, length, False, False)
         if flags & PRE_IO:
-            yield from self.trees.split(task, inode, path, lblk, length, True, True)
+            yield from self.trees.split(task, inode, path, lblk, length, True, True, plug)
             return MappedBlocks(physical, length, True, False)
         if flags & UNWRITTEN:
             return MappedBlocks(physical, length, True, False)
-        allocated = yield from self._initialize(task, inode, path, extent, lblk, length)
+        allocated = yield from self._initialize(task, inode, path, extent, lblk, length, plug)
         self._sb.note_sync(task, inode, data=True)
         return MappedBlocks(physical, min(allocated, want), False, True)
 
     def _initialize(
-        self, task: Task, inode: LiveInode, path: Path, extent: Extent, lblk: int, length: int
+        self, task: Task, inode: LiveInode, path: Path, extent: Extent, lblk: int, length: int, plug: Plug
     ) -> Generator[Any, Any, int]:
         """ext4_ext_convert_to_initialized(): return how many blocks from `lblk` on are written now."""
         leaf, at = path.leaf, path.at[-1]
@@ -376,12 +384,13 @@ class WriteMapper:
                 first, given = extent.logical, length
         for start, count in zeroed:
             task.ps += self._s_zeroout.charge(1)
-            yield from self._zeroout.zero(task, extent.physical + start - extent.logical, count)
+            yield from self._zeroout.zero(task, inode, extent.physical + start - extent.logical, count, plug)
         path = inode.tree.find(lblk)
-        yield from self.trees.split(task, inode, path, first, many, False, False)
+        yield from self.trees.split(task, inode, path, first, many, False, False, plug)
         for start, count in zeroed:
             task.ps += self._s_zeroed.charge(1)
-            inode.es.insert(start, count, ES_WRITTEN, extent.physical + start - extent.logical)
+            if inode.es.insert(start, count, ES_WRITTEN, extent.physical + start - extent.logical):
+                task.ps += self._s_cached.charge(1)
         return given
 
     def _give_left(self, path: Path, lblk: int, length: int) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from sim.block.bio import Plug
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.ext4.format.extents import Extent
@@ -77,7 +78,7 @@ class TreeEditor:
     # -- insertion -----------------------------------------------------------------------------------
 
     def insert(
-        self, task: Task, inode: LiveInode, path: Path, extent: Extent, pre_io: bool
+        self, task: Task, inode: LiveInode, path: Path, extent: Extent, pre_io: bool, plug: Plug
     ) -> Generator[Any, Any, None]:
         """ext4_ext_insert_extent(). pre_io: it joins nothing, for it is only written at the end of I/O."""
         task.ps += self._s_insert.charge(1)
@@ -89,7 +90,7 @@ class TreeEditor:
                 self._finish(task, inode, path, pre_io)
                 return
         if leaf.full:
-            path = yield from self._room(task, inode, path, extent)
+            path = yield from self._room(task, inode, path, extent, plug)
             leaf, at = path.leaf, path.at[-1]
         self.access(task, leaf)
         place = at + 1 if at >= 0 and extent.logical > leaf.keys[at] else max(at, 0)
@@ -140,7 +141,7 @@ class TreeEditor:
         if inode.tree.depth == 1:
             block = inode.tree.shrink()
             if block:
-                self.allocator.free_tree_block(task, inode, block)
+                self.allocator.free_node(task, inode, block)
                 path.nodes, path.at = [inode.tree.root], [path.at[-1]]
 
     def correct_indexes(self, task: Task, inode: LiveInode, path: Path) -> None:
@@ -159,7 +160,9 @@ class TreeEditor:
             if path.at[level]:
                 return
 
-    def _room(self, task: Task, inode: LiveInode, path: Path, extent: Extent) -> Generator[Any, Any, Path]:
+    def _room(
+        self, task: Task, inode: LiveInode, path: Path, extent: Extent, plug: Plug
+    ) -> Generator[Any, Any, Path]:
         """Find or make a leaf with room for an extent: the next one, or a new one."""
         leaf = path.leaf
         if leaf.keys and extent.logical > leaf.keys[-1]:
@@ -174,18 +177,17 @@ class TreeEditor:
             while level >= 0 and path.nodes[level].full:
                 level -= 1
             if depth and level >= 0:
-                yield from self._split(task, inode, path, level, extent)
+                yield from self._split(task, inode, path, level, extent, plug)
                 path = self.find(task, inode, extent.logical)
             else:
-                yield from self._grow(task, inode, path, extent)
+                yield from self._grow(task, inode, plug)
                 path = self.find(task, inode, extent.logical)
             if not path.leaf.full:
                 return path
 
-    def _grow(self, task: Task, inode: LiveInode, path: Path, extent: Extent) -> Generator[Any, Any, None]:
+    def _grow(self, task: Task, inode: LiveInode, plug: Plug) -> Generator[Any, Any, None]:
         """ext4_ext_grow_indepth()."""
-        goal = path.leaf.physical[0] if path.leaf.physical else extent.physical
-        block = yield from self.allocator.new_tree_block(task, inode, goal)
+        block = yield from self.allocator.new_level(task, inode, plug)
         self._sb.buffers.make(task, block)
         self._sb.buffers.fresh(block)
         self._sb.get_create_access(task, block)
@@ -194,14 +196,14 @@ class TreeEditor:
         self._sb.mark_inode_dirty(task, inode)
 
     def _split(
-        self, task: Task, inode: LiveInode, path: Path, level: int, extent: Extent
+        self, task: Task, inode: LiveInode, path: Path, level: int, extent: Extent, plug: Plug
     ) -> Generator[Any, Any, None]:
         """ext4_ext_split()."""
         leaf, at = path.leaf, path.at[-1]
         border = leaf.keys[at + 1] if at + 1 < len(leaf.keys) else extent.logical
         blocks = [0] * (len(path.nodes) - 1 - level)
         for number in range(len(blocks)):
-            blocks[number] = yield from self.allocator.new_tree_block(task, inode, extent.physical)
+            blocks[number] = yield from self.allocator.new_node(task, inode, path, extent.logical, plug)
         moved = [len(node.keys) - 1 > path.at[number] for number, node in enumerate(path.nodes)]
         made = inode.tree.split(path, level, border, blocks)
         for number, node in enumerate(made):
@@ -227,6 +229,7 @@ class TreeEditor:
         length: int,
         unwritten: bool,
         pre_io: bool,
+        plug: Plug,
     ) -> Generator[Any, Any, None]:
         """
         ext4_split_extent(): let [lblk, lblk + length) be an extent of its own; unwritten: as what it stays.
@@ -234,13 +237,20 @@ class TreeEditor:
         task.ps += self._s_split.charge(1)
         extent = path.leaf.extent(path.at[-1])
         if lblk + length < extent.logical + extent.length:
-            yield from self._split_at(task, inode, path, lblk + length, True, True)
+            yield from self._split_at(task, inode, path, lblk + length, True, True, plug)
         path = self.find(task, inode, lblk)
         if lblk >= path.leaf.keys[path.at[-1]]:
-            yield from self._split_at(task, inode, path, lblk, unwritten, pre_io)
+            yield from self._split_at(task, inode, path, lblk, unwritten, pre_io, plug)
 
     def _split_at(
-        self, task: Task, inode: LiveInode, path: Path, at_block: int, right_unwritten: bool, pre_io: bool
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        at_block: int,
+        right_unwritten: bool,
+        pre_io: bool,
+        plug: Plug,
     ) -> Generator[Any, Any, None]:
         """ext4_split_extent_at(): cut an extent in two; what is left of the cut stays unwritten."""
         task.ps += self._s_split_at.charge(1)
@@ -257,15 +267,15 @@ class TreeEditor:
         leaf.length[at] = left
         self.dirty(task, inode, leaf)
         right = Extent(at_block, extent.physical + left, extent.length - left, right_unwritten)
-        yield from self.insert(task, inode, path, right, pre_io)
+        yield from self.insert(task, inode, path, right, pre_io, plug)
 
     def convert(
-        self, task: Task, inode: LiveInode, lblk: int, length: int, path: Path
+        self, task: Task, inode: LiveInode, lblk: int, length: int, path: Path, plug: Plug
     ) -> Generator[Any, Any, None]:
         """ext4_convert_unwritten_extents_endio(): what was written is written."""
         extent = path.leaf.extent(path.at[-1])
         if extent.logical != lblk or extent.length > length:
-            yield from self.split(task, inode, path, lblk, length, True, True)
+            yield from self.split(task, inode, path, lblk, length, True, True, plug)
             path = self.find(task, inode, lblk)
         leaf, at = path.leaf, path.at[-1]
         self.access(task, leaf)

@@ -21,10 +21,11 @@ from sim.fs.ext4_super import Ext4Super, MountOptions
 from sim.fs.jbd2.commit import Jbd2Journal, OrderedData
 from sim.fs.jbd2.log import Log, tags_per_descriptor
 from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
-from sim.fs.map_write import CONVERT, CREATE, UNWRITTEN, WriteMapper, Zeroout
+from sim.fs.map_write import CONVERT, CREATE, UNWRITTEN, WriteMapper
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
+from sim.fs.zeroout import PageZeroout
 from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher
@@ -53,12 +54,15 @@ class JournalShape:
 
 @dataclass(frozen=True, slots=True)
 class VolumeShape:
-    """What the write side has to know of a volume: sizes in blocks, free ones; journal: None without."""
+    """
+    What the write side has to know of a volume: block size in bytes, groups, blocks of descriptors and the first of
+    them; journal: None without.
+    """
 
     block_size: int
     groups: int
     descriptor_blocks: int
-    free: int
+    descriptors_at: int
     journal: JournalShape | None
 
 
@@ -123,6 +127,7 @@ class _Conversions(Converter):
     def _work(self) -> Generator[Any, Any, None]:
         task, writer = self._task, self._writer
         task.ps += self._s_work.charge(1)
+        yield from task.settle()
         while self._queued:
             io_end = self._queued.pop(0)
             task.ps += self._s_io_end.charge(1) + self._s_start.charge(1)
@@ -217,10 +222,10 @@ class Ext4Writer:
             shape.groups,
             shape.descriptor_blocks,
             PAGE_BYTES // size,
-            shape.free,
+            shape.descriptors_at,
         )
         trees = TreeEditor(ledger, self.sb, allocator)
-        self.mapper = WriteMapper(ledger, self.sb, trees, Zeroout())
+        self.mapper = WriteMapper(ledger, self.sb, trees, PageZeroout(clock, ledger, queue, size, disk))
         reads = WriteOut(clock, ledger, queue, None, "end_bio_bh_io_sync", "", "__wait_on_buffer")
         self.out = WriteOut(
             clock,

@@ -159,9 +159,10 @@ class BufferedWrite:
         size = sb.block_size
         first, last = start // size, -(-end // size)
         base = page * self._per_page
-        at, partial = first, [0][:0]
+        at, partial, asked = first, [0][:0], -1
         while at < last:
-            at = self._map(task, inode, base, at, last, start, end, uptodate, mode, partial)
+            at = self._map(task, inode, base, at, last, start, end, uptodate, mode, partial, asked)
+            asked = at
             if at < last:
                 yield from self._map_asking(task, inode, base + at, mode)
         if partial:
@@ -211,16 +212,17 @@ class BufferedWrite:
         uptodate: bool,
         mode: int,
         partial: list[int],
+        asked: int,
     ) -> int:
         """
         Have touched blocks mapped, from block `at` of the page on; return the first that has to be asked for.
 
-        partial: takes the blocks that have to be read.
+        partial: takes the blocks that have to be read. asked: the block that was asked for just now.
         """
         state, size = inode.state, self._sb.block_size
         while at < last:
             block = base + at
-            now = state[block] & ~BH_NEW
+            now = state[block] if at == asked else state[block] & ~BH_NEW
             if not now & BH_MAPPED:
                 if mode != DELALLOC:
                     return at

@@ -144,6 +144,7 @@ class Transactions:
                 "jbd2_journal_inode_ranged_write jbd2_journal_inode_ranged_write;jbd2_journal_file_inode",
             ),
         }
+        self._s_revoke = ledger.site(TASK, "", "jbd2_journal_revoke")
         self._s_ask = ledger.site(TASK, "", "jbd2_log_start_commit jbd2_log_start_commit;try_to_wake_up")
 
     # -- handles -----------------------------------------------------------------------------------
@@ -267,6 +268,13 @@ class Transactions:
         if committing is None or block not in committing.files:
             task.ps += self._s_file.charge(1)
         files[block] = METADATA
+
+    def revoke(self, task: Task, block: int) -> None:
+        """jbd2_journal_revoke(): a block is freed; older copies in the log must not come back."""
+        transaction = self._of(task)
+        task.ps += self._s_revoke.charge(1)
+        transaction.files.pop(block, None)
+        transaction.revoked[block] = True
 
     def file_inode(self, task: Task, number: int, what: int) -> None:
         """jbd2_journal_file_inode(): the commit is to wait for an inode's data, or to write it."""

@@ -10,7 +10,7 @@ write_begin has mapped. Left out: get_block() at write-back, cyclic ranges, erro
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Final
+from typing import Any
 
 from sim.block.bio import MAX_VECTORS, Bio, Plug
 from sim.block.opf import REQ_OP_WRITE
@@ -32,10 +32,8 @@ from sim.fs.write_out import sector_of
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
-from sim.paths.writepages.page_io import DataBio, IoEnd, PageIo, WriteBackEnds
+from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, PageIo, WriteBackEnds
 from sim.units import PAGE_BYTES, SECTOR_BYTES
-
-PAGEVEC: Final = 15
 
 
 class WriteCachePages:

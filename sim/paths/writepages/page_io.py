@@ -11,7 +11,6 @@ Left out: errors, vectors that join because their pages are neighbours in memory
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -28,6 +27,8 @@ from sim.paths.page_bio import ARRAY_VECTORS
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 WRITEPAGES: Final = "do_writepages;ext4_writepages"
+PAGEVEC: Final = 15
+"""Pages that one look-up returns."""
 
 
 class IoEnd:
@@ -171,7 +172,7 @@ class PageIo:
         self._s_page = ledger.site(
             TASK,
             "",
-            f"{caller};folio_clear_dirty_for_io {page} {page};__folio_start_writeback {page};folio_unlock",
+            f"{page} {page};__folio_start_writeback {page};folio_unlock",
         )
         self._s_block = ledger.site(TASK, page, "io_submit_add_bh io_submit_add_bh;bio_add_page")
         self._s_no_room = ledger.site(TASK, f"{page};io_submit_add_bh", "bio_add_page")
@@ -303,19 +304,31 @@ class WriteBackWait:
 
     def wait(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """Sleep until no page of a file is under write-back."""
-        task.ps += self._s_call.charge(1) + self._s_lookup.charge(1)
+        task.ps += self._s_call.charge(1)
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)
-        if not inode.under_way:
-            return
         yield from task.settle()
-        waited: deque[DataBio] = deque(inode.under_way)
-        while waited:
-            data = waited.popleft()
-            if data.ended:
-                continue
-            task.ps += self._s_page.charge(len(data.pages))
-            task.ps += self._s_lookup.charge(-(-len(data.pages) // 15))
-            data.event = self._clock.event() if data.event is None else data.event
-            if (yield from task.wait(data.event)):
-                task.ps += self._s_sleep.charge(1)
+        writeback, page = inode.mapping.writeback, 0
+        while True:
+            task.ps += self._s_lookup.charge(1)
+            if writeback is None or not inode.under_way:
+                return
+            batch = [0][:0]
+            page = writeback.find(1, page)
+            while page >= 0 and len(batch) < PAGEVEC:
+                batch.append(page)
+                page = writeback.find(1, page + 1)
+            task.ps += self._s_page.charge(len(batch))
+            for each in batch:
+                yield from self._wait_for(task, inode, each)
+            if len(batch) < PAGEVEC:
+                return
+            page = batch[-1] + 1
+
+    def _wait_for(self, task: Task, inode: LiveInode, page: int) -> Generator[Any, Any, None]:
+        """folio_wait_writeback()."""
+        for data in list(inode.under_way):
+            if page in data.pages and not data.ended:
+                data.event = self._clock.event() if data.event is None else data.event
+                if (yield from task.wait(data.event)):
+                    task.ps += self._s_sleep.charge(1)

@@ -20,12 +20,10 @@ from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode
 from sim.fs.map_write import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT, WriteMapper
 from sim.fs.writeback_control import WritebackControl
-from sim.paths.writepages.page_io import WRITEPAGES, IoEnd, PageIo
+from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, PageIo
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
 """Blocks that one extent collects at most."""
-PAGEVEC: Final = 15
-"""Pages that one look-up returns."""
 
 
 class _Scan:
@@ -73,7 +71,9 @@ class Ext4Writepages:
         self._s_lookup = ledger.site(TASK, prepare, "pagevec_lookup_range_tag")
         self._s_bufs = ledger.site(TASK, prepare, "mpage_process_page_bufs")
         self._s_wait = ledger.site(TASK, prepare, "folio_wait_writeback")
-        self._s_submit = ledger.site(TASK, prepare, "mpage_submit_page")
+        self._s_submit = ledger.site(
+            TASK, prepare, "mpage_submit_page mpage_submit_page;folio_clear_dirty_for_io"
+        )
         self._s_vector = ledger.site(TASK, up, "ext4_alloc_io_end_vec")
         self._s_folios = ledger.site(TASK, up, "filemap_get_folios")
         self._s_nolock = ledger.site(TASK, up, "ext4_ext_index_trans_blocks")
