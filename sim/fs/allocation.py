@@ -26,10 +26,10 @@ from sim.fs.mballoc.goal import ext_find_goal, inode_to_goal_block
 from sim.fs.mballoc.request import (
     DELALLOC_RESERVED,
     HINT_DATA,
+    HINT_NOPREALLOC,
     HINT_TRY_GOAL,
     Allocation,
     AllocationRequest,
-    BitmapRead,
     MbInode,
 )
 
@@ -39,13 +39,26 @@ _NEW: Final = "ext4_mb_new_blocks"
 class Allocator:
     """Gives blocks; the null one has none to give."""
 
+    def mount(self, sb: Ext4Super) -> None:
+        """Serve a mounted file system."""
+        raise NotImplementedError
+
     def new_blocks(
-        self, task: Task, inode: LiveInode, path: Path, lblk: int, length: int, reserved: bool, plug: Plug
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        lblk: int,
+        length: int,
+        reserved: bool,
+        plug: Plug,
+        normalise: bool = True,
     ) -> Generator[Any, Any, tuple[int, int]]:
         """
         Return (first block, how many) for up to `length` blocks from `lblk` on.
 
-        path: to `lblk` in the tree. reserved: they are delayed blocks, and accounted for.
+        path: to `lblk` in the tree. reserved: they are delayed blocks, and accounted for. normalise: more may
+        be preallocated around them.
         """
         raise NotImplementedError
 
@@ -89,6 +102,10 @@ class Ext4Allocator(Allocator):
         self._s_claim = ledger.site(TASK, "", "ext4_da_update_reserve_space")
         self._s_page = ledger.site(TASK, f"{_NEW};ext4_mb_init_cache", INSERT_SYMBOLS)
 
+    def mount(self, sb: Ext4Super) -> None:
+        """Serve a mounted file system."""
+        self.sb = sb
+
     def _mounted(self) -> Ext4Super:
         assert self.sb is not None
         return self.sb
@@ -102,7 +119,15 @@ class Ext4Allocator(Allocator):
         return found
 
     def new_blocks(
-        self, task: Task, inode: LiveInode, path: Path, lblk: int, length: int, reserved: bool, plug: Plug
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        lblk: int,
+        length: int,
+        reserved: bool,
+        plug: Plug,
+        normalise: bool = True,
     ) -> Generator[Any, Any, tuple[int, int]]:
         """Allocate for a file's data."""
         left, right = path.neighbours(lblk)
@@ -111,7 +136,7 @@ class Ext4Allocator(Allocator):
             lblk,
             length,
             self._goal(inode, path, lblk),
-            HINT_DATA | (DELALLOC_RESERVED if reserved else 0),
+            HINT_DATA | (DELALLOC_RESERVED if reserved else 0) | (0 if normalise else HINT_NOPREALLOC),
             left[0],
             left[1],
             right[0],
@@ -172,6 +197,23 @@ class Ext4Allocator(Allocator):
         self.mb.discard_preallocations(self._mb_inode(inode))
         self._charge(task)
 
+    def take_all(self) -> None:
+        """Have no free block left: somebody has filled the volume, and all its bitmaps are in memory."""
+        for group in self.mb.groups.every:
+            buddy = self.mb.groups.load(group)
+            bitmap = self.mb.groups.wait_bitmap(group)
+            for first, length in buddy.free_runs():
+                self.mb.groups.mark_used(group, buddy, first, length)
+                self.mb.groups.set_bits(group, bitmap, first, length)
+                self.mb.free -= length
+        self.forget_counts()
+
+    def forget_counts(self) -> None:
+        """Let what was done so far be of before: nothing of it is charged."""
+        self.mb.counts.reset()
+        for read in self.mb.take_reads():
+            self._mounted().buffers.warm([read.block])
+
     def _goal(self, inode: LiveInode, path: Path, lblk: int) -> int:
         """ext4_ext_find_goal()."""
         leaf, at = path.leaf, path.at[-1]
@@ -202,32 +244,26 @@ class Ext4Allocator(Allocator):
 
     def _read(self, task: Task, found: Allocation, plug: Plug) -> Generator[Any, Any, None]:
         """
-        Read bitmaps: ahead under a plug, the others as they are needed, those of one buddy page at once.
+        Read bitmaps: ahead under a plug, the others as they are needed; wait where mballoc did.
 
         plug: the caller's, if it has one.
         """
-        buffers, per_page = self._mounted().buffers, self.mb.geometry.groups_per_page
+        buffers = self._mounted().buffers
         ahead = plug if plug.holds else Plug()
-        waiting: list[BitmapRead] = []
         for read in found.reads:
-            if waiting and (read.ahead or read.group // per_page != waiting[0].group // per_page):
-                yield from self._wait(task, waiting, plug)
-                waiting = []
-            buffers.make(task, read.block)
-            if not read.ahead and ahead.requests and not plug.holds:
+            if read.ahead:
+                buffers.make(task, read.block)
+                buffers.start_read(task, read.block, ahead, True)
+                continue
+            if ahead.requests and not plug.holds:
                 buffers.finish(task, ahead)
-            buffers.start_read(task, read.block, ahead if read.ahead else plug, read.ahead)
-            if not read.ahead:
-                waiting.append(read)
+            if read.waited:
+                yield from buffers.read(task, read.block, plug)
+            else:
+                buffers.make(task, read.block)
+                buffers.start_read(task, read.block, plug, False)
         if ahead.requests and not plug.holds:
             buffers.finish(task, ahead)
-        yield from self._wait(task, waiting, plug)
-        yield from buffers.read(task, self.mb.groups.every[found.group].bitmap_block, plug)
-
-    def _wait(self, task: Task, reads: list[BitmapRead], plug: Plug) -> Generator[Any, Any, None]:
-        """ext4_wait_block_bitmap() of each."""
-        for read in reads:
-            yield from self._mounted().buffers.read(task, read.block, plug)
 
     def _in_transaction(self, task: Task, group: int) -> None:
         """ext4_mb_mark_diskspace_used(): bitmap and descriptor change."""

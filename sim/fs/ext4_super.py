@@ -104,6 +104,23 @@ class Ext4Super:
         else:
             yield from self.journal.start(task, credits + 1)
 
+    def reserve(self, task: Task, credits: int) -> Generator[Any, Any, None]:
+        """Set credits aside for the conversion at the end of I/O."""
+        if self.journal is not None:
+            yield from self.journal.reserve(task, credits)
+
+    def unreserve(self, credits: int) -> None:
+        """What was set aside is not needed."""
+        if self.journal is not None and credits:
+            self.journal.unreserve(credits)
+
+    def must_wait(self, credits: int, reserve: int) -> bool:
+        """Tell whether starting a handle, with a reserve, would sleep."""
+        journal = self.journal
+        if journal is None:
+            return False
+        return not journal.fits(credits + 1) or (reserve > 0 and not journal.reserve_fits(reserve))
+
     def can_start(self, task: Task, credits: int) -> bool:
         """Tell whether start() would not sleep."""
         return self.journal is None or task.handle is not None or self.journal.fits(credits + 1)
@@ -196,6 +213,10 @@ class Ext4Super:
     def extent_credits(self) -> int:
         """ext4_da_writepages_trans_blocks(): of one extent."""
         return self._with_groups(MAX_EXTENT_DEPTH * (2 if self.per_page == 1 else 3), self.per_page)
+
+    def convert_credits(self) -> int:
+        """What is set aside to convert a page's blocks (ext4_chunk_trans_blocks(), and one)."""
+        return 1 + self._with_groups(MAX_EXTENT_DEPTH * 2, 1)
 
     def _with_groups(self, index: int, extents: int) -> int:
         groups = min(index + extents, self.groups)

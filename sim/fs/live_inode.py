@@ -46,6 +46,7 @@ class LiveInode:
         "group",
         "journalled",
         "mapping",
+        "nosec",
         "number",
         "open_files",
         "place",
@@ -85,6 +86,7 @@ class LiveInode:
         self.reserved = 0
         self.sync_tid = self.datasync_tid = 0
         self.tick = -1
+        self.nosec = not encrypted
         self.open_files = 1
         self.dirty_inode = False
         self.under_way: list[Any] = []

@@ -33,6 +33,8 @@ CONVERT: Final = 8
 DELALLOC_RESERVED: Final = 16
 IO_SUBMIT: Final = 32
 """The caller submits the data itself: a commit has only to wait for it."""
+NO_NORMALIZE: Final = 64
+"""As many blocks as asked for, and none preallocated around them."""
 IO_CREATE: Final = UNWRITTEN | PRE_IO
 
 MAX_ZEROOUT_BYTES: Final = 32 * KIB
@@ -96,7 +98,12 @@ class WriteMapper:
         self._s_cached = ledger.site(
             TASK, f"{walk};ext4_find_extent;ext4_cache_extents;ext4_es_cache_extent", "__es_insert_extent"
         )
-        self._s_scan = ledger.site(TASK, "ext4_map_blocks", "ext4_es_scan_range")
+        self._s_scan = ledger.site(
+            TASK, "ext4_map_blocks", "ext4_es_scan_range ext4_es_scan_range;__es_find_extent_range"
+        )
+        self._s_pre_io = ledger.site(
+            TASK, "ext4_map_blocks;ext4_ext_map_blocks", "ext4_split_convert_extents"
+        )
         self._s_track = ledger.site(TASK, "ext4_map_blocks", "ext4_fc_track_range")
         self._s_da = ledger.site(TASK, "", "ext4_da_get_block_prep")
         da = "ext4_da_get_block_prep"
@@ -179,7 +186,7 @@ class WriteMapper:
             if found.length:
                 status = ES_UNWRITTEN if found.unwritten else ES_WRITTEN
                 if found.unwritten and not flags & DELALLOC_RESERVED:
-                    task.ps += self._s_scan.charge(0)
+                    task.ps += self._s_scan.charge(1)
                 self._know(task, inode, lblk, found.length, status, found.physical)
         if not flags & CREATE or (found.length and not found.unwritten):
             return found
@@ -212,6 +219,8 @@ class WriteMapper:
             known = entry is None or entry.status != ES_WRITTEN
         if known:
             status = ES_UNWRITTEN if found.unwritten else ES_WRITTEN
+            if found.unwritten and not flags & DELALLOC_RESERVED:
+                task.ps += self._s_scan.charge(1)
             self._know(task, inode, lblk, found.length, status, found.physical)
         if found.new and not found.unwritten and self._sb.journal is not None and self._ordered(inode):
             what = WAITS if flags & IO_SUBMIT else WRITES
@@ -311,7 +320,7 @@ class WriteMapper:
         want = min(want, limit - lblk, 32_767 if flags & UNWRITTEN else 32_768)
         reserved = bool(flags & DELALLOC_RESERVED)
         block, length = yield from self.trees.allocator.new_blocks(
-            task, inode, path, lblk, want, reserved, plug
+            task, inode, path, lblk, want, reserved, plug, not flags & NO_NORMALIZE
         )
         path = inode.tree.find(lblk) if path.nodes[0] is inode.tree.root else path
         unwritten = bool(flags & UNWRITTEN)
@@ -344,6 +353,7 @@ class WriteMapper:
             self._sb.note_sync(task, inode, data=True)
             return MappedBlocks(physical, length, False, False)
         if flags & PRE_IO:
+            task.ps += self._s_pre_io.charge(1)
             yield from self.trees.split(task, inode, path, lblk, length, True, True, plug)
             return MappedBlocks(physical, length, True, False)
         if flags & UNWRITTEN:

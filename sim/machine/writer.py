@@ -15,13 +15,14 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import ConfigError, InvariantError
+from sim.ext4.format.extents import MAX_UNWRITTEN_BLOCKS
 from sim.fs.allocation import Allocator
 from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.ext4_super import Ext4Super, MountOptions
 from sim.fs.jbd2.commit import Jbd2Journal, OrderedData
 from sim.fs.jbd2.log import Log, tags_per_descriptor
 from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
-from sim.fs.map_write import CONVERT, CREATE, UNWRITTEN, WriteMapper
+from sim.fs.map_write import CONVERT, CREATE, NO_NORMALIZE, UNWRITTEN, WriteMapper
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
@@ -133,7 +134,7 @@ class _Conversions(Converter):
             task.ps += self._s_io_end.charge(1) + self._s_start.charge(1)
             journal = writer.sb.journal
             if journal is not None:
-                journal.start_reserved(task, writer.sb.extent_credits())
+                journal.start_reserved(task, io_end.reserved)
             for lblk, length in io_end.vectors:
                 task.ps += self._s_vector.charge(1)
                 end = lblk + length
@@ -145,7 +146,8 @@ class _Conversions(Converter):
                     lblk += found.length
             writer.sb.stop(task)
             task.ps += writer.ends.converted(io_end)
-            yield from task.settle()
+            if not self._queued:
+                yield from task.settle()
         self._running = False
 
 
@@ -224,6 +226,7 @@ class Ext4Writer:
             PAGE_BYTES // size,
             shape.descriptors_at,
         )
+        allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
         self.mapper = WriteMapper(ledger, self.sb, trees, PageZeroout(clock, ledger, queue, size, disk))
         reads = WriteOut(clock, ledger, queue, None, "end_bio_bh_io_sync", "", "__wait_on_buffer")
@@ -297,6 +300,26 @@ class Ext4Writer:
     def write(self, task: Task, inode: LiveInode, offset: int, length: int) -> Generator[Any, Any, None]:
         """write(2)."""
         yield from self.buffered.write(task, inode, offset, length, self.mode(inode))
+        yield from task.settle()
+
+    def fallocate(
+        self, task: Task, inode: LiveInode, offset: int, length: int, keep_size: bool
+    ) -> Generator[Any, Any, None]:
+        """fallocate(2): unwritten extents over a range (ext4_alloc_file_blocks())."""
+        size, sb = self.sb.block_size, self.sb
+        lblk, end = offset // size, -(-(offset + length) // size)
+        flags = CREATE | UNWRITTEN
+        if end - lblk <= MAX_UNWRITTEN_BLOCKS:
+            flags |= NO_NORMALIZE
+        while lblk < end:
+            yield from sb.start(task, sb.extent_credits())
+            found = yield from self.mapper.map_blocks(task, inode, lblk, end - lblk, flags, Plug(holds=False))
+            lblk += found.length
+            if not keep_size and min(lblk * size, offset + length) > inode.size:
+                inode.size = inode.disksize = min(lblk * size, offset + length)
+                inode.reach(-(-inode.size // PAGE_BYTES), sb.per_page)
+            sb.mark_inode_dirty(task, inode)
+            sb.stop(task)
         yield from task.settle()
 
     def mark_data_dirty(self, task: Task, inode: LiveInode, lblk: int) -> None:

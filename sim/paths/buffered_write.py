@@ -76,6 +76,8 @@ class BufferedWrite:
         self._per_page = sb.per_page
         site = ledger.site
         self._s_call = site(TASK, "", calls_of_write())
+        caps = "ext4_buffered_write_iter;file_remove_privs;ext4_xattr_get"
+        self._s_caps = site(TASK, caps, "ext4_get_inode_loc ext4_get_inode_loc;__ext4_get_inode_loc")
         self._s_page = [
             site(TASK, "", calls_of_page(mode), unit="copy_page_from_iter_atomic") for mode in MODES
         ]
@@ -127,6 +129,10 @@ class BufferedWrite:
     ) -> Generator[Any, Any, None]:
         """Write `length` bytes at `offset`, as one write(2)."""
         task.ps += self._s_call.charge(1)
+        if not inode.nosec:
+            inode.nosec = True
+            task.ps += self._s_caps.charge(1)
+            self._sb.buffers.getblk(task, 1)
         yield from self._sb.update_time(task, inode, task.time_ns)
         mapping = inode.mapping
         end = offset + length

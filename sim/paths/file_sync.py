@@ -77,7 +77,7 @@ class FileSync:
         journal = self._sb.journal
         if journal is None:
             yield from self._without_journal(task, inode)
-        elif self._sb.options.data == "journal":
+        elif inode.journalled:
             task.ps += self._s_force.charge(1)
             yield from self._force(task)
         else:

@@ -96,6 +96,8 @@ class Transactions:
         self.committing: Transaction | None = None
         self.requested = 0
         self.wake: Any = None
+        self.reserved = 0
+        self._reserve_waiters: list[Any] = []
         start = "__ext4_journal_start_sb;jbd2__journal_start"
         self._s_start = ledger.site(
             TASK, "", "__ext4_journal_start_sb __ext4_journal_start_sb;jbd2__journal_start"
@@ -172,9 +174,35 @@ class Transactions:
         task.ps += self._s_first.charge(1)
         return self._open(task, credits)
 
+    def reserve(self, task: Task, credits: int) -> Generator[Any, Any, None]:
+        """
+        Set credits aside for a handle that comes later, behind the start of one: at most half a transaction's.
+
+        Where there are too many it waits, and the start is tried again.
+        """
+        while not self.reserve_fits(credits):
+            event = self.clock.event()
+            self._reserve_waiters.append(event)
+            yield from task.wait(event)
+            task.ps += self._s_again.charge(1)
+        self.reserved += credits
+
+    def reserve_fits(self, credits: int) -> bool:
+        """Tell whether so many credits more may be set aside."""
+        return self.reserved + credits <= self.limit // 2
+
+    def unreserve(self, credits: int) -> None:
+        """sub_reserved_credits()."""
+        self.reserved -= credits
+        waiters, self._reserve_waiters = self._reserve_waiters, []
+        for event in waiters:
+            event.succeed()
+
     def start_reserved(self, task: Task, credits: int) -> Handle:
         """jbd2_journal_start_reserved(): a handle whose credits were set aside, its calls not charged."""
-        return self._open(task, credits)
+        handle = self._open(task, credits)
+        self.unreserve(credits)
+        return handle
 
     def fits(self, credits: int) -> bool:
         """Tell whether a handle may start at once."""
@@ -194,7 +222,7 @@ class Transactions:
     def _open(self, task: Task, credits: int) -> Handle:
         running = self.running
         if running is None:
-            running = self.running = Transaction(self.next_tid, self.overhead)
+            running = self.running = Transaction(self.next_tid, self.overhead + self.reserved)
             self.next_tid += 1
             self.begun(running)
         running.credits += credits

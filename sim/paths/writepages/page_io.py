@@ -34,14 +34,16 @@ PAGEVEC: Final = 15
 class IoEnd:
     """
     ext4_io_end_t. vectors: [first block, blocks] to be converted. references: bios under way, and its maker.
+    reserved: credits set aside for the conversion.
     """
 
-    __slots__ = ("bios", "inode", "references", "vectors")
+    __slots__ = ("bios", "inode", "references", "reserved", "vectors")
 
     def __init__(self, inode: LiveInode) -> None:
         self.inode = inode
         self.vectors: list[list[int]] = []
         self.references = 1
+        self.reserved = 0
         self.bios: list[DataBio] = []
 
 
@@ -187,6 +189,7 @@ class PageIo:
             TASK,
             page,
             f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt"
+            f" {block};crypto_skcipher_encrypt;crypto_skcipher_encrypt"
             f" {block};crypto_skcipher_encrypt;xts_encrypt",
             unit="xts_encrypt",
         )

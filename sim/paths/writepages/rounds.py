@@ -108,12 +108,21 @@ class Ext4Writepages:
             io_end = scan.io_end = IoEnd(inode)
             self._io.begin(inode, io_end, flags)
             task.ps += self._s_round.charge(1) + self._s_later.charge(1)
-            credits = self._sb.extent_credits()
-            yield from self._sb.start(task, credits)
+            sb, credits = self._sb, self._sb.extent_credits()
+            reserve = sb.convert_credits() if sb.nolock else 0
+            if sb.must_wait(credits, reserve):
+                self._queue.flush_for_sleep(task, plug)
+            if reserve:
+                yield from sb.reserve(task, reserve)
+            yield from sb.start(task, credits)
             yield from self._prepare(task, inode, tagged, scan, True, plug)
             if scan.length:
                 yield from self._map_and_submit(task, inode, tagged, scan, plug)
-            self._sb.stop(task)
+            sb.stop(task)
+            if io_end.vectors:
+                io_end.reserved = reserve
+            else:
+                sb.unreserve(reserve)
             self._release(task, scan)
             self._io.submit(task, plug)
             if task.blocked is not None:
