@@ -197,17 +197,6 @@ class Ext4Allocator(Allocator):
         self.mb.discard_preallocations(self._mb_inode(inode))
         self._charge(task)
 
-    def take_all(self) -> None:
-        """Have no free block left: somebody has filled the volume, and all its bitmaps are in memory."""
-        for group in self.mb.groups.every:
-            buddy = self.mb.groups.load(group)
-            bitmap = self.mb.groups.wait_bitmap(group)
-            for first, length in buddy.free_runs():
-                self.mb.groups.mark_used(group, buddy, first, length)
-                self.mb.groups.set_bits(group, bitmap, first, length)
-                self.mb.free -= length
-        self.forget_counts()
-
     def forget_counts(self) -> None:
         """Let what was done so far be of before: nothing of it is charged."""
         self.mb.counts.reset()

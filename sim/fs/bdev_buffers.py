@@ -88,6 +88,12 @@ class BdevBuffers:
             self._pages.add(block // self._per_page)
             self._uptodate.add(block)
 
+    def forget_pages(self, blocks: Iterable[int]) -> None:
+        """Have none of the pages of these blocks in memory."""
+        for block in blocks:
+            self._pages.discard(block // self._per_page)
+            self._uptodate.discard(block)
+
     def holds(self, block: int) -> bool:
         """Tell whether a block is in memory."""
         return block in self._uptodate

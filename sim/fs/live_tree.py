@@ -165,36 +165,23 @@ class Path:
         left = (leaf.keys[at] + last, leaf.physical[at] + last)
         if at + 1 < len(leaf.keys):
             return left, (leaf.keys[at + 1], leaf.physical[at + 1])
-        following = self._following()
-        if following is not None:
-            right = (following.keys[0], following.physical[0])
+        chain = self.chain_right()
+        if chain:
+            right = (chain[-1].keys[0], chain[-1].physical[0])
         return left, right
 
-    def _following(self) -> Node | None:
-        """Return the next leaf; None if this is the last."""
-        for level in range(len(self.nodes) - 2, -1, -1):
-            node = self.nodes[level]
-            if self.at[level] + 1 < len(node.keys):
-                child = node.children[self.at[level] + 1]
-                while child.depth:
-                    child = child.children[0]
-                return child
-        return None
-
-    def chain_right(self) -> list[int]:
-        """Return the blocks read to look at the next leaf (ext4_ext_search_right()); none within this one."""
+    def chain_right(self) -> list[Node]:
+        """Return the nodes to read for the next leaf (ext4_ext_search_right()); none if this one has the next."""
         leaf, at = self.nodes[-1], self.at[-1]
         if at < 0 or at + 1 < len(leaf.keys):
             return []
         for level in range(len(self.nodes) - 2, -1, -1):
             node = self.nodes[level]
             if self.at[level] + 1 < len(node.keys):
-                child, blocks = node.children[self.at[level] + 1], []
-                while True:
-                    blocks.append(child.block)
-                    if not child.depth:
-                        return blocks
-                    child = child.children[0]
+                chain = [node.children[self.at[level] + 1]]
+                while chain[-1].depth:
+                    chain.append(chain[-1].children[0])
+                return chain
         return []
 
 

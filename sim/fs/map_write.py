@@ -272,29 +272,11 @@ class WriteMapper:
         for node in path.nodes[1:]:
             if not self._sb.buffers.holds(node.block):
                 yield from self._sb.buffers.read(task, node.block, plug)
-            if self._sb.buffers.verify(node.block) and not node.depth:
-                self._cache(task, inode, path)
+        for node in path.nodes[1:]:
+            self.trees.look_at(task, inode, node)
         if len(path.nodes) == 1:
-            self._cache(task, inode, path)
+            self.trees.cache(task, inode, path.leaf)
         return path
-
-    def _cache(self, task: Task, inode: LiveInode, path: Path) -> None:
-        """ext4_cache_extents(): all of a leaf, and the holes between."""
-        leaf, previous = path.leaf, 0
-        for at in range(len(leaf.keys)):
-            start, length = leaf.keys[at], leaf.length[at]
-            if previous and previous != start:
-                self._cache_one(task, inode, previous, start - previous, ES_HOLE, 0)
-            status = ES_UNWRITTEN if leaf.unwritten[at] else ES_WRITTEN
-            self._cache_one(task, inode, start, length, status, leaf.physical[at])
-            previous = start + length
-
-    def _cache_one(
-        self, task: Task, inode: LiveInode, start: int, length: int, status: int, physical: int
-    ) -> None:
-        task.ps += self._s_cache.charge(1)
-        if inode.es.cache(start, length, status, physical):
-            task.ps += self._s_cached.charge(1)
 
     # -- allocation ------------------------------------------------------------------------------------
 
@@ -306,9 +288,10 @@ class WriteMapper:
         right = path.chain_right()
         if right:
             self.trees.charge_nodes(task, len(right))
-            for block in right:
-                if not self._sb.buffers.holds(block):
-                    yield from self._sb.buffers.read(task, block, plug)
+            for node in right:
+                if not self._sb.buffers.holds(node.block):
+                    yield from self._sb.buffers.read(task, node.block, plug)
+                self.trees.look_at(task, inode, node)
         leaf, at = path.leaf, path.at[-1]
         limit = END
         if at >= 0:

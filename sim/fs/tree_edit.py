@@ -15,6 +15,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.ext4.format.extents import Extent
 from sim.fs.allocation import Allocator
+from sim.fs.es_tree import ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import END, Node, Path
@@ -30,6 +31,9 @@ class TreeEditor:
         self.allocator = allocator
         self._s_find = ledger.site(TASK, _MAP, "ext4_find_extent")
         self._s_node = ledger.site(TASK, f"{_MAP};ext4_find_extent", "__read_extent_tree_block")
+        cached = "ext4_map_blocks;ext4_ext_map_blocks;ext4_find_extent;ext4_cache_extents"
+        self._s_cache = ledger.site(TASK, cached, "ext4_es_cache_extent")
+        self._s_cached = ledger.site(TASK, f"{cached};ext4_es_cache_extent", "__es_insert_extent")
         self._s_insert = ledger.site(TASK, _MAP, "ext4_ext_insert_extent")
         insert = f"{_MAP};ext4_ext_insert_extent"
         self._s_correct = ledger.site(TASK, insert, "ext4_ext_correct_indexes")
@@ -46,7 +50,32 @@ class TreeEditor:
         """ext4_find_extent(), of nodes that are in memory."""
         path = inode.tree.find(lblk)
         self.charge_walk(task, len(path.nodes) - 1)
+        for node in path.nodes[1:]:
+            self.look_at(task, inode, node)
         return path
+
+    def look_at(self, task: Task, inode: LiveInode, node: Node) -> None:
+        """Verify a node; of a leaf that nobody has looked at yet all extents are remembered."""
+        if self._sb.buffers.verify(node.block) and not node.depth:
+            self.cache(task, inode, node)
+
+    def cache(self, task: Task, inode: LiveInode, leaf: Node) -> None:
+        """ext4_cache_extents(): all of a leaf, and the holes between."""
+        previous = 0
+        for at in range(len(leaf.keys)):
+            start, length = leaf.keys[at], leaf.length[at]
+            if previous and previous != start:
+                self._cache_one(task, inode, previous, start - previous, ES_HOLE, 0)
+            status = ES_UNWRITTEN if leaf.unwritten[at] else ES_WRITTEN
+            self._cache_one(task, inode, start, length, status, leaf.physical[at])
+            previous = start + length
+
+    def _cache_one(
+        self, task: Task, inode: LiveInode, start: int, length: int, status: int, physical: int
+    ) -> None:
+        task.ps += self._s_cache.charge(1)
+        if inode.es.cache(start, length, status, physical):
+            task.ps += self._s_cached.charge(1)
 
     def charge_walk(self, task: Task, nodes: int) -> None:
         """Charge for a walk over so many blocks."""
@@ -208,7 +237,7 @@ class TreeEditor:
         made = inode.tree.split(path, level, border, blocks)
         for number, node in enumerate(made):
             self._sb.buffers.make(task, node.block)
-            self._sb.buffers.fresh(node.block)
+            self._sb.buffers.warm([node.block])  # up to date, but not verified
             self._sb.get_create_access(task, node.block)
             self._sb.dirty_metadata(task, node.block)
             old = len(path.nodes) - 1 - number

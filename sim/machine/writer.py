@@ -73,6 +73,7 @@ class _Files(OrderedData):
     def __init__(self, writer: Ext4Writer) -> None:
         self._writer = writer
         self._journalled: dict[int, tuple[LiveInode, int]] = {}
+        self._committed: dict[int, tuple[LiveInode, int]] = {}
 
     def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Write out an inode's dirty pages (generic_writepages())."""
@@ -86,12 +87,23 @@ class _Files(OrderedData):
         """A block of a file's data belongs to the journal."""
         self._journalled[block] = (inode, lblk)
 
+    def is_dirty(self, block: int) -> bool:
+        """Tell whether a committed block of a file's data is still to be written in place."""
+        found = self._committed.get(block)
+        return found is not None and bool(found[0].state[found[1]] & BH_DIRTY)
+
+    def clean(self, block: int) -> None:
+        """A checkpoint writes such a block; its page stays tagged."""
+        found = self._committed.get(block)
+        if found is not None:
+            found[0].state[found[1]] &= ~BH_DIRTY
+
     def refiled(self, task: Task, block: int) -> bool:
         """A block is committed: as data it is dirty in its page from now on."""
         found = self._journalled.pop(block, None)
         if found is None:
             return False
-        inode, lblk = found
+        inode, lblk = self._committed[block] = found
         inode.state[lblk] = (inode.state[lblk] & ~BH_JBDDIRTY) | BH_DIRTY
         self._writer.mark_data_dirty(task, inode, lblk)
         return True
@@ -202,7 +214,7 @@ class Ext4Writer:
             kept = shape.journal
             tags = tags_per_descriptor(size, kept.tag_bytes, kept.checksums)
             log = Log(kept.places, tags, size, kept.tag_bytes, kept.checksums, kept.head)
-            self.buffers.warm(kept.places[: kept.head])
+            self.buffers.warm([kept.places[0], kept.places[kept.head - 1]])
             self.journal = Jbd2Journal(
                 clock,
                 ledger,

@@ -106,7 +106,7 @@ class BufferedWrite:
         )
         crypt = under(
             "fscrypt_crypt_block",
-            "fscrypt_generate_iv crypto_skcipher_decrypt crypto_skcipher_decrypt;xts_decrypt",
+            "fscrypt_generate_iv crypto_skcipher_decrypt*2 crypto_skcipher_decrypt;xts_decrypt",
         )
         decrypt = "fscrypt_decrypt_pagecache_blocks"
         self._s_decrypt = site(

@@ -25,6 +25,9 @@ from sim.fs.es_tree import ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
 from sim.fs.ext4_super import MountOptions
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import END, Node
+from sim.fs.mballoc.allocator import NoSpaceError
+from sim.fs.mballoc.goal import inode_to_goal_block
+from sim.fs.mballoc.request import AllocationRequest, MbInode
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
 from sim.machine.writer import Ext4Writer
@@ -223,7 +226,9 @@ class ScriptRun:
                 task, self._open[int(words[1])], int(words[3]), int(words[4]), words[2] == "1"
             )
         elif verb == "fill":
-            self.allocator.take_all()
+            yield from self._fill(task, int(words[2]), int(words[3]))
+        elif verb == "mkdir":
+            self._make_directory(words[1].removeprefix("/mnt"))
         elif verb == "unlink":
             self._free(words[1].removeprefix("/mnt"))
 
@@ -241,6 +246,12 @@ class ScriptRun:
         if self._phase is not None:
             called = {symbol: calls - self._before[symbol] for symbol, calls in now.items()}
             self.phases.append(PhaseCounts(self._phase, {key: n for key, n in called.items() if n}))
+        if name == "write" and self.writer.journal is not None:  # what came before was not all simulated
+            head = self.case.log_head()
+            self.writer.journal.log.head = head
+            places = self.case.volume.journal_places()
+            self.writer.buffers.forget_pages(places)
+            self.writer.buffers.warm([places[0], places[head - 1]])
         self._before = now
         self._phase = None if name == "-" else name
         self.writer.sb.ticks_left = self._ticks() if name == "write" else 0
@@ -289,13 +300,21 @@ class ScriptRun:
             tree = ExtentTree(0, [], [0], [0], [()])
         live = self.writer.inodes.get(inode)
         if live is None:
-            block, group = self.case.volume.table_block(inode)
-            mapping = Mapping(-(-size // PAGE_BYTES), False)
-            live = LiveInode(inode, block, group, size, tree, self.case.volume.block_size, mapping, encrypted)
-            self.writer.add(live)
-            self.writer.buffers.warm([block])
+            self._new_inode(number, inode, size, encrypted, tree)
         else:
             live.open_files += 1
+            self._open[number] = live
+
+    def _new_inode(
+        self, number: int, inode: int, size: int, encrypted: bool, tree: ExtentTree | None = None
+    ) -> None:
+        """Know an inode under a number of the script's."""
+        block, group = self.case.volume.table_block(inode)
+        mapping = Mapping(-(-size // PAGE_BYTES), False)
+        tree = tree or ExtentTree(0, [], [0], [0], [()])
+        live = LiveInode(inode, block, group, size, tree, self.case.volume.block_size, mapping, encrypted)
+        self.writer.add(live)
+        self.writer.buffers.warm([block])
         self._open[number] = live
 
     def _read(self, number: int, offset: int, length: int) -> None:
@@ -305,6 +324,30 @@ class ScriptRun:
         end = -(-min(offset + length, inode.size) // PAGE_BYTES)
         self.machine.cache.insert(inode.mapping, first, end)
         inode.mapping.set_uptodate(first, end)
+
+    def _fill(self, task: Task, chunk: int, least: int) -> Generator[Any, Any, None]:
+        """fallocate(2) into a new file until the volume is full."""
+        number = max(self.case.volume.inodes()) + 2
+        self._new_inode(-1, number, 0, False)
+        filler, at = self._open.pop(-1), 0
+        while chunk >= least:
+            try:
+                yield from self.writer.fallocate(task, filler, at, chunk, False)
+                at += chunk
+            except NoSpaceError:
+                self.writer.sb.stop(task)
+                chunk //= 2
+        filler.open_files = 0
+        self.allocator.closed(task, filler)
+
+    def _make_directory(self, path: str) -> None:
+        """mkdir(2): the block of a directory, in the group of the file that comes to lie in it."""
+        inside = [entry for entry in self.case.record["files"] if entry["path"].startswith(f"{path}/")]
+        group = self.case.volume.table_block(inside[0]["inode"])[1] if inside else 0
+        geometry, inode = self.allocator.mb.geometry, MbInode(0, group, regular=False)
+        goal = inode_to_goal_block(geometry, inode, self.writer.sb.delalloc, 0)
+        self.allocator.mb.new_blocks(AllocationRequest(inode, 0, 1, goal, 0))
+        self.allocator.forget_counts()
 
     def _free(self, path: str) -> None:
         """unlink(2) of a file that is not open, and its commit."""

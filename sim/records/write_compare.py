@@ -4,6 +4,7 @@ Recorded write cases against the simulator: every counter of every phase, and ev
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from sim.engine.costs import CostTable
 from sim.errors import ConfigError
 from sim.records.json_lines import read_lines, read_text
 from sim.records.write_case import ScriptRun, WriteCase
-from sim.records.write_counters import left_out
+from sim.records.write_counters import beside_the_writer, left_out
 from sim.records.write_volumes import load_volumes
 
 VOLUMES: Final = "volumes.json"
@@ -79,31 +80,27 @@ def compare_write_case(case: WriteCase, costs: CostTable) -> WriteOutcome:
     run.run()
     ours = {phase.name: phase.counts for phase in run.phases}
     converts = any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values())
-    waits = any(
-        counts.get("add_transaction_credits", 0) > counts.get("start_this_handle", 0)
-        for counts in (*ours.values(), *(case.phase(name) for name in PHASES))
-    )
-    out = left_out(case.record, converts, converts and waits)
+    journal = run.writer.journal
+    waits = journal is not None and journal.reserve_waits > 0
+    out = left_out(case.record, case.probes, converts, waits)
     differences: list[WriteDifference] = []
     compared = 0
-    names = [phase["name"] for phase in case.record["phases"]]
-    for number, name in enumerate(names):
-        if name not in PHASES or name not in ours:
-            continue
-        recorded = case.phase(name)
-        for counter in sorted(recorded.keys() | (ours[name].keys() & case.probes)):
+    for numbers, name, recorded, counted in _phases(case, ours):
+        for counter in sorted(recorded.keys() | (counted.keys() & case.probes)):
             if counter in out:
                 continue
             compared += 1
-            kernel, simulator = recorded.get(counter, 0), ours[name].get(counter, 0)
+            kernel, simulator = recorded.get(counter, 0), counted.get(counter, 0)
             if kernel != simulator:
                 differences.append(WriteDifference(case.name, name, counter, kernel, simulator))
+        if beside_the_writer(case.record):
+            continue
         compared += 1
-        wrote = sorted(_recorded_data(case.record, number))
+        wrote = sorted(_recorded_data(case.record, numbers))
         written = sorted(
             (bio.sector, bio.sectors)
             for bio in run.bios
-            if bio.phase == number and "W" in bio.rwbs and "M" not in bio.rwbs and bio.sectors
+            if bio.phase in numbers and "W" in bio.rwbs and "M" not in bio.rwbs and bio.sectors
         )
         if wrote != written:
             differences.append(
@@ -112,9 +109,27 @@ def compare_write_case(case: WriteCase, costs: CostTable) -> WriteOutcome:
     return WriteOutcome(case, tuple(differences), compared, out)
 
 
-def _recorded_data(record: dict[str, Any], number: int) -> Iterator[tuple[int, int]]:
+def _phases(
+    case: WriteCase, ours: dict[str, dict[str, int]]
+) -> Iterator[tuple[tuple[int, ...], str, dict[str, int], dict[str, int]]]:
+    """Yield (numbers, name, recorded, ours) of what is compared: each phase, or all together."""
+    names = [phase["name"] for phase in case.record["phases"]]
+    compared = [name for name in names if name in PHASES and name in ours]
+    if not beside_the_writer(case.record):
+        for name in compared:
+            yield (names.index(name),), name, case.phase(name), ours[name]
+        return
+    recorded: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
+    for name in compared:
+        recorded.update(case.phase(name))
+        counted.update(ours[name])
+    yield tuple(map(names.index, compared)), "+".join(compared), dict(recorded), dict(counted)
+
+
+def _recorded_data(record: dict[str, Any], numbers: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     for bio in record["bios"]:
-        if bio[0] == number and bio[5] == "d" and bio[3] & WRITE:
+        if bio[0] in numbers and bio[5] == "d" and bio[3] & WRITE:
             for at in range(bio[6] if len(bio) > 6 else 1):
                 yield bio[1] + at * bio[2], bio[2]
 

@@ -104,6 +104,10 @@ class WriteVolume:
         superblock = 1024 // self.block_size
         return [superblock, *range(first, first + said["descriptor_blocks"]), self.table_block(2)[0]]
 
+    def inodes(self) -> list[int]:
+        """Return the numbers of the files' inodes."""
+        return [said["inode"] for said in self._said["files"].values()]
+
     def file(self, path: str) -> KnownFile | None:
         """Return a file that is there; None for one that is not."""
         said = self._said["files"].get(path)

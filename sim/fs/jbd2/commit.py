@@ -49,6 +49,15 @@ class OrderedData:
         what = f"block {block}, {lblk} of inode {inode.number},"
         raise InvariantError(f"{what} is journalled where no data is")
 
+    def is_dirty(self, block: int) -> bool:
+        """Tell whether a committed block of a file's data is still to be written in place."""
+        del block
+        return False
+
+    def clean(self, block: int) -> None:
+        """A checkpoint writes such a block."""
+        del block
+
     def refiled(self, task: Task, block: int) -> bool:
         """A block is committed: tell whether it is one of a file's data, dirty in its page from now on."""
         del task, block
@@ -255,12 +264,15 @@ class Jbd2Journal(Transactions):
                 task.ps += self._s_data[WRITES].charge(1)
                 yield from self.data.submit(task, number)
         metadata = transaction.metadata()
-        written = yield from self._write_log(task, metadata)
+        written = self._write_log(task, metadata)
         for number in transaction.inodes:
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
-        yield from self._write_record(task)
+        if not self.async_commit:
+            yield from self._out.wait(task, [self._write_record(task, Plug(holds=False))])
+        elif self.barrier:
+            yield from self._out.flush(task)
         self.log.committed(transaction.tid, metadata)
         self.committing = None
         transaction.credits = 0
@@ -270,8 +282,8 @@ class Jbd2Journal(Transactions):
         if transaction.ended is not None:
             transaction.ended.succeed()
 
-    def _write_log(self, task: Task, metadata: list[int]) -> Generator[Any, Any, list[Pending]]:
-        """Submit descriptors and blocks."""
+    def _write_log(self, task: Task, metadata: list[int]) -> list[Pending]:
+        """Submit descriptors and blocks; with journal_async_commit the commit record, too."""
         task.ps += self._s_block.charge(len(metadata))
         pending: list[Pending] = []
         plug = Plug()
@@ -283,21 +295,20 @@ class Jbd2Journal(Transactions):
             task.ps += self._s_bh.charge(len(places))
             pending.extend([self._submit(task, plug, place, LOG_FLAGS) for place in places])
             self.buffers.make(task, places[0])
+        if self.async_commit:
+            pending.append(self._write_record(task, plug))
         self._queue.finish_plug(task, plug)
-        yield from ()
         return pending
 
-    def _write_record(self, task: Task) -> Generator[Any, Any, None]:
-        """journal_submit_commit_record(), and wait for it."""
+    def _write_record(self, task: Task, plug: Plug) -> Pending:
+        """journal_submit_commit_record()."""
         task.ps += self._s_descriptor.charge(1) + self._s_lookup.charge(1) + self._s_record.charge(1)
         flags = LOG_FLAGS
         if self.barrier and not self.async_commit:
             flags |= REQ_PREFLUSH | REQ_FUA
         place = self.log.take(1)[0]
         self.buffers.make(task, place)
-        yield from self._out.wait(task, [self._submit(task, Plug(holds=False), place, flags)])
-        if self.async_commit and self.barrier:
-            yield from self._out.flush(task)
+        return self._submit(task, plug, place, flags)
 
     def _submit(self, task: Task, plug: Plug, place: int, flags: int) -> Pending:
         size = self._size
@@ -321,13 +332,14 @@ class Jbd2Journal(Transactions):
         task.ps += self._s_checkpoint.charge(1)
         oldest = self.log.oldest()
         plug = Plug()
-        blocks = [block for block in oldest if self.buffers.is_dirty(block)]
+        blocks = [block for block in oldest if self.buffers.is_dirty(block) or self.data.is_dirty(block)]
         pending: list[Pending] = []
         for first in range(0, len(blocks), 64):
             task.ps += self._s_flush_batch.charge(1)
             for block in blocks[first : first + 64]:
                 task.ps += self._s_write.charge(1)
                 self.buffers.clean(block)
+                self.data.clean(block)
                 size = self._size
                 pending.append(
                     self._in_place.submit(

@@ -97,6 +97,7 @@ class Transactions:
         self.requested = 0
         self.wake: Any = None
         self.reserved = 0
+        self.reserve_waits = 0
         self._reserve_waiters: list[Any] = []
         start = "__ext4_journal_start_sb;jbd2__journal_start"
         self._s_start = ledger.site(
@@ -181,6 +182,7 @@ class Transactions:
         Where there are too many it waits, and the start is tried again.
         """
         while not self.reserve_fits(credits):
+            self.reserve_waits += 1
             event = self.clock.event()
             self._reserve_waiters.append(event)
             yield from task.wait(event)

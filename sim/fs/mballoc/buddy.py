@@ -64,17 +64,6 @@ class Buddy:
             self._divide(at, end)
             at = bits.find(FREE, end, blocks)
 
-    def free_runs(self) -> list[tuple[int, int]]:
-        """Return the runs (first, length) of free blocks."""
-        bits, runs = self.maps[0], []
-        at = bits.find(FREE, 0, self.blocks)
-        while at >= 0:
-            end = bits.find(USED, at, self.blocks)
-            end = end if end >= 0 else self.blocks
-            runs.append((at, end - at))
-            at = bits.find(FREE, end, self.blocks)
-        return runs
-
     def _divide(self, start: int, end: int) -> None:
         """Enter the chunks of a free run, the largest that fit and are aligned (ext4_mb_mark_free_simple)."""
         while start < end:

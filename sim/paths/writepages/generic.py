@@ -22,7 +22,6 @@ from sim.fs.bdev_buffers import BH_WBC
 from sim.fs.live_inode import (
     BH_DELAY,
     BH_DIRTY,
-    BH_JBDDIRTY,
     BH_MAPPED,
     BH_UPTODATE,
     NEEDS_MAPPING,
@@ -309,8 +308,5 @@ class JournalledWritepages(WriteCachePages):
         io_end = IoEnd(inode)
         self._io.begin(inode, io_end, self._flags)
         self._io.write_page(task, inode, page, plug)
-        for block in range(base, base + self.per_page):
-            if inode.state[block] & BH_JBDDIRTY:
-                inode.mapping.dirty[page] = 1
         self._io.submit(task, plug)
         self._io.ends.put(io_end)

@@ -19,11 +19,12 @@ from sim.block.opf import REQ_OP_WRITE
 from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, under
 from sim.errors import InvariantError
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, BH_UPTODATE, LiveInode
 from sim.fs.write_out import sector_of
 from sim.paths.page_bio import ARRAY_VECTORS
+from sim.paths.write_calls import chain
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 WRITEPAGES: Final = "do_writepages;ext4_writepages"
@@ -177,6 +178,11 @@ class PageIo:
             f"{page} {page};__folio_start_writeback {page};folio_unlock",
         )
         self._s_block = ledger.site(TASK, page, "io_submit_add_bh io_submit_add_bh;bio_add_page")
+        self._s_nothing = ledger.site(
+            TASK,
+            page,
+            f"end_page_writeback {under('end_page_writeback', chain('folio_end_writeback;__folio_end_writeback'))}",
+        )
         self._s_no_room = ledger.site(TASK, f"{page};io_submit_add_bh", "bio_add_page")
         free = "/bio_endio;bio_put;bio_free;bvec_free"
         self._s_bio = ledger.site(
@@ -188,8 +194,7 @@ class PageIo:
         self._s_crypt = ledger.site(
             TASK,
             page,
-            f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt"
-            f" {block};crypto_skcipher_encrypt;crypto_skcipher_encrypt"
+            f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt*2"
             f" {block};crypto_skcipher_encrypt;xts_encrypt",
             unit="xts_encrypt",
         )
@@ -232,6 +237,7 @@ class PageIo:
                 state[block] = now & ~BH_DIRTY
                 chosen.append(block)
         if not chosen:
+            task.ps += self._s_nothing.charge(1)
             return
         mapping.writeback[page] = 1
         if inode.encrypted:
