@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
-from sim.errors import InvariantError
+from sim.errors import InvariantError, ReadpathError
 from sim.fs.mballoc.counts import MbCounts
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry, MbTunables
 from sim.fs.mballoc.groups import FreedExtent, Group, Groups
@@ -37,8 +37,11 @@ _MOST_TRIES: Final = 3
 
 
 @final
-class NoSpaceError(Exception):
+class NoSpaceError(ReadpathError):
     """There is no block for a request: -ENOSPC."""
+
+    def __init__(self) -> None:
+        super().__init__("volume", "no free block is left", "a larger volume, or less to write")
 
 
 class MbAllocator:

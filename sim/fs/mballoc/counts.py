@@ -13,6 +13,10 @@ class MbCounts:
 
     def __init__(self) -> None:
         """Start at none."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Count anew."""
         self.mb_new_blocks = 0
         self.mb_regular_allocator = 0
         self.mb_find_by_goal = 0

@@ -41,6 +41,8 @@ class Group:
         """As its descriptor says; nothing is loaded."""
         self.number = number
         self.bitmap_block = seed.bitmap_block
+        self.under_way = False
+        """Its bitmap is being read, and nobody has waited for it yet."""
         self.uninit = seed.uninit
         self.described_free = seed.free
         self.free = seed.free
@@ -100,17 +102,30 @@ class Groups:
         if bitmap is None:
             if self._unread(group):
                 self.reads.append(BitmapRead(group.number, group.bitmap_block, ahead))
+                group.under_way = True
             bitmap = unpack(self.source.read(group.number))
             if len(bitmap) != self.geometry.bitmap_bits:
                 raise InvariantError(f"group {group.number}: a bitmap of {len(bitmap)} bits")
             group.bitmap = bitmap
+        elif group.under_way:  # lock_buffer() of a block that is being read
+            self._sleep_for(group)
         return bitmap
 
     def wait_bitmap(self, group: Group) -> bytearray:
         """Return a group's bitmap block, read and waited for (ext4_read_block_bitmap)."""
         bitmap = self.read_bitmap(group)
-        self.counts.wait_block_bitmap += 1
+        self._wait(group)
         return bitmap
+
+    def _wait(self, group: Group) -> None:
+        """Wait for a bitmap that may still be on its way (ext4_wait_block_bitmap)."""
+        self.counts.wait_block_bitmap += 1
+        if group.under_way:
+            self._sleep_for(group)
+
+    def _sleep_for(self, group: Group) -> None:
+        group.under_way = False
+        self.reads.append(BitmapRead(group.number, group.bitmap_block, False, True))
 
     def packed_bitmap(self, number: int) -> bytes:
         """Return a group's bitmap block as it stands on the disk once all is written; it has to be loaded."""
@@ -134,7 +149,8 @@ class Groups:
         some = self.every[first : first + self.geometry.groups_per_page]
         for group in some:
             self.read_bitmap(group)
-        self.counts.wait_block_bitmap += len(some)
+        for group in some:
+            self._wait(group)
         for group in some:
             if group.buddy is None:
                 self._generate_buddy(group)

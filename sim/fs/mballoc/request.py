@@ -119,13 +119,18 @@ class AllocationRequest:
 
 @final
 class BitmapRead:
-    """A bitmap block to be read: REQ_META | REQ_PRIO, and REQ_RAHEAD if nobody waits for it at once."""
+    """
+    A bitmap block to be read: REQ_META | REQ_PRIO, and REQ_RAHEAD if nobody waits for it at once.
 
-    def __init__(self, group: int, block: int, ahead: bool) -> None:
+    waited: no read, but a wait for one that was submitted before.
+    """
+
+    def __init__(self, group: int, block: int, ahead: bool, waited: bool = False) -> None:
         """The block of a group's block bitmap."""
         self.group = group
         self.block = block
         self.ahead = ahead
+        self.waited = waited
 
 
 @final
@@ -133,8 +138,7 @@ class Allocation:
     """
     What was found: `count` blocks from `block`, all in `group`, whose bitmap and descriptor have changed.
 
-    reads: the bitmap blocks that were read for it, in the order of submission; all were waited for but those
-    that are read ahead of groups that were not looked at.
+    reads: the bitmap blocks that were read and waited for, in order.
     """
 
     def __init__(self, block: int, count: int, group: int, reads: list[BitmapRead]) -> None:
