@@ -46,6 +46,7 @@ class NewFile:
     extents: list[tuple[int, int, int]] = field(default_factory=list)
     leaf: int = 0
     reads: list[tuple[int, bool]] = field(default_factory=list)
+    waits: list[int] = field(default_factory=list)
 
     def append(self, logical: int, length: int) -> int:
         """Allocate the file's next blocks; return how many came."""
@@ -59,7 +60,8 @@ class NewFile:
         if last:
             request.lleft, request.pleft = last[0] + last[2] - 1, last[1] + last[2] - 1
         found = self.mb.new_blocks(request)
-        self.reads += [(read.block, read.ahead) for read in found.reads]
+        self.reads += [(read.block, read.ahead) for read in found.reads if not read.waited]
+        self.waits += [read.block for read in found.reads if read.waited]
         if last and request.pleft + 1 == found.block:
             self.extents[-1] = (last[0], last[1], last[2] + found.count)
         else:
@@ -172,6 +174,7 @@ def test_a_flex_group_is_read_ahead_for_one_extent(volumes: dict[int, Image]) ->
     assert [(0, 7515, 64)] == file.extents
     ahead = [3, 5, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18]
     assert [*((block, True) for block in ahead), (4, False)] == file.reads, "group 1, full, for its half page"
+    assert [3, 4] == file.waits
     counts = file.mb.counts
     assert (16, 3, 4) == (counts.read_block_bitmap_nowait, counts.wait_block_bitmap, counts.mb_good_group)
     assert (3, 1, 1) == (counts.mb_find_extent, counts.mb_init_group, counts.mb_init_cache)
