@@ -232,6 +232,24 @@ def test_what_a_wrong_checksum_does(base: MemoryStore) -> None:
     assert 44 == found.end
 
 
+@pytest.mark.parametrize(
+    ("form", "sequence", "aborted"), [("v1-async", 5, 5), ("v1-async", 0, 1), ("v1", 0, None)]
+)
+def test_transaction_0_is_not_told_from_none(
+    base: MemoryStore, tmp_path: Path, form: str, sequence: int, aborted: int | None
+) -> None:
+    """Its number means that no wrong checksum was found: nothing is noted, or the next one is."""
+    log = Log.on(base, form, sequence=sequence)
+    log.commit([(FREE[0], block(1))])
+    log.commit([(FREE[1], block(2))])
+    log.power_cut()
+    log.store.write(log.written[1][0] * SIZE + 9, b"x")
+    theirs = e2fsck_replays(tmp_path / "a.img", log.bytes())
+    found = replay_journal(log.store)
+    assert ("" if aborted is None else f"the checksum of transaction {aborted} is wrong") == found.aborted
+    assert [] == differing(log.bytes(), theirs)
+
+
 @pytest.mark.parametrize(("time_s", "is_damaged"), [(99, False), (100, True)])
 def test_what_another_life_of_the_log_left_is_told_by_its_time(
     base: MemoryStore, tmp_path: Path, time_s: int, is_damaged: bool
@@ -399,6 +417,34 @@ def test_a_transaction_never_overwrites_what_is_still_needed(base: MemoryStore) 
 def read_log_end(log: Log) -> int:
     """Return the first sequence that a replay reads."""
     return replay_journal(log.store).first
+
+
+@given(st.data(), st.sampled_from(sorted(FORMS)))
+def test_nothing_in_a_log_is_more_than_an_error(base: MemoryStore, data: st.DataObject, form: str) -> None:
+    """Any bytes in blocks that begin as the log's do: the replay ends, with an ImageError at most."""
+    log = Log.on(base, form, head=RING - 3, sequence=1)
+    kinds = st.sampled_from([1, COMMIT, REVOKE])
+    for place in [*log.journal.blocks[RING - 3 :], *log.journal.blocks[1:4]]:
+        head = struct.pack(">3I", MAGIC, data.draw(kinds), data.draw(st.integers(1, 2)))
+        log.store.write(place * SIZE, head + data.draw(st.binary(max_size=80)).ljust(SIZE - len(head), b"\0"))
+    log.journal.tail = RING - 3
+    log.power_cut()
+    before = log.bytes()
+    try:
+        replay_journal(log.store)
+    except ImageError:
+        assert before == log.bytes()
+
+
+def test_a_log_without_an_end_is_damaged(base: MemoryStore) -> None:
+    """Every block revokes nothing, in the same transaction: it would go round for ever."""
+    log = Log.on(base, "plain")
+    [raw] = log.journal.format.revocations(1, [1])
+    for place in log.journal.blocks[1:]:
+        log.store.write(place * SIZE, raw)
+    log.journal.tail = 1
+    log.power_cut()
+    assert "a transaction has more than the 1023 blocks of the log" == replay_journal(log.store).damaged
 
 
 def test_blocks_above_32_bits_need_the_feature() -> None:

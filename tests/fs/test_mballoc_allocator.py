@@ -252,7 +252,8 @@ def test_a_hole_is_filled_from_the_blocks_before_its_right_neighbour() -> None:
     """Blocks 0 to 19 before a block 20: what lies before it on the disk is tried first."""
     mb, _ = volume([[(200, PER_GROUP - 200)]])
     request = AllocationRequest(opened(21 * KIB), 0, 20, 1, HINT_DATA, 0, 0, 20, 71)
-    assert (51, 20) == ((found := mb.new_blocks(request)).block, found.count)
+    found = mb.new_blocks(request)
+    assert (51, 20) == (found.block, found.count)
     left = AllocationRequest(opened(40 * KIB, 13), 5, 20, 1, HINT_DATA, 4, 75, 5, 0)
     assert 76 == mb.new_blocks(left).block
 
@@ -305,7 +306,8 @@ def test_groups_that_are_not_loaded_are_left_out_at_first() -> None:
     assert [True, True, False, False] == [group.buddy is not None for group in mb.groups.every]
     assert not ask(mb, opened(64 * KIB, 13), 0, 64).reads
     mb.groups.load(mb.groups.every[2])
-    assert (2, 64) == ((found := ask(mb, opened(64 * KIB, 14), 0, 64)).group, found.count)
+    found = ask(mb, opened(64 * KIB, 14), 0, 64)
+    assert (2, 64) == (found.group, found.count)
 
 
 def test_what_is_read_ahead_is_made_ready_once_something_was_found() -> None:

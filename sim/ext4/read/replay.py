@@ -81,6 +81,7 @@ class LogReader:
         self._superblock = superblock
         self._format: LogFormat = superblock.format
         self._at = 0
+        self._passed = 0
         self._revoked: dict[int, int] = {}
         self._found = Replay(superblock.sequence, superblock.sequence)
         self._has_end = False
@@ -100,20 +101,23 @@ class LogReader:
     def _read(self) -> bytes:
         """Return the next block of the ring."""
         raw = bytes(self._image.read_block(self._blocks[self._at]))
-        self._at += 1
-        if self._at >= self._superblock.blocks:
-            self._at -= self._superblock.blocks - self._superblock.first
+        self._skip(1)
         return raw
 
     def _skip(self, count: int) -> None:
-        self._at += count
-        if self._at >= self._superblock.blocks:
-            self._at -= self._superblock.blocks - self._superblock.first
+        """Go on by so many blocks; raise _DamagedError once a transaction has more than there are."""
+        first = self._superblock.first
+        ring = self._superblock.blocks - first
+        self._at = first + (self._at - first + count) % ring
+        self._passed += count
+        if self._passed > ring:
+            raise _DamagedError(f"a transaction has more than the {ring} blocks of the log")
 
     def _pass(self, which: _Pass) -> None:
         """Go through the log once; raise _DamagedError where it cannot go on and should."""
         found = self._found
         self._at = self._superblock.start
+        self._passed = 0
         sequence = found.first
         scan = _Scan()
         while which == _Pass.SCAN or (sequence - found.end) % SEQUENCES >= SEQUENCES // 2:
@@ -129,6 +133,7 @@ class LogReader:
                 break
             else:
                 sequence = (sequence + 1) % SEQUENCES
+                self._passed = 0
         if which == _Pass.SCAN:
             if not self._has_end:
                 found.end = sequence
@@ -197,15 +202,17 @@ class LogReader:
         if self._has_end and self._format.sums_transactions:
             self._found.aborted = f"the checksum of transaction {self._found.end} is wrong"
             return False
-        if not self._format.commit_is_right(raw, scan.crc):
+        if self._format.commit_is_right(raw, scan.crc):
+            scan.crc = 0xFFFF_FFFF
+        else:
             if stale:
                 return False
             self._found.end = sequence
-            self._has_end = True
+            self._has_end = sequence != 0  # the kernel's 0 means that none was found
             if not self._format.commits_asynchronously:
-                self._found.aborted = f"the checksum of transaction {sequence} is wrong"
+                if self._has_end:
+                    self._found.aborted = f"the checksum of transaction {sequence} is wrong"
                 return False
-        scan.crc = 0xFFFF_FFFF
         scan.time_s = time_s
         return True
 
