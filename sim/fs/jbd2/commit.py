@@ -35,17 +35,15 @@ LOG_FLAGS: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class OrderedData:
-    """The data of inodes, as a commit sees it; the null one has none."""
+    """The data of inodes, as a commit sees it."""
 
     def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Write out an inode's dirty pages whose blocks exist."""
-        del task, number
-        yield from ()
+        raise NotImplementedError
 
     def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Wait for an inode's pages under write-back."""
-        del task, number
-        yield from ()
+        raise NotImplementedError
 
     def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
         """A block of a file's data belongs to the journal."""
