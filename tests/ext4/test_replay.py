@@ -366,12 +366,7 @@ def test_a_transaction_never_overwrites_what_is_still_needed(base: MemoryStore) 
     log.journal.checkpointed_before(3, 500 + 2 * 123)
     log.commit([(FREE[0], block(1))] * 38)
     log.power_cut()
-    assert 3 == read_log_end(log)
-
-
-def read_log_end(log: Log) -> int:
-    """Return the first sequence that a replay reads."""
-    return replay_journal(log.store).first
+    assert 3 == replay_journal(log.store).first
 
 
 @given(st.data(), st.sampled_from(sorted(FORMS)))
