@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.cache.address_space import OpenFile
 from sim.cache.filemap import Filemap
 from sim.cache.readahead import RaState
@@ -43,6 +45,7 @@ class Played:
     syncs_ns: list[int] = field(default_factory=list)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Writes:
     """How a job writes: asked before each of its I/Os, and at its end. The null one leaves all to be read."""
 
