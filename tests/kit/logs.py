@@ -11,7 +11,7 @@ from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.features import Incompat
 from sim.ext4.format.journal import Journal, Transaction
-from sim.ext4.format.journal_blocks import LogCompat, LogIncompat, Written
+from sim.ext4.format.journal_blocks import COMMIT, MAGIC, REVOKE, LogCompat, LogIncompat, Written
 from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET, parse_superblock
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
@@ -75,3 +75,22 @@ def needs_recovery(store: OverlayStore) -> None:
     struct.pack_into("<I", raw, 0x60, superblock.incompat | Incompat.NEEDS_RECOVERY)
     Checksums(superblock).superblock(raw)
     store.write(SUPERBLOCK_OFFSET, raw)
+
+
+def damage(log: Log, what: str) -> None:
+    """Spoil a log that was written: a byte of one of its blocks."""
+    revocation, first_commit = (
+        next(n for n, (_, data) in enumerate(log.written) if data[:8] == struct.pack(">2I", MAGIC, kind))
+        for kind in (REVOKE, COMMIT)
+    )
+    number, offset = {
+        "descriptor": (0, 700),
+        "logged": (3, 700),
+        "revocation": (revocation, 700),
+        "its length": (revocation, 0x0C),
+        "first commit": (first_commit, 0x11),
+        "last commit": (len(log.written) - 1, 0x11),
+    }[what]
+    place = log.written[number][0] * log.journal.block_size + offset
+    byte = log.store.read(place, 1)[0]
+    log.store.write(place, bytes([byte ^ 0x40]))
