@@ -1,13 +1,14 @@
 """
-Fits what writing costs, in instructions, to recordings of a kernel (results/kernel/*/writes/instructions.jsonl).
+Fits what writing costs, in instructions, to recordings of a kernel
+(results/kernel/*/writes/instructions.jsonl).
 
     python experiments/kernel/fit_writes.py            prints the constants, and how well each case is met
     python experiments/kernel/fit_writes.py --leave-out  each case by a fit to all the others
 
-null_blk copies what it is given: a byte an instruction, as `rep movs` counts, taken off; so are the bytes that
-write(2) copies. Each recorded phase is simulated; what the machine profile knows already is taken off, and the rest is shared out
-over the quantities of `QUANTITIES` by least squares, none below zero. A quantity stands for a stretch of code: its
-symbol carries the cost of what it calls.
+null_blk copies what it is given: a byte an instruction, as `rep movs` counts, taken off; so are the bytes
+that write(2) copies. Each recorded phase is simulated; what the machine profile knows already is taken off,
+and the rest is shared out over the quantities of `QUANTITIES` by least squares, none below zero. A quantity
+stands for a stretch of code: its symbol carries the cost of what it calls.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def new_pages(run: ScriptRun, number: int) -> int:
 def least_squares(
     matrix: NDArray[np.float64], values: NDArray[np.float64], sigma: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the x >= 0 that minimises the misfit relative to sigma: coordinate by coordinate, until it rests."""
+    """
+    Return the x >= 0 that minimises the misfit relative to sigma: coordinate by coordinate, until it rests.
+    """
     rows, right = matrix / sigma[:, None], values / sigma
     normal, pull = rows.T @ rows, rows.T @ right
     x = np.zeros(matrix.shape[1])
@@ -162,7 +165,8 @@ def main() -> None:
     for (symbol, what), cost in zip(QUANTITIES.items(), x, strict=True):
         print(f"{symbol:38} {cost:10.1f}  {what}")
     print(
-        f"median {np.median(abs(off)):.2%}, p95 {np.percentile(abs(off), 95):.2%}, largest {abs(off).max():.2%}"
+        f"median {np.median(abs(off)):.2%}, p95 {np.percentile(abs(off), 95):.2%},"
+        f" largest {abs(off).max():.2%}"
     )
     if "--leave-out" in sys.argv:
         out = []

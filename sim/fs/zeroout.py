@@ -1,7 +1,7 @@
 """
-Writing zeros over blocks instead of splitting an unwritten extent: sb_issue_zeroout() and __blkdev_issue_zeroout()
-of Linux 6.1 (block/blk-lib.c), for a device that has no WRITE
-ZEROES. Left out: encrypted zeros.
+Writing zeros over blocks instead of splitting an unwritten extent: sb_issue_zeroout() and
+__blkdev_issue_zeroout() of Linux 6.1 (block/blk-lib.c), for a device that has no WRITE ZEROES. Left out:
+encrypted zeros.
 """
 
 from __future__ import annotations

@@ -40,7 +40,9 @@ DIRTY_BACKGROUND_PERCENT: Final = 10
 DIRTY_PERCENT: Final = 20
 """vm.dirty_background_ratio and vm.dirty_ratio, of all memory (a kernel: of what is available)."""
 WRITEBACK_INTERVAL_NS: Final = 5 * NS_PER_S
-"""vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its age (a kernel: after 30 s)."""
+"""
+vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its age (a kernel: after 30 s).
+"""
 WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
 
@@ -61,8 +63,8 @@ class JournalShape:
 @dataclass(frozen=True, slots=True)
 class VolumeShape:
     """
-    What the write side has to know of a volume: block size in bytes, groups, blocks of descriptors and the first of
-    them; journal: None without.
+    What the write side has to know of a volume: block size in bytes, groups, blocks of descriptors and the
+    first of them; journal: None without.
     """
 
     block_size: int
@@ -329,7 +331,8 @@ class Ext4Writer:
 
     def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
         """
-        balance_dirty_pages(): beyond the background threshold the flusher is woken, beyond the other the writer waits.
+        balance_dirty_pages(): beyond the background threshold the flusher is woken, beyond the other the
+        writer waits.
 
         It waits until the flusher's pass is over, where a kernel lets it go on at the device's pace.
         """

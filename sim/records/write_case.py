@@ -1,8 +1,8 @@
 """
 Recorded write cases: the script of a record, done by the simulator (results/kernel/README.md has the form).
 
-What a record decides and no simulation can: how often a write fell into a new clock tick, where in the log the
-first transaction lies, and which process wrote (its number decides where nodelalloc begins).
+What a record decides and no simulation can: how often a write fell into a new clock tick, where in the log
+the first transaction lies, and which process wrote (its number decides where nodelalloc begins).
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ class BioSeen:
 @dataclass(frozen=True, slots=True)
 class PhaseCounts:
     """
-    What a phase called: counts by symbol, with the queue's own quantities among them. units: of what a symbol's
-    cost goes by.
+    What a phase called: counts by symbol, with the queue's own quantities among them. units: of what a
+    symbol's cost goes by.
     """
 
     name: str

@@ -18,7 +18,9 @@ from sim.records.write_volumes import load_volumes
 
 VOLUMES: Final = "volumes.json"
 PROBES: Final = "probes.txt"
-"""Beside the records: their volumes, and what was counted, a symbol a line; one without calls has no count."""
+"""
+Beside the records: their volumes, and what was counted, a symbol a line; one without calls has no count.
+"""
 WRITE: Final = 4
 """Of a recorded bio's flags: it writes."""
 PHASES: Final = ("write", "sync")

@@ -52,7 +52,9 @@ class Writes:
     def issue(
         self, task: Task, number: int, offset: int, length: int, played: Played
     ) -> Generator[Any, Any, int]:
-        """Write `length` bytes of file `number` at `offset`, with its syncs; return -1 if they are to be read."""
+        """
+        Write `length` bytes of file `number` at `offset`, with its syncs; return -1 if they are to be read.
+        """
         raise NotImplementedError
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
@@ -87,8 +89,8 @@ def play(
 
     stretches: (whether a pass begins, number of the file in `files`, reads). after: an event of the clock to
     wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
-    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0, when the page cache is as the experiment made it,
-    drops the files' cached pages first (see `_begin_pass`).
+    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0, when
+    the page cache is as the experiment made it, drops the files' cached pages first (see `_begin_pass`).
 
     A read ends when its last byte is copied, whether or not the core was free to go on at once. A read that
     is under way at the end of the runtime is finished, and so is a thinktime (fio 3.33).

@@ -177,7 +177,8 @@ class Transactions:
 
     def reserve(self, task: Task, credits: int) -> Generator[Any, Any, None]:
         """
-        Set credits aside for a handle that comes later, behind the start of one: at most half a transaction's.
+        Set credits aside for a handle that comes later, behind the start of one: at most half a
+        transaction's.
 
         Where there are too many it waits, and the start is tried again.
         """

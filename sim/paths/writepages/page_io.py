@@ -184,7 +184,8 @@ class PageIo:
         self._s_nothing = ledger.site(
             TASK,
             page,
-            f"end_page_writeback {under('end_page_writeback', chain('folio_end_writeback;__folio_end_writeback'))}",
+            "end_page_writeback "
+            + under("end_page_writeback", chain("folio_end_writeback;__folio_end_writeback")),
         )
         self._s_no_room = ledger.site(TASK, f"{page};io_submit_add_bh", "bio_add_page")
         free = "/bio_endio;bio_put;bio_free;bvec_free"
