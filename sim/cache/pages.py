@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+from sim.cache.readahead import Cached
+from sim.engine.clock import Clock, Event
 from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
 
@@ -47,7 +49,7 @@ def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-class Mapping:
+class Mapping(Cached):
     """
     The cached pages of one file (struct address_space).
 
@@ -93,7 +95,7 @@ class Mapping:
         self.parts: dict[int, int] = {}
         self.known_bytes: dict[int, int] = {}
         self.buffered: bytearray | None = None
-        self.waiters: dict[int, Any] = {}
+        self.waiters: dict[int, Event] = {}
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
         self.content: memoryview | None = None
@@ -173,7 +175,12 @@ class Mapping:
 
     def plain_run(self, start: int, end: int) -> int:
         """Return how many pages from `start` (before `end`) are up to date and not marked."""
-        run = self.state[start:end]
+        state = self.state
+        if start >= end or state[start] != UPTODATE:
+            return 0
+        if state.count(UPTODATE, start, end) == end - start:
+            return end - start
+        run = state[start:end]
         return len(run) - len(run.lstrip(PLAIN))
 
     def next_miss(self, index: int, max_scan: int) -> int:
@@ -186,6 +193,8 @@ class Mapping:
 
     def prev_miss(self, index: int, max_scan: int) -> int:
         """Return the last uncached page up to `index`, -1 before the file, or `index - max_scan`."""
+        if 0 <= index < self.pages and self.state[index] == ABSENT:
+            return index
         first = max(index - max_scan + 1, 0)
         found = self.state.rfind(ABSENT, first, index + 1)
         if found >= 0:
@@ -201,8 +210,8 @@ class Mapping:
         state, waiters = self.state, self.waiters
         if end - start == 1:
             state[start] = (state[start] & MARKED) | UPTODATE
-            if start in waiters:
-                waiters.pop(start).succeed(brought)
+            if waiters:
+                self._wake(start, brought)
             return
         if state.find(LOCKED | MARKED, start, end) < 0:
             state[start:end] = PLAIN * (end - start)
@@ -211,7 +220,14 @@ class Mapping:
                 state[page] = (state[page] & MARKED) | UPTODATE
         if waiters:
             for page in [page for page in waiters if start <= page < end]:
-                waiters.pop(page).succeed(brought)
+                self._wake(page, brought)
+
+    def _wake(self, page: int, brought: Any) -> None:
+        """Wake who waits for a page, if anyone does."""
+        event = self.waiters.get(page)
+        if event is not None:
+            del self.waiters[page]
+            event.succeed(brought)
 
     def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
         """Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate)."""
@@ -222,9 +238,9 @@ class Mapping:
             self.parts.pop(page, None)
             self.set_uptodate(page, page + 1, brought)
 
-    def waiter(self, page: int, new_event: Any) -> Any:
-        """Return the event on which to wait for `page`, made by `new_event()` if there is none."""
+    def waiter(self, page: int, clock: Clock) -> Event:
+        """Return the event on which to wait for `page`, a new one of the clock's if there is none."""
         event = self.waiters.get(page)
         if event is None:
-            event = self.waiters[page] = new_event()
+            event = self.waiters[page] = clock.event()
         return event

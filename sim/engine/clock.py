@@ -14,14 +14,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from heapq import heappop, heappush
 from typing import Any, Final, final
+
+from mypy_extensions import i64, mypyc_attr
+
+from sim.engine.garbage import seldom_collected
 
 Process = Generator[Any, Any, Any]
 """What a simulated task is: a generator that yields events of its clock."""
 
-_URGENT: Final = 0
-_NORMAL: Final = 1
+_NORMAL: Final = 1 << 62
+"""Added to the serial number of all but the starts of processes, which so come first within an instant."""
 
 
 class Event:
@@ -102,6 +105,65 @@ class Running(Event):
 
 
 @final
+@mypyc_attr(free_list_len=1)
+class _Entry:
+    """What is due at a time: `function(argument)`, or, without one, that the event `argument` happens."""
+
+    __slots__ = ("argument", "function", "order", "time_ns")
+
+    def __init__(
+        self, time_ns: i64, order: i64, function: Callable[[Any], None] | None, argument: Any
+    ) -> None:
+        self.time_ns = time_ns
+        self.order = order
+        self.function = function
+        self.argument = argument
+
+
+def _push(queue: list[_Entry], entry: _Entry) -> None:
+    """heappush(), by time and order, which two native integers tell faster than two tuples."""
+    time_ns, order = entry.time_ns, entry.order
+    at: i64 = len(queue)
+    queue.append(entry)
+    while at > 0:
+        parent = (at - 1) >> 1
+        above = queue[parent]
+        if above.time_ns < time_ns or (above.time_ns == time_ns and above.order < order):
+            break
+        queue[at] = above
+        at = parent
+    queue[at] = entry
+
+
+def _pop(queue: list[_Entry]) -> _Entry:
+    """heappop(): take what comes first."""
+    last = queue.pop()
+    size: i64 = len(queue)
+    if size == 0:
+        return last
+    first = queue[0]
+    time_ns, order = last.time_ns, last.order
+    at: i64 = 0
+    child: i64 = 1
+    while child < size:
+        below = queue[child]
+        if child + 1 < size:
+            other = queue[child + 1]
+            if other.time_ns < below.time_ns or (
+                other.time_ns == below.time_ns and other.order < below.order
+            ):
+                below = other
+                child += 1
+        if time_ns < below.time_ns or (time_ns == below.time_ns and order < below.order):
+            break
+        queue[at] = below
+        at = child
+        child = 2 * at + 1
+    queue[at] = last
+    return first
+
+
+@final
 class Clock:
     """
     An event queue whose time is an int of nanoseconds.
@@ -115,7 +177,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0
         self._serial = 0
-        self._queue: list[tuple[int, int, int, Callable[[Any], None] | None, Any]] = []
+        self._queue: list[_Entry] = []  # a heap
         # What happens at this instant still; all of it was scheduled after what the heap has for it.
         self._soon: deque[tuple[Callable[[Any], None] | None, Any]] = deque()
 
@@ -145,7 +207,7 @@ class Clock:
         start.triggered = True
         start.wait(running)
         self._serial = serial = self._serial + 1
-        heappush(self._queue, (self.now, _URGENT, serial, None, start))
+        _push(self._queue, _Entry(self.now, serial, None, start))
         return running
 
     def all_of(self, events: Iterable[Event]) -> Event:
@@ -173,7 +235,7 @@ class Clock:
     def _schedule(self, delay_ns: int, function: Callable[[Any], None] | None, argument: Any) -> None:
         if delay_ns > 0:
             self._serial = serial = self._serial + 1
-            heappush(self._queue, (self.now + delay_ns, _NORMAL, serial, function, argument))
+            _push(self._queue, _Entry(self.now + delay_ns, _NORMAL + serial, function, argument))
         elif delay_ns == 0:
             self._soon.append((function, argument))
         else:
@@ -185,15 +247,20 @@ class Clock:
 
         Raises whatever a process or a callback raises.
         """
+        with seldom_collected():
+            return self._run(until)
+
+    def _run(self, until: Event | None) -> Any:
         queue, soon = self._queue, self._soon
         while queue or soon:
             if until is not None and until.processed:
                 return until.value
-            if soon and (not queue or queue[0][0] > self.now):
+            if soon and (not queue or queue[0].time_ns > self.now):
                 function, argument = soon.popleft()
             else:
-                time_ns, _priority, _serial, function, argument = heappop(queue)
-                self.now = time_ns
+                entry = _pop(queue)
+                self.now = entry.time_ns
+                function, argument = entry.function, entry.argument
             if function is not None:
                 function(argument)
             else:

@@ -179,7 +179,12 @@ class Interface:
     def reserve(self, ready_ns: int, duration_ns: int, now_ns: int) -> int:
         """Take the link for `duration_ns` in all, from `ready_ns` >= `now_ns` on; return when it is done."""
         starts, ends = self._starts, self._ends
-        if ends and ends[0] <= now_ns:  # nothing is asked for in the past any more
+        if not ends:
+            pass
+        elif ends[-1] <= now_ns:  # nothing is asked for in the past any more
+            starts.clear()
+            ends.clear()
+        elif ends[0] <= now_ns:
             past = bisect_right(ends, now_ns)
             del starts[:past], ends[:past]
         if ready_ns >= self.end_ns:
