@@ -47,7 +47,7 @@ def extensions() -> list[Any]:
 
     made = mypycify(core(), opt_level="2", debug_level="0", group_name="sim.core")
     if os.name == "posix":
-        # The core is one library: what it calls of itself nobody else may replace, and so it is called directly.
+        # The core is one library: nothing replaces what it calls of itself, which it so calls directly.
         for extension in made:
             extension.extra_compile_args.append("-fvisibility=hidden")
     return made

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
 from sim.cache.page_cache import PageCache
-from sim.cache.pages import ABSENT, Mapping
+from sim.cache.pages import Mapping
 from sim.cache.readahead import ReadaheadPolicy, Window
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -148,7 +148,7 @@ class PageCacheRa:
         folios = []
         at = start
         for first, this in split_window(start, end, order, self._rules.pairs):
-            if mapping.state.count(ABSENT, first, first + (1 << this)) < 1 << this:
+            if not mapping.all_absent(first, first + (1 << this)):
                 task.ps += self._s_failed.charge(1) + self._s_clear.charge(1 << this)
                 break
             folios.append((first, this))
@@ -182,7 +182,7 @@ class PageCacheRa:
         """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
         mapping = file.mapping
         pages = end - start
-        if mapping.state.count(ABSENT, start, end) == pages:
+        if mapping.all_absent(start, end):
             self.insert(task, mapping, start, end, mark)
             task.ps += self._s_add.charge(pages)
             return self._path.read_pages(task, file, [(start, end)])

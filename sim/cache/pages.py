@@ -35,7 +35,18 @@ CONTENT_SLACK_BYTES: Final = 64
 """Room behind the contents of a mapping, for ciphers that ask for more than they write."""
 
 _MAP_NORESERVE: Final = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
-PLAIN: Final = bytes((UPTODATE,))
+_PLAIN: Final = bytes((UPTODATE,))
+
+_FILLED_PAGES: Final = 64
+_FILLED: Final = [[bytearray((value,)) * pages for pages in range(_FILLED_PAGES + 1)] for value in range(16)]
+"""By value and length, up to two usual windows: what is made for every window otherwise."""
+
+
+def filled(value: int, pages: int) -> bytearray:
+    """Return one byte of `value` for each of `pages` pages, to be copied, not changed."""
+    if pages <= _FILLED_PAGES:
+        return _FILLED[value][pages]
+    return bytearray((value,)) * pages
 
 
 def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
@@ -178,10 +189,18 @@ class Mapping(Cached):
         state = self.state
         if start >= end or state[start] != UPTODATE:
             return 0
+        if end - start == 1:
+            return 1
         if state.count(UPTODATE, start, end) == end - start:
             return end - start
         run = state[start:end]
-        return len(run) - len(run.lstrip(PLAIN))
+        return len(run) - len(run.lstrip(_PLAIN))
+
+    def all_absent(self, start: int, end: int) -> bool:
+        """Return whether none of [start, end) is cached."""
+        if end - start == 1:
+            return self.state[start] == ABSENT
+        return self.state.count(ABSENT, start, end) == end - start
 
     def next_miss(self, index: int, max_scan: int) -> int:
         """Return the first uncached page from `index`, or `index + max_scan`; past EOF all are."""
@@ -214,7 +233,7 @@ class Mapping(Cached):
                 self._wake(start, brought)
             return
         if state.find(LOCKED | MARKED, start, end) < 0:
-            state[start:end] = PLAIN * (end - start)
+            state[start:end] = filled(UPTODATE, end - start)
         else:
             for page in range(start, end):
                 state[page] = (state[page] & MARKED) | UPTODATE

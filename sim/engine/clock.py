@@ -12,7 +12,6 @@ run that it happens in.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final, final
 
@@ -23,7 +22,7 @@ from sim.engine.garbage import seldom_collected
 Process = Generator[Any, Any, Any]
 """What a simulated task is: a generator that yields events of its clock."""
 
-_NORMAL: Final = 1 << 62
+_NORMAL: Final = 1 << 60
 """Added to the serial number of all but the starts of processes, which so come first within an instant."""
 
 
@@ -50,7 +49,7 @@ class Event:
             raise RuntimeError("an event happens once")
         self.triggered = True
         self.value = value
-        self._clock.soon(None, self)
+        self._clock.happens(self)
 
     def add(self, callback: Callable[[Event], None]) -> None:
         """Call `callback(self)` when it happens."""
@@ -81,18 +80,18 @@ class Event:
 class Running(Event):
     """A process: an event that happens when its generator ends, with what that returned."""
 
-    __slots__ = ("_generator",)
+    __slots__ = ("_send",)
 
     def __init__(self, clock: Clock, generator: Process) -> None:
         super().__init__(clock)
-        self._generator = generator
+        self._send: Callable[[Any], Any] = generator.send
 
     def resume(self, event: Event) -> None:
         """Go on with the generator until it waits for something that has not happened yet."""
-        generator = self._generator
+        send = self._send
         while True:
             try:
-                target = generator.send(event.value)
+                target = send(event.value)
             except StopIteration as stop:
                 self.succeed(stop.value)
                 return
@@ -172,14 +171,12 @@ class Clock:
     scheduling, never by an address or a hash. Every delay is an int >= 0.
     """
 
-    __slots__ = ("_queue", "_serial", "_soon", "now")
+    __slots__ = ("_queue", "_serial", "now")
 
     def __init__(self) -> None:
         self.now = 0
-        self._serial = 0
+        self._serial: i64 = 0
         self._queue: list[_Entry] = []  # a heap
-        # What happens at this instant still; all of it was scheduled after what the heap has for it.
-        self._soon: deque[tuple[Callable[[Any], None] | None, Any]] = deque()
 
     def event(self) -> Event:
         """Return a new event: `yield` it to wait, `.succeed()` it to wake all who do."""
@@ -206,8 +203,8 @@ class Clock:
         start = Event(self)
         start.triggered = True
         start.wait(running)
-        self._serial = serial = self._serial + 1
-        _push(self._queue, _Entry(self.now, serial, None, start))
+        self._serial += 1
+        _push(self._queue, _Entry(self.now, self._serial, None, start))
         return running
 
     def all_of(self, events: Iterable[Event]) -> Event:
@@ -228,18 +225,16 @@ class Clock:
             done.succeed()
         return done
 
-    def soon(self, function: Callable[[Any], None] | None, argument: Any) -> None:
-        """Call `function(argument)`, or let the event `argument` happen, later in this instant."""
-        self._soon.append((function, argument))
+    def happens(self, event: Event) -> None:
+        """Let an event happen later in this instant."""
+        self._serial += 1
+        _push(self._queue, _Entry(self.now, _NORMAL + self._serial, None, event))
 
     def _schedule(self, delay_ns: int, function: Callable[[Any], None] | None, argument: Any) -> None:
-        if delay_ns > 0:
-            self._serial = serial = self._serial + 1
-            _push(self._queue, _Entry(self.now + delay_ns, _NORMAL + serial, function, argument))
-        elif delay_ns == 0:
-            self._soon.append((function, argument))
-        else:
+        if delay_ns < 0:
             raise ValueError(f"a delay of {delay_ns} ns: time does not run backwards")
+        self._serial += 1
+        _push(self._queue, _Entry(self.now + delay_ns, _NORMAL + self._serial, function, argument))
 
     def run(self, until: Event | None = None) -> Any:
         """
@@ -251,16 +246,13 @@ class Clock:
             return self._run(until)
 
     def _run(self, until: Event | None) -> Any:
-        queue, soon = self._queue, self._soon
-        while queue or soon:
+        queue = self._queue
+        while queue:
             if until is not None and until.processed:
                 return until.value
-            if soon and (not queue or queue[0].time_ns > self.now):
-                function, argument = soon.popleft()
-            else:
-                entry = _pop(queue)
-                self.now = entry.time_ns
-                function, argument = entry.function, entry.argument
+            entry = _pop(queue)
+            self.now = entry.time_ns
+            function, argument = entry.function, entry.argument
             if function is not None:
                 function(argument)
             else:
@@ -271,4 +263,4 @@ class Clock:
     @property
     def idle(self) -> bool:
         """Whether nothing is scheduled any more."""
-        return not self._queue and not self._soon
+        return not self._queue
