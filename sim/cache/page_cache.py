@@ -167,7 +167,7 @@ class PageCache:
         was = access[start]
         if count == 1:
             access[start] = _ACCESSED[was]
-        elif access.count(was, start, end) == count:
+        elif access[start:end] == filled(was, count):
             access[start:end] = filled(_ACCESSED[was], count)
         else:
             self._mark_unlike(mapping, start, end)

@@ -69,12 +69,11 @@ class PageCacheRa:
         self._s_force = fuse(s_sync, site(TASK, ra, "force_page_cache_ra"), s_rebatch)
         # By what called for it: the charge when nothing is read, when what was asked for is, and when a
         # planned window is.
-        called = {True: fuse(s_async, s_ondemand), False: fuse(s_sync, s_ondemand, s_rebatch)}
         s_planned = site(TASK, ra, "page_cache_ra_order")
-        self._s_ondemand = {
-            marker: (head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order))
-            for marker, head in called.items()
-        }
+        head = fuse(s_async, s_ondemand)
+        self._s_marked = head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order)
+        head = fuse(s_sync, s_ondemand, s_rebatch)
+        self._s_missed = head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order)
         self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
         freed = "shrink_folio_list;try_to_free_buffers"
@@ -117,7 +116,7 @@ class PageCacheRa:
         """Let the policy decide, and read what it says."""
         mapping, policy = file.mapping, self._policy
         window = policy.ondemand(file.ra, index, req, marker, file.ra_pages, self._io_pages, mapping)
-        called, bare, planned, whole = self._s_ondemand[marker]
+        called, bare, planned, whole = self._s_marked if marker else self._s_missed
         if window is None:
             task.ps += called.charge(1)
             return ()

@@ -191,16 +191,16 @@ class Mapping(Cached):
             return 0
         if end - start == 1:
             return 1
-        if state.count(UPTODATE, start, end) == end - start:
-            return end - start
         run = state[start:end]
+        if run == filled(UPTODATE, end - start):
+            return end - start
         return len(run) - len(run.lstrip(_PLAIN))
 
     def all_absent(self, start: int, end: int) -> bool:
         """Return whether none of [start, end) is cached."""
         if end - start == 1:
             return self.state[start] == ABSENT
-        return self.state.count(ABSENT, start, end) == end - start
+        return self.state[start:end] == filled(ABSENT, end - start)
 
     def next_miss(self, index: int, max_scan: int) -> int:
         """Return the first uncached page from `index`, or `index + max_scan`; past EOF all are."""
@@ -232,7 +232,7 @@ class Mapping(Cached):
             if waiters:
                 self._wake(start, brought)
             return
-        if state.find(LOCKED | MARKED, start, end) < 0:
+        if state[start:end] == filled(LOCKED, end - start):
             state[start:end] = filled(UPTODATE, end - start)
         else:
             for page in range(start, end):

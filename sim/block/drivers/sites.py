@@ -65,7 +65,7 @@ class DriverSites:
 
 def table_entries(segments: int) -> int:
     """Return the entries of a table of segments: sizes of sg_pool, chained from SG_CHUNK_SIZE on."""
-    chunks, rest = divmod(segments, CHUNK)
+    chunks, rest = segments // CHUNK, segments % CHUNK
     return chunks * CHUNK + (max(LEAST, 1 << (rest - 1).bit_length()) if rest else 0)
 
 
