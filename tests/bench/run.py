@@ -260,7 +260,7 @@ def bench_trace(repetitions: int) -> None:
                         Path(scratch) / "run",
                         run_cell,
                         make_image,
-                        draw=lambda _run, _folder: None,
+                        draw=lambda *_run, **_each: None,
                         trace=trace,
                     )
                     return time.process_time() - began
