@@ -97,7 +97,8 @@ def execute(
     Run all cells and return the run directory `target`, which appears when it is whole.
 
     draw: called with the run, its (new) folder for figures, and what shares out work. jobs: worker processes;
-    1 = this process. trace: keep every bio and read(2) too. watch: called in this process after every image and cell.
+    1 = this process. trace: keep every bio and read(2) too. watch: called in this process after every image
+    and cell.
 
     A cell that cannot be run, or whose image cannot be made, is a row of failed.parquet with its error, and
     the others are run. Only if none can be, the first error is raised (InvariantError if it is no
