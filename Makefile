@@ -66,7 +66,7 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # One fault at a time in a copy of the tree; the tests that are about it must fail (lists in tests/mutants/).
 mutants: $(VENV)/ready
