@@ -34,7 +34,7 @@ LONGEST = (
     "notebooks/test_notebooks",
     "records/test_published",
 )
-"""The files that take longest come first: a core that gets one last would work alone (pytest --durations=0)."""
+"""The files that take longest, first: a core that gets one last would work alone (pytest --durations=0)."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
