@@ -60,10 +60,14 @@ class Zeroout:
     """Writes zeros over blocks (ext4_issue_zeroout()); the null one does not."""
 
     def zero(
-        self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
+        self,
+        task: Task,  # noqa: ARG002
+        inode: LiveInode,  # noqa: ARG002
+        block: int,  # noqa: ARG002
+        count: int,  # noqa: ARG002
+        plug: Plug,  # noqa: ARG002
     ) -> Generator[Any, Any, None]:
         """Write zeros, and wait."""
-        del task, inode, block, count, plug
         yield from ()
 
 

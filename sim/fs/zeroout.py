@@ -33,10 +33,14 @@ class PageZeroout(Zeroout):
         self._s_page = ledger.site(TASK, "ext4_issue_zeroout", "bio_add_page")
 
     def zero(
-        self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
+        self,
+        task: Task,
+        inode: LiveInode,  # noqa: ARG002
+        block: int,
+        count: int,
+        plug: Plug,
     ) -> Generator[Any, Any, None]:
         """Write zeros, and wait."""
-        del inode
         size, pending = self._size, []
         most = MAX_VECTORS * PAGE_BYTES // size
         for first in range(0, count, most):

@@ -34,14 +34,12 @@ LOG_FLAGS: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE
 class OrderedData:
     """The data of inodes, as a commit sees it; the null one has none."""
 
-    def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
+    def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:  # noqa: ARG002
         """Write out an inode's dirty pages whose blocks exist."""
-        del task, number
         yield from ()
 
-    def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
+    def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:  # noqa: ARG002
         """Wait for an inode's pages under write-back."""
-        del task, number
         yield from ()
 
     def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:

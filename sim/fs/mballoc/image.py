@@ -40,9 +40,7 @@ class ImageBitmaps(BitmapSource):
             bits[start : start + length] = b"\1" * length
         blocks = len(sb.group_blocks(group))
         bits[blocks:] = b"\1" * (len(bits) - blocks)
-        return bytes(
-            sum(bit << place for place, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8)
-        )
+        return bytes(sum(bits[at + place] << place for place in range(8)) for at in range(0, len(bits), 8))
 
 
 def _own_runs(image: Image) -> dict[int, list[tuple[int, int]]]:
