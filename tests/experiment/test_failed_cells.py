@@ -60,7 +60,9 @@ def _experiment(folder: Path, text: str = TEXT):
 
 
 def _run(folder: Path, run_cell, jobs: int = 1, make=no_image, text: str = TEXT) -> Run:
-    return execute(_experiment(folder, text), folder / "out", run_cell, make, draw=lambda *_: None, jobs=jobs)
+    return execute(
+        _experiment(folder, text), folder / "out", run_cell, make, draw=lambda *_run, **_each: None, jobs=jobs
+    )
 
 
 FAILED = [

@@ -49,7 +49,7 @@ def _experiment(folder: Path, old: str = "", new: str = ""):
     return load_experiment(file)
 
 
-def _draw(_run, folder: Path) -> None:
+def _draw(_run, folder: Path, **_each) -> None:
     (folder / "f.svg").write_text("drawn")
 
 

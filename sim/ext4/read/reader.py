@@ -68,6 +68,7 @@ class Image:
             )
         self._inodes: dict[int, Inode] = {}
         self._entries: dict[int, tuple[list[dirs.DirEntry], list[ImageError]]] = {}
+        self._numbers: dict[int, dict[str, int]] = {}
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Image:
@@ -326,16 +327,28 @@ class Image:
         for part in path.split("/"):
             if part in ("", "."):
                 continue
-            entries, wrong = self.readable_entries(inode)
-            for number, name, _type in entries:
-                if part in (shown_name(name, inode.is_encrypted), self.shown(inode, name)):
-                    inode = self.inode(number)
-                    break
-            else:
-                for error in wrong:  # it may be in the part that cannot be read
+            number = self._number_of(inode, part)
+            if number is None:
+                for error in self.readable_entries(inode)[1]:  # it may be in the part that cannot be read
                     raise error
                 raise ImageError(f"{self.name}: {path}", f"there is no {part!r}", "a path in the image")
+            inode = self.inode(number)
         return inode
+
+    def _number_of(self, directory: Inode, part: str) -> int | None:
+        """Return the inode number of the first entry of a directory that is written `part`."""
+        entries, _wrong = self.readable_entries(directory)
+        if directory.is_encrypted:
+            for number, name, _type in entries:
+                if part in (shown_name(name, True), self.shown(directory, name)):
+                    return number
+            return None
+        numbers = self._numbers.get(directory.number)
+        if numbers is None:
+            numbers = self._numbers[directory.number] = {}
+            for number, name, _type in entries:
+                numbers.setdefault(shown_name(name, False), number)
+        return numbers.get(part)
 
     def walk(self) -> Iterator[tuple[str, Inode]]:
         """Yield (path, inode) of everything below the root, parents first; ImageError on a loop."""

@@ -61,7 +61,7 @@ def find_files(job: Job, clone: int, known: Collection[str]) -> tuple[Found, ...
     """
     Return the files of the volume that clone number `clone` of `job` reads.
 
-    known: the paths of the volume's files, without a leading slash.
+    known: the paths of the volume's files, without a leading slash; as a dict or a set, where there are many.
 
     Raises ConfigError that names the job and the files there are.
     """
