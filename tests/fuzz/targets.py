@@ -8,6 +8,7 @@ would take longer than a few seconds must be refused by its estimate, which is s
 from __future__ import annotations
 
 import functools
+import gzip
 import io
 import random
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import mutate
+import mutate_image
 import pyarrow as pa
 import pyarrow.parquet as pq
 from typer.main import get_command
@@ -183,6 +185,53 @@ def _keys(folder: Path, content: bytes, _rng: random.Random) -> None:
     verb("image", "pubkey", keys, "alice", "--json")
 
 
+_PATHS = ("/", "/a", "/frag", "/many", "/d/x", "/slow", "/fast", "/secret", "/pipe", "/neighbours")
+
+
+def _users(folder: Path) -> Path:
+    keys = _write(folder, "k.toml", (CORPUS / "keys" / "users.toml").read_bytes())
+    keys.chmod(0o600)
+    return keys
+
+
+def _image(folder: Path, content: bytes, rng: random.Random) -> None:
+    """Read a damaged image with every verb; what reads must leave it as it is."""
+    data = gzip.decompress(content)
+    image, path = _write(folder, "i.img", data), rng.choice(_PATHS)
+    verb("image", "check", image, "--json")
+    verb("image", "ls", image, "-R")
+    for word in ("ls", "extents"):
+        verb("image", word, image, path)
+    for file in ("/a", path):
+        verb("image", "cat", image, file, "--json")
+    verb("image", "inspect", image)
+    verb("image", "cat", image, "/secret", "--keys", _users(folder), "--as", "alice", "--json")
+    if image.read_bytes() != data:
+        raise BrokenVerbError("an image was changed by what only reads")
+
+
+def _image_change(folder: Path, content: bytes, rng: random.Random) -> None:
+    """Change a damaged image: done, or refused and then as it was."""
+    data = gzip.decompress(content)
+    image, users, path = _write(folder, "i.img", data), _users(folder), rng.choice(_PATHS)
+    own = ("--keys", users, "--as", "alice")
+    words: tuple[object, ...] = rng.choice(
+        (
+            ("encrypt", image, path, "--keys", users, "--user", "alice", "--seed", 1),
+            ("encrypt", image, "/a", "--keys", users, "--user", "alice", "--mode", "gcm", "--scrub"),
+            ("share", image, "/secret", "bob", *own, "--seed", 1),
+            ("adduser", image, "bob", *own, "--seed", 1),
+            ("unshare", image, "/secret", "alice"),
+            ("rekey", image, "/secret", *own, "--seed", 1),
+            ("shred", image, "/secret"),
+            ("rm", image, path),
+            ("scrub", image),
+        )
+    )
+    if verb("image", *words) != 0 and image.read_bytes() != data:
+        raise BrokenVerbError(f"{words[0]} was refused, and the image is another")
+
+
 def _run_folder(folder: Path, content: bytes, rng: random.Random) -> None:
     """`content` is the manifest; of the tables one may be bent too."""
     run = folder / "run"
@@ -263,4 +312,6 @@ TARGETS = {
     "run": Target(_files("run/*/manifest.json"), _OF_JSON, _run_folder),
     "record": Target(_files("record/*"), _OF_JSON, _record),
     "keys": Target(_files("keys/*"), _OF_TOML, _keys),
+    "image": Target(_files("image/*"), (mutate_image.image,), _image),
+    "image-change": Target(_files("image/*"), (mutate_image.image,), _image_change),
 }
