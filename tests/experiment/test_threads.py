@@ -1,4 +1,4 @@
-"""Reading a run starts no thread: one of pyarrow that holds a file of Python can abort the end of a process."""
+"""Reading a run starts no thread: one that holds a file of Python can abort the end of the process."""
 
 from __future__ import annotations
 
