@@ -17,6 +17,12 @@ REQ_PREFLUSH: Final = 8
 """Empty the device's cache before this bio; alone, without sectors: only that."""
 REQ_FUA: Final = 16
 """On stable storage when the bio completes."""
+REQ_IDLE: Final = 32
+"""The device may take its time (of jbd2's log: blk-wbt lets it pass); changes nothing here."""
+REQ_PRIO: Final = 64
+"""Before others (of metadata); changes nothing here."""
+REQ_BACKGROUND: Final = 128
+"""Nobody waits for it; changes nothing here."""
 FLUSH_FLAGS: Final = REQ_PREFLUSH | REQ_FUA
 """What makes a bio pass the flush machinery (op_is_flush); such a bio merges with none."""
 

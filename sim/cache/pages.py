@@ -57,10 +57,11 @@ class Mapping:
     pages that are read in parts (a page of which all blocks are read needs an entry only between its parts).
     waiters: events of tasks that wait for a page. known_bytes: of each PRESENT page, how many bytes from its
     start are up to date. buffered: one byte a page, 1 if it has buffer heads; None as long as no page had.
-    held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed. content:
-    with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the
-    file, present where it was written). large: it may hold folios of up to max_order; then it is a
-    FolioMapping.
+    held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed. dirty,
+    writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was.
+    content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
+    large as the file, present where it was written). large: it may hold folios of up to max_order; then it is
+    a FolioMapping.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class Mapping:
         "access",
         "buffered",
         "content",
+        "dirty",
         "held",
         "known_bytes",
         "large",
@@ -79,6 +81,7 @@ class Mapping:
         "stale",
         "state",
         "waiters",
+        "writeback",
     )
 
     def __init__(self, pages: int, keep_content: bool) -> None:
@@ -93,6 +96,8 @@ class Mapping:
         self.parts: dict[int, int] = {}
         self.known_bytes: dict[int, int] = {}
         self.buffered: bytearray | None = None
+        self.dirty: bytearray | None = None
+        self.writeback: bytearray | None = None
         self.waiters: dict[int, Any] = {}
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
@@ -105,8 +110,30 @@ class Mapping:
                 self._memory.madvise(mmap.MADV_HUGEPAGE)
             self.content = memoryview(self._memory)
 
+    def grow(self, pages: int) -> None:
+        """Have room for more pages: the file has become longer."""
+        more = pages - self.pages
+        if more <= 0:
+            return
+        for kept in (self.state, self.access, self.buffered, self.dirty, self.writeback):
+            if kept is not None:
+                kept.extend(bytes(more))
+        self.pages = pages
+        if self._memory is not None and self.content is not None:
+            self.content.release()
+            self._memory.resize(pages * PAGE_BYTES + CONTENT_SLACK_BYTES)
+            self.content = memoryview(self._memory)
+
+    def written_to(self) -> None:
+        """Have tags: the file is written."""
+        if self.dirty is None:
+            self.dirty, self.writeback = bytearray(self.pages), bytearray(self.pages)
+
     def holds(self, start: int, end: int) -> bool:
-        """Return whether a reader holds any page of [start, end)."""
+        """Return whether any page of [start, end) may not go: a reader holds it, or it is to be written."""
+        for tags in (self.dirty, self.writeback):
+            if tags is not None and tags.find(1, start, end) >= 0:
+                return True
         return any(first < end and start < last for first, last in self.held)
 
     def has_locked(self, start: int, end: int) -> bool:

@@ -127,9 +127,10 @@ class Task:
     Charge with `task.ps += site.charge(n)`. Work that others must see at its right time is scheduled at
     `time_ns`; before it stops or looks at shared state the task calls `yield from settle()`, and to wait
     for something `yield from wait(event)`. blocked: a submission that waits for a tag (sim.block.queue).
+    handle: what the task has open on a journal (current->journal_info).
     """
 
-    __slots__ = ("_burst", "_clock", "blocked", "core", "name", "ps")
+    __slots__ = ("_burst", "_clock", "blocked", "core", "handle", "name", "ps")
 
     def __init__(self, clock: Clock, core: Core, name: str) -> None:
         self._clock = clock
@@ -137,6 +138,7 @@ class Task:
         self.name = name
         self.ps = 0
         self.blocked: Any = None
+        self.handle: Any = None
         self._burst = Due(0)
 
     @property

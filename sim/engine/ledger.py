@@ -244,6 +244,11 @@ class _Below(Ledger):
         return f"/{self._caller};{word[1:]}" if word.startswith("/") else word
 
 
+def under(caller: str, calls: str) -> str:
+    """Return blank-separated symbols, each as called by `caller`: how a site's words are put together."""
+    return " ".join(f"{caller};{call}" for call in calls.split())
+
+
 def _last(stack: str) -> str:
     """Return the symbol at the end of a folded stack."""
     return stack.rpartition(";")[2]

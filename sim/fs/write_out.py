@@ -74,7 +74,7 @@ class WriteOut(EndIo):
         caller, _, symbol = waits.rpartition(";")
         self._s_wait = ledger.site(TASK, caller, symbol)
         self._s_sleep = ledger.site(TASK, waits, SLEEP_SYMBOLS)
-        self._s_flush = ledger.site(TASK, "", "blkdev_issue_flush")
+        self._s_flush = ledger.site(TASK, "", "blkdev_issue_flush blkdev_issue_flush;submit_bio_wait")
 
     def submit(
         self,
@@ -87,10 +87,13 @@ class WriteOut(EndIo):
         contents: Contents | None = None,
         opf: int = REQ_OP_WRITE | REQ_SYNC,
         pages: int = 0,
+        ahead: bool = False,
     ) -> Pending:
-        """Submit one bio; return it on its way. pages: of a file, whose writeback it ends."""
+        """
+        Submit one bio; return it on its way. pages: of a file, whose writeback it ends. ahead: REQ_RAHEAD.
+        """
         pending = Pending(pages, contents if self.disk is not None else None)
-        bio = Bio(sector, sectors, 1, segments, self, pending, blocks, False, opf)
+        bio = Bio(sector, sectors, 1, segments, self, pending, blocks, ahead, opf)
         self.queue.submit(task, bio, plug)
         return pending
 
@@ -107,6 +110,11 @@ class WriteOut(EndIo):
         for each in pending:
             task.ps += self._s_wait.charge(1)
             yield from self._sleep(task, each)
+
+    def wait_ended(self, task: Task, pending: Sequence[Pending]) -> Generator[Any, Any, None]:
+        """Wait for bios; those that have ended by now are not looked at."""
+        yield from task.settle()
+        yield from self.wait(task, [each for each in pending if not each.ended])
 
     def _sleep(self, task: Task, pending: Pending) -> Generator[Any, Any, None]:
         """Sleep until a bio has ended, unless it has."""

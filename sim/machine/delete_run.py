@@ -38,7 +38,7 @@ from sim.ext4.make.content import random_contents
 from sim.ext4.read.reader import Image
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.fs_inode import FsInode
-from sim.fs.jbd2 import Jbd2
+from sim.fs.jbd2.flush import Jbd2
 from sim.machine.callers import whole_stacks
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.schemes import xattr_blocks

@@ -15,7 +15,7 @@ from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.fs.jbd2 import Jbd2
+from sim.fs.jbd2.flush import Jbd2
 from sim.machine.delete_run import DeleteRun
 from sim.machine.run_cell import run_cell
 from sim.paths.writeback import Ext4Writeback

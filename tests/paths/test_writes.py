@@ -15,7 +15,7 @@ from sim.cache.buffered_write import BufferedWriter, DirtyPages
 from sim.cache.pages import Mapping
 from sim.errors import InvariantError
 from sim.ext4.format.journal import Journal
-from sim.fs.jbd2 import Jbd2, runs_of
+from sim.fs.jbd2.flush import Jbd2, runs_of
 from sim.paths.writeback import Ext4Writeback, _bios, vectors
 
 LIMITS = QueueLimits(2560, 256, 64, write_cache=True)

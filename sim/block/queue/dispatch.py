@@ -47,7 +47,8 @@ class Dispatcher:
     """
     The lower half of one block device's queue.
 
-    endio: the site of ending a bio, by context. flushes: the machinery of flushes above the device.
+    endio: the site of ending a bio, by context; endio_kept: of one on its submitter's stack, a bare flush.
+    flushes: the machinery of flushes above the device.
     """
 
     def __init__(
@@ -81,6 +82,10 @@ class Dispatcher:
         self.endio = {
             IRQ: ledger.site(IRQ, driver.end, ended),
             TASK: ledger.site(TASK, driver.queue_rq, ended),
+        }
+        self.endio_kept = {
+            IRQ: ledger.site(IRQ, driver.end, "bio_endio"),
+            TASK: ledger.site(TASK, driver.queue_rq, "bio_endio"),
         }
         self._done = DriverSites(ledger, IRQ, "", driver.complete)
         self._handled_ns = [0] * len(cpu.cores)
@@ -154,7 +159,18 @@ class Dispatcher:
     @cached_property
     def _s_flush_end(self) -> Site:
         """Declared when it is first passed: a machine that only reads needs no costs of writing."""
-        return self._ledger.site(IRQ, self._driver_end, "flush_end_io")
+        return self._ledger.site(IRQ, self._driver_end, "flush_end_io flush_end_io;blk_flush_complete_seq")
+
+    @cached_property
+    def _s_waited(self) -> Site:
+        """What each request more that a flush served takes."""
+        return self._ledger.site(IRQ, f"{self._driver_end};flush_end_io", "blk_flush_complete_seq")
+
+    @cached_property
+    def _s_sequence_end(self) -> Site:
+        """The end of a request whose steps are over."""
+        stack = f"{self._driver_end};flush_end_io;blk_flush_complete_seq"
+        return self._ledger.site(IRQ, stack, "blk_mq_end_request")
 
     def issue_past_scheduler(self, request: Request) -> None:
         """Hand a request to the hardware, whatever waits (blk_mq_request_bypass_insert())."""
@@ -175,6 +191,7 @@ class Dispatcher:
         if self._tracer is not None:
             self._tracer("C FF", self._clock.now, 0, 0)
         ps = self._done.request.charge(1) + self._s_flush_end.charge(1)  # it carries no data
+        ps += self._s_waited.charge(len(token) - 1)
         self._interrupt(token[0].core, ps, self._flush_ended, token)
 
     def _flush_ended(self, token: Any) -> None:
@@ -287,8 +304,12 @@ class Dispatcher:
         if bio.record is not None:
             bio.record.issued_ns = max(bio.record.issued_ns, bio.record.flushed_ns)
             bio.record.completed_ns = self._clock.now
-        ps = self.endio[IRQ].charge(1) + bio.end_io.charge(bio, IRQ)
+        ps = self._s_sequence_end.charge(1) + self._end_of(bio, IRQ).charge(1) + bio.end_io.charge(bio, IRQ)
         self._cpu.interrupt(request.core, ps, self.end, [bio])
+
+    def _end_of(self, bio: Bio, context: str) -> Site:
+        """Return the site of a bio's end: a flush without data was not allocated."""
+        return (self.endio if bio.unit_sectors else self.endio_kept)[context]
 
     def end(self, bios: list[Bio]) -> None:
         """The interrupt's work is done."""

@@ -56,11 +56,13 @@ class SubmitSites:
         submit = f"{again};submit_bio_noacct_nocheck;__submit_bio"
         chain = f"{'' if below else entry} {again} {again};submit_bio_noacct_nocheck"
         self._alone = alone = f"{submit};blk_mq_submit_bio"
+        self._chain = f"{chain} {submit}"
         if limits.bio_based:
             self.submit = site(TASK, "", f"{chain} {submit} {submit};{driver.queue_rq}")
         else:
-            words = f"{chain} {submit} {alone} {alone};blk_attempt_plug_merge"
-            self.submit = site(TASK, "", words, unit="blk_mq_submit_bio")
+            words = f"{chain} {submit} {alone}"
+            merge = f"{alone};blk_attempt_plug_merge"
+            self.submit = site(TASK, "", f"{words} {merge}", unit="blk_mq_submit_bio")
         cut = f"{alone};bio_alloc_bioset {again} {again};submit_bio_noacct_nocheck {submit} {alone}"
         self.split = site(TASK, "", cut)
         self.getrq = site(TASK, alone, "__blk_mq_alloc_requests")
@@ -78,9 +80,23 @@ class SubmitSites:
         self.copy = site(TASK, driver.queue_rq, limits.copies, unit=limits.copies)
 
     @cached_property
+    def submit_flush(self) -> Site:
+        """
+        A bio that merges with none, into the machinery of flushes; its unit: segments.
+
+        Declared when it is first passed: a machine that only reads needs no costs of writing.
+        """
+        return self._ledger.site(TASK, "", f"{self._chain} {self._alone}", unit="blk_mq_submit_bio")
+
+    @cached_property
     def insert_flush(self) -> Site:
-        """Declared when it is first passed: a machine that only reads needs no costs of writing."""
+        """Taking a request of which a flush is to do something."""
         return self._ledger.site(TASK, self._alone, "blk_insert_flush")
+
+    @cached_property
+    def first_step(self) -> Site:
+        """Its first step, if it has several."""
+        return self._ledger.site(TASK, f"{self._alone};blk_insert_flush", "blk_flush_complete_seq")
 
     @cached_property
     def tag_sleep(self) -> Site:

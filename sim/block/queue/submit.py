@@ -24,7 +24,7 @@ from sim.block.bio import Bio, Plug, Request
 from sim.block.drivers.modules import DRIVERS
 from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
-from sim.block.opf import FLUSH_FLAGS, action
+from sim.block.opf import FLUSH_FLAGS, REQ_OP_WRITE, REQ_PREFLUSH, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.dispatch import Arrived, Dispatcher
 from sim.block.queue.gaps import has_gap
@@ -114,7 +114,7 @@ class BlockQueue(BioQueue):
             for number in range(count):
                 self.submit(task, bio.row(number, 1), plug)
             return
-        if bio.opf:
+        if bio.opf & REQ_OP_WRITE:
             self.stats.write_bios += count
             self.stats.write_sectors += bio.sectors
         task.ps += self._sites.submit.charge_units(count, bio.segments)
@@ -212,7 +212,7 @@ class BlockQueue(BioQueue):
             bio.opf &= ~FLUSH_FLAGS
             self.submit(task, bio, Plug(holds=False))
             return
-        task.ps += self._sites.submit.charge_units(1, bio.segments)
+        task.ps += self._sites.submit_flush.charge_units(1, bio.segments)
         stats.queued += 1
         count_size(stats.bio_sectors, bio.sectors, 1)
         stats.pending += 1
@@ -230,6 +230,8 @@ class BlockQueue(BioQueue):
             self._end_at_once(task, bio, task.time_ns, task.time_ns)
             return
         task.ps += self._sites.getrq.charge(1) + self._sites.insert_flush.charge(1)
+        if bio.opf & REQ_PREFLUSH or not limits.fua:
+            task.ps += self._sites.first_step.charge(1)
         stats.getrq += 1
         if self._tracer is not None:
             self._tracer(action("G", bio.opf), task.time_ns, bio.sector, bio.sectors)
@@ -366,7 +368,8 @@ class BlockQueue(BioQueue):
 
     def _end_at_once(self, task: Task, bio: Bio, issued_ns: int, copied_ns: int) -> None:
         """End a bio in the caller, when it has come to that."""
-        task.ps += self.dispatcher.endio[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
+        ended = self.dispatcher.endio if bio.unit_sectors else self.dispatcher.endio_kept
+        task.ps += ended[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         if bio.record is not None:
             bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
         self._cpu.when_done(task, self.dispatcher.end, [bio])

@@ -1,0 +1,105 @@
+"""
+Describes the volumes of the write recordings as readpath validate needs them: where metadata, journal and free
+blocks lie, and the files that are there.
+
+    python experiments/kernel/write_volumes.py FOLDER_OF_IMAGES > results/kernel/linux-6.1.192/writes/volumes.json
+
+The images are those that the rig of the recordings makes (w1024.img and so on).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from sim.ext4.format.features import Compat, Incompat, RoCompat
+from sim.ext4.format.journal import JOURNAL_INODE
+from sim.ext4.read.reader import Image
+from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
+
+
+def free_runs(bits: bytes, blocks: int) -> list[list[int]]:
+    """Return the runs [first, length] of clear bits."""
+    runs: list[list[int]] = []
+    for at in range(blocks):
+        if not bits[at >> 3] >> (at & 7) & 1:
+            if runs and sum(runs[-1]) == at:
+                runs[-1][1] += 1
+            else:
+                runs.append([at, 1])
+    return runs
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """Return what there is to know of an image."""
+    image = Image.open(path)
+    sb, geometry = image.superblock, geometry_of(image)
+    bitmaps = ImageBitmaps(image)
+    groups = []
+    for number, seed in enumerate(seeds_of(image)):
+        blocks = len(sb.group_blocks(number))
+        groups.append(
+            {
+                "free": seed.free,
+                "bitmap": seed.bitmap_block,
+                "uninit": seed.uninit,
+                "table": image.group(number).inode_table,
+                "runs": free_runs(bitmaps.read(number), blocks),
+            }
+        )
+    journal: list[list[int]] = []
+    if sb.has(Compat.HAS_JOURNAL):
+        tree = image.read_extent_tree(image.inode(JOURNAL_INODE))
+        journal = [[e.physical, e.length] for e in tree.extents]
+    files = {}
+    for name, inode in image.walk():
+        if not inode.is_regular:
+            continue
+        tree = image.read_extent_tree(inode)
+        files[name] = {
+            "inode": inode.number,
+            "size": inode.size_bytes,
+            "depth": tree.depth,
+            "extents": [list(extent[:3]) + [int(extent.unwritten)] for extent in tree.extents],
+            "leaf_first": tree.leaf_first,
+            "leaf_key": tree.leaf_key,
+            "leaf_chain": [list(chain) for chain in tree.leaf_chain],
+        }
+    return {
+        "block_size": sb.block_size,
+        "blocks": sb.blocks_count,
+        "first_data_block": sb.first_data_block,
+        "blocks_per_group": sb.blocks_per_group,
+        "log_groups_per_flex": sb.log_groups_per_flex if sb.has(Incompat.FLEX_BG) else 0,
+        "flex_bg": sb.has(Incompat.FLEX_BG),
+        "wide": sb.has(Incompat.BIT64),
+        "checksums": sb.has(RoCompat.METADATA_CSUM),
+        "descriptor_checksums": geometry.descriptor_checksums,
+        "reserved": sb.reserved_blocks_count,
+        "inodes_per_group": sb.inodes_per_group,
+        "inode_bytes": sb.inode_size,
+        "descriptors_at": sb.first_data_block + 1,
+        "descriptor_blocks": sb.descriptor_blocks,
+        "journal": journal,
+        "groups": groups,
+        "files": files,
+    }
+
+
+def main() -> None:
+    """Print the description of every image of a folder."""
+    folder = Path(sys.argv[1])
+    described = {path.stem: describe(path) for path in sorted(folder.glob("*.img"))}
+    for name in described:
+        base = name.partition("-")[0]
+        if base != name:  # a variant by tune2fs: what differs
+            differs = {key: value for key, value in described[name].items() if value != described[base][key]}
+            described[name] = {"like": base} | differs
+    json.dump(described, sys.stdout, separators=(",", ":"))
+    print()
+
+
+if __name__ == "__main__":
+    main()

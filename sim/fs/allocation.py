@@ -1,0 +1,278 @@
+"""
+Allocating blocks for files: what ext4_ext_map_blocks() and the tree need of mballoc, in time
+(fs/ext4/mballoc.c, extents.c of Linux 6.1).
+
+The search itself is sim.fs.mballoc, which knows no time. Here its calls are charged, the bitmaps that it
+looks at are read, and bitmap and group descriptor are put into the transaction. The answer is found before the
+reads are submitted that it needed: they and the waiting for them come in the kernel's order all the same.
+
+Left out: ENOSPC and what is tried before it is given up, quota.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from sim.block.bio import Plug
+from sim.cache.page_cache_ra import INSERT_SYMBOLS
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger, Site
+from sim.fs.ext4_super import Ext4Super
+from sim.fs.live_inode import LiveInode
+from sim.fs.live_tree import Path
+from sim.fs.mballoc.allocator import MbAllocator
+from sim.fs.mballoc.goal import ext_find_goal, inode_to_goal_block
+from sim.fs.mballoc.request import (
+    DELALLOC_RESERVED,
+    HINT_DATA,
+    HINT_NOPREALLOC,
+    HINT_TRY_GOAL,
+    Allocation,
+    AllocationRequest,
+    MbInode,
+)
+
+_NEW: Final = "ext4_mb_new_blocks"
+
+
+class Allocator:
+    """Gives blocks; the null one has none to give."""
+
+    def mount(self, sb: Ext4Super) -> None:
+        """Serve a mounted file system."""
+        raise NotImplementedError
+
+    def new_blocks(
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        lblk: int,
+        length: int,
+        reserved: bool,
+        plug: Plug,
+        normalise: bool = True,
+    ) -> Generator[Any, Any, tuple[int, int]]:
+        """
+        Return (first block, how many) for up to `length` blocks from `lblk` on.
+
+        path: to `lblk` in the tree. reserved: they are delayed blocks, and accounted for. normalise: more may
+        be preallocated around them.
+        """
+        raise NotImplementedError
+
+    def promise(self, blocks: int) -> bool:
+        """ext4_claim_free_clusters(): promise blocks for delayed data; tell whether there are so many."""
+        raise NotImplementedError
+
+    def claimed(self, task: Task, inode: LiveInode, blocks: int) -> Generator[Any, Any, None]:
+        """ext4_da_update_reserve_space(): delayed blocks have their places."""
+        raise NotImplementedError
+
+    def new_node(
+        self, task: Task, inode: LiveInode, path: Path, lblk: int, plug: Plug
+    ) -> Generator[Any, Any, int]:
+        """ext4_ext_new_meta_block(): return a block for a node on a path."""
+        raise NotImplementedError
+
+    def new_level(self, task: Task, inode: LiveInode, plug: Plug) -> Generator[Any, Any, int]:
+        """Return a block for a new level under the root (ext4_ext_grow_indepth())."""
+        raise NotImplementedError
+
+    def free_node(self, task: Task, inode: LiveInode, block: int) -> None:
+        """Take a node's block back."""
+        raise NotImplementedError
+
+    def closed(self, task: Task, inode: LiveInode) -> None:
+        """ext4_release_file(): nobody writes the file any more."""
+        raise NotImplementedError
+
+
+class Ext4Allocator(Allocator):
+    """mballoc on one mounted volume. pid: of who writes, which decides where nodelalloc begins."""
+
+    def __init__(self, ledger: Ledger, mb: MbAllocator, pid: int = 0) -> None:
+        self.mb = mb
+        self.sb: Ext4Super | None = None
+        self.pid = pid
+        self._ledger = ledger
+        self._inodes: dict[int, MbInode] = {}
+        self._sites: dict[str, Site] = {}
+        self._s_claim = ledger.site(TASK, "", "ext4_da_update_reserve_space")
+        self._s_page = ledger.site(TASK, f"{_NEW};ext4_mb_init_cache", INSERT_SYMBOLS)
+
+    def mount(self, sb: Ext4Super) -> None:
+        """Serve a mounted file system."""
+        self.sb = sb
+
+    def _mounted(self) -> Ext4Super:
+        assert self.sb is not None
+        return self.sb
+
+    def _mb_inode(self, inode: LiveInode) -> MbInode:
+        found = self._inodes.get(inode.number)
+        if found is None:
+            found = self._inodes[inode.number] = MbInode(inode.number, inode.group)
+        found.size_bytes = inode.size
+        found.open_writers = inode.open_files
+        return found
+
+    def new_blocks(
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        lblk: int,
+        length: int,
+        reserved: bool,
+        plug: Plug,
+        normalise: bool = True,
+    ) -> Generator[Any, Any, tuple[int, int]]:
+        """Allocate for a file's data."""
+        left, right = path.neighbours(lblk)
+        request = AllocationRequest(
+            self._mb_inode(inode),
+            lblk,
+            length,
+            self._goal(inode, path, lblk),
+            HINT_DATA | (DELALLOC_RESERVED if reserved else 0) | (0 if normalise else HINT_NOPREALLOC),
+            left[0],
+            left[1],
+            right[0],
+            right[1],
+        )
+        found = yield from self._allocate(task, inode, request, reserved, plug)
+        return found.block, found.count
+
+    def promise(self, blocks: int) -> bool:
+        """ext4_claim_free_clusters()."""
+        return self.mb.claim(blocks)
+
+    def claimed(self, task: Task, inode: LiveInode, blocks: int) -> Generator[Any, Any, None]:
+        """ext4_da_update_reserve_space()."""
+        task.ps += self._s_claim.charge(1)
+        inode.reserved -= blocks
+        self.mb.release_claim(blocks)
+        yield from self._mounted().mark_dirty_sync(task, inode)
+        if not inode.reserved and not inode.open_files:
+            self.closed(task, inode)
+
+    def new_node(
+        self, task: Task, inode: LiveInode, path: Path, lblk: int, plug: Plug
+    ) -> Generator[Any, Any, int]:
+        """ext4_ext_new_meta_block()."""
+        goal = self._goal(inode, path, lblk)
+        return (yield from self._meta(task, inode, goal, 0, plug))
+
+    def new_level(self, task: Task, inode: LiveInode, plug: Plug) -> Generator[Any, Any, int]:
+        """ext4_ext_grow_indepth()'s block: just before the first one of the level that there is."""
+        geometry = self.mb.geometry
+        children = inode.tree.root.children
+        goal = children[0].block if children else 0
+        if goal > geometry.first_data_block:
+            return (yield from self._meta(task, inode, goal - 1, HINT_TRY_GOAL, plug))
+        goal = inode_to_goal_block(geometry, self._mb_inode(inode), self._mounted().delalloc, self.pid)
+        return (yield from self._meta(task, inode, goal, 0, plug))
+
+    def _meta(
+        self, task: Task, inode: LiveInode, goal: int, flags: int, plug: Plug
+    ) -> Generator[Any, Any, int]:
+        request = AllocationRequest(self._mb_inode(inode), 0, 1, goal, flags)
+        found = yield from self._allocate(task, inode, request, False, plug)
+        return found.block
+
+    def free_node(self, task: Task, inode: LiveInode, block: int) -> None:
+        """ext4_free_blocks() of a node."""
+        del inode
+        sb = self._mounted()
+        self.mb.free_blocks(block, 1, task.handle.transaction.tid if task.handle is not None else 0)
+        self._charge(task)
+        self._in_transaction(task, self.mb.geometry.group_of(block))
+        if sb.journal is not None:
+            sb.journal.revoke(task, block)
+
+    def closed(self, task: Task, inode: LiveInode) -> None:
+        """ext4_discard_preallocations()."""
+        self.mb.discard_preallocations(self._mb_inode(inode))
+        self._charge(task)
+
+    def forget_counts(self) -> None:
+        """Let what was done so far be of before: nothing of it is charged."""
+        self.mb.counts.reset()
+        for read in self.mb.take_reads():
+            self._mounted().buffers.warm([read.block])
+
+    def _goal(self, inode: LiveInode, path: Path, lblk: int) -> int:
+        """ext4_ext_find_goal()."""
+        leaf, at = path.leaf, path.at[-1]
+        near = (leaf.keys[at], leaf.physical[at]) if at >= 0 else None
+        self.mb.counts.ext_find_goal += 1
+        return ext_find_goal(
+            self.mb.geometry,
+            self._mb_inode(inode),
+            lblk,
+            near,
+            leaf.block,
+            self._mounted().delalloc,
+            self.pid,
+        )
+
+    def _allocate(
+        self, task: Task, inode: LiveInode, request: AllocationRequest, reserved: bool, plug: Plug
+    ) -> Generator[Any, Any, Allocation]:
+        """ext4_mb_new_blocks(), its reads and its transaction."""
+        sb = self._mounted()
+        if not reserved:
+            yield from sb.mark_dirty_sync(task, inode)
+        found = self.mb.new_blocks(request)
+        self._charge(task)
+        yield from self._read(task, found, plug)
+        self._in_transaction(task, found.group)
+        return found
+
+    def _read(self, task: Task, found: Allocation, plug: Plug) -> Generator[Any, Any, None]:
+        """
+        Read bitmaps: ahead under a plug, the others as they are needed; wait where mballoc did.
+
+        plug: the caller's, if it has one.
+        """
+        buffers = self._mounted().buffers
+        ahead = plug if plug.holds else Plug()
+        for read in found.reads:
+            if read.ahead:
+                buffers.make(task, read.block)
+                buffers.start_read(task, read.block, ahead, True)
+                continue
+            if ahead.requests and not plug.holds:
+                buffers.finish(task, ahead)
+            if read.waited:
+                yield from buffers.read(task, read.block, plug)
+            else:
+                buffers.make(task, read.block)
+                buffers.start_read(task, read.block, plug, False)
+        if ahead.requests and not plug.holds:
+            buffers.finish(task, ahead)
+
+    def _in_transaction(self, task: Task, group: int) -> None:
+        """ext4_mb_mark_diskspace_used(): bitmap and descriptor change."""
+        sb = self._mounted()
+        blocks = (self.mb.groups.every[group].bitmap_block, sb.descriptor_block(group))
+        for block in blocks:
+            sb.get_write_access(task, block)
+        for block in blocks:
+            sb.dirty_metadata(task, block)
+
+    def _charge(self, task: Task) -> None:
+        """Charge for what mballoc has called since it was last asked."""
+        counts = self.mb.counts
+        pages = counts.mb_init_cache
+        for symbol, calls in counts.by_symbol().items():
+            site = self._sites.get(symbol)
+            if site is None:
+                stack = "" if symbol == _NEW else _NEW
+                site = self._sites[symbol] = self._ledger.site(TASK, stack, symbol)
+            task.ps += site.charge(calls)
+        if pages:
+            task.ps += self._s_page.charge(pages)
+        counts.reset()

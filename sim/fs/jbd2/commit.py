@@ -1,0 +1,369 @@
+"""
+Committing: a transaction into the log, by the journal's own thread (fs/jbd2/commit.c of Linux 6.1).
+
+Ordered data is written or waited for; descriptors and blocks go into the log under one plug, a bio a block;
+then the commit record, with PREFLUSH and FUA (nobarrier: without; journal_async_commit: with the rest, and a
+flush behind). Then the blocks are dirty where they belong, for whoever writes them back.
+
+Left out: fast commits, errors, the shadow of a block that is changed while it is written, discards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from sim.block.bio import Plug
+from sim.block.opf import REQ_FUA, REQ_IDLE, REQ_META, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
+from sim.block.protocols import BioQueue
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger, under
+from sim.errors import InvariantError
+from sim.fs.bdev_buffers import BH_SYMBOLS, BdevBuffers
+from sim.fs.jbd2.log import Log
+from sim.fs.jbd2.transaction import WAITS, WRITES, Transaction, Transactions
+from sim.fs.live_inode import LiveInode
+from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
+from sim.units import SECTOR_BYTES
+
+STACK: Final = "jbd2_journal_commit_transaction"
+LOG_FLAGS: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE
+
+
+class OrderedData:
+    """The data of inodes, as a commit sees it; the null one has none."""
+
+    def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
+        """Write out an inode's dirty pages whose blocks exist."""
+        del task, number
+        yield from ()
+
+    def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
+        """Wait for an inode's pages under write-back."""
+        del task, number
+        yield from ()
+
+    def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
+        """A block of a file's data belongs to the journal."""
+        what = f"block {block}, {lblk} of inode {inode.number},"
+        raise InvariantError(f"{what} is journalled where no data is")
+
+    def is_dirty(self, block: int) -> bool:
+        """Tell whether a committed block of a file's data is still to be written in place."""
+        del block
+        return False
+
+    def clean(self, block: int) -> None:
+        """A checkpoint writes such a block."""
+        del block
+
+    def refiled(self, task: Task, block: int) -> bool:
+        """A block is committed: tell whether it is one of a file's data, dirty in its page from now on."""
+        del task, block
+        return False
+
+
+class Jbd2Journal(Transactions):
+    """
+    One journal: its transactions, its log, and the thread that commits.
+
+    barrier, async_commit: mount options. data: whose data is ordered.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        queue: BioQueue,
+        log: Log,
+        buffers: BdevBuffers,
+        thread: Task,
+        disk: Disk | None,
+        barrier: bool = True,
+        async_commit: bool = False,
+        commit_ns: int = 5_000_000_000,
+    ) -> None:
+        super().__init__(clock, ledger, log.blocks // 4, log.overhead)
+        self.log = log
+        self.buffers = buffers
+        self.barrier = barrier
+        self.async_commit = async_commit
+        self.commit_ns = commit_ns
+        self.data = OrderedData()
+        self.committed = 0
+        self.thread = thread
+        self.closed = False
+        self._queue = queue
+        self._size = buffers.block_size
+        self._out = WriteOut(
+            clock,
+            ledger,
+            queue,
+            disk,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;journal_end_buffer_io_sync",
+            "",
+            f"{STACK};__wait_on_buffer",
+        )
+        self._in_place = WriteOut(
+            clock,
+            ledger,
+            queue,
+            disk,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync",
+            "",
+            "jbd2_log_do_checkpoint;__wait_on_buffer",
+        )
+        self._s_commit = ledger.site(
+            TASK,
+            "",
+            f"{STACK} {STACK};__jbd2_journal_clean_checkpoint_list"
+            f" {STACK};jbd2_journal_write_revoke_records {STACK};ext4_journal_commit_callback",
+        )
+        self._s_descriptor = ledger.site(TASK, STACK, "jbd2_journal_get_descriptor_buffer")
+        self._s_lookup = ledger.site(
+            TASK,
+            f"{STACK};jbd2_journal_next_log_block",
+            f"/{STACK};jbd2_journal_next_log_block ext4_map_blocks ext4_map_blocks;ext4_es_lookup_extent",
+        )
+        self._s_block = ledger.site(
+            TASK,
+            STACK,
+            "jbd2_journal_write_metadata_buffer jbd2_journal_write_metadata_buffer;alloc_buffer_head"
+            " jbd2_journal_write_metadata_buffer;__jbd2_journal_file_buffer free_buffer_head"
+            " jbd2_journal_file_buffer jbd2_journal_file_buffer;__jbd2_journal_file_buffer"
+            " __jbd2_journal_insert_checkpoint __jbd2_journal_refile_buffer",
+        )
+        self._s_refile_next = ledger.site(
+            TASK, f"{STACK};__jbd2_journal_refile_buffer", "__jbd2_journal_file_buffer"
+        )
+        self._s_bh = ledger.site(TASK, STACK, BH_SYMBOLS)
+        self._s_record = ledger.site(TASK, STACK, f"journal_submit_commit_record {BH_SYMBOLS}")
+        self._s_data = {
+            WRITES: ledger.site(
+                TASK,
+                STACK,
+                "ext4_journal_submit_inode_data_buffers"
+                " ext4_journal_submit_inode_data_buffers;jbd2_journal_submit_inode_data_buffers",
+            ),
+            WAITS: ledger.site(
+                TASK,
+                STACK,
+                "ext4_journal_finish_inode_data_buffers"
+                " ext4_journal_finish_inode_data_buffers;jbd2_journal_finish_inode_data_buffers",
+            ),
+        }
+        self._s_wait = ledger.site(TASK, "", "jbd2_log_wait_commit")
+        self._s_sleep = ledger.site(TASK, "jbd2_log_wait_commit", "schedule try_to_wake_up")
+        self._s_wait_space = ledger.site(TASK, "", "__jbd2_log_wait_for_space")
+        self._s_checkpoint = ledger.site(TASK, "", "jbd2_log_do_checkpoint")
+        self._s_flush_batch = ledger.site(TASK, "jbd2_log_do_checkpoint", "__flush_batch")
+        self._s_write = ledger.site(
+            TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
+        )
+        self._s_tail = ledger.site(
+            TASK,
+            "",
+            "jbd2_journal_update_sb_log_tail jbd2_journal_update_sb_log_tail;jbd2_write_superblock"
+            f" {under('jbd2_journal_update_sb_log_tail;jbd2_write_superblock', BH_SYMBOLS)}",
+        )
+        clock.process(self._kjournald())
+
+    # -- what tasks ask for ------------------------------------------------------------------------
+
+    def has_space(self) -> bool:
+        """Tell whether the log has room for another transaction (jbd2_log_space_left())."""
+        taken = self.committing.credits if self.committing is not None else 0
+        return self.log.free - 32 - taken >= self.limit
+
+    def make_room(self, task: Task) -> Generator[Any, Any, None]:
+        """Wait until a handle may start."""
+        running = self.running
+        if running is not None:
+            if not running.locked:
+                self.ask(task, running.tid)
+            yield from self._sleep_until_committed(task, running)
+            return
+        task.ps += self._s_wait_space.charge(1)
+        if self.committing is not None:
+            yield from self._sleep_until_committed(task, self.committing)
+        if not self.has_space():
+            yield from self.do_checkpoint(task)
+
+    def begun(self, transaction: Transaction) -> None:
+        """Its commit is due after the interval."""
+        self.clock.call(self.commit_ns, self._due, transaction)
+
+    def _due(self, transaction: Transaction) -> None:
+        if self.running is transaction and not self.closed:
+            self.request(transaction.tid)
+
+    def ask(self, task: Task, tid: int) -> None:
+        """jbd2_log_start_commit()."""
+        task.ps += self._s_ask.charge(1)
+        self.request(tid)
+
+    def request(self, tid: int) -> None:
+        """__jbd2_log_start_commit(): let the thread commit `tid`."""
+        self.requested = max(self.requested, tid)
+        if self.wake is not None:
+            wake, self.wake = self.wake, None
+            wake.succeed()
+
+    def will_send_barrier(self, tid: int) -> bool:
+        """jbd2_trans_will_send_data_barrier(): tell whether a commit of `tid` is still to empty the cache."""
+        return self.barrier and tid > self.committed
+
+    def complete(self, task: Task, tid: int) -> Generator[Any, Any, None]:
+        """jbd2_complete_transaction(): return when `tid` is committed."""
+        running = self.running
+        if running is not None and running.tid == tid and self.requested < tid:
+            self.request(tid)
+        for transaction in (running, self.committing):
+            if transaction is not None and transaction.tid == tid:
+                task.ps += self._s_wait.charge(1)
+                yield from self._sleep_until_committed(task, transaction)
+
+    def _sleep_until_committed(self, task: Task, transaction: Transaction) -> Generator[Any, Any, None]:
+        if transaction.tid <= self.committed:
+            return
+        if transaction.ended is None:
+            transaction.ended = self.clock.event()
+        if (yield from task.wait(transaction.ended)):
+            task.ps += self._s_sleep.charge(1)
+
+    # -- the thread --------------------------------------------------------------------------------
+
+    def _kjournald(self) -> Generator[Any, Any, None]:
+        """kjournald2(): commit what is asked for."""
+        thread = self.thread
+        while not self.closed:
+            running = self.running
+            if running is None or self.requested < running.tid:
+                self.wake = self.clock.event()
+                yield self.wake
+                continue
+            yield from self._commit(thread, running)
+            yield from thread.settle()
+
+    def close(self) -> None:
+        """End the thread."""
+        self.closed = True
+        self.request(0)
+
+    def _commit(self, task: Task, transaction: Transaction) -> Generator[Any, Any, None]:
+        """jbd2_journal_commit_transaction()."""
+        transaction.locked = True
+        task.ps += self._s_commit.charge(1)
+        if transaction.updates:
+            transaction.drained = self.clock.event()
+            yield from task.wait(transaction.drained)
+        self.committing, self.running = transaction, None
+        for number, what in transaction.inodes.items():
+            if what & WRITES:
+                task.ps += self._s_data[WRITES].charge(1)
+                yield from self.data.submit(task, number)
+        metadata = transaction.metadata()
+        written = self._write_log(task, metadata)
+        for number in transaction.inodes:
+            task.ps += self._s_data[WAITS].charge(1)
+            yield from self.data.wait(task, number)
+        yield from self._out.wait(task, written)
+        if not self.async_commit:
+            yield from self._out.wait(task, [self._write_record(task, Plug(holds=False))])
+        elif self.barrier:
+            yield from self._out.flush(task)
+        self.log.committed(transaction.tid, metadata)
+        self.committing = None
+        transaction.credits = 0
+        self._refile(task, metadata)
+        self.committed = transaction.tid
+        yield from task.settle()
+        if transaction.ended is not None:
+            transaction.ended.succeed()
+
+    def _write_log(self, task: Task, metadata: list[int]) -> list[Pending]:
+        """Submit descriptors and blocks; with journal_async_commit the commit record, too."""
+        task.ps += self._s_block.charge(len(metadata))
+        pending: list[Pending] = []
+        plug = Plug()
+        for first in range(0, len(metadata), self.log.tags):
+            batch = metadata[first : first + self.log.tags]
+            task.ps += self._s_descriptor.charge(1)
+            places = self.log.take(1 + len(batch))
+            task.ps += self._s_lookup.charge(len(places))
+            task.ps += self._s_bh.charge(len(places))
+            pending.extend([self._submit(task, plug, place, LOG_FLAGS) for place in places])
+            self.buffers.make(task, places[0])
+        if self.async_commit:
+            pending.append(self._write_record(task, plug))
+        self._queue.finish_plug(task, plug)
+        return pending
+
+    def _write_record(self, task: Task, plug: Plug) -> Pending:
+        """journal_submit_commit_record()."""
+        task.ps += self._s_descriptor.charge(1) + self._s_lookup.charge(1) + self._s_record.charge(1)
+        flags = LOG_FLAGS
+        if self.barrier and not self.async_commit:
+            flags |= REQ_PREFLUSH | REQ_FUA
+        place = self.log.take(1)[0]
+        self.buffers.make(task, place)
+        return self._submit(task, plug, place, flags)
+
+    def _submit(self, task: Task, plug: Plug, place: int, flags: int) -> Pending:
+        size = self._size
+        return self._out.submit(
+            task, plug, sector_of(place, size), size // SECTOR_BYTES, 1, [(place, 1)], None, flags
+        )
+
+    def _refile(self, task: Task, metadata: list[int]) -> None:
+        """What was committed is dirty where it belongs, unless the running transaction has it too."""
+        running = self.running
+        for block in metadata:
+            if running is not None and block in running.files:
+                task.ps += self._s_refile_next.charge(1)
+            elif not self.data.refiled(task, block):
+                self.buffers.mark_dirty(task, block)
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def do_checkpoint(self, task: Task) -> Generator[Any, Any, None]:
+        """jbd2_log_do_checkpoint(): bring the oldest transaction's blocks in place, and free its log."""
+        task.ps += self._s_checkpoint.charge(1)
+        oldest = self.log.oldest()
+        plug = Plug()
+        blocks = [block for block in oldest if self.buffers.is_dirty(block) or self.data.is_dirty(block)]
+        pending: list[Pending] = []
+        for first in range(0, len(blocks), 64):
+            task.ps += self._s_flush_batch.charge(1)
+            for block in blocks[first : first + 64]:
+                task.ps += self._s_write.charge(1)
+                self.buffers.clean(block)
+                self.data.clean(block)
+                size = self._size
+                pending.append(
+                    self._in_place.submit(
+                        task,
+                        plug,
+                        sector_of(block, size),
+                        size // SECTOR_BYTES,
+                        1,
+                        [(block, 1)],
+                        None,
+                        REQ_OP_WRITE | REQ_SYNC,
+                    )
+                )
+        self._queue.finish_plug(task, plug)
+        yield from self._in_place.wait(task, pending)
+        if self.barrier:
+            yield from self._out.flush(task)
+        self.log.dropped()
+        yield from self.update_tail(task, REQ_FUA)
+
+    def update_tail(self, task: Task, flags: int) -> Generator[Any, Any, None]:
+        """jbd2_journal_update_sb_log_tail(): write the journal's superblock, and wait."""
+        task.ps += self._s_tail.charge(1)
+        plug = Plug(holds=False)
+        yield from self._in_place.wait(
+            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags)]
+        )

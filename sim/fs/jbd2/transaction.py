@@ -1,0 +1,319 @@
+"""
+Handles and transactions: who may change which block of metadata, and what has to be committed together
+(fs/jbd2/transaction.c of Linux 6.1).
+
+A handle reserves credits, a block each that it may change, in the running transaction; what it did not use it
+gives back when it stops. A transaction that has no room for a handle's credits is committed first, and the
+handle waits. Blocks are named by their number; `ChangedBlocks` has their bytes, if there are any.
+
+Left out: the shadow of a block that is being committed (who changes it does not wait for its copy), frozen
+data, abort, fast commits, reserved handles' own limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.errors import InvariantError
+
+RESERVED: Final = 1
+METADATA: Final = 2
+"""Which of a transaction's lists a block is on: BJ_Reserved, got but not changed; BJ_Metadata."""
+
+WAITS: Final = 1
+WRITES: Final = 2
+"""What a commit does with an inode's data: wait for what is under way; or write it out itself."""
+
+
+class Transaction:
+    """
+    Changes that become durable together.
+
+    files: block -> RESERVED or METADATA, in the order in which they came. credits: reserved and used
+    (t_outstanding_credits). updates: handles that are open. inodes: number -> WAITS or WRITES, ordered data.
+    revoked: blocks that a replay must not bring back. done: an event of its commit, once somebody waits.
+    """
+
+    __slots__ = (
+        "credits",
+        "drained",
+        "ended",
+        "files",
+        "inodes",
+        "left",
+        "locked",
+        "revoked",
+        "tid",
+        "updates",
+    )
+
+    def __init__(self, tid: int, credits: int) -> None:
+        self.tid = tid
+        self.credits = credits
+        self.updates = 0
+        self.files: dict[int, int] = {}
+        self.left: dict[int, bool] = {}
+        self.inodes: dict[int, int] = {}
+        self.revoked: dict[int, bool] = {}
+        self.locked = False
+        self.drained: Any = None
+        self.ended: Any = None
+
+    def metadata(self) -> list[int]:
+        """Return the blocks that were changed, in the order in which they came."""
+        return [block for block, which in self.files.items() if which == METADATA]
+
+
+class Handle:
+    """One atomic change. credits: left of what it reserved. refs: how often it was started."""
+
+    __slots__ = ("credits", "refs", "transaction")
+
+    def __init__(self, transaction: Transaction, credits: int) -> None:
+        self.transaction = transaction
+        self.credits = credits
+        self.refs = 1
+
+
+class Transactions:
+    """
+    The running transaction of one journal, and the handles on it.
+
+    limit: credits a transaction may have (j_max_transaction_buffers). overhead: its descriptors. space: a
+    call that tells whether the log has room for another transaction; commit: one that asks for a commit.
+    """
+
+    def __init__(self, clock: Clock, ledger: Ledger, limit: int, overhead: int) -> None:
+        self.clock = clock
+        self.limit = limit
+        self.overhead = overhead
+        self.next_tid = 1
+        self.running: Transaction | None = None
+        self.committing: Transaction | None = None
+        self.requested = 0
+        self.wake: Any = None
+        self.reserved = 0
+        self.reserve_waits = 0
+        self._reserve_waiters: list[Any] = []
+        start = "__ext4_journal_start_sb;jbd2__journal_start"
+        self._s_start = ledger.site(
+            TASK, "", "__ext4_journal_start_sb __ext4_journal_start_sb;jbd2__journal_start"
+        )
+        self._s_first = ledger.site(
+            TASK, start, "start_this_handle start_this_handle;add_transaction_credits"
+        )
+        self._s_again = ledger.site(TASK, f"{start};start_this_handle", "add_transaction_credits")
+        self._s_stop = ledger.site(TASK, "", "__ext4_journal_stop __ext4_journal_stop;jbd2_journal_stop")
+        self._s_last = ledger.site(TASK, "__ext4_journal_stop;jbd2_journal_stop", "stop_this_handle")
+        get = "__ext4_journal_get_write_access"
+        self._s_get = ledger.site(
+            TASK,
+            "",
+            f"{get} {get};jbd2_journal_get_write_access"
+            f" {get};jbd2_journal_get_write_access;jbd2_write_access_granted",
+        )
+        inner = f"{get};jbd2_journal_get_write_access"
+        self._s_do_get = ledger.site(
+            TASK,
+            inner,
+            "jbd2_journal_add_journal_head do_get_write_access"
+            " do_get_write_access;jbd2_journal_cancel_revoke",
+        )
+        create = "__ext4_journal_get_create_access"
+        self._s_create = ledger.site(
+            TASK,
+            "",
+            f"{create} {create};jbd2_journal_get_create_access"
+            f" {create};jbd2_journal_get_create_access;jbd2_journal_add_journal_head"
+            f" {create};jbd2_journal_get_create_access;jbd2_journal_cancel_revoke",
+        )
+        self._s_file = ledger.site(TASK, "", "__jbd2_journal_file_buffer")
+        self._s_dirty = ledger.site(
+            TASK, "", "__ext4_handle_dirty_metadata __ext4_handle_dirty_metadata;jbd2_journal_dirty_metadata"
+        )
+        self._s_inode = {
+            WAITS: ledger.site(
+                TASK,
+                "",
+                "jbd2_journal_inode_ranged_wait jbd2_journal_inode_ranged_wait;jbd2_journal_file_inode",
+            ),
+            WRITES: ledger.site(
+                TASK,
+                "",
+                "jbd2_journal_inode_ranged_write jbd2_journal_inode_ranged_write;jbd2_journal_file_inode",
+            ),
+        }
+        self._s_revoke = ledger.site(TASK, "", "jbd2_journal_revoke")
+        self._s_ask = ledger.site(TASK, "", "jbd2_log_start_commit jbd2_log_start_commit;try_to_wake_up")
+
+    # -- handles -----------------------------------------------------------------------------------
+
+    def start(self, task: Task, credits: int) -> Generator[Any, Any, Handle]:
+        """jbd2__journal_start(): a handle of `credits` blocks; waits for a commit where there is no room."""
+        if task.handle is not None:
+            return self.start_at_once(task, credits)
+        task.ps += self._s_start.charge(1)
+        first = True
+        while True:
+            task.ps += (self._s_first if first else self._s_again).charge(1)
+            first = False
+            if self.fits(credits):
+                return self._open(task, credits)
+            yield from self.make_room(task)
+
+    def start_at_once(self, task: Task, credits: int) -> Handle:
+        """Start a handle for which there is room, or one more on the handle that the task has."""
+        task.ps += self._s_start.charge(1)
+        handle: Handle | None = task.handle
+        if handle is not None:
+            handle.refs += 1
+            return handle
+        task.ps += self._s_first.charge(1)
+        return self._open(task, credits)
+
+    def reserve(self, task: Task, credits: int) -> Generator[Any, Any, None]:
+        """
+        Set credits aside for a handle that comes later, behind the start of one: at most half a transaction's.
+
+        Where there are too many it waits, and the start is tried again.
+        """
+        while not self.reserve_fits(credits):
+            self.reserve_waits += 1
+            event = self.clock.event()
+            self._reserve_waiters.append(event)
+            yield from task.wait(event)
+            task.ps += self._s_again.charge(1)
+        self.reserved += credits
+
+    def reserve_fits(self, credits: int) -> bool:
+        """Tell whether so many credits more may be set aside."""
+        return self.reserved + credits <= self.limit // 2
+
+    def unreserve(self, credits: int) -> None:
+        """sub_reserved_credits()."""
+        self.reserved -= credits
+        waiters, self._reserve_waiters = self._reserve_waiters, []
+        for event in waiters:
+            event.succeed()
+
+    def start_reserved(self, task: Task, credits: int) -> Handle:
+        """jbd2_journal_start_reserved(): a handle whose credits were set aside, its calls not charged."""
+        handle = self._open(task, credits)
+        self.unreserve(credits)
+        return handle
+
+    def fits(self, credits: int) -> bool:
+        """Tell whether a handle may start at once."""
+        running = self.running
+        if running is None:
+            return self.has_space()
+        return not running.locked and running.credits + credits <= self.limit
+
+    def has_space(self) -> bool:
+        """Tell whether the log has room for another transaction."""
+        raise NotImplementedError
+
+    def make_room(self, task: Task) -> Generator[Any, Any, None]:
+        """Wait until the running transaction is committed, or the log has room."""
+        raise NotImplementedError
+
+    def _open(self, task: Task, credits: int) -> Handle:
+        running = self.running
+        if running is None:
+            running = self.running = Transaction(self.next_tid, self.overhead + self.reserved)
+            self.next_tid += 1
+            self.begun(running)
+        running.credits += credits
+        running.updates += 1
+        handle = Handle(running, credits)
+        task.handle = handle
+        return handle
+
+    def begun(self, transaction: Transaction) -> None:
+        """A transaction has begun: its commit is due in a while."""
+
+    def stop(self, task: Task) -> None:
+        """jbd2_journal_stop(): give back what was not used."""
+        handle: Handle | None = task.handle
+        if handle is None:
+            raise InvariantError(f"task {task.name} stops a handle that it has not")
+        task.ps += self._s_stop.charge(1)
+        handle.refs -= 1
+        if handle.refs:
+            return
+        task.ps += self._s_last.charge(1)
+        transaction = handle.transaction
+        transaction.credits -= handle.credits
+        transaction.updates -= 1
+        task.handle = None
+        if not transaction.updates and transaction.drained is not None:
+            transaction.drained.succeed()
+            transaction.drained = None
+
+    # -- blocks ------------------------------------------------------------------------------------
+
+    def get_write_access(self, task: Task, block: int) -> None:
+        """jbd2_journal_get_write_access(): this handle is about to change a block."""
+        task.ps += self._s_get.charge(1)
+        transaction = self._of(task)
+        if block in transaction.files:
+            return
+        task.ps += self._s_do_get.charge(1)
+        committing = self.committing
+        if committing is None or block not in committing.files:
+            task.ps += self._s_file.charge(1)
+        transaction.files[block] = RESERVED
+
+    def get_create_access(self, task: Task, block: int) -> None:
+        """jbd2_journal_get_create_access(): a new block."""
+        task.ps += self._s_create.charge(1)
+        transaction = self._of(task)
+        transaction.revoked.pop(block, None)
+        if block not in transaction.files:
+            task.ps += self._s_file.charge(1)
+            transaction.files[block] = RESERVED
+
+    def dirty_metadata(self, task: Task, block: int) -> None:
+        """jbd2_journal_dirty_metadata(): the handle has changed a block."""
+        task.ps += self._s_dirty.charge(1)
+        self.dirtied(task, block)
+
+    def dirtied(self, task: Task, block: int) -> None:
+        """Note a changed block, the call itself not charged."""
+        handle: Handle | None = task.handle
+        assert handle is not None
+        files = handle.transaction.files
+        if files.get(block) == METADATA:
+            return
+        if block not in files:
+            raise InvariantError(f"block {block} is changed without access to it")
+        handle.credits -= 1
+        if handle.credits < 0:
+            raise InvariantError(f"a handle of {task.name} has no credits left for block {block}")
+        committing = self.committing
+        if committing is None or block not in committing.files:
+            task.ps += self._s_file.charge(1)
+        files[block] = METADATA
+
+    def revoke(self, task: Task, block: int) -> None:
+        """jbd2_journal_revoke(): a block is freed; older copies in the log must not come back."""
+        transaction = self._of(task)
+        task.ps += self._s_revoke.charge(1)
+        transaction.files.pop(block, None)
+        transaction.revoked[block] = True
+
+    def file_inode(self, task: Task, number: int, what: int) -> None:
+        """jbd2_journal_file_inode(): the commit is to wait for an inode's data, or to write it."""
+        task.ps += self._s_inode[what].charge(1)
+        inodes = self._of(task).inodes
+        inodes[number] = inodes.get(number, 0) | what
+
+    def _of(self, task: Task) -> Transaction:
+        handle: Handle | None = task.handle
+        if handle is None:
+            raise InvariantError(f"task {task.name} changes metadata without a handle")
+        return handle.transaction

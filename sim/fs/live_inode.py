@@ -1,0 +1,100 @@
+"""
+An inode that is written: sizes, tree, status tree, pages with their buffer heads (Linux 6.1).
+
+A buffer head's state is one byte, its place an integer, in arrays beside the page cache's: never an object a
+block.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any, Final
+
+from sim.cache.pages import Mapping
+from sim.ext4.format.extents import ExtentTree
+from sim.fs.es_tree import EsTree
+from sim.fs.live_tree import LiveTree
+from sim.units import PAGE_BYTES
+
+BH_UPTODATE: Final = 1
+BH_DIRTY: Final = 2
+BH_MAPPED: Final = 4
+BH_NEW: Final = 8
+BH_DELAY: Final = 16
+BH_UNWRITTEN: Final = 32
+BH_JBDDIRTY: Final = 64
+"""States of a buffer head; BH_JBDDIRTY: jbd2 has to commit it before it may be written."""
+
+NEEDS_MAPPING: Final = BH_DELAY | BH_UNWRITTEN
+
+
+class LiveInode:
+    """
+    number: of the inode, table_block: that holds it. size: in bytes; disksize: what the disk's inode says of
+    it. state, place: of every buffer head, by logical block. reserved: delayed blocks. sync_tid,
+    datasync_tid: of the transactions that fsync(2) and fdatasync(2) wait for. tick: when its times were set
+    last. open_files: who may write. encrypted: its blocks go out encrypted. journalled: its data goes through
+    the log.
+    """
+
+    __slots__ = (
+        "datasync_tid",
+        "dirty_inode",
+        "disksize",
+        "encrypted",
+        "es",
+        "group",
+        "journalled",
+        "mapping",
+        "nosec",
+        "number",
+        "open_files",
+        "place",
+        "reserved",
+        "size",
+        "state",
+        "sync_tid",
+        "table_block",
+        "tick",
+        "tree",
+        "under_way",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        table_block: int,
+        group: int,
+        size: int,
+        tree: ExtentTree,
+        block_size: int,
+        mapping: Mapping,
+        encrypted: bool = False,
+    ) -> None:
+        self.number = number
+        self.table_block = table_block
+        self.group = group
+        self.size = self.disksize = size
+        self.tree = LiveTree(tree, block_size)
+        self.es = EsTree()
+        self.mapping = mapping
+        self.encrypted = encrypted
+        self.journalled = False
+        blocks = mapping.pages * (PAGE_BYTES // block_size)
+        self.state = bytearray(blocks)
+        self.place = array("q", bytes(8 * blocks))
+        self.reserved = 0
+        self.sync_tid = self.datasync_tid = 0
+        self.tick = -1
+        self.nosec = not encrypted
+        self.open_files = 1
+        self.dirty_inode = False
+        self.under_way: list[Any] = []
+
+    def reach(self, end_page: int, per_page: int) -> None:
+        """Have room for pages up to `end_page`."""
+        self.mapping.grow(end_page)
+        missing = end_page * per_page - len(self.state)
+        if missing > 0:
+            self.state.extend(bytes(missing))
+            self.place.frombytes(bytes(8 * missing))

@@ -1,0 +1,419 @@
+"""
+Mapping blocks to write them: ext4_map_blocks() with its flags, and the delayed way of write(2)
+(fs/ext4/inode.c, extents.c of Linux 6.1).
+
+The status tree is asked first, then the extent tree, then blocks are allocated, or an unwritten extent is
+split, converted or filled with zeros. Left out: files with a block map, bigalloc, inline data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from sim.block.bio import Plug
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.ext4.format.extents import Extent
+from sim.fs.es_tree import ES_DELAYED, ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
+from sim.fs.ext4_super import Ext4Super
+from sim.fs.jbd2.transaction import WAITS, WRITES
+from sim.fs.live_inode import BH_DELAY, BH_MAPPED, BH_NEW, BH_UNWRITTEN, LiveInode
+from sim.fs.live_tree import END, Path
+from sim.fs.mballoc.allocator import NoSpaceError
+from sim.fs.tree_edit import TreeEditor
+from sim.units import KIB
+
+CREATE: Final = 1
+UNWRITTEN: Final = 2
+"""What is allocated is unwritten (EXT4_GET_BLOCKS_UNWRIT_EXT)."""
+PRE_IO: Final = 4
+"""Before I/O that will convert: extents are split and not joined."""
+CONVERT: Final = 8
+DELALLOC_RESERVED: Final = 16
+IO_SUBMIT: Final = 32
+"""The caller submits the data itself: a commit has only to wait for it."""
+NO_NORMALIZE: Final = 64
+"""As many blocks as asked for, and none preallocated around them."""
+IO_CREATE: Final = UNWRITTEN | PRE_IO
+
+MAX_ZEROOUT_BYTES: Final = 32 * KIB
+"""s_extent_max_zeroout_kb: unwritten blocks up to so many are rather written with zeros than split."""
+
+SLEEPS: Final = -1
+"""The answer of da_get_block() when the tree has to be asked."""
+
+
+class MappedBlocks:
+    """An answer of ext4_map_blocks(): `length` blocks from `physical` on; 0 of them: a hole."""
+
+    __slots__ = ("length", "new", "physical", "unwritten")
+
+    def __init__(self, physical: int, length: int, unwritten: bool, new: bool) -> None:
+        self.physical = physical
+        self.length = length
+        self.unwritten = unwritten
+        self.new = new
+
+
+class Zeroout:
+    """Writes zeros over blocks (ext4_issue_zeroout()); the null one does not."""
+
+    def zero(
+        self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """Write zeros, and wait."""
+        del task, inode, block, count, plug
+        yield from ()
+
+
+class WriteMapper:
+    """Maps blocks for writing, for all inodes of one file system."""
+
+    def __init__(self, ledger: Ledger, sb: Ext4Super, trees: TreeEditor, zeroout: Zeroout) -> None:
+        self._sb = sb
+        self.trees = trees
+        self._zeroout = zeroout
+        self._s_map = ledger.site(TASK, "", "ext4_map_blocks")
+        self._s_lookup = ledger.site(
+            TASK, "ext4_map_blocks", "ext4_es_lookup_extent", unit="ext4_es_lookup_extent"
+        )
+        self._s_walk = ledger.site(TASK, "ext4_map_blocks", "ext4_ext_map_blocks")
+        remove = "ext4_es_insert_extent"
+        self._s_insert = ledger.site(
+            TASK,
+            "ext4_map_blocks",
+            f"ext4_es_insert_extent {remove};__es_remove_extent {remove};__es_insert_extent",
+            unit="ext4_es_insert_extent",
+        )
+        walk = "ext4_map_blocks;ext4_ext_map_blocks"
+        self._s_gap = ledger.site(
+            TASK, walk, "ext4_es_find_extent_range ext4_es_find_extent_range;__es_find_extent_range"
+        )
+        self._s_next = ledger.site(TASK, walk, "ext4_ext_next_allocated_block")
+        self._s_search = ledger.site(TASK, walk, "ext4_ext_search_right")
+        self._s_cache = ledger.site(
+            TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
+        )
+        self._s_cached = ledger.site(
+            TASK, f"{walk};ext4_find_extent;ext4_cache_extents;ext4_es_cache_extent", "__es_insert_extent"
+        )
+        self._s_scan = ledger.site(
+            TASK, "ext4_map_blocks", "ext4_es_scan_range ext4_es_scan_range;__es_find_extent_range"
+        )
+        self._s_pre_io = ledger.site(
+            TASK, "ext4_map_blocks;ext4_ext_map_blocks", "ext4_split_convert_extents"
+        )
+        self._s_track = ledger.site(TASK, "ext4_map_blocks", "ext4_fc_track_range")
+        self._s_da = ledger.site(TASK, "", "ext4_da_get_block_prep")
+        da = "ext4_da_get_block_prep"
+        self._s_da_lookup = ledger.site(TASK, da, "ext4_es_lookup_extent", unit="ext4_es_lookup_extent")
+        delayed = f"{da};ext4_es_insert_delayed_block"
+        self._s_reserve = ledger.site(
+            TASK,
+            da,
+            "ext4_da_reserve_space ext4_es_insert_delayed_block"
+            f" /{delayed};__es_remove_extent /{delayed};__es_insert_extent",
+        )
+        self._s_zeroout = ledger.site(TASK, walk, "ext4_issue_zeroout")
+        self._s_zeroed = ledger.site(
+            TASK, walk, f"ext4_es_insert_extent {remove};__es_remove_extent {remove};__es_insert_extent"
+        )
+
+    # -- write(2), delayed -----------------------------------------------------------------------------
+
+    def da_get_block(self, task: Task, inode: LiveInode, lblk: int) -> int:
+        """
+        ext4_da_get_block_prep(): return the buffer head's new state and note its place.
+
+        SLEEPS: the tree has to be walked first, by da_walk(); nothing is charged then.
+        """
+        entry = inode.es.lookup(lblk)
+        if entry is None:
+            return SLEEPS
+        levels = inode.es.levels
+        task.ps += self._s_da.charge(1) + self._s_da_lookup.charge_units(1, levels)
+        if entry.status == ES_HOLE:
+            task.ps += self._s_da_lookup.charge_units(1, levels)
+            self._reserve(task, inode, lblk)
+            return BH_MAPPED | BH_NEW | BH_DELAY
+        if entry.status == ES_DELAYED:
+            return BH_MAPPED | BH_NEW | BH_DELAY
+        inode.place[lblk] = entry.physical + lblk - entry.start
+        return BH_MAPPED | BH_NEW | BH_UNWRITTEN if entry.status == ES_UNWRITTEN else BH_MAPPED
+
+    def da_walk(self, task: Task, inode: LiveInode, lblk: int, plug: Plug) -> Generator[Any, Any, int]:
+        """The same where nothing is known of the block: walk the tree."""
+        levels = inode.es.levels
+        task.ps += self._s_da.charge(1) + self._s_da_lookup.charge_units(1, levels)
+        found = yield from self._look_up(task, inode, lblk, 1, plug)
+        if not found.length:
+            task.ps += self._s_da_lookup.charge_units(1, levels)
+            self._reserve(task, inode, lblk)
+            return BH_MAPPED | BH_NEW | BH_DELAY
+        status = ES_UNWRITTEN if found.unwritten else ES_WRITTEN
+        self._know(task, inode, lblk, 1, status, found.physical)
+        inode.place[lblk] = found.physical
+        return BH_MAPPED | BH_NEW | BH_UNWRITTEN if found.unwritten else BH_MAPPED
+
+    def _reserve(self, task: Task, inode: LiveInode, lblk: int) -> None:
+        """ext4_insert_delayed_block()."""
+        task.ps += self._s_reserve.charge(1)
+        if not self.trees.allocator.promise(1):
+            raise NoSpaceError
+        inode.reserved += 1
+        if inode.es.insert(lblk, 1, ES_DELAYED, 0):
+            task.ps += self._s_cached.charge(1)
+
+    # -- ext4_map_blocks() -----------------------------------------------------------------------------
+
+    def map_blocks(
+        self, task: Task, inode: LiveInode, lblk: int, want: int, flags: int, plug: Plug
+    ) -> Generator[Any, Any, MappedBlocks]:
+        """ext4_map_blocks(): up to `want` blocks from `lblk` on, as `flags` say."""
+        task.ps += self._s_map.charge(1) + self._s_lookup.charge_units(1, inode.es.levels)
+        entry = inode.es.lookup(lblk)
+        if entry is not None:
+            length = min(entry.start + entry.length - lblk, want)
+            if entry.status <= ES_UNWRITTEN:
+                found = MappedBlocks(
+                    entry.physical + lblk - entry.start, length, entry.status == ES_UNWRITTEN, False
+                )
+            else:
+                found = MappedBlocks(0, 0, False, False)
+        else:
+            found = yield from self._look_up(task, inode, lblk, want, plug)
+            if found.length:
+                status = ES_UNWRITTEN if found.unwritten else ES_WRITTEN
+                if found.unwritten and not flags & DELALLOC_RESERVED:
+                    task.ps += self._s_scan.charge(1)
+                self._know(task, inode, lblk, found.length, status, found.physical)
+        if not flags & CREATE or (found.length and not found.unwritten):
+            return found
+        return (yield from self._create(task, inode, lblk, want, flags, plug))
+
+    def _know(self, task: Task, inode: LiveInode, lblk: int, length: int, status: int, physical: int) -> None:
+        """ext4_es_insert_extent()."""
+        task.ps += self._s_insert.charge_units(1, inode.es.levels)
+        if inode.es.insert(lblk, length, status, physical):
+            task.ps += self._s_cached.charge(1)
+
+    def _create(
+        self, task: Task, inode: LiveInode, lblk: int, want: int, flags: int, plug: Plug
+    ) -> Generator[Any, Any, MappedBlocks]:
+        """The second half of ext4_map_blocks(): under i_data_sem, something is changed."""
+        task.ps += self._s_walk.charge(1)
+        path = yield from self._walk(task, inode, lblk, plug)
+        extent = _at(path, lblk)
+        if extent is not None and not extent.unwritten:
+            offset = lblk - extent.logical
+            found = MappedBlocks(extent.physical + offset, min(extent.length - offset, want), False, False)
+        elif extent is not None:
+            found = yield from self._unwritten(task, inode, path, extent, lblk, want, flags, plug)
+        else:
+            found = yield from self._allocate(task, inode, path, lblk, want, flags, plug)
+        known = True
+        if flags & PRE_IO:
+            task.ps += self._s_lookup.charge_units(1, inode.es.levels)
+            entry = inode.es.lookup(lblk)
+            known = entry is None or entry.status != ES_WRITTEN
+        if known:
+            status = ES_UNWRITTEN if found.unwritten else ES_WRITTEN
+            if found.unwritten and not flags & DELALLOC_RESERVED:
+                task.ps += self._s_scan.charge(1)
+            self._know(task, inode, lblk, found.length, status, found.physical)
+        if found.new and not found.unwritten and self._sb.journal is not None and self._ordered(inode):
+            what = WAITS if flags & IO_SUBMIT else WRITES
+            self._sb.journal.file_inode(task, inode.number, what)
+        task.ps += self._s_track.charge(1)
+        return found
+
+    def _ordered(self, inode: LiveInode) -> bool:
+        """ext4_should_order_data(): encrypted files are, too, where data is journalled."""
+        data = self._sb.options.data
+        return data == "ordered" or (data == "journal" and not inode.journalled)
+
+    def _look_up(
+        self, task: Task, inode: LiveInode, lblk: int, want: int, plug: Plug
+    ) -> Generator[Any, Any, MappedBlocks]:
+        """ext4_ext_map_blocks() without CREATE: of a hole it remembers how far it goes."""
+        task.ps += self._s_walk.charge(1)
+        path = yield from self._walk(task, inode, lblk, plug)
+        extent = _at(path, lblk)
+        if extent is not None:
+            offset = lblk - extent.logical
+            return MappedBlocks(
+                extent.physical + offset, min(extent.length - offset, want), extent.unwritten, False
+            )
+        leaf, at = path.leaf, path.at[-1]
+        if at < 0:
+            start, end = 0, END
+        elif lblk < leaf.keys[at]:
+            start, end = lblk, leaf.keys[at]
+        else:
+            task.ps += self._s_next.charge(1)
+            start, end = leaf.keys[at] + leaf.length[at], path.next_allocated()
+        task.ps += self._s_gap.charge(1)
+        delayed = inode.es.delayed_from(start, end)
+        if delayed is not None:
+            if delayed.start <= lblk < delayed.start + delayed.length:
+                return MappedBlocks(0, 0, False, False)
+            if delayed.start > lblk:
+                end = delayed.start
+            else:
+                start = lblk
+        self._know(task, inode, start, end - start, ES_HOLE, 0)
+        return MappedBlocks(0, 0, False, False)
+
+    def _walk(self, task: Task, inode: LiveInode, lblk: int, plug: Plug) -> Generator[Any, Any, Path]:
+        """ext4_find_extent(), reading what is not in memory."""
+        path = inode.tree.find(lblk)
+        self.trees.charge_walk(task, len(path.nodes) - 1)
+        for node in path.nodes[1:]:
+            if not self._sb.buffers.holds(node.block):
+                yield from self._sb.buffers.read(task, node.block, plug)
+        for node in path.nodes[1:]:
+            self.trees.look_at(task, inode, node)
+        if len(path.nodes) == 1:
+            self.trees.cache(task, inode, path.leaf)
+        return path
+
+    # -- allocation ------------------------------------------------------------------------------------
+
+    def _allocate(
+        self, task: Task, inode: LiveInode, path: Path, lblk: int, want: int, flags: int, plug: Plug
+    ) -> Generator[Any, Any, MappedBlocks]:
+        """ext4_ext_map_blocks() in a hole: blocks for it, and their extent."""
+        task.ps += self._s_search.charge(1)
+        right = path.chain_right()
+        if right:
+            self.trees.charge_nodes(task, len(right))
+            for node in right:
+                if not self._sb.buffers.holds(node.block):
+                    yield from self._sb.buffers.read(task, node.block, plug)
+                self.trees.look_at(task, inode, node)
+        leaf, at = path.leaf, path.at[-1]
+        limit = END
+        if at >= 0:
+            if leaf.keys[at] < lblk:
+                task.ps += self._s_next.charge(1)
+                limit = path.next_allocated()
+            else:
+                limit = leaf.keys[at]
+        want = min(want, limit - lblk, 32_767 if flags & UNWRITTEN else 32_768)
+        reserved = bool(flags & DELALLOC_RESERVED)
+        block, length = yield from self.trees.allocator.new_blocks(
+            task, inode, path, lblk, want, reserved, plug, not flags & NO_NORMALIZE
+        )
+        path = inode.tree.find(lblk) if path.nodes[0] is inode.tree.root else path
+        unwritten = bool(flags & UNWRITTEN)
+        extent = Extent(lblk, block, length, unwritten)
+        yield from self.trees.insert(task, inode, path, extent, bool(flags & PRE_IO), plug)
+        if reserved:
+            yield from self.trees.allocator.claimed(task, inode, length)
+        self._sb.note_sync(task, inode, data=not unwritten)
+        return MappedBlocks(block, length, unwritten, True)
+
+    # -- unwritten extents -----------------------------------------------------------------------------
+
+    def _unwritten(
+        self,
+        task: Task,
+        inode: LiveInode,
+        path: Path,
+        extent: Extent,
+        lblk: int,
+        want: int,
+        flags: int,
+        plug: Plug,
+    ) -> Generator[Any, Any, MappedBlocks]:
+        """ext4_ext_handle_unwritten_extents()."""
+        offset = lblk - extent.logical
+        length = min(extent.length - offset, want)
+        physical = extent.physical + offset
+        if flags & CONVERT and not flags & PRE_IO:
+            yield from self.trees.convert(task, inode, lblk, length, path, plug)
+            self._sb.note_sync(task, inode, data=True)
+            return MappedBlocks(physical, length, False, False)
+        if flags & PRE_IO:
+            task.ps += self._s_pre_io.charge(1)
+            yield from self.trees.split(task, inode, path, lblk, length, True, True, plug)
+            return MappedBlocks(physical, length, True, False)
+        if flags & UNWRITTEN:
+            return MappedBlocks(physical, length, True, False)
+        allocated = yield from self._initialize(task, inode, path, extent, lblk, length, plug)
+        self._sb.note_sync(task, inode, data=True)
+        return MappedBlocks(physical, min(allocated, want), False, True)
+
+    def _initialize(
+        self, task: Task, inode: LiveInode, path: Path, extent: Extent, lblk: int, length: int, plug: Plug
+    ) -> Generator[Any, Any, int]:
+        """ext4_ext_convert_to_initialized(): return how many blocks from `lblk` on are written now."""
+        leaf, at = path.leaf, path.at[-1]
+        end = extent.logical + extent.length
+        if length < extent.length:
+            if lblk == extent.logical and at and self._give_left(path, lblk, length):
+                self.trees.access(task, leaf)
+                self.trees.dirty(task, inode, leaf)
+                return length
+            if lblk + length == end and at + 1 < len(leaf.keys) and self._give_right(path, length):
+                self.trees.access(task, leaf)
+                self.trees.dirty(task, inode, leaf)
+                return length
+        allocated = extent.length - (lblk - extent.logical)
+        size = self._sb.block_size
+        eof = max(-(-inode.disksize // size), lblk + length)
+        most = MAX_ZEROOUT_BYTES // size if end <= eof else 0
+        first, many, given = lblk, length, allocated
+        zeroed: list[tuple[int, int]] = []
+        if most and allocated > many:
+            if allocated <= most:
+                zeroed.append((lblk + length, allocated - length))
+                many = allocated
+            if first - extent.logical + many < most:
+                if first != extent.logical:
+                    zeroed.append((extent.logical, first - extent.logical))
+                many += first - extent.logical
+                first, given = extent.logical, length
+        for start, count in zeroed:
+            task.ps += self._s_zeroout.charge(1)
+            yield from self._zeroout.zero(task, inode, extent.physical + start - extent.logical, count, plug)
+        path = inode.tree.find(lblk)
+        yield from self.trees.split(task, inode, path, first, many, False, False, plug)
+        for start, count in zeroed:
+            task.ps += self._s_zeroed.charge(1)
+            if inode.es.insert(start, count, ES_WRITTEN, extent.physical + start - extent.logical):
+                task.ps += self._s_cached.charge(1)
+        return given
+
+    def _give_left(self, path: Path, lblk: int, length: int) -> bool:
+        """Let the written extent on the left take the first blocks of an unwritten one, if it may."""
+        leaf, at = path.leaf, path.at[-1]
+        left = at - 1
+        if leaf.unwritten[left] or not leaf.continues(left, Extent(lblk, leaf.physical[at], length, False)):
+            return False
+        leaf.length[left] += length
+        leaf.keys[at] += length
+        leaf.physical[at] += length
+        leaf.length[at] -= length
+        return True
+
+    def _give_right(self, path: Path, length: int) -> bool:
+        """Let the written extent on the right take the last blocks of an unwritten one, if it may."""
+        leaf, at = path.leaf, path.at[-1]
+        right, kept = at + 1, leaf.length[at] - length
+        taken = Extent(leaf.keys[at] + kept, leaf.physical[at] + kept, length, False)
+        if leaf.unwritten[right] or not leaf.precedes(right, taken):
+            return False
+        leaf.keys[right], leaf.physical[right] = taken.logical, taken.physical
+        leaf.length[right] += length
+        leaf.length[at] = kept
+        return True
+
+
+def _at(path: Path, lblk: int) -> Extent | None:
+    """Return the extent at the end of a path if it has a block."""
+    leaf, at = path.leaf, path.at[-1]
+    if at >= 0 and leaf.keys[at] <= lblk < leaf.keys[at] + leaf.length[at]:
+        return leaf.extent(at)
+    return None

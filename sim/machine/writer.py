@@ -1,0 +1,345 @@
+"""
+The write side of a machine put together: a mounted ext4 over the machine's queue, and the system calls on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sim.block.bio import Plug
+from sim.block.protocols import BioQueue
+from sim.cache.page_cache import PageCache
+from sim.engine.clock import Clock
+from sim.engine.cpu import Cpu, Task
+from sim.engine.ledger import TASK, Ledger, under
+from sim.errors import ConfigError, InvariantError
+from sim.ext4.format.extents import MAX_UNWRITTEN_BLOCKS
+from sim.fs.allocation import Allocator
+from sim.fs.bdev_buffers import BdevBuffers
+from sim.fs.ext4_super import Ext4Super, MountOptions
+from sim.fs.jbd2.commit import Jbd2Journal, OrderedData
+from sim.fs.jbd2.log import Log, tags_per_descriptor
+from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
+from sim.fs.map_write import CONVERT, CREATE, NO_NORMALIZE, UNWRITTEN, WriteMapper
+from sim.fs.tree_edit import TreeEditor
+from sim.fs.write_out import Disk, WriteOut
+from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
+from sim.fs.zeroout import PageZeroout
+from sim.paths.buffered_write import BufferedWrite
+from sim.paths.file_sync import FileSync, WriteBack
+from sim.paths.flusher import Flusher
+from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
+from sim.paths.writepages.generic import BlockWriteFullPage, JournalledWritepages, MpageWritepages
+from sim.paths.writepages.page_io import WRITEPAGES, Converter, IoEnd, PageIo, WriteBackEnds, WriteBackWait
+from sim.paths.writepages.rounds import Ext4Writepages
+from sim.units import PAGE_BYTES
+
+WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
+_PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
+
+
+@dataclass(frozen=True, slots=True)
+class JournalShape:
+    """
+    places: blocks of the journal in order, its superblock first. tag_bytes: 8, 12 or 16. checksums: v3. head:
+    where the next transaction begins; what lies before was written since the mount.
+    """
+
+    places: Sequence[int]
+    tag_bytes: int = 8
+    checksums: bool = False
+    head: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeShape:
+    """
+    What the write side has to know of a volume: block size in bytes, groups, blocks of descriptors and the first of
+    them; journal: None without.
+    """
+
+    block_size: int
+    groups: int
+    descriptor_blocks: int
+    descriptors_at: int
+    journal: JournalShape | None
+
+
+class _Files(OrderedData):
+    """The data of files, as commits see it."""
+
+    def __init__(self, writer: Ext4Writer) -> None:
+        self._writer = writer
+        self._journalled: dict[int, tuple[LiveInode, int]] = {}
+        self._committed: dict[int, tuple[LiveInode, int]] = {}
+
+    def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
+        """Write out an inode's dirty pages (generic_writepages())."""
+        yield from self._writer.for_commit.writepages(task, self._writer.inodes[number], WB_SYNC_ALL)
+
+    def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
+        """Wait for an inode's pages under write-back."""
+        yield from self._writer.wait.wait(task, self._writer.inodes[number])
+
+    def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
+        """A block of a file's data belongs to the journal."""
+        self._journalled[block] = (inode, lblk)
+
+    def is_dirty(self, block: int) -> bool:
+        """Tell whether a committed block of a file's data is still to be written in place."""
+        found = self._committed.get(block)
+        return found is not None and bool(found[0].state[found[1]] & BH_DIRTY)
+
+    def clean(self, block: int) -> None:
+        """A checkpoint writes such a block; its page stays tagged."""
+        found = self._committed.get(block)
+        if found is not None:
+            found[0].state[found[1]] &= ~BH_DIRTY
+
+    def refiled(self, task: Task, block: int) -> bool:
+        """A block is committed: as data it is dirty in its page from now on."""
+        found = self._journalled.pop(block, None)
+        if found is None:
+            return False
+        inode, lblk = self._committed[block] = found
+        inode.state[lblk] = (inode.state[lblk] & ~BH_JBDDIRTY) | BH_DIRTY
+        self._writer.mark_data_dirty(task, inode, lblk)
+        return True
+
+
+class _Conversions(Converter):
+    """ext4_end_io_rsv_work() in a worker: unwritten extents become written ones."""
+
+    def __init__(self, writer: Ext4Writer, ledger: Ledger, task: Task) -> None:
+        self._writer = writer
+        self._task = task
+        self._queued: list[IoEnd] = []
+        self._running = False
+        self._s_work = ledger.site(TASK, "", "process_one_work process_one_work;ext4_end_io_rsv_work")
+        work = "process_one_work;ext4_end_io_rsv_work"
+        self._s_io_end = ledger.site(TASK, work, "ext4_convert_unwritten_io_end_vec")
+        self._s_start = ledger.site(
+            TASK,
+            work,
+            "__ext4_journal_start_reserved __ext4_journal_start_reserved;jbd2_journal_start_reserved"
+            " __ext4_journal_start_reserved;jbd2_journal_start_reserved;start_this_handle",
+        )
+        self._s_vector = ledger.site(TASK, work, "ext4_convert_unwritten_extents")
+        self._s_queue = ledger.site(TASK, "", "queue_work_on")
+
+    def queue(self, io_end: IoEnd) -> None:
+        """ext4_add_complete_io()."""
+        self._queued.append(io_end)
+        self._task.ps += self._s_queue.charge(1)
+        if not self._running:
+            self._running = True
+            self._writer.clock.process(self._work())
+
+    def _work(self) -> Generator[Any, Any, None]:
+        task, writer = self._task, self._writer
+        task.ps += self._s_work.charge(1)
+        yield from task.settle()
+        while self._queued:
+            io_end = self._queued.pop(0)
+            task.ps += self._s_io_end.charge(1) + self._s_start.charge(1)
+            journal = writer.sb.journal
+            if journal is not None:
+                journal.start_reserved(task, io_end.reserved)
+            for lblk, length in io_end.vectors:
+                task.ps += self._s_vector.charge(1)
+                end = lblk + length
+                while lblk < end:
+                    found = yield from writer.mapper.map_blocks(
+                        task, io_end.inode, lblk, end - lblk, CREATE | UNWRITTEN | CONVERT, Plug(holds=False)
+                    )
+                    writer.sb.mark_inode_dirty(task, io_end.inode)
+                    lblk += found.length
+            writer.sb.stop(task)
+            task.ps += writer.ends.converted(io_end)
+            if not self._queued:
+                yield from task.settle()
+        self._running = False
+
+
+class _Chosen(WriteBack):
+    """The design that writes an inode's pages: of the mount, or journalled data's own."""
+
+    def __init__(self, writer: Ext4Writer) -> None:
+        self._writer = writer
+
+    def writepages(self, task: Task, inode: LiveInode, wbc: WritebackControl) -> Generator[Any, Any, None]:
+        """do_writepages()."""
+        writer = self._writer
+        if writer.path == "buffer_head":
+            return writer.full_page.writepages(task, inode, wbc)
+        if writer.path == "mpage":
+            return writer.mpage.writepages(task, inode, wbc)
+        if inode.journalled:
+            return writer.journalled.writepages(task, inode, wbc)
+        return writer.rounds.writepages(task, inode, wbc)
+
+
+class Ext4Writer:
+    """
+    A mounted ext4 that is written. path: of write-back, one of WRITE_PATHS. plain: writes go without handles,
+    as ext2's do.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        cpu: Cpu,
+        ledger: Ledger,
+        queue: BioQueue,
+        cache: PageCache,
+        shape: VolumeShape,
+        options: MountOptions,
+        allocator: Allocator,
+        path: str = "page_io",
+        plain: bool = False,
+        disk: Disk | None = None,
+    ) -> None:
+        if path not in WRITE_PATHS:
+            raise ConfigError("path", f"{path!r} does not write", ", ".join(WRITE_PATHS))
+        self.clock = clock
+        self.path = path
+        self.plain = plain
+        self.inodes: dict[int, LiveInode] = {}
+        size = shape.block_size
+        self.buffers = BdevBuffers(clock, ledger, queue, size, disk)
+        self.journal: Jbd2Journal | None = None
+        if shape.journal is not None:
+            kept = shape.journal
+            tags = tags_per_descriptor(size, kept.tag_bytes, kept.checksums)
+            log = Log(kept.places, tags, size, kept.tag_bytes, kept.checksums, kept.head)
+            self.buffers.warm([kept.places[0], kept.places[kept.head - 1]])
+            self.journal = Jbd2Journal(
+                clock,
+                ledger,
+                queue,
+                log,
+                self.buffers,
+                cpu.task(0, "jbd2"),
+                disk,
+                options.barrier,
+                options.journal_async_commit,
+                options.commit_ns,
+            )
+            self.journal.data = _Files(self)
+        self.sb = Ext4Super(
+            ledger,
+            self.buffers,
+            self.journal,
+            options,
+            shape.groups,
+            shape.descriptor_blocks,
+            PAGE_BYTES // size,
+            shape.descriptors_at,
+        )
+        allocator.mount(self.sb)
+        trees = TreeEditor(ledger, self.sb, allocator)
+        self.mapper = WriteMapper(ledger, self.sb, trees, PageZeroout(clock, ledger, queue, size, disk))
+        reads = WriteOut(clock, ledger, queue, None, "end_bio_bh_io_sync", "", "__wait_on_buffer")
+        self.out = WriteOut(
+            clock,
+            ledger,
+            queue,
+            disk,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync",
+            "",
+            "__wait_on_buffer",
+        )
+        self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
+        self.ends = WriteBackEnds(
+            clock,
+            ledger,
+            "ext4_end_bio ext4_end_bio;ext4_put_io_end_defer",
+            "ext4_end_bio;ext4_finish_bio",
+            f"fscrypt_free_bounce_page end_page_writeback {_PAGE_ENDS}",
+        )
+        self.ends.converter = _Conversions(self, ledger, cpu.task(0, "kworker"))
+        page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES)
+        self.rounds = Ext4Writepages(ledger, queue, self.sb, self.mapper, page_io)
+        self.journalled = JournalledWritepages(ledger, queue, page_io, size)
+        commit = "jbd2_journal_commit_transaction;jbd2_journal_submit_inode_data_buffers;generic_writepages"
+        self.for_commit = JournalledWritepages(
+            ledger, queue, page_io, size, f"{commit} {commit};write_cache_pages"
+        )
+        block_ends = WriteBackEnds(
+            clock,
+            ledger,
+            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_write",
+            "",
+            f"end_page_writeback {_PAGE_ENDS}",
+        )
+        self.full_page = BlockWriteFullPage(ledger, queue, block_ends, size)
+        mpage_ends = WriteBackEnds(clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
+        confused = BlockWriteFullPage(
+            ledger,
+            queue,
+            block_ends,
+            size,
+            page=under(
+                f"{MpageWritepages.caller};__mpage_writepage",
+                chain("block_write_full_page;__block_write_full_page"),
+            ),
+        )
+        self.mpage = MpageWritepages(ledger, queue, mpage_ends, size, confused)
+        self.wait = WriteBackWait(clock, ledger, queue)
+        self.write_back = _Chosen(self)
+        self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
+        self.flusher = Flusher(
+            clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait
+        )
+        self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
+        self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
+
+    def add(self, inode: LiveInode) -> None:
+        """Know an inode: it is open."""
+        inode.journalled = self.sb.options.data == "journal" and not inode.encrypted
+        self.inodes[inode.number] = inode
+
+    def mode(self, inode: LiveInode) -> int:
+        """Return which pair of write_begin and write_end an inode has."""
+        if self.plain:
+            return PLAIN
+        if inode.journalled:
+            return JOURNALLED
+        return DELALLOC if self.sb.delalloc else NODELALLOC
+
+    def write(self, task: Task, inode: LiveInode, offset: int, length: int) -> Generator[Any, Any, None]:
+        """write(2)."""
+        yield from self.buffered.write(task, inode, offset, length, self.mode(inode))
+        yield from task.settle()
+
+    def fallocate(
+        self, task: Task, inode: LiveInode, offset: int, length: int, keep_size: bool
+    ) -> Generator[Any, Any, None]:
+        """fallocate(2): unwritten extents over a range (ext4_alloc_file_blocks())."""
+        size, sb = self.sb.block_size, self.sb
+        lblk, end = offset // size, -(-(offset + length) // size)
+        flags = CREATE | UNWRITTEN
+        if end - lblk <= MAX_UNWRITTEN_BLOCKS:
+            flags |= NO_NORMALIZE
+        while lblk < end:
+            yield from sb.start(task, sb.extent_credits())
+            found = yield from self.mapper.map_blocks(task, inode, lblk, end - lblk, flags, Plug(holds=False))
+            lblk += found.length
+            if not keep_size and min(lblk * size, offset + length) > inode.size:
+                inode.size = inode.disksize = min(lblk * size, offset + length)
+                inode.reach(-(-inode.size // PAGE_BYTES), sb.per_page)
+            sb.mark_inode_dirty(task, inode)
+            sb.stop(task)
+        yield from task.settle()
+
+    def mark_data_dirty(self, task: Task, inode: LiveInode, lblk: int) -> None:
+        """mark_buffer_dirty() of a block of data that was committed."""
+        task.ps += self._s_dirty.charge(1)
+        dirty, page = inode.mapping.dirty, lblk // self.sb.per_page
+        if dirty is None:
+            raise InvariantError(f"inode {inode.number} has journalled data and was never written")
+        if not dirty[page]:
+            dirty[page] = 1
+            task.ps += self._s_dirty_page.charge(1)

@@ -1,0 +1,362 @@
+"""
+write(2) into the page cache: generic_perform_write() over ext4's pairs of write_begin and write_end
+(mm/filemap.c, fs/ext4/inode.c, fs/buffer.c of Linux 6.1).
+
+    delalloc        ext4_da_write_begin and ext4_da_write_end: blocks are promised, allocated at write-back
+    nodelalloc      ext4_write_begin and ext4_write_end: allocated here, in a handle a page
+    journalled      ext4_write_begin and ext4_journalled_write_end: the data itself goes to the journal
+    plain           block_write_begin and block_write_end without a handle: ext2's, and a block device's
+
+A page's buffer heads are made when it has none; the touched ones are mapped one by one; a block that is only
+partly written is read first. Left out: faults of the user's pages, short copies, large folios, inline data,
+the fall-back to nodelalloc when the volume is nearly full (ext4_nonda_switch() is asked and says no).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from sim.block.bio import Plug
+from sim.block.opf import REQ_OP_READ
+from sim.cache.page_cache import PageCache
+from sim.cache.page_cache_ra import INSERT_SYMBOLS
+from sim.cache.pages import ABSENT, PRESENT, UPTODATE, Mapping
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger, under
+from sim.errors import InvariantError
+from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
+from sim.fs.ext4_super import Ext4Super
+from sim.fs.live_inode import (
+    BH_DELAY,
+    BH_DIRTY,
+    BH_JBDDIRTY,
+    BH_MAPPED,
+    BH_NEW,
+    BH_UNWRITTEN,
+    BH_UPTODATE,
+    LiveInode,
+)
+from sim.fs.map_write import CREATE, SLEEPS, WriteMapper
+from sim.fs.write_out import Pending, WriteOut, sector_of
+from sim.paths.write_calls import (
+    BEGIN,
+    CALLER,
+    DELALLOC,
+    GRAB,
+    JOURNALLED,
+    MODES,
+    NODELALLOC,
+    PLAIN,
+    calls_of_page,
+    calls_of_write,
+)
+from sim.units import PAGE_BYTES, SECTOR_BYTES
+
+
+class BufferedWrite:
+    """Writes files of one file system through the page cache."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        cache: PageCache,
+        sb: Ext4Super,
+        mapper: WriteMapper,
+        reads: WriteOut,
+    ) -> None:
+        """reads: on whose way blocks come that are read first."""
+        self._clock = clock
+        self._cache = cache
+        self._sb = sb
+        self._mapper = mapper
+        self._reads = reads
+        self._per_page = sb.per_page
+        site = ledger.site
+        self._s_call = site(TASK, "", calls_of_write())
+        caps = "ext4_buffered_write_iter;file_remove_privs;ext4_xattr_get"
+        self._s_caps = site(TASK, caps, "ext4_get_inode_loc ext4_get_inode_loc;__ext4_get_inode_loc")
+        self._s_page = [
+            site(TASK, "", calls_of_page(mode), unit="copy_page_from_iter_atomic") for mode in MODES
+        ]
+        self._s_new = [site(TASK, f"{CALLER};{begin}", INSERT_SYMBOLS) for begin in BEGIN]
+        self._s_heads = [
+            site(TASK, f"{CALLER};{begin}", "create_empty_buffers create_empty_buffers;alloc_page_buffers")
+            for begin in BEGIN
+        ]
+        self._s_head = [
+            site(TASK, f"{CALLER};{begin};create_empty_buffers;alloc_page_buffers", "alloc_buffer_head")
+            for begin in BEGIN
+        ]
+        self._s_stable = [site(TASK, f"{CALLER};{begin};{GRAB}", "folio_wait_stable") for begin in BEGIN]
+        self._s_get_block = site(
+            TASK, f"{CALLER};ext4_write_begin", "ext4_get_block ext4_get_block;_ext4_get_block"
+        )
+        self._s_read = site(
+            TASK,
+            f"{CALLER};ext4_block_write_begin",
+            f"ext4_read_bh_lock {under('ext4_read_bh_lock', BH_SYMBOLS)}",
+        )
+        self._s_read_plain = site(
+            TASK,
+            f"{CALLER};__block_write_begin_int",
+            BH_WBC,
+        )
+        crypt = under(
+            "fscrypt_crypt_block",
+            "fscrypt_generate_iv crypto_skcipher_decrypt*2 crypto_skcipher_decrypt;xts_decrypt",
+        )
+        decrypt = "fscrypt_decrypt_pagecache_blocks"
+        self._s_decrypt = site(
+            TASK,
+            f"{CALLER};ext4_block_write_begin",
+            f"{decrypt} {under(decrypt, f'fscrypt_crypt_block {crypt}')}",
+            unit="xts_decrypt",
+        )
+        self._s_dirty = site(TASK, f"{CALLER};block_write_end", "mark_buffer_dirty")
+        self._s_dirty_page = site(
+            TASK, f"{CALLER};block_write_end;mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty"
+        )
+        self._s_journalled = site(TASK, f"{CALLER};ext4_write_begin", "do_journal_get_write_access")
+        self._s_write_end_fn = site(TASK, f"{CALLER};ext4_journalled_write_end", "write_end_fn")
+
+    # -- write(2) --------------------------------------------------------------------------------------
+
+    def write(
+        self, task: Task, inode: LiveInode, offset: int, length: int, mode: int
+    ) -> Generator[Any, Any, None]:
+        """Write `length` bytes at `offset`, as one write(2)."""
+        task.ps += self._s_call.charge(1)
+        if not inode.nosec:
+            inode.nosec = True
+            task.ps += self._s_caps.charge(1)
+            self._sb.buffers.getblk(task, 1)
+        yield from self._sb.update_time(task, inode, task.time_ns)
+        mapping = inode.mapping
+        end = offset + length
+        inode.reach(-(-end // PAGE_BYTES), self._per_page)
+        mapping.written_to()
+        while offset < end:
+            page = offset // PAGE_BYTES
+            stop = min((page + 1) * PAGE_BYTES, end)
+            yield from self._piece(
+                task, inode, page, offset - page * PAGE_BYTES, stop - page * PAGE_BYTES, mode
+            )
+            offset = stop
+
+    def _piece(
+        self, task: Task, inode: LiveInode, page: int, start: int, end: int, mode: int
+    ) -> Generator[Any, Any, None]:
+        """Write bytes [start, end) of one page."""
+        mapping, sb = inode.mapping, self._sb
+        task.ps += self._s_page[mode].charge_units(1, end - start)
+        yield from self._wait_for_page(task, mapping, page)
+        self._have_page(task, mapping, page, mode)
+        handle = mode in (NODELALLOC, JOURNALLED)
+        if handle:
+            credits = sb.write_credits(inode)
+            if sb.can_start(task, credits):
+                sb.start_at_once(task, credits)
+            else:
+                yield from sb.start(task, credits)
+        uptodate = mapping.state[page] == UPTODATE
+        size = sb.block_size
+        first, last = start // size, -(-end // size)
+        base = page * self._per_page
+        at, partial, asked = first, [0][:0], -1
+        while at < last:
+            at = self._map(task, inode, base, at, last, start, end, uptodate, mode, partial, asked)
+            asked = at
+            if at < last:
+                yield from self._map_asking(task, inode, base + at, mode)
+        if partial:
+            yield from self._read_blocks(task, inode, base, partial, mode)
+        if mode == JOURNALLED:
+            self._journal_blocks(task, inode, base + first, base + last)
+        else:
+            self._dirty_blocks(task, inode, page, base + first, base + last)
+        state = inode.state
+        if mapping.state[page] != UPTODATE and self._all_uptodate(state, base):
+            mapping.state[page] = UPTODATE
+            mapping.known_bytes.pop(page, None)
+        elif mapping.state[page] != UPTODATE:
+            self._partly(mapping, state, page, base)
+        yield from self._grow(task, inode, page * PAGE_BYTES + end, mode, handle)
+        if handle:
+            sb.stop(task)
+
+    def _wait_for_page(self, task: Task, mapping: Mapping, page: int) -> Generator[Any, Any, None]:
+        """Wait for a page that is being read."""
+        while mapping.has_locked(page, page + 1):
+            event = mapping.waiter(page, self._clock.event)
+            yield from task.wait(event)
+
+    def _have_page(self, task: Task, mapping: Mapping, page: int, mode: int) -> None:
+        """Find the page or make it, and give it buffer heads."""
+        if mapping.state[page] == ABSENT:
+            task.ps += self._s_new[mode].charge(1)
+            self._cache.insert(mapping, page, page + 1)
+            mapping.state[page] = PRESENT
+            mapping.known_bytes[page] = 0
+        else:
+            task.ps += self._s_stable[mode].charge(1)
+        if mapping.buffered is None or not mapping.buffered[page]:
+            task.ps += self._s_heads[mode].charge(1) + self._s_head[mode].charge(self._per_page)
+            self._cache.attach_buffers(mapping, page, page + 1)
+
+    def _map(
+        self,
+        task: Task,
+        inode: LiveInode,
+        base: int,
+        at: int,
+        last: int,
+        start: int,
+        end: int,
+        uptodate: bool,
+        mode: int,
+        partial: list[int],
+        asked: int,
+    ) -> int:
+        """
+        Have touched blocks mapped, from block `at` of the page on; return the first that has to be asked for.
+
+        partial: takes the blocks that have to be read. asked: the block that was asked for just now.
+        """
+        state, size = inode.state, self._sb.block_size
+        while at < last:
+            block = base + at
+            now = state[block] if at == asked else state[block] & ~BH_NEW
+            if not now & BH_MAPPED:
+                if mode != DELALLOC:
+                    return at
+                got = self._mapper.da_get_block(task, inode, block)
+                if got == SLEEPS:
+                    return at
+                now |= got
+            if now & BH_NEW and uptodate:
+                now = (now & ~BH_NEW) | BH_UPTODATE | BH_DIRTY
+                self._dirty_block(task, inode, block)
+            elif uptodate:
+                now |= BH_UPTODATE
+            elif not now & (BH_UPTODATE | BH_NEW | BH_DELAY | BH_UNWRITTEN) and (
+                at * size < start or (at + 1) * size > end
+            ):
+                partial.append(at)
+            state[block] = now
+            at += 1
+        return at
+
+    def _map_asking(self, task: Task, inode: LiveInode, block: int, mode: int) -> Generator[Any, Any, None]:
+        """get_block() of one block, where something may have to be read or allocated."""
+        if mode == DELALLOC:
+            inode.state[block] |= yield from self._mapper.da_walk(task, inode, block, Plug(holds=False))
+            return
+        task.ps += self._s_get_block.charge(1)
+        found = yield from self._mapper.map_blocks(task, inode, block, 1, CREATE, Plug(holds=False))
+        inode.place[block] = found.physical
+        inode.state[block] |= BH_MAPPED | (BH_NEW if found.new else 0)
+
+    def _read_blocks(
+        self, task: Task, inode: LiveInode, base: int, partial: list[int], mode: int
+    ) -> Generator[Any, Any, None]:
+        """Read the blocks that are only partly written; wait for all."""
+        size, pending = self._sb.block_size, [Pending(0, None)][:0]
+        for at in partial:
+            block = base + at
+            task.ps += (self._s_read_plain if mode == PLAIN else self._s_read).charge(1)
+            place = inode.place[block]
+            pending.append(
+                self._reads.submit(
+                    task,
+                    Plug(holds=False),
+                    sector_of(place, size),
+                    size // SECTOR_BYTES,
+                    1,
+                    [(block, 1)],
+                    None,
+                    REQ_OP_READ,
+                )
+            )
+        yield from self._reads.wait(task, pending)
+        for at in partial:
+            inode.state[base + at] |= BH_UPTODATE
+            if inode.encrypted:
+                task.ps += self._s_decrypt.charge_units(1, size)
+
+    # -- what write_end does ---------------------------------------------------------------------------
+
+    def _dirty_block(self, task: Task, inode: LiveInode, block: int) -> None:
+        """mark_buffer_dirty() of a block; the first dirty one of a page makes that dirty too."""
+        task.ps += self._s_dirty.charge(1)
+        if not inode.state[block] & BH_DIRTY:
+            self.dirty_page(task, inode, block // self._per_page)
+
+    def dirty_page(self, task: Task, inode: LiveInode, page: int) -> None:
+        """Tag a page as dirty, unless it is."""
+        dirty = inode.mapping.dirty
+        assert dirty is not None
+        if not dirty[page]:
+            dirty[page] = 1
+            task.ps += self._s_dirty_page.charge(1)
+
+    def _dirty_blocks(self, task: Task, inode: LiveInode, page: int, first: int, last: int) -> None:
+        """__block_commit_write()."""
+        state, was = inode.state, True
+        for block in range(first, last):
+            was = was and bool(state[block] & BH_DIRTY)
+            state[block] = (state[block] & ~BH_NEW) | BH_UPTODATE | BH_DIRTY
+        task.ps += self._s_dirty.charge(last - first)
+        if not was:
+            self.dirty_page(task, inode, page)
+
+    def _journal_blocks(self, task: Task, inode: LiveInode, first: int, last: int) -> None:
+        """do_journal_get_write_access() of each touched block, then write_end_fn()."""
+        state, sb = inode.state, self._sb
+        journal = sb.journal
+        assert journal is not None
+        for block in range(first, last):
+            task.ps += self._s_journalled.charge(1)
+            place = inode.place[block]
+            was_dirty = state[block] & BH_DIRTY
+            sb.get_write_access(task, place)
+            if was_dirty:
+                state[block] &= ~BH_DIRTY
+                sb.dirty_metadata(task, place)
+            journal.data.journalled(inode, block, place)
+        for block in range(first, last):
+            task.ps += self._s_write_end_fn.charge(1)
+            sb.dirty_metadata(task, inode.place[block])
+            state[block] = (state[block] & ~BH_NEW) | BH_UPTODATE | BH_JBDDIRTY
+        sb.note_sync(task, inode, data=True)
+
+    def _all_uptodate(self, state: bytearray, base: int) -> bool:
+        return all(state[block] & BH_UPTODATE for block in range(base, base + self._per_page))
+
+    def _partly(self, mapping: Mapping, state: bytearray, page: int, base: int) -> None:
+        """Note how much of a page, from its start, is up to date."""
+        known = 0
+        while known < self._per_page and state[base + known] & BH_UPTODATE:
+            known += 1
+        mapping.known_bytes[page] = known * self._sb.block_size
+
+    def _grow(
+        self, task: Task, inode: LiveInode, end: int, mode: int, handle: bool
+    ) -> Generator[Any, Any, None]:
+        """i_size_write(), and what of the inode has to be noted for it."""
+        last = (end - 1) // self._sb.block_size
+        if mode == PLAIN and end > inode.size:
+            raise InvariantError("a plain write past the end of the file")
+        here = not inode.state[last] & (BH_DELAY | BH_UNWRITTEN)
+        if mode == DELALLOC and end > inode.size and here:
+            inode.disksize = max(inode.disksize, end)
+        if end <= inode.size:
+            return
+        inode.size = end
+        if handle:
+            inode.disksize = max(inode.disksize, end)
+            self._sb.mark_inode_dirty(task, inode)
+        else:
+            yield from self._sb.mark_dirty_sync(task, inode)

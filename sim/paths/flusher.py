@@ -1,0 +1,132 @@
+"""
+Writing back behind the writers' backs: the flusher thread (fs/fs-writeback.c of Linux 6.1), and what sync(2)
+and syncfs(2) do with it.
+
+A worker wakes when the interval has passed, when there are more dirty pages than the background threshold, or
+when sync asks for it, and writes the dirty inodes: WB_SYNC_NONE, nobody waits. Left out: cgroups, bandwidth
+estimates (a pass writes all of an inode's dirty pages), b_more_io, dirty times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Any
+
+from sim.block.opf import REQ_SYNC
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.fs.ext4_super import Ext4Super
+from sim.fs.live_inode import LiveInode
+from sim.fs.writeback_control import WB_BACKGROUND, WB_SYNC_ALL, WB_TAGGED, WritebackControl
+from sim.paths.file_sync import WriteBack
+from sim.paths.writepages.page_io import WriteBackWait
+
+
+class Flusher:
+    """The flusher of one device. inodes: of its file system, by number."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        thread: Task,
+        sb: Ext4Super,
+        inodes: dict[int, LiveInode],
+        write_back: WriteBack,
+        wait: WriteBackWait,
+    ) -> None:
+        self._clock = clock
+        self._thread = thread
+        self._sb = sb
+        self._inodes = inodes
+        self._write_back = write_back
+        self._wait = wait
+        self._running: Any = None
+        work = "process_one_work;wb_workfn"
+        self._s_work = ledger.site(
+            TASK, "", f"process_one_work {work} {work};wb_writeback {work};wb_writeback;writeback_sb_inodes"
+        )
+        single = f"{work};wb_writeback;writeback_sb_inodes;__writeback_single_inode"
+        self._s_inode = ledger.site(TASK, "", f"{single} {single};ext4_write_inode")
+        self._s_sync_fs = ledger.site(TASK, "", "ext4_sync_fs")
+        self._s_barrier = ledger.site(TASK, "ext4_sync_fs", "jbd2_trans_will_send_data_barrier")
+        self._s_blockdev = ledger.site(TASK, "", "sync_blockdev filemap_fdatawrite_wbc")
+        self._s_write = ledger.site(
+            TASK,
+            "filemap_fdatawrite_wbc",
+            "do_writepages do_writepages;blkdev_writepages"
+            " do_writepages;blkdev_writepages;generic_writepages"
+            " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages"
+            " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages;tag_pages_for_writeback",
+        )
+        self._s_lookup = ledger.site(TASK, "write_cache_pages", "pagevec_lookup_range_tag")
+        self._s_nowait = ledger.site(TASK, "", "filemap_fdatawrite_wbc")
+
+    def dirty_inodes(self) -> list[LiveInode]:
+        """Return the inodes that have dirty pages."""
+        return [
+            inode
+            for inode in self._inodes.values()
+            if inode.mapping.dirty is not None and inode.mapping.dirty.find(1) >= 0
+        ]
+
+    def start(self, wbc: WritebackControl = WB_BACKGROUND) -> None:
+        """Wake the thread; it writes what is dirty."""
+        if self._running is None:
+            self._running = self._clock.process(self._work(wbc))
+
+    def _work(self, wbc: WritebackControl) -> Generator[Any, Any, None]:
+        """wb_workfn()."""
+        thread = self._thread
+        thread.ps += self._s_work.charge(1)
+        for inode in self.dirty_inodes():
+            thread.ps += self._s_inode.charge(1)
+            yield from self._write_back.writepages(thread, inode, wbc)
+            yield from thread.settle()
+        yield from thread.settle()
+        self._running = None
+
+    def finish(self, task: Task, wbc: WritebackControl = WB_BACKGROUND) -> Generator[Any, Any, None]:
+        """Wake the thread and wait until it has come to its end."""
+        yield from task.settle()
+        self.start(wbc)
+        if self._running is not None:
+            yield self._running
+
+    def syncfs(self, task: Task) -> Generator[Any, Any, None]:
+        """sync_filesystem(): the flusher, the journal, then all inodes with waiting, then the device."""
+        yield from self.finish(task, WB_TAGGED)
+        journal = self._sb.journal
+        task.ps += self._s_sync_fs.charge(1)
+        transaction = journal.running if journal is not None else None
+        if journal is not None and transaction is not None:
+            journal.request(transaction.tid)
+        task.ps += self._s_nowait.charge(1)
+        for inode in list(self._inodes.values()):
+            if inode.mapping.dirty is not None:
+                if inode.mapping.dirty.find(1) >= 0:
+                    yield from self._write_back.writepages(task, inode, WB_SYNC_ALL)
+                yield from self._wait.wait(task, inode)
+        task.ps += self._s_sync_fs.charge(1)
+        if journal is not None:
+            if self._sb.options.barrier:
+                task.ps += self._s_barrier.charge(1)
+            if transaction is not None:
+                yield from journal.complete(task, transaction.tid)
+        yield from self.sync_blockdev(task)
+
+    def sync_blockdev(self, task: Task) -> Generator[Any, Any, None]:
+        """sync_blockdev(): metadata that is committed, in place, and wait for it."""
+        task.ps += self._s_blockdev.charge(1)
+        if self._sb.buffers.dirty_blocks:
+            task.ps += self._s_write.charge(1)
+            pages = self._sb.buffers.dirty_page_count
+            task.ps += self._s_lookup.charge(pages // 15 + 1)
+            pending = self._sb.buffers.write_back(task, REQ_SYNC)
+            yield from self._sb.buffers.wait(task, pending)
+
+
+def total_dirty(inodes: Iterable[LiveInode]) -> int:
+    """Return how many pages of these inodes are dirty."""
+    return sum(inode.mapping.dirty.count(1) for inode in inodes if inode.mapping.dirty is not None)

@@ -1,0 +1,62 @@
+"""
+What write(2) of a page calls, by the pair of write_begin and write_end: symbols for the sites of
+buffered_write.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sim.engine.ledger import under
+
+DELALLOC: Final = 0
+NODELALLOC: Final = 1
+JOURNALLED: Final = 2
+PLAIN: Final = 3
+"""Which pair of write_begin and write_end."""
+
+MODES: Final = (DELALLOC, NODELALLOC, JOURNALLED, PLAIN)
+CALLER: Final = (
+    "entry_SYSCALL_64;vfs_write;ext4_file_write_iter;ext4_buffered_write_iter;generic_perform_write"
+)
+GRAB: Final = "grab_cache_page_write_begin;pagecache_get_page;__filemap_get_folio"
+BEGIN: Final = ("ext4_da_write_begin", "ext4_write_begin", "ext4_write_begin", "block_write_begin")
+
+
+def chain(stack: str) -> str:
+    """Return each symbol of a folded stack as a call of the one before."""
+    symbols = stack.split(";")
+    return " ".join(";".join(symbols[: depth + 1]) for depth in range(len(symbols)))
+
+
+_GRABBED: Final = chain(GRAB)
+_STABLE: Final = chain("wait_for_stable_page;folio_wait_stable")
+_BALANCE: Final = chain("balance_dirty_pages_ratelimited;balance_dirty_pages_ratelimited_flags")
+_ENDED: Final = "generic_write_end generic_write_end;folio_unlock"
+_CREDITS: Final = chain("ext4_writepage_trans_blocks;ext4_ext_index_trans_blocks")
+
+
+def calls_of_write() -> str:
+    """Return what one write(2) calls, its pages apart."""
+    return chain(CALLER)
+
+
+def calls_of_page(mode: int) -> str:
+    """Return what every page of a write calls, whatever is cached of it."""
+    common = under(
+        CALLER,
+        f"copy_page_from_iter_atomic {_BALANCE}",
+    )
+    begin = BEGIN[mode]
+    if mode == DELALLOC:
+        inner = f"ext4_nonda_switch {_GRABBED} {_STABLE} ext4_block_write_begin"
+        end = f"ext4_da_write_end {under('ext4_da_write_end', _ENDED)}"
+    elif mode == PLAIN:
+        inner = f"{_GRABBED} __block_write_begin_int"
+        end = _ENDED
+    else:
+        inner = f"{_CREDITS} {_GRABBED} folio_unlock {_STABLE} ext4_block_write_begin"
+        end = "ext4_journalled_write_end ext4_journalled_write_end;folio_unlock"
+        if mode == NODELALLOC:
+            end = "ext4_write_end ext4_write_end;block_write_end ext4_write_end;folio_unlock"
+    return f"{common} {under(CALLER, f'{begin} {under(begin, inner)} {end}')}"

@@ -1,0 +1,1 @@
+"""Writing dirty pages out: ext4_writepages(), and what others do instead (Linux 6.1)."""

@@ -1,0 +1,312 @@
+"""
+The other ways to write pages out: write_cache_pages() over block_write_full_page() or __mpage_writepage()
+(mm/page-writeback.c, fs/buffer.c, fs/mpage.c of Linux 6.1), and ext4_writepage() for journalled data.
+
+block_write_full_page() makes a bio for every dirty block. mpage_writepages() puts pages whose blocks are
+neighbours into bios of up to 256 pages, and gives others to block_write_full_page(). Both need blocks that
+write_begin has mapped. Left out: get_block() at write-back, cyclic ranges, errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from sim.block.bio import MAX_VECTORS, Bio, Plug
+from sim.block.opf import REQ_OP_WRITE
+from sim.block.protocols import BioQueue
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.errors import InvariantError
+from sim.fs.bdev_buffers import BH_WBC
+from sim.fs.live_inode import (
+    BH_DELAY,
+    BH_DIRTY,
+    BH_MAPPED,
+    BH_UPTODATE,
+    NEEDS_MAPPING,
+    LiveInode,
+)
+from sim.fs.write_out import sector_of
+from sim.fs.writeback_control import WritebackControl
+from sim.paths.page_bio import ARRAY_VECTORS
+from sim.paths.write_calls import chain
+from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, PageIo, WriteBackEnds
+from sim.units import PAGE_BYTES, SECTOR_BYTES
+
+
+class WriteCachePages:
+    """write_cache_pages(): every dirty page of a file in order; what is done with each is a subclass's."""
+
+    caller = "do_writepages;generic_writepages;write_cache_pages"
+
+    def __init__(self, ledger: Ledger, queue: BioQueue, block_size: int, entered: str) -> None:
+        """entered: the calls of one ->writepages."""
+        self.queue = queue
+        self.size = block_size
+        self.per_page = PAGE_BYTES // block_size
+        self._s_call = ledger.site(TASK, "", entered)
+        self._s_tag = ledger.site(TASK, "", f"{self.caller};tag_pages_for_writeback")
+        self._s_lookup = ledger.site(TASK, self.caller, "pagevec_lookup_range_tag")
+        self._s_page = ledger.site(TASK, self.caller, "folio_clear_dirty_for_io folio_unlock")
+
+    def writepages(self, task: Task, inode: LiveInode, wbc: WritebackControl) -> Generator[Any, Any, None]:
+        """Submit all dirty pages."""
+        mapping = inode.mapping
+        dirty = mapping.dirty
+        task.ps += self._s_call.charge(1)
+        if wbc.tagged:
+            task.ps += self._s_tag.charge(1)
+        assert dirty is not None
+        plug = Plug()
+        self.begin(inode, wbc)
+        seen, page = 0, dirty.find(1)
+        task.ps += self._s_lookup.charge(1)
+        while page >= 0:
+            if seen and not seen % PAGEVEC:
+                task.ps += self._s_lookup.charge(1)
+            seen += 1
+            task.ps += self._s_page.charge(1)
+            dirty[page] = 0
+            self.write_page(task, inode, page, plug)
+            if task.blocked is not None:
+                yield from self.queue.wait_for_tag(task)
+            page = dirty.find(1, page + 1)
+        if (seen and not seen % PAGEVEC) or wbc.background:
+            task.ps += self._s_lookup.charge(1)
+        self.end(task, plug)
+        self.queue.finish_plug(task, plug)
+
+    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
+        """Nothing is under construction."""
+        raise NotImplementedError
+
+    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+        """Write one page, which is no longer tagged as dirty."""
+        raise NotImplementedError
+
+    def end(self, task: Task, plug: Plug) -> None:
+        """Send what is under construction."""
+
+    def last_block(self, inode: LiveInode, page: int) -> int:
+        """Return the first block of a page that is past the end of the file."""
+        left = -(-inode.size // self.size) - page * self.per_page
+        return page * self.per_page + min(self.per_page, left)
+
+
+class BlockWriteFullPage(WriteCachePages):
+    """block_write_full_page(): a bio a block."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        ends: WriteBackEnds,
+        block_size: int,
+        entered: str = "",
+        page: str = "",
+    ) -> None:
+        """page: the calls of each page; empty for generic_writepages() over ->writepage."""
+        up = self.caller
+        super().__init__(
+            ledger,
+            queue,
+            block_size,
+            entered or f"do_writepages do_writepages;generic_writepages {up}",
+        )
+        full = f"{up};__writepage;block_write_full_page;__block_write_full_page"
+        page = (
+            page
+            or f"{up};__writepage {up};__writepage;bh_writepage {up};__writepage;block_write_full_page {full}"
+        )
+        self._s_full = ledger.site(TASK, "", f"{page} {full};__folio_start_writeback")
+        self._s_block = ledger.site(TASK, full, BH_WBC)
+        self._ends = ends
+        self._flags = REQ_OP_WRITE
+
+    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
+        """Every block has a bio of its own."""
+        del inode
+        self._flags = wbc.flags
+
+    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+        """__block_write_full_page()."""
+        state, mapping = inode.state, inode.mapping
+        assert mapping.writeback is not None
+        task.ps += self._s_full.charge(1)
+        base, end = page * self.per_page, self.last_block(inode, page)
+        chosen = [0][:0]
+        for block in range(base, base + self.per_page):
+            now = state[block]
+            if block < end and now & BH_DIRTY and now & BH_MAPPED:
+                if now & BH_DELAY:
+                    raise InvariantError(
+                        f"block {block} of inode {inode.number} is delayed at block_write_full_page()"
+                    )
+                chosen.append(block)
+            state[block] = now & ~BH_DIRTY
+        if not chosen:
+            return
+        mapping.writeback[page] = 1
+        for _ in chosen:
+            self._ends.began(inode, page)
+        for block in chosen:
+            task.ps += self._s_block.charge(1)
+            data = DataBio(inode, None, [page])
+            inode.under_way.append(data)
+            sector = sector_of(inode.place[block], self.size)
+            bio = Bio(
+                sector, self.size // SECTOR_BYTES, 1, 1, self._ends, data, [(block, 1)], False, self._flags
+            )
+            self.queue.submit(task, bio, plug)
+
+
+class MpageWritepages(WriteCachePages):
+    """mpage_writepages(): pages whose blocks are neighbours share bios."""
+
+    caller = "do_writepages;mpage_writepages;write_cache_pages"
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        ends: WriteBackEnds,
+        block_size: int,
+        confused: BlockWriteFullPage,
+    ) -> None:
+        """confused: what gets the pages that do not fit."""
+        up = self.caller
+        super().__init__(ledger, queue, block_size, f"do_writepages do_writepages;mpage_writepages {up}")
+        self._confused = confused
+        self._ends = ends
+        page = f"{up};__mpage_writepage"
+        self._s_mpage = ledger.site(TASK, "", page)
+        self._s_whole = ledger.site(TASK, page, "__folio_start_writeback bio_add_page")
+        self._s_no_room = ledger.site(TASK, page, "bio_add_page")
+        free = "/bio_endio;bio_put;bio_free;bvec_free"
+        self._s_bio = ledger.site(
+            TASK, page, f"bio_alloc_bioset bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc"
+        )
+        self._inode: LiveInode | None = None
+        self._flags = REQ_OP_WRITE
+        self._first = self._next = 0
+        self._pages: list[int] = []
+        self._blocks: list[tuple[int, int]] = []
+
+    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
+        """No bio yet."""
+        self._inode, self._flags = inode, wbc.flags
+        self._confused.begin(inode, wbc)
+
+    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+        """__mpage_writepage()."""
+        task.ps += self._s_mpage.charge(1)
+        blocks = self._neighbours(inode, page)
+        if not blocks:
+            self.end(task, plug)
+            self._confused.write_page(task, inode, page, plug)
+            return
+        state, base = inode.state, page * self.per_page
+        first = inode.place[base]
+        if self._pages and self._next != first:
+            self.end(task, plug)
+        if len(self._pages) == MAX_VECTORS:
+            task.ps += self._s_no_room.charge(1)
+            self.end(task, plug)
+        if not self._pages:
+            task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
+            self._first = self._next = first
+        task.ps += self._s_whole.charge(1)
+        self._pages.append(page)
+        self._blocks.append((base, blocks))
+        self._next += blocks
+        self._ends.began(inode, page)
+        assert inode.mapping.writeback is not None
+        inode.mapping.writeback[page] = 1
+        for block in range(base, base + self.per_page):
+            state[block] &= ~BH_DIRTY
+        if blocks < self.per_page:
+            self.end(task, plug)
+
+    def _neighbours(self, inode: LiveInode, page: int) -> int:
+        """Return how many blocks a page has to write in one piece from its start; 0: not so."""
+        state, place, base = inode.state, inode.place, page * self.per_page
+        count, wanted = 0, BH_DIRTY | BH_MAPPED | BH_UPTODATE
+        while count < self.per_page:
+            block = base + count
+            if state[block] & wanted != wanted or (count and place[block] != place[block - 1] + 1):
+                break
+            count += 1
+        for block in range(base + count, base + self.per_page):
+            if state[block] & (BH_MAPPED | BH_DIRTY):
+                return 0
+        if (page + 1) * PAGE_BYTES > inode.size and not inode.size % PAGE_BYTES:
+            return 0
+        return count
+
+    def end(self, task: Task, plug: Plug) -> None:
+        """mpage_bio_submit()."""
+        if not self._pages:
+            return
+        inode = self._inode
+        assert inode is not None
+        data = DataBio(inode, None, self._pages)
+        inode.under_way.append(data)
+        sectors = (self._next - self._first) * (self.size // SECTOR_BYTES)
+        bio = Bio(
+            sector_of(self._first, self.size),
+            sectors,
+            1,
+            len(self._pages),
+            self._ends,
+            data,
+            self._blocks,
+            False,
+            self._flags,
+        )
+        self._pages, self._blocks = [], []
+        self.queue.submit(task, bio, plug)
+
+
+class JournalledWritepages(WriteCachePages):
+    """generic_writepages() over ext4_writepage(): data that was committed, each page with bios of its own."""
+
+    def __init__(
+        self, ledger: Ledger, queue: BioQueue, page_io: PageIo, block_size: int, entered: str = ""
+    ) -> None:
+        """entered: the calls of one pass; empty for ->writepages."""
+        up = self.caller
+        super().__init__(
+            ledger,
+            queue,
+            block_size,
+            entered or f"{chain('do_writepages;ext4_writepages;generic_writepages')} {up}",
+        )
+        page = f"{up};__writepage;ext4_writepage"
+        self._s_ext4 = ledger.site(
+            TASK,
+            "",
+            f"{up};__writepage {page} {page};ext4_io_submit_init {page};ext4_init_io_end"
+            f" {page};ext4_io_submit {page};ext4_put_io_end_defer {page};ext4_release_io_end",
+        )
+        self._io = page_io
+        self._flags = REQ_OP_WRITE
+
+    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
+        """Every page begins anew."""
+        del inode
+        self._flags = wbc.data_flags
+
+    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+        """ext4_writepage(): the blocks that jbd2 no longer holds; a page that needs mapping stays dirty."""
+        task.ps += self._s_ext4.charge(1)
+        assert inode.mapping.dirty is not None
+        base = page * self.per_page
+        if any(inode.state[block] & NEEDS_MAPPING for block in range(base, base + self.per_page)):
+            inode.mapping.dirty[page] = 1
+            return
+        io_end = IoEnd(inode)
+        self._io.begin(inode, io_end, self._flags)
+        self._io.write_page(task, inode, page, plug)
+        self._io.submit(task, plug)
+        self._io.ends.put(io_end)

@@ -1,0 +1,343 @@
+"""
+fs/ext4/page_io.c of Linux 6.1, for writing: pages into bios, and what happens when these end.
+
+A bio takes blocks as long as they follow one another on the disk and its 256 vectors last; a vector is a page
+of which it has neighbouring blocks. An `IoEnd` stands for the bios of one round of ext4_writepages(): where
+extents are still unwritten, its last reference hands it to a worker that converts them, and only then is
+write-back over. Encrypted pages are encrypted whole, into bounce pages, before their bios are built.
+
+Left out: errors, vectors that join because their pages are neighbours in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
+from sim.block.opf import REQ_OP_WRITE
+from sim.block.protocols import BioQueue
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, under
+from sim.errors import InvariantError
+from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, BH_UPTODATE, LiveInode
+from sim.fs.write_out import sector_of
+from sim.paths.page_bio import ARRAY_VECTORS
+from sim.paths.write_calls import chain
+from sim.units import PAGE_BYTES, SECTOR_BYTES
+
+WRITEPAGES: Final = "do_writepages;ext4_writepages"
+PAGEVEC: Final = 15
+"""Pages that one look-up returns."""
+
+
+class IoEnd:
+    """
+    ext4_io_end_t. vectors: [first block, blocks] to be converted. references: bios under way, and its maker.
+    reserved: credits set aside for the conversion.
+    """
+
+    __slots__ = ("bios", "inode", "references", "reserved", "vectors")
+
+    def __init__(self, inode: LiveInode) -> None:
+        self.inode = inode
+        self.vectors: list[list[int]] = []
+        self.references = 1
+        self.reserved = 0
+        self.bios: list[DataBio] = []
+
+
+class DataBio:
+    """The data of one bio: which pages of an inode it has blocks of, and what it stands for when it ends."""
+
+    __slots__ = ("ended", "event", "inode", "io_end", "pages")
+
+    def __init__(self, inode: LiveInode, io_end: IoEnd | None, pages: list[int]) -> None:
+        self.inode = inode
+        self.io_end = io_end
+        self.pages = pages
+        self.ended = False
+        self.event: Any = None
+
+
+class Converter:
+    """Converts what an IoEnd has written, in a worker; the null one is never asked."""
+
+    def queue(self, io_end: IoEnd) -> None:
+        """Hand an IoEnd over to a worker."""
+        raise NotImplementedError
+
+
+class WriteBackEnds(EndIo):
+    """
+    The completions of data bios: pages are no longer under write-back when the last bio of each has ended.
+
+    end, finish: the calls of a bio; page: those of each page that it was the last one of.
+    """
+
+    def __init__(self, clock: Clock, ledger: Ledger, end: str, finish: str, page: str) -> None:
+        self._clock = clock
+        contexts = (IRQ, TASK, KWORKER)
+        self._s_end = {context: ledger.site(context, "bio_endio", end) for context in contexts}
+        self._s_finish = {context: ledger.site(context, "bio_endio", finish) for context in contexts}
+        self._s_page = {context: ledger.site(context, "bio_endio", page) for context in contexts}
+        self.converter = Converter()
+        self.parts: dict[int, dict[int, int]] = {}
+
+    def event(self) -> Any:
+        """Return an event, for somebody who waits for a page."""
+        return self._clock.event()
+
+    def began(self, inode: LiveInode, page: int) -> None:
+        """Count one more bio that has blocks of a page."""
+        parts = self.parts.setdefault(inode.number, {})
+        parts[page] = parts.get(page, 0) + 1
+
+    def charge(self, bio: Bio, context: str) -> int:
+        """Return the completion's cost (EndIo)."""
+        data: DataBio = bio.owner
+        ps = self._s_end[context].charge(1)
+        io_end = data.io_end
+        if io_end is None or not io_end.vectors:
+            ps += self._s_finish[context].charge(1) + self._s_page[context].charge(self._finish(data))
+        return ps
+
+    def done(self, bio: Bio) -> None:
+        """The device has it (EndIo)."""
+        data: DataBio = bio.owner
+        if bio.record is not None:
+            bio.record.ready(bio.record.interrupted_ns)
+        io_end = data.io_end
+        if io_end is not None:
+            if io_end.vectors:
+                io_end.bios.append(data)
+            else:
+                self._over(data)
+            self.put(io_end)
+        else:
+            self._over(data)
+
+    def put(self, io_end: IoEnd) -> None:
+        """ext4_put_io_end_defer(): the last reference starts the conversion."""
+        io_end.references -= 1
+        if not io_end.references and io_end.vectors:
+            self.converter.queue(io_end)
+
+    def converted(self, io_end: IoEnd) -> int:
+        """ext4_release_io_end(): the extents are written; end the pages; return the cost."""
+        ps = 0
+        for data in io_end.bios:
+            ps += self._s_finish[TASK].charge(1) + self._s_page[TASK].charge(self._finish(data))
+        for data in io_end.bios:
+            self._over(data)
+        return ps
+
+    def _finish(self, data: DataBio) -> int:
+        """End the pages of which this was the last bio; return how many."""
+        parts = self.parts[data.inode.number]
+        writeback = data.inode.mapping.writeback
+        assert writeback is not None
+        ended = 0
+        for page in data.pages:
+            left = parts[page] - 1
+            if left:
+                parts[page] = left
+            else:
+                del parts[page]
+                writeback[page] = 0
+                ended += 1
+        return ended
+
+    def _over(self, data: DataBio) -> None:
+        data.ended = True
+        data.inode.under_way.remove(data)
+        if data.event is not None:
+            data.event.succeed()
+
+
+class PageIo:
+    """
+    The bio under construction (struct ext4_io_submit), and ext4_bio_write_page().
+
+    caller: the folded stack that submits pages.
+    """
+
+    def __init__(
+        self, ledger: Ledger, queue: BioQueue, ends: WriteBackEnds, block_size: int, caller: str
+    ) -> None:
+        self._queue = queue
+        self.ends = ends
+        self._size = block_size
+        self._per_page = PAGE_BYTES // block_size
+        self._sectors = block_size // SECTOR_BYTES
+        page = f"{caller};ext4_bio_write_page"
+        self._s_page = ledger.site(
+            TASK,
+            "",
+            f"{page} {page};__folio_start_writeback {page};folio_unlock",
+        )
+        self._s_block = ledger.site(TASK, page, "io_submit_add_bh io_submit_add_bh;bio_add_page")
+        self._s_nothing = ledger.site(
+            TASK,
+            page,
+            f"end_page_writeback {under('end_page_writeback', chain('folio_end_writeback;__folio_end_writeback'))}",
+        )
+        self._s_no_room = ledger.site(TASK, f"{page};io_submit_add_bh", "bio_add_page")
+        free = "/bio_endio;bio_put;bio_free;bvec_free"
+        self._s_bio = ledger.site(
+            TASK, page, f"bio_alloc_bioset bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc"
+        )
+        encrypt = "fscrypt_encrypt_pagecache_blocks"
+        block = f"{encrypt};fscrypt_crypt_block"
+        self._s_encrypt = ledger.site(TASK, page, encrypt)
+        self._s_crypt = ledger.site(
+            TASK,
+            page,
+            f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt*2"
+            f" {block};crypto_skcipher_encrypt;xts_encrypt",
+            unit="xts_encrypt",
+        )
+        self._inode: LiveInode | None = None
+        self._io_end: IoEnd | None = None
+        self._first = self._next = 0
+        self._vectors = 0
+        self._last_block = -1
+        self._pages: list[int] = []
+        self._blocks: list[tuple[int, int]] = []
+        self.flags = REQ_OP_WRITE
+
+    def begin(self, inode: LiveInode, io_end: IoEnd | None, flags: int) -> None:
+        """ext4_io_submit_init(): no bio yet; its flags are for all that come."""
+        if self._pages:
+            raise InvariantError("a bio is under construction already")
+        self._inode, self._io_end, self.flags = inode, io_end, flags
+
+    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+        """mpage_submit_page() and ext4_bio_write_page(): the dirty, mapped blocks of one page."""
+        mapping, state, per_page = inode.mapping, inode.state, self._per_page
+        assert mapping.dirty is not None
+        assert mapping.writeback is not None
+        task.ps += self._s_page.charge(1)
+        mapping.dirty[page] = 0
+        base = page * per_page
+        end = min(per_page, -(-(inode.size - page * PAGE_BYTES) // self._size))
+        chosen = [0][:0]
+        for block in range(base, base + per_page):
+            now = state[block]
+            if block >= base + end:
+                state[block] = (now & ~BH_DIRTY) | BH_UPTODATE
+            elif not now & BH_DIRTY or now & (BH_DELAY | BH_UNWRITTEN) or not now & BH_MAPPED:
+                if not now & BH_MAPPED:
+                    state[block] = now & ~BH_DIRTY
+                elif now & BH_DIRTY:
+                    mapping.dirty[page] = 1
+                self.submit(task, plug)
+            else:
+                state[block] = now & ~BH_DIRTY
+                chosen.append(block)
+        if not chosen:
+            task.ps += self._s_nothing.charge(1)
+            return
+        mapping.writeback[page] = 1
+        if inode.encrypted:
+            task.ps += self._s_encrypt.charge(1) + self._s_crypt.charge_units(end, end * self._size)
+        for block in chosen:
+            self._add(task, inode, page, block, plug)
+
+    def _add(self, task: Task, inode: LiveInode, page: int, block: int, plug: Plug) -> None:
+        """io_submit_add_bh(): add a block to the bio, sending that first if it does not follow."""
+        place = inode.place[block]
+        if self._pages and place != self._next:
+            self.submit(task, plug)
+        joins = self._pages and self._pages[-1] == page and self._last_block == block - 1
+        if not joins and self._vectors == MAX_VECTORS:
+            task.ps += self._s_no_room.charge(1)
+            self.submit(task, plug)
+        if not self._pages:
+            task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
+            self._first = self._next = place
+        task.ps += self._s_block.charge(1)
+        if not joins:
+            self._vectors += 1
+        if not self._pages or self._pages[-1] != page:
+            self._pages.append(page)
+            self.ends.began(inode, page)
+        if self._blocks and self._last_block == block - 1:
+            first, count = self._blocks[-1]
+            self._blocks[-1] = (first, count + 1)
+        else:
+            self._blocks.append((block, 1))
+        self._next += 1
+        self._last_block = block
+
+    def submit(self, task: Task, plug: Plug) -> None:
+        """ext4_io_submit(): send the bio, if there is one."""
+        if not self._pages:
+            return
+        inode, io_end = self._inode, self._io_end
+        assert inode is not None
+        data = DataBio(inode, io_end, self._pages)
+        if io_end is not None:
+            io_end.references += 1
+        inode.under_way.append(data)
+        sectors = (self._next - self._first) * self._sectors
+        bio = Bio(
+            sector_of(self._first, self._size),
+            sectors,
+            1,
+            self._vectors,
+            self.ends,
+            data,
+            self._blocks,
+            False,
+            self.flags,
+        )
+        self._pages, self._blocks, self._vectors, self._last_block = [], [], 0, -1
+        self._queue.submit(task, bio, plug)
+
+
+class WriteBackWait:
+    """Waiting for write-back (__filemap_fdatawait_range())."""
+
+    def __init__(self, clock: Clock, ledger: Ledger, queue: BioQueue) -> None:
+        self._clock = clock
+        self._queue = queue
+        wait = "__filemap_fdatawait_range"
+        self._s_call = ledger.site(TASK, "", wait)
+        self._s_lookup = ledger.site(TASK, wait, "pagevec_lookup_range_tag")
+        self._s_page = ledger.site(TASK, wait, "folio_wait_writeback")
+        self._s_sleep = ledger.site(
+            TASK, f"{wait};folio_wait_writeback", "io_schedule;schedule try_to_wake_up"
+        )
+
+    def wait(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
+        """Sleep until no page of a file is under write-back."""
+        task.ps += self._s_call.charge(1)
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
+        yield from task.settle()
+        writeback, page = inode.mapping.writeback, 0
+        while True:
+            task.ps += self._s_lookup.charge(1)
+            if writeback is None or not inode.under_way:
+                return
+            batch = [0][:0]
+            page = writeback.find(1, page)
+            while page >= 0 and len(batch) < PAGEVEC:
+                batch.append(page)
+                page = writeback.find(1, page + 1)
+            task.ps += self._s_page.charge(len(batch))
+            for each in batch:
+                yield from self._wait_for(task, inode, each)
+            if len(batch) < PAGEVEC:
+                return
+            page = batch[-1] + 1
+
+    def _wait_for(self, task: Task, inode: LiveInode, page: int) -> Generator[Any, Any, None]:
+        """folio_wait_writeback()."""
+        for data in list(inode.under_way):
+            if page in data.pages and not data.ended:
+                data.event = self._clock.event() if data.event is None else data.event
+                if (yield from task.wait(data.event)):
+                    task.ps += self._s_sleep.charge(1)

@@ -1,0 +1,298 @@
+"""
+ext4_writepages() of Linux 6.1: its rounds over the dirty pages of a file (fs/ext4/inode.c).
+
+Round 0 has no handle and writes what is mapped. Each later one collects one extent of delayed or unwritten
+blocks, maps it in a handle, and writes its pages; pages that were collected and not written are looked at
+again, so that with short extents the whole scan is quadratic. Left out: inline data, nr_to_write and cyclic
+ranges (all dirty pages are written), errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any, Final
+
+from sim.block.bio import Plug
+from sim.block.protocols import BioQueue
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.fs.ext4_super import Ext4Super
+from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode
+from sim.fs.map_write import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT, WriteMapper
+from sim.fs.writeback_control import WritebackControl
+from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, PageIo
+
+MAX_WRITEPAGES_EXTENT: Final = 2048
+"""Blocks that one extent collects at most."""
+
+
+class _Scan:
+    """
+    Where a call has come to (struct mpage_da_data).
+
+    first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
+    extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
+    behind its last page is looked once more.
+    """
+
+    __slots__ = ("endless", "first", "flags", "io_end", "lblk", "length", "next", "over")
+
+    def __init__(self, io_end: IoEnd, endless: bool) -> None:
+        self.endless = endless
+        self.first = self.next = 0
+        self.lblk = self.length = self.flags = 0
+        self.over = False
+        self.io_end = io_end
+
+
+class Ext4Writepages:
+    """Writes out the dirty pages of files of one file system."""
+
+    def __init__(
+        self, ledger: Ledger, queue: BioQueue, sb: Ext4Super, mapper: WriteMapper, page_io: PageIo
+    ) -> None:
+        self._queue = queue
+        self._sb = sb
+        self._mapper = mapper
+        self._io = page_io
+        self._per_page = sb.per_page
+        up = WRITEPAGES
+        self._s_call = ledger.site(TASK, "", f"do_writepages {up} {up};ext4_io_submit_init")
+        self._s_tag = ledger.site(TASK, up, "tag_pages_for_writeback")
+        self._s_round = ledger.site(
+            TASK,
+            up,
+            "ext4_init_io_end mpage_prepare_extent_to_map mpage_release_unused_pages ext4_io_submit"
+            " ext4_release_io_end",
+        )
+        self._s_first = ledger.site(TASK, up, "ext4_put_io_end_defer")
+        self._s_later = ledger.site(TASK, up, "ext4_put_io_end ext4_ext_index_trans_blocks")
+        prepare = f"{up};mpage_prepare_extent_to_map"
+        self._s_lookup = ledger.site(TASK, prepare, "pagevec_lookup_range_tag")
+        self._s_bufs = ledger.site(TASK, prepare, "mpage_process_page_bufs")
+        self._s_wait = ledger.site(TASK, prepare, "folio_wait_writeback")
+        self._s_submit = ledger.site(
+            TASK, prepare, "mpage_submit_page mpage_submit_page;folio_clear_dirty_for_io"
+        )
+        self._s_vector = ledger.site(TASK, up, "ext4_alloc_io_end_vec")
+        self._s_folios = ledger.site(TASK, up, "filemap_get_folios")
+        self._s_nolock = ledger.site(TASK, up, "ext4_ext_index_trans_blocks")
+
+    def writepages(self, task: Task, inode: LiveInode, wbc: WritebackControl) -> Generator[Any, Any, None]:
+        """Submit all dirty pages."""
+        dirty = inode.mapping.dirty
+        if dirty is None or dirty.find(1) < 0:
+            return
+        task.ps += self._s_call.charge(1)
+        if wbc.tagged:
+            task.ps += self._s_tag.charge(1)
+        if self._sb.nolock:
+            task.ps += self._s_nolock.charge(1)
+        own = Plug()
+        tagged = bytearray(dirty)
+        yield from self._rounds(task, inode, tagged, wbc, own)
+        self._queue.finish_plug(task, own)
+
+    def _rounds(
+        self, task: Task, inode: LiveInode, tagged: bytearray, wbc: WritebackControl, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        io_end = IoEnd(inode)
+        scan, flags = _Scan(io_end, wbc.background), wbc.data_flags
+        self._io.begin(inode, io_end, flags)
+        task.ps += self._s_round.charge(1) + self._s_first.charge(1)
+        yield from self._prepare(task, inode, tagged, scan, False, plug)
+        self._release(task, scan)
+        self._io.submit(task, plug)
+        self._io.ends.put(io_end)
+        while not scan.over:
+            io_end = scan.io_end = IoEnd(inode)
+            self._io.begin(inode, io_end, flags)
+            task.ps += self._s_round.charge(1) + self._s_later.charge(1)
+            sb, credits = self._sb, self._sb.extent_credits()
+            reserve = sb.convert_credits() if sb.nolock else 0
+            if sb.must_wait(credits, reserve):
+                self._queue.flush_for_sleep(task, plug)
+            if reserve:
+                yield from sb.reserve(task, reserve)
+            yield from sb.start(task, credits)
+            yield from self._prepare(task, inode, tagged, scan, True, plug)
+            if scan.length:
+                yield from self._map_and_submit(task, inode, tagged, scan, plug)
+            sb.stop(task)
+            if io_end.vectors:
+                io_end.reserved = reserve
+            else:
+                sb.unreserve(reserve)
+            self._release(task, scan)
+            self._io.submit(task, plug)
+            if task.blocked is not None:
+                yield from self._queue.wait_for_tag(task)
+            self._io.ends.put(io_end)
+
+    def _release(self, task: Task, scan: _Scan) -> None:
+        """mpage_release_unused_pages(): collected and not written: they are looked at again."""
+        if scan.first < scan.next:
+            task.ps += self._s_folios.charge(-(-(scan.next - scan.first) // PAGEVEC))
+            scan.over = False
+
+    # -- collecting ------------------------------------------------------------------------------------
+
+    def _prepare(
+        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, mapping: bool, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """mpage_prepare_extent_to_map(): write what is mapped, collect the first extent that is not."""
+        scan.length = scan.flags = 0
+        start = scan.next = scan.first
+        task.ps += self._s_lookup.charge(1)
+        seen = 0
+        page = tagged.find(1, start)
+        writeback = inode.mapping.writeback
+        assert writeback is not None
+        while page >= 0:
+            if seen and not seen % PAGEVEC:
+                task.ps += self._s_lookup.charge(1)
+            seen += 1
+            if scan.length and scan.next != page:
+                return
+            task.ps += self._s_wait.charge(1)
+            if writeback[page]:
+                yield from self._wait_for(task, inode, page, plug)
+            if not scan.length:
+                scan.first = page
+            scan.next = page + 1
+            if not self._process(task, inode, tagged, scan, page, 0, mapping, plug):
+                return
+            if task.blocked is not None:
+                yield from self._queue.wait_for_tag(task)
+            page = tagged.find(1, page + 1)
+        if (seen and not seen % PAGEVEC) or scan.endless:
+            task.ps += self._s_lookup.charge(1)
+        scan.over = True
+
+    def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
+        """A page is still on its way from before: wait until it has come there."""
+        for data in list(inode.under_way):
+            if page in data.pages and not data.ended:
+                self._queue.flush_for_sleep(task, plug)
+                data.event = self._io.ends.event() if data.event is None else data.event
+                yield from task.wait(data.event)
+
+    def _process(
+        self,
+        task: Task,
+        inode: LiveInode,
+        tagged: bytearray,
+        scan: _Scan,
+        page: int,
+        start: int,
+        mapping: bool,
+        plug: Plug,
+    ) -> bool:
+        """mpage_process_page_bufs(): False: stop here."""
+        task.ps += self._s_bufs.charge(1)
+        state, per_page = inode.state, self._per_page
+        blocks = -(-inode.size // self._sb.block_size)
+        lblk = page * per_page + start
+        end = (page + 1) * per_page
+        while True:
+            if lblk >= blocks or not self._add(scan, lblk, state[lblk], mapping):
+                if scan.length or not mapping:
+                    return False
+                break
+            lblk += 1
+            if lblk == end:
+                break
+        if not scan.length:
+            self._submit_page(task, inode, tagged, scan, page, plug)
+        if lblk >= blocks:
+            scan.over = True
+            return False
+        return True
+
+    def _add(self, scan: _Scan, lblk: int, state: int, mapping: bool) -> bool:
+        """mpage_add_bh_to_extent()."""
+        if not state & BH_DIRTY or not state & BH_MAPPED or not state & NEEDS_MAPPING:
+            return not scan.length
+        flags = state & NEEDS_MAPPING
+        if not scan.length:
+            if not mapping:
+                return False
+            scan.lblk, scan.length, scan.flags = lblk, 1, flags
+            return True
+        if scan.length >= MAX_WRITEPAGES_EXTENT:
+            return False
+        if lblk == scan.lblk + scan.length and flags == scan.flags:
+            scan.length += 1
+            return True
+        return False
+
+    def _submit_page(
+        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, page: int, plug: Plug
+    ) -> None:
+        """mpage_submit_page()."""
+        task.ps += self._s_submit.charge(1)
+        scan.first = page + 1
+        tagged[page] = 0
+        self._io.write_page(task, inode, page, plug)
+
+    # -- mapping ---------------------------------------------------------------------------------------
+
+    def _map_and_submit(
+        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """mpage_map_and_submit_extent(): map what was collected, as often as it goes on; write its pages."""
+        task.ps += self._s_vector.charge(1)
+        while scan.length:
+            flags = CREATE | IO_SUBMIT
+            if self._sb.nolock:
+                flags |= IO_CREATE
+            if scan.flags & BH_DELAY:
+                flags |= DELALLOC_RESERVED
+            found = yield from self._mapper.map_blocks(task, inode, scan.lblk, scan.length, flags, plug)
+            if found.unwritten:
+                _join(scan.io_end.vectors, scan.lblk, found.length)
+            self._submit_mapped(task, inode, tagged, scan, scan.lblk, found.physical, found.length, plug)
+        disksize = min(scan.first * self._sb.block_size * self._per_page, inode.size)
+        if disksize > inode.disksize:
+            inode.disksize = disksize
+            self._sb.mark_inode_dirty(task, inode)
+
+    def _submit_mapped(
+        self,
+        task: Task,
+        inode: LiveInode,
+        tagged: bytearray,
+        scan: _Scan,
+        lblk: int,
+        physical: int,
+        length: int,
+        plug: Plug,
+    ) -> None:
+        """mpage_map_and_submit_buffers(): give blocks their places; write pages of which all have one."""
+        state, place, per_page = inode.state, inode.place, self._per_page
+        end = lblk + length
+        first, last = lblk // per_page, (end - 1) // per_page
+        task.ps += self._s_folios.charge(-(-(last - first + 1) // PAGEVEC))
+        for page in range(first, last + 1):
+            base = page * per_page
+            for block in range(max(base, lblk), base + per_page):
+                if block >= end:
+                    scan.length = scan.flags = 0
+                    self._process(task, inode, tagged, scan, page, block - base, True, plug)
+                    if scan.length and scan.lblk > end:
+                        task.ps += self._s_vector.charge(1)
+                    return
+                if state[block] & BH_DELAY:
+                    state[block] &= ~BH_DELAY
+                    place[block] = physical + block - lblk
+                state[block] &= ~BH_UNWRITTEN
+            self._submit_page(task, inode, tagged, scan, page, plug)
+        scan.length = 0
+
+
+def _join(vectors: list[list[int]], lblk: int, length: int) -> None:
+    """Add blocks to what is to be converted."""
+    if vectors and vectors[-1][0] + vectors[-1][1] == lblk:
+        vectors[-1][1] += length
+    else:
+        vectors.append([lblk, length])

@@ -1,0 +1,132 @@
+"""
+What of a recorded write case is compared, and why the rest is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sim.units import MIB
+
+NOT_COMPARED: Final = {
+    "folio_unlock": "every task unlocks pages of its own",
+    "queue_work_on": "every task and interrupt queues work",
+    "__find_get_block": "the block device's own mapping, which other tasks look into, too",
+    "__getblk_gfp": "the block device's own mapping, which other tasks look into, too",
+    "pagecache_get_page": "the block device's own mapping, which other tasks look into, too",
+    "__filemap_get_folio": "the block device's own mapping, which other tasks look into, too",
+    "blk_mq_flush_plug_list": "every sleep of every task passes it",
+    "balance_dirty_pages": "a counter of the task's, which it brings along from before",
+    "jbd2_journal_try_remove_checkpoint": "whether old metadata is found clean: time decides",
+    "__jbd2_journal_remove_checkpoint": "whether old metadata is found clean: time decides",
+    "wb_workfn": "how often the flusher wakes: timers decide",
+    "wb_writeback": "how often the flusher wakes: timers decide",
+    "writeback_sb_inodes": "how often the flusher wakes: timers decide",
+    "__writeback_inodes_wb": "how often the flusher wakes: timers decide",
+    "wb_start_writeback": "how often the flusher wakes: timers decide",
+    "ext4_end_io_rsv_work": "how many ends of I/O a worker finds when it runs: time decides",
+}
+"""Counters that no simulation can give, each with why (NOTES of the recordings)."""
+
+CONVERTS: Final = ("folio_wait_writeback", "pagevec_lookup_range_tag")
+CONVERTING = "unwritten extents are converted by a worker: how many pages a waiter finds is by time"
+RESERVING = "the writer waits for credits that the worker gives back: what merges with what is by time"
+ROUNDS: Final = (
+    "mpage_prepare_extent_to_map",
+    "mpage_process_page_bufs",
+    "mpage_submit_page",
+    "mpage_release_unused_pages",
+    "ext4_bio_write_page",
+    "ext4_init_io_end",
+    "ext4_alloc_io_end_vec",
+    "ext4_end_bio",
+    "ext4_finish_bio",
+    "ext4_convert_unwritten_extents",
+    "fscrypt_crypt_block",
+)
+"""What is the same whenever the worker runs."""
+BESIDE = "the journal's thread commits while the writer goes on: what is written in place when is by time"
+LOGGED: Final = (
+    "generic_perform_write",
+    "ext4_write_begin",
+    "ext4_journalled_write_end",
+    "ext4_block_write_begin",
+    "do_journal_get_write_access",
+    "write_end_fn",
+    "_ext4_get_block",
+    "create_empty_buffers",
+    "jbd2_journal_commit_transaction",
+    "jbd2_journal_write_metadata_buffer",
+    "jbd2_journal_get_descriptor_buffer",
+    "jbd2_journal_next_log_block",
+    "journal_submit_commit_record",
+)
+"""What is the same whenever the thread commits."""
+VISITED: Final = ("__writeback_single_inode", "do_writepages", "ext4_write_inode", "ext4_writepages")
+VISITS = "whether the flusher still finds the inode on its list: the commit decides"
+REQUESTS: Final = (
+    "blk_attempt_plug_merge",
+    "blk_flush_complete_seq",
+    "blk_insert_flush",
+    "blk_mq_end_request",
+    "blk_mq_submit_bio",
+    "bio_split",
+)
+OTHER_DEVICE = "what lies behind the plug, and when it ends, was recorded exactly on null_blk alone"
+LOOP_WRITES: Final = (
+    "generic_perform_write",
+    "balance_dirty_pages_ratelimited",
+    "balance_dirty_pages_ratelimited_flags",
+    "folio_mark_dirty",
+    "__mark_inode_dirty",
+)
+LOOP = "the loop driver writes to its own file"
+SYNCFS: Final = (
+    "bio_endio",
+    "blk_flush_complete_seq",
+    "blk_insert_flush",
+    "blk_mq_end_request",
+    "blk_mq_submit_bio",
+    "blkdev_issue_flush",
+    "folio_wait_writeback",
+    "jbd2_log_wait_commit",
+    "submit_bio",
+    "submit_bio_noacct",
+    "submit_bio_noacct_nocheck",
+    "submit_bio_wait",
+)
+COMMITS = "whether the commit that sync begins has ended when it is asked for: time decides"
+
+
+def beside_the_writer(record: dict[str, Any]) -> bool:
+    """
+    Tell whether the journal's thread commits while the writer goes on: the border of the phases is time's then.
+
+    So it is where more data is journalled than a transaction takes.
+    """
+    return str(record["mode"]) == "j" and int(record["total"]) >= MIB
+
+
+def left_out(record: dict[str, Any], probes: frozenset[str], converts: bool, waits: bool) -> dict[str, str]:
+    """
+    Return the counters that are not compared in a case, each with the reason.
+
+    probes: all that were counted. converts: unwritten extents were converted; waits: so many that the writer
+    waited for credits.
+    """
+    found = dict(NOT_COMPARED)
+    if converts:
+        found |= dict.fromkeys(CONVERTS, CONVERTING)
+    if waits or (converts and record["sync"] == "syncfs"):
+        found |= dict.fromkeys(probes.difference(ROUNDS), RESERVING)
+    if beside_the_writer(record):
+        found |= dict.fromkeys(probes.difference(LOGGED), BESIDE)
+    if record["mode"] == "j" and record["sync"] == "bg":
+        found |= dict.fromkeys(VISITED, VISITS)
+    if record["sync"] == "syncfs":
+        found |= dict.fromkeys(SYNCFS, COMMITS)
+    if record["device"] not in ("nullb", "nullb-nocache"):
+        found |= dict.fromkeys((*REQUESTS, *CONVERTS), OTHER_DEVICE)
+    if record["device"] == "loop":
+        found |= dict.fromkeys(LOOP_WRITES, LOOP)
+    return found

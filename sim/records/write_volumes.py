@@ -1,0 +1,134 @@
+"""
+The volumes of the write recordings: metadata, journal, free blocks and files, as volumes.json describes them
+(experiments/kernel/write_volumes.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.documents import parse_json, read_text
+from sim.errors import ConfigError
+from sim.ext4.format.extents import Extent, ExtentTree
+from sim.fs.mballoc.allocator import MbAllocator
+from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
+from sim.machine.writer import JournalShape, VolumeShape
+
+TAG_BYTES = {(False, False): 8, (False, True): 12, (True, False): 16, (True, True): 16}
+"""Bytes of a descriptor's tag, by (checksums, 64 bit)."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file of a volume: inode number, size in bytes, extents."""
+
+    inode: int
+    size: int
+    tree: ExtentTree
+
+
+class _Runs(BitmapSource):
+    """Bitmaps of the free runs of each group."""
+
+    def __init__(self, groups: list[dict[str, Any]], blocks_per_group: int, bitmap_bytes: int) -> None:
+        self._groups = groups
+        self._per_group = blocks_per_group
+        self._bytes = bitmap_bytes
+
+    def read(self, group: int) -> bytes:
+        """Return a group's bitmap."""
+        bits = bytearray(b"\xff" * self._bytes)
+        for first, length in self._groups[group]["runs"]:
+            for at in range(first, first + length):
+                bits[at >> 3] &= ~(1 << (at & 7))
+        return bytes(bits)
+
+
+class WriteVolume:
+    """One volume, as it was before any case."""
+
+    def __init__(self, name: str, said: dict[str, Any]) -> None:
+        self.name = name
+        self._said = said
+        self.block_size = int(said["block_size"])
+        self.checksums = bool(said["checksums"])
+
+    def geometry(self) -> MbGeometry:
+        """Return its shape as mballoc needs it."""
+        said = self._said
+        return MbGeometry(
+            self.block_size,
+            said["blocks"],
+            said["first_data_block"],
+            said["blocks_per_group"],
+            said["flex_bg"],
+            said["log_groups_per_flex"],
+            said["descriptor_checksums"],
+            said["reserved"],
+        )
+
+    def allocator(self) -> MbAllocator:
+        """Return an allocator on it, freshly mounted."""
+        groups = self._said["groups"]
+        seeds = [GroupSeed(group["free"], group["bitmap"], group["uninit"]) for group in groups]
+        source = _Runs(groups, self._said["blocks_per_group"], self.block_size)
+        return MbAllocator(self.geometry(), seeds, source)
+
+    def journal_places(self) -> list[int]:
+        """Return the blocks of the journal in order."""
+        return [block for first, length in self._said["journal"] for block in range(first, first + length)]
+
+    def shape(self, head: int) -> VolumeShape:
+        """Return its shape for the write side; head: where the next transaction begins in the journal."""
+        said, places = self._said, self.journal_places()
+        journal = None
+        if places:
+            tag = TAG_BYTES[self.checksums, bool(said["wide"])]
+            journal = JournalShape(places, tag, self.checksums, head)
+        return VolumeShape(
+            self.block_size, len(said["groups"]), said["descriptor_blocks"], said["descriptors_at"], journal
+        )
+
+    def table_block(self, inode: int) -> tuple[int, int]:
+        """Return the block of the inode table that holds an inode, and its group."""
+        said = self._said
+        group, at = divmod(inode - 1, said["inodes_per_group"])
+        return said["groups"][group]["table"] + at * said["inode_bytes"] // self.block_size, group
+
+    def mounted_blocks(self) -> list[int]:
+        """Return blocks that a mount reads: superblock, descriptors, the root's inode."""
+        said = self._said
+        first = said["descriptors_at"]
+        superblock = 1024 // self.block_size
+        return [superblock, *range(first, first + said["descriptor_blocks"]), self.table_block(2)[0]]
+
+    def inodes(self) -> list[int]:
+        """Return the numbers of the files' inodes."""
+        return [said["inode"] for said in self._said["files"].values()]
+
+    def file(self, path: str) -> KnownFile | None:
+        """Return a file that is there; None for one that is not."""
+        said = self._said["files"].get(path)
+        if said is None:
+            return None
+        extents = [Extent(a, b, c, bool(d)) for a, b, c, d in said["extents"]]
+        chains = [tuple(chain) for chain in said["leaf_chain"]]
+        tree = ExtentTree(said["depth"], extents, said["leaf_first"], said["leaf_key"], chains)
+        return KnownFile(said["inode"], said["size"], tree)
+
+
+def load_volumes(path: Path) -> dict[str, WriteVolume]:
+    """Return the volumes of a volumes.json by name. Raises ConfigError for a file that is none."""
+    document = parse_json(read_text(path, str(path), "a file of volumes"), str(path), "an object by volume")
+    try:
+        volumes = {}
+        for name, said in document.items():
+            whole = document[said["like"]] | said if "like" in said else said
+            volumes[name] = WriteVolume(name, whole)
+        return volumes
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            str(path), f"is no description of volumes ({error!r})", "results/kernel/README.md"
+        ) from error
