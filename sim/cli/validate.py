@@ -12,12 +12,14 @@ from itertools import count
 from pathlib import Path
 
 from sim.cli.render import console, print_table, progress
+from sim.cli.validate_writes import WRITE_GROUPS, print_writes, write_document
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
 from sim.records.counters import RENAMED
 from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
+from sim.records.write_compare import VOLUMES, load_write_cases, validate_writes
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
 from sim.report.table import Column, Table
@@ -25,6 +27,7 @@ from sim.shipped import here_or_shipped
 
 RECORDED = Path("results/kernel/linux-6.1.192")
 COUNTS_FILES = ("counts.jsonl", "matrix.jsonl", "matrix-xfs.jsonl")
+WRITE_FILES = tuple(f"writes/{name}.jsonl" for name in WRITE_GROUPS)
 SHOWN = 15
 DIFFERS = 1
 
@@ -45,22 +48,30 @@ def validate_cases(
     """
     if figure is not None:
         check_formats([figure.suffix.lstrip(".")])
-    cases = []
-    for file in map(here_or_shipped, files or [RECORDED / name for name in COUNTS_FILES]):
-        cases += load_cases(file, layouts or file.parent / "layouts")
+    cases, writes = [], []
+    for file in map(here_or_shipped, files or [RECORDED / name for name in (*COUNTS_FILES, *WRITE_FILES)]):
+        if (file.parent / VOLUMES).exists():
+            writes += load_write_cases(file)
+        else:
+            cases += load_cases(file, layouts or file.parent / "layouts")
     cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
-    if not cases:
+    writes = [case for case in writes if fnmatch(case.name, glob)]
+    if not cases and not writes:
         raise ConfigError(
             "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
         )
     with progress(wanted=not quiet) as watch:
-        numbers = count(1)
+        numbers, total = count(1), len(cases) + len(writes)
         outcomes = validate(
             cases,
             load_costs(DEFAULT_MACHINE),
-            lambda case: watch(Progress("cases", next(numbers), len(cases), case.name)),
+            lambda case: watch(Progress("cases", next(numbers), total, case.name)),
+        )
+        written = validate_writes(
+            writes, lambda case: watch(Progress("cases", next(numbers), total, case.name))
         )
     differences = [difference for outcome in outcomes for difference in outcome.differences]
+    write_differences = [difference for outcome in written for difference in outcome.differences]
     if as_json:
         document = [
             {"case": outcome.case.name, "verdict": outcome.verdict, "exact": outcome.exact}
@@ -69,17 +80,21 @@ def validate_cases(
             | {"left_out": dict(outcome.left_out)}
             for outcome in outcomes
         ]
+        document += [write_document(outcome) for outcome in written]
         print(json.dumps(document, indent=2))
     elif not quiet:
         out = console()
-        print_table(_summary(outcomes), out, "recorded kernel cases against the simulator")
-        _print_differences(differences)
+        if outcomes:
+            print_table(_summary(outcomes), out, "recorded kernel cases against the simulator")
+            _print_differences(differences)
         for (counters, why), number in _left_out(outcomes).items():
             line = f"not compared in {number} case{'s' if number > 1 else ''}: {counters} ({why})"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
+        if written:
+            print_writes(written, out)
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")
-    return DIFFERS if differences else 0
+    return DIFFERS if differences or write_differences else 0
 
 
 def _print_differences(differences: list[Difference]) -> None:

@@ -20,6 +20,7 @@ from sim.config.cache_state import Cache, SomePages
 from sim.config.checks import check_delete, check_scheme, check_stream
 from sim.config.encryption import Encryption
 from sim.config.fio_jobs import check_jobs, files_of_jobs
+from sim.config.mount import Mount
 from sim.config.system import Device, Machine
 from sim.config.table import Model, custom
 from sim.config.values import CodeRef, FileRef, one_of
@@ -39,6 +40,7 @@ class CellConfig(Model):
     encryption: Encryption = Encryption()
     workload: Workload
     cache: Cache = Cache()
+    mount: Mount = Mount()
     path: Annotated[str | CodeRef, one_of(PATHS)] = "page_io"
     mapping: Annotated[str | CodeRef, one_of(MAPPERS)] = "extents"
     data: Literal["real", "off"] = "real"
@@ -89,8 +91,15 @@ class CellConfig(Model):
         return {key: value for key, value in said.items() if isinstance(value, CodeRef)}
 
     def canonical(self) -> dict[str, Any]:
-        """Return the configuration as plain JSON values: what is hashed and kept in the manifest."""
-        return self.model_dump(mode="json")
+        """
+        Return the configuration as plain JSON values: what is hashed and kept in the manifest.
+
+        `mount` came later than the first runs: it is there where it is set, not before.
+        """
+        plain = self.model_dump(mode="json")
+        if self.mount == Mount():
+            del plain["mount"]
+        return plain
 
 
 def digest(value: object) -> str:

@@ -59,6 +59,14 @@ METRICS: dict[str, tuple[str, str]] = {
     "delete_ns": ("ns", "of a deletion: simulated time from the first call until it is on the device"),
     "bytes_deleted": ("B", "of a deletion: size of the file"),
     "bytes_streamed": ("B", "bytes that a stream of write(2) wrote"),
+    "writes": ("calls", "write(2) calls"),
+    "write_latency_mean_ns": ("ns", "mean duration of a write(2)"),
+    "write_latency_p50_ns": ("ns", "median duration of a write(2)"),
+    "write_latency_p99_ns": ("ns", "99th percentile of the duration of a write(2)"),
+    "syncs": ("calls", "fsync(2) and fdatasync(2) calls"),
+    "sync_latency_mean_ns": ("ns", "mean duration of an fsync(2) or fdatasync(2)"),
+    "sync_latency_p50_ns": ("ns", "median duration of an fsync(2) or fdatasync(2)"),
+    "sync_latency_p99_ns": ("ns", "99th percentile of the duration of an fsync(2) or fdatasync(2)"),
     "bytes_written": ("B", "bytes that write bios brought to the device; those of the measured part"),
     "write_bios": ("bios", "write bios with data submitted"),
     "write_requests": ("requests", "write requests issued to the device"),
@@ -159,7 +167,7 @@ class JobRow:
     What one clone of a fio job came to, or a group of them with group_reporting.
 
     scope: "job" or "group". job: what results call it; of a group, of all in it. clone: its number; of a
-    group, how many. group: its number. runtime_ns: from the first start to the last end. latencies_ns: by
+    group, how many. group: its number. reads, bytes_read: of a job that writes, its writes among them. runtime_ns: from the first start to the last end. latencies_ns: by
     LATENCIES; percentiles by nearest rank; None without reads. What was read in the ramp_time is left out.
     """
 

@@ -53,7 +53,25 @@ def check_jobs(config: CellConfig) -> None:
         if job.pre_read and config.encryption.scheme == "ecryptfs":
             problem = ": pre_read with encryption.scheme 'ecryptfs'"
             raise _refusal(job, problem, "pre_read=0: two caches hold a page")
+    if any(job.ddir != "read" for job in config.workload.jobs):
+        _check_writes(config)
     _check_cache_is_kept(config)
+
+
+def _check_writes(config: CellConfig) -> None:
+    """Raise for what cannot be written: real data, ciphers below or above the file system."""
+    if config.data == "real":
+        raise custom('data "real" with jobs that write', 'data = "off": what is written is not kept')
+    if config.encryption.scheme not in ("none", "fscrypt-v2"):
+        raise custom(
+            f"encryption.scheme {config.encryption.scheme!r} with jobs that write", "none, fscrypt-v2"
+        )
+    if config.volume.image is None and config.volume.journal_bytes is None and config.mount.data != "ordered":
+        raise custom(
+            f"mount.data {config.mount.data!r} on a volume without journal", 'volume.journal = "16MiB"'
+        )
+    if config.machine.kernel != "6.1":
+        raise custom(f"machine.kernel {config.machine.kernel!r} with jobs that write", "6.1")
 
 
 def _check_cache_is_kept(config: CellConfig) -> None:

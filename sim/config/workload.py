@@ -99,4 +99,5 @@ class Workload(Model):
     @property
     def writes(self) -> bool:
         """Whether it writes to the device."""
-        return self.secure_delete is not None or self.stream_write is not None
+        jobs = any(job.ddir != "read" for job in self.jobs)
+        return jobs or self.secure_delete is not None or self.stream_write is not None

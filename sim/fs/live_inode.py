@@ -30,7 +30,7 @@ NEEDS_MAPPING: Final = BH_DELAY | BH_UNWRITTEN
 
 class LiveInode:
     """
-    number: of the inode, table_block: that holds it. size: in bytes; disksize: what the disk's inode says of
+    An inode in memory. changed: its map is another than it was. number: of the inode, table_block: that holds it. size: in bytes; disksize: what the disk's inode says of
     it. state, place: of every buffer head, by logical block. reserved: delayed blocks. sync_tid,
     datasync_tid: of the transactions that fsync(2) and fdatasync(2) wait for. tick: when its times were set
     last. open_files: who may write. encrypted: its blocks go out encrypted. journalled: its data goes through
@@ -38,6 +38,7 @@ class LiveInode:
     """
 
     __slots__ = (
+        "changed",
         "datasync_tid",
         "dirty_inode",
         "disksize",
@@ -80,6 +81,7 @@ class LiveInode:
         self.mapping = mapping
         self.encrypted = encrypted
         self.journalled = False
+        self.changed = False
         blocks = mapping.pages * (PAGE_BYTES // block_size)
         self.state = bytearray(blocks)
         self.place = array("q", bytes(8 * blocks))

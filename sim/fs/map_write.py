@@ -202,6 +202,7 @@ class WriteMapper:
         self, task: Task, inode: LiveInode, lblk: int, want: int, flags: int, plug: Plug
     ) -> Generator[Any, Any, MappedBlocks]:
         """The second half of ext4_map_blocks(): under i_data_sem, something is changed."""
+        inode.changed = True
         task.ps += self._s_walk.charge(1)
         path = yield from self._walk(task, inode, lblk, plug)
         extent = _at(path, lblk)

@@ -15,7 +15,8 @@ from sim.machine.callers import whole_stacks
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.machine import Machine
 from sim.machine.verify import Verifier
-from sim.units import MIB, NS_PER_S, PAGE_BYTES
+from sim.machine.write_jobs import write_metrics
+from sim.units import MIB, NS_PER_S, PAGE_BYTES, SECTOR_BYTES
 from sim.workload.player import Played
 
 NOT_COMPARED = -1
@@ -50,17 +51,21 @@ def result_of(
     calls = machine.ledger.calls()
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)
-    if not bytes_read:
+    written = write_metrics(players) if any(played.writes_ns for played in players) else {}
+    if not bytes_read and not written:
         raise ConfigError("workload", "nothing was read", "reads of one byte or more")
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
+    if not len(latencies):
+        latencies = np.zeros(1, np.int64)
+    moved = bytes_read + int(written.get("bytes_streamed", 0))
     good = int(all(verifier.good() for verifier in verifiers)) if verifiers else NOT_COMPARED
     metrics: dict[str, Number] = {
         "elapsed_ns": elapsed,
         "bytes_read": bytes_read,
         "pages_read": machine.cache.inserted + machine.cache.updated,
-        **cpu_metrics([(row.context, row.ps) for row in rows], bytes_read),
-        **instruction_metrics(rows, bytes_read),
-        "reads": len(latencies),
+        **cpu_metrics([(row.context, row.ps) for row in rows], moved),
+        **instruction_metrics(rows, moved),
+        "reads": sum(len(played.latencies_ns) for played in players),
         "latency_mean_ns": float(latencies.mean()),
         "latency_p50_ns": float(np.percentile(latencies, 50)),
         "latency_p99_ns": float(np.percentile(latencies, 99)),
@@ -74,11 +79,18 @@ def result_of(
         "buffer_head_pages": machine.cache.head_pages,
         "buffer_heads": calls.get("create_empty_buffers", 0) * (PAGE_BYTES // machine.spec.block_size),
         "device_busy_ns": machine.queue.stats.busy_ns,
-        "throughput_mib_s": bytes_read / MIB * NS_PER_S / elapsed,
+        "throughput_mib_s": moved / MIB * NS_PER_S / elapsed,
         "open_ns": sum(openings) / len(openings) if openings else 0.0,
         "peak_pages": machine.cache.peak,
         "digest_ok": good,
     }
+    if written:
+        metrics |= written | {
+            "bytes_written": stats.write_sectors * SECTOR_BYTES,
+            "write_bios": stats.write_bios,
+            "write_requests": stats.write_requests,
+            "flushes": stats.flushes,
+        }
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), reads, jobs)
 

@@ -34,8 +34,14 @@ class Clone:
 
     @property
     def latencies_ns(self) -> NDArray[np.int64]:
-        """Of its reads, but those of the ramp."""
-        return np.asarray(self.played.latencies_ns[self.played.ramp_reads :], np.int64)
+        """Of its reads, but those of the ramp, and of its writes."""
+        played = self.played
+        return np.asarray([*played.latencies_ns[played.ramp_reads :], *played.writes_ns], np.int64)
+
+    @property
+    def moved_bytes(self) -> int:
+        """What it read, but in the ramp, and wrote."""
+        return self.played.bytes_read - self.played.ramp_bytes + self.played.bytes_written
 
 
 def groups_of(jobs: Sequence[Job]) -> list[int]:
@@ -60,9 +66,9 @@ def job_rows(clones: Sequence[Clone]) -> list[JobRow]:
 
 
 def _row(clones: Sequence[Clone], scope: str, name: str, number: int) -> JobRow:
-    """Return the row of some clones: what they read from the first start to the last end."""
+    """Return the row of some clones: what they read and wrote from the first start to the last end."""
     latencies = np.concatenate([clone.latencies_ns for clone in clones])
-    read = sum(clone.played.bytes_read - clone.played.ramp_bytes for clone in clones)
+    read = sum(clone.moved_bytes for clone in clones)
     began = min(clone.played.measured_from_ns for clone in clones)
     runtime = max(clone.played.ended_ns for clone in clones) - began
     numbers: dict[str, Number | None] = dict.fromkeys(LATENCIES)

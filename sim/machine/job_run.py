@@ -21,6 +21,7 @@ from sim.machine.job_rows import Clone, groups_of, job_rows
 from sim.machine.stage import Stage
 from sim.machine.verify import Verifier
 from sim.machine.volume_files import VolumeFile, preload, verifier_of
+from sim.machine.write_jobs import JobWrites, MountedForWriting
 from sim.units import NS_PER_S, PAGE_BYTES
 from sim.workload.fio.file_service import regions, stretches
 from sim.workload.fio.files import file_names, find_files
@@ -53,6 +54,7 @@ class JobRun:
         self.openings_ns: list[int] = []
         self._clones: list[Clone] = []
         self._paths_opened: set[str] = set()
+        self._mounted: MountedForWriting | None = None
 
     @property
     def players(self) -> list[Played]:
@@ -93,6 +95,11 @@ class JobRun:
                 preload(self._machine, file, span.start_bytes // PAGE_BYTES, end)
         played = Played(log=[] if self._trace else None)
         self._clones.append(Clone(job, number, group, paths, played))
+        writes = None
+        if job.ddir != "read":
+            if self._mounted is None:
+                self._mounted = MountedForWriting(self._machine, self._volume, self._cell.config)
+            writes = JobWrites(self._mounted, job, files, self._cell.seed, number)
         seed = self._cell.seed
         delayed = self._delayed(job, number)
         player: Any = play(
@@ -106,6 +113,7 @@ class JobRun:
             after,
             stop,
             self._gaps(job, number),
+            writes,
         )
         if self._opener is not None:
             for path, file in reversed(list(zip(paths, files, strict=True))):

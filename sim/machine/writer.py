@@ -29,13 +29,18 @@ from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
 from sim.fs.zeroout import PageZeroout
 from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
-from sim.paths.flusher import Flusher
+from sim.paths.flusher import Flusher, total_dirty
 from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
 from sim.paths.writepages.generic import BlockWriteFullPage, JournalledWritepages, MpageWritepages
 from sim.paths.writepages.page_io import WRITEPAGES, Converter, IoEnd, PageIo, WriteBackEnds, WriteBackWait
 from sim.paths.writepages.rounds import Ext4Writepages
-from sim.units import PAGE_BYTES
+from sim.units import NS_PER_S, PAGE_BYTES
 
+DIRTY_BACKGROUND_PERCENT: Final = 10
+DIRTY_PERCENT: Final = 20
+"""vm.dirty_background_ratio and vm.dirty_ratio, of all memory (a kernel: of what is available)."""
+WRITEBACK_INTERVAL_NS: Final = 5 * NS_PER_S
+"""vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its age (a kernel: after 30 s)."""
 WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
 
@@ -200,7 +205,9 @@ class Ext4Writer:
         path: str = "page_io",
         plain: bool = False,
         disk: Disk | None = None,
+        memory_pages: int = 0,
     ) -> None:
+        """memory_pages: of the machine, which decides how many may be dirty; 0: any number."""
         if path not in WRITE_PATHS:
             raise ConfigError("path", f"{path!r} does not write", ", ".join(WRITE_PATHS))
         self.clock = clock
@@ -290,6 +297,10 @@ class Ext4Writer:
         self.wait = WriteBackWait(clock, ledger, queue)
         self.write_back = _Chosen(self)
         self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
+        self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
+        self._most_dirty = memory_pages * DIRTY_PERCENT // 100
+        self._timer = False
+        self._over = False
         self.flusher = Flusher(
             clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait
         )
@@ -313,6 +324,39 @@ class Ext4Writer:
         """write(2)."""
         yield from self.buffered.write(task, inode, offset, length, self.mode(inode))
         yield from task.settle()
+        if self._most_dirty:
+            yield from self._balance_dirty_pages(task)
+
+    def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
+        """
+        balance_dirty_pages(): beyond the background threshold the flusher is woken, beyond the other the writer waits.
+
+        It waits until the flusher's pass is over, where a kernel lets it go on at the device's pace.
+        """
+        if not self._timer and not self._over:
+            self._timer = True
+            self.clock.call(WRITEBACK_INTERVAL_NS, self._tick, None)
+        dirty = total_dirty(self.inodes.values())
+        if dirty > self._most_dirty:
+            yield from self.flusher.finish(task)
+        elif dirty > self._background:
+            self.flusher.start()
+
+    def _tick(self, _: Any) -> None:
+        """dirty_writeback_centisecs: the flusher looks for pages that have been dirty for long."""
+        self._timer = False
+        if self._over:
+            return
+        if total_dirty(self.inodes.values()):
+            self.flusher.start()
+            self._timer = True
+            self.clock.call(WRITEBACK_INTERVAL_NS, self._tick, None)
+
+    def stop_timers(self) -> None:
+        """Nothing is written any more: what is dirty stays so."""
+        self._over = True
+        if self.journal is not None:
+            self.journal.close()
 
     def fallocate(
         self, task: Task, inode: LiveInode, offset: int, length: int, keep_size: bool

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Iterator
+from collections.abc import Mapping as TypingMapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile
 from sim.block.queue.limits import QueueLimits
 from sim.cache.pages import Mapping
-from sim.engine.costs import CostTable
+from sim.engine.costs import PS_PER_NS, Cost, CostTable
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
 from sim.ext4.format.extents import ExtentTree
@@ -28,6 +29,7 @@ from sim.fs.live_tree import END, Node
 from sim.fs.mballoc.allocator import NoSpaceError
 from sim.fs.mballoc.goal import inode_to_goal_block
 from sim.fs.mballoc.request import AllocationRequest, MbInode
+from sim.fs.writeback_control import WB_SYNC_NONE
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
 from sim.machine.writer import Ext4Writer
@@ -53,6 +55,10 @@ PATHS = {
 """A record's path -> write-back here; those on 2 also write without handles."""
 MOST_WRITE = 4 * MIB
 """The rig's program splits larger writes."""
+TICKS_A_ROUND = 1
+"""In a round of the instruction recordings, which lasts less than a tick of 4 ms, the times change once."""
+WRITTEN = "sectors written"
+"""Among the counts: what the device was given to write."""
 SETTLES_NS = 1_000_000
 """Between phases the recorded machine came to rest."""
 
@@ -69,10 +75,33 @@ class BioSeen:
 
 @dataclass(frozen=True, slots=True)
 class PhaseCounts:
-    """What a phase called: counts by symbol, with the queue's own quantities among them."""
+    """
+    What a phase called: counts by symbol, with the queue's own quantities among them. units: of what a symbol's
+    cost goes by.
+    """
 
     name: str
     counts: dict[str, int]
+    units: dict[str, int]
+
+
+class CountedCalls(CostTable):
+    """
+    A table in which every call takes a nanosecond: counts do not depend on costs, and with these a device
+    without latency is done before a task looks, as the recordings' was.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("counted calls", {})
+
+    def __getitem__(self, symbol: str) -> Cost:
+        """Return the cost of a call."""
+        return Cost(symbol, PS_PER_NS, 0, "", "writes", 0.0, "counted")
+
+    def extended(self, whose: str, entries: TypingMapping[str, TypingMapping[str, Any]]) -> CostTable:
+        """Return itself: what a path adds costs the same."""
+        del whose, entries
+        return self
 
 
 class WriteCase:
@@ -147,7 +176,7 @@ class ScriptRun:
         self.phases: list[PhaseCounts] = []
         self.bios: list[BioSeen] = []
         self._phase: str | None = None
-        self._before: Counter[str] = Counter()
+        self._before: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         limits = DEVICES[record["device"]]
         spec = MachineSpec("page_io", volume.block_size, limits, costs, cpus=1, tracer=self._trace)
         profile = load_device_profile("null_blk")
@@ -221,6 +250,11 @@ class ScriptRun:
             yield from writer.flusher.syncfs(task)
         elif verb == "sleep" and self._phase == "sync":
             yield from writer.flusher.finish(task)
+        elif verb == "dontneed":
+            inode = self._open[int(words[1])]
+            yield from writer.write_back.writepages(task, inode, WB_SYNC_NONE)
+            yield from writer.wait.wait(task, inode)
+            self.machine.cache.drop(inode.mapping)
         elif verb == "falloc":
             yield from writer.fallocate(
                 task, self._open[int(words[1])], int(words[3]), int(words[4]), words[2] == "1"
@@ -244,8 +278,8 @@ class ScriptRun:
     def _mark(self, name: str) -> None:
         now = self._counts()
         if self._phase is not None:
-            called = {symbol: calls - self._before[symbol] for symbol, calls in now.items()}
-            self.phases.append(PhaseCounts(self._phase, {key: n for key, n in called.items() if n}))
+            counts, units = (_gained(after, before) for after, before in zip(now, self._before, strict=True))
+            self.phases.append(PhaseCounts(self._phase, counts, units))
         if name == "write" and self.writer.journal is not None:  # what came before was not all simulated
             head = self.case.log_head()
             self.writer.journal.log.head = head
@@ -254,14 +288,18 @@ class ScriptRun:
             self.writer.buffers.warm([places[0], places[head - 1]])
         self._before = now
         self._phase = None if name == "-" else name
-        self.writer.sb.ticks_left = self._ticks() if name == "write" else 0
+        ticks = self._ticks() if name == "write" else TICKS_A_ROUND
+        self.writer.sb.ticks_left = ticks if name.startswith("write") else 0
 
-    def _counts(self) -> Counter[str]:
+    def _counts(self) -> tuple[Counter[str], Counter[str]]:
         counts: Counter[str] = Counter()
+        units: Counter[str] = Counter()
         for charge in self.machine.ledger.charges():
             counts[charge.name] += charge.calls
+            units[charge.name] += charge.units
         counts["bio_split"] = self.machine.queue.stats.splits
-        return counts
+        counts[WRITTEN] = self.machine.queue.stats.write_sectors
+        return counts, units
 
     def _ticks(self) -> int:
         """Return how often a write of the case fell into a new tick: what of ext4_dirty_inode() is left."""
@@ -296,7 +334,7 @@ class ScriptRun:
             inode, size, tree = known.inode, known.size, known.tree
         else:
             after = [entry for entry in self.case.record["files"] if entry["path"] == path]
-            inode, size = after[0]["inode"] if after else 0, 0
+            inode, size = after[0]["inode"] if after else self._unused_inode(), 0
             tree = ExtentTree(0, [], [0], [0], [()])
         live = self.writer.inodes.get(inode)
         if live is None:
@@ -304,6 +342,10 @@ class ScriptRun:
         else:
             live.open_files += 1
             self._open[number] = live
+
+    def _unused_inode(self) -> int:
+        """Return a number that no file has."""
+        return max(*self.case.volume.inodes(), *self.writer.inodes, 0) + 2
 
     def _new_inode(
         self, number: int, inode: int, size: int, encrypted: bool, tree: ExtentTree | None = None
@@ -327,8 +369,7 @@ class ScriptRun:
 
     def _fill(self, task: Task, chunk: int, least: int) -> Generator[Any, Any, None]:
         """fallocate(2) into a new file until the volume is full."""
-        number = max(self.case.volume.inodes()) + 2
-        self._new_inode(-1, number, 0, False)
+        self._new_inode(-1, self._unused_inode(), 0, False)
         filler, at = self._open.pop(-1), 0
         while chunk >= least:
             try:
@@ -358,6 +399,12 @@ class ScriptRun:
             self.allocator.mb.free_blocks(extent.physical, extent.length, 1)
         self.allocator.mb.committed(1)
         self.allocator.forget_counts()
+
+
+def _gained(after: Counter[str], before: Counter[str]) -> dict[str, int]:
+    """Return what was added, without what was not."""
+    gained = {symbol: number - before[symbol] for symbol, number in after.items()}
+    return {symbol: number for symbol, number in gained.items() if number}
 
 
 def pieces(offset: int, length: int) -> Iterator[tuple[int, int]]:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from sim.engine.costs import CostTable
 from sim.errors import ConfigError
 from sim.records.json_lines import read_lines, read_text
-from sim.records.write_case import ScriptRun, WriteCase
+from sim.records.write_case import CountedCalls, ScriptRun, WriteCase
 from sim.records.write_counters import beside_the_writer, left_out
 from sim.records.write_volumes import load_volumes
 
@@ -74,9 +73,9 @@ def load_write_cases(path: Path) -> list[WriteCase]:
     return cases
 
 
-def compare_write_case(case: WriteCase, costs: CostTable) -> WriteOutcome:
+def compare_write_case(case: WriteCase) -> WriteOutcome:
     """Run a case and hold it against its record."""
-    run = ScriptRun(case, costs)
+    run = ScriptRun(case, CountedCalls())
     run.run()
     ours = {phase.name: phase.counts for phase in run.phases}
     converts = any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values())
@@ -141,12 +140,10 @@ def _first(bios: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -
     return f"{len(bios)} bios" + (f", one of {odd[1]} sectors at {odd[0]}" if odd else "")
 
 
-def validate_writes(
-    cases: Sequence[WriteCase], costs: CostTable, watch: Callable[[WriteCase], None]
-) -> list[WriteOutcome]:
+def validate_writes(cases: Sequence[WriteCase], watch: Callable[[WriteCase], None]) -> list[WriteOutcome]:
     """Run all cases; `watch` is told of each."""
     outcomes = []
     for case in cases:
         watch(case)
-        outcomes.append(compare_write_case(case, costs))
+        outcomes.append(compare_write_case(case))
     return outcomes

@@ -38,6 +38,26 @@ class Played:
     ramp_bytes: int = 0
     measured_from_ns: int = 0
     log: list[tuple[int, int, int, int]] | None = None
+    bytes_written: int = 0
+    writes_ns: list[int] = field(default_factory=list)
+    syncs_ns: list[int] = field(default_factory=list)
+
+
+class Writes:
+    """How a job writes: asked before each of its I/Os, and at its end. The null one leaves all to be read."""
+
+    def issue(
+        self, task: Task, number: int, offset: int, length: int, played: Played
+    ) -> Generator[Any, Any, int]:
+        """Write `length` bytes of file `number` at `offset`, with its syncs; return -1 if they are to be read."""
+        del task, number, offset, length, played
+        yield from ()
+        return -1
+
+    def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
+        """Do what is done at the end of a job."""
+        del task, played
+        yield from ()
 
 
 class Stop:
@@ -60,13 +80,14 @@ def play(
     after: Any = None,
     stop: Stop | None = None,
     gaps_ns: Iterator[int] | None = None,
+    writes: Writes | None = None,
 ) -> Generator[Any, Any, None]:
     """
-    Read each (offset, length) in bytes of each of `stretches`, as fast or as slowly as `job` says.
+    Read, or write, each (offset, length) in bytes of each of `stretches`, as fast or as slowly as `job` says.
 
     stretches: (whether a pass begins, number of the file in `files`, reads). after: an event of the clock to
     wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
-    that is no steady one. Every pass but one at time 0, when the page cache is as the experiment made it,
+    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0, when the page cache is as the experiment made it,
     drops the files' cached pages first (see `_begin_pass`).
 
     A read ends when its last byte is copied, whether or not the core was free to go on at once. A read that
@@ -93,10 +114,14 @@ def play(
                 began = task.time_ns
                 if pace.over(began):
                     break
-            got: int = yield from read(task, file, offset, length)
-            played.bytes_read += got
+            got = -1
+            if writes is not None:
+                got = yield from writes.issue(task, number, offset, length, played)
+            if got < 0:
+                got = yield from read(task, file, offset, length)
+                played.bytes_read += got
+                note(task.time_ns - began)
             now = task.time_ns
-            note(now - began)
             if log is not None:
                 log.append((number, offset, got, began))
             began = now
@@ -105,6 +130,8 @@ def play(
         else:
             continue
         break
+    if writes is not None:
+        yield from writes.end(task, played)
     yield from task.settle()
     played.ended_ns = clock.now
     if pace is not None:

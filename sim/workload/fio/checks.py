@@ -19,6 +19,9 @@ _MOST_CLONES, _MOST_FILES = 4096, 100_000
 _LAWS = ("zipf", "pareto", "normal", "zoned", "zoned_abs")
 
 
+_OF_WRITES = ("fsync", "fdatasync", "end_fsync", "fsync_on_close", "sync")
+
+
 def without_effect(job: Job) -> dict[str, str]:
     """Return option -> why it has no effect in `job`, for those that may have none."""
     found: dict[str, str] = {}
@@ -35,6 +38,10 @@ def without_effect(job: Job) -> dict[str, str]:
         found |= dict.fromkeys(("rate_process", "rate_ignore_thinktime"), "no rate")
     if job.runtime_ns is None:
         found["time_based"] = "no runtime"
+    if job.ddir == "read":
+        found |= dict.fromkeys(_OF_WRITES, "only writes do")
+    if job.ddir != "mixed":
+        found |= dict.fromkeys(("rwmixread", "rwmixwrite"), "no mix of reads and writes")
     if not job.thinktime_ns:
         found["thinktime_blocks"] = "no thinktime"
     return found

@@ -25,6 +25,10 @@ _FIRST = ("kb_base", "ioengine")
 """Options that decide how others are read, wherever they stand in their section, as in fio."""
 _SAME = {"buffered": "direct"}
 """Options that say the same thing the other way round."""
+_BY_DIRECTION = {"bs", "ba", "bsrange", "bssplit", "rate", "rate_iops", "thinktime", "thinktime_blocks"}
+"""Options that may have a value for reads and another for writes."""
+_WRITES_WITHOUT = {"fill_device", "sync_file_range", "write_barrier", "serialize_overlap"}
+"""Options that change nothing of reads, and are not modelled for writes."""
 _WITHOUT_NEWS = ("name", "group_reporting", "direct")
 """Modelled options that change only what is reported, or nothing."""
 
@@ -46,6 +50,7 @@ class Draft:
     refusals: dict[str, ConfigError] = field(default_factory=dict)
     unused: dict[str, tuple[str, str, str]] = field(default_factory=dict)
     places: dict[str, str] = field(default_factory=dict)
+    split: set[str] = field(default_factory=set)
 
     def heir(self, name: str, said_at: str) -> Draft:
         """Return the draft of a job that begins with what this one, [global], says."""
@@ -57,6 +62,7 @@ class Draft:
             refusals=dict(self.refusals),
             unused=dict(self.unused),
             places=dict(self.places),
+            split=set(self.split),
         )
 
     def set_all(self, given: Iterable[Given]) -> list[ConfigError]:
@@ -91,6 +97,7 @@ class Draft:
             problem, allowed = error.args
             raise ConfigError(place, f"{name}: {problem}", allowed) from None
         self.places[option.name] = place
+        (self.split.add if "," in text else self.split.discard)(option.name)
         for of in (self.refusals, self.unused):
             of.pop(key, None)
         if refusal is not None:
@@ -138,7 +145,21 @@ class Draft:
         job = Job(name=self.name, said_at=self.said_at, **fields)
         idle = {name: why for name, why in without_effect(job).items() if name in self.places}
         job = replace(job, unused=(*unused.values(), *((name, "", why) for name, why in idle.items())))
-        return job, [*self.refusals.values(), *job_errors(job, self.engine, self.places)]
+        own = self._of_writes() if job.ddir != "read" else []
+        return job, [*self.refusals.values(), *own, *job_errors(job, self.engine, self.places)]
+
+    def _of_writes(self) -> list[ConfigError]:
+        """Return what a job that writes may not say: other values for writes than for reads, and a few options."""
+        errors = [
+            ConfigError(
+                self.places[name], f"{name}: values of their own for writes are not modelled", "one value"
+            )
+            for name in sorted(self.split & _BY_DIRECTION)
+        ]
+        return errors + [
+            ConfigError(self.places[name], f"{name}: is not modelled for writes", "a job without it")
+            for name in sorted(_WRITES_WITHOUT & self.places.keys())
+        ]
 
 
 def _is_set(option: Option, refusal: tuple[str, str] | None) -> bool:

@@ -82,13 +82,26 @@ def _bytes_or_0(name: str) -> Parser:
     return parse_or_0
 
 
+_ORDERS = {
+    "read": ("read", "read"),
+    "randread": ("randread", "read"),
+    "write": ("read", "write"),
+    "randwrite": ("randread", "write"),
+    "rw": ("read", "mixed"),
+    "readwrite": ("read", "mixed"),
+    "randrw": ("randread", "mixed"),
+}
+"""rw -> the order of a job, and what it does in it."""
+
+
 def _rw(option: Option, value: str, base: int) -> Fields:
     """read:8k leaves 8k out between reads, randread:8 jumps once in 8 reads."""
     head, tail = word(option, value)
-    fields: Fields = {"rw": head, "stride_bytes": 0, "sequence": 1}
+    order, ddir = _ORDERS[head]
+    fields: Fields = {"rw": order, "ddir": ddir, "stride_bytes": 0, "sequence": 1}
     if not tail:
         return fields
-    if head == "read":
+    if order == "read":
         backwards = tail.startswith("-")
         stride = size(tail.removeprefix("-"), base)
         return {**fields, "stride_bytes": -stride if backwards else stride}
@@ -215,6 +228,14 @@ def _nothing(option: Option, value: str, base: int) -> Fields:
     return {}
 
 
+_SYNCS = {"none": "none", "0": "none", "sync": "sync", "1": "sync", "dsync": "dsync"}
+
+
+def _percent(option: Option, value: str, base: int) -> int:
+    """A whole number up to 100."""
+    return within(int(checked(option, value, base)), 0, option.most, value)
+
+
 PARSERS: dict[str, Parser] = {
     "name": _text("title"),
     "wait_for": _text("wait_for"),
@@ -232,6 +253,13 @@ PARSERS: dict[str, Parser] = {
     "norandommap": _flag("norandommap"),
     "rw_sequencer": _word("rw_sequencer"),
     "ioengine": _nothing,
+    "rwmixread": lambda option, value, base: {"rwmixread": _percent(option, value, base)},
+    "rwmixwrite": lambda option, value, base: {"rwmixread": 100 - _percent(option, value, base)},
+    "fsync": _whole("fsync_every"),
+    "fdatasync": _whole("fdatasync_every"),
+    "end_fsync": _flag("end_fsync"),
+    "fsync_on_close": _flag("end_fsync"),
+    "sync": lambda option, value, _base: {"sync": _SYNCS[word(option, value)[0]]},
     "size": _bytes("size", 1, 1),
     "io_size": _bytes("io_size", 1, 1),
     "filesize": _filesize,
