@@ -17,6 +17,7 @@ from setuptools.command.build_py import build_py
 
 INTERPRETED = {
     "sim/engine/costs.py",  # tables, read once
+    "sim/fs/mballoc/image.py",  # bitmaps of an image, read once
     "sim/engine/mode.py",  # asks whether the others are compiled
     "sim/engine/simpy_clock.py",  # extends a class of simpy's
     "sim/engine/streams.py",  # numpy

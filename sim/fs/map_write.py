@@ -57,14 +57,13 @@ class MappedBlocks:
 
 
 class Zeroout:
-    """Writes zeros over blocks (ext4_issue_zeroout()); the null one does not."""
+    """Writes zeros over blocks (ext4_issue_zeroout())."""
 
     def zero(
         self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
     ) -> Generator[Any, Any, None]:
         """Write zeros, and wait."""
-        del task, inode, block, count, plug
-        yield from ()
+        raise NotImplementedError
 
 
 class WriteMapper:

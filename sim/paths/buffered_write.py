@@ -252,7 +252,8 @@ class BufferedWrite:
     def _map_asking(self, task: Task, inode: LiveInode, block: int, mode: int) -> Generator[Any, Any, None]:
         """get_block() of one block, where something may have to be read or allocated."""
         if mode == DELALLOC:
-            inode.state[block] |= yield from self._mapper.da_walk(task, inode, block, Plug(holds=False))
+            got = yield from self._mapper.da_walk(task, inode, block, Plug(holds=False))
+            inode.state[block] |= got
             return
         task.ps += self._s_get_block.charge(1)
         found = yield from self._mapper.map_blocks(task, inode, block, 1, CREATE, Plug(holds=False))

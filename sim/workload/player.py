@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.cache.address_space import OpenFile
 from sim.cache.filemap import Filemap
 from sim.cache.readahead import RaState
@@ -43,21 +45,19 @@ class Played:
     syncs_ns: list[int] = field(default_factory=list)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Writes:
-    """How a job writes: asked before each of its I/Os, and at its end. The null one leaves all to be read."""
+    """How a job writes: asked before each of its I/Os, and at its end."""
 
     def issue(
         self, task: Task, number: int, offset: int, length: int, played: Played
     ) -> Generator[Any, Any, int]:
         """Write `length` bytes of file `number` at `offset`, with its syncs; return -1 if they are to be read."""
-        del task, number, offset, length, played
-        yield from ()
-        return -1
+        raise NotImplementedError
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """Do what is done at the end of a job."""
-        del task, played
-        yield from ()
+        raise NotImplementedError
 
 
 class Stop:

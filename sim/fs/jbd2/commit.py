@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Plug
 from sim.block.opf import REQ_FUA, REQ_IDLE, REQ_META, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
 from sim.block.protocols import BioQueue
@@ -31,18 +33,17 @@ STACK: Final = "jbd2_journal_commit_transaction"
 LOG_FLAGS: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class OrderedData:
-    """The data of inodes, as a commit sees it; the null one has none."""
+    """The data of inodes, as a commit sees it."""
 
     def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Write out an inode's dirty pages whose blocks exist."""
-        del task, number
-        yield from ()
+        raise NotImplementedError
 
     def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Wait for an inode's pages under write-back."""
-        del task, number
-        yield from ()
+        raise NotImplementedError
 
     def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
         """A block of a file's data belongs to the journal."""

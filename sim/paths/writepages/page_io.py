@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.opf import REQ_OP_WRITE
 from sim.block.protocols import BioQueue
@@ -61,6 +63,7 @@ class DataBio:
         self.event: Any = None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Converter:
     """Converts what an IoEnd has written, in a worker; the null one is never asked."""
 
