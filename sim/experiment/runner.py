@@ -103,8 +103,8 @@ def execute(
     A cell that cannot be run, or whose image cannot be made, is a row of failed.parquet with its error, and
     the others are run. Only if none can be, the first error is raised (InvariantError if it is no
     ReadpathError); then, and on Ctrl-C, `target` stays as it was. Raises WorkerLostError if a worker process
-    is killed. The results of cells that were finished when a run was interrupted or killed are kept aside,
-    and a run with the same cells into the same `target` goes on from there (see `kept`).
+    is killed. The results of cells that were finished when a run was interrupted or killed, or in which
+    others failed, are kept aside, and a run with the same cells into the same `target` goes on from there.
     """
     check_replaceable(target)
     begun = datetime.now(UTC), time.monotonic()
@@ -140,7 +140,8 @@ def execute(
         if faults := [failure.fault for failure in failed.values() if failure.fault]:
             log["faults"] = faults
         write_json(folder / "run.log.json", log)
-    forget(kept)
+    if not failed:  # else the same command tries those again, and takes up the others
+        forget(kept)
     return load_run(target)
 
 

@@ -24,18 +24,15 @@ MAX_SUBDIRECTORIES = 64_998
 
 @dataclass(slots=True)
 class Directory:
-    """
-    A directory being made: its inode, its parent's, and (name, inode, type bits) of its children.
-
-    links: the link count, one from the parent, one from ".", one from each subdirectory.
-    """
+    """A directory being made: its inode, its parent's, and (name, inode, type bits) of its children."""
 
     inode: int
     parent: int
     children: list[tuple[bytes, int, int]] = field(default_factory=list)
     links: int = 2
+    """One from the parent, one from ".", one from each subdirectory."""
 
-    def enter(self, name: bytes, inode: int, kind: int) -> None:
+    def add(self, name: bytes, inode: int, kind: int) -> None:
         """Add a child."""
         self.children.append((name, inode, kind))
         self.links += kind == TYPE_DIRECTORY
@@ -54,7 +51,7 @@ class Names:
     def __init__(self, place: str) -> None:
         self.place = place
         root = Directory(ROOT_INODE, ROOT_INODE)
-        root.enter(b"lost+found", LOST_AND_FOUND_INODE, TYPE_DIRECTORY)
+        root.add(b"lost+found", LOST_AND_FOUND_INODE, TYPE_DIRECTORY)
         self.directories = {"": root, "/lost+found": Directory(LOST_AND_FOUND_INODE, ROOT_INODE)}
         self.files: dict[str, int] = {}
         self.last_inode = LOST_AND_FOUND_INODE
@@ -76,7 +73,7 @@ class Names:
         if path in self.files or path in self.directories:
             raise ConfigError(f"{self.place}: {path}", "is there twice", "each path once")
         self.last_inode += 1
-        parent.enter(os.fsencode(parts[-1]), self.last_inode, kind)
+        parent.add(os.fsencode(parts[-1]), self.last_inode, kind)
         if parent.links > MAX_SUBDIRECTORIES:
             raise ConfigError(
                 f"{self.place}: {above}", "has too many subdirectories", f"{MAX_SUBDIRECTORIES}"
