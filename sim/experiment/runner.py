@@ -134,15 +134,18 @@ def execute(
             write_results(folder, experiment, cells, results)
             (folder / "figures").mkdir()
             draw(load_run(folder), folder / "figures", each=each)
-        log = _log(begun, jobs, taken_up)
-        if notes := notes_of(experiment):
-            log["notes"] = notes
-        if faults := [failure.fault for failure in failed.values() if failure.fault]:
-            log["faults"] = faults
+        log = _log(begun, jobs, taken_up) | _remarks(experiment, failed)
         write_json(folder / "run.log.json", log)
     if not failed:  # else the same command tries those again, and takes up the others
         forget(kept)
     return load_run(target)
+
+
+def _remarks(experiment: Experiment, failed: dict[str, Failure]) -> dict[str, Any]:
+    """Return what a reader of the log is told of the run: notes, and the faults of cells that failed."""
+    notes = notes_of(experiment)
+    faults = [failure.fault for failure in failed.values() if failure.fault]
+    return ({"notes": notes} if notes else {}) | ({"faults": faults} if faults else {})
 
 
 def _log(begun: tuple[datetime, float], jobs: int, taken_up: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.live_inode import LiveInode
-from sim.fs.map_write import Zeroout
+from sim.fs.unwritten import Zeroout
 from sim.fs.write_out import Disk, WriteOut, sector_of
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 

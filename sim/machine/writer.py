@@ -22,7 +22,8 @@ from sim.fs.ext4_super import Ext4Super, MountOptions
 from sim.fs.jbd2.commit import Jbd2Journal, OrderedData
 from sim.fs.jbd2.log import Log, tags_per_descriptor
 from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
-from sim.fs.map_write import CONVERT, CREATE, NO_NORMALIZE, UNWRITTEN, WriteMapper
+from sim.fs.map_flags import CONVERT, CREATE, NO_NORMALIZE, UNWRITTEN
+from sim.fs.map_write import WriteMapper
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
@@ -44,6 +45,7 @@ WRITEBACK_INTERVAL_NS: Final = 5 * NS_PER_S
 vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its age (a kernel: after 30 s).
 """
 WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
+_END_BIO: Final = "end_bio_bh_io_sync"
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
 
 
@@ -220,23 +222,7 @@ class Ext4Writer:
         self.buffers = BdevBuffers(clock, ledger, queue, size, disk)
         self.journal: Jbd2Journal | None = None
         if shape.journal is not None:
-            kept = shape.journal
-            tags = tags_per_descriptor(size, kept.tag_bytes, kept.checksums)
-            log = Log(kept.places, tags, size, kept.tag_bytes, kept.checksums, kept.head)
-            self.buffers.warm([kept.places[0], kept.places[kept.head - 1]])
-            self.journal = Jbd2Journal(
-                clock,
-                ledger,
-                queue,
-                log,
-                self.buffers,
-                cpu.task(0, "jbd2"),
-                disk,
-                options.barrier,
-                options.journal_async_commit,
-                options.commit_ns,
-            )
-            self.journal.data = _Files(self)
+            self.journal = self._mount_journal(shape.journal, cpu, ledger, queue, options, disk)
         self.sb = Ext4Super(
             ledger,
             self.buffers,
@@ -250,19 +236,60 @@ class Ext4Writer:
         allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
         self.mapper = WriteMapper(ledger, self.sb, trees, PageZeroout(clock, ledger, queue, size, disk))
-        reads = WriteOut(clock, ledger, queue, None, "end_bio_bh_io_sync", "", "__wait_on_buffer")
+        reads = WriteOut(clock, ledger, queue, None, _END_BIO, "", "__wait_on_buffer")
         self.out = WriteOut(
-            clock,
-            ledger,
-            queue,
-            disk,
-            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync",
-            "",
-            "__wait_on_buffer",
+            clock, ledger, queue, disk, f"{_END_BIO} {_END_BIO};end_buffer_write_sync", "", "__wait_on_buffer"
         )
         self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
+        self._make_page_io(ledger, queue, cpu)
+        self._make_generic(ledger, queue)
+        self.wait = WriteBackWait(clock, ledger, queue)
+        self.write_back = _Chosen(self)
+        self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
+        self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
+        self._most_dirty = memory_pages * DIRTY_PERCENT // 100
+        self._timer = False
+        self._over = False
+        self.flusher = Flusher(
+            clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait
+        )
+        self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
+        self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
+
+    def _mount_journal(
+        self,
+        shape: JournalShape,
+        cpu: Cpu,
+        ledger: Ledger,
+        queue: BioQueue,
+        options: MountOptions,
+        disk: Disk | None,
+    ) -> Jbd2Journal:
+        """Return the journal, with its thread."""
+        size = self.buffers.block_size
+        tags = tags_per_descriptor(size, shape.tag_bytes, shape.checksums)
+        log = Log(shape.places, tags, size, shape.tag_bytes, shape.checksums, shape.head)
+        self.buffers.warm([shape.places[0], shape.places[shape.head - 1]])
+        journal = Jbd2Journal(
+            self.clock,
+            ledger,
+            queue,
+            log,
+            self.buffers,
+            cpu.task(0, "jbd2"),
+            disk,
+            options.barrier,
+            options.journal_async_commit,
+            options.commit_ns,
+        )
+        journal.data = _Files(self)
+        return journal
+
+    def _make_page_io(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> None:
+        """Make ext4's own write-back, of allocated pages and of journalled data."""
+        size = self.buffers.block_size
         self.ends = WriteBackEnds(
-            clock,
+            self.clock,
             ledger,
             "ext4_end_bio ext4_end_bio;ext4_put_io_end_defer",
             "ext4_end_bio;ext4_finish_bio",
@@ -276,38 +303,30 @@ class Ext4Writer:
         self.for_commit = JournalledWritepages(
             ledger, queue, page_io, size, f"{commit} {commit};write_cache_pages"
         )
-        block_ends = WriteBackEnds(
-            clock,
+
+    def _make_generic(self, ledger: Ledger, queue: BioQueue) -> None:
+        """Make the write-back of fs/buffer.c and fs/mpage.c."""
+        size = self.buffers.block_size
+        ends = WriteBackEnds(
+            self.clock,
             ledger,
-            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_write",
+            f"{_END_BIO} {_END_BIO};end_buffer_async_write",
             "",
             f"end_page_writeback {_PAGE_ENDS}",
         )
-        self.full_page = BlockWriteFullPage(ledger, queue, block_ends, size)
-        mpage_ends = WriteBackEnds(clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
+        self.full_page = BlockWriteFullPage(ledger, queue, ends, size)
         confused = BlockWriteFullPage(
             ledger,
             queue,
-            block_ends,
+            ends,
             size,
             page=under(
                 f"{MpageWritepages.caller};__mpage_writepage",
                 chain("block_write_full_page;__block_write_full_page"),
             ),
         )
+        mpage_ends = WriteBackEnds(self.clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
         self.mpage = MpageWritepages(ledger, queue, mpage_ends, size, confused)
-        self.wait = WriteBackWait(clock, ledger, queue)
-        self.write_back = _Chosen(self)
-        self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
-        self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
-        self._most_dirty = memory_pages * DIRTY_PERCENT // 100
-        self._timer = False
-        self._over = False
-        self.flusher = Flusher(
-            clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait
-        )
-        self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
-        self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
 
     def add(self, inode: LiveInode) -> None:
         """Know an inode: it is open."""

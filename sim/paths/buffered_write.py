@@ -38,7 +38,8 @@ from sim.fs.live_inode import (
     BH_UPTODATE,
     LiveInode,
 )
-from sim.fs.map_write import CREATE, SLEEPS, WriteMapper
+from sim.fs.map_flags import CREATE
+from sim.fs.map_write import SLEEPS, WriteMapper
 from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.paths.write_calls import (
     BEGIN,
@@ -99,11 +100,7 @@ class BufferedWrite:
             f"{CALLER};ext4_block_write_begin",
             f"ext4_read_bh_lock {under('ext4_read_bh_lock', BH_SYMBOLS)}",
         )
-        self._s_read_plain = site(
-            TASK,
-            f"{CALLER};__block_write_begin_int",
-            BH_WBC,
-        )
+        self._s_read_plain = site(TASK, f"{CALLER};__block_write_begin_int", BH_WBC)
         crypt = under(
             "fscrypt_crypt_block",
             "fscrypt_generate_iv crypto_skcipher_decrypt*2 crypto_skcipher_decrypt;xts_decrypt",

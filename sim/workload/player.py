@@ -95,10 +95,7 @@ def play(
     A read ends when its last byte is copied, whether or not the core was free to go on at once. A read that
     is under way at the end of the runtime is finished, and so is a thinktime (fio 3.33).
     """
-    if after is not None:
-        yield after
-    if job.startdelay_ns:
-        yield clock.timeout(job.startdelay_ns)
+    yield from _started(clock, job, after)
     note = played.latencies_ns.append
     log, read = played.log, filemap.read
     began = played.started_ns = played.measured_from_ns = task.time_ns
@@ -138,6 +135,14 @@ def play(
     played.ended_ns = clock.now
     if pace is not None:
         pace.ended(played)
+
+
+def _started(clock: Clock, job: Job, after: Any) -> Generator[Any, Any, None]:
+    """Wait until a job may start."""
+    if after is not None:
+        yield after
+    if job.startdelay_ns:
+        yield clock.timeout(job.startdelay_ns)
 
 
 def _begin_pass(filemap: Filemap, files: tuple[OpenFile, ...], job: Job) -> None:

@@ -115,6 +115,12 @@ class Jbd2Journal(Transactions):
             "",
             "jbd2_log_do_checkpoint;__wait_on_buffer",
         )
+        self._place_commit(ledger)
+        self._place_waits(ledger)
+        clock.process(self._kjournald())
+
+    def _place_commit(self, ledger: Ledger) -> None:
+        """Find the places of what the thread calls in a commit."""
         self._s_commit = ledger.site(
             TASK,
             "",
@@ -154,6 +160,9 @@ class Jbd2Journal(Transactions):
                 " ext4_journal_finish_inode_data_buffers;jbd2_journal_finish_inode_data_buffers",
             ),
         }
+
+    def _place_waits(self, ledger: Ledger) -> None:
+        """Find the places of what waits for a commit, and of checkpoints."""
         self._s_wait = ledger.site(TASK, "", "jbd2_log_wait_commit")
         self._s_sleep = ledger.site(TASK, "jbd2_log_wait_commit", "schedule try_to_wake_up")
         self._s_wait_space = ledger.site(TASK, "", "__jbd2_log_wait_for_space")
@@ -168,7 +177,6 @@ class Jbd2Journal(Transactions):
             "jbd2_journal_update_sb_log_tail jbd2_journal_update_sb_log_tail;jbd2_write_superblock"
             f" {under('jbd2_journal_update_sb_log_tail;jbd2_write_superblock', BH_SYMBOLS)}",
         )
-        clock.process(self._kjournald())
 
     # -- what tasks ask for ------------------------------------------------------------------------
 

@@ -99,6 +99,10 @@ class Transactions:
         self.reserved = 0
         self.reserve_waits = 0
         self._reserve_waiters: list[Any] = []
+        self._place(ledger)
+
+    def _place(self, ledger: Ledger) -> None:
+        """Find the places of what is called."""
         start = "__ext4_journal_start_sb;jbd2__journal_start"
         self._s_start = ledger.site(
             TASK, "", "__ext4_journal_start_sb __ext4_journal_start_sb;jbd2__journal_start"
