@@ -4,8 +4,7 @@ The write side of a machine put together: a mounted ext4 over the machine's queu
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Any, Final
 
 from sim.block.bio import Plug
@@ -28,6 +27,7 @@ from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
 from sim.fs.zeroout import PageZeroout
+from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
@@ -47,33 +47,6 @@ vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its ag
 WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
 _END_BIO: Final = "end_bio_bh_io_sync"
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
-
-
-@dataclass(frozen=True, slots=True)
-class JournalShape:
-    """
-    places: blocks of the journal in order, its superblock first. tag_bytes: 8, 12 or 16. checksums: v3. head:
-    where the next transaction begins; what lies before was written since the mount.
-    """
-
-    places: Sequence[int]
-    tag_bytes: int = 8
-    checksums: bool = False
-    head: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeShape:
-    """
-    What the write side has to know of a volume: block size in bytes, groups, blocks of descriptors and the
-    first of them; journal: None without.
-    """
-
-    block_size: int
-    groups: int
-    descriptor_blocks: int
-    descriptors_at: int
-    journal: JournalShape | None
 
 
 class _Files(OrderedData):

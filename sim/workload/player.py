@@ -89,24 +89,19 @@ def play(
 
     stretches: (whether a pass begins, number of the file in `files`, reads). after: an event of the clock to
     wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
-    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0, when
-    the page cache is as the experiment made it, drops the files' cached pages first (see `_begin_pass`).
-
-    A read ends when its last byte is copied, whether or not the core was free to go on at once. A read that
-    is under way at the end of the runtime is finished, and so is a thinktime (fio 3.33).
+    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0 drops
+    the files' cached pages first. A read ends when its last byte is copied, whether or not the core was free
+    to go on at once. A read under way at the end of the runtime is finished, and so is a thinktime (fio 3.33).
     """
     yield from _started(clock, job, after)
-    note = played.latencies_ns.append
-    log, read = played.log, filemap.read
+    log, read, note = played.log, filemap.read, played.latencies_ns.append
     began = played.started_ns = played.measured_from_ns = task.time_ns
     pace = _pace_of(clock, task, job, stop, gaps_ns)
     first = True
     for begins, number, reads in () if stop is not None and stop.asked else stretches:
-        if begins:
-            if not first or clock.now:
-                _begin_pass(filemap, files, job)
-            first = False
-        file = files[number]
+        if begins and (not first or clock.now):
+            _begin_pass(filemap, files, job)
+        first = False
         for offset, length in reads:
             if pace is not None:
                 yield from pace.before()
@@ -117,7 +112,7 @@ def play(
             if writes is not None:
                 got = yield from writes.issue(task, number, offset, length, played)
             if got < 0:
-                got = yield from read(task, file, offset, length)
+                got = yield from read(task, files[number], offset, length)
                 played.bytes_read += got
                 note(task.time_ns - began)
             now = task.time_ns
