@@ -190,7 +190,7 @@ class BufferedWrite:
     def _wait_for_page(self, task: Task, mapping: Mapping, page: int) -> Generator[Any, Any, None]:
         """Wait for a page that is being read."""
         while mapping.has_locked(page, page + 1):
-            event = mapping.waiter(page, self._clock.event)
+            event = mapping.waiter(page, self._clock)
             yield from task.wait(event)
 
     def _have_page(self, task: Task, mapping: Mapping, page: int, mode: int) -> None:
