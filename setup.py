@@ -50,7 +50,7 @@ def extensions() -> list[Any]:
     if os.name == "posix":
         # The core is one library: nothing replaces what it calls of itself, which it so calls directly.
         for extension in made:
-            extension.extra_compile_args.append("-fvisibility=hidden")
+            extension.extra_compile_args = [*extension.extra_compile_args, "-fvisibility=hidden"]
     return made
 
 
