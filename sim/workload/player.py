@@ -91,7 +91,7 @@ def play(
     wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
     that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0 drops
     the files' cached pages first. A read ends when its last byte is copied, whether or not the core was free
-    to go on at once. A read under way at the end of the runtime is finished, and so is a thinktime (fio 3.33).
+    to go on at once. At the end of the runtime the read under way is finished, or the thinktime (fio 3.33).
     """
     yield from _started(clock, job, after)
     log, read, note = played.log, filemap.read, played.latencies_ns.append
