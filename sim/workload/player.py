@@ -28,8 +28,9 @@ class Played:
     """
     What one task did. Times in ns of the clock; latencies_ns: one per read(2), in order.
 
-    ramp_reads, ramp_bytes: of these, those of the job's ramp_time; measured_from_ns: when it was over. log:
-    of each read the number of its file, offset and length in bytes, and when it began; None: not wanted.
+    ramp_reads, ramp_bytes, ramp_writes, ramp_written: of these, those of the job's ramp_time;
+    measured_from_ns: when it was over. writes_ns, syncs_ns: as latencies_ns, of writes and syncs. log: of
+    each read the number of its file, offset and length in bytes, and when it began; None: not wanted.
     """
 
     started_ns: int = 0
@@ -41,6 +42,8 @@ class Played:
     measured_from_ns: int = 0
     log: list[tuple[int, int, int, int]] | None = None
     bytes_written: int = 0
+    ramp_writes: int = 0
+    ramp_written: int = 0
     writes_ns: list[int] = field(default_factory=list)
     syncs_ns: list[int] = field(default_factory=list)
 
@@ -111,16 +114,17 @@ def play(
             got = -1
             if writes is not None:
                 got = yield from writes.issue(task, number, offset, length, played)
-            if got < 0:
+            wrote = got >= 0
+            if not wrote:
                 got = yield from read(task, files[number], offset, length)
                 played.bytes_read += got
                 note(task.time_ns - began)
             now = task.time_ns
-            if log is not None:
+            if log is not None and not wrote:
                 log.append((number, offset, got, began))
             began = now
             if pace is not None:
-                yield from pace.behind(now, got, played)
+                yield from pace.behind(now, got, wrote, played)
         else:
             continue
         break
@@ -130,6 +134,12 @@ def play(
     played.ended_ns = clock.now
     if pace is not None:
         pace.ended(played)
+
+
+def _end_ramp(played: Played) -> None:
+    """All that was done so far was the ramp's."""
+    played.ramp_reads, played.ramp_bytes = len(played.latencies_ns), played.bytes_read
+    played.ramp_writes, played.ramp_written = len(played.writes_ns), played.bytes_written
 
 
 def _started(clock: Clock, job: Job, after: Any) -> Generator[Any, Any, None]:
@@ -225,15 +235,23 @@ class _Pace:
             if due > clock.now:
                 yield clock.timeout(due - clock.now)
 
-    def behind(self, now_ns: int, length: int, played: Played) -> Generator[Any, Any, None]:
-        """Think after a read of `length` bytes that ended at `now_ns`; the first after the ramp ends it."""
+    def behind(self, now_ns: int, length: int, wrote: bool, played: Played) -> Generator[Any, Any, None]:
+        """
+        Think after a read or write of `length` bytes that ended at `now_ns`; the first after the ramp ends
+        it.
+        """
         self._require_progress(now_ns)
         if 0 <= self._ramp_end_ns <= now_ns:
             self._ramp_end_ns = -1
             self._start_ns = played.measured_from_ns = now_ns
             self._issued_bytes = self._gone_ns = 0
-            played.ramp_reads = self._reads
-            played.ramp_bytes = played.bytes_read - length
+            _end_ramp(played)
+            if wrote:
+                played.ramp_writes -= 1
+                played.ramp_written -= length
+            else:
+                played.ramp_reads -= 1
+                played.ramp_bytes -= length
             self._set_end()
         self._reads += 1
         self._issued_bytes += length
@@ -256,7 +274,7 @@ class _Pace:
     def ended(self, played: Played) -> None:
         """A job that ended in its ramp has nothing to show."""
         if self._ramp_end_ns >= 0:
-            played.ramp_reads, played.ramp_bytes = self._reads, played.bytes_read
+            _end_ramp(played)
             played.measured_from_ns = played.ended_ns
 
     def _pardon(self) -> None:
