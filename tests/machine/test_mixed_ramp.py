@@ -1,4 +1,4 @@
-"""A job that reads and writes, with a ramp_time: the ramp's reads and its writes are left out of the job's row."""
+"""A job that reads and writes, with a ramp_time: what is done in the ramp is left out of its row."""
 
 from __future__ import annotations
 
