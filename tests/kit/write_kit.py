@@ -111,6 +111,20 @@ class Bump(Allocator):
         """Nothing was preallocated."""
 
 
+class SlowData(FixedLatency):
+    """A device that answers what lies from DATA on after `data_ns`, and all else after `latency_ns`."""
+
+    def __init__(self, clock: Clock, latency_ns: int, data_from: int, data_ns: int) -> None:
+        super().__init__(clock, latency_ns)
+        self._others = latency_ns, data_from, data_ns
+
+    def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Answer."""
+        latency_ns, data_from, data_ns = self._others
+        self.latency_ns = data_ns if sector >= data_from else latency_ns
+        super().submit(sector, sectors, token, done)
+
+
 class WriteRig:
     """A machine with a mounted ext4. log: blocks of the journal, 0: none. said: of MountOptions."""
 
@@ -121,6 +135,7 @@ class WriteRig:
         allocator: Bump | None = None,
         path: str = "page_io",
         latency_ns: int = 50_000,
+        data_ns: int = 0,
         memory_pages: int = 0,
         cache_pages: int = 1 << 40,
         plain: bool = False,
@@ -138,7 +153,7 @@ class WriteRig:
             memory_pages=cache_pages,
             tracer=lambda *event: self.events.append(event),
         )
-        self.machine = Machine(spec, self._device(latency_ns))
+        self.machine = Machine(spec, self._device(block_size, latency_ns, data_ns))
         machine = self.machine
         journal = JournalShape(range(LOG, LOG + log)) if log else None
         self.writer = Ext4Writer(
@@ -157,9 +172,10 @@ class WriteRig:
         self.writer.buffers.warm([TABLE, BITMAP, DESCRIPTORS])
         self.task = machine.cpu.task(0, "writer")
 
-    def _device(self, latency_ns: int) -> Callable[[Clock], FixedLatency]:
+    def _device(self, block_size: int, latency_ns: int, data_ns: int) -> Callable[[Clock], FixedLatency]:
         def make(clock: Clock) -> FixedLatency:
-            self.device = FixedLatency(clock, latency_ns)
+            data_from = DATA * (block_size // 512)
+            self.device = SlowData(clock, latency_ns, data_from, data_ns or latency_ns)
             return self.device
 
         return make
@@ -195,6 +211,11 @@ class WriteRig:
         """Do one thing after the other as the rig's task; return when nothing happens any more."""
         self.start(*steps)
         self.machine.clock.run()
+
+    def run_for(self, ns: int) -> None:
+        """Let so much time pass."""
+        clock = self.machine.clock
+        clock.run(until=clock.timeout(ns))
 
     def start(self, *steps: Generator[Any, Any, Any], task: Task | None = None) -> None:
         """Begin with them."""
