@@ -27,8 +27,9 @@ class Job:
 
     What is read of a file:
     rw: the order, "read" (sequential) or "randread"; ddir: whether it reads, writes, or both, mixed, of which
-    rwmixread percent are reads. fsync_every, fdatasync_every: a sync after so many writes, 0 = none. end_fsync: one
-    at the end, of every file; sync: "sync" (O_SYNC), "dsync" (O_DSYNC) or "none". sequence: of a random job's reads one in so many jumps, 0 = none;
+    rwmixread percent are reads. fsync_every, fdatasync_every: a sync after so many writes, before whatever
+    comes next, 0 = none. end_fsync, fsync_on_close: one at the end, of every file; sync: "sync" (O_SYNC),
+    "dsync" (O_DSYNC) or "none". sequence: of a random job's reads one in so many jumps, 0 = none;
     the others go on behind it, or, by rw_sequencer, read the same. stride_bytes: left out between sequential
     reads; below 0 backwards.
     bs_bytes: bytes asked by one read(2); not looked at with one of the next two.
@@ -105,6 +106,7 @@ class Job:
     fsync_every: int = _added(0)
     fdatasync_every: int = _added(0)
     end_fsync: bool = _added(False)
+    fsync_on_close: bool = _added(False)
     sync: Literal["none", "sync", "dsync"] = _added("none")
     sequence: int = _added(1)
     rw_sequencer: Literal["sequential", "identical"] = _added("sequential")
