@@ -152,7 +152,7 @@ class JobWrites(Writes):
     def issue(
         self, task: Task, number: int, offset: int, length: int, played: Played
     ) -> Generator[Any, Any, int]:
-        """Write; -1: to be read. Before either sync if it is time: as fio does, so never behind the last write."""
+        """Write; -1: to be read. Before either it syncs if it is time, as fio does: never behind the last."""
         inode, file = self._inodes[number], self._files[number]
         yield from self._sync_if_due(task, inode, played)
         if self._reads():
@@ -172,7 +172,7 @@ class JobWrites(Writes):
         return length
 
     def _sync_if_due(self, task: Task, inode: LiveInode, played: Played) -> Generator[Any, Any, None]:
-        """fsync(2) or fdatasync(2), not both, while the number of writes is a multiple of what the job says."""
+        """fsync(2) or fdatasync(2), not both, if so many writes are a multiple of what the job says."""
         for every, data_only in ((self._job.fsync_every, False), (self._job.fdatasync_every, True)):
             if every and self._written and not self._written % every:
                 yield from self._sync(task, inode, played, data_only)

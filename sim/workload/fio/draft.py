@@ -152,7 +152,7 @@ class Draft:
         return job, [*self.refusals.values(), *own, *job_errors(job, self.engine, self.places)]
 
     def _of_writes(self) -> list[ConfigError]:
-        """Return what a job that writes may not say: other values for writes than for reads, and a few options."""
+        """Return what a job that writes may not say: values of their own for writes, and a few options."""
         errors = [
             ConfigError(
                 self.places[name], f"{name}: values of their own for writes are not modelled", "one value"

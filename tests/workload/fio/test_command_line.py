@@ -84,7 +84,11 @@ def test_environment_and_machine():
 
 
 GOLDEN = [
-    ("--name=a --rw=randtrim", "--fio [a]: rw=randtrim: discards are not modelled; allowed: read, write, randread, randwrite, rw, readwrite, randrw"),
+    (
+        "--name=a --rw=randtrim",
+        "--fio [a]: rw=randtrim: discards are not modelled; "
+        "allowed: read, write, randread, randwrite, rw, readwrite, randrw",
+    ),
     (
         "--name=a --buffer=1",
         "--fio: --buffer could be several options; allowed: buffer_compress_chunk, "
