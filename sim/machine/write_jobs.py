@@ -139,7 +139,7 @@ class JobWrites(Writes):
         self._share = {"read": 100, "write": 0}.get(job.ddir, job.rwmixread)
         self._draws = stream(seed, f"{job.name} {clone} reads or writes")
         self._drawn: list[int] = []
-        self._since = 0
+        self._written = 0
         mounted.began()
 
     def _reads(self) -> bool:
@@ -153,8 +153,9 @@ class JobWrites(Writes):
     def issue(
         self, task: Task, number: int, offset: int, length: int, played: Played
     ) -> Generator[Any, Any, int]:
-        """Write, and sync if it is time; -1: to be read."""
+        """Write; -1: to be read. Before either it syncs if it is time, as fio does: never behind the last."""
         inode, file = self._inodes[number], self._files[number]
+        yield from self._sync_if_due(task, inode, played)
         if self._reads():
             if inode.changed and isinstance(file.inode, FsInode):
                 inode.changed = False
@@ -168,11 +169,15 @@ class JobWrites(Writes):
             yield from writer.sync.fsync(task, inode, job.sync == "dsync")
         played.writes_ns.append(task.time_ns - began)
         played.bytes_written += length
-        self._since += 1
-        for every, data_only in ((job.fsync_every, False), (job.fdatasync_every, True)):
-            if every and not self._since % every:
-                yield from self._sync(task, inode, played, data_only)
+        self._written += 1
         return length
+
+    def _sync_if_due(self, task: Task, inode: LiveInode, played: Played) -> Generator[Any, Any, None]:
+        """fsync(2) or fdatasync(2), not both, if so many writes are a multiple of what the job says."""
+        for every, data_only in ((self._job.fsync_every, False), (self._job.fdatasync_every, True)):
+            if every and self._written and not self._written % every:
+                yield from self._sync(task, inode, played, data_only)
+                return
 
     def _sync(
         self, task: Task, inode: LiveInode, played: Played, data_only: bool
@@ -182,9 +187,9 @@ class JobWrites(Writes):
         played.syncs_ns.append(task.time_ns - began)
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
-        """End the job: end_fsync of every file."""
-        if self._job.end_fsync:
-            for inode in self._inodes:
+        """End the job: end_fsync of every file, and fsync_on_close."""
+        for asked in (self._job.end_fsync, self._job.fsync_on_close):
+            for inode in self._inodes if asked else ():
                 yield from self._sync(task, inode, played, False)
         for inode in self._inodes:
             inode.open_files -= 1

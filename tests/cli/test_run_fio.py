@@ -130,11 +130,12 @@ def test_traced_reads_say_job_file_place_and_time():
 
 def test_all_mistakes_of_a_job_are_told_a_line_each():
     """Exit code 2, a line for each mistake, no half-written result."""
-    Path("x.fio").write_text("[global]\ndirect=1\n[a]\nrw=randwrite\nblok=4k\n")
+    Path("x.fio").write_text("[global]\ndirect=1\n[a]\nrw=randtrim\nblok=4k\n")
     assert [
         "readpath: x.fio:2 [global]: direct=1: O_DIRECT goes round the page cache; iomap_dio_rw() is not "
         "modelled; allowed: 0",
-        "readpath: x.fio:4 [a]: rw=randwrite: later, with writes; allowed: read, randread",
+        "readpath: x.fio:4 [a]: rw=randtrim: discards are not modelled; "
+        "allowed: read, write, randread, randwrite, rw, readwrite, randrw",
         "readpath: x.fio:5 [a]: option 'blok' is not one of fio 3.33; allowed: blocksize",
     ] == _mistake("x.fio")
 

@@ -186,6 +186,8 @@ class Transactions:
 
         Where there are too many it waits, and the start is tried again.
         """
+        if credits > self.limit // 2:
+            raise InvariantError(f"{credits} credits set aside, in transactions of {self.limit}")
         while not self.reserve_fits(credits):
             self.reserve_waits += 1
             event = self.clock.event()
@@ -227,6 +229,8 @@ class Transactions:
         raise NotImplementedError
 
     def _open(self, task: Task, credits: int) -> Handle:
+        if credits > self.limit:
+            raise InvariantError(f"a handle of {credits} credits, in transactions of {self.limit}")
         running = self.running
         if running is None:
             running = self.running = Transaction(self.next_tid, self.overhead + self.reserved)

@@ -25,7 +25,10 @@ _FIRST = ("kb_base", "ioengine")
 """Options that decide how others are read, wherever they stand in their section, as in fio."""
 _SAME = {"buffered": "direct"}
 """Options that say the same thing the other way round."""
-_BY_DIRECTION = {"bs", "ba", "bsrange", "bssplit", "rate", "rate_iops", "thinktime", "thinktime_blocks"}
+_BY_DIRECTION = {
+    *("bs", "ba", "bsrange", "bssplit", "rate", "rate_iops", "thinktime", "thinktime_blocks"),
+    *("percentage_random", "random_distribution"),
+}
 """Options that may have a value for reads and another for writes."""
 _WRITES_WITHOUT = {"fill_device", "sync_file_range", "write_barrier", "serialize_overlap"}
 """Options that change nothing of reads, and are not modelled for writes."""
@@ -149,9 +152,7 @@ class Draft:
         return job, [*self.refusals.values(), *own, *job_errors(job, self.engine, self.places)]
 
     def _of_writes(self) -> list[ConfigError]:
-        """
-        Return what a job that writes may not say: other values for writes than for reads, and a few options.
-        """
+        """Return what a job that writes may not say: values of their own for writes, and a few options."""
         errors = [
             ConfigError(
                 self.places[name], f"{name}: values of their own for writes are not modelled", "one value"

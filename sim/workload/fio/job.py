@@ -25,25 +25,27 @@ class Job:
 
     name: of its section. title: what results call it, None = its name.
 
-    What is read of a file: rw: the order, "read" (sequential) or "randread"; ddir: whether it reads, writes,
-    or both, mixed, of which rwmixread percent are reads. fsync_every, fdatasync_every: a sync after so many
-    writes, 0 = none. end_fsync: one at the end, of every file; sync: "sync" (O_SYNC), "dsync" (O_DSYNC) or
-    "none". sequence: of a random job's reads one in so many jumps, 0 = none; the others go on behind it, or,
-    by rw_sequencer, read the same. stride_bytes: left out between sequential reads; below 0 backwards.
-    bs_bytes: bytes asked by one read(2); not looked at with one of the next two. bs_range_bytes: (smallest,
-    largest), multiples of the smallest in between (any length if bs_unaligned). bs_split: (bytes, percent) of
-    reads, in order. blockalign_bytes: random reads start at its multiples. size_bytes: length of the region
-    that is read, of all files together, None = to the end of each. filesize_bytes: (least, most) of each
-    file. offset_bytes: where the region starts, and for clone n offset_increment_* times n further on; in
-    percent rounded up to offset_align_bytes, 0 = the smallest read. io_size_bytes: bytes read in all, None =
-    the region once; a longer one starts over, as fio does: see `generator.passes`. The *_percent fields stand
-    for them when set: of the file, io_size of the region. number_ios: reads in all, 0 = no limit. numjobs:
-    identical concurrent readers. randseed, randrepeat: see `generator.job_stream`. norandommap: a block may
-    be read twice. lfsr: never. random_distribution: "zipf" has exponent zipf_theta, "pareto" pareto_power,
-    "normal" deviation in percent, and their most read block at `center` of the region (0 to 1, None:
-    anywhere); zones: (percent of reads, percent of the region, or bytes if "zoned_abs"). All but "random"
-    read blocks twice. percentage_random: how many of a random job's reads are; the others go on where the
-    last one ended.
+    What is read of a file:
+    rw: the order, "read" (sequential) or "randread"; ddir: whether it reads, writes, or both, mixed, of which
+    rwmixread percent are reads. fsync_every, fdatasync_every: a sync after so many writes, before whatever
+    comes next, 0 = none. end_fsync, fsync_on_close: one at the end, of every file; sync: "sync" (O_SYNC),
+    "dsync" (O_DSYNC) or "none". sequence: of a random job's reads one in so many jumps, 0 = none;
+    the others go on behind it, or, by rw_sequencer, read the same. stride_bytes: left out between sequential
+    reads; below 0 backwards.
+    bs_bytes: bytes asked by one read(2); not looked at with one of the next two.
+    bs_range_bytes: (smallest, largest), multiples of the smallest in between (any length if bs_unaligned).
+    bs_split: (bytes, percent) of reads, in order. blockalign_bytes: random reads start at its multiples.
+    size_bytes: length of the region that is read, of all files together, None = to the end of each.
+    filesize_bytes: (least, most) of each file. offset_bytes: where the region starts, and for clone n
+    offset_increment_* times n further on; in percent rounded up to offset_align_bytes, 0 = the smallest read.
+    io_size_bytes: bytes read in all, None = the region once; a longer one starts over, as fio does: see
+    `generator.passes`. The *_percent fields stand for them when set: of the file, io_size of the region.
+    number_ios: reads in all, 0 = no limit. numjobs: identical concurrent readers.
+    randseed, randrepeat: see `generator.job_stream`. norandommap: a block may be read twice. lfsr: never.
+    random_distribution: "zipf" has exponent zipf_theta, "pareto" pareto_power, "normal" deviation in percent,
+    and their most read block at `center` of the region (0 to 1, None: anywhere); zones: (percent of reads,
+    percent of the region, or bytes if "zoned_abs"). All but "random" read blocks twice.
+    percentage_random: how many of a random job's reads are; the others go on where the last one ended.
 
     Which files: see `files`. filename: as written, None = see there. directory, filename_format, nrfiles.
     openfiles: so many are read in turn, 0 = all. file_service_type: how they take turns, after
@@ -104,6 +106,7 @@ class Job:
     fsync_every: int = _added(0)
     fdatasync_every: int = _added(0)
     end_fsync: bool = _added(False)
+    fsync_on_close: bool = _added(False)
     sync: Literal["none", "sync", "dsync"] = _added("none")
     sequence: int = _added(1)
     rw_sequencer: Literal["sequential", "identical"] = _added("sequential")

@@ -258,7 +258,7 @@ PARSERS: dict[str, Parser] = {
     "fsync": _whole("fsync_every"),
     "fdatasync": _whole("fdatasync_every"),
     "end_fsync": _flag("end_fsync"),
-    "fsync_on_close": _flag("end_fsync"),
+    "fsync_on_close": _flag("fsync_on_close"),
     "sync": lambda option, value, _base: {"sync": _SYNCS[word(option, value)[0]]},
     "size": _bytes("size", 1, 1),
     "io_size": _bytes("io_size", 1, 1),

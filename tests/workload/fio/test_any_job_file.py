@@ -167,7 +167,7 @@ def test_what_fio_refuses_we_refuse(tmp_path):
 
 def test_all_mistakes_are_told_in_the_order_of_the_file():
     """Every mistake has its line, in the order of the file, one of [global] once."""
-    text = "[global]\nrw=write\n[a]\nblok=4k\ndirect=1\n[b]\niodepth=x\n[c]\nrw=read\n"
+    text = "[global]\nrw=trim\n[a]\nblok=4k\ndirect=1\n[b]\niodepth=x\n[c]\nrw=read\n"
     try:
         parse_jobs(text, "x.fio")
         raise AssertionError

@@ -84,7 +84,11 @@ def test_environment_and_machine():
 
 
 GOLDEN = [
-    ("--name=a --rw=randwrite", "--fio [a]: rw=randwrite: later, with writes; allowed: read, randread"),
+    (
+        "--name=a --rw=randtrim",
+        "--fio [a]: rw=randtrim: discards are not modelled; "
+        "allowed: read, write, randread, randwrite, rw, readwrite, randrw",
+    ),
     (
         "--name=a --buffer=1",
         "--fio: --buffer could be several options; allowed: buffer_compress_chunk, "
@@ -120,9 +124,9 @@ def test_errors_say_what_and_what_is_allowed(text, message):
 
 def test_all_mistakes_are_told_at_once():
     """Each mistake has a line of its own."""
-    said = _refused("--name=a --rw=write --blok=4k --ioengine=mmap --bs=x").split("\n")
+    said = _refused("--name=a --rw=trim --blok=4k --ioengine=mmap --bs=x").split("\n")
     assert 4 == len(said)
-    for part in ("rw=write", "--blok", "ioengine=mmap", "bs: 'x'"):
+    for part in ("rw=trim", "--blok", "ioengine=mmap", "bs: 'x'"):
         assert 1 == sum(part in line for line in said)
 
 

@@ -72,10 +72,15 @@ def test_sizes_are_fios(tmp_path):
 
 
 GOLDEN = [
-    ("[a]\nrw=write\n", "x.fio:2 [a]: rw=write: later, with writes; allowed: read, randread"),
+    (
+        "[a]\nrw=trim\n",
+        "x.fio:2 [a]: rw=trim: discards are not modelled; "
+        "allowed: read, write, randread, randwrite, rw, readwrite, randrw",
+    ),
     (
         "[a]\nrw=randtrim\n",
-        "x.fio:2 [a]: rw=randtrim: later, with writes; allowed: read, randread",
+        "x.fio:2 [a]: rw=randtrim: discards are not modelled; "
+        "allowed: read, write, randread, randwrite, rw, readwrite, randrw",
     ),
     (
         "[a]\nrw=reads\n",
@@ -300,6 +305,13 @@ def test_fio_takes_the_same_options(tmp_path):
 
 CHOICES = {
     "rw": ("read", "randread", "read:8k", "read:-4k", "randread:8"),
+    "rwmixread": ("0", "70", "100"),
+    "rwmixwrite": ("0", "30", "100"),
+    "fsync": ("0", "1", "32"),
+    "fdatasync": ("0", "4"),
+    "end_fsync": ("0", "1"),
+    "fsync_on_close": ("0", "1"),
+    "sync": ("none", "sync", "dsync", "0", "1"),
     "bs": ("4k", "1024", "64k", "0x2000", "2ki", "8k,4k", ",4k"),
     "ba": ("4k", "512"),
     "bsrange": ("1k-4k", "4k-64k", "4k-1k", "2k:8k", "1k-2k,4k-8k"),

@@ -1,0 +1,61 @@
+"""The journal as space: tags of a descriptor, places, what is free."""
+
+from __future__ import annotations
+
+import pytest
+
+from sim.fs.jbd2.log import Log, tags_per_descriptor
+
+
+@pytest.mark.parametrize(
+    ("block_size", "tag_bytes", "checksums", "tags"),
+    [
+        (1024, 8, False, 122),
+        (1024, 16, True, 61),
+        (2048, 8, False, 250),
+        (2048, 16, True, 125),
+        (4096, 8, False, 506),
+        (4096, 16, True, 253),
+    ],
+)
+def test_tags_of_a_descriptor(block_size: int, tag_bytes: int, checksums: bool, tags: int) -> None:
+    """As many as a kernel's descriptor blocks announce."""
+    assert tags_per_descriptor(block_size, tag_bytes, checksums) == tags
+
+
+@pytest.mark.parametrize(
+    ("block_size", "blocks", "overhead"),
+    # 1 + ceil((blocks / 4) / ((block size - 12 - 16 - 16) / 8)), without checksums
+    [(4096, 4096, 1 + 3), (1024, 8192, 1 + 17)],
+)
+def test_descriptors_that_a_transaction_is_reckoned_to_need(
+    block_size: int, blocks: int, overhead: int
+) -> None:
+    """So many credits a transaction has used when it begins: then 998 or 496 pages of data=journal fit."""
+    log = Log(range(blocks), tags_per_descriptor(block_size, 8, False), block_size, 8, False)
+    assert log.overhead == overhead
+    credits, bpp = {4096: (22, 1), 1024: (47, 4)}[block_size]
+    used, pages = log.overhead, 0
+    while used + credits <= blocks // 4:  # a page of data=journal: its blocks; the inode's once
+        used += bpp + (pages == 0)
+        pages += 1
+    assert pages == {4096: 998, 1024: 496}[block_size]
+
+
+def test_the_log_is_a_ring_behind_its_superblock() -> None:
+    """Places in order, block 0 never; behind the last comes the first."""
+    log = Log([70, 10, 11, 12, 50, 51], 506, 4096, 8, False, head=4)
+    assert log.superblock == 70
+    assert (log.blocks, log.free) == (6, 5)
+    assert log.take(3) == [50, 51, 10]
+    assert log.free == 2
+    log.committed(7, [100, 101])
+    assert log.take(2) == [11, 12]
+    log.committed(8, [102])
+    assert (log.free, log.oldest(), log.clean()) == (0, [100, 101], [[100, 101], [102]])
+    log.dropped()
+    assert (log.free, log.oldest()) == (3, [102])
+    log.dropped()
+    assert (log.free, log.oldest(), log.head) == (5, [], 4)
+    log.dropped()
+    assert log.free == 5

@@ -1,0 +1,191 @@
+"""Recorded write cases against the simulator: every counter of every phase, every bio that carries data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sim.cli.validate_writes import WRITE_GROUPS
+from sim.errors import ConfigError
+from sim.records.write_case import WriteCase
+from sim.records.write_compare import (
+    NOT_RUN,
+    WRITE,
+    WriteDifference,
+    compare_write_case,
+    load_write_cases,
+    validate_writes,
+)
+from sim.records.write_counters import NOT_COMPARED, ODD_CASES
+
+DATA = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "writes"
+GOLDEN = {
+    ("over", 0, 3): (27, 2831),
+    ("over", 1, 3): (27, 2901),
+    ("over", 2, 3): (26, 2877),
+    ("append", 0, 3): (16, 2542),
+    ("append", 1, 3): (15, 2174),
+    ("append", 2, 3): (15, 1740),
+    ("grow", 0, 1): (9, 1583),
+    ("falloc", 0, 1): (5, 626),
+    ("hole", 0, 1): (29, 4294),
+    ("shortfree", 0, 1): (11, 1801),
+    ("crypt", 0, 1): (21, 2627),
+    ("path", 0, 3): (28, 3231),
+    ("path", 1, 3): (28, 3080),
+    ("path", 2, 3): (28, 3308),
+    ("csum", 0, 1): (8, 862),
+    ("dev", 0, 1): (25, 2445),
+    ("again", 0, 1): (2, 194),
+}
+"""(group, piece, pieces, for several cores): cases, and numbers that are compared in them."""
+COSTS_ONLY = "instructions"
+"""Recordings without counters: what experiments/kernel/fit_writes.py fits."""
+CASE = "over_bs1024/od/own/contig/seq4k-64k/cold/fsync"
+
+
+@cache
+def cases_of(group: str) -> list[WriteCase]:
+    """Return the cases of a group."""
+    return load_write_cases(DATA / f"{group}.jsonl")
+
+
+def broken(change: Callable[[dict[str, Any]], None], name: str = CASE) -> tuple[WriteDifference, ...]:
+    """Return how the simulator differs from a record that is not the kernel's any more."""
+    case = next(case for case in cases_of(name.partition("_")[0]) if case.name == name)
+    record = deepcopy(case.record)
+    change(record)
+    return compare_write_case(WriteCase(record, case.volume, case.at, case.probes)).differences
+
+
+def counts(record: dict[str, Any], phase: str) -> dict[str, int]:
+    """Return the counts of a record's phase."""
+    found: dict[str, int] = next(each["counts"] for each in record["phases"] if each["name"] == phase)
+    return found
+
+
+@pytest.mark.parametrize(("group", "piece", "pieces"), GOLDEN)
+def test_every_case_is_equal(group: str, piece: int, pieces: int) -> None:
+    """No counter of a phase and no bio of data is another than the kernel's; and none went missing."""
+    cases = cases_of(group)[piece::pieces]
+    outcomes = validate_writes(cases, lambda _: None)
+    assert [difference for outcome in outcomes for difference in outcome.differences] == []
+    numbers = len(outcomes), sum(outcome.compared for outcome in outcomes)
+    assert numbers == GOLDEN[group, piece, pieces]
+
+
+def test_every_recording_is_run_or_said_not_to_be() -> None:
+    """A file of recordings that validate does not know of is seen here."""
+    files = {path.stem for path in DATA.glob("*.jsonl")}
+    assert files == {*WRITE_GROUPS, *NOT_RUN, COSTS_ONLY}
+    assert {group for group, *_ in GOLDEN} == set(WRITE_GROUPS)
+    for group in NOT_RUN:
+        assert cases_of(group) == []
+
+
+def test_what_is_left_out_has_a_reason() -> None:
+    """Every counter that is not compared says why; the odd cases are recordings."""
+    outcome = compare_write_case(next(case for case in cases_of("over") if case.name == CASE))
+    assert outcome.left_out == NOT_COMPARED
+    assert all(why for why in outcome.left_out.values())
+    names = {case.name for case in cases_of("shortfree")}
+    assert ODD_CASES.keys() <= names
+
+
+@pytest.mark.parametrize(
+    ("phase", "counter", "by"),
+    [
+        ("write", "mark_buffer_dirty", 1),
+        ("write", "ext4_da_write_begin", -1),
+        ("sync", "ext4_bio_write_page", 1),
+        ("sync", "jbd2_journal_write_metadata_buffer", -1),
+        ("sync", "blk_mq_submit_bio", 1),
+    ],
+)
+def test_a_false_count_is_told(phase: str, counter: str, by: int) -> None:
+    """A count that is off by one is a difference, and the only one; so is one that is not there at all."""
+
+    def off(record: dict[str, Any]) -> None:
+        counts(record, phase)[counter] += by
+
+    def gone(record: dict[str, Any]) -> None:
+        del counts(record, phase)[counter]
+
+    (one,) = broken(off)
+    assert (one.case, one.phase, one.counter, one.kernel - one.simulator) == (CASE, phase, counter, by)
+    (one,) = broken(gone)
+    assert (one.phase, one.counter, one.kernel) == (phase, counter, 0)
+
+
+def test_a_count_that_the_simulator_has_not_is_told() -> None:
+    """A symbol that the kernel called and the simulator did not."""
+
+    def more(record: dict[str, Any]) -> None:
+        counts(record, "sync")["ext4_issue_zeroout"] = 2
+
+    (one,) = broken(more)
+    assert (one.counter, one.kernel, one.simulator) == ("ext4_issue_zeroout", 2, 0)
+
+
+def data_bio(record: dict[str, Any]) -> list[Any]:
+    """Return the first bio of a record that writes data."""
+    found: list[Any] = next(bio for bio in record["bios"] if bio[5] == "d" and bio[3] & WRITE)
+    return found
+
+
+@pytest.mark.parametrize(("field", "by"), [(1, 8), (2, 8), (2, -8)])
+def test_a_false_bio_is_told(field: int, by: int) -> None:
+    """A bio at another sector, or of another size, is a difference."""
+
+    def elsewhere(record: dict[str, Any]) -> None:
+        data_bio(record)[field] += by
+
+    (one,) = broken(elsewhere)
+    assert (one.phase, one.counter) == ("sync", "data bios")
+    assert one.kernel != one.simulator
+
+
+def test_a_bio_too_many_or_too_few_is_told() -> None:
+    """The list of bios is compared whole: one twice, or one left out."""
+
+    def twice(record: dict[str, Any]) -> None:
+        record["bios"].append(list(data_bio(record)))
+
+    def without(record: dict[str, Any]) -> None:
+        record["bios"].remove(data_bio(record))
+
+    assert [one.counter for one in broken(twice)] == ["data bios"]
+    assert [one.counter for one in broken(without)] == ["data bios"]
+
+
+def test_a_bio_in_another_phase_is_told() -> None:
+    """Written by write(2) or by fsync(2) is not the same."""
+
+    def earlier(record: dict[str, Any]) -> None:
+        data_bio(record)[0] = 0
+
+    assert [(one.phase, one.counter) for one in broken(earlier)] == [
+        ("write", "data bios"),
+        ("sync", "data bios"),
+    ]
+
+
+def test_wrong_files_are_refused(tmp_path: Path) -> None:
+    """A record of no volume, or without a field, in one line; nothing is run."""
+    for name in ("volumes.json", "probes.txt"):
+        (tmp_path / name).write_bytes((DATA / name).read_bytes())
+    record = dict(cases_of("over")[0].record)
+    path = tmp_path / "over.jsonl"
+    path.write_text(json.dumps(record | {"image": "none"}) + "\n")
+    with pytest.raises(ConfigError, match=r"over.jsonl:1: image: 'none'; allowed: .*w4096"):
+        load_write_cases(path)
+    for field in ("case", "script", "phases", "bios", "mount"):
+        path.write_text(json.dumps({key: value for key, value in record.items() if key != field}) + "\n")
+        with pytest.raises(ConfigError, match=rf"over.jsonl:1: has no '{field}'"):
+            load_write_cases(path)

@@ -1,0 +1,224 @@
+"""fio jobs that write: what they come to, what of them is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+from fio_log import needs_fio
+
+from sim.config.cell_result import CellResult
+from sim.errors import ConfigError
+from sim.experiment.fio_experiment import fio_experiment
+from sim.machine.run_cell import run_cell
+from sim.volume.images import ensure_image
+from sim.workload.fio.job import Job
+from sim.workload.fio.parse import parse_jobs
+
+
+def job_of(*lines: str) -> Job:
+    """Return the one job of these lines."""
+    (job,) = parse_jobs("\n".join(["[a]", *lines]) + "\n", "x.fio")
+    return job
+
+
+def refused(*lines: str) -> list[str]:
+    """Return what is said of a job of these lines."""
+    with pytest.raises(ConfigError) as caught:
+        job_of(*lines)
+    return str(caught.value).split("\n")
+
+
+@pytest.mark.parametrize(
+    ("rw", "order", "ddir", "stride", "sequence"),
+    [
+        ("read", "read", "read", 0, 1),
+        ("write", "read", "write", 0, 1),
+        ("randwrite", "randread", "write", 0, 1),
+        ("rw", "read", "mixed", 0, 1),
+        ("readwrite", "read", "mixed", 0, 1),
+        ("randrw", "randread", "mixed", 0, 1),
+        ("write:8k", "read", "write", 8192, 1),
+        ("rw:-4k", "read", "mixed", -4096, 1),
+        ("randwrite:8", "randread", "write", 0, 8),
+    ],
+)
+def test_what_rw_says(rw: str, order: str, ddir: str, stride: int, sequence: int) -> None:
+    """The order is a reader's; what is done in it is said beside."""
+    job = job_of(f"rw={rw}")
+    assert (job.rw, job.ddir, job.stride_bytes, job.sequence) == (order, ddir, stride, sequence)
+
+
+def test_the_last_rw_wins() -> None:
+    """A job that writes by [global] and reads by itself reads."""
+    (job,) = parse_jobs("[global]\nrw=randwrite\n[a]\nrw=read\n", "x.fio")
+    assert job == Job(name="a")
+
+
+@pytest.mark.parametrize(
+    ("lines", "share"),
+    [
+        ((), 50),
+        (("rwmixread=70",), 70),
+        (("rwmixwrite=70",), 30),
+        (("rwmixread=70", "rwmixwrite=10"), 90),
+        (("rwmixwrite=10", "rwmixread=0"), 0),
+        (("rwmixwrite=0",), 100),
+    ],
+)
+def test_the_mix(lines: tuple[str, ...], share: int) -> None:
+    """Both say the same thing; the later one wins."""
+    assert job_of("rw=randrw", *lines).rwmixread == share
+
+
+def test_syncs() -> None:
+    """Each has its field; 0 is none; sync has words and numbers."""
+    job = job_of("rw=write", "fsync=32", "fdatasync=8", "end_fsync=1", "sync=dsync")
+    assert (job.fsync_every, job.fdatasync_every, job.end_fsync, job.sync) == (32, 8, True, "dsync")
+    assert not job.fsync_on_close
+    job = job_of("rw=write", "fsync_on_close=1", "end_fsync=0", "fsync=0")
+    assert (job.fsync_on_close, job.end_fsync, job.fsync_every) == (True, False, 0)
+    for said, is_ in (("0", "none"), ("none", "none"), ("1", "sync"), ("sync", "sync"), ("dsync", "dsync")):
+        assert job_of("rw=write", f"sync={said}").sync == is_
+
+
+def test_reads_do_not_sync() -> None:
+    """What only writes do has no effect in a job that reads, and is said to have none; of writes it has."""
+    said = (
+        "fsync=1",
+        "fdatasync=1",
+        "end_fsync=1",
+        "fsync_on_close=1",
+        "sync=1",
+        "rwmixread=70",
+        "rwmixwrite=3",
+    )
+    names = {line.partition("=")[0] for line in said}
+    assert {name for name, _, _ in job_of(*said).unused} == names
+    assert {name for name, _, _ in job_of("rw=write", *said).unused} == {"rwmixread", "rwmixwrite"}
+    assert job_of("rw=rw", *said).unused == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("bs=4k,8k", "bs=,8k", "blockalign=4k,8k", "bsrange=4k-8k,8k-16k", "bssplit=4k/100,8k/100"),
+        *("rate=1m,2m", "rate_iops=100,200", "percentage_random=30,60", "thinktime_blocks=1,2"),
+        "random_distribution=zoned:60/10:40,50/10:50",
+    ],
+)
+def test_a_value_of_its_own_for_writes_is_refused(line: str) -> None:
+    """Of a job that writes; one that reads takes the first."""
+    name = line.partition("=")[0].replace("blockalign", "ba")
+    why = f"x.fio:3 [a]: {name}: values of their own for writes are not modelled; allowed: one value"
+    for rw in ("write", "randwrite", "rw", "randrw"):
+        assert refused(f"rw={rw}", line) == [why]
+    job_of("rw=randread", line)
+    job_of("rw=randwrite", line, line.partition(",")[0].replace("=,", "=") if "=," not in line else "bs=4k")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["fill_device=1", "fill_fs=1", "sync_file_range=write:8", "write_barrier=8", "serialize_overlap=1"],
+)
+def test_what_is_not_modelled_of_writes_is_refused(line: str) -> None:
+    """It changes nothing of reads; a job that writes may not say it."""
+    name = line.partition("=")[0].replace("fill_fs", "fill_device")
+    for rw in ("write", "randrw"):
+        assert refused(f"rw={rw}", line) == [
+            f"x.fio:3 [a]: {name}: is not modelled for writes; allowed: a job without it"
+        ]
+    assert [unused[0] for unused in job_of("rw=read", line).unused] == [name]
+
+
+@pytest.mark.parametrize("rw", ["trim", "randtrim", "trimwrite", "randtrimwrite"])
+def test_discards_are_refused(rw: str) -> None:
+    """Nobody discards here."""
+    allowed = "read, write, randread, randwrite, rw, readwrite, randrw"
+    assert refused(f"rw={rw}") == [f"x.fio:2 [a]: rw={rw}: discards are not modelled; allowed: {allowed}"]
+
+
+@pytest.mark.parametrize(
+    "line", ["rwmixread=101", "rwmixwrite=101", "rwmixread=x", "fsync=x", "end_fsync=2", "sync=2"]
+)
+def test_values_that_fio_does_not_take(line: str) -> None:
+    """One line, with the place and what is allowed."""
+    (said,) = refused("rw=rw", line)
+    assert said.startswith(f"x.fio:3 [a]: {line.partition('=')[0]}: ")
+    assert "; allowed: " in said
+
+
+# -- run ---------------------------------------------------------------------------------------------------
+
+SIZE = "size=64k"
+SYNCS = [
+    (("rw=write", "fsync=1"), 16, 15),
+    (("rw=write", "fsync=4"), 16, 3),
+    (("rw=write", "fsync=4", "fdatasync=2"), 16, 7),
+    (("rw=write", "fdatasync=5"), 16, 3),
+    (("rw=write", "fsync=16"), 16, 0),
+    (("rw=write", "end_fsync=1"), 16, 1),
+    (("rw=write", "fsync_on_close=1"), 16, 1),
+    (("rw=randwrite", "bs=8k", "fsync=1"), 8, 7),
+]
+"""Lines of a job; its writes, and its syncs: fio's for a file of 64 KiB."""
+
+
+def run(tmp_path: Path, *lines: str) -> CellResult:
+    """Run a job."""
+    file = tmp_path / "x.fio"
+    file.write_text("\n".join(["[a]", SIZE, "filename=f", *lines]) + "\n")
+    (cell,) = fio_experiment(file, None, ()).cells
+    return run_cell(cell, partial(ensure_image, root=tmp_path)(cell), False)
+
+
+@pytest.mark.parametrize(("lines", "writes", "syncs"), SYNCS)
+def test_syncs_of_a_run(tmp_path: Path, lines: tuple[str, ...], writes: int, syncs: int) -> None:
+    """A sync comes before the next I/O, so none behind the last; where both are due it is fsync(2)."""
+    metrics = run(tmp_path, *lines).metrics
+    assert (metrics["writes"], metrics["syncs"], metrics["bytes_streamed"]) == (writes, syncs, 65536)
+
+
+@needs_fio
+@pytest.mark.parametrize(
+    ("lines", "writes", "syncs"),
+    [
+        (lines, writes, 3 if len(lines) == 3 and "fdatasync=2" in lines else syncs)
+        for lines, writes, syncs in SYNCS
+        if any(line.startswith("fsync=") for line in lines)
+    ],
+)
+def test_syncs_are_fios(tmp_path: Path, lines: tuple[str, ...], writes: int, syncs: int) -> None:
+    """The real fio does as many fsync(2); others it does not count."""
+    text = "\n".join(["[a]", SIZE, "filename=f", "ioengine=psync", *lines]) + "\n"
+    (tmp_path / "x.fio").write_text(text)
+    done = subprocess.run(
+        ["fio", "--output-format=json+", "x.fio"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    job = json.loads(done.stdout)["jobs"][0]
+    assert (job["write"]["total_ios"], job["sync"]["total_ios"]) == (writes, syncs)
+
+
+def test_a_mixed_job_reads_and_writes(tmp_path: Path) -> None:
+    """Every block once, read or written; the same twice; the mix as the job says."""
+    first = run(tmp_path, "rw=randrw", "rwmixread=70", "bs=1k")
+    again = run(tmp_path, "rw=randrw", "rwmixread=70", "bs=1k")
+    assert first == again
+    writes, reads = first.metrics["writes"], first.metrics["reads"]
+    assert 0 < writes < 64
+    assert first.metrics["bytes_streamed"] == writes * 1024
+    assert run(tmp_path, "rw=randrw", "rwmixread=100", "bs=1k").metrics.get("writes", 0) == 0
+    assert run(tmp_path, "rw=randrw", "rwmixwrite=100", "bs=1k").metrics["writes"] == 64
+    assert reads
+
+
+def test_a_durable_write_takes_longer(tmp_path: Path) -> None:
+    """O_DSYNC waits for the device in each write; without it a write is a copy into the page cache."""
+    plain = run(tmp_path, "rw=write").metrics
+    durable = run(tmp_path, "rw=write", "sync=dsync").metrics
+    assert (plain["writes"], durable["writes"]) == (16, 16)
+    assert durable["write_latency_p50_ns"] > 10 * plain["write_latency_p50_ns"]
+    assert run(tmp_path, "rw=write", "sync=sync").metrics["syncs"] == 0
