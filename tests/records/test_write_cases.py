@@ -1,4 +1,4 @@
-"""Recorded write cases against the simulator: every counter of every phase, every bio that carries data."""
+"""Recorded write cases against the simulator: every counter of every phase, every bio."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from sim.errors import ConfigError
 from sim.records.write_case import WriteCase
 from sim.records.write_compare import (
     NOT_RUN,
-    WRITE,
     WriteDifference,
     compare_write_case,
     load_write_cases,
@@ -135,7 +134,7 @@ def test_a_count_that_the_simulator_has_not_is_told() -> None:
 
 def data_bio(record: dict[str, Any]) -> list[Any]:
     """Return the first bio of a record that writes data."""
-    found: list[Any] = next(bio for bio in record["bios"] if bio[5] == "d" and bio[3] & WRITE)
+    found: list[Any] = next(bio for bio in record["bios"] if bio[5] == "d" and bio[3] & 4)
     return found
 
 
@@ -147,8 +146,21 @@ def test_a_false_bio_is_told(field: int, by: int) -> None:
         data_bio(record)[field] += by
 
     (one,) = broken(elsewhere)
-    assert (one.phase, one.counter) == ("sync", "data bios")
+    assert (one.phase, one.counter) == ("sync", "bios")
     assert one.kernel != one.simulator
+
+
+@pytest.mark.parametrize(
+    ("whose", "flag"), [("d", 8), ("d", 256), ("j", 1), ("j", 16), ("j", 32), ("j", 128)]
+)
+def test_a_false_flag_is_told(whose: str, flag: int) -> None:
+    """Data with or without SYNC and BACKGROUND, blocks of the log with or without META, FUA, PREFLUSH, IDLE."""
+
+    def other(record: dict[str, Any]) -> None:
+        next(bio for bio in record["bios"] if bio[5] == whose and bio[3] & 4)[3] ^= flag
+
+    (one,) = broken(other)
+    assert (one.phase, one.counter) == ("sync", "bios")
 
 
 def test_a_bio_too_many_or_too_few_is_told() -> None:
@@ -160,8 +172,8 @@ def test_a_bio_too_many_or_too_few_is_told() -> None:
     def without(record: dict[str, Any]) -> None:
         record["bios"].remove(data_bio(record))
 
-    assert [one.counter for one in broken(twice)] == ["data bios"]
-    assert [one.counter for one in broken(without)] == ["data bios"]
+    assert [one.counter for one in broken(twice)] == ["bios"]
+    assert [one.counter for one in broken(without)] == ["bios"]
 
 
 def test_a_bio_in_another_phase_is_told() -> None:
@@ -171,8 +183,8 @@ def test_a_bio_in_another_phase_is_told() -> None:
         data_bio(record)[0] = 0
 
     assert [(one.phase, one.counter) for one in broken(earlier)] == [
-        ("write", "data bios"),
-        ("sync", "data bios"),
+        ("write", "bios"),
+        ("sync", "bios"),
     ]
 
 

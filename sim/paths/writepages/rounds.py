@@ -98,7 +98,7 @@ class Ext4Writepages:
         self, task: Task, inode: LiveInode, tagged: bytearray, wbc: WritebackControl, plug: Plug
     ) -> Generator[Any, Any, None]:
         io_end = IoEnd(inode)
-        scan, flags = _Scan(io_end, wbc.background), wbc.data_flags
+        scan, flags = _Scan(io_end, wbc.cyclic), wbc.data_flags
         self._io.begin(inode, io_end, flags)
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
