@@ -154,7 +154,7 @@ def test_a_false_bio_is_told(field: int, by: int) -> None:
     ("whose", "flag"), [("d", 8), ("d", 256), ("j", 1), ("j", 16), ("j", 32), ("j", 128)]
 )
 def test_a_false_flag_is_told(whose: str, flag: int) -> None:
-    """Data with or without SYNC and BACKGROUND, blocks of the log with or without META, FUA, PREFLUSH, IDLE."""
+    """Data with or without SYNC, BACKGROUND; blocks of the log with or without META, FUA, PREFLUSH, IDLE."""
 
     def other(record: dict[str, Any]) -> None:
         next(bio for bio in record["bios"] if bio[5] == whose and bio[3] & 4)[3] ^= flag
