@@ -12,6 +12,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     file_size       the same over the size of the file
     memory          bytes of buffer heads per cached page
     secure_delete   time over the size of a deleted file, what is written, CPU, and what is left of it
+    journal_modes   bytes to the device per byte written, and the time of a sync, by data= mode
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
 and of a run made with --trace:
@@ -36,6 +37,7 @@ from sim.report.cpu_bars import cpu_per_4k
 from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
+from sim.report.journal_modes import journal_modes
 from sim.report.latency import latency_cdf
 from sim.report.map_calls import map_calls
 from sim.report.memory import memory
@@ -56,6 +58,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "memory": memory,
     "encryption": encryption,
     "secure_delete": secure_delete,
+    "journal_modes": journal_modes,
     "latency_cdf": latency_cdf,
     "stages": stages,
 }

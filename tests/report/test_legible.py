@@ -91,6 +91,14 @@ AXES = {
             **LAYOUTS_2,
         },
     ),
+    "journal_modes": (
+        {"mount.data": ["ordered", "journal"]},
+        {
+            "mount.data": ["ordered", "writeback", "journal", LONG],
+            "device.profile": ["nvme", "sata-ssd", "hdd"],
+            **LAYOUTS_20,
+        },
+    ),
     "latency_cdf": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),
     "stages": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),
 }
