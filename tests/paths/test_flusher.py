@@ -150,7 +150,7 @@ def test_reclaim_takes_no_page_that_is_to_be_written(tag: str) -> None:
     assert old.state.count(ABSENT) == 8
 
 
-def XX_a_file_larger_than_memory_is_written() -> None:
+def test_a_file_larger_than_memory_is_written() -> None:
     """64 pages through a cache of 32: the flusher makes room, every block is written, once."""
     rig = WriteRig(memory_pages=32, cache_pages=32)
     inode = rig.file()

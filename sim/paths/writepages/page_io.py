@@ -11,7 +11,7 @@ Left out: errors, vectors that join because their pages are neighbours in memory
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
@@ -337,6 +337,14 @@ class WriteBackWait:
                 return
             page = batch[-1] + 1
 
+    def until(self, task: Task, inodes: Iterable[LiveInode], most: int) -> Generator[Any, Any, None]:
+        """Sleep until no more than `most` pages of all files are on their way, the oldest of each first."""
+        files = list(inodes)
+        while total_under_way(files) > most:
+            data = next(inode.under_way[0] for inode in files if inode.under_way)
+            data.event = self._clock.event() if data.event is None else data.event
+            yield from task.wait(data.event)
+
     def _wait_for(self, task: Task, inode: LiveInode, page: int) -> Generator[Any, Any, None]:
         """folio_wait_writeback()."""
         for data in list(inode.under_way):
@@ -344,3 +352,9 @@ class WriteBackWait:
                 data.event = self._clock.event() if data.event is None else data.event
                 if (yield from task.wait(data.event)):
                     task.ps += self._s_sleep.charge(1)
+
+
+def total_under_way(inodes: Iterable[LiveInode]) -> int:
+    """Return how many pages of these inodes are under write-back."""
+    tags = [inode.mapping.writeback for inode in inodes if inode.under_way]
+    return sum(writeback.count(1) for writeback in tags if writeback is not None)
