@@ -337,8 +337,8 @@ class Ext4Writer:
 
     def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
         """
-        balance_dirty_pages(): beyond the background threshold the flusher is woken, beyond the other, of which
-        pages under write-back count, too, the writer waits.
+        balance_dirty_pages(): beyond the background threshold the flusher is woken; beyond the other, for
+        which pages under write-back count, too, the writer waits.
 
         It waits until the flusher's pass is over and enough has been written, where a kernel lets it go on at
         the device's pace.

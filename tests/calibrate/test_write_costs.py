@@ -71,7 +71,7 @@ def test_how_well_the_recordings_are_met(printed: list[str]) -> None:
 
 
 def test_least_squares_without_negative_costs(script: ModuleType) -> None:
-    """A system with a solution is solved; what would be negative is 0, and the rest fits as well as it can."""
+    """A system with a solution is solved; what would be negative is 0, and the rest fits."""
     matrix = np.array([[1.0, 0.0], [1.0, 1.0], [1.0, 2.0]])
     ones = np.ones(3)
     assert script.least_squares(matrix, np.array([3.0, 5.0, 7.0]), ones) == pytest.approx([3, 2], abs=1e-4)

@@ -127,7 +127,11 @@ class SlowData(FixedLatency):
 
 
 class WriteRig:
-    """A machine with a mounted ext4. log: blocks of the journal, 0: none. depth: of the queue. said: of MountOptions."""
+    """
+    A machine with a mounted ext4.
+
+    log: blocks of the journal, 0: none. depth: of the queue, 0: deep enough. said: of MountOptions.
+    """
 
     def __init__(
         self,
