@@ -13,6 +13,10 @@ KERNEL ?= linux-image-amd64
 # make fuzz: how long each kind of document is tried.
 SECONDS ?= 60
 
+# Where a shell forbids caches of bytecode, each of the hundreds of processes of a run of the tests would compile
+# everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help run fast slow test mutants fuzz bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
@@ -62,7 +66,7 @@ lint: $(VENV)/ready
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest --numprocesses=auto --dist=loadfile
+	$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # One fault at a time in a copy of the tree; the tests that are about it must fail (lists in tests/mutants/).
 mutants: $(VENV)/ready

@@ -17,6 +17,8 @@ from setuptools.command.build_py import build_py
 
 INTERPRETED = {
     "sim/engine/costs.py",  # tables, read once
+    "sim/fs/mballoc/image.py",  # bitmaps of an image, read once
+    "sim/engine/garbage.py",  # a context manager, once a run
     "sim/engine/mode.py",  # asks whether the others are compiled
     "sim/engine/simpy_clock.py",  # extends a class of simpy's
     "sim/engine/streams.py",  # numpy
@@ -44,7 +46,12 @@ def extensions() -> list[Any]:
         return []
     from mypyc.build import mypycify
 
-    return mypycify(core(), opt_level="2", debug_level="0", group_name="sim.core")
+    made = mypycify(core(), opt_level="2", debug_level="0", group_name="sim.core")
+    if os.name == "posix":
+        # The core is one library: nothing replaces what it calls of itself, which it so calls directly.
+        for extension in made:
+            extension.extra_compile_args = [*extension.extra_compile_args, "-fvisibility=hidden"]
+    return made
 
 
 SHIPPED = ("experiments", "results/reference", "results/kernel", "notebooks")

@@ -30,6 +30,7 @@ from sim.experiment.estimate import refuse_too_much
 from sim.experiment.fio_experiment import experiment_of
 from sim.experiment.results import Row, Run, load_run
 from sim.experiment.runner import execute
+from sim.experiment.workers import Each
 from sim.machine.run_cell import run_cell
 from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
@@ -109,7 +110,7 @@ def _inside(folder: Path | None, name: str) -> Path:
     return folder / name
 
 
-def _no_figures(_run: Run, _folder: Path) -> None:
+def _no_figures(_run: Run, _folder: Path, **_each: Each) -> None:
     pass
 
 

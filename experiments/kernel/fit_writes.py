@@ -1,13 +1,14 @@
 """
-Fits what writing costs, in instructions, to recordings of a kernel (results/kernel/*/writes/instructions.jsonl).
+Fits what writing costs, in instructions, to recordings of a kernel
+(results/kernel/*/writes/instructions.jsonl).
 
     python experiments/kernel/fit_writes.py            prints the constants, and how well each case is met
     python experiments/kernel/fit_writes.py --leave-out  each case by a fit to all the others
 
-null_blk copies what it is given: a byte an instruction, as `rep movs` counts, taken off; so are the bytes that
-write(2) copies. Each recorded phase is simulated; what the machine profile knows already is taken off, and the rest is shared out
-over the quantities of `QUANTITIES` by least squares, none below zero. A quantity stands for a stretch of code: its
-symbol carries the cost of what it calls.
+null_blk copies what it is given: a byte an instruction, as `rep movs` counts, taken off; so are the bytes
+that write(2) copies. Each recorded phase is simulated; what the machine profile knows already is taken off,
+and the rest is shared out over the quantities of `QUANTITIES` by least squares, none below zero. A quantity
+stands for a stretch of code: its symbol carries the cost of what it calls.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 
 from sim.engine.costs import DEFAULT_MACHINE, UNMEASURED, Cost, CostTable, load_costs
 from sim.records.json_lines import read_lines
-from sim.records.write_case import WRITTEN, ScriptRun, WriteCase
+from sim.records.write_case import WriteCase
+from sim.records.write_script import WRITTEN, ScriptRun
 from sim.records.write_volumes import load_volumes
 from sim.units import PAGE_SECTORS, SECTOR_BYTES
 
@@ -93,7 +95,9 @@ def new_pages(run: ScriptRun, number: int) -> int:
 def least_squares(
     matrix: NDArray[np.float64], values: NDArray[np.float64], sigma: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return the x >= 0 that minimises the misfit relative to sigma: coordinate by coordinate, until it rests."""
+    """
+    Return the x >= 0 that minimises the misfit relative to sigma: coordinate by coordinate, until it rests.
+    """
     rows, right = matrix / sigma[:, None], values / sigma
     normal, pull = rows.T @ rows, rows.T @ right
     x = np.zeros(matrix.shape[1])
@@ -104,6 +108,28 @@ def least_squares(
         if np.abs(x - before).max() < 1e-6:
             break
     return x
+
+
+def taken_off(run: ScriptRun, name: str, known: dict[str, Cost]) -> tuple[list[float], float, float]:
+    """
+    Return how often each quantity was, the instructions that are left for them, and all that were measured.
+
+    name: of the phase; its two rounds are averaged.
+    """
+    record, rounds = run.case.record, (f"{name}1", f"{name}2")
+    phases = [phase for phase in run.phases if phase.name in rounds]
+    measured = [phase["instructions"] for phase in record["phases"] if phase["name"] in rounds]
+    fresh = [new_pages(run, number) for number, phase in enumerate(run.phases) if phase in phases]
+    symbols = set().union(*(phase.counts for phase in phases))
+    mean = {symbol: sum(phase.counts.get(symbol, 0) for phase in phases) / 2 for symbol in symbols}
+    mean[ALLOCATED] = sum(fresh) / 2
+    rest = float(np.mean(measured)) - (record["total"] if name == "write" else 0)
+    for symbol, calls in mean.items():
+        if symbol in known:
+            units = sum(phase.units.get(symbol, 0) for phase in phases) / 2
+            rest -= (known[symbol].self_mi * calls + known[symbol].unit_mi * units) / 1000
+    rest -= mean.get(WRITTEN, 0) * SECTOR_BYTES
+    return [mean.get(symbol, 0.0) for symbol in QUANTITIES], rest, float(np.mean(measured))
 
 
 def main() -> None:
@@ -132,28 +158,10 @@ def main() -> None:
         run = ScriptRun(case, costs)
         run.run()
         for name in ("write", "sync"):
-            phases = [phase for phase in run.phases if phase.name in (f"{name}1", f"{name}2")]
-            counted = [phase.counts for phase in run.phases if phase.name in (f"{name}1", f"{name}2")]
-            measured = [
-                phase["instructions"]
-                for phase in record["phases"]
-                if phase["name"] in (f"{name}1", f"{name}2")
-            ]
-            fresh = [new_pages(run, number) for number, phase in enumerate(run.phases) if phase in phases]
-            mean = {
-                symbol: sum(counts.get(symbol, 0) for counts in counted) / 2
-                for symbol in set().union(*counted)
-            }
-            mean[ALLOCATED] = sum(fresh) / 2
-            rest = float(np.mean(measured)) - (record["total"] if name == "write" else 0)
-            for symbol, calls in mean.items():
-                if symbol in known:
-                    units = sum(phase.units.get(symbol, 0) for phase in phases) / 2
-                    rest -= (known[symbol].self_mi * calls + known[symbol].unit_mi * units) / 1000
-            rest -= mean.get(WRITTEN, 0) * SECTOR_BYTES
-            rows.append([mean.get(symbol, 0.0) for symbol in QUANTITIES])
+            row, rest, measured = taken_off(run, name, known)
+            rows.append(row)
             values.append(rest)
-            names.append((record["case"], name, float(np.mean(measured))))
+            names.append((record["case"], name, measured))
     matrix, target = np.array(rows), np.array(values)
     total = np.array([whole for *_, whole in names])
     sigma = 0.01 * total
@@ -162,7 +170,8 @@ def main() -> None:
     for (symbol, what), cost in zip(QUANTITIES.items(), x, strict=True):
         print(f"{symbol:38} {cost:10.1f}  {what}")
     print(
-        f"median {np.median(abs(off)):.2%}, p95 {np.percentile(abs(off), 95):.2%}, largest {abs(off).max():.2%}"
+        f"median {np.median(abs(off)):.2%}, p95 {np.percentile(abs(off), 95):.2%},"
+        f" largest {abs(off).max():.2%}"
     )
     if "--leave-out" in sys.argv:
         out = []

@@ -1,10 +1,11 @@
 """
-Describes the volumes of the write recordings as readpath validate needs them: where metadata, journal and free
-blocks lie, and the files that are there.
+Describes the volumes of the write recordings as readpath validate needs them: where metadata, journal and
+free blocks lie, and the files that are there.
 
-    python experiments/kernel/write_volumes.py FOLDER_OF_IMAGES > results/kernel/linux-6.1.192/writes/volumes.json
+    python experiments/kernel/write_volumes.py FOLDER_OF_IMAGES > volumes.json
 
-The images are those that the rig of the recordings makes (w1024.img and so on).
+volumes.json lies beside the records (results/kernel/linux-6.1.192/writes). The images are those that the rig
+of the recordings makes (w1024.img and so on).
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def describe(path: Path) -> dict[str, Any]:
             "inode": inode.number,
             "size": inode.size_bytes,
             "depth": tree.depth,
-            "extents": [list(extent[:3]) + [int(extent.unwritten)] for extent in tree.extents],
+            "extents": [[*extent[:3], int(extent.unwritten)] for extent in tree.extents],
             "leaf_first": tree.leaf_first,
             "leaf_key": tree.leaf_key,
             "leaf_chain": [list(chain) for chain in tree.leaf_chain],

@@ -166,6 +166,7 @@ class Request:
         return self.sector + self.sectors
 
 
+@mypyc_attr(free_list_len=1)
 class Plug:
     """
     A task's plug (struct blk_plug): requests held back so that neighbours can merge.

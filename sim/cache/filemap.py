@@ -19,9 +19,9 @@ from sim.cache.address_space import OpenFile, ReadPath
 from sim.cache.folios import PAGES, FolioRules
 from sim.cache.page_cache import PageCache
 from sim.cache.page_cache_ra import GET_PAGES, INSERT_SYMBOLS, PageCacheRa
-from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping
+from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE
 from sim.cache.readahead import ReadaheadPolicy
-from sim.engine.clock import Clock
+from sim.engine.clock import Clock, Event
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.units import PAGE_BYTES
@@ -136,7 +136,9 @@ class Filemap:
                 yield from task.settle()
         if state[at] == LOCKED:
             task.ps += self._s_wait.charge(1)
-            yield from self._wait_for(task, mapping, at, self._s_sleep)
+            event = mapping.waiter(at, self._clock)
+            if (yield from task.wait(event)):
+                self._slept(task, event, self._s_sleep)
         elif state[at] == UPTODATE:
             at = mapping.bounds(at)[1]
         elif state[at] == PRESENT:
@@ -187,7 +189,9 @@ class Filemap:
         if self._in_caller:
             yield from task.settle()
         if mapping.state[index] & LOCKED:
-            yield from self._wait_for(task, mapping, index, self._s_sleep_read)
+            event = mapping.waiter(index, self._clock)
+            if (yield from task.wait(event)):
+                self._slept(task, event, self._s_sleep_read)
         mapping.held.remove(held)
 
     def _update_page(self, task: Task, file: OpenFile, index: int, stop: int) -> Generator[Any, Any, None]:
@@ -208,12 +212,12 @@ class Filemap:
         if self._in_caller:
             yield from task.settle()
         if mapping.state[index] & LOCKED:
-            yield from self._wait_for(task, mapping, index, self._s_sleep_read)
+            event = mapping.waiter(index, self._clock)
+            if (yield from task.wait(event)):
+                self._slept(task, event, self._s_sleep_read)
 
-    def _wait_for(self, task: Task, mapping: Mapping, index: int, slept: Site) -> Generator[Any, Any, None]:
-        """Wait for a locked folio; `slept`: where a sleep is charged, by who waits."""
-        event = mapping.waiter(index, self._clock.event)
-        if (yield from task.wait(event)):
-            task.ps += slept.charge(1)
-            if event.value is not None:
-                event.value.woke(task.time_ns)
+    def _slept(self, task: Task, event: Event, slept: Site) -> None:
+        """The task has slept until a folio was unlocked; `slept`: where that is charged, by who waits."""
+        task.ps += slept.charge(1)
+        if event.value is not None:
+            event.value.woke(task.time_ns)

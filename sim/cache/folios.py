@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping
+from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping, filled
 
 MAX_ORDER: Final = 9
 """MAX_PAGECACHE_ORDER on x86-64 with 4 KiB pages: a huge page's order; ext4 allows it with any block size."""
@@ -127,14 +127,14 @@ class FolioMapping(Mapping):
     def set_folio(self, first: int, order: int, marked: bool) -> None:
         """Make the locked pages from `first` on one folio, with PG_readahead or without."""
         end = first + (1 << order)
-        self.orders[first:end] = bytes((order,)) * (end - first)
+        self.orders[first:end] = filled(order, end - first)
         if marked:
-            self.state[first:end] = bytes((LOCKED | MARKED,)) * (end - first)
+            self.state[first:end] = filled(LOCKED | MARKED, end - first)
 
     def clear_mark(self, page: int) -> None:
         """Take PG_readahead from the folio that holds `page`."""
         first, end = self.bounds(page)
-        self.state[first:end] = bytes((self.state[page] & ~MARKED,)) * (end - first)
+        self.state[first:end] = filled(self.state[page] & ~MARKED, end - first)
 
     def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
         """Count blocks as read; unlock the folios of which they were the last."""

@@ -20,11 +20,11 @@ from sim.cache.pages import (
     LISTED,
     LOCKED,
     MARKED,
-    PLAIN,
     PRESENT,
     REFERENCED,
     UPTODATE,
     Mapping,
+    filled,
     runs_of,
 )
 from sim.cache.workingset import Workingset
@@ -107,14 +107,14 @@ class PageCache:
             mapping.state[start] = LOCKED | MARKED if mark == start else LOCKED
             mapping.access[start] = LISTED
         else:
-            mapping.state[start:end] = b"\x01" * count
-            mapping.access[start:end] = bytes((LISTED,)) * count
+            mapping.state[start:end] = filled(LOCKED, count)
+            mapping.access[start:end] = filled(LISTED, count)
             if start <= mark < end:
                 mapping.state[mark] = LOCKED | MARKED
         self._inactive.append((mapping, start, end))
         if mapping.shadows:
             for first, last in self._workingset.refaulted(mapping, start, end, self._active_pages):
-                mapping.access[first:last] = bytes((ACTIVE | LISTED,)) * (last - first)
+                mapping.access[first:last] = filled(ACTIVE | LISTED, last - first)
                 self._activate(mapping, first, last)
         self.inserted += count
         self.cached += count
@@ -129,7 +129,7 @@ class PageCache:
             buffered = mapping.buffered = bytearray(mapping.pages)
         count = end - start
         self.buffer_heads += (count - buffered.count(1, start, end)) * self.heads_per_page
-        buffered[start:end] = b"\x01" * count
+        buffered[start:end] = filled(1, count)
 
     @property
     def head_pages(self) -> int:
@@ -150,11 +150,11 @@ class PageCache:
             last = min(first + step, end)
             self.insert(mapping, first, last)
             count = last - first
-            mapping.access[first:last] = bytes((REFERENCED | LISTED,)) * count
+            mapping.access[first:last] = filled(REFERENCED | LISTED, count)
             if known_bytes is None:
-                mapping.state[first:last] = PLAIN * count
+                mapping.state[first:last] = filled(UPTODATE, count)
             else:
-                mapping.state[first:last] = bytes((PRESENT,)) * count
+                mapping.state[first:last] = filled(PRESENT, count)
                 mapping.known_bytes.update(dict.fromkeys(range(first, last), known_bytes))
             if buffers:
                 self.attach_buffers(mapping, first, last)
@@ -163,13 +163,21 @@ class PageCache:
 
     def mark_accessed(self, mapping: Mapping, start: int, end: int) -> None:
         """Tell of a read of [start, end): first referenced, then active (folio_mark_accessed)."""
-        access = mapping.access
-        if end - start == 1:
-            was = access[start]
+        access, count = mapping.access, end - start
+        was = access[start]
+        if count == 1:
             access[start] = _ACCESSED[was]
-            if was & (REFERENCED | ACTIVE) == REFERENCED:
-                self._activated(mapping, start, end)
+        elif access[start:end] == filled(was, count):
+            access[start:end] = filled(_ACCESSED[was], count)
+        else:
+            self._mark_unlike(mapping, start, end)
             return
+        if was & (REFERENCED | ACTIVE) == REFERENCED:
+            self._activated(mapping, start, end)
+
+    def _mark_unlike(self, mapping: Mapping, start: int, end: int) -> None:
+        """The same for pages that were not all accessed alike before."""
+        access = mapping.access
         before = access[start:end]
         access[start:end] = before.translate(_ACCESSED)
         activated = before.count(REFERENCED) + before.count(REFERENCED | LISTED)
@@ -305,8 +313,7 @@ class PageCache:
         none_active = not active_pages(mapping, start, end)
         if state.count(UPTODATE, start, end) == count and none_active and not mapping.holds(start, end):
             pages = range(start, end)
-            state[start:end] = bytes(count)
-            access[start:end] = bytes(count)
+            state[start:end] = access[start:end] = filled(0, count)
             if not include_active:
                 self._workingset.evicted(mapping, start, end)
         else:
@@ -341,7 +348,7 @@ class PageCache:
         """Free the buffer heads of evicted pages (try_to_free_buffers)."""
         if isinstance(pages, range):
             with_heads = buffered.count(1, pages.start, pages.stop)
-            buffered[pages.start : pages.stop] = bytes(len(pages))
+            buffered[pages.start : pages.stop] = filled(0, len(pages))
         else:
             with_heads = sum(buffered[page] for page in pages)
             for page in pages:

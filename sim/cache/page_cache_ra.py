@@ -14,7 +14,7 @@ from typing import Any, Final
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
 from sim.cache.page_cache import PageCache
-from sim.cache.pages import ABSENT, Mapping
+from sim.cache.pages import Mapping
 from sim.cache.readahead import ReadaheadPolicy, Window
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -69,12 +69,11 @@ class PageCacheRa:
         self._s_force = fuse(s_sync, site(TASK, ra, "force_page_cache_ra"), s_rebatch)
         # By what called for it: the charge when nothing is read, when what was asked for is, and when a
         # planned window is.
-        called = {True: fuse(s_async, s_ondemand), False: fuse(s_sync, s_ondemand, s_rebatch)}
         s_planned = site(TASK, ra, "page_cache_ra_order")
-        self._s_ondemand = {
-            marker: (head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order))
-            for marker, head in called.items()
-        }
+        head = fuse(s_async, s_ondemand)
+        self._s_marked = head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order)
+        head = fuse(s_sync, s_ondemand, s_rebatch)
+        self._s_missed = head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order)
         self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
         freed = "shrink_folio_list;try_to_free_buffers"
@@ -117,7 +116,7 @@ class PageCacheRa:
         """Let the policy decide, and read what it says."""
         mapping, policy = file.mapping, self._policy
         window = policy.ondemand(file.ra, index, req, marker, file.ra_pages, self._io_pages, mapping)
-        called, bare, planned, whole = self._s_ondemand[marker]
+        called, bare, planned, whole = self._s_marked if marker else self._s_missed
         if window is None:
             task.ps += called.charge(1)
             return ()
@@ -148,7 +147,7 @@ class PageCacheRa:
         folios = []
         at = start
         for first, this in split_window(start, end, order, self._rules.pairs):
-            if mapping.state.count(ABSENT, first, first + (1 << this)) < 1 << this:
+            if not mapping.all_absent(first, first + (1 << this)):
                 task.ps += self._s_failed.charge(1) + self._s_clear.charge(1 << this)
                 break
             folios.append((first, this))
@@ -182,7 +181,7 @@ class PageCacheRa:
         """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
         mapping = file.mapping
         pages = end - start
-        if mapping.state.count(ABSENT, start, end) == pages:
+        if mapping.all_absent(start, end):
             self.insert(task, mapping, start, end, mark)
             task.ps += self._s_add.charge(pages)
             return self._path.read_pages(task, file, [(start, end)])

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
+from sim.cache.readahead import Cached
+from sim.engine.clock import Clock, Event
 from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
 
@@ -33,7 +35,18 @@ CONTENT_SLACK_BYTES: Final = 64
 """Room behind the contents of a mapping, for ciphers that ask for more than they write."""
 
 _MAP_NORESERVE: Final = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
-PLAIN: Final = bytes((UPTODATE,))
+_PLAIN: Final = bytes((UPTODATE,))
+
+_FILLED_PAGES: Final = 64
+_FILLED: Final = [[bytearray((value,)) * pages for pages in range(_FILLED_PAGES + 1)] for value in range(16)]
+"""By value and length, up to two usual windows: what is made for every window otherwise."""
+
+
+def filled(value: int, pages: int) -> bytearray:
+    """Return one byte of `value` for each of `pages` pages, to be copied, not changed."""
+    if pages <= _FILLED_PAGES:
+        return _FILLED[value][pages]
+    return bytearray((value,)) * pages
 
 
 def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
@@ -47,7 +60,7 @@ def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
     return runs
 
 
-class Mapping:
+class Mapping(Cached):
     """
     The cached pages of one file (struct address_space).
 
@@ -98,7 +111,7 @@ class Mapping:
         self.buffered: bytearray | None = None
         self.dirty: bytearray | None = None
         self.writeback: bytearray | None = None
-        self.waiters: dict[int, Any] = {}
+        self.waiters: dict[int, Event] = {}
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
         self.content: memoryview | None = None
@@ -200,8 +213,21 @@ class Mapping:
 
     def plain_run(self, start: int, end: int) -> int:
         """Return how many pages from `start` (before `end`) are up to date and not marked."""
-        run = self.state[start:end]
-        return len(run) - len(run.lstrip(PLAIN))
+        state = self.state
+        if start >= end or state[start] != UPTODATE:
+            return 0
+        if end - start == 1:
+            return 1
+        run = state[start:end]
+        if run == filled(UPTODATE, end - start):
+            return end - start
+        return len(run) - len(run.lstrip(_PLAIN))
+
+    def all_absent(self, start: int, end: int) -> bool:
+        """Return whether none of [start, end) is cached."""
+        if end - start == 1:
+            return self.state[start] == ABSENT
+        return self.state[start:end] == filled(ABSENT, end - start)
 
     def next_miss(self, index: int, max_scan: int) -> int:
         """Return the first uncached page from `index`, or `index + max_scan`; past EOF all are."""
@@ -213,6 +239,8 @@ class Mapping:
 
     def prev_miss(self, index: int, max_scan: int) -> int:
         """Return the last uncached page up to `index`, -1 before the file, or `index - max_scan`."""
+        if 0 <= index < self.pages and self.state[index] == ABSENT:
+            return index
         first = max(index - max_scan + 1, 0)
         found = self.state.rfind(ABSENT, first, index + 1)
         if found >= 0:
@@ -228,17 +256,24 @@ class Mapping:
         state, waiters = self.state, self.waiters
         if end - start == 1:
             state[start] = (state[start] & MARKED) | UPTODATE
-            if start in waiters:
-                waiters.pop(start).succeed(brought)
+            if waiters:
+                self._wake(start, brought)
             return
-        if state.find(LOCKED | MARKED, start, end) < 0:
-            state[start:end] = PLAIN * (end - start)
+        if state[start:end] == filled(LOCKED, end - start):
+            state[start:end] = filled(UPTODATE, end - start)
         else:
             for page in range(start, end):
                 state[page] = (state[page] & MARKED) | UPTODATE
         if waiters:
             for page in [page for page in waiters if start <= page < end]:
-                waiters.pop(page).succeed(brought)
+                self._wake(page, brought)
+
+    def _wake(self, page: int, brought: Any) -> None:
+        """Wake who waits for a page, if anyone does."""
+        event = self.waiters.get(page)
+        if event is not None:
+            del self.waiters[page]
+            event.succeed(brought)
 
     def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
         """Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate)."""
@@ -249,9 +284,9 @@ class Mapping:
             self.parts.pop(page, None)
             self.set_uptodate(page, page + 1, brought)
 
-    def waiter(self, page: int, new_event: Any) -> Any:
-        """Return the event on which to wait for `page`, made by `new_event()` if there is none."""
+    def waiter(self, page: int, clock: Clock) -> Event:
+        """Return the event on which to wait for `page`, a new one of the clock's if there is none."""
         event = self.waiters.get(page)
         if event is None:
-            event = self.waiters[page] = new_event()
+            event = self.waiters[page] = clock.event()
         return event

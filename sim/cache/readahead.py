@@ -13,7 +13,7 @@ Left out: congestion, MADV_HUGEPAGE, and mmap read-around.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol, final
+from typing import ClassVar, Final, final
 
 from mypy_extensions import mypyc_attr
 
@@ -32,6 +32,7 @@ class RaState:
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class Window:
     """
     What to read: `pages` from `start`, with the marker on page `start + pages - lookahead`.
@@ -63,20 +64,23 @@ class Window:
         return self.start, self.pages, self.lookahead, self.windowed
 
 
-class Cached(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Cached:
     """What readahead may ask of the page cache."""
+
+    __slots__ = ()
 
     def next_miss(self, index: int, max_scan: int) -> int:
         """Return the first page from `index` that is not cached, or `index + max_scan`."""
-        ...
+        raise NotImplementedError
 
     def prev_miss(self, index: int, max_scan: int) -> int:
         """Return the last page up to `index` that is not cached, -1, or `index - max_scan`."""
-        ...
+        raise NotImplementedError
 
     def folio_pages(self, index: int) -> int:
         """Return how many pages the folio at `index` has (asked where there are large ones, of a mark)."""
-        ...
+        raise NotImplementedError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

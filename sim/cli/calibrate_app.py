@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from sim.cli.options import AsJson
+from sim.cli.usage import Verbs
 
-app = typer.Typer(help="Refit the constants of a profile from records.", no_args_is_help=True)
+app = typer.Typer(cls=Verbs, help="Refit the constants of a profile from records.", no_args_is_help=True)
 
 
 @app.command("costs")

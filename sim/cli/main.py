@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from sim.cli import complete
 from sim.cli.calibrate_app import app as calibrate
@@ -17,10 +16,11 @@ from sim.cli.guard import flushed, guarded, prepare_streams
 from sim.cli.image.app import app as image_verbs
 from sim.cli.options import AsJson
 from sim.cli.quiet import Quiet, with_quiet
+from sim.cli.usage import Verbs
 from sim.errors import ConfigError
 
 
-class _Group(TyperGroup):
+class _Group(Verbs):
     """The verbs, with what can go wrong told in one line."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:

@@ -120,7 +120,7 @@ def tell_failed(run: Run) -> None:
         print(printable(f"readpath: {where} could not be run: {row['error']}"), file=sys.stderr)
     if run.failed:
         runs = len(run.failed) + len(run.metrics)
-        rest = "the others are kept, without figures"
+        rest = "the others are kept, without figures; the same command tries only those again"
         line = f"{len(run.failed)} of {runs} could not be run; {rest}: {run.path}"
         print(printable(f"readpath: {line}"), file=sys.stderr)
     if any(row["fault"] for row in run.failed):

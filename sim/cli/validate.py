@@ -10,6 +10,7 @@ from dataclasses import asdict
 from fnmatch import fnmatch
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from sim.cli.render import console, print_table, progress
 from sim.cli.validate_writes import WRITE_GROUPS, print_writes, write_document
@@ -73,14 +74,7 @@ def validate_cases(
     differences = [difference for outcome in outcomes for difference in outcome.differences]
     write_differences = [difference for outcome in written for difference in outcome.differences]
     if as_json:
-        document = [
-            {"case": outcome.case.name, "verdict": outcome.verdict, "exact": outcome.exact}
-            | {"compared": len(outcome.compared), "nulls": outcome.nulls}
-            | {"differences": [asdict(difference) for difference in outcome.differences]}
-            | {"left_out": dict(outcome.left_out)}
-            for outcome in outcomes
-        ]
-        document += [write_document(outcome) for outcome in written]
+        document = [*map(_document, outcomes), *map(write_document, written)]
         print(json.dumps(document, indent=2))
     elif not quiet:
         out = console()
@@ -95,6 +89,19 @@ def validate_cases(
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")
     return DIFFERS if differences or write_differences else 0
+
+
+def _document(outcome: Outcome) -> dict[str, Any]:
+    """Return what --json says of a case."""
+    return {
+        "case": outcome.case.name,
+        "verdict": outcome.verdict,
+        "exact": outcome.exact,
+        "compared": len(outcome.compared),
+        "nulls": outcome.nulls,
+        "differences": [asdict(difference) for difference in outcome.differences],
+        "left_out": dict(outcome.left_out),
+    }
 
 
 def _print_differences(differences: list[Difference]) -> None:

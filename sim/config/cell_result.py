@@ -167,8 +167,9 @@ class JobRow:
     What one clone of a fio job came to, or a group of them with group_reporting.
 
     scope: "job" or "group". job: what results call it; of a group, of all in it. clone: its number; of a
-    group, how many. group: its number. reads, bytes_read: of a job that writes, its writes among them. runtime_ns: from the first start to the last end. latencies_ns: by
-    LATENCIES; percentiles by nearest rank; None without reads. What was read in the ramp_time is left out.
+    group, how many. group: its number. reads, bytes_read: of a job that writes, its writes among them.
+    runtime_ns: from the first start to the last end. latencies_ns: by LATENCIES; percentiles by nearest rank;
+    None without reads. What was read in the ramp_time is left out.
     """
 
     scope: str

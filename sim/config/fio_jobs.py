@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 def files_of_jobs(jobs: Sequence[Job], names: Sequence[str]) -> list[tuple[Job, Found]]:
     """Return the files that the jobs read, each once a job; raise if one is not there."""
     found: dict[tuple[str, Found], tuple[Job, Found]] = {}
+    known = dict.fromkeys(names)
     for job in jobs:
         for clone in range(job.numjobs):
             try:
-                files = find_files(job, clone, names)
+                files = find_files(job, clone, known)
             except ConfigError as error:
                 raise _refusal(job, f": {error.problem}", error.allowed) from None
             found |= {(job.name, file): (job, file) for file in files}

@@ -17,9 +17,9 @@ class Mount(Model):
     """
     How the volume is mounted.
 
-    data: "ordered" (data reaches its place before the transaction that points to it), "writeback" (in any order) or
-    "journal" (through the log; delalloc is off then). dioread_nolock: None: where a block is a page, as in 6.1.
-    barrier: flush the device's cache at commits. commit: interval of commits.
+    data: "ordered" (data reaches its place before the transaction that points to it), "writeback" (in any
+    order) or "journal" (through the log; delalloc is off then). dioread_nolock: None: where a block is a
+    page, as in 6.1. barrier: flush the device's cache at commits. commit: interval of commits.
     """
 
     data: Literal["ordered", "writeback", "journal"] = "ordered"

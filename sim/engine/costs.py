@@ -296,7 +296,16 @@ def load_costs(profile: str) -> CostTable:
 
     Raises ConfigError if there is none of that name, or it is not a valid profile.
     """
-    table = _given(profile) if profile.endswith(".toml") else _shipped(profile)
+    return _loaded(profile, _given(profile)) if profile.endswith(".toml") else _shipped_costs(profile)
+
+
+@cache
+def _shipped_costs(profile: str) -> CostTable:
+    """Return the cost table of a profile that comes with readpath: one for all cells, not to be changed."""
+    return _loaded(profile, _shipped(profile))
+
+
+def _loaded(profile: str, table: dict[str, Any]) -> CostTable:
     costs = parse_costs(profile, table)
     if "base" not in table:
         return costs

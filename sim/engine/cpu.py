@@ -12,7 +12,7 @@ caches going cold.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any, Final
+from typing import Any, Final, final
 
 from sim.engine.clock import Clock
 from sim.engine.costs import PS_PER_NS
@@ -36,6 +36,20 @@ class Due:
     def __init__(self, at: int) -> None:
         self.at = at
         self.listed = False
+
+
+@final
+class _Step(Due):
+    """A place in `core`'s work at which, in `context`, `then(argument)` is to be called."""
+
+    __slots__ = ("argument", "context", "core", "then")
+
+    def __init__(self, at: int, core: Core, context: str, then: Callable[[Any], None], argument: Any) -> None:
+        super().__init__(at)
+        self.core = core
+        self.context = context
+        self.then = then
+        self.argument = argument
 
 
 class Core:
@@ -93,23 +107,28 @@ class Core:
             self.free_at += ns
         self._due = _pushed(self._due, now, ns)
 
-    def work(self, now: int, ns: int, first: bool) -> Due:
+    def work(self, now: int, ns: int, first: bool) -> int:
         """Put a worker's burst on the core, before the tasks' or behind them; return its end."""
         start = max(now, self.irq_free_at, self.work_free_at)
         if first:
             self.push_tasks_back(start, ns)
         elif self.free_at > start:
             start = self.free_at
-        due = Due(start + ns)
+        end = start + ns
+        self.work_free_at = end
+        self.free_at = max(self.free_at, end)
+        return end
+
+    def expect_of_worker(self, now: int, due: Due) -> None:
+        """Push a place in a worker's burst back, as expect()."""
         due.listed = True
         self._work_due = [*_pushed(self._work_due, now, 0), due]
-        self.work_free_at = due.at
-        self.free_at = max(self.free_at, due.at)
-        return due
 
 
 def _pushed(dues: list[Due], now: int, ns: int) -> list[Due]:
     """Return the places that are not reached, `ns` later."""
+    if not dues:
+        return dues
     left = []
     for due in dues:
         if due.at > now:
@@ -213,6 +232,9 @@ class Cpu:
         self._scale = 1 + (min(cores, 8).bit_length() - 1)  # SCHED_TUNABLESCALING_LOG
         self.here = self.cores[0]
         self.context: str = TASK
+        # A bound method is an object, made whenever it is asked for.
+        self._on_reached: Callable[[Any], None] = self._reached
+        self._on_interrupted: Callable[[Any], None] = self._interrupted
 
     @property
     def now(self) -> int:
@@ -231,28 +253,26 @@ class Cpu:
         core.irq_free_at = start + ns
         core.busy_irq_ns += ns
         core.push_back(now, ns)
-        self._clock.call(start + ns - now, self._interrupted, (core, done, argument))
+        self._clock.call(start + ns - now, self._on_interrupted, _Step(start + ns, core, IRQ, done, argument))
 
-    def _interrupted(self, of: tuple[Core, Callable[[Any], None], Any]) -> None:
-        core, done, argument = of
-        self.here, self.context = core, IRQ
-        done(argument)
+    def _interrupted(self, step: _Step) -> None:
+        self.here, self.context = step.core, IRQ
+        step.then(step.argument)
 
     def when_done(self, task: Task, then: Callable[[Any], None], argument: Any) -> None:
         """Do `then(argument)` when the core has done what the task has gathered: now, if that is nothing."""
-        due = Due(task.time_ns)
-        task.core.expect(due)
-        self._reached((due, task.core, TASK, then, argument))
+        step = _Step(task.time_ns, task.core, TASK, then, argument)
+        task.core.expect(step)
+        self._reached(step)
 
-    def _reached(self, expected: tuple[Due, Core, str, Callable[[Any], None], Any]) -> None:
+    def _reached(self, step: _Step) -> None:
         """A place in a core's work is reached, unless interrupts have come before it."""
-        due, core, context, then, argument = expected
-        wait = due.at - self._clock.now
+        wait = step.at - self._clock.now
         if wait > 0:
-            self._clock.call(wait, self._reached, expected)
+            self._clock.call(wait, self._on_reached, step)
         else:
-            self.here, self.context = core, context
-            then(argument)
+            self.here, self.context = step.core, step.context
+            step.then(step.argument)
 
     def spend(self, ps: int) -> None:
         """Spend `ps` here and now, in the context that runs; what else the core has to do waits."""
@@ -274,10 +294,10 @@ class Cpu:
         if self.context == IRQ:
             self.interrupt(core, ps, then, argument)
         elif self.context == TASK:
-            due = Due(self._clock.now + ps // PS_PER_NS)
+            step = _Step(self._clock.now + ps // PS_PER_NS, core, TASK, then, argument)
             self.spend(ps)
-            core.expect(due)
-            self._reached((due, core, TASK, then, argument))
+            core.expect(step)
+            self._reached(step)
         else:
             self.work(core, ps, True, then, argument)
 
@@ -317,9 +337,12 @@ class Cpu:
         ns = ps // PS_PER_NS
         core.busy_kworker_ns += ns
         core.vruntime += ns
-        due = core.work(self._clock.now, ns, first)
+        now = self._clock.now
+        end = core.work(now, ns, first)
         if then is not None:
-            self._clock.call(due.at - self._clock.now, self._reached, (due, core, KWORKER, then, argument))
+            step = _Step(end, core, KWORKER, then, argument)
+            core.expect_of_worker(now, step)
+            self._clock.call(end - now, self._on_reached, step)
 
     @property
     def busy_ns(self) -> tuple[int, int, int]:

@@ -12,6 +12,8 @@ from typing import Any, Final
 import simpy
 from simpy.events import NORMAL
 
+from sim.engine.garbage import seldom_collected
+
 _CALL_ENTRY: Final = 5
 
 
@@ -59,6 +61,10 @@ class SimpyClock(simpy.Environment):
 
         An exception in a process that nobody waits for is raised here.
         """
+        with seldom_collected():
+            return self._run(until)
+
+    def _run(self, until: Any) -> Any:
         queue: list[Any] = self._queue
         stop = until if isinstance(until, simpy.Event) else None
         while queue:

@@ -167,7 +167,7 @@ def _file_bytes(job: Job, cell: Cell, sizes: dict[str, int]) -> int:
     image = cell.config.volume.image
     if image is not None:
         return cell.file(image).stat().st_size
-    return sum(sizes[found.path] for found in find_files(job, 0, list(sizes)))
+    return sum(sizes[found.path] for found in find_files(job, 0, sizes))
 
 
 def _duration(seconds: float) -> str:

@@ -20,9 +20,9 @@ import shutil
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sim.config.cell import Cell, digest
 from sim.config.cell_result import CallRow, CellResult, IoRow, JobRow, ReadRow
@@ -124,10 +124,16 @@ def forget_if_empty(folder: Path) -> None:
 
 def _packed(result: CellResult) -> bytes:
     """Return a result as JSON; Python's floats survive it to the bit."""
-    rows = {name: [list(asdict(row).values()) for row in getattr(result, name)] for name in _ROWS}
+    rows = {name: _values(getattr(result, name)) for name in _ROWS}
     histograms = {name: list(bins.items()) for name, bins in result.histograms.items()}
     said = {"metrics": result.metrics, "histograms": histograms, "image_sha256": result.image_sha256}
     return json.dumps(said | rows).encode()
+
+
+def _values(rows: list[Any]) -> list[list[Any]]:
+    """Return the values of flat records of one kind, in the order of their fields."""
+    names = [field.name for field in fields(rows[0])] if rows else []
+    return [[getattr(row, name) for name in names] for row in rows]
 
 
 def _read(file: Path) -> CellResult | None:

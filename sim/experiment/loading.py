@@ -22,7 +22,19 @@ from sim.engine.costs import machine_profile_names
 from sim.errors import ConfigError, MistakesError
 from sim.experiment.beside import Beside
 from sim.experiment.error_lines import from_validation, line_of
-from sim.experiment.matrix import JOB_KEY, Axis, Override, Raw, apply, axes, narrow, parse_set, product
+from sim.experiment.matrix import (
+    JOB_KEY,
+    Axis,
+    Override,
+    Raw,
+    apply,
+    axes,
+    axis_keys,
+    narrow,
+    parse_set,
+    product,
+    several,
+)
 from sim.experiment.workload_jobs import CommandLine, put_jobs
 from sim.files import shipped_profiles
 from sim.own_code import is_own, parse
@@ -50,14 +62,30 @@ def load_experiment(path: Path, sets: Sequence[str] = (), fio: str | None = None
     """
     text = read_toml_text(path, str(path), "an experiment file")
     raw = parse_toml(text, str(path), "see the examples in experiments/", AsWritten)
+    given = list(map(parse_set, sets))
     try:
         first = [] if fio is None else [Override(JOB_KEY, CommandLine(fio), "--fio")]
-        found = expand(raw, path, [*first, *map(parse_set, sets)])
+        found = expand(raw, path, [*first, *given])
     except ConfigError as error:
-        raise _with_line(error, path, text) from None
+        raise _with_line(_of_a_set(error, given, raw, path), path, text) from None
     line = line_of(text, "volume.files") or line_of(text, "volume")
     place = f"{path}:{line}: volume" if line else f"{path}: volume"
     return replace(found, cells=tuple(replace(cell, place=place) for cell in found.cells))
+
+
+def _of_a_set(error: ConfigError, given: Sequence[Override], raw: Raw, path: Path) -> ConfigError:
+    """Name the `--set` that an error comes from; where it looks like several values, say how to give them."""
+    for override in reversed(given):
+        key, in_file = override.key, error.place == f"{path}: {override.key}"
+        if isinstance(error, MistakesError) or not (in_file or error.place == override.place):
+            continue
+        place, allowed, words = override.place if in_file else error.place, error.allowed, several(override)
+        is_axis = key in axis_keys(raw.get("matrix"))
+        if words and not (is_axis and isinstance(override.value, list)):
+            key = key if is_axis or key.split(".")[0] in _Header.model_fields else f"matrix.{key}"
+            allowed += f"; several: --set {key}='{words}'"
+        return ConfigError(place, error.problem, allowed)
+    return error
 
 
 def _with_line(error: ConfigError, path: Path, text: str) -> ConfigError:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ Raw = dict[str, Any]
 """An experiment file as tomllib reads it."""
 
 JOB_KEY = "workload.job"
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,22 @@ def parse_set(text: str) -> Override:
         parsed = value.strip()  # no TOML, then a word
         check_values(parsed, place)
     return Override(key, parsed, place)
+
+
+def several(override: Override) -> str:
+    """Return as a TOML list what is, or looks like, several values, "a,b" or "[a, b]"; "" if it does not."""
+    if isinstance(override.value, list) and all(isinstance(one, str | int) for one in override.value):
+        return json.dumps(override.value)
+    said = override.value.strip("[] ") if isinstance(override.value, str) else ""
+    words = [word for word in re.split(r"[\s,;|]+", said) if word]
+    if len(words) < 2 or any(letter in said for letter in "\"'={}"):
+        return ""
+    return f"[{', '.join(word if _NUMBER.fullmatch(word) else json.dumps(word) for word in words)}]"
+
+
+def axis_keys(matrix: Any) -> list[str]:
+    """Return the dotted keys of a [matrix] table as it was read; none of what is no table."""
+    return [key for key, _values in _flat(matrix, "")] if isinstance(matrix, Mapping) else []
 
 
 def axes(table: Mapping[str, Any], place: str) -> tuple[Axis, ...]:

@@ -332,10 +332,11 @@ def _table(path: Path) -> pa.Table:
     if not path.is_file():  # a FIFO would wait for a writer
         raise FileNotFoundError(errno.ENOENT, "no file", str(path))
     with path.open("rb") as file:
-        table = pq.ParquetFile(file)
+        table = pq.ParquetFile(file, pre_buffer=False)
         if table.metadata.num_rows > MOST_ROWS:
             raise WrongRunError(f"{path.name}: {table.metadata.num_rows} rows, more than {MOST_ROWS}")
-        # Tables are small. A pool of threads that still starts when the process ends would abort it.
+        # No thread of pyarrow's may hold a file of Python's: one that asks for the interpreter's lock when
+        # the interpreter ends is unwound through C++ that allows no exception, which aborts the process.
         return table.read(use_threads=False)
 
 

@@ -48,6 +48,13 @@ class RunCell(Protocol):
         ...
 
 
+class Draw(Protocol):
+    """Draws what a run has to show."""
+
+    def __call__(self, run: Run, folder: Path, /, *, each: Each) -> object:
+        """Draw figures of `run` into `folder`, their work shared out by `each`."""
+
+
 MakeImage = Callable[[Cell], Path | None]
 """Returns the image a cell reads, making it if needed; a function of a module or a partial of one."""
 
@@ -81,7 +88,7 @@ def execute(
     run_cell: RunCell,
     make_image: MakeImage,
     *,
-    draw: Callable[[Run, Path], object],
+    draw: Draw,
     jobs: int = 1,
     trace: bool = False,
     watch: Watcher = lambda _progress: None,
@@ -89,14 +96,15 @@ def execute(
     """
     Run all cells and return the run directory `target`, which appears when it is whole.
 
-    draw: called with the run and its (new) folder for figures. jobs: worker processes; 1 = this process.
-    trace: keep every bio and read(2) too. watch: called in this process after every image and cell.
+    draw: called with the run, its (new) folder for figures, and what shares out work. jobs: worker processes;
+    1 = this process. trace: keep every bio and read(2) too. watch: called in this process after every image
+    and cell.
 
     A cell that cannot be run, or whose image cannot be made, is a row of failed.parquet with its error, and
     the others are run. Only if none can be, the first error is raised (InvariantError if it is no
     ReadpathError); then, and on Ctrl-C, `target` stays as it was. Raises WorkerLostError if a worker process
-    is killed. The results of cells that were finished when a run was interrupted or killed are kept aside,
-    and a run with the same cells into the same `target` goes on from there (see `kept`).
+    is killed. The results of cells that were finished when a run was interrupted or killed, or in which
+    others failed, are kept aside, and a run with the same cells into the same `target` goes on from there.
     """
     check_replaceable(target)
     begun = datetime.now(UTC), time.monotonic()
@@ -122,17 +130,22 @@ def execute(
                 else:
                     done[key] = result
                 watch(Progress("cells", at, len(cells), cell.name))
-        write_results(folder, experiment, cells, raise_if_all([failed.get(key) or done[key] for key in keys]))
-        (folder / "figures").mkdir()
-        draw(load_run(folder), folder / "figures")
-        log = _log(begun, jobs, taken_up)
-        if notes := notes_of(experiment):
-            log["notes"] = notes
-        if faults := [failure.fault for failure in failed.values() if failure.fault]:
-            log["faults"] = faults
+            results = raise_if_all([failed.get(key) or done[key] for key in keys])
+            write_results(folder, experiment, cells, results)
+            (folder / "figures").mkdir()
+            draw(load_run(folder), folder / "figures", each=each)
+        log = _log(begun, jobs, taken_up) | _remarks(experiment, failed)
         write_json(folder / "run.log.json", log)
-    forget(kept)
+    if not failed:  # else the same command tries those again, and takes up the others
+        forget(kept)
     return load_run(target)
+
+
+def _remarks(experiment: Experiment, failed: dict[str, Failure]) -> dict[str, Any]:
+    """Return what a reader of the log is told of the run: notes, and the faults of cells that failed."""
+    notes = notes_of(experiment)
+    faults = [failure.fault for failure in failed.values() if failure.fault]
+    return ({"notes": notes} if notes else {}) | ({"faults": faults} if faults else {})
 
 
 def _log(begun: tuple[datetime, float], jobs: int, taken_up: int) -> dict[str, Any]:

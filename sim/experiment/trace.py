@@ -73,7 +73,7 @@ def _table(path: Path) -> Table:
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "no file", str(path))
     with path.open("rb") as file:
-        table = pq.ParquetFile(file).read(use_threads=False)
+        table = pq.ParquetFile(file, pre_buffer=False).read(use_threads=False)
     numbers = [field.name for field in table.schema if pa.types.is_integer(field.type)]
     whole = {name: table.column(name) for name in numbers if not table.column(name).null_count}
     return {name: column.to_numpy().astype(np.int64, copy=False) for name, column in whole.items()}

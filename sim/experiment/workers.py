@@ -29,6 +29,11 @@ class Each(Protocol):
         ...
 
 
+def in_this_process(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
+    """Call `function(*arguments)` for each of `work` here, one after another (Each)."""
+    return (function(*arguments) for arguments in work)
+
+
 @contextmanager
 def workers(jobs: int) -> Iterator[Each]:
     """
@@ -36,12 +41,8 @@ def workers(jobs: int) -> Iterator[Each]:
 
     Raises WorkerLostError if a worker is killed. Workers end when this process does, however it ends.
     """
-
-    def here(function: Callable[..., R], work: Sequence[tuple[Any, ...]]) -> Iterator[R]:
-        return (function(*arguments) for arguments in work)
-
     if jobs == 1:
-        yield here
+        yield in_this_process
         return
     # spawn: a worker starts from nothing, so it cannot differ from a fresh process
     context = multiprocessing.get_context("spawn")

@@ -3,8 +3,8 @@ Allocating blocks for files: what ext4_ext_map_blocks() and the tree need of mba
 (fs/ext4/mballoc.c, extents.c of Linux 6.1).
 
 The search itself is sim.fs.mballoc, which knows no time. Here its calls are charged, the bitmaps that it
-looks at are read, and bitmap and group descriptor are put into the transaction. The answer is found before the
-reads are submitted that it needed: they and the waiting for them come in the kernel's order all the same.
+looks at are read, and bitmap and group descriptor are put into the transaction. The answer is found before
+the reads are submitted that it needed: they and the waiting for them come in the kernel's order all the same.
 
 Left out: ENOSPC and what is tried before it is given up, quota.
 """

@@ -75,7 +75,9 @@ class EsTree:
         return None
 
     def remove(self, start: int, length: int) -> bool:
-        """__es_remove_extent(): know nothing of [start, start + length); tell whether an entry fell in two."""
+        """
+        __es_remove_extent(): know nothing of [start, start + length); tell whether an entry fell in two.
+        """
         end = start + length
         first = bisect_right(self._starts, start) - 1
         if first < 0 or self._entries[first].start + self._entries[first].length <= start:

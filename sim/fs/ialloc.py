@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from sim.errors import ImageError, InvariantError
 from sim.ext4.format.descriptor import GroupDescriptor
 from sim.ext4.read.reader import Image
@@ -21,6 +23,7 @@ NO_GROUP: Final = -1
 """A directory in which nothing was made yet (i_last_alloc_group)."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class InodeBitmapSource:
     """Where inode bitmaps come from."""
 
@@ -156,7 +159,7 @@ class InodeAllocator:
         return NewInode(inode, number, read, made)
 
     def free(self, inode: int, directory: bool) -> int:
-        """Give an inode back (ext4_free_inode); return the inode bitmap's block if it had to be read, else 0."""
+        """Give an inode back (ext4_free_inode); return its bitmap's block if that had to be read, else 0."""
         number, at = divmod(inode - 1, self.inodes_per_group)
         group = self.groups[number]
         read = 0
@@ -190,7 +193,7 @@ class InodeAllocator:
         return _Stats(sum(group.free for group in groups), free_blocks, directories)
 
     def _other(self, parent: Parent) -> int:
-        """Return the group of a file: its parent's flex group, or where the parent last found one (find_group_other)."""
+        """Return a file's group: in its parent's flex group or where it last found one (find_group_other)."""
         size = self._blocks.geometry.flex_size
         count = len(self.groups)
         if size == 1:

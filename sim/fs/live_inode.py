@@ -30,11 +30,11 @@ NEEDS_MAPPING: Final = BH_DELAY | BH_UNWRITTEN
 
 class LiveInode:
     """
-    An inode in memory. changed: its map is another than it was. number: of the inode, table_block: that holds it. size: in bytes; disksize: what the disk's inode says of
-    it. state, place: of every buffer head, by logical block. reserved: delayed blocks. sync_tid,
-    datasync_tid: of the transactions that fsync(2) and fdatasync(2) wait for. tick: when its times were set
-    last. open_files: who may write. encrypted: its blocks go out encrypted. journalled: its data goes through
-    the log.
+    An inode in memory. changed: its map is another than it was. number: of the inode, table_block: that holds
+    it. size: in bytes; disksize: what the disk's inode says of it. state, place: of every buffer head, by
+    logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the transactions that fsync(2) and
+    fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
+    blocks go out encrypted. journalled: its data goes through the log.
     """
 
     __slots__ = (

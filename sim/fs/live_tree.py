@@ -152,8 +152,8 @@ class Path:
 
     def neighbours(self, lblk: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """
-        ext4_ext_search_left() and _right(): the last block of the extent before a hole at `lblk` and the first
-        of the one behind, each (logical, physical); `lblk` and 0 where there is none.
+        ext4_ext_search_left() and _right(): the last block of the extent before a hole at `lblk` and the
+        first of the one behind, each (logical, physical); `lblk` and 0 where there is none.
         """
         leaf, at = self.nodes[-1], self.at[-1]
         left = right = (lblk, 0)
@@ -171,7 +171,9 @@ class Path:
         return left, right
 
     def chain_right(self) -> list[Node]:
-        """Return the nodes to read for the next leaf (ext4_ext_search_right()); none if this one has the next."""
+        """
+        Return the nodes to read for the next leaf (ext4_ext_search_right()); none if this one has the next.
+        """
         leaf, at = self.nodes[-1], self.at[-1]
         if at < 0 or at + 1 < len(leaf.keys):
             return []

@@ -20,51 +20,21 @@ from sim.fs.ext4_super import Ext4Super
 from sim.fs.jbd2.transaction import WAITS, WRITES
 from sim.fs.live_inode import BH_DELAY, BH_MAPPED, BH_NEW, BH_UNWRITTEN, LiveInode
 from sim.fs.live_tree import END, Path
+from sim.fs.map_flags import (
+    CREATE,
+    DELALLOC_RESERVED,
+    IO_SUBMIT,
+    NO_NORMALIZE,
+    PRE_IO,
+    UNWRITTEN,
+    MappedBlocks,
+)
 from sim.fs.mballoc.allocator import NoSpaceError
 from sim.fs.tree_edit import TreeEditor
-from sim.units import KIB
-
-CREATE: Final = 1
-UNWRITTEN: Final = 2
-"""What is allocated is unwritten (EXT4_GET_BLOCKS_UNWRIT_EXT)."""
-PRE_IO: Final = 4
-"""Before I/O that will convert: extents are split and not joined."""
-CONVERT: Final = 8
-DELALLOC_RESERVED: Final = 16
-IO_SUBMIT: Final = 32
-"""The caller submits the data itself: a commit has only to wait for it."""
-NO_NORMALIZE: Final = 64
-"""As many blocks as asked for, and none preallocated around them."""
-IO_CREATE: Final = UNWRITTEN | PRE_IO
-
-MAX_ZEROOUT_BYTES: Final = 32 * KIB
-"""s_extent_max_zeroout_kb: unwritten blocks up to so many are rather written with zeros than split."""
+from sim.fs.unwritten import UnwrittenExtents, Zeroout
 
 SLEEPS: Final = -1
 """The answer of da_get_block() when the tree has to be asked."""
-
-
-class MappedBlocks:
-    """An answer of ext4_map_blocks(): `length` blocks from `physical` on; 0 of them: a hole."""
-
-    __slots__ = ("length", "new", "physical", "unwritten")
-
-    def __init__(self, physical: int, length: int, unwritten: bool, new: bool) -> None:
-        self.physical = physical
-        self.length = length
-        self.unwritten = unwritten
-        self.new = new
-
-
-class Zeroout:
-    """Writes zeros over blocks (ext4_issue_zeroout()); the null one does not."""
-
-    def zero(
-        self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
-    ) -> Generator[Any, Any, None]:
-        """Write zeros, and wait."""
-        del task, inode, block, count, plug
-        yield from ()
 
 
 class WriteMapper:
@@ -73,7 +43,7 @@ class WriteMapper:
     def __init__(self, ledger: Ledger, sb: Ext4Super, trees: TreeEditor, zeroout: Zeroout) -> None:
         self._sb = sb
         self.trees = trees
-        self._zeroout = zeroout
+        self._unwritten = UnwrittenExtents(ledger, sb, trees, zeroout)
         self._s_map = ledger.site(TASK, "", "ext4_map_blocks")
         self._s_lookup = ledger.site(
             TASK, "ext4_map_blocks", "ext4_es_lookup_extent", unit="ext4_es_lookup_extent"
@@ -101,9 +71,6 @@ class WriteMapper:
         self._s_scan = ledger.site(
             TASK, "ext4_map_blocks", "ext4_es_scan_range ext4_es_scan_range;__es_find_extent_range"
         )
-        self._s_pre_io = ledger.site(
-            TASK, "ext4_map_blocks;ext4_ext_map_blocks", "ext4_split_convert_extents"
-        )
         self._s_track = ledger.site(TASK, "ext4_map_blocks", "ext4_fc_track_range")
         self._s_da = ledger.site(TASK, "", "ext4_da_get_block_prep")
         da = "ext4_da_get_block_prep"
@@ -114,10 +81,6 @@ class WriteMapper:
             da,
             "ext4_da_reserve_space ext4_es_insert_delayed_block"
             f" /{delayed};__es_remove_extent /{delayed};__es_insert_extent",
-        )
-        self._s_zeroout = ledger.site(TASK, walk, "ext4_issue_zeroout")
-        self._s_zeroed = ledger.site(
-            TASK, walk, f"ext4_es_insert_extent {remove};__es_remove_extent {remove};__es_insert_extent"
         )
 
     # -- write(2), delayed -----------------------------------------------------------------------------
@@ -210,7 +173,7 @@ class WriteMapper:
             offset = lblk - extent.logical
             found = MappedBlocks(extent.physical + offset, min(extent.length - offset, want), False, False)
         elif extent is not None:
-            found = yield from self._unwritten(task, inode, path, extent, lblk, want, flags, plug)
+            found = yield from self._unwritten.handle(task, inode, path, extent, lblk, want, flags, plug)
         else:
             found = yield from self._allocate(task, inode, path, lblk, want, flags, plug)
         known = True
@@ -314,102 +277,6 @@ class WriteMapper:
             yield from self.trees.allocator.claimed(task, inode, length)
         self._sb.note_sync(task, inode, data=not unwritten)
         return MappedBlocks(block, length, unwritten, True)
-
-    # -- unwritten extents -----------------------------------------------------------------------------
-
-    def _unwritten(
-        self,
-        task: Task,
-        inode: LiveInode,
-        path: Path,
-        extent: Extent,
-        lblk: int,
-        want: int,
-        flags: int,
-        plug: Plug,
-    ) -> Generator[Any, Any, MappedBlocks]:
-        """ext4_ext_handle_unwritten_extents()."""
-        offset = lblk - extent.logical
-        length = min(extent.length - offset, want)
-        physical = extent.physical + offset
-        if flags & CONVERT and not flags & PRE_IO:
-            yield from self.trees.convert(task, inode, lblk, length, path, plug)
-            self._sb.note_sync(task, inode, data=True)
-            return MappedBlocks(physical, length, False, False)
-        if flags & PRE_IO:
-            task.ps += self._s_pre_io.charge(1)
-            yield from self.trees.split(task, inode, path, lblk, length, True, True, plug)
-            return MappedBlocks(physical, length, True, False)
-        if flags & UNWRITTEN:
-            return MappedBlocks(physical, length, True, False)
-        allocated = yield from self._initialize(task, inode, path, extent, lblk, length, plug)
-        self._sb.note_sync(task, inode, data=True)
-        return MappedBlocks(physical, min(allocated, want), False, True)
-
-    def _initialize(
-        self, task: Task, inode: LiveInode, path: Path, extent: Extent, lblk: int, length: int, plug: Plug
-    ) -> Generator[Any, Any, int]:
-        """ext4_ext_convert_to_initialized(): return how many blocks from `lblk` on are written now."""
-        leaf, at = path.leaf, path.at[-1]
-        end = extent.logical + extent.length
-        if length < extent.length:
-            if lblk == extent.logical and at and self._give_left(path, lblk, length):
-                self.trees.access(task, leaf)
-                self.trees.dirty(task, inode, leaf)
-                return length
-            if lblk + length == end and at + 1 < len(leaf.keys) and self._give_right(path, length):
-                self.trees.access(task, leaf)
-                self.trees.dirty(task, inode, leaf)
-                return length
-        allocated = extent.length - (lblk - extent.logical)
-        size = self._sb.block_size
-        eof = max(-(-inode.disksize // size), lblk + length)
-        most = MAX_ZEROOUT_BYTES // size if end <= eof else 0
-        first, many, given = lblk, length, allocated
-        zeroed: list[tuple[int, int]] = []
-        if most and allocated > many:
-            if allocated <= most:
-                zeroed.append((lblk + length, allocated - length))
-                many = allocated
-            if first - extent.logical + many < most:
-                if first != extent.logical:
-                    zeroed.append((extent.logical, first - extent.logical))
-                many += first - extent.logical
-                first, given = extent.logical, length
-        for start, count in zeroed:
-            task.ps += self._s_zeroout.charge(1)
-            yield from self._zeroout.zero(task, inode, extent.physical + start - extent.logical, count, plug)
-        path = inode.tree.find(lblk)
-        yield from self.trees.split(task, inode, path, first, many, False, False, plug)
-        for start, count in zeroed:
-            task.ps += self._s_zeroed.charge(1)
-            if inode.es.insert(start, count, ES_WRITTEN, extent.physical + start - extent.logical):
-                task.ps += self._s_cached.charge(1)
-        return given
-
-    def _give_left(self, path: Path, lblk: int, length: int) -> bool:
-        """Let the written extent on the left take the first blocks of an unwritten one, if it may."""
-        leaf, at = path.leaf, path.at[-1]
-        left = at - 1
-        if leaf.unwritten[left] or not leaf.continues(left, Extent(lblk, leaf.physical[at], length, False)):
-            return False
-        leaf.length[left] += length
-        leaf.keys[at] += length
-        leaf.physical[at] += length
-        leaf.length[at] -= length
-        return True
-
-    def _give_right(self, path: Path, length: int) -> bool:
-        """Let the written extent on the right take the last blocks of an unwritten one, if it may."""
-        leaf, at = path.leaf, path.at[-1]
-        right, kept = at + 1, leaf.length[at] - length
-        taken = Extent(leaf.keys[at] + kept, leaf.physical[at] + kept, length, False)
-        if leaf.unwritten[right] or not leaf.precedes(right, taken):
-            return False
-        leaf.keys[right], leaf.physical[right] = taken.logical, taken.physical
-        leaf.length[right] += length
-        leaf.length[at] = kept
-        return True
 
 
 def _at(path: Path, lblk: int) -> Extent | None:

@@ -13,6 +13,8 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from sim.ext4.format.extents import Extent
 
 WRITTEN: Final = 0
@@ -23,6 +25,7 @@ END_OF_BLOCKS: Final = (1 << 32) - 1
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class Mapped:
     """An answer: `length` blocks of `kind` from the block asked for, at `physical` (if not a hole)."""
 

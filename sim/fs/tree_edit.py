@@ -232,7 +232,8 @@ class TreeEditor:
         border = leaf.keys[at + 1] if at + 1 < len(leaf.keys) else extent.logical
         blocks = [0] * (len(path.nodes) - 1 - level)
         for number in range(len(blocks)):
-            blocks[number] = yield from self.allocator.new_node(task, inode, path, extent.logical, plug)
+            block = yield from self.allocator.new_node(task, inode, path, extent.logical, plug)
+            blocks[number] = block
         moved = [len(node.keys) - 1 > path.at[number] for number, node in enumerate(path.nodes)]
         made = inode.tree.split(path, level, border, blocks)
         for number, node in enumerate(made):

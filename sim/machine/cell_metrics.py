@@ -85,14 +85,20 @@ def result_of(
         "digest_ok": good,
     }
     if written:
-        metrics |= written | {
-            "bytes_written": stats.write_sectors * SECTOR_BYTES,
-            "write_bios": stats.write_bios,
-            "write_requests": stats.write_requests,
-            "flushes": stats.flushes,
-        }
+        metrics |= written | _device_writes(machine)
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), reads, jobs)
+
+
+def _device_writes(machine: Machine) -> dict[str, Number]:
+    """Return what the device was given to write."""
+    stats = machine.queue.stats
+    return {
+        "bytes_written": stats.write_sectors * SECTOR_BYTES,
+        "write_bios": stats.write_bios,
+        "write_requests": stats.write_requests,
+        "flushes": stats.flushes,
+    }
 
 
 def _io_rows(machine: Machine) -> list[IoRow]:

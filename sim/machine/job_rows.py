@@ -34,14 +34,17 @@ class Clone:
 
     @property
     def latencies_ns(self) -> NDArray[np.int64]:
-        """Of its reads, but those of the ramp, and of its writes."""
+        """Of its reads and writes, but those of the ramp."""
         played = self.played
-        return np.asarray([*played.latencies_ns[played.ramp_reads :], *played.writes_ns], np.int64)
+        return np.asarray(
+            [*played.latencies_ns[played.ramp_reads :], *played.writes_ns[played.ramp_writes :]], np.int64
+        )
 
     @property
     def moved_bytes(self) -> int:
-        """What it read, but in the ramp, and wrote."""
-        return self.played.bytes_read - self.played.ramp_bytes + self.played.bytes_written
+        """What it read and wrote, but in the ramp."""
+        played = self.played
+        return played.bytes_read - played.ramp_bytes + played.bytes_written - played.ramp_written
 
 
 def groups_of(jobs: Sequence[Job]) -> list[int]:

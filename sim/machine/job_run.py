@@ -48,7 +48,7 @@ class JobRun:
         self._digests = stage.digests()
         self._trace = stage.trace
         self._jobs = stage.cell.config.workload.jobs
-        self._known = _known_files(stage.cell, stage.volume)
+        self._known = dict.fromkeys(_known_files(stage.cell, stage.volume))
         self.files: dict[str, VolumeFile] = {}
         self.verifiers: list[Verifier] = []
         self.openings_ns: list[int] = []

@@ -29,7 +29,8 @@ from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
 from sim.machine.machine import Machine
 from sim.machine.volume_files import VolumeFile
-from sim.machine.writer import WRITE_PATHS, Ext4Writer, JournalShape, VolumeShape
+from sim.machine.volume_shape import JournalShape, VolumeShape
+from sim.machine.writer import WRITE_PATHS, Ext4Writer
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
 

@@ -4,8 +4,7 @@ The write side of a machine put together: a mounted ext4 over the machine's queu
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 from typing import Any, Final
 
 from sim.block.bio import Plug
@@ -22,11 +21,13 @@ from sim.fs.ext4_super import Ext4Super, MountOptions
 from sim.fs.jbd2.commit import Jbd2Journal, OrderedData
 from sim.fs.jbd2.log import Log, tags_per_descriptor
 from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
-from sim.fs.map_write import CONVERT, CREATE, NO_NORMALIZE, UNWRITTEN, WriteMapper
+from sim.fs.map_flags import CONVERT, CREATE, NO_NORMALIZE, UNWRITTEN
+from sim.fs.map_write import WriteMapper
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
 from sim.fs.zeroout import PageZeroout
+from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
@@ -48,36 +49,12 @@ DIRTY_BACKGROUND_PERCENT: Final = 10
 DIRTY_PERCENT: Final = 20
 """vm.dirty_background_ratio and vm.dirty_ratio, of all memory (a kernel: of what is available)."""
 WRITEBACK_INTERVAL_NS: Final = 5 * NS_PER_S
-"""vm.dirty_writeback_centisecs; every dirty inode is written then, however young (a kernel: after 30 s)."""
+"""
+vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its age (a kernel: after 30 s).
+"""
 WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
+_END_BIO: Final = "end_bio_bh_io_sync"
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
-
-
-@dataclass(frozen=True, slots=True)
-class JournalShape:
-    """
-    places: blocks of the journal in order, its superblock first. tag_bytes: 8, 12 or 16. checksums: v3. head:
-    where the next transaction begins; what lies before was written since the mount.
-    """
-
-    places: Sequence[int]
-    tag_bytes: int = 8
-    checksums: bool = False
-    head: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class VolumeShape:
-    """
-    What the write side has to know of a volume: block size in bytes, groups, blocks of descriptors and the
-    first of them; journal: None without.
-    """
-
-    block_size: int
-    groups: int
-    descriptor_blocks: int
-    descriptors_at: int
-    journal: JournalShape | None
 
 
 class _Files(OrderedData):
@@ -226,23 +203,7 @@ class Ext4Writer:
         self.buffers = BdevBuffers(clock, ledger, queue, size, disk)
         self.journal: Jbd2Journal | None = None
         if shape.journal is not None:
-            kept = shape.journal
-            tags = tags_per_descriptor(size, kept.tag_bytes, kept.checksums)
-            log = Log(kept.places, tags, size, kept.tag_bytes, kept.checksums, kept.head)
-            self.buffers.warm([kept.places[0], kept.places[kept.head - 1]])
-            self.journal = Jbd2Journal(
-                clock,
-                ledger,
-                queue,
-                log,
-                self.buffers,
-                cpu.task(0, "jbd2"),
-                disk,
-                options.barrier,
-                options.journal_async_commit,
-                options.commit_ns,
-            )
-            self.journal.data = _Files(self)
+            self.journal = self._mount_journal(shape.journal, cpu, ledger, queue, options, disk)
         self.sb = Ext4Super(
             ledger,
             self.buffers,
@@ -256,19 +217,60 @@ class Ext4Writer:
         allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
         self.mapper = WriteMapper(ledger, self.sb, trees, PageZeroout(clock, ledger, queue, size, disk))
-        reads = WriteOut(clock, ledger, queue, None, "end_bio_bh_io_sync", "", "__wait_on_buffer")
+        reads = WriteOut(clock, ledger, queue, None, _END_BIO, "", "__wait_on_buffer")
         self.out = WriteOut(
-            clock,
-            ledger,
-            queue,
-            disk,
-            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_write_sync",
-            "",
-            "__wait_on_buffer",
+            clock, ledger, queue, disk, f"{_END_BIO} {_END_BIO};end_buffer_write_sync", "", "__wait_on_buffer"
         )
         self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
+        self._make_page_io(ledger, queue, cpu)
+        self._make_generic(ledger, queue)
+        self.wait = WriteBackWait(clock, ledger, queue)
+        self.write_back = _Chosen(self)
+        self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
+        self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
+        self._most_dirty = memory_pages * DIRTY_PERCENT // 100
+        self._timer = False
+        self._over = False
+        self.flusher = Flusher(
+            clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait
+        )
+        self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
+        self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
+
+    def _mount_journal(
+        self,
+        shape: JournalShape,
+        cpu: Cpu,
+        ledger: Ledger,
+        queue: BioQueue,
+        options: MountOptions,
+        disk: Disk | None,
+    ) -> Jbd2Journal:
+        """Return the journal, with its thread."""
+        size = self.buffers.block_size
+        tags = tags_per_descriptor(size, shape.tag_bytes, shape.checksums)
+        log = Log(shape.places, tags, size, shape.tag_bytes, shape.checksums, shape.head)
+        self.buffers.warm([shape.places[0], shape.places[shape.head - 1]])
+        journal = Jbd2Journal(
+            self.clock,
+            ledger,
+            queue,
+            log,
+            self.buffers,
+            cpu.task(0, "jbd2"),
+            disk,
+            options.barrier,
+            options.journal_async_commit,
+            options.commit_ns,
+        )
+        journal.data = _Files(self)
+        return journal
+
+    def _make_page_io(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> None:
+        """Make ext4's own write-back, of allocated pages and of journalled data."""
+        size = self.buffers.block_size
         self.ends = WriteBackEnds(
-            clock,
+            self.clock,
             ledger,
             "ext4_end_bio ext4_end_bio;ext4_put_io_end_defer",
             "ext4_end_bio;ext4_finish_bio",
@@ -282,38 +284,30 @@ class Ext4Writer:
         self.for_commit = JournalledWritepages(
             ledger, queue, page_io, size, f"{commit} {commit};write_cache_pages"
         )
-        block_ends = WriteBackEnds(
-            clock,
+
+    def _make_generic(self, ledger: Ledger, queue: BioQueue) -> None:
+        """Make the write-back of fs/buffer.c and fs/mpage.c."""
+        size = self.buffers.block_size
+        ends = WriteBackEnds(
+            self.clock,
             ledger,
-            "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_write",
+            f"{_END_BIO} {_END_BIO};end_buffer_async_write",
             "",
             f"end_page_writeback {_PAGE_ENDS}",
         )
-        self.full_page = BlockWriteFullPage(ledger, queue, block_ends, size)
-        mpage_ends = WriteBackEnds(clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
+        self.full_page = BlockWriteFullPage(ledger, queue, ends, size)
         confused = BlockWriteFullPage(
             ledger,
             queue,
-            block_ends,
+            ends,
             size,
             page=under(
                 f"{MpageWritepages.caller};__mpage_writepage",
                 chain("block_write_full_page;__block_write_full_page"),
             ),
         )
+        mpage_ends = WriteBackEnds(self.clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
         self.mpage = MpageWritepages(ledger, queue, mpage_ends, size, confused)
-        self.wait = WriteBackWait(clock, ledger, queue)
-        self.write_back = _Chosen(self)
-        self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
-        self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
-        self._most_dirty = memory_pages * DIRTY_PERCENT // 100
-        self._timer = False
-        self._over = False
-        self.flusher = Flusher(
-            clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait
-        )
-        self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
-        self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
 
     def add(self, inode: LiveInode) -> None:
         """Know an inode: it is open."""

@@ -38,7 +38,8 @@ from sim.fs.live_inode import (
     BH_UPTODATE,
     LiveInode,
 )
-from sim.fs.map_write import CREATE, SLEEPS, WriteMapper
+from sim.fs.map_flags import CREATE
+from sim.fs.map_write import SLEEPS, WriteMapper
 from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.paths.write_calls import (
     BEGIN,
@@ -99,11 +100,7 @@ class BufferedWrite:
             f"{CALLER};ext4_block_write_begin",
             f"ext4_read_bh_lock {under('ext4_read_bh_lock', BH_SYMBOLS)}",
         )
-        self._s_read_plain = site(
-            TASK,
-            f"{CALLER};__block_write_begin_int",
-            BH_WBC,
-        )
+        self._s_read_plain = site(TASK, f"{CALLER};__block_write_begin_int", BH_WBC)
         crypt = under(
             "fscrypt_crypt_block",
             "fscrypt_generate_iv crypto_skcipher_decrypt*2 crypto_skcipher_decrypt;xts_decrypt",
@@ -190,7 +187,7 @@ class BufferedWrite:
     def _wait_for_page(self, task: Task, mapping: Mapping, page: int) -> Generator[Any, Any, None]:
         """Wait for a page that is being read."""
         while mapping.has_locked(page, page + 1):
-            event = mapping.waiter(page, self._clock.event)
+            event = mapping.waiter(page, self._clock)
             yield from task.wait(event)
 
     def _have_page(self, task: Task, mapping: Mapping, page: int, mode: int) -> None:
@@ -252,7 +249,8 @@ class BufferedWrite:
     def _map_asking(self, task: Task, inode: LiveInode, block: int, mode: int) -> Generator[Any, Any, None]:
         """get_block() of one block, where something may have to be read or allocated."""
         if mode == DELALLOC:
-            inode.state[block] |= yield from self._mapper.da_walk(task, inode, block, Plug(holds=False))
+            got = yield from self._mapper.da_walk(task, inode, block, Plug(holds=False))
+            inode.state[block] |= got
             return
         task.ps += self._s_get_block.charge(1)
         found = yield from self._mapper.map_blocks(task, inode, block, 1, CREATE, Plug(holds=False))

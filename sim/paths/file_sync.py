@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Plug
 from sim.block.opf import REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.engine.clock import Clock
@@ -24,6 +26,7 @@ from sim.paths.writepages.page_io import WriteBackWait
 from sim.units import SECTOR_BYTES
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class WriteBack:
     """How the dirty pages of files are written: one of the designs, by inode."""
 

@@ -37,7 +37,7 @@ class Flusher:
         wait: WriteBackWait,
     ) -> None:
         self._clock = clock
-        self._thread = thread
+        self._account = thread
         self._sb = sb
         self._inodes = inodes
         self._write_back = write_back
@@ -78,7 +78,7 @@ class Flusher:
 
     def _work(self, wbc: WritebackControl) -> Generator[Any, Any, None]:
         """wb_workfn()."""
-        thread = self._thread
+        thread = self._account
         thread.ps += self._s_work.charge(1)
         for inode in self.dirty_inodes():
             thread.ps += self._s_inode.charge(1)

@@ -36,6 +36,7 @@ from sim.paths.symbols import MpageSymbols
 from sim.units import PAGE_BYTES
 
 
+@mypyc_attr(free_list_len=1)
 class _Call:
     """The state of one call: the carried map, the bio, what a page is charged to, who reads the confused."""
 
@@ -94,7 +95,9 @@ class MpagePath(ReadPath):
         plug = Plug()
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
-        pages = sum(end - start for start, end in ranges)
+        pages = 0
+        for start, end in ranges:
+            pages += end - start
         call = _Call(bio, pages, plug, self._s_page, self._fallback)
         for start, end in ranges:
             page = start

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
+from sim.fs.fs_inode import FsInode
 from sim.units import SECTOR_BYTES
 
 INLINE_SYMBOLS: Final = (
@@ -33,15 +36,16 @@ def array_vectors(room: int) -> int:
     return next((size for size in (16, 64, 128) if room <= size), MAX_VECTORS)
 
 
-def capacity(room: int) -> int:
-    """Return how many vectors a bio takes that was allocated for `room`: all that it or its array has."""
-    return array_vectors(room) or INLINE_VECTORS
-
-
-ARRAY_VECTORS = tuple(array_vectors(room) for room in range(MAX_VECTORS + 1))
+ARRAY_VECTORS: Final = [array_vectors(room) for room in range(MAX_VECTORS + 1)]
 """The same, by room."""
 
 
+def capacity(room: int) -> int:
+    """Return how many vectors a bio takes that was allocated for `room`: all that it or its array has."""
+    return ARRAY_VECTORS[room] or INLINE_VECTORS
+
+
+@mypyc_attr(free_list_len=1)
 class PageBio:
     """
     The one bio under construction of a readahead call.
@@ -68,7 +72,8 @@ class PageBio:
         side in memory share a vector.
         """
         factory = self._factory
-        crypt = self._file.inode.crypt(lblk, physical)
+        inode: FsInode = self._file.inode
+        crypt = inode.crypt(lblk, physical)
         if crypt is not None:
             self._task.ps += factory.mergeable.charge(vectors)
         if self._bio is not None and (self.next_block != physical or self._bio.crypt != crypt):

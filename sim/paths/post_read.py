@@ -14,12 +14,13 @@ Left out: errors, bounce buffers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import final
 
 from sim.block.bio import Bio, EndIo
 from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Cpu
-from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
 from sim.paths.page_data import Contents
@@ -60,8 +61,12 @@ class _EndIo(EndIo):
 
     def queues_work(self, bio: Bio) -> bool:
         """Tell whether a work item has to run steps before the pages are up to date (EndIo)."""
-        inode: FsInode = bio.owner.inode
-        return any(step.wanted(inode) for step in self._steps)
+        file: OpenFile = bio.owner
+        inode: FsInode = file.inode
+        for step in self._steps:  # noqa: SIM110  # compiled, any() makes a list first
+            if step.wanted(inode):
+                return True
+        return False
 
     def _steps_ps(self, bio: Bio, calls: int, blocks: int) -> int:
         """Cost of the steps on `blocks` of a bio's blocks in `calls` pages or buffer heads."""
@@ -82,6 +87,21 @@ class _EndIo(EndIo):
         file: OpenFile = bio.owner
         for lblk, count in bio.blocks:
             file.mapping.blocks_come(lblk, count, self._per_page, brought)
+
+
+@final
+class _EndSites:
+    """
+    Where the end of a bio is charged in one context: of a bio, a page, its last part, before decryption.
+    """
+
+    __slots__ = ("before_crypt", "bio", "page", "unlock")
+
+    def __init__(self, bio: Site, page: Site, unlock: Site, before_crypt: Site) -> None:
+        self.bio = bio
+        self.page = page
+        self.unlock = unlock
+        self.before_crypt = before_crypt
 
 
 class PageEndIo(_EndIo):
@@ -114,11 +134,13 @@ class PageEndIo(_EndIo):
         self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
         site = ledger.site
-        self._s_bio = {context: site(context, "bio_endio", per_bio) for context in contexts}
-        self._s_page = {context: site(context, "bio_endio", per_page) for context in contexts}
-        self._s_unlock = {context: site(context, "bio_endio", unlock) for context in contexts}
-        self._s_before = {
-            context: ledger.fuse(site(context, "bio_endio", before_crypt), self._s_queue[context])
+        self._s_ended = {
+            context: _EndSites(
+                site(context, "bio_endio", per_bio),
+                site(context, "bio_endio", per_page),
+                site(context, "bio_endio", unlock),
+                ledger.fuse(site(context, "bio_endio", before_crypt), self._s_queue[context]),
+            )
             for context in contexts
         }
         worker = f"{work.root};decrypt_work"
@@ -132,13 +154,11 @@ class PageEndIo(_EndIo):
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
+        sites = self._s_ended[context]
         if self.queues_work(bio):
-            return self._s_before[context].charge(1)
-        unlock_ps = self._s_unlock[context].charge(self._ended(bio)) if self._in_parts else 0
-        per_bio, per_page, pages = self._s_bio[context], self._s_page[context], bio.segments
-        per_bio.passes += 1
-        per_page.passes += pages
-        return per_bio.ps + pages * per_page.ps + unlock_ps
+            return sites.before_crypt.charge(1)
+        unlock_ps = sites.unlock.charge(self._ended(bio)) if self._in_parts else 0
+        return sites.bio.charge(1) + sites.page.charge(bio.segments) + unlock_ps
 
     def _ended(self, bio: Bio) -> int:
         """

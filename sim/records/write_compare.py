@@ -12,13 +12,16 @@ from typing import Any, Final
 
 from sim.errors import ConfigError
 from sim.records.json_lines import read_lines, read_text
-from sim.records.write_case import CountedCalls, ScriptRun, WriteCase
+from sim.records.write_case import CountedCalls, WriteCase
 from sim.records.write_counters import beside_the_writer, left_out
+from sim.records.write_script import ScriptRun
 from sim.records.write_volumes import load_volumes
 
 VOLUMES: Final = "volumes.json"
 PROBES: Final = "probes.txt"
-"""Beside the records: their volumes, and what was counted, a symbol a line; one without calls has no count."""
+"""
+Beside the records: their volumes, and what was counted, a symbol a line; one without calls has no count.
+"""
 WRITE: Final = 4
 """Of a recorded bio's flags: it writes."""
 PHASES: Final = ("write", "sync")

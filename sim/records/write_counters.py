@@ -100,7 +100,8 @@ COMMITS = "whether the commit that sync begins has ended when it is asked for: t
 
 def beside_the_writer(record: dict[str, Any]) -> bool:
     """
-    Tell whether the journal's thread commits while the writer goes on: the border of the phases is time's then.
+    Tell whether the journal's thread commits while the writer goes on: the border of the phases is time's
+    then.
 
     So it is where more data is journalled than a transaction takes.
     """

@@ -14,7 +14,7 @@ from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, ExtentTree
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
-from sim.machine.writer import JournalShape, VolumeShape
+from sim.machine.volume_shape import JournalShape, VolumeShape
 
 TAG_BYTES = {(False, False): 8, (False, True): 12, (True, False): 16, (True, True): 16}
 """Bytes of a descriptor's tag, by (checksums, 64 bit)."""

@@ -23,13 +23,15 @@ and of a run made with --trace:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from sim.errors import ConfigError
-from sim.experiment.results import Run
+from sim.experiment.results import Run, load_run
 from sim.experiment.runner import Progress, Watcher
+from sim.experiment.workers import Each, in_this_process
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
@@ -65,12 +67,14 @@ def draw(
     formats: Sequence[str] = FORMATS,
     names: Sequence[str] | None = None,
     watch: Watcher = lambda _progress: None,
+    each: Each = in_this_process,
 ) -> list[Path]:
     """
     Draw the figures that a run has into `folder`, in all `formats`; return the files.
 
     A run that lacks a cell has none: they compare all. names: only these, none if it is empty.
-    watch: called after each of FIGURES, or of `names`.
+    watch: called after each of FIGURES, or of `names`. each: shares them out among processes; run.path, where
+    the run lies, is read there.
 
     Raises ConfigError for a format that is not in FORMATS, for a name that is not in FIGURES, and for one
     that was asked for and that this run's matrix does not give.
@@ -85,12 +89,25 @@ def draw(
         return []
     wanted = [name for name in FIGURES if names is None or name in names]
     files = []
-    with own_style():
-        for done, name in enumerate(wanted, start=1):
-            pages = FIGURES[name](run)
-            if names and not pages:
+    of: Run | Path = run if each is in_this_process else run.path
+    work = [(of, name, folder, formats) for name in wanted]
+    for done, (name, drawn) in enumerate(zip(wanted, each(_draw_one, work), strict=True), start=1):
+        if names and not drawn:
+            with own_style():
                 has = ", ".join(name for name, figure in FIGURES.items() if figure(run))
-                raise ConfigError("--figure", f"{name!r}: {run.path} does not have what it shows", has)
-            files += save(pages, name, folder, formats)
-            watch(Progress("figures", done, len(wanted), name))
+            raise ConfigError("--figure", f"{name!r}: {run.path} does not have what it shows", has)
+        files += drawn
+        watch(Progress("figures", done, len(wanted), name))
     return files
+
+
+def _draw_one(of: Run | Path, name: str, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Draw one of FIGURES of a run, or of one that lies in a folder; a worker can import it."""
+    run = _read_once(of) if isinstance(of, Path) else of
+    with own_style():
+        return save(FIGURES[name](run), name, folder, formats)
+
+
+@lru_cache(maxsize=1)
+def _read_once(path: Path) -> Run:
+    return load_run(path)

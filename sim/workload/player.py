@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.cache.address_space import OpenFile
 from sim.cache.filemap import Filemap
 from sim.cache.readahead import RaState
@@ -26,8 +28,9 @@ class Played:
     """
     What one task did. Times in ns of the clock; latencies_ns: one per read(2), in order.
 
-    ramp_reads, ramp_bytes: of these, those of the job's ramp_time; measured_from_ns: when it was over. log:
-    of each read the number of its file, offset and length in bytes, and when it began; None: not wanted.
+    ramp_reads, ramp_bytes, ramp_writes, ramp_written: of these, those of the job's ramp_time;
+    measured_from_ns: when it was over. writes_ns, syncs_ns: as latencies_ns, of writes and syncs. log: of
+    each read the number of its file, offset and length in bytes, and when it began; None: not wanted.
     """
 
     started_ns: int = 0
@@ -39,25 +42,27 @@ class Played:
     measured_from_ns: int = 0
     log: list[tuple[int, int, int, int]] | None = None
     bytes_written: int = 0
+    ramp_writes: int = 0
+    ramp_written: int = 0
     writes_ns: list[int] = field(default_factory=list)
     syncs_ns: list[int] = field(default_factory=list)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Writes:
-    """How a job writes: asked before each of its I/Os, and at its end. The null one leaves all to be read."""
+    """How a job writes: asked before each of its I/Os, and at its end."""
 
     def issue(
         self, task: Task, number: int, offset: int, length: int, played: Played
     ) -> Generator[Any, Any, int]:
-        """Write `length` bytes of file `number` at `offset`, with its syncs; return -1 if they are to be read."""
-        del task, number, offset, length, played
-        yield from ()
-        return -1
+        """
+        Write `length` bytes of file `number` at `offset`, with its syncs; return -1 if they are to be read.
+        """
+        raise NotImplementedError
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """Do what is done at the end of a job."""
-        del task, played
-        yield from ()
+        raise NotImplementedError
 
 
 class Stop:
@@ -87,27 +92,19 @@ def play(
 
     stretches: (whether a pass begins, number of the file in `files`, reads). after: an event of the clock to
     wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
-    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0, when the page cache is as the experiment made it,
-    drops the files' cached pages first (see `_begin_pass`).
-
-    A read ends when its last byte is copied, whether or not the core was free to go on at once. A read that
-    is under way at the end of the runtime is finished, and so is a thinktime (fio 3.33).
+    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0 drops
+    the files' cached pages first. A read ends when its last byte is copied, whether or not the core was free
+    to go on at once. At the end of the runtime the read under way is finished, or the thinktime (fio 3.33).
     """
-    if after is not None:
-        yield after
-    if job.startdelay_ns:
-        yield clock.timeout(job.startdelay_ns)
-    note = played.latencies_ns.append
-    log, read = played.log, filemap.read
+    yield from _started(clock, job, after)
+    log, read, note = played.log, filemap.read, played.latencies_ns.append
     began = played.started_ns = played.measured_from_ns = task.time_ns
     pace = _pace_of(clock, task, job, stop, gaps_ns)
     first = True
     for begins, number, reads in () if stop is not None and stop.asked else stretches:
-        if begins:
-            if not first or clock.now:
-                _begin_pass(filemap, files, job)
-            first = False
-        file = files[number]
+        if begins and (not first or clock.now):
+            _begin_pass(filemap, files, job)
+        first = False
         for offset, length in reads:
             if pace is not None:
                 yield from pace.before()
@@ -117,16 +114,17 @@ def play(
             got = -1
             if writes is not None:
                 got = yield from writes.issue(task, number, offset, length, played)
-            if got < 0:
-                got = yield from read(task, file, offset, length)
+            wrote = got >= 0
+            if not wrote:
+                got = yield from read(task, files[number], offset, length)
                 played.bytes_read += got
                 note(task.time_ns - began)
             now = task.time_ns
-            if log is not None:
+            if log is not None and not wrote:
                 log.append((number, offset, got, began))
             began = now
             if pace is not None:
-                yield from pace.behind(now, got, played)
+                yield from pace.behind(now, got, wrote, played)
         else:
             continue
         break
@@ -136,6 +134,20 @@ def play(
     played.ended_ns = clock.now
     if pace is not None:
         pace.ended(played)
+
+
+def _end_ramp(played: Played) -> None:
+    """All that was done so far was the ramp's."""
+    played.ramp_reads, played.ramp_bytes = len(played.latencies_ns), played.bytes_read
+    played.ramp_writes, played.ramp_written = len(played.writes_ns), played.bytes_written
+
+
+def _started(clock: Clock, job: Job, after: Any) -> Generator[Any, Any, None]:
+    """Wait until a job may start."""
+    if after is not None:
+        yield after
+    if job.startdelay_ns:
+        yield clock.timeout(job.startdelay_ns)
 
 
 def _begin_pass(filemap: Filemap, files: tuple[OpenFile, ...], job: Job) -> None:
@@ -223,15 +235,23 @@ class _Pace:
             if due > clock.now:
                 yield clock.timeout(due - clock.now)
 
-    def behind(self, now_ns: int, length: int, played: Played) -> Generator[Any, Any, None]:
-        """Think after a read of `length` bytes that ended at `now_ns`; the first after the ramp ends it."""
+    def behind(self, now_ns: int, length: int, wrote: bool, played: Played) -> Generator[Any, Any, None]:
+        """
+        Think after a read or write of `length` bytes that ended at `now_ns`; the first after the ramp ends
+        it.
+        """
         self._require_progress(now_ns)
         if 0 <= self._ramp_end_ns <= now_ns:
             self._ramp_end_ns = -1
             self._start_ns = played.measured_from_ns = now_ns
             self._issued_bytes = self._gone_ns = 0
-            played.ramp_reads = self._reads
-            played.ramp_bytes = played.bytes_read - length
+            _end_ramp(played)
+            if wrote:
+                played.ramp_writes -= 1
+                played.ramp_written -= length
+            else:
+                played.ramp_reads -= 1
+                played.ramp_bytes -= length
             self._set_end()
         self._reads += 1
         self._issued_bytes += length
@@ -254,7 +274,7 @@ class _Pace:
     def ended(self, played: Played) -> None:
         """A job that ended in its ramp has nothing to show."""
         if self._ramp_end_ns >= 0:
-            played.ramp_reads, played.ramp_bytes = self._reads, played.bytes_read
+            _end_ramp(played)
             played.measured_from_ns = played.ended_ns
 
     def _pardon(self) -> None:

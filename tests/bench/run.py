@@ -31,7 +31,7 @@ from sim.crypto.ciphers.xts import XtsUnits
 from sim.crypto.keys.file_keys import FORMATS, FileKey, UserKey, unwrap, wrap
 from sim.crypto.streams import NamedStream
 from sim.engine.costs import load_costs
-from sim.engine.mode import make_clock
+from sim.engine.mode import compiled, make_clock
 from sim.experiment.loading import load_experiment
 from sim.experiment.runner import execute
 from sim.ext4.format.extents import Extent, normalise, plan_tree
@@ -47,6 +47,8 @@ from sim.volume.images import ensure_image
 KEY = bytes(range(64))
 MAIN = Path(__file__).parents[2] / "experiments" / "per_block_vs_per_extent.toml"
 COSTS = load_costs("linux-6.1-epyc")
+LEAST_GIB_S, LEAST_READS_S, LEAST_OF_BARE = (20, 250_000, 0.9) if compiled() else (4, 50_000, 0.8)
+"""The bars of sequential and random reads, and of real AES, compiled and in plain Python."""
 DEVICE = "sata-ssd"
 """Its queue takes 168 segments: 128 KiB in blocks of 1 KiB are one request. On nvme (127) they are two, so
 two commands and two interrupts a window; that is shown apart."""
@@ -129,7 +131,7 @@ def bench_sequential(repetitions: int) -> None:
     for (path, block_size, device), wall in seconds.items():
         rate = 1 / wall
         what = f"sequential 1 GiB, {block_size // KIB} KiB blocks, {device}, {path}"
-        line(what, f"{rate:.2f} GiB/s", ">= 4 GiB/s", rate >= 4)
+        line(what, f"{rate:.2f} GiB/s", f">= {LEAST_GIB_S} GiB/s", rate >= LEAST_GIB_S)
     for block_size, device in ((KIB, DEVICE), (4 * KIB, DEVICE), (KIB, "nvme")):
         ratio = seconds["buffer_head", block_size, device] / seconds["page_io", block_size, device]
         what = f"time of buffer_head / page_io, {block_size // KIB} KiB blocks, {device}"
@@ -149,7 +151,8 @@ def bench_random(repetitions: int) -> None:
     for path in ("page_io", "buffer_head"):
         (seconds,) = best(repetitions, partial(read_once, path, 4096, DEVICE, reads))
         rate = count / seconds
-        line(f"random 4 KiB reads, {path}", f"{rate:,.0f} /s", ">= 50,000 /s", rate >= 50_000)
+        what = f"random 4 KiB reads, {path}"
+        line(what, f"{rate:,.0f} /s", f">= {LEAST_READS_S:,} /s", rate >= LEAST_READS_S)
 
 
 def bare_loop(data: bytes, block_size: int) -> float:
@@ -177,7 +180,7 @@ def bench_real(repetitions: int) -> None:
                 partial(bare_loop, data[:size], block_size),
             )
             what = f"real AES, {block_size // KIB} KiB blocks, {path}: speed / bare loop"
-            line(what, f"{bare / ours:.2f}", ">= 0.8", bare / ours >= 0.8)
+            line(what, f"{bare / ours:.2f}", f">= {LEAST_OF_BARE}", bare / ours >= LEAST_OF_BARE)
 
 
 def read_real(path: str, block_size: int, size_bytes: int, store: MemoryStore) -> float:
@@ -189,7 +192,8 @@ def bench_schemes(repetitions: int) -> None:
     """Real AES of dm-crypt and eCryptfs against their bare loops."""
     for name, (read, loop) in schemes.cases().items():
         ours, bare = best(repetitions, read, loop)
-        line(f"real AES, {name}: speed / bare loop", f"{bare / ours:.2f}", ">= 0.8", bare / ours >= 0.8)
+        what = f"real AES, {name}: speed / bare loop"
+        line(what, f"{bare / ours:.2f}", f">= {LEAST_OF_BARE}", bare / ours >= LEAST_OF_BARE)
 
 
 def bench_keys(repetitions: int) -> None:
@@ -260,7 +264,7 @@ def bench_trace(repetitions: int) -> None:
                         Path(scratch) / "run",
                         run_cell,
                         make_image,
-                        draw=lambda _run, _folder: None,
+                        draw=lambda *_run, **_each: None,
                         trace=trace,
                     )
                     return time.process_time() - began

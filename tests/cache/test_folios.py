@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sim.cache.address_space import Sink
 from sim.cache.folios import FolioMapping, split_window, window_order
-from sim.cache.readahead import Linux616, RaState, Window
+from sim.cache.readahead import Cached, Linux616, RaState, Window
 from sim.errors import ConfigError
 from sim.ext4.store import MemoryStore
 from sim.units import KIB, MIB, PAGE_BYTES
@@ -19,7 +19,7 @@ from sim.units import KIB, MIB, PAGE_BYTES
 CONTIGUOUS = [(0, 1000, 4096)]
 
 
-class _Pages:
+class _Pages(Cached):
     """The cached pages of a test; `order` of every folio."""
 
     def __init__(self, cached: set[int], order: int = 0) -> None:

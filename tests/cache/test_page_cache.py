@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sim.cache.page_cache import PageCache, active_pages
 from sim.cache.pages import ABSENT, LOCKED, MARKED, UPTODATE, Mapping
+from sim.engine.mode import make_clock
 from sim.units import KIB, MIB, PAGE_BYTES
 
 
@@ -87,20 +88,14 @@ def test_locked_pages_are_never_evicted() -> None:
 
 def test_wake_and_marks() -> None:
     """Unlocking wakes exactly the waiters of those pages, and keeps a page's readahead mark."""
-
-    class Event:
-        woken = False
-
-        def succeed(self, _brought: object) -> None:
-            self.woken = True
-
+    clock = make_clock()
     cache = PageCache(100)
     mapping = Mapping(10, False)
     cache.insert(mapping, 0, 8, mark=3)
-    first, second = mapping.waiter(2, Event), mapping.waiter(6, Event)
-    assert first is mapping.waiter(2, Event)
+    first, second = mapping.waiter(2, clock), mapping.waiter(6, clock)
+    assert first is mapping.waiter(2, clock)
     mapping.set_uptodate(0, 4)
-    assert (True, False) == (first.woken, second.woken)
+    assert (True, False) == (first.triggered, second.triggered)
     assert [2, 2, 2, 6, 1, 1, 1, 1, 0, 0] == list(mapping.state)
 
 

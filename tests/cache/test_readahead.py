@@ -11,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.block.queue.limits import QueueLimits
-from sim.cache.readahead import Linux61, Linux316, RaState, Window, initial_window, next_window
+from sim.cache.readahead import (
+    Cached,
+    Linux61,
+    Linux316,
+    RaState,
+    Window,
+    initial_window,
+    next_window,
+)
 from sim.records.kernel_case import page_order
 from sim.units import KIB, MIB
 
@@ -60,7 +68,7 @@ def test_sizes_of_first_and_next_windows() -> None:
     assert [4, 4, 8, 32, 32, 32] == [next_window(size, 32) for size in (1, 2, 4, 16, 17, 32)]
 
 
-class _Pages:
+class _Pages(Cached):
     """The cached pages of a test, in folios of `order`, as the page cache would tell of them."""
 
     def __init__(self, cached: set[int], order: int = 0) -> None:

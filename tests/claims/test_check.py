@@ -64,7 +64,7 @@ def _claims(here: Path, text: str) -> None:
 
 def _run(here: Path, *sets: str) -> None:
     experiment = load_experiment(here / "experiments" / "e.toml", sets)
-    execute(experiment, Path("run"), fabricated_cell, no_image, draw=lambda _run, _folder: None)
+    execute(experiment, Path("run"), fabricated_cell, no_image, draw=lambda *_run, **_each: None)
 
 
 def _check(folder="run", baseline=None, update=False, as_json=False, junit=None) -> int:

@@ -39,7 +39,9 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, images: Path, *sets: str) -> Run:
     """Run the experiment on small files of one drive, with their bytes."""
     small = load_experiment(EXPERIMENTS / f"{NAME}.toml", [*SMALL, *sets])
-    return execute(small, folder, run_cell, partial(ensure_image, root=images), draw=lambda _r, _f: None)
+    return execute(
+        small, folder, run_cell, partial(ensure_image, root=images), draw=lambda *_run, **_each: None
+    )
 
 
 def failed(found: Run) -> set[str]:

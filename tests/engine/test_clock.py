@@ -61,6 +61,16 @@ def test_both_clocks_run_a_program_alike(programs: list[list[tuple[str, int]]]) 
     assert play(SimpyClock(), programs) == play(Clock(), programs)
 
 
+@given(delays=st.lists(st.integers(0, 50), max_size=300))
+def test_calls_come_by_time_and_then_in_the_order_of_scheduling(delays: list[int]) -> None:
+    """A heap of any size gives what sorting gives."""
+    clock, called = Clock(), list[int]()
+    for number, delay in enumerate(delays):
+        clock.call(delay, called.append, number)
+    clock.run()
+    assert sorted(range(len(delays)), key=lambda number: (delays[number], number)) == called
+
+
 def test_what_is_scheduled_for_an_instant_runs_in_order() -> None:
     """A process that starts comes first; then what was scheduled earlier, for this instant or for now."""
     clock = Clock()

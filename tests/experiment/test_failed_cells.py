@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from sim.config.cell_result import CellResult
 from sim.errors import ConfigError, ImageError, InvariantError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run, load_run
-from sim.experiment.runner import execute
+from sim.experiment.runner import Progress, execute
 from sim.report.figures import draw
 from sim.report.tables import summary
 
@@ -60,7 +61,9 @@ def _experiment(folder: Path, text: str = TEXT):
 
 
 def _run(folder: Path, run_cell, jobs: int = 1, make=no_image, text: str = TEXT) -> Run:
-    return execute(_experiment(folder, text), folder / "out", run_cell, make, draw=lambda *_: None, jobs=jobs)
+    return execute(
+        _experiment(folder, text), folder / "out", run_cell, make, draw=lambda *_run, **_each: None, jobs=jobs
+    )
 
 
 FAILED = [
@@ -86,7 +89,88 @@ def test_a_row_each_and_the_others_finish(tmp_path, jobs):
     assert 2 == len(summary(run).rows)
     (fault,) = json.loads((tmp_path / "out" / "run.log.json").read_text())["faults"]
     assert "ZeroDivisionError" in fault
+    assert [".out.cells", "e.toml", "out"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def _bytes(folder: Path) -> dict[str, bytes]:
+    """Return what is in the files of a run, but the log."""
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "run.log.json")
+    return {path.name: path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_only_what_failed_is_tried_again(tmp_path, jobs):
+    """The same command takes up the cells that were run; then the run is whole, and nothing is left."""
+    _run(tmp_path, some_fail, jobs)
+    tried = tmp_path / "tried"
+    tried.mkdir()
+    run = _run(tmp_path, partial(tells, tried), jobs)
+    assert ["0-1", "1-0", "1-1"] == sorted(path.name for path in tried.iterdir())
+    assert ([], 0) == (run.failed, run.missing)
+    assert 3 == json.loads((tmp_path / "out" / "run.log.json").read_text())["cells_taken_up"]
+    again = _bytes(tmp_path / "out")
+    assert "failed.parquet" not in again
+    _run(tmp_path, fabricated_cell)
+    assert _bytes(tmp_path / "out") == again
+    assert ["e.toml", "out", "tried"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def tells(folder: Path, cell: Cell, image: Path | None, trace: bool) -> CellResult:
+    """Do as the fabricated core does, and leave a file that says so."""
+    (folder / f"{cell.index}-{cell.seed}").touch()
+    return fabricated_cell(cell, image, trace)
+
+
+def test_what_fails_again_is_told_again(tmp_path):
+    """As often as the command is given: the same rows, the same bytes, the others kept."""
+    _run(tmp_path, some_fail)
+    first = _bytes(tmp_path / "out")
+    assert FAILED == [tuple(row.values()) for row in _run(tmp_path, some_fail).failed]
+    assert first == _bytes(tmp_path / "out")
+    assert 3 == len(list((tmp_path / ".out.cells").iterdir()))
+
+
+def test_an_interruption_among_failures(tmp_path):
+    """The run with failed.parquet stays as it was; what was finished, before or since, is taken up."""
+    _run(tmp_path, some_fail)
+    first = _bytes(tmp_path / "out")
+
+    def interrupt(progress: Progress) -> None:
+        if (progress.what, progress.done) == ("cells", 5):
+            raise KeyboardInterrupt
+
+    def run(run_cell, watch) -> Run:
+        return execute(
+            _experiment(tmp_path), tmp_path / "out", run_cell, no_image, draw=lambda *_: None, watch=watch
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run(fabricated_cell, interrupt)
+    assert first == _bytes(tmp_path / "out")
+    heard: list[Progress] = []
+    assert [] == run(fabricated_cell, heard.append).failed
+    assert Progress("kept", 5, 6, "e") == heard[0]
     assert ["e.toml", "out"] == sorted(path.name for path in tmp_path.iterdir())
+
+
+def test_failures_before_an_interruption_are_tried_again(tmp_path):
+    """What failed is not kept, so it cannot be taken for finished."""
+
+    def interrupt(progress: Progress) -> None:
+        if (progress.what, progress.done) == ("cells", 5):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(
+            _experiment(tmp_path),
+            tmp_path / "out",
+            some_fail,
+            no_image,
+            draw=lambda *_: None,
+            watch=interrupt,
+        )
+    assert 2 == len(list((tmp_path / ".out.cells").iterdir()))
+    assert FAILED == [tuple(row.values()) for row in _run(tmp_path, some_fail).failed]
 
 
 def test_workers_change_no_byte_of_it(tmp_path):

@@ -313,6 +313,30 @@ GOLDEN_SETS = [
 ]
 
 
+SEVERAL = [
+    ("path=mpage,page_io", """; several: --set path='["mpage", "page_io"]'"""),
+    ("path=[mpage, page_io]", """; several: --set path='["mpage", "page_io"]'"""),
+    ("device.profile=nvme hdd", """; several: --set matrix.device.profile='["nvme", "hdd"]'"""),
+    ("machine.cpus=2,4", "; several: --set matrix.machine.cpus='[2, 4]'"),
+    ("machine.cpus=[2, 4]", "; several: --set matrix.machine.cpus='[2, 4]'"),
+    ("run.seeds=1,2", "; allowed: integer; several: --set run.seeds='[1, 2]'"),
+    ("matrix.path=mpage,page_io", """; several: --set matrix.path='["mpage", "page_io"]'"""),
+    ("path=mpag", "or FILE.py:NAME"),
+]
+
+
+@pytest.mark.parametrize(("text", "end"), SEVERAL)
+def test_several_values_are_told_how(load, text, end):
+    """What looks like several values is told with the words that give them; those words are taken."""
+    with pytest.raises(ConfigError) as caught:
+        load("", "", text)
+    assert str(caught.value).startswith(f"--set {text.partition('=')[0]}: ")
+    assert str(caught.value).endswith(end)
+    if "--set" in end:
+        key, _, value = end.rpartition("--set ")[2].partition("=")
+        assert load("", "", f"{key}={value.strip(chr(39))}").cells
+
+
 @pytest.mark.parametrize(("text", "message"), GOLDEN_SETS)
 def test_errors_of_set_name_the_set(load, text, message):
     """A mistake in --set is told as one of --set, not of a line of the file."""

@@ -17,6 +17,7 @@ from fabricated import fabricated_cell, no_image
 
 from sim.config.cell_result import METRICS, CallRow, CellResult, IoRow, ReadRow
 from sim.errors import ConfigError, ImageError
+from sim.experiment import versions
 from sim.experiment.finished_cells import keys_of_cells, run_and_keep, take_up
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import draw_into, load_run, written_aside
@@ -43,13 +44,20 @@ _HERE = f"{Path(__file__).parent}:{Path(__file__).parents[1] / 'kit'}"
 """Where a process of its own finds this file and the kit."""
 
 
+@pytest.fixture(autouse=True)
+def _one_model(monkeypatch):
+    """Runs that are compared are of one model, that of the tree as a test begins, whoever edits it then."""
+    model = versions.model_digest()
+    monkeypatch.setattr(versions, "model_digest", lambda: model)
+
+
 def _experiment(folder: Path, old: str = "", new: str = ""):
     file = folder / "e.toml"
     file.write_text(TEXT.replace(old, new))
     return load_experiment(file)
 
 
-def _draw(_run, folder: Path) -> None:
+def _draw(_run, folder: Path, **_each) -> None:
     (folder / "f.svg").write_text("drawn")
 
 

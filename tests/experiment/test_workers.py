@@ -42,7 +42,7 @@ def test_a_worker_that_is_killed(tmp_path):
     def go():
         return execute(
             experiment, tmp_path / "out", killed_at_the_last, no_image,
-            draw=lambda *_: None, jobs=2, watch=heard.append,
+            draw=lambda *_run, **_each: None, jobs=2, watch=heard.append,
         )  # fmt: skip
 
     with pytest.raises(WorkerLostError, match="jobs: a worker process was killed"):

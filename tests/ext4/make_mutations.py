@@ -18,9 +18,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parents[1] / "kit"), str(Path(__file__).parents[2])]
 
-from ext4_samples import check_outcome, metadata_ranges, outcome, read_everything, small_image
+from ext4_samples import (  # noqa: E402 - its folder is not on the path before
+    check_outcome,
+    metadata_ranges,
+    outcome,
+    read_everything,
+    small_image,
+)
 
 TARGET = Path(__file__).parents[1] / "data" / "ext4" / "mutations.jsonl"
 TRIES = 8000

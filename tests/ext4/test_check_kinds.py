@@ -98,6 +98,16 @@ KINDS: dict[str, tuple[tuple[str, ...], Poke, str]] = {
         _uninit,
         "marked INODE_UNINIT",
     ),
+    "group: INODE_UNINIT without the feature": (
+        PLAIN,
+        lambda b: b.put(b.descriptor() + 0x12, "<H", 1),
+        "inodes in use, and it is marked INODE_UNINIT",
+    ),
+    "group: unused inodes without the feature": (
+        PLAIN,
+        lambda b: b.put(b.descriptor() + 0x1C, "<H", b.image.superblock.inodes_per_group - 20),
+        "which are not in use",
+    ),
     "bitmap: a block in use is free": (
         PLAIN,
         lambda b: b.put(b.image.group(0).block_bitmap * BLOCK, "<H", 0),

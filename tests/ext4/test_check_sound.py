@@ -63,12 +63,13 @@ ODDITIES = {
     "verity": (("-O", "verity,^metadata_csum"), ("sif /frag size 1024", "sif /frag flags 0x180000")),
     "project": (("-O", "quota,project,^metadata_csum"), ("sif /a projid 7", "sif /d projid 7")),
     "shared value": (("-O", "ea_inode"), ()),
+    "a value's flag without the feature": (("-O", "^metadata_csum"), ("sif /a flags 0x280000",)),
 }
 
 
 @pytest.mark.parametrize("name", ODDITIES)
 def test_oddities_are_no_damage(folder: Path, tmp_path: Path, name: str) -> None:
-    """A file of fs-verity has blocks behind its end, files belong to projects, two share a value's inode."""
+    """A file of fs-verity has blocks behind its end, files belong to projects, two share a value, ..."""
     options, changes = ODDITIES[name]
     image = tmp_path / "image"
     image.write_bytes(made(folder, options))

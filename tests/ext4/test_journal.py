@@ -89,7 +89,7 @@ def test_the_log_goes_round_and_is_told_again(tmp_path: Path) -> None:
         seen += [block - first for block, _ in (*transaction.logged, transaction.commit)]
         journal.checkpointed()
     assert [1 + (4 + number) % 1023 for number in range(3 * 603)] == seen
-    with pytest.raises(ImageError, match="1100 blocks in a transaction"):
+    with pytest.raises(ImageError, match="1100 blocks in a transaction are 1104 of the log; allowed: 1023"):
         journal.commit([(1, bytes(4096))] * 1100)
 
 
@@ -118,13 +118,17 @@ def test_what_is_no_journal_of_ours(tmp_path: Path) -> None:
         Journal.of(Image.open(tmp_path / "c.img"))
     path = image(tmp_path / "a.img")
     start = journal_runs(Image.open(path))[0][0] * 4096
-    for at, message in (
-        (0x28 + 3, "features 0x10"),
-        (0x1C + 3, "start 16"),
-        (0, "no superblock of version 2"),
+    for at, flip, message in (
+        (0x28 + 3, 0x20, "features 0x20"),
+        (0x28 + 3, 0x10, "the checksum of its superblock is wrong"),
+        (0x28 + 3, 0x18, "checksums of several versions"),
+        (0x2C + 3, 0x01, "read-only 0x1"),
+        (0x1C + 3, 0x10, "start 16"),
+        (0x1C + 2, 0x10, "goes from block 1 to 1024 and begins at 4096"),
+        (0, 0x10, "no superblock of version 2"),
     ):
         data = bytearray(path.read_bytes())
-        data[start + at] ^= 0x10
+        data[start + at] ^= flip
         (tmp_path / "d.img").write_bytes(data)
         with pytest.raises(ImageError, match=message):
             Journal.of(Image.open(tmp_path / "d.img"))

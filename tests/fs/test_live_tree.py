@@ -16,7 +16,9 @@ from sim.errors import InvariantError
 from sim.ext4.format.extents import MAX_UNWRITTEN_BLOCKS, ROOT_ENTRIES, Extent, ExtentTree, plan_tree
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import END, LiveTree, Node
-from sim.fs.map_write import CONVERT, CREATE, IO_CREATE, UNWRITTEN, WriteMapper, Zeroout
+from sim.fs.map_flags import CONVERT, CREATE, IO_CREATE, UNWRITTEN
+from sim.fs.map_write import WriteMapper
+from sim.fs.unwritten import Zeroout
 
 BLOCKS = 60
 Known = dict[int, tuple[int, bool]]

@@ -6,7 +6,7 @@ import pytest
 from write_kit import DATA, Bump, WriteRig
 
 from sim.block.bio import Plug
-from sim.fs.map_write import CONVERT, CREATE, IO_CREATE, UNWRITTEN
+from sim.fs.map_flags import CONVERT, CREATE, IO_CREATE, UNWRITTEN
 
 W, U = False, True
 Extents = list[tuple[int, int, int, bool]]

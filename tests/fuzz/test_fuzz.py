@@ -44,6 +44,8 @@ def test_the_corpus_is_sound(name, tmp_path):
     from targets import _run_folder
 
     for number, seed in enumerate(TARGETS[name].seeds):
+        if name == "image-change" and not seed.name.startswith("ours"):
+            continue  # what is drawn is not for every kind of file system
         folder = tmp_path / str(number)
         folder.mkdir()
         codes: list[int] = []
@@ -53,6 +55,8 @@ def test_the_corpus_is_sound(name, tmp_path):
             TARGETS[name].run(folder, seed.read_bytes(), rng)
         assert codes, name
         assert set(codes) <= {0, 1, 2}
+        # A verdict on a run of an older model is `stale`, which is 2.
+        assert 0 in codes or name in ("claims", "baseline"), seed
         if name in ("experiment", "command", "device", "machine", "fiemap", "filefrag", "spec", "record"):
             assert {0} == set(codes), seed
 
@@ -93,3 +97,13 @@ def test_junit_of_any_text_is_xml(tmp_path):
     assert 2 == verb("check", CORPUS / "run" / "small", "--claims", claims, "--junit", tmp_path / "j.xml")
     names = [case.get("name") for case in ElementTree.parse(tmp_path / "j.xml").iter("testcase")]
     assert "x\\x01\\ufffe" in names
+
+
+def test_damage_is_what_e2fsck_calls_damage():
+    """Of some damaged images, always the same ones, e2fsck and check say the same."""
+    from against_e2fsck import false_alarms, verdicts
+
+    found = verdicts(25, 7, None)
+    assert {True, False} == {verdict.damaged for verdict in found}
+    assert [] == [v for v in found if v.damaged and v.ours is False]
+    assert [] == false_alarms(found)

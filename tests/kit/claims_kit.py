@@ -23,7 +23,7 @@ def run_small(experiment: str, size: str, folder: Path, images: Path) -> Run:
     """Run a shipped experiment on files of `size`, without moving data, in this process."""
     small = load_experiment(EXPERIMENTS / f"{experiment}.toml", [f"volume.files.size={size}", "data=off"])
     make = partial(ensure_image, root=images)
-    return execute(small, folder, run_cell, make, draw=lambda _run, _folder: None)
+    return execute(small, folder, run_cell, make, draw=lambda *_run, **_each: None)
 
 
 def not_held(run: Run) -> set[str]:

@@ -5,8 +5,8 @@ What e2fsck and our check say of the images in a folder, side by side.
 
 Taken are files named *.img, image, image.gz, image.bz2 and the like, and all that hold an ext superblock;
 nothing is written to them. e2fsck's verdict is the exit code of `e2fsck -fn`: 0 clean, anything else damaged.
-Where it is 0 and e2fsck went on from a copy because the superblock or the descriptors looked bad, the image
-is damaged too.
+Where it is 0 and e2fsck went on from a copy because the superblock or the descriptors looked bad, or found
+the image cut short, the image is damaged too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from sim.ext4.check.run import check_store
 from sim.ext4.store import MmapStore
 
 _MAGIC_AT = 1024 + 0x38
-_FROM_A_COPY = "trying backup blocks"
+_GONE_ON = ("trying backup blocks", "is likely to be corrupt!")
 
 
 class Verdict(NamedTuple):
@@ -67,7 +67,7 @@ def judge(name: str, image: Path) -> Verdict:
         ours, told = bool(problems), problems[0] if problems else ""
     except ImageError as error:
         ours, told = None, str(error)
-    damaged = code != 0 or _FROM_A_COPY in text
+    damaged = code != 0 or any(words in text for words in _GONE_ON)
     return Verdict(name, damaged, f"{code}: {lines[0] if lines else ''}", ours, told)
 
 

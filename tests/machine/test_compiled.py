@@ -39,7 +39,7 @@ def _run(tree: Path, experiment: Path, target: Path, **env: str) -> dict[str, by
     """Run an experiment with the code in `tree`; return the bytes of its tables."""
     words = [sys.executable, "-c", "from sim.cli.main import main; main()", "run", str(experiment)]
     said = {**os.environ, "PYTHONPATH": str(tree), **env}
-    words += ["-o", str(target), "--quiet"]
+    words += ["-o", str(target), "--quiet", "--no-figures"]
     subprocess.run(words, env=said, cwd=target.parent, check=True, timeout=300)
     return {path.name: path.read_bytes() for path in sorted(target.glob("*.parquet"))}
 

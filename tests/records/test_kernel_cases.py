@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -30,7 +31,6 @@ from sim.records.write_back import writes_beside
 DATA = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192"
 COSTS = load_costs("linux-6.1-epyc")
 FILES = ("counts", "matrix", "matrix-xfs")
-CASES = {name: load_cases(DATA / f"{name}.jsonl", DATA / "layouts") for name in FILES}
 SIZES = (1024, 2048, 4096)
 REASONS = (
     ONE_PAGE_READS["filemap_get_pages"],
@@ -53,21 +53,27 @@ LEFT_OUT = {
 GROUPS = [*product(FILES[:2], ("buffer", "mpage", "ext4"), SIZES), *product(FILES[2:], ("iomap",), SIZES)]
 
 
+@cache
+def recorded() -> dict[str, list[Case]]:
+    """All cases by file; only who runs a test of this file waits for them."""
+    return {name: load_cases(DATA / f"{name}.jsonl", DATA / "layouts") for name in FILES}
+
+
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, list[Outcome]]:
     """Every recorded case, simulated and compared; the work is shared among the cores."""
-    return {name: validate(cases, COSTS) for name, cases in CASES.items()}
+    return {name: validate(cases, COSTS) for name, cases in recorded().items()}
 
 
 def test_every_recorded_case_is_there() -> None:
     """288 plain, 48 fscrypt, 36 dm-crypt, 3 eCryptfs cases, 726 more, and 164 on XFS."""
     expected = {"counts": 375, "matrix": 726, "matrix-xfs": 164}
-    assert expected == {name: len(cases) for name, cases in CASES.items()}
+    assert expected == {name: len(cases) for name, cases in recorded().items()}
 
 
 def test_the_selection_covers_what_it_says() -> None:
     """Each layout is read in every way, each way in every state of the status cache, and so for all paths."""
-    records = [case.record for case in CASES["matrix"]]
+    records = [case.record for case in recorded()["matrix"]]
     ways = {case["case"].split("/")[4] for case in records}
     layouts = {case["layout"] for case in records}
     assert (12, 12) == (len(ways), len(layouts))
@@ -80,7 +86,7 @@ def test_the_selection_covers_what_it_says() -> None:
 
 def test_the_selection_on_xfs_covers_what_it_says() -> None:
     """Each block size is read in 12 ways and has 13 layouts; some read in every way, some in large folios."""
-    records = [case.record for case in CASES["matrix-xfs"]]
+    records = [case.record for case in recorded()["matrix-xfs"]]
     layouts = {case["layout"] for case in records}
     ways = {case["case"].split("/")[4] for case in records}
     assert (13, 12) == (len(layouts), len(ways))
@@ -127,7 +133,7 @@ def test_iomap_unlocks_each_page_once() -> None:
     """folio_unlock() is anyone's: the kernel's count is never less than ours, and nearly always the same."""
     more = [
         case.record["counts"]["folio_unlock"] - run_case(case, COSTS).ledger.calls()["folio_unlock"]
-        for case in CASES["matrix-xfs"]
+        for case in recorded()["matrix-xfs"]
         if "4k" not in case.name.split("/")[4]
     ]
     assert len(more) > 80
@@ -137,7 +143,7 @@ def test_iomap_unlocks_each_page_once() -> None:
 
 def test_what_only_xfs_asks_is_ours_by_another_name() -> None:
     """A record on XFS with another number of mappings differs in that, also under the name it has on XFS."""
-    case = CASES["matrix-xfs"][0]
+    case = recorded()["matrix-xfs"][0]
     counts = case.record["counts"] | {"xfs_bmapi_read": 1, "ext4_map_blocks": 1}
     (outcome,) = validate([replace(case, record=case.record | {"counts": counts})], COSTS)
     assert {"ext4_map_blocks", "xfs_bmapi_read"} == {difference.counter for difference in outcome.differences}
@@ -145,7 +151,7 @@ def test_what_only_xfs_asks_is_ours_by_another_name() -> None:
 
 def test_workers_change_nothing() -> None:
     """Many processes find what one does, in the same order."""
-    cases = [case for case in CASES["matrix"] if "seq128k/" in case.name][::5]
+    cases = [case for case in recorded()["matrix"] if "seq128k/" in case.name][::5]
     alone, shared = validate(cases, COSTS, workers=1), validate(cases, COSTS, workers=2)
     assert len(cases) > 20
     assert [(o.case.name, o.verdict, o.compared) for o in alone] == [
@@ -155,7 +161,7 @@ def test_workers_change_nothing() -> None:
 
 def test_a_wrong_count_is_found() -> None:
     """A record with one call more of one symbol differs in that symbol, and only there."""
-    case = next(case for case in CASES["matrix"] if case.name.endswith("rewritten-one9"))
+    case = next(case for case in recorded()["matrix"] if case.name.endswith("rewritten-one9"))
     counts = case.record["counts"] | {"filemap_update_page": 1}
     (outcome,) = validate([replace(case, record=case.record | {"counts": counts})], COSTS)
     assert "differs" == outcome.verdict
@@ -184,7 +190,7 @@ def _first_bios(case: Case, count: int) -> list[list[int]]:
 def test_first_bios_are_the_kernels() -> None:
     """The first 16 bios of quiet warm cases with 4 KiB reads go to the kernel's sectors, in its order."""
     checked = 0
-    for case in CASES["counts"]:
+    for case in recorded()["counts"]:
         if writes_beside(case.record) or case.record["es"] != "warm":
             continue
         if case.record["access"] not in ("seq4k", "rand4k"):
@@ -196,6 +202,6 @@ def test_first_bios_are_the_kernels() -> None:
 
 def test_first_bios_on_xfs_are_the_kernels() -> None:
     """The first 16 bios of iomap go to the kernel's sectors, in its order and as long."""
-    for case in CASES["matrix-xfs"]:
+    for case in recorded()["matrix-xfs"]:
         expected = [bio[:2] for bio in case.record["blk"]["first_bios"]]
         assert expected == _first_bios(case, 16), case.name

@@ -25,14 +25,22 @@ def layout_of(name: str = NAME, **changes: Any) -> dict[str, Any]:
 
 
 def test_every_recorded_layout_follows_the_schema() -> None:
-    """Those with a head; the oldest are a bare list of extents."""
+    """
+    Those with a head; the oldest are a bare list of extents.
+
+    The schema is asked of the first and the last of thousands of rows, and of all whether they are like them.
+    """
     schema = json.loads((DATA.parent / "layout-schema.json").read_text())
     validator = jsonschema.validators.validator_for(schema)(schema)
     headed = 0
     for file in LAYOUTS.iterdir():
         layout = json.loads(file.read_text())
         if isinstance(layout, dict):
-            assert [] == [error.message for error in validator.iter_errors(layout)], file.name
+            rows = layout["extents"]
+            assert {(list, 4, int)} >= {(type(row), len(row), *map(type, row[:1])) for row in rows}, file.name
+            assert all(type(number) is int and number >= 0 for row in rows for number in row), file.name
+            asked = layout | {"extents": rows[:4] + rows[-4:]}
+            assert [] == [error.message for error in validator.iter_errors(asked)], file.name
             headed += 1
         extents = layout["extents"] if isinstance(layout, dict) else layout
         size = layout["block_size"] if isinstance(layout, dict) else int(file.name.split("_bs")[1][:4])

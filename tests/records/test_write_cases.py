@@ -14,7 +14,7 @@ import pytest
 
 from sim.cli.validate_writes import WRITE_GROUPS
 from sim.errors import ConfigError
-from sim.records.write_case import CountedCalls, ScriptRun, WriteCase
+from sim.records.write_case import CountedCalls, WriteCase
 from sim.records.write_compare import (
     NOT_RUN,
     PHASES,
@@ -25,6 +25,7 @@ from sim.records.write_compare import (
     validate_writes,
 )
 from sim.records.write_counters import NOT_COMPARED, ODD_CASES, beside_the_writer
+from sim.records.write_script import ScriptRun
 
 DATA = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "writes"
 GOLDEN = {

@@ -39,7 +39,7 @@ seeds = [0, 256]
 def _run(tmp_path: Path, text: str = TEXT) -> Run:
     (tmp_path / "e.toml").write_text(text)
     experiment = load_experiment(tmp_path / "e.toml")
-    return execute(experiment, tmp_path / "out", fabricated_cell, no_image, draw=lambda _run, _folder: None)
+    return execute(experiment, tmp_path / "out", fabricated_cell, no_image, draw=lambda *_run, **_each: None)
 
 
 def test_bars_are_means_by_group(tmp_path):

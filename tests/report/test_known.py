@@ -35,7 +35,7 @@ def run(tmp_path: Path) -> Run:
     """A run of the fabricated core on three machines, the last without draws."""
     (tmp_path / "e.toml").write_text(TEXT)
     experiment = load_experiment(tmp_path / "e.toml")
-    return execute(experiment, tmp_path / "out", fabricated_cell, no_image, draw=lambda _run, _folder: None)
+    return execute(experiment, tmp_path / "out", fabricated_cell, no_image, draw=lambda *_run, **_each: None)
 
 
 def test_intervals_are_of_shares_draw_by_draw() -> None:

@@ -43,7 +43,7 @@ def run(tmp_path) -> Run:
 def _run(tmp_path: Path, text: str) -> Run:
     (tmp_path / "e.toml").write_text(text)
     experiment = load_experiment(tmp_path / "e.toml")
-    return execute(experiment, tmp_path / "out", fabricated_cell, no_image, draw=lambda _run, _folder: None)
+    return execute(experiment, tmp_path / "out", fabricated_cell, no_image, draw=lambda *_run, **_each: None)
 
 
 def test_summary(run):

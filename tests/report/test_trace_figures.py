@@ -52,7 +52,7 @@ def traced_run(folder: Path, text: str) -> Run:
     (folder / "e.toml").write_text(text)
     experiment = load_experiment(folder / "e.toml")
     make = partial(ensure_image, root=folder / "images")
-    return execute(experiment, folder / "run", run_cell, make, draw=lambda _run, _folder: None, trace=True)
+    return execute(experiment, folder / "run", run_cell, make, draw=lambda *_run, **_each: None, trace=True)
 
 
 def test_the_stages_of_a_bar_add_up_to_the_whole(run):

@@ -59,7 +59,7 @@ def test_list_has_experiments_and_runs(tmp_path, capsys):
     experiment = load_experiment(folder / "mine.toml")
     for name in ("mine-0", ".mine-1.aside"):
         target = tmp_path / "runs" / name
-        execute(experiment, target, fabricated_cell, no_image, draw=lambda _run, _folder: None)
+        execute(experiment, target, fabricated_cell, no_image, draw=lambda *_run, **_each: None)
     capsys.readouterr()
     list_all(folder, tmp_path / "runs", as_json=True)
     said = json.loads(capsys.readouterr().out)
@@ -121,7 +121,7 @@ def test_plot_one_figure_keeps_the_others(tmp_path, capsys):
     write_example(tmp_path / "mine.toml", as_json=False)
     run = tmp_path / "run"
     experiment = load_experiment(tmp_path / "mine.toml", ["volume.files.layout=contiguous"])
-    execute(experiment, run, fabricated_cell, no_image, draw=lambda _run, _folder: None)
+    execute(experiment, run, fabricated_cell, no_image, draw=lambda *_run, **_each: None)
     (run / "figures" / "other.svg").write_text("kept")
     capsys.readouterr()
     plot_run(run, ["svg"], as_json=False, quiet=False, names=["cpu_per_4k"])

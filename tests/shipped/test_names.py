@@ -30,7 +30,8 @@ def test_a_name_or_a_path_of_the_documents(empty):
     (empty / "experiments" / "memory.toml").write_text("")
     assert Path("experiments/memory.toml") == experiment_file(Path("memory"))
     assert Path("experiments/memory.toml") == experiment_file(Path("experiments/memory.toml"))
-    assert not is_installed(ours)
+    in_checkout = shipped_root() == Path(__file__).parents[2]  # else readpath was installed, and is tested so
+    assert is_installed(ours) is not in_checkout
 
 
 def test_a_slip_is_told_with_the_nearest(empty):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +55,21 @@ def test_a_wheel_of_the_source_distribution_is_the_same(wheel, sdist, tmp_path):
     ours, theirs = contents(wheel), contents(built("build_wheel", sdist, tmp_path))
     assert sorted(ours) == sorted(theirs)
     assert [] == [name for name in ours if ours[name] != theirs[name]]
+
+
+TREE = ("tests/documents", "tests/shipped/test_names.py", "tests/workload/fio/test_corpus.py")
+"""Some tests that read what lies about them, a few seconds in all."""
+
+
+def test_the_tests_of_the_source_distribution_run_there(sdist):
+    """Some of each kind; `.ci/run` runs all of them."""
+    env = {**os.environ, "PYTHONPATH": str(sdist)}
+    python = [sys.executable, "-c", "import sim; print(sim.__file__)"]
+    where = subprocess.run(python, cwd=sdist, env=env, capture_output=True, text=True, check=True).stdout
+    assert where.startswith(str(sdist))
+    tests = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *TREE]
+    done = subprocess.run(tests, cwd=sdist, env=env, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout[-2000:]
 
 
 SMALL = ["--set", "volume.files.size=256KiB", "--set", "data=off", "--jobs", "1", "--no-figures", "-q"]

@@ -41,7 +41,7 @@ def stream(tmp_path_factory: pytest.TempPathFactory) -> Run:
     (folder / "s.toml").write_text(TEXT)
     make = partial(ensure_image, root=folder / "images")
     loaded = load_experiment(folder / "s.toml")
-    return execute(loaded, folder / "run", run_cell, make, draw=lambda _run, _folder: None)
+    return execute(loaded, folder / "run", run_cell, make, draw=lambda *_run, **_each: None)
 
 
 def calls(run: Run, device: str, scheme: str) -> dict[str, int]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,12 @@ def load_device_profile(name_or_path: str | Path) -> DeviceProfile:
         path = Path(name_or_path)
         said = read_toml_text(path, text, _PROFILE)
         return parse_device_profile(str(path), path.stem, said)
+    return _shipped_profile(text)
+
+
+@cache
+def _shipped_profile(text: str) -> DeviceProfile:
+    """Return a profile that comes with readpath: one for all cells, for it cannot be changed."""
     known = device_profile_names()
     if text not in known:
         raise ConfigError("device.profile", f"{text!r} is not known", _nearest(text, known))

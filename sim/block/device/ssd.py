@@ -35,6 +35,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from mypy_extensions import i64
 
 from sim.block.device.constants import SsdModel, SsdWrite
 from sim.block.device.profile import DeviceProfile
@@ -86,20 +87,23 @@ class Ssd(WritableHardware):
             issued = now
         issued += self._command_ns
         self._controller_free_ns = issued
-        page_sectors = self._page_sectors
-        page = sector // page_sectors
+        page_sectors: i64 = self._page_sectors
+        pages_per_stripe: i64 = self._pages_per_stripe
+        units: i64 = self._units
+        at: i64 = sector
+        page: i64 = at // page_sectors
         free = self._unit_free_ns
-        last_sector = sector + sectors
-        reserve = self._interface.reserve
+        last_sector = at + sectors
+        interface = self._interface
         transfers_ns = self._transfer_ns
         constant_ns = self._constant_ns
         end = transferred_ns = 0
         # One round a page: this loop decides what simulating a large read costs.
-        while sector < last_sector:
+        while at < last_sector:
             next_sector = (page + 1) * page_sectors
             if next_sector > last_sector:
                 next_sector = last_sector
-            unit = 0 if self._least_busy else page // self._pages_per_stripe % self._units
+            unit = 0 if self._least_busy else page // pages_per_stripe % units
             read = free[unit]
             if read < issued:
                 read = issued
@@ -108,12 +112,12 @@ class Ssd(WritableHardware):
                 heapreplace(free, read)
             else:
                 free[unit] = read
-            transfer_ns = transfers_ns[next_sector - sector]
+            transfer_ns = transfers_ns[next_sector - at]
             transferred_ns += transfer_ns
-            arrived = reserve(read, transfer_ns, now)
+            arrived = interface.reserve(read, transfer_ns, now)
             if arrived > end:
                 end = arrived
-            sector = next_sector
+            at = next_sector
             page += 1
         self._finish(now, end, transferred_ns)
         self._clock.call(end - now, done, token)
@@ -179,7 +183,12 @@ class Interface:
     def reserve(self, ready_ns: int, duration_ns: int, now_ns: int) -> int:
         """Take the link for `duration_ns` in all, from `ready_ns` >= `now_ns` on; return when it is done."""
         starts, ends = self._starts, self._ends
-        if ends and ends[0] <= now_ns:  # nothing is asked for in the past any more
+        if not ends:
+            pass
+        elif ends[-1] <= now_ns:  # nothing is asked for in the past any more
+            starts.clear()
+            ends.clear()
+        elif ends[0] <= now_ns:
             past = bisect_right(ends, now_ns)
             del starts[:past], ends[:past]
         if ready_ns >= self.end_ns:

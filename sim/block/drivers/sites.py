@@ -4,15 +4,16 @@ Where a driver's calls are charged, on the way down and up.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Final
 
 from sim.block.bio import Request
 from sim.block.drivers.calls import Calls
 from sim.engine.ledger import Ledger
 
-INLINE = 2
+INLINE: Final = 2
 """So many segments, or runs of memory, find room in a request itself."""
-LEAST, CHUNK = 8, 128
+LEAST: Final = 8
+CHUNK: Final = 128
 """Entries of the smallest and the largest of the pools that tables come from (lib/sg_pool.c)."""
 
 
@@ -33,7 +34,7 @@ class DriverSites:
         self._looks = any(words != "" for words in (calls.one, calls.several, calls.bio, calls.segment))
         self._maps = calls.run != "" or calls.list != ""
 
-    def charge(self, requests: Sequence[Request]) -> int:
+    def charge(self, requests: list[Request]) -> int:
         """Count requests that are handed over at once; return their cost in ps."""
         ps = self.once.charge(1)
         for request in requests:
@@ -64,7 +65,7 @@ class DriverSites:
 
 def table_entries(segments: int) -> int:
     """Return the entries of a table of segments: sizes of sg_pool, chained from SG_CHUNK_SIZE on."""
-    chunks, rest = divmod(segments, CHUNK)
+    chunks, rest = segments // CHUNK, segments % CHUNK
     return chunks * CHUNK + (max(LEAST, 1 << (rest - 1).bit_length()) if rest else 0)
 
 
@@ -76,8 +77,9 @@ def memory_runs(request: Request) -> int:
     """
     runs, last = 0, -1
     for bio in request.bios:
+        blocks = bio.blocks
         per_page = bio.blocks_per_page
-        for lblk, count in bio.blocks:
+        for lblk, count in blocks:
             runs += (lblk + count - 1) // per_page - lblk // per_page + 1
             if lblk == last + 1 and lblk % per_page:
                 runs -= 1

@@ -14,7 +14,7 @@ moving the interrupt of a single queue (irqbalance); more cores than hardware qu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -27,6 +27,7 @@ from sim.block.queue.flush import FlushQueue
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.block.queue.schedulers import Fifo, MqDeadline, Scheduler
 from sim.block.queue.sites import RunSites, SubmitSites, kickers
+from sim.block.queue.tags import Tags
 from sim.engine.clock import Clock
 from sim.engine.cpu import Core, Cpu
 from sim.engine.ledger import IRQ, TASK, Ledger, Site
@@ -95,8 +96,11 @@ class Dispatcher:
         self._kblockd = WorkQueue(cpu, ledger, "bound-highpri")
         self._waker = Waker(ledger, kickers(driver.end), "mod_delayed_work_on")
         self._kicked = False
+        # A bound method is an object, made whenever it is asked for.
+        self._on_complete: Callable[[Any], None] = self._complete
+        self._on_ended: Callable[[Any], None] = self._ended
 
-    def arrive(self, batch: tuple[Sequence[Request], Core]) -> None:
+    def arrive(self, batch: tuple[list[Request], Core]) -> None:
         """The task has come to where it hands its requests over."""
         requests, core = batch
         for request in requests:
@@ -229,9 +233,9 @@ class Dispatcher:
                     bio.record.issued_ns = self._clock.now
         if request.opf & REQ_OP_WRITE:
             stats.write_requests += 1
-            self._written().write(request.sector, sectors, request, self._complete)
+            self._written().write(request.sector, sectors, request, self._on_complete)
         else:
-            self._device.submit(request.sector, sectors, request, self._complete)
+            self._device.submit(request.sector, sectors, request, self._on_complete)
 
     def _complete(self, token: Any) -> None:
         """The device's interrupt: end the request and its bios on the core that issued it."""
@@ -249,16 +253,17 @@ class Dispatcher:
             for bio in bios:
                 if bio.record is not None:
                     bio.record.completed_ns = self._clock.now
-        ps, ended = self._done.of_request(request), []
+        ps, endio = self._done.of_request(request), self.endio[IRQ]
+        ended: list[Bio] = []
         for bio in bios:
             bio.parts -= 1
             if bio.parts > 0:
-                ps += self.endio[IRQ].charge(1)  # the end of a piece, which the rest waits for
+                ps += endio.charge(1)  # the end of a piece, which the rest waits for
             else:
                 ended.append(bio)
-                ps += self.endio[IRQ].charge(bio.count) + bio.end_io.charge(bio, IRQ)
+                ps += endio.charge(bio.count) + bio.end_io.charge(bio, IRQ)
         request.bios = ended
-        self._interrupt(request.core, ps, self._ended, request)
+        self._interrupt(request.core, ps, self._on_ended, request)
 
     def _written_in_sequence(self, request: Request) -> None:
         self.flushes.written(request)
@@ -270,8 +275,9 @@ class Dispatcher:
         The interrupt of a request is over: its bios end, its tag is free, what waits for room is issued.
         """
         self.end(request.bios)
-        if request.tags is not None:
-            for sleeper in request.tags.put():
+        tags: Tags | None = request.tags
+        if tags is not None:
+            for sleeper in tags.put():
                 self._cpu.spend(self._run_sites.tag_wake.charge(1))
                 sleeper.succeed()
         if self._waiting:

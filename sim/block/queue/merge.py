@@ -35,7 +35,11 @@ class Merger:
         Merge [sector, sector + sectors) of a bio; return the request that now holds it, None if none does.
         """
         requests, crypt, write = plug.requests, bio.crypt, bio.opf & REQ_OP_MASK
-        for request in reversed(requests) if self._limits.plug_sorted else requests[-1:]:
+        at = len(requests)
+        last = 0 if self._limits.plug_sorted else at - 1
+        while at and at > last:
+            at -= 1
+            request = requests[at]
             if (
                 request.crypt == crypt
                 and request.opf & REQ_OP_MASK == write

@@ -16,7 +16,7 @@ Left out: cgroups, polling, requeues, errors, throttling of writeback (blk-wbt),
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from operator import attrgetter
 from typing import Any
 
@@ -95,6 +95,10 @@ class BlockQueue(BioQueue):
         self._cpu = cpu
         self._tracer = tracer
         self._records = records
+        # Bound methods are objects, made whenever they are asked for.
+        self._on_arrival: Callable[[Any], None] = self.dispatcher.arrive
+        self._on_insertion: Callable[[Any], None] = self.dispatcher.inserted
+        self._on_end: Callable[[Any], None] = self.dispatcher.end
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """
@@ -348,7 +352,7 @@ class BlockQueue(BioQueue):
             task.ps += sites.request.charge(count)
         if not via_insert:
             task.ps += (sites.issue_list if plug.holds else sites.issue_alone).charge(requests)
-            self._cpu.when_done(task, self.dispatcher.arrive, (requests, task.core))
+            self._cpu.when_done(task, self._on_arrival, (requests, task.core))
             return
         task.ps += sites.insert.charge_units(1, count) if plug.holds else sites.insert_one.charge(count)
         self.stats.inserted += count
@@ -357,7 +361,7 @@ class BlockQueue(BioQueue):
             for request in requests:
                 self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
         arrived = Arrived(requests, task.core, from_schedule, not plug.holds)
-        self._cpu.when_done(task, self.dispatcher.inserted, arrived)
+        self._cpu.when_done(task, self._on_insertion, arrived)
 
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
@@ -372,4 +376,4 @@ class BlockQueue(BioQueue):
         task.ps += ended[TASK].charge(bio.count) + bio.end_io.charge(bio, TASK)
         if bio.record is not None:
             bio.record.issued_ns, bio.record.completed_ns = issued_ns, copied_ns
-        self._cpu.when_done(task, self.dispatcher.end, [bio])
+        self._cpu.when_done(task, self._on_end, [bio])

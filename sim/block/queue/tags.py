@@ -10,7 +10,9 @@ back wake sleepers in batches. Left out: the fair shares of several queues on on
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import Final
+
+from sim.engine.clock import Event
 
 BLKDEV_DEFAULT_RQ: Final = 128
 """Of the hardware's depth, so much counts for the scheduler's tags (include/linux/blkdev.h)."""
@@ -24,6 +26,10 @@ def scheduler_tags(queue_depth: int) -> int:
     return 2 * min(queue_depth, BLKDEV_DEFAULT_RQ)
 
 
+_NOBODY: Final[list[Event]] = []
+"""Who is woken when nobody sleeps."""
+
+
 class Tags:
     """The tags of one hardware queue. left: free ones. sleepers: the events of who waits, oldest first."""
 
@@ -31,15 +37,15 @@ class Tags:
 
     def __init__(self, depth: int) -> None:
         self.left = depth
-        self.sleepers: deque[Any] = deque()
+        self.sleepers: deque[Event] = deque()
         self._freed = 0
         self._wake_batch = max(1, min(depth // SBQ_WAIT_QUEUES, SBQ_WAKE_BATCH))
 
-    def put(self) -> list[Any]:
+    def put(self) -> list[Event]:
         """A tag comes back; return the events of who is to be woken."""
         self.left += 1
         if not self.sleepers:
-            return []
+            return _NOBODY
         self._freed += 1
         if self._freed < self._wake_batch:
             return []

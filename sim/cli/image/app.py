@@ -14,9 +14,11 @@ import typer
 
 from sim.cli.image.reading import cat, check, extents, inspect, ls
 from sim.cli.image.words import AsJson, ImagePath, InnerPath, Moved
+from sim.cli.usage import Verbs
 
 app = typer.Typer(
     name="image",
+    cls=Verbs,
     help="Make, list, check and change ext4 images.",
     no_args_is_help=True,
     rich_markup_mode=None,

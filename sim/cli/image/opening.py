@@ -8,10 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from sim.cli.image.asking import note
 from sim.crypto.dmcrypt import CBC_ESSIV, CIPHERS, SECTOR_SIZES, XTS_PLAIN64, DmCrypt, DmCryptStore
 from sim.crypto.fscrypt.contexts import MasterKey
 from sim.crypto.keys.user_keys import read_secret_bytes
 from sim.errors import ConfigError, CryptoError, ImageError
+from sim.ext4.edit.overlay import OverlayStore
+from sim.ext4.edit.replay import replay_journal
+from sim.ext4.format.features import Incompat
+from sim.ext4.format.journal_blocks import SEQUENCES
+from sim.ext4.format.superblock import (
+    SUPERBLOCK_BYTES,
+    SUPERBLOCK_MAGIC,
+    SUPERBLOCK_OFFSET,
+    parse_superblock,
+)
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore, MmapStore
 from sim.volume.named_image import NamedImage
@@ -70,10 +81,35 @@ class Around:
         return DmCryptStore(below, cipher, str(image))
 
 
+def _replayed(store: ByteStore, name: str) -> ByteStore:
+    """Return a store as it is once its journal is replayed; ImageError if the journal is damaged."""
+    if store.size_bytes < SUPERBLOCK_OFFSET + SUPERBLOCK_BYTES:
+        return store
+    superblock = parse_superblock(store.read(SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES))
+    if superblock.magic != SUPERBLOCK_MAGIC or not superblock.incompat & Incompat.NEEDS_RECOVERY:
+        return store
+    overlay = OverlayStore(store)
+    found = replay_journal(overlay, name)
+    problem = found.damaged or found.aborted
+    if problem:
+        raise ImageError(f"{name}: journal", problem, "a journal that is whole (run e2fsck)")
+    note(
+        f"{name} was not unmounted; its journal is replayed in memory: {len(found.blocks())} blocks of "
+        f"{(found.end - found.first) % SEQUENCES} transactions"
+    )
+    return overlay
+
+
 def open_image(path: Path, around: Around, keys: Mapping[bytes, MasterKey] | None = None) -> Image:
-    """Return an image; keys: of fscrypt (see read_keys), to show names of encrypted directories."""
+    """
+    Return an image; keys: of fscrypt (see read_keys), to show names of encrypted directories.
+
+    One that was not unmounted is read as a mount would find it, its journal replayed in memory; a note says
+    so.
+    """
     store = around.store(path)
     try:
+        store = _replayed(store, str(path))
         if keys is None:
             return Image(store, str(path))
         return NamedImage(store, str(path), keys)

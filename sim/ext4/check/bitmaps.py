@@ -16,6 +16,7 @@ from sim.ext4.check.seen import Tables
 from sim.ext4.check.sums import is_wrong
 from sim.ext4.format.descriptor import GroupDescriptor
 from sim.ext4.format.features import Incompat
+from sim.ext4.format.inode import ROOT_INODE
 
 Bits = npt.NDArray[np.bool_]
 _UNINIT = GroupDescriptor.BLOCK_UNINIT | GroupDescriptor.INODE_UNINIT
@@ -86,6 +87,7 @@ class Bitmaps:
             findings.compare(place, "free blocks", group.free_blocks, free)
             taken = inodes.get(number, [])
             self._inodes(number, taken, place)
+            self._not_initialized(number, taken, place)
             findings.compare(place, "free inodes", group.free_inodes, sb.inodes_per_group - len(taken))
             findings.compare(place, "directories", group.directories, directories.get(number, 0))
             free_blocks += free * sb.cluster_blocks
@@ -103,7 +105,7 @@ class Bitmaps:
         sb = self.disk.sb
         inodes: dict[int, list[int]] = {}
         directories: dict[int, int] = {}
-        for number in {*self.tables.used, *range(1, sb.first_inode)}:
+        for number in sorted({*self.tables.used, *range(1, sb.first_inode)}):
             group, index = divmod(number - 1, sb.inodes_per_group)
             inodes.setdefault(group, []).append(index)
             seen = self.tables.used.get(number)
@@ -145,6 +147,23 @@ class Bitmaps:
             self._compare(raw, used, "inodes", place, number * count + 1, 1)
             if is_wrong(disk.descriptor(number), partial(disk.checksums.inode_bitmap, raw)):
                 self.findings.say(place, "the checksum of the inode bitmap is wrong")
+
+    def _not_initialized(self, number: int, taken: list[int], place: str) -> None:
+        """Tell inodes in use where none is to be, of a file system without the feature: e2fsck does."""
+        group, sb = self.disk.groups[number], self.disk.sb
+        if sb.has_group_checksums:
+            return
+        named = [index for index in taken if self._is_named(number * sb.inodes_per_group + index + 1)]
+        if named and group.flags & GroupDescriptor.INODE_UNINIT:
+            self.findings.say(place, f"{len(named)} inodes in use, and it is marked INODE_UNINIT")
+        elif named and named[-1] >= sb.inodes_per_group - group.unused_inodes:
+            at = number * sb.inodes_per_group + named[-1] + 1
+            self.findings.say(
+                place, f"inode {at} is one of the last {group.unused_inodes}, which are not in use"
+            )
+
+    def _is_named(self, number: int) -> bool:
+        return number == ROOT_INODE or number >= self.disk.sb.first_inode
 
     def _compare(
         self, raw: bytes | memoryview, used: Bits, what: str, place: str, first: int, step: int

@@ -183,10 +183,11 @@ class Inodes:
             (inodes.FLAG_INLINE_DATA, Incompat.INLINE_DATA, "inline data"),
             (inodes.FLAG_CASEFOLD, Incompat.CASEFOLD, "casefold"),
             (inodes.FLAG_IMAGIC, Compat.IMAGIC_INODES, "imagic"),
-            (inodes.FLAG_EA_INODE, Incompat.EA_INODE, "xattr value"),
         ):
             if flags & flag and not sb.has(feature):
                 self.findings.say(place, f"has the flag for {word}, the file system has not the feature")
+        if flags & inodes.FLAG_EA_INODE and not sb.has(Incompat.EA_INODE):
+            self.findings.note(place, "has the flag for an xattr value, the file system has not the feature")
         both = flags & inodes.FLAG_INLINE_DATA and flags & inodes.FLAG_EXTENTS
         self.findings.expect(place, not both, "has inline data and extents")
         casefold = flags & inodes.FLAG_CASEFOLD and not seen.is_directory

@@ -47,7 +47,8 @@ def find_words(data: bytes | bytearray | memoryview, words: Words) -> list[int]:
             break
         view = np.frombuffer(data, dtype=np.uint64, count=count, offset=shift)
         maybe = np.flatnonzero(first[view.view(np.uint16)[:: _WORD_BYTES // 2]])
-        found += (maybe[np.isin(view[maybe], words)] * _WORD_BYTES + shift).tolist()
+        if maybe.size:  # rare: most of what is searched is zeros
+            found += (maybe[np.isin(view[maybe], words)] * _WORD_BYTES + shift).tolist()
     return sorted(found)
 
 

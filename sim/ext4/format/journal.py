@@ -1,40 +1,40 @@
 """
-The journal on disk (jbd2): its superblock, and transactions as a log of descriptor, blocks and commit record.
+The journal on disk (jbd2): transactions that are appended to its log.
 
-A transaction is descriptor blocks that say which blocks of the file system follow, these blocks, and a commit
-block. The log goes round in the journal's blocks from the second on. What was in it stays there until it is
-overwritten, whether it is still needed or not: an old copy of a block, say.
+A transaction is blocks of revocations, descriptor blocks that say which blocks of the file system follow,
+these blocks, and a commit block. The log goes round in the journal's blocks from the second on. What was in
+it stays there until it is overwritten, whether it is still needed or not: an old copy of a block, say.
 
-Source of the format: Documentation/filesystems/ext4/journal.rst, Linux 6.1. Big endian. Left out: checksums
-(v2, v3), 64-bit block numbers, revoke blocks, fast commits, replay.
+Source of the format: Documentation/filesystems/ext4/journal.rst, Linux 6.1. Left out: fast commits, a journal
+on a device of its own. Reading a log: sim.ext4.read.replay.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.errors import ImageError
 from sim.ext4.format.features import Compat
+from sim.ext4.format.journal_blocks import COMMIT, DESCRIPTOR, HEADER, MAGIC, SEQUENCES, LogFormat, Written
+from sim.ext4.format.journal_super import LogSuperblock
 from sim.ext4.read.reader import Image
 
-MAGIC = 0xC03B3998
-DESCRIPTOR, COMMIT, SUPERBLOCK_V2 = 1, 2, 4
+__all__ = [
+    "COMMIT",
+    "DESCRIPTOR",
+    "JOURNAL_INODE",
+    "LEAST_BLOCKS",
+    "MAGIC",
+    "Journal",
+    "Transaction",
+    "Written",
+]
+
 LEAST_BLOCKS = 1024
 """JBD2_MIN_JOURNAL_BLOCKS."""
 JOURNAL_INODE = 8
-
-_HEADER = struct.Struct(">3I")
-_TAG = struct.Struct(">I2H")
-_ESCAPED, _SAME_UUID, _LAST = 1, 2, 8
-_UUID_BYTES = 16
 _FIRST = 1
-_INCOMPAT_AT, _START_AT = 0x28, 0x1C
-_COMMIT_SECONDS_AT = 0x30
-
-Written = tuple[int, bytes]
-"""A block of the file system's device, and what it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Transaction:
     """
     What committing writes to the log, in order.
 
-    logged: descriptor and metadata blocks. commit: the commit block, which makes them count.
+    logged: revocations, descriptors and their blocks. commit: the commit block, which makes them count.
     """
 
     logged: tuple[Written, ...]
@@ -51,22 +51,26 @@ class Transaction:
 
 class Journal:
     """
-    A log without checksums, in the blocks of its inode.
+    A log in the blocks of its inode.
 
     blocks: where they lie. sequence: of the next transaction. head: where in the journal it will begin. tail:
-    the first block that is still needed, 0 if none is: the log is empty.
+    the first block that is still needed, 0 if none is: the log is empty. format: of its blocks.
     """
 
-    def __init__(self, blocks: Sequence[int], block_size: int, uuid: bytes) -> None:
+    def __init__(
+        self, blocks: Sequence[int], block_size: int, uuid: bytes, log_format: LogFormat | None = None
+    ) -> None:
+        """A new log, empty; without `log_format` one without features."""
         if len(blocks) < LEAST_BLOCKS:
             raise ImageError("journal", f"{len(blocks)} blocks", f"{LEAST_BLOCKS} and more")
         self.blocks = blocks
         self.block_size = block_size
-        self.uuid = uuid
+        self.format = log_format or LogFormat(block_size, uuid)
         self.sequence = 1
         self.head = _FIRST
         self.tail = 0
         self._tail_sequence = 1
+        self._superblock = LogSuperblock.new(self.format, len(blocks))
 
     @classmethod
     def of(cls, image: Image) -> Journal:
@@ -75,66 +79,74 @@ class Journal:
 
         The log goes on behind the last transaction that can be told.
         """
-        sb = image.superblock
-        if not sb.compat & Compat.HAS_JOURNAL or not sb.journal_inode:
-            raise ImageError(image.name, "has no journal", "an image with a journal")
-        extents = image.inode(sb.journal_inode).tree.extents
-        blocks = [block for e in extents for block in range(e.physical, e.physical + e.length)]
-        journal = cls(blocks, image.block_size, sb.uuid)
-        raw = image.read_block(blocks[0])
-        magic, kind, _ = _HEADER.unpack_from(raw)
-        size, count, first, sequence, start = struct.unpack_from(">5I", raw, _HEADER.size)
-        incompat = struct.unpack_from(">I", raw, _INCOMPAT_AT)[0]
-        if magic != MAGIC or kind != SUPERBLOCK_V2 or size != image.block_size or first != _FIRST:
-            raise ImageError(f"{image.name}: journal", "has no superblock of version 2")
-        if incompat or start or count != len(blocks):
-            problem = f"features {incompat:#x}, start {start}, {count} of {len(blocks)} blocks"
-            raise ImageError(f"{image.name}: journal", problem, "no features, an empty log, all blocks")
-        journal.sequence = journal._tail_sequence = sequence
+        blocks, superblock = log_of(image)
+        if superblock.first != _FIRST or superblock.start or superblock.blocks != len(blocks):
+            problem = f"begins at block {superblock.first}, start {superblock.start}, "
+            problem += f"{superblock.blocks} of {len(blocks)} blocks"
+            raise ImageError(f"{image.name}: journal", problem, "block 1, an empty log, all blocks")
+        journal = cls(blocks, image.block_size, superblock.format.uuid, superblock.format)
+        journal._superblock = superblock
+        journal.sequence = journal._tail_sequence = superblock.sequence
         journal.head = journal._end_of_log(image)
         return journal
 
     def _end_of_log(self, image: Image) -> int:
         """Return the block behind the last commit record; 1 if it is not there."""
         for at in range(_FIRST, len(self.blocks)):
-            magic, kind, sequence = _HEADER.unpack_from(image.read_block(self.blocks[at]))
-            if (magic, kind, sequence) == (MAGIC, COMMIT, self.sequence - 1):
+            magic, kind, sequence = HEADER.unpack_from(image.read_block(self.blocks[at]))
+            if (magic, kind, sequence) == (MAGIC, COMMIT, (self.sequence - 1) % SEQUENCES):
                 return at + 1 if at + 1 < len(self.blocks) else _FIRST
         return _FIRST
 
     @property
     def tags_per_descriptor(self) -> int:
         """How many blocks one descriptor block can tell of."""
-        room = self.block_size - _HEADER.size - _UUID_BYTES
-        return (room - _UUID_BYTES) // _TAG.size  # the kernel leaves room for another UUID
+        return self.format.tags_per_descriptor
 
-    def commit(self, blocks: Sequence[Written], time_s: int = 0) -> Transaction:
+    @property
+    def free_blocks(self) -> int:
+        """Blocks of the log that are not needed any more (jbd2_log_space_left without its margin)."""
+        ring = len(self.blocks) - _FIRST
+        return ring - (self.head - self.tail) % ring if self.tail else ring
+
+    def with_format(self, log_format: LogFormat) -> None:
+        """Have the log's features changed, as a mount does; it has to be empty."""
+        if self.tail:
+            raise ImageError("journal", "is to change its features with transactions in it", "an empty log")
+        self.format = log_format
+        self._superblock = replace(self._superblock, format=log_format)
+
+    def commit(
+        self, blocks: Sequence[Written], time_s: int = 0, revoked: Sequence[int] = (), time_ns: int = 0
+    ) -> Transaction:
         """
         Append a transaction of these blocks of the file system, each of block_size bytes.
 
-        Raises ImageError if it is larger than the log.
+        revoked: blocks of which no older copy may be replayed. Raises ImageError if there is no room for it.
         """
-        if not self.tail:
-            self.tail, self._tail_sequence = self.head, self.sequence
-        descriptors = -(-len(blocks) // self.tags_per_descriptor)
-        if len(blocks) + descriptors + 1 > len(self.blocks) - _FIRST:
-            raise ImageError(
-                "journal", f"{len(blocks)} blocks in a transaction", f"{len(self.blocks)} in all"
-            )
-        logged: list[Written] = []
+        logged = self.format.revocations(self.sequence, revoked)
+        summed: list[bytes] = []
         for first in range(0, len(blocks), self.tags_per_descriptor):
             part = blocks[first : first + self.tags_per_descriptor]
-            logged.append((self._next(), self._descriptor(part)))
-            logged += [(self._next(), _escaped(data)) for _, data in part]
-        record = bytearray(self._header(COMMIT).ljust(self.block_size, b"\0"))
-        struct.pack_into(">QI", record, _COMMIT_SECONDS_AT, time_s, 0)
-        commit = (self._next(), bytes(record))
-        self.sequence += 1
-        return Transaction(tuple(logged), commit)
+            summed += self.format.descriptor(self.sequence, part)
+        logged += summed
+        if len(logged) + 1 > self.free_blocks:
+            problem = f"{len(blocks)} blocks in a transaction are {len(logged) + 1} of the log"
+            raise ImageError("journal", problem, f"{self.free_blocks} that are free")
+        if not self.tail:
+            self.tail, self._tail_sequence = self.head, self.sequence
+        placed = tuple((self._next(), raw) for raw in logged)
+        record = (self._next(), self.format.commit(self.sequence, time_s, time_ns, summed))
+        self.sequence = (self.sequence + 1) % SEQUENCES
+        return Transaction(placed, record)
+
+    def checkpointed_before(self, sequence: int, head: int) -> None:
+        """Note that all before a transaction, which begins at block `head`, is in place."""
+        self.tail, self._tail_sequence = head, sequence
 
     def cleaned_up(self) -> None:
         """Note that all that was logged is in place: what is still needed begins where the log ends."""
-        self.tail, self._tail_sequence = self.head, self.sequence
+        self.checkpointed_before(self.sequence, self.head)
 
     def checkpointed(self) -> None:
         """Note that all that was logged is in place: the log is empty."""
@@ -142,15 +154,7 @@ class Journal:
 
     def superblock(self) -> Written:
         """Return the journal's superblock as it is now."""
-        raw = bytearray(self._header(SUPERBLOCK_V2, 0).ljust(self.block_size, b"\0"))
-        fields = (self.block_size, len(self.blocks), _FIRST, self._tail_sequence, self.tail)
-        struct.pack_into(">5I", raw, _HEADER.size, *fields)
-        raw[0x30:0x40] = self.uuid
-        struct.pack_into(">I", raw, 0x40, 1)  # one user
-        return self.blocks[0], bytes(raw)
-
-    def _header(self, kind: int, sequence: int | None = None) -> bytes:
-        return _HEADER.pack(MAGIC, kind, self.sequence if sequence is None else sequence)
+        return self.blocks[0], self._superblock.at(self._tail_sequence, self.tail).encode()
 
     def _next(self) -> int:
         """Take the next block of the log."""
@@ -158,18 +162,26 @@ class Journal:
         self.head = self.head + 1 if self.head + 1 < len(self.blocks) else _FIRST
         return block
 
-    def _descriptor(self, blocks: Sequence[Written]) -> bytes:
-        raw = bytearray(self._header(DESCRIPTOR))
-        for number, (block, data) in enumerate(blocks):
-            flags = _ESCAPED if data[:4] == MAGIC.to_bytes(4, "big") else 0
-            flags |= _SAME_UUID if number else 0
-            flags |= _LAST if number + 1 == len(blocks) else 0
-            raw += _TAG.pack(block, 0, flags)
-            if not number:
-                raw += self.uuid
-        return bytes(raw.ljust(self.block_size, b"\0"))
 
+def log_of(image: Image) -> tuple[list[int], LogSuperblock]:
+    """
+    Return where the blocks of an image's journal lie, and its superblock.
 
-def _escaped(data: bytes) -> bytes:
-    """Return a block as it is logged: one that begins like the journal's own begins with zeros."""
-    return bytes(4) + data[4:] if data[:4] == MAGIC.to_bytes(4, "big") else data
+    Raises ImageError if there is none, or if it lies on another device, has a hole or is of a kind that is
+    left out.
+    """
+    sb = image.superblock
+    if not sb.compat & Compat.HAS_JOURNAL or not sb.journal_inode:
+        raise ImageError(image.name, "has no journal", "an image with a journal")
+    place = f"{image.name}: journal"
+    blocks: list[int] = []
+    for extent in image.inode(sb.journal_inode).tree.extents:
+        if extent.logical != len(blocks):
+            raise ImageError(place, f"has a hole at block {len(blocks)}")
+        blocks += range(extent.physical, extent.physical + extent.length)
+    if not blocks:
+        raise ImageError(place, "has no blocks")
+    superblock = LogSuperblock.decode(bytes(image.read_block(blocks[0])), place)
+    if superblock.blocks > len(blocks):
+        raise ImageError(place, f"has {superblock.blocks} blocks by its superblock", f"{len(blocks)}")
+    return blocks, superblock

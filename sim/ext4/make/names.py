@@ -29,11 +29,13 @@ class Directory:
     inode: int
     parent: int
     children: list[tuple[bytes, int, int]] = field(default_factory=list)
+    links: int = 2
+    """One from the parent, one from ".", one from each subdirectory."""
 
-    @property
-    def links(self) -> int:
-        """The link count: one from the parent, one from ".", one from each subdirectory."""
-        return 2 + sum(kind == TYPE_DIRECTORY for _name, _inode, kind in self.children)
+    def add(self, name: bytes, inode: int, kind: int) -> None:
+        """Add a child."""
+        self.children.append((name, inode, kind))
+        self.links += kind == TYPE_DIRECTORY
 
     def encode(self, block_size: int) -> list[bytes]:
         """Return the directory's blocks."""
@@ -48,7 +50,8 @@ class Names:
 
     def __init__(self, place: str) -> None:
         self.place = place
-        root = Directory(ROOT_INODE, ROOT_INODE, [(b"lost+found", LOST_AND_FOUND_INODE, TYPE_DIRECTORY)])
+        root = Directory(ROOT_INODE, ROOT_INODE)
+        root.add(b"lost+found", LOST_AND_FOUND_INODE, TYPE_DIRECTORY)
         self.directories = {"": root, "/lost+found": Directory(LOST_AND_FOUND_INODE, ROOT_INODE)}
         self.files: dict[str, int] = {}
         self.last_inode = LOST_AND_FOUND_INODE
@@ -70,7 +73,7 @@ class Names:
         if path in self.files or path in self.directories:
             raise ConfigError(f"{self.place}: {path}", "is there twice", "each path once")
         self.last_inode += 1
-        parent.children.append((os.fsencode(parts[-1]), self.last_inode, kind))
+        parent.add(os.fsencode(parts[-1]), self.last_inode, kind)
         if parent.links > MAX_SUBDIRECTORIES:
             raise ConfigError(
                 f"{self.place}: {above}", "has too many subdirectories", f"{MAX_SUBDIRECTORIES}"

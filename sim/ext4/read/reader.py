@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
-from sim.errors import ImageError
+from sim.errors import ImageError, ReadpathError
 from sim.ext4.format import dirs
 from sim.ext4.format import inode as inodes
 from sim.ext4.format.crc32c import crc32c
@@ -67,6 +68,7 @@ class Image:
                 "an image that is not cut short",
             )
         self._inodes: dict[int, Inode] = {}
+        self._numbers_of: dict[int, dict[str, int]] = {}
         self._entries: dict[int, tuple[list[dirs.DirEntry], list[ImageError]]] = {}
 
     @classmethod
@@ -326,16 +328,24 @@ class Image:
         for part in path.split("/"):
             if part in ("", "."):
                 continue
-            entries, wrong = self.readable_entries(inode)
-            for number, name, _type in entries:
-                if part in (shown_name(name, inode.is_encrypted), self.shown(inode, name)):
-                    inode = self.inode(number)
-                    break
-            else:
-                for error in wrong:  # it may be in the part that cannot be read
+            number = self._numbers(inode).get(part)
+            if number is None:
+                for error in self.readable_entries(inode)[1]:  # it may be in the part that cannot be read
                     raise error
                 raise ImageError(f"{self.name}: {path}", f"there is no {part!r}", "a path in the image")
+            inode = self.inode(number)
         return inode
+
+    def _numbers(self, directory: Inode) -> dict[str, int]:
+        """Return the inode numbers of a directory's names, in every form in which one is written; kept."""
+        found = self._numbers_of.get(directory.number)
+        if found is None:
+            found = self._numbers_of[directory.number] = {}
+            for number, name, _type in self.readable_entries(directory)[0]:
+                found.setdefault(shown_name(name, directory.is_encrypted), number)
+                with suppress(ReadpathError):  # a name that decrypts to none has only its other form
+                    found.setdefault(self.shown(directory, name), number)
+        return found
 
     def walk(self) -> Iterator[tuple[str, Inode]]:
         """Yield (path, inode) of everything below the root, parents first; ImageError on a loop."""

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Plug
 from sim.block.opf import REQ_FUA, REQ_IDLE, REQ_META, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
 from sim.block.protocols import BioQueue
@@ -31,18 +33,17 @@ STACK: Final = "jbd2_journal_commit_transaction"
 LOG_FLAGS: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class OrderedData:
-    """The data of inodes, as a commit sees it; the null one has none."""
+    """The data of inodes, as a commit sees it."""
 
     def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Write out an inode's dirty pages whose blocks exist."""
-        del task, number
-        yield from ()
+        raise NotImplementedError
 
     def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
         """Wait for an inode's pages under write-back."""
-        del task, number
-        yield from ()
+        raise NotImplementedError
 
     def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
         """A block of a file's data belongs to the journal."""
@@ -114,6 +115,12 @@ class Jbd2Journal(Transactions):
             "",
             "jbd2_log_do_checkpoint;__wait_on_buffer",
         )
+        self._place_commit(ledger)
+        self._place_waits(ledger)
+        clock.process(self._kjournald())
+
+    def _place_commit(self, ledger: Ledger) -> None:
+        """Find the places of what the thread calls in a commit."""
         self._s_commit = ledger.site(
             TASK,
             "",
@@ -153,6 +160,9 @@ class Jbd2Journal(Transactions):
                 " ext4_journal_finish_inode_data_buffers;jbd2_journal_finish_inode_data_buffers",
             ),
         }
+
+    def _place_waits(self, ledger: Ledger) -> None:
+        """Find the places of what waits for a commit, and of checkpoints."""
         self._s_wait = ledger.site(TASK, "", "jbd2_log_wait_commit")
         self._s_sleep = ledger.site(TASK, "jbd2_log_wait_commit", "schedule try_to_wake_up")
         self._s_wait_space = ledger.site(TASK, "", "__jbd2_log_wait_for_space")
@@ -167,7 +177,6 @@ class Jbd2Journal(Transactions):
             "jbd2_journal_update_sb_log_tail jbd2_journal_update_sb_log_tail;jbd2_write_superblock"
             f" {under('jbd2_journal_update_sb_log_tail;jbd2_write_superblock', BH_SYMBOLS)}",
         )
-        clock.process(self._kjournald())
 
     # -- what tasks ask for ------------------------------------------------------------------------
 

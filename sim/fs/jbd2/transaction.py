@@ -99,6 +99,10 @@ class Transactions:
         self.reserved = 0
         self.reserve_waits = 0
         self._reserve_waiters: list[Any] = []
+        self._place(ledger)
+
+    def _place(self, ledger: Ledger) -> None:
+        """Find the places of what is called."""
         start = "__ext4_journal_start_sb;jbd2__journal_start"
         self._s_start = ledger.site(
             TASK, "", "__ext4_journal_start_sb __ext4_journal_start_sb;jbd2__journal_start"
@@ -177,7 +181,8 @@ class Transactions:
 
     def reserve(self, task: Task, credits: int) -> Generator[Any, Any, None]:
         """
-        Set credits aside for a handle that comes later, behind the start of one: at most half a transaction's.
+        Set credits aside for a handle that comes later, behind the start of one: at most half a
+        transaction's.
 
         Where there are too many it waits, and the start is tried again.
         """

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from sim.units import PAGE_BYTES
 
 OPTIMIZE_SCAN_GROUPS: Final = 16
@@ -106,6 +108,7 @@ class MbTunables:
         self.reserved = min(geometry.blocks // _RESERVED_SHARE, _RESERVED_MOST)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class BitmapSource:
     """Where block bitmaps come from."""
 

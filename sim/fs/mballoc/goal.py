@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Final
 
 from sim.fs.mballoc.geometry import FLEX_SIZE_DIR_ALLOC_SCHEME, MbGeometry
-from sim.fs.mballoc.request import MbInode
+from sim.fs.mballoc.request import HINT_TRY_GOAL, MbInode
 
 _COLOURS: Final = 16
 """Processes are spread over so many places of a group (ext4_inode_to_goal_block)."""
@@ -33,6 +33,19 @@ def inode_to_goal_block(geometry: MbGeometry, inode: MbInode, delalloc: bool, pi
     if start + span > last:
         span = last - start
     return start + pid % _COLOURS * (span // _COLOURS)
+
+
+def ext_grow_goal(
+    geometry: MbGeometry, inode: MbInode, first_child: int, delalloc: bool, pid: int
+) -> tuple[int, int]:
+    """
+    Return the goal and the flags of the block that a tree of extents grows by (ext4_ext_grow_indepth).
+
+    first_child: the block that the root's first index points at, 0 if its extents are in the inode.
+    """
+    if first_child > geometry.first_data_block:
+        return first_child - 1, HINT_TRY_GOAL
+    return inode_to_goal_block(geometry, inode, delalloc, pid), 0
 
 
 def ext_find_goal(

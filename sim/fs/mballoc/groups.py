@@ -156,16 +156,13 @@ class Groups:
                 self._generate_buddy(group)
 
     def _generate_buddy(self, group: Group) -> None:
-        """Make buddies of bitmap, preallocations and what was freed (ext4_mb_generate_buddy)."""
+        """Make a group's buddies of its bitmap; nothing of it was taken yet (ext4_mb_generate_buddy)."""
         if group.bitmap is None:
             raise InvariantError(f"group {group.number} has no bitmap yet")
-        bits = bytearray(group.bitmap)
-        for space in group.preallocs:
-            at = self.geometry.offset_of(space.pstart)
-            bits[at : at + space.length] = b"\1" * space.length
-        for extent in group.freed:
-            bits[extent.start : extent.start + extent.count] = b"\1" * extent.count
-        group.buddy = Buddy(bits, self.geometry.orders, self.geometry.blocks_per_group)
+        if group.preallocs or group.freed:
+            raise InvariantError(f"group {group.number} has preallocations and no buddies")
+        orders, blocks = self.geometry.orders, self.geometry.blocks_per_group
+        group.buddy = Buddy(bytearray(group.bitmap), orders, blocks)
         if group.buddy.free != group.free:
             raise ImageError(
                 f"group {group.number}",

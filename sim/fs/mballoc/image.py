@@ -10,6 +10,7 @@ from sim.errors import ImageError
 from sim.ext4.format.descriptor import GroupDescriptor
 from sim.ext4.format.features import Incompat
 from sim.ext4.read.reader import Image
+from sim.fs.mballoc.buddy import pack
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
 
 
@@ -40,9 +41,7 @@ class ImageBitmaps(BitmapSource):
             bits[start : start + length] = b"\1" * length
         blocks = len(sb.group_blocks(group))
         bits[blocks:] = b"\1" * (len(bits) - blocks)
-        return bytes(
-            sum(bit << place for place, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8)
-        )
+        return pack(bits)
 
 
 def _own_runs(image: Image) -> dict[int, list[tuple[int, int]]]:

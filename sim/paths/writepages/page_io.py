@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
@@ -79,6 +81,7 @@ class IoSubmit:
         self.blocks: list[tuple[int, int]] = []
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Converter:
     """Converts what an IoEnd has written, in a worker; the null one is never asked."""
 

@@ -18,7 +18,8 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode
-from sim.fs.map_write import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT, WriteMapper
+from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
+from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo
 

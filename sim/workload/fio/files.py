@@ -9,13 +9,15 @@ the run says so. Other names are names of files of the volume, from its root.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from sim.engine.streams import stream
 from sim.errors import ConfigError
 from sim.workload.fio.job import Job
 
+Known = AbstractSet[str] | Mapping[str, object]
 _SEPARATOR = re.compile(r"(?<!\\):")
 
 
@@ -57,11 +59,11 @@ class Found:
     instead_of: str | None = None
 
 
-def find_files(job: Job, clone: int, known: Collection[str]) -> tuple[Found, ...]:
+def find_files(job: Job, clone: int, known: Known) -> tuple[Found, ...]:
     """
     Return the files of the volume that clone number `clone` of `job` reads.
 
-    known: the paths of the volume's files, without a leading slash.
+    known: the paths of the volume's files, without a leading slash; a set or a mapping, for there are many.
 
     Raises ConfigError that names the job and the files there are.
     """
@@ -86,7 +88,7 @@ def _shown(names: Iterable[str]) -> list[str]:
     return list(names)[:8]
 
 
-def _found(job: Job, name: str, known: Collection[str]) -> Found:
+def _found(job: Job, name: str, known: Known) -> Found:
     foreign = name.startswith("/")
     path = _matching(name, known, foreign or job.directory is not None)
     if path is not None:
@@ -96,7 +98,7 @@ def _found(job: Job, name: str, known: Collection[str]) -> Found:
     raise ConfigError(job.place, f"no file {name!r}", ", ".join(_shown(known)))
 
 
-def _matching(name: str, known: Collection[str], foreign: bool) -> str | None:
+def _matching(name: str, known: Known, foreign: bool) -> str | None:
     """Return the path of the volume that `name` is; of a foreign one any number of its last parts may be."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     for first in range(len(parts) if foreign else min(len(parts), 1)):

@@ -28,6 +28,7 @@ Read = tuple[int, int]
 
 _ALL = 100
 _DRAW = 1 << 16  # random blocks drawn at a time, so that a long job holds little memory
+_FIRST = 1 << 8  # of an order, taken at first: many short jobs hold little memory either
 
 
 def job_stream(job: Job, run_seed: int, clone: int, purpose: str = "") -> np.random.Generator:
@@ -257,9 +258,11 @@ def _anywhere(start: int, bs: int, blocks: int, rng: np.random.Generator) -> Ite
 
 
 def _in_order(start: int, bs: int, order: NDArray[Any]) -> Iterator[Read]:
-    for at in range(0, len(order), _DRAW):
-        for block in order[at : at + _DRAW].tolist():
+    at, count = 0, _FIRST
+    while at < len(order):
+        for block in order[at : at + count].tolist():
             yield start + block * bs, bs
+        at, count = at + count, min(2 * count, _DRAW)
 
 
 def pattern(positions: Iterable[int], length_bytes: int) -> Iterator[Read]:

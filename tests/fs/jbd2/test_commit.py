@@ -13,7 +13,7 @@ from sim.errors import InvariantError
 from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.jbd2.transaction import METADATA, RESERVED
 from sim.fs.live_inode import LiveInode
-from sim.fs.map_write import CREATE
+from sim.fs.map_flags import CREATE
 from sim.units import KIB
 
 PAGE = 4 * KIB
