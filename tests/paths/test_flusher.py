@@ -12,6 +12,7 @@ from sim.cache.pages import ABSENT, Mapping
 from sim.fs.live_inode import LiveInode
 from sim.machine.writer import DIRTY_BACKGROUND_PERCENT, DIRTY_PERCENT, WRITEBACK_INTERVAL_NS
 from sim.paths.flusher import total_dirty
+from sim.paths.writepages.page_io import total_under_way
 from sim.paths.writepages.rounds import Ext4Writepages
 
 PAGE = 4096
@@ -62,6 +63,25 @@ def test_a_writer_beyond_the_other_threshold_waits() -> None:
         rig.run_for(1_000_000)
         assert left == [0 if waits else 20]
         assert total_dirty([inode]) == 0
+
+
+@pytest.mark.parametrize(("more", "waits"), [(9, False), (10, True)])
+def test_pages_on_their_way_count_too(more: int, waits: bool) -> None:
+    """11 pages are under write-back for a millisecond: with 9 dirty ones a writer goes on, with 10 it waits."""
+    rig = WriteRig(memory_pages=100, latency_ns=1_000_000)
+    inode = overwritten(rig, 32)
+    ended: list[int] = []
+
+    def end() -> Generator[Any, Any, None]:
+        ended.append(rig.machine.clock.now)
+        yield from ()
+
+    rig.start(rig.write(inode, 0, 11 * PAGE))
+    rig.run_for(1_000)
+    assert (total_dirty([inode]), total_under_way([inode])) == (0, 11)
+    rig.start(rig.write(inode, 11 * PAGE, more * PAGE), end())
+    rig.run_for(10_000_000)
+    assert (ended[0] >= 1_000_000) == waits
 
 
 def test_the_interval() -> None:
