@@ -67,7 +67,7 @@ def test_a_writer_beyond_the_other_threshold_waits() -> None:
 
 @pytest.mark.parametrize(("more", "waits"), [(9, False), (10, True)])
 def test_pages_on_their_way_count_too(more: int, waits: bool) -> None:
-    """11 pages are under write-back for a millisecond: with 9 dirty ones a writer goes on, with 10 it waits."""
+    """11 pages are under write-back for a millisecond: with 9 dirty a writer goes on, with 10 it waits."""
     rig = WriteRig(memory_pages=100, latency_ns=1_000_000)
     inode = overwritten(rig, 32)
     ended: list[int] = []
