@@ -1,19 +1,28 @@
 """
-Recorded write cases against the simulator: every counter of every phase, and every bio that carries data.
+Recorded write cases against the simulator: every counter and every bio of every phase.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from sim.block.opf import REQ_META, rwbs
 from sim.errors import ConfigError
 from sim.records.json_lines import read_lines, read_text
+from sim.records.write_bios import BioSeen, recorded_bios
 from sim.records.write_case import CountedCalls, WriteCase
-from sim.records.write_counters import beside_the_writer, left_out
+from sim.records.write_counters import (
+    ALL_BIOS,
+    DATA_AND_LOG,
+    NO_BIOS,
+    beside_the_writer,
+    bios_compared,
+    left_out,
+)
 from sim.records.write_script import ScriptRun
 from sim.records.write_volumes import load_volumes
 
@@ -22,8 +31,6 @@ PROBES: Final = "probes.txt"
 """
 Beside the records: their volumes, and what was counted, a symbol a line; one without calls has no count.
 """
-WRITE: Final = 4
-"""Of a recorded bio's flags: it writes."""
 PHASES: Final = ("write", "sync")
 """The phases that are compared; umount is not simulated."""
 NOT_RUN: Final = {
@@ -85,6 +92,9 @@ def compare_write_case(case: WriteCase) -> WriteOutcome:
     journal = run.writer.journal
     waits = journal is not None and journal.reserve_waits > 0
     out = left_out(case.record, case.probes, converts, waits)
+    which, why = bios_compared(case.record, run.ticks, run.writes, converts, waits)
+    if which != ALL_BIOS:
+        out[which] = why
     differences: list[WriteDifference] = []
     compared = 0
     for numbers, name, recorded, counted in _phases(case, ours):
@@ -95,18 +105,15 @@ def compare_write_case(case: WriteCase) -> WriteOutcome:
             kernel, simulator = recorded.get(counter, 0), counted.get(counter, 0)
             if kernel != simulator:
                 differences.append(WriteDifference(case.name, name, counter, kernel, simulator))
-        if beside_the_writer(case.record):
+        if which == NO_BIOS:
             continue
         compared += 1
-        wrote = sorted(_recorded_data(case.record, numbers))
-        written = sorted(
-            (bio.sector, bio.sectors)
-            for bio in run.bios
-            if bio.phase in numbers and "W" in bio.rwbs and "M" not in bio.rwbs and bio.sectors
-        )
+        log = case.volume.journal_sectors()
+        wrote = sorted(_of_phases(recorded_bios(case.record), numbers, which, log))
+        written = sorted(_of_phases(run.bios, numbers, which, log))
         if wrote != written:
             differences.append(
-                WriteDifference(case.name, name, "data bios", _first(wrote, written), _first(written, wrote))
+                WriteDifference(case.name, name, "bios", _first(wrote, written), _first(written, wrote))
             )
     return WriteOutcome(case, tuple(differences), compared, out)
 
@@ -129,18 +136,24 @@ def _phases(
     yield tuple(map(names.index, compared)), "+".join(compared), dict(recorded), dict(counted)
 
 
-def _recorded_data(record: dict[str, Any], numbers: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    for bio in record["bios"]:
-        if bio[0] in numbers and bio[5] == "d" and bio[3] & WRITE:
-            for at in range(bio[6] if len(bio) > 6 else 1):
-                yield bio[1] + at * bio[2], bio[2]
+def _of_phases(
+    bios: Iterable[BioSeen], phases: tuple[int, ...], which: str, log: frozenset[int]
+) -> Iterator[BioSeen]:
+    """Yield those of these phases that are compared. log: the sectors of the journal."""
+    for bio in bios:
+        journalled = bool(bio.sectors) and bio.sector in log
+        data = bool(bio.sectors) and not bio.opf & REQ_META and not journalled
+        if bio.phase in phases and (which == ALL_BIOS or data or (which == DATA_AND_LOG and journalled)):
+            yield bio
 
 
-def _first(bios: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> str:
+def _first(bios: Sequence[BioSeen], others: Sequence[BioSeen]) -> str:
     """Return how many bios there are, and the first that the others have not."""
-    rest = set(others)
-    odd = next((bio for bio in bios if bio not in rest), None)
-    return f"{len(bios)} bios" + (f", one of {odd[1]} sectors at {odd[0]}" if odd else "")
+    rest = Counter(bios) - Counter(others)
+    if not rest:
+        return f"{len(bios)} bios"
+    odd = min(rest)
+    return f"{len(bios)} bios, one of {odd.sectors} sectors at {odd.sector}, {rwbs(odd.opf)} ({odd.opf})"
 
 
 def validate_writes(cases: Sequence[WriteCase], watch: Callable[[WriteCase], None]) -> list[WriteOutcome]:

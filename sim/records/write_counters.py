@@ -120,6 +120,32 @@ ODD_CASES: Final = {
 ODD = "one more or less than here, in this one case: of unknown cause"
 
 
+ALL_BIOS: Final = ""
+DATA_AND_LOG: Final = "bios of metadata in place, and flushes"
+DATA_BIOS: Final = "bios but those of data"
+NO_BIOS: Final = "bios"
+"""Which bios are not compared."""
+TICKS: Final = "which of the writes fell into a new tick: it decides which transaction has the inode"
+
+
+def bios_compared(
+    record: dict[str, Any], ticks: int, writes: int, converts: bool, waits: bool
+) -> tuple[str, str]:
+    """
+    Return which bios of a case are compared, and why not all.
+
+    ticks: how many of its `writes` fell into a new tick; if a sync comes behind each, only all or none say
+    which. converts, waits: see left_out().
+    """
+    if beside_the_writer(record):
+        return NO_BIOS, BESIDE
+    if waits or (converts and record["sync"] == "syncfs"):
+        return DATA_BIOS, RESERVING
+    if str(record["sync"]).endswith("_each") and 0 < ticks < writes:
+        return DATA_BIOS, TICKS
+    return (DATA_AND_LOG, COMMITS) if record["sync"] == "syncfs" else (ALL_BIOS, "")
+
+
 def left_out(record: dict[str, Any], probes: frozenset[str], converts: bool, waits: bool) -> dict[str, str]:
     """
     Return the counters that are not compared in a case, each with the reason.

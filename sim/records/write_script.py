@@ -25,10 +25,11 @@ from sim.fs.live_tree import END, Node
 from sim.fs.mballoc.allocator import NoSpaceError
 from sim.fs.mballoc.goal import inode_to_goal_block
 from sim.fs.mballoc.request import AllocationRequest, MbInode
-from sim.fs.writeback_control import WB_SYNC_NONE
+from sim.fs.writeback_control import WB_ALL, WB_SYNC_NONE
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
 from sim.machine.writer import Ext4Writer
+from sim.records.write_bios import BioSeen, WatchedQueue
 from sim.records.write_case import DEVICES, PATHS, WriteCase, jobs_of, piece_ends, pieces
 from sim.units import PAGE_BYTES
 
@@ -38,16 +39,6 @@ WRITTEN = "sectors written"
 """Among the counts: what the device was given to write."""
 SETTLES_NS = 1_000_000
 """Between phases the recorded machine came to rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class BioSeen:
-    """A bio as it was queued: phase (-1: none), sector, sectors, RWBS."""
-
-    phase: int
-    sector: int
-    sectors: int
-    rwbs: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,10 @@ class PhaseCounts:
 
 
 class ScriptRun:
-    """One case being run. phases: what was counted. bios: all that were queued."""
+    """
+    One case being run. phases: what was counted. bios: all that were queued. ticks: how many of its writes
+    fell into a new clock tick, as recorded; writes: how many it did.
+    """
 
     def __init__(self, case: WriteCase, costs: CostTable) -> None:
         record, volume = case.record, case.volume
@@ -74,6 +68,7 @@ class ScriptRun:
         self.case = case
         self.phases: list[PhaseCounts] = []
         self.bios: list[BioSeen] = []
+        self.ticks = self.writes = 0
         self._phase: str | None = None
         self._before: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         limits = DEVICES[record["device"]]
@@ -81,12 +76,13 @@ class ScriptRun:
         profile = load_device_profile("null_blk")
         self.machine = Machine(spec, lambda clock: make_device(clock, profile))
         machine = self.machine
+        self._queue = WatchedQueue(machine.disk)
         self.allocator = Ext4Allocator(machine.ledger, volume.allocator())
         self.writer = Ext4Writer(
             machine.clock,
             machine.cpu,
             machine.ledger,
-            machine.disk,
+            self._queue,
             machine.cache,
             volume.shape(case.log_head()),
             case.options,
@@ -106,7 +102,8 @@ class ScriptRun:
     def _trace(self, letter: str, _time_ns: int, sector: int, sectors: int) -> None:
         if letter.startswith("Q"):
             phase = -1 if self._phase is None else len(self.phases)
-            self.bios.append(BioSeen(phase, sector, sectors, letter[2:]))
+            place = sector if sectors else 0
+            self.bios.append(BioSeen(phase, place, sectors, self._queue.queued(letter)))
 
     # -- the script ----------------------------------------------------------------------------------
 
@@ -148,7 +145,7 @@ class ScriptRun:
         elif verb == "syncfs" or (verb == "sync" and self._phase is None):
             yield from writer.flusher.syncfs(task)
         elif verb == "sleep" and self._phase == "sync":
-            yield from writer.flusher.finish(task)
+            yield from writer.flusher.finish(task, WB_ALL)
         elif verb == "dontneed":
             inode = self._open[int(words[1])]
             yield from writer.write_back.writepages(task, inode, WB_SYNC_NONE)
@@ -170,6 +167,7 @@ class ScriptRun:
         inode = self._open[int(words[1])]
         for offset, length in jobs:
             for at, part in pieces(offset, length):
+                self.writes += 1
                 yield from self.writer.write(task, inode, at, part)
             if how:
                 yield from self.writer.sync.fsync(task, inode, how == 2)
@@ -188,6 +186,7 @@ class ScriptRun:
         self._before = now
         self._phase = None if name == "-" else name
         ticks = self._ticks() if name == "write" else TICKS_A_ROUND
+        self.ticks = self.ticks or ticks
         self.writer.sb.ticks_left = ticks if name.startswith("write") else 0
 
     def _counts(self) -> tuple[Counter[str], Counter[str]]:

@@ -15,6 +15,7 @@ from sim.ext4.format.extents import Extent, ExtentTree
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
 from sim.machine.volume_shape import JournalShape, VolumeShape
+from sim.units import SECTOR_BYTES
 
 TAG_BYTES = {(False, False): 8, (False, True): 12, (True, False): 16, (True, True): 16}
 """Bytes of a descriptor's tag, by (checksums, 64 bit)."""
@@ -79,6 +80,11 @@ class WriteVolume:
     def journal_places(self) -> list[int]:
         """Return the blocks of the journal in order."""
         return [block for first, length in self._said["journal"] for block in range(first, first + length)]
+
+    def journal_sectors(self) -> frozenset[int]:
+        """Return the sectors of the journal at which its blocks begin."""
+        per = self.block_size // SECTOR_BYTES
+        return frozenset(block * per for block in self.journal_places())
 
     def shape(self, head: int) -> VolumeShape:
         """Return its shape for the write side; head: where the next transaction begins in the journal."""

@@ -71,7 +71,7 @@ class WriteCachePages:
             if task.blocked is not None:
                 yield from self.queue.wait_for_tag(task)
             page = dirty.find(1, page + 1)
-        if (seen and not seen % PAGEVEC) or wbc.background:
+        if (seen and not seen % PAGEVEC) or wbc.cyclic:
             task.ps += self._s_lookup.charge(1)
         self.end(task, io, plug)
         self.queue.finish_plug(task, plug)

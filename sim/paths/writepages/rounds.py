@@ -99,7 +99,7 @@ class Ext4Writepages:
     ) -> Generator[Any, Any, None]:
         io_end = IoEnd(inode)
         flags = wbc.data_flags
-        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.background)
+        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.cyclic)
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
         self._release(task, scan)
