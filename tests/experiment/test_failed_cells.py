@@ -141,7 +141,12 @@ def test_an_interruption_among_failures(tmp_path):
 
     def run(run_cell, watch) -> Run:
         return execute(
-            _experiment(tmp_path), tmp_path / "out", run_cell, no_image, draw=lambda *_: None, watch=watch
+            _experiment(tmp_path),
+            tmp_path / "out",
+            run_cell,
+            no_image,
+            draw=lambda *_run, **_each: None,
+            watch=watch,
         )
 
     with pytest.raises(KeyboardInterrupt):
@@ -166,7 +171,7 @@ def test_failures_before_an_interruption_are_tried_again(tmp_path):
             tmp_path / "out",
             some_fail,
             no_image,
-            draw=lambda *_: None,
+            draw=lambda *_run, **_each: None,
             watch=interrupt,
         )
     assert 2 == len(list((tmp_path / ".out.cells").iterdir()))

@@ -153,7 +153,7 @@ GOLDEN = [
         "[machine]",
         "[machin]",
         "e.toml:3: machin: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, volume, "
-        "encryption, workload, cache, path, mapping, data, title, question, run, matrix",
+        "encryption, workload, cache, mount, path, mapping, data, title, question, run, matrix",
     ),
     (
         '"1GiB"',
@@ -292,7 +292,7 @@ GOLDEN_SETS = [
     (
         "machin.cpus=3",
         "--set machin.cpus: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, "
-        "volume, encryption, workload, cache, path, mapping, data, title, question, run, matrix",
+        "volume, encryption, workload, cache, mount, path, mapping, data, title, question, run, matrix",
     ),
     (
         "path=nosuch",
