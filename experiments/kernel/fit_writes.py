@@ -20,6 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.block.opf import REQ_OP_WRITE
 from sim.engine.costs import DEFAULT_MACHINE, UNMEASURED, Cost, CostTable, load_costs
 from sim.records.json_lines import read_lines
 from sim.records.write_case import WriteCase
@@ -83,7 +84,7 @@ def new_pages(run: ScriptRun, number: int) -> int:
     seen: set[int] = set()
     found = 0
     for bio in run.bios:
-        if "W" not in bio.rwbs or not bio.sectors:
+        if not bio.opf & REQ_OP_WRITE or not bio.sectors:
             continue
         pages = range(bio.sector // PAGE_SECTORS, -(-(bio.sector + bio.sectors) // PAGE_SECTORS))
         fresh = [page for page in pages if page not in seen]

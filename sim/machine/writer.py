@@ -33,7 +33,15 @@ from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
 from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
 from sim.paths.writepages.generic import BlockWriteFullPage, JournalledWritepages, MpageWritepages
-from sim.paths.writepages.page_io import WRITEPAGES, Converter, IoEnd, PageIo, WriteBackEnds, WriteBackWait
+from sim.paths.writepages.page_io import (
+    WRITEPAGES,
+    Converter,
+    IoEnd,
+    PageIo,
+    WriteBackEnds,
+    WriteBackWait,
+    total_under_way,
+)
 from sim.paths.writepages.rounds import Ext4Writepages
 from sim.units import NS_PER_S, PAGE_BYTES
 
@@ -323,17 +331,19 @@ class Ext4Writer:
 
     def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
         """
-        balance_dirty_pages(): beyond the background threshold the flusher is woken, beyond the other the
-        writer waits.
+        balance_dirty_pages(): beyond the background threshold the flusher is woken; beyond the other, for
+        which pages under write-back count, too, the writer waits.
 
-        It waits until the flusher's pass is over, where a kernel lets it go on at the device's pace.
+        It waits until the flusher's pass is over and enough has been written, where a kernel lets it go on at
+        the device's pace.
         """
         if not self._timer and not self._over:
             self._timer = True
             self.clock.call(WRITEBACK_INTERVAL_NS, self._tick, None)
         dirty = total_dirty(self.inodes.values())
-        if dirty > self._most_dirty:
+        if dirty + total_under_way(self.inodes.values()) > self._most_dirty:
             yield from self.flusher.finish(task)
+            yield from self.wait.until(task, self.inodes.values(), self._most_dirty)
         elif dirty > self._background:
             self.flusher.start()
 

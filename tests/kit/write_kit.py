@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from core_kit import FixedLatency, priced
@@ -126,7 +127,11 @@ class SlowData(FixedLatency):
 
 
 class WriteRig:
-    """A machine with a mounted ext4. log: blocks of the journal, 0: none. said: of MountOptions."""
+    """
+    A machine with a mounted ext4.
+
+    log: blocks of the journal, 0: none. depth: of the queue, 0: deep enough. said: of MountOptions.
+    """
 
     def __init__(
         self,
@@ -139,6 +144,7 @@ class WriteRig:
         memory_pages: int = 0,
         cache_pages: int = 1 << 40,
         plain: bool = False,
+        depth: int = 0,
         costs: CostTable | None = None,
         **said: Any,
     ) -> None:
@@ -147,7 +153,7 @@ class WriteRig:
         spec = MachineSpec(
             "page_io",
             block_size,
-            LIMITS,
+            replace(LIMITS, queue_depth=depth or 64, tags=depth),
             costs or priced(),
             cpus=2,
             memory_pages=cache_pages,

@@ -13,7 +13,6 @@ from collections.abc import Generator
 from typing import Any
 
 from sim.block.bio import MAX_VECTORS, Bio, Plug
-from sim.block.opf import REQ_OP_WRITE
 from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -31,7 +30,7 @@ from sim.fs.write_out import sector_of
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
-from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, PageIo, WriteBackEnds
+from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, PageIo, WriteBackEnds
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
@@ -59,7 +58,7 @@ class WriteCachePages:
             task.ps += self._s_tag.charge(1)
         assert dirty is not None
         plug = Plug()
-        self.begin(inode, wbc)
+        io = IoSubmit(inode, None, self.flags_of(wbc))
         seen, page = 0, dirty.find(1)
         task.ps += self._s_lookup.charge(1)
         while page >= 0:
@@ -68,24 +67,24 @@ class WriteCachePages:
             seen += 1
             task.ps += self._s_page.charge(1)
             dirty[page] = 0
-            self.write_page(task, inode, page, plug)
+            self.write_page(task, io, page, plug)
             if task.blocked is not None:
                 yield from self.queue.wait_for_tag(task)
             page = dirty.find(1, page + 1)
         if (seen and not seen % PAGEVEC) or wbc.cyclic:
             task.ps += self._s_lookup.charge(1)
-        self.end(task, plug)
+        self.end(task, io, plug)
         self.queue.finish_plug(task, plug)
 
-    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
-        """Nothing is under construction."""
-        raise NotImplementedError
+    def flags_of(self, wbc: WritebackControl) -> int:
+        """Return the flags of all bios of one call."""
+        return wbc.flags
 
-    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+    def write_page(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> None:
         """Write one page, which is no longer tagged as dirty."""
         raise NotImplementedError
 
-    def end(self, task: Task, plug: Plug) -> None:
+    def end(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """Send what is under construction."""
 
     def last_block(self, inode: LiveInode, page: int) -> int:
@@ -122,15 +121,10 @@ class BlockWriteFullPage(WriteCachePages):
         self._s_full = ledger.site(TASK, "", f"{page} {full};__folio_start_writeback")
         self._s_block = ledger.site(TASK, full, BH_WBC)
         self._ends = ends
-        self._flags = REQ_OP_WRITE
 
-    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
-        """Every block has a bio of its own."""
-        del inode
-        self._flags = wbc.flags
-
-    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+    def write_page(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> None:
         """__block_write_full_page()."""
+        inode = io.inode
         state, mapping = inode.state, inode.mapping
         assert mapping.writeback is not None
         task.ps += self._s_full.charge(1)
@@ -156,7 +150,7 @@ class BlockWriteFullPage(WriteCachePages):
             inode.under_way.append(data)
             sector = sector_of(inode.place[block], self.size)
             bio = Bio(
-                sector, self.size // SECTOR_BYTES, 1, 1, self._ends, data, [(block, 1)], False, self._flags
+                sector, self.size // SECTOR_BYTES, 1, 1, self._ends, data, [(block, 1)], False, io.flags
             )
             self.queue.submit(task, bio, plug)
 
@@ -187,46 +181,37 @@ class MpageWritepages(WriteCachePages):
         self._s_bio = ledger.site(
             TASK, page, f"bio_alloc_bioset bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc"
         )
-        self._inode: LiveInode | None = None
-        self._flags = REQ_OP_WRITE
-        self._first = self._next = 0
-        self._pages: list[int] = []
-        self._blocks: list[tuple[int, int]] = []
 
-    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
-        """No bio yet."""
-        self._inode, self._flags = inode, wbc.flags
-        self._confused.begin(inode, wbc)
-
-    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+    def write_page(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> None:
         """__mpage_writepage()."""
+        inode = io.inode
         task.ps += self._s_mpage.charge(1)
         blocks = self._neighbours(inode, page)
         if not blocks:
-            self.end(task, plug)
-            self._confused.write_page(task, inode, page, plug)
+            self.end(task, io, plug)
+            self._confused.write_page(task, io, page, plug)
             return
         state, base = inode.state, page * self.per_page
         first = inode.place[base]
-        if self._pages and self._next != first:
-            self.end(task, plug)
-        if len(self._pages) == MAX_VECTORS:
+        if io.pages and io.next != first:
+            self.end(task, io, plug)
+        if len(io.pages) == MAX_VECTORS:
             task.ps += self._s_no_room.charge(1)
-            self.end(task, plug)
-        if not self._pages:
+            self.end(task, io, plug)
+        if not io.pages:
             task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
-            self._first = self._next = first
+            io.first = io.next = first
         task.ps += self._s_whole.charge(1)
-        self._pages.append(page)
-        self._blocks.append((base, blocks))
-        self._next += blocks
+        io.pages.append(page)
+        io.blocks.append((base, blocks))
+        io.next += blocks
         self._ends.began(inode, page)
         assert inode.mapping.writeback is not None
         inode.mapping.writeback[page] = 1
         for block in range(base, base + self.per_page):
             state[block] &= ~BH_DIRTY
         if blocks < self.per_page:
-            self.end(task, plug)
+            self.end(task, io, plug)
 
     def _neighbours(self, inode: LiveInode, page: int) -> int:
         """Return how many blocks a page has to write in one piece from its start; 0: not so."""
@@ -244,27 +229,25 @@ class MpageWritepages(WriteCachePages):
             return 0
         return count
 
-    def end(self, task: Task, plug: Plug) -> None:
+    def end(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """mpage_bio_submit()."""
-        if not self._pages:
+        if not io.pages:
             return
-        inode = self._inode
-        assert inode is not None
-        data = DataBio(inode, None, self._pages)
-        inode.under_way.append(data)
-        sectors = (self._next - self._first) * (self.size // SECTOR_BYTES)
+        data = DataBio(io.inode, None, io.pages)
+        io.inode.under_way.append(data)
+        sectors = (io.next - io.first) * (self.size // SECTOR_BYTES)
         bio = Bio(
-            sector_of(self._first, self.size),
+            sector_of(io.first, self.size),
             sectors,
             1,
-            len(self._pages),
+            len(io.pages),
             self._ends,
             data,
-            self._blocks,
+            io.blocks,
             False,
-            self._flags,
+            io.flags,
         )
-        self._pages, self._blocks = [], []
+        io.pages, io.blocks = [], []
         self.queue.submit(task, bio, plug)
 
 
@@ -290,23 +273,22 @@ class JournalledWritepages(WriteCachePages):
             f" {page};ext4_io_submit {page};ext4_put_io_end_defer {page};ext4_release_io_end",
         )
         self._io = page_io
-        self._flags = REQ_OP_WRITE
 
-    def begin(self, inode: LiveInode, wbc: WritebackControl) -> None:
-        """Every page begins anew."""
-        del inode
-        self._flags = wbc.data_flags
+    def flags_of(self, wbc: WritebackControl) -> int:
+        """Return the flags of all bios of one call: ext4's own."""
+        return wbc.data_flags
 
-    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+    def write_page(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> None:
         """ext4_writepage(): the blocks that jbd2 no longer holds; a page that needs mapping stays dirty."""
         task.ps += self._s_ext4.charge(1)
+        inode = io.inode
         assert inode.mapping.dirty is not None
         base = page * self.per_page
         if any(inode.state[block] & NEEDS_MAPPING for block in range(base, base + self.per_page)):
             inode.mapping.dirty[page] = 1
             return
         io_end = IoEnd(inode)
-        self._io.begin(inode, io_end, self._flags)
-        self._io.write_page(task, inode, page, plug)
-        self._io.submit(task, plug)
+        own = IoSubmit(inode, io_end, io.flags)
+        self._io.write_page(task, own, page, plug)
+        self._io.submit(task, own, plug)
         self._io.ends.put(io_end)

@@ -11,18 +11,16 @@ Left out: errors, vectors that join because their pages are neighbours in memory
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
-from sim.block.opf import REQ_OP_WRITE
 from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, under
-from sim.errors import InvariantError
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, BH_UPTODATE, LiveInode
 from sim.fs.write_out import sector_of
 from sim.paths.page_bio import ARRAY_VECTORS
@@ -61,6 +59,26 @@ class DataBio:
         self.pages = pages
         self.ended = False
         self.event: Any = None
+
+
+class IoSubmit:
+    """
+    A bio under construction (struct ext4_io_submit): of one write-back, for others go on while it sleeps.
+
+    first, next: blocks on the disk, where it begins and what would follow. last_block: of the file.
+    """
+
+    __slots__ = ("blocks", "first", "flags", "inode", "io_end", "last_block", "next", "pages", "vectors")
+
+    def __init__(self, inode: LiveInode, io_end: IoEnd | None, flags: int) -> None:
+        self.inode = inode
+        self.io_end = io_end
+        self.flags = flags
+        self.first = self.next = 0
+        self.vectors = 0
+        self.last_block = -1
+        self.pages: list[int] = []
+        self.blocks: list[tuple[int, int]] = []
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -161,7 +179,7 @@ class WriteBackEnds(EndIo):
 
 class PageIo:
     """
-    The bio under construction (struct ext4_io_submit), and ext4_bio_write_page().
+    ext4_bio_write_page(), and what it does to the bio under construction.
 
     caller: the folded stack that submits pages.
     """
@@ -202,23 +220,10 @@ class PageIo:
             f" {block};crypto_skcipher_encrypt;xts_encrypt",
             unit="xts_encrypt",
         )
-        self._inode: LiveInode | None = None
-        self._io_end: IoEnd | None = None
-        self._first = self._next = 0
-        self._vectors = 0
-        self._last_block = -1
-        self._pages: list[int] = []
-        self._blocks: list[tuple[int, int]] = []
-        self.flags = REQ_OP_WRITE
 
-    def begin(self, inode: LiveInode, io_end: IoEnd | None, flags: int) -> None:
-        """ext4_io_submit_init(): no bio yet; its flags are for all that come."""
-        if self._pages:
-            raise InvariantError("a bio is under construction already")
-        self._inode, self._io_end, self.flags = inode, io_end, flags
-
-    def write_page(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> None:
+    def write_page(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> None:
         """mpage_submit_page() and ext4_bio_write_page(): the dirty, mapped blocks of one page."""
+        inode = io.inode
         mapping, state, per_page = inode.mapping, inode.state, self._per_page
         assert mapping.dirty is not None
         assert mapping.writeback is not None
@@ -236,7 +241,7 @@ class PageIo:
                     state[block] = now & ~BH_DIRTY
                 elif now & BH_DIRTY:
                     mapping.dirty[page] = 1
-                self.submit(task, plug)
+                self.submit(task, io, plug)
             else:
                 state[block] = now & ~BH_DIRTY
                 chosen.append(block)
@@ -247,57 +252,54 @@ class PageIo:
         if inode.encrypted:
             task.ps += self._s_encrypt.charge(1) + self._s_crypt.charge_units(end, end * self._size)
         for block in chosen:
-            self._add(task, inode, page, block, plug)
+            self._add(task, io, page, block, plug)
 
-    def _add(self, task: Task, inode: LiveInode, page: int, block: int, plug: Plug) -> None:
+    def _add(self, task: Task, io: IoSubmit, page: int, block: int, plug: Plug) -> None:
         """io_submit_add_bh(): add a block to the bio, sending that first if it does not follow."""
-        place = inode.place[block]
-        if self._pages and place != self._next:
-            self.submit(task, plug)
-        joins = self._pages and self._pages[-1] == page and self._last_block == block - 1
-        if not joins and self._vectors == MAX_VECTORS:
+        place = io.inode.place[block]
+        if io.pages and place != io.next:
+            self.submit(task, io, plug)
+        joins = io.pages and io.pages[-1] == page and io.last_block == block - 1
+        if not joins and io.vectors == MAX_VECTORS:
             task.ps += self._s_no_room.charge(1)
-            self.submit(task, plug)
-        if not self._pages:
+            self.submit(task, io, plug)
+        if not io.pages:
             task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
-            self._first = self._next = place
+            io.first = io.next = place
         task.ps += self._s_block.charge(1)
         if not joins:
-            self._vectors += 1
-        if not self._pages or self._pages[-1] != page:
-            self._pages.append(page)
-            self.ends.began(inode, page)
-        if self._blocks and self._last_block == block - 1:
-            first, count = self._blocks[-1]
-            self._blocks[-1] = (first, count + 1)
+            io.vectors += 1
+        if not io.pages or io.pages[-1] != page:
+            io.pages.append(page)
+            self.ends.began(io.inode, page)
+        if io.blocks and io.last_block == block - 1:
+            first, count = io.blocks[-1]
+            io.blocks[-1] = (first, count + 1)
         else:
-            self._blocks.append((block, 1))
-        self._next += 1
-        self._last_block = block
+            io.blocks.append((block, 1))
+        io.next += 1
+        io.last_block = block
 
-    def submit(self, task: Task, plug: Plug) -> None:
+    def submit(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """ext4_io_submit(): send the bio, if there is one."""
-        if not self._pages:
+        if not io.pages:
             return
-        inode, io_end = self._inode, self._io_end
-        assert inode is not None
-        data = DataBio(inode, io_end, self._pages)
-        if io_end is not None:
-            io_end.references += 1
-        inode.under_way.append(data)
-        sectors = (self._next - self._first) * self._sectors
+        data = DataBio(io.inode, io.io_end, io.pages)
+        if io.io_end is not None:
+            io.io_end.references += 1
+        io.inode.under_way.append(data)
         bio = Bio(
-            sector_of(self._first, self._size),
-            sectors,
+            sector_of(io.first, self._size),
+            (io.next - io.first) * self._sectors,
             1,
-            self._vectors,
+            io.vectors,
             self.ends,
             data,
-            self._blocks,
+            io.blocks,
             False,
-            self.flags,
+            io.flags,
         )
-        self._pages, self._blocks, self._vectors, self._last_block = [], [], 0, -1
+        io.pages, io.blocks, io.vectors, io.last_block = [], [], 0, -1
         self._queue.submit(task, bio, plug)
 
 
@@ -338,6 +340,14 @@ class WriteBackWait:
                 return
             page = batch[-1] + 1
 
+    def until(self, task: Task, inodes: Iterable[LiveInode], most: int) -> Generator[Any, Any, None]:
+        """Sleep until no more than `most` pages of all files are on their way, the oldest of each first."""
+        files = list(inodes)
+        while total_under_way(files) > most:
+            data = next(inode.under_way[0] for inode in files if inode.under_way)
+            data.event = self._clock.event() if data.event is None else data.event
+            yield from task.wait(data.event)
+
     def _wait_for(self, task: Task, inode: LiveInode, page: int) -> Generator[Any, Any, None]:
         """folio_wait_writeback()."""
         for data in list(inode.under_way):
@@ -345,3 +355,9 @@ class WriteBackWait:
                 data.event = self._clock.event() if data.event is None else data.event
                 if (yield from task.wait(data.event)):
                     task.ps += self._s_sleep.charge(1)
+
+
+def total_under_way(inodes: Iterable[LiveInode]) -> int:
+    """Return how many pages of these inodes are under write-back."""
+    tags = [inode.mapping.writeback for inode in inodes if inode.under_way]
+    return sum(writeback.count(1) for writeback in tags if writeback is not None)

@@ -21,7 +21,7 @@ from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
-from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, PageIo
+from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
 """Blocks that one extent collects at most."""
@@ -33,17 +33,17 @@ class _Scan:
 
     first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
     extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
-    behind its last page is looked once more.
+    behind its last page is looked once more. io: the bio under construction, anew in each round.
     """
 
-    __slots__ = ("endless", "first", "flags", "io_end", "lblk", "length", "next", "over")
+    __slots__ = ("endless", "first", "flags", "io", "lblk", "length", "next", "over")
 
-    def __init__(self, io_end: IoEnd, endless: bool) -> None:
+    def __init__(self, io: IoSubmit, endless: bool) -> None:
         self.endless = endless
         self.first = self.next = 0
         self.lblk = self.length = self.flags = 0
         self.over = False
-        self.io_end = io_end
+        self.io = io
 
 
 class Ext4Writepages:
@@ -98,16 +98,16 @@ class Ext4Writepages:
         self, task: Task, inode: LiveInode, tagged: bytearray, wbc: WritebackControl, plug: Plug
     ) -> Generator[Any, Any, None]:
         io_end = IoEnd(inode)
-        scan, flags = _Scan(io_end, wbc.cyclic), wbc.data_flags
-        self._io.begin(inode, io_end, flags)
+        flags = wbc.data_flags
+        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.cyclic)
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
         self._release(task, scan)
-        self._io.submit(task, plug)
+        self._io.submit(task, scan.io, plug)
         self._io.ends.put(io_end)
         while not scan.over:
-            io_end = scan.io_end = IoEnd(inode)
-            self._io.begin(inode, io_end, flags)
+            io_end = IoEnd(inode)
+            scan.io = IoSubmit(inode, io_end, flags)
             task.ps += self._s_round.charge(1) + self._s_later.charge(1)
             sb, credits = self._sb, self._sb.extent_credits()
             reserve = sb.convert_credits() if sb.nolock else 0
@@ -125,7 +125,7 @@ class Ext4Writepages:
             else:
                 sb.unreserve(reserve)
             self._release(task, scan)
-            self._io.submit(task, plug)
+            self._io.submit(task, scan.io, plug)
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
             self._io.ends.put(io_end)
@@ -204,7 +204,7 @@ class Ext4Writepages:
             if lblk == end:
                 break
         if not scan.length:
-            self._submit_page(task, inode, tagged, scan, page, plug)
+            self._submit_page(task, tagged, scan, page, plug)
         if lblk >= blocks:
             scan.over = True
             return False
@@ -227,14 +227,12 @@ class Ext4Writepages:
             return True
         return False
 
-    def _submit_page(
-        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, page: int, plug: Plug
-    ) -> None:
+    def _submit_page(self, task: Task, tagged: bytearray, scan: _Scan, page: int, plug: Plug) -> None:
         """mpage_submit_page()."""
         task.ps += self._s_submit.charge(1)
         scan.first = page + 1
         tagged[page] = 0
-        self._io.write_page(task, inode, page, plug)
+        self._io.write_page(task, scan.io, page, plug)
 
     # -- mapping ---------------------------------------------------------------------------------------
 
@@ -251,7 +249,8 @@ class Ext4Writepages:
                 flags |= DELALLOC_RESERVED
             found = yield from self._mapper.map_blocks(task, inode, scan.lblk, scan.length, flags, plug)
             if found.unwritten:
-                _join(scan.io_end.vectors, scan.lblk, found.length)
+                assert scan.io.io_end is not None
+                _join(scan.io.io_end.vectors, scan.lblk, found.length)
             self._submit_mapped(task, inode, tagged, scan, scan.lblk, found.physical, found.length, plug)
         disksize = min(scan.first * self._sb.block_size * self._per_page, inode.size)
         if disksize > inode.disksize:
@@ -287,7 +286,7 @@ class Ext4Writepages:
                     state[block] &= ~BH_DELAY
                     place[block] = physical + block - lblk
                 state[block] &= ~BH_UNWRITTEN
-            self._submit_page(task, inode, tagged, scan, page, plug)
+            self._submit_page(task, tagged, scan, page, plug)
         scan.length = 0
 
 

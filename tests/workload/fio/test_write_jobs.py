@@ -207,7 +207,7 @@ def test_a_mixed_job_reads_and_writes(tmp_path: Path) -> None:
     first = run(tmp_path, "rw=randrw", "rwmixread=70", "bs=1k")
     again = run(tmp_path, "rw=randrw", "rwmixread=70", "bs=1k")
     assert first == again
-    writes, reads = first.metrics["writes"], first.metrics["reads"]
+    writes, reads = int(first.metrics["writes"]), first.metrics["reads"]
     assert 0 < writes < 64
     assert first.metrics["bytes_streamed"] == writes * 1024
     assert run(tmp_path, "rw=randrw", "rwmixread=100", "bs=1k").metrics.get("writes", 0) == 0
@@ -220,5 +220,5 @@ def test_a_durable_write_takes_longer(tmp_path: Path) -> None:
     plain = run(tmp_path, "rw=write").metrics
     durable = run(tmp_path, "rw=write", "sync=dsync").metrics
     assert (plain["writes"], durable["writes"]) == (16, 16)
-    assert durable["write_latency_p50_ns"] > 10 * plain["write_latency_p50_ns"]
+    assert float(durable["write_latency_p50_ns"]) > 10 * float(plain["write_latency_p50_ns"])
     assert run(tmp_path, "rw=write", "sync=sync").metrics["syncs"] == 0
