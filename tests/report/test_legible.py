@@ -40,7 +40,9 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
     def metrics(_labels: dict[str, str]) -> dict[str, float]:
         ns = value * 1000
         times = dict.fromkeys(("cpu_ns", "elapsed_ns", "latency_mean_ns", "open_ns", "delete_ns"), ns)
+        times["sync_latency_mean_ns"] = ns
         counts = dict.fromkeys(("bytes_read", "bytes_deleted", "bytes_written", "bytes_recovered"), 4096)
+        counts |= {"bytes_streamed": 4096, "syncs": 1}
         left = {"keys_left": 1, "blocks_left": -1}
         pages = {"pages_read": 1, "peak_pages": value, "buffer_heads": value, "map_calls": value}
         return {"cpu_ns_per_4k": ns, "throughput_mib_s": value, **times, **counts, **left, **pages}
