@@ -71,7 +71,8 @@ class Mapping(Cached):
     waiters: events of tasks that wait for a page. known_bytes: of each PRESENT page, how many bytes from its
     start are up to date. buffered: one byte a page, 1 if it has buffer heads; None as long as no page had.
     held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed. dirty,
-    writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was.
+    writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was;
+    dirty_pages, writeback_pages: how many are.
     content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
     large as the file, present where it was written). large: it may hold folios of up to max_order; then it is
     a FolioMapping.
@@ -83,6 +84,7 @@ class Mapping(Cached):
         "buffered",
         "content",
         "dirty",
+        "dirty_pages",
         "held",
         "known_bytes",
         "large",
@@ -95,6 +97,7 @@ class Mapping(Cached):
         "state",
         "waiters",
         "writeback",
+        "writeback_pages",
     )
 
     def __init__(self, pages: int, keep_content: bool) -> None:
@@ -111,6 +114,7 @@ class Mapping(Cached):
         self.buffered: bytearray | None = None
         self.dirty: bytearray | None = None
         self.writeback: bytearray | None = None
+        self.dirty_pages = self.writeback_pages = 0
         self.waiters: dict[int, Event] = {}
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
@@ -141,6 +145,22 @@ class Mapping(Cached):
         """Have tags: the file is written."""
         if self.dirty is None:
             self.dirty, self.writeback = bytearray(self.pages), bytearray(self.pages)
+
+    def tag_dirty(self, page: int, dirty: bool) -> bool:
+        """Tag a page as one that is to be written, or no more; tell whether that is new."""
+        tags = self.dirty
+        if tags is None or bool(tags[page]) == dirty:
+            return False
+        tags[page] = dirty
+        self.dirty_pages += 1 if dirty else -1
+        return True
+
+    def tag_writeback(self, page: int, writeback: bool) -> None:
+        """Tag a page as one that is being written, or no more."""
+        tags = self.writeback
+        if tags is not None and bool(tags[page]) != writeback:
+            tags[page] = writeback
+            self.writeback_pages += 1 if writeback else -1
 
     def holds(self, start: int, end: int) -> bool:
         """Return whether any page of [start, end) may not go: a reader holds it, or it is to be written."""

@@ -386,9 +386,7 @@ class Ext4Writer:
     def mark_data_dirty(self, task: Task, inode: LiveInode, lblk: int) -> None:
         """mark_buffer_dirty() of a block of data that was committed."""
         task.ps += self._s_dirty.charge(1)
-        dirty, page = inode.mapping.dirty, lblk // self.sb.per_page
-        if dirty is None:
+        if inode.mapping.dirty is None:
             raise InvariantError(f"inode {inode.number} has journalled data and was never written")
-        if not dirty[page]:
-            dirty[page] = 1
+        if inode.mapping.tag_dirty(lblk // self.sb.per_page, True):
             task.ps += self._s_dirty_page.charge(1)

@@ -294,10 +294,7 @@ class BufferedWrite:
 
     def dirty_page(self, task: Task, inode: LiveInode, page: int) -> None:
         """Tag a page as dirty, unless it is."""
-        dirty = inode.mapping.dirty
-        assert dirty is not None
-        if not dirty[page]:
-            dirty[page] = 1
+        if inode.mapping.tag_dirty(page, True):
             task.ps += self._s_dirty_page.charge(1)
 
     def _dirty_blocks(self, task: Task, inode: LiveInode, page: int, first: int, last: int) -> None:

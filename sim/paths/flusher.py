@@ -129,4 +129,4 @@ class Flusher:
 
 def total_dirty(inodes: Iterable[LiveInode]) -> int:
     """Return how many pages of these inodes are dirty."""
-    return sum(inode.mapping.dirty.count(1) for inode in inodes if inode.mapping.dirty is not None)
+    return sum([inode.mapping.dirty_pages for inode in inodes])

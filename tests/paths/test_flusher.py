@@ -127,6 +127,7 @@ def test_after_all_nothing_is_dirty_and_pages_may_go(path: str) -> None:
     assert mapping.dirty is not None
     assert mapping.writeback is not None
     assert (mapping.dirty.count(1), mapping.writeback.count(1), inode.under_way) == (0, 0, [])
+    assert (mapping.dirty_pages, mapping.writeback_pages) == (0, 0)
     rig.machine.cache.check([mapping])
     assert rig.machine.cache.drop(mapping) == 10
     rig.machine.cache.check([mapping])

@@ -66,7 +66,7 @@ class WriteCachePages:
                 task.ps += self._s_lookup.charge(1)
             seen += 1
             task.ps += self._s_page.charge(1)
-            dirty[page] = 0
+            mapping.tag_dirty(page, False)
             self.write_page(task, io, page, plug)
             if task.blocked is not None:
                 yield from self.queue.wait_for_tag(task)
@@ -141,7 +141,7 @@ class BlockWriteFullPage(WriteCachePages):
             state[block] = now & ~BH_DIRTY
         if not chosen:
             return
-        mapping.writeback[page] = 1
+        mapping.tag_writeback(page, True)
         for _ in chosen:
             self._ends.began(inode, page)
         for block in chosen:
@@ -206,8 +206,7 @@ class MpageWritepages(WriteCachePages):
         io.blocks.append((base, blocks))
         io.next += blocks
         self._ends.began(inode, page)
-        assert inode.mapping.writeback is not None
-        inode.mapping.writeback[page] = 1
+        inode.mapping.tag_writeback(page, True)
         for block in range(base, base + self.per_page):
             state[block] &= ~BH_DIRTY
         if blocks < self.per_page:
@@ -282,10 +281,9 @@ class JournalledWritepages(WriteCachePages):
         """ext4_writepage(): the blocks that jbd2 no longer holds; a page that needs mapping stays dirty."""
         task.ps += self._s_ext4.charge(1)
         inode = io.inode
-        assert inode.mapping.dirty is not None
         base = page * self.per_page
         if any(inode.state[block] & NEEDS_MAPPING for block in range(base, base + self.per_page)):
-            inode.mapping.dirty[page] = 1
+            inode.mapping.tag_dirty(page, True)
             return
         io_end = IoEnd(inode)
         own = IoSubmit(inode, io_end, io.flags)

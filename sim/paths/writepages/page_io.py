@@ -157,8 +157,7 @@ class WriteBackEnds(EndIo):
     def _finish(self, data: DataBio) -> int:
         """End the pages of which this was the last bio; return how many."""
         parts = self.parts[data.inode.number]
-        writeback = data.inode.mapping.writeback
-        assert writeback is not None
+        mapping = data.inode.mapping
         ended = 0
         for page in data.pages:
             left = parts[page] - 1
@@ -166,7 +165,7 @@ class WriteBackEnds(EndIo):
                 parts[page] = left
             else:
                 del parts[page]
-                writeback[page] = 0
+                mapping.tag_writeback(page, False)
                 ended += 1
         return ended
 
@@ -225,10 +224,8 @@ class PageIo:
         """mpage_submit_page() and ext4_bio_write_page(): the dirty, mapped blocks of one page."""
         inode = io.inode
         mapping, state, per_page = inode.mapping, inode.state, self._per_page
-        assert mapping.dirty is not None
-        assert mapping.writeback is not None
         task.ps += self._s_page.charge(1)
-        mapping.dirty[page] = 0
+        mapping.tag_dirty(page, False)
         base = page * per_page
         end = min(per_page, -(-(inode.size - page * PAGE_BYTES) // self._size))
         chosen = [0][:0]
@@ -240,7 +237,7 @@ class PageIo:
                 if not now & BH_MAPPED:
                     state[block] = now & ~BH_DIRTY
                 elif now & BH_DIRTY:
-                    mapping.dirty[page] = 1
+                    mapping.tag_dirty(page, True)
                 self.submit(task, io, plug)
             else:
                 state[block] = now & ~BH_DIRTY
@@ -248,7 +245,7 @@ class PageIo:
         if not chosen:
             task.ps += self._s_nothing.charge(1)
             return
-        mapping.writeback[page] = 1
+        mapping.tag_writeback(page, True)
         if inode.encrypted:
             task.ps += self._s_encrypt.charge(1) + self._s_crypt.charge_units(end, end * self._size)
         for block in chosen:
@@ -359,5 +356,4 @@ class WriteBackWait:
 
 def total_under_way(inodes: Iterable[LiveInode]) -> int:
     """Return how many pages of these inodes are under write-back."""
-    tags = [inode.mapping.writeback for inode in inodes if inode.under_way]
-    return sum(writeback.count(1) for writeback in tags if writeback is not None)
+    return sum([inode.mapping.writeback_pages for inode in inodes])
