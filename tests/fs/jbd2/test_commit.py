@@ -11,7 +11,7 @@ from write_kit import BITMAP, DESCRIPTORS, LOG, TABLE, WriteRig
 from sim.block.bio import Plug
 from sim.errors import InvariantError
 from sim.fs.jbd2.commit import Jbd2Journal
-from sim.fs.jbd2.transaction import METADATA, RESERVED
+from sim.fs.jbd2.transaction import METADATA, RESERVED, WAITS, WRITES
 from sim.fs.live_inode import LiveInode
 from sim.fs.map_flags import CREATE
 from sim.units import KIB
@@ -341,6 +341,29 @@ def test_the_record_waits_for_ordered_data(mode: str, waits: bool) -> None:
     record = [time for letters, time, *_ in rig.events if letters == "Q FWFSM"]
     assert len(data) == len(record) == 1
     assert (data[0] <= record[0]) == waits
+
+
+def test_the_record_waits_for_the_log() -> None:
+    """No commit record is queued before the blocks of its transaction are in the log."""
+    rig = WriteRig(latency_ns=50_000)
+    inode = rig.file(16 * PAGE, WHOLE)
+    rig.run(rig.write(inode, 0, PAGE), rig.fsync(inode))
+    log = [time for letters, time, *_ in rig.events if letters == "C WSM"]
+    (record,) = [time for letters, time, *_ in rig.events if letters == "Q FWFSM"]
+    assert log
+    assert max(log) <= record
+
+
+def test_an_inode_is_on_the_list_for_every_reason() -> None:
+    """Its data may have to be written and to be waited for: jbd2 keeps both flags."""
+    rig = WriteRig()
+    journal, inode = journal_of(rig), rig.file()
+    journal.start_at_once(rig.task, 1)
+    journal.file_inode(rig.task, inode.number, WRITES)
+    journal.file_inode(rig.task, inode.number, WAITS)
+    running = journal.running
+    assert running is not None
+    assert running.inodes == {inode.number: WRITES | WAITS}
 
 
 def test_nodelalloc_data_is_written_by_the_commit() -> None:
