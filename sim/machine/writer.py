@@ -32,7 +32,12 @@ from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
 from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
-from sim.paths.writepages.generic import BlockWriteFullPage, JournalledWritepages, MpageWritepages
+from sim.paths.writepages.generic import (
+    MPAGE_CALLER,
+    BlockWriteFullPage,
+    JournalledWritepages,
+    MpageWritepages,
+)
 from sim.paths.writepages.page_io import (
     WRITEPAGES,
     Converter,
@@ -302,7 +307,7 @@ class Ext4Writer:
             ends,
             size,
             page=under(
-                f"{MpageWritepages.caller};__mpage_writepage",
+                f"{MPAGE_CALLER};__mpage_writepage",
                 chain("block_write_full_page;__block_write_full_page"),
             ),
         )

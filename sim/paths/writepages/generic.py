@@ -33,6 +33,9 @@ from sim.paths.write_calls import chain
 from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, PageIo, WriteBackEnds
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
+MPAGE_CALLER: Final = "do_writepages;mpage_writepages;write_cache_pages"
+"""Who calls for each page in mpage_writepages()."""
+
 
 class WriteCachePages:
     """write_cache_pages(): every dirty page of a file in order; what is done with each is a subclass's."""
@@ -158,7 +161,7 @@ class BlockWriteFullPage(WriteCachePages):
 class MpageWritepages(WriteCachePages):
     """mpage_writepages(): pages whose blocks are neighbours share bios."""
 
-    caller = "do_writepages;mpage_writepages;write_cache_pages"
+    caller = MPAGE_CALLER
 
     def __init__(
         self,
