@@ -10,7 +10,7 @@ write_begin has mapped. Left out: get_block() at write-back, cyclic ranges, erro
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final
 
 from sim.block.bio import MAX_VECTORS, Bio, Plug
 from sim.block.protocols import BioQueue
