@@ -1,6 +1,7 @@
 """
 Puts what comes along besides the code (sim/shipped) into a wheel, and compiles the core with mypyc where
-READPATH_COMPILE=1 asks for it; without, the package is plain Python. READPATH_OPT is the level of optimisation, 2 or less.
+READPATH_COMPILE=1 asks for it; without, the package is plain Python. READPATH_OPT: the C compiler's level of
+optimisation, 2 unless it is set.
 
     READPATH_COMPILE=1 python setup.py build_ext --inplace     what `make fast` does
 """
@@ -46,7 +47,8 @@ def extensions() -> list[Any]:
         return []
     from mypyc.build import mypycify
 
-    made = mypycify(core(), opt_level=os.environ.get("READPATH_OPT", "2"), debug_level="0", group_name="sim.core")
+    level = os.environ.get("READPATH_OPT", "2")
+    made = mypycify(core(), opt_level=level, debug_level="0", group_name="sim.core")
     if os.name == "posix":
         # The core is one library: nothing replaces what it calls of itself, which it so calls directly.
         for extension in made:
