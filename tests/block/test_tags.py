@@ -124,8 +124,10 @@ def test_a_sleeper_is_woken_when_a_batch_has_come_back() -> None:
     tags = Tags(32)
     tags.left = 0
     assert [] == tags.put()  # no one sleeps: not counted
-    tags.sleepers.extend(range(6))
-    assert [[], [], [], [0, 1, 2, 3], [], [], [], [4, 5]] == [tags.put() for _ in range(8)]
+    clock = make_clock()
+    events = [clock.event() for _ in range(6)]
+    tags.sleepers.extend(events)
+    assert [[], [], [], events[:4], [], [], [], events[4:]] == [tags.put() for _ in range(8)]
     assert 9 == tags.left
 
 
@@ -133,7 +135,8 @@ def test_a_sleeper_is_woken_when_a_batch_has_come_back() -> None:
 def test_the_batch(depth: int, batch: int) -> None:
     """An eighth of the tags, 1 to 8."""
     tags = Tags(depth)
-    tags.sleepers.extend(range(100))
+    clock = make_clock()
+    tags.sleepers.extend(clock.event() for _ in range(100))
     puts = 1
     while not (woken := tags.put()):
         puts += 1
