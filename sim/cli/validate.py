@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.render import console, print_table, progress
-from sim.cli.validate_writes import WRITE_GROUPS, print_writes, write_document
+from sim.cli.validate_writes import WRITE_GROUPS, print_not_compared, print_writes, write_document
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
@@ -82,8 +82,7 @@ def validate_cases(
             print_table(_summary(outcomes), out, "recorded kernel cases against the simulator")
             _print_differences(differences)
         for (counters, why), number in _left_out(outcomes).items():
-            line = f"not compared in {number} case{'s' if number > 1 else ''}: {counters} ({why})"
-            out.print(line, markup=False, highlight=False, soft_wrap=True)
+            print_not_compared(number, counters, why, out)
         if written:
             print_writes(written, out)
     if figure is not None:

@@ -61,8 +61,13 @@ def print_writes(outcomes: Sequence[WriteOutcome], out: Console) -> None:
     for why, number in sorted(reasons.items()):
         names = sorted(counters[why])
         some = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        line = f"not compared in {number} case{'s' if number > 1 else ''}: {some} ({why})"
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        print_not_compared(number, some, why, out)
+
+
+def print_not_compared(number: int, counters: str, why: str, out: Console) -> None:
+    """Print which counters are left out in how many cases, and why."""
+    line = f"not compared in {number} case{'s' if number > 1 else ''}: {counters} ({why})"
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(outcomes: Sequence[WriteOutcome]) -> Table:

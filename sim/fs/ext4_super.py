@@ -17,7 +17,6 @@ from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.live_inode import LiveInode
 
-DATA_MODES: Final = ("ordered", "writeback", "journal")
 MAX_EXTENT_DEPTH: Final = 5
 META_TRANS_BLOCKS: Final = 6
 """What every handle that writes data reserves for inode, superblock and attributes."""

@@ -40,7 +40,6 @@ class LiveInode:
     __slots__ = (
         "changed",
         "datasync_tid",
-        "dirty_inode",
         "disksize",
         "encrypted",
         "es",
@@ -90,7 +89,6 @@ class LiveInode:
         self.tick = -1
         self.nosec = not encrypted
         self.open_files = 1
-        self.dirty_inode = False
         self.under_way: list[Any] = []
 
     def reach(self, end_page: int, per_page: int) -> None:

@@ -138,8 +138,7 @@ class FileSync:
     ) -> Generator[Any, Any, None]:
         """filemap_fdatawrite_wbc(), if anything is dirty."""
         task.ps += self._s_write.charge(1)
-        dirty = inode.mapping.dirty
-        if dirty is not None and dirty.find(1) >= 0:
+        if inode.mapping.dirty_pages:
             yield from self._write_back.writepages(task, inode, wbc)
 
     def sync_file_range(

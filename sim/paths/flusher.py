@@ -65,11 +65,7 @@ class Flusher:
 
     def dirty_inodes(self) -> list[LiveInode]:
         """Return the inodes that have dirty pages."""
-        return [
-            inode
-            for inode in self._inodes.values()
-            if inode.mapping.dirty is not None and inode.mapping.dirty.find(1) >= 0
-        ]
+        return [inode for inode in self._inodes.values() if inode.mapping.dirty_pages]
 
     def start(self, wbc: WritebackControl = WB_BACKGROUND) -> None:
         """Wake the thread; it writes what is dirty."""
@@ -105,7 +101,7 @@ class Flusher:
         task.ps += self._s_nowait.charge(1)
         for inode in list(self._inodes.values()):
             if inode.mapping.dirty is not None:
-                if inode.mapping.dirty.find(1) >= 0:
+                if inode.mapping.dirty_pages:
                     yield from self._write_back.writepages(task, inode, WB_SYNC_ALL)
                 yield from self._wait.wait(task, inode)
         task.ps += self._s_sync_fs.charge(1)

@@ -33,9 +33,8 @@ class KnownFile:
 class _Runs(BitmapSource):
     """Bitmaps of the free runs of each group."""
 
-    def __init__(self, groups: list[dict[str, Any]], blocks_per_group: int, bitmap_bytes: int) -> None:
+    def __init__(self, groups: list[dict[str, Any]], bitmap_bytes: int) -> None:
         self._groups = groups
-        self._per_group = blocks_per_group
         self._bytes = bitmap_bytes
 
     def read(self, group: int) -> bytes:
@@ -74,7 +73,7 @@ class WriteVolume:
         """Return an allocator on it, freshly mounted."""
         groups = self._said["groups"]
         seeds = [GroupSeed(group["free"], group["bitmap"], group["uninit"]) for group in groups]
-        source = _Runs(groups, self._said["blocks_per_group"], self.block_size)
+        source = _Runs(groups, self.block_size)
         return MbAllocator(self.geometry(), seeds, source)
 
     def journal_places(self) -> list[int]:

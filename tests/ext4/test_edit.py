@@ -26,6 +26,7 @@ from sim.ext4.format.crc32c import crc32c
 from sim.ext4.make.layout import Fragmented
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.own_blocks import own_blocks_of
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore, identity
 
@@ -233,9 +234,9 @@ def test_free_runs_are_those_of_dumpe2fs(tmp_path: Path, options: tuple[str, ...
     assert 2 * sb.groups_count == len(reads)
     own = {
         block
-        for group, runs in groups._own_runs().items()
+        for group, runs in own_blocks_of(groups._image).items()
         for run in runs
-        for block in sb.group_blocks(group)[slice(*run)]
+        for block in sb.group_blocks(group)[run.start : run.stop]
     }
     places = (
         r"(?:Primary superblock|Backup superblock|[Gg]roup descriptors|GDT blocks|bitmap|table) at ([-\d]+)"

@@ -17,6 +17,7 @@ from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT, GroupDescriptor
 from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET
+from sim.ext4.read.own_blocks import own_blocks_of
 from sim.ext4.read.reader import Image
 
 _FREE_BLOCKS_LOW, _FREE_BLOCKS_HIGH = 0x0C, 0x158
@@ -169,7 +170,7 @@ class Groups:
         """
         sb = self._image.superblock
         runs: list[tuple[int, int]] = []
-        own = self._own_runs() if uninitialised else {}
+        own = own_blocks_of(self._image) if uninitialised else {}
         for group in range(sb.groups_count):
             descriptor = self._image.group(group)
             blocks = sb.group_blocks(group)
@@ -178,8 +179,8 @@ class Groups:
                 bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=len(blocks), bitorder="little")
             elif uninitialised:
                 bits = np.zeros(len(blocks), dtype=np.uint8)
-                for first, stop in own.get(group, ()):
-                    bits[first:stop] = 1
+                for run in own.get(group, ()):
+                    bits[run.start : run.stop] = 1
             else:
                 continue
             edges = np.flatnonzero(np.diff(bits, prepend=1, append=1)).tolist()
@@ -187,24 +188,6 @@ class Groups:
                 (blocks.start + start, stop - start) for start, stop in zip(*[iter(edges)] * 2, strict=True)
             ]
         return runs
-
-    def _own_runs(self) -> dict[int, list[tuple[int, int]]]:
-        """Return where in each group the file system's own blocks lie: bitmaps, tables, superblocks."""
-        sb = self._image.superblock
-        own: dict[int, list[tuple[int, int]]] = {}
-        for number in range(sb.groups_count):
-            descriptor = self._image.group(number)
-            places = [(descriptor.block_bitmap, 1), (descriptor.inode_bitmap, 1)]
-            places.append((descriptor.inode_table, sb.inode_table_blocks))
-            places += [(own.start, len(own)) for own in sb.own_blocks(number)]
-            for first, length in places:
-                at = first - sb.first_data_block
-                while length:  # a table may go on in the next group
-                    group, inside = divmod(at, sb.blocks_per_group)
-                    count = min(length, sb.blocks_per_group - inside)
-                    own.setdefault(group, []).append((inside, inside + count))
-                    at, length = at + count, length - count
-        return own
 
     # -- inodes --------------------------------------------------------------------------------------
 

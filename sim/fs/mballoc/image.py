@@ -9,6 +9,7 @@ from typing import final
 from sim.errors import ImageError
 from sim.ext4.format.descriptor import GroupDescriptor
 from sim.ext4.format.features import Incompat
+from sim.ext4.read.own_blocks import own_blocks_of
 from sim.ext4.read.reader import Image
 from sim.fs.mballoc.buddy import pack
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
@@ -21,7 +22,7 @@ class ImageBitmaps(BitmapSource):
     def __init__(self, image: Image) -> None:
         """Read nothing yet."""
         self._image = image
-        self._own: dict[int, list[tuple[int, int]]] | None = None
+        self._own: dict[int, list[range]] | None = None
 
     def read(self, group: int) -> bytes:
         """Return a group's bitmap."""
@@ -35,32 +36,13 @@ class ImageBitmaps(BitmapSource):
         """Return the bitmap of a group in which only the file system's own blocks are in use."""
         sb = self._image.superblock
         if self._own is None:
-            self._own = _own_runs(self._image)
+            self._own = own_blocks_of(self._image)
         bits = bytearray(sb.block_size * 8)
-        for start, length in self._own.get(group, []):
-            bits[start : start + length] = b"\1" * length
+        for run in self._own.get(group, []):
+            bits[run.start : run.stop] = b"\1" * len(run)
         blocks = len(sb.group_blocks(group))
         bits[blocks:] = b"\1" * (len(bits) - blocks)
         return pack(bits)
-
-
-def _own_runs(image: Image) -> dict[int, list[tuple[int, int]]]:
-    """Return (first, length) in each group of superblocks, descriptors, bitmaps and inode tables."""
-    sb = image.superblock
-    runs: dict[int, list[tuple[int, int]]] = {}
-    for number in range(sb.groups_count):
-        descriptor = image.group(number)
-        places = [(descriptor.block_bitmap, 1), (descriptor.inode_bitmap, 1)]
-        places.append((descriptor.inode_table, sb.inode_table_blocks))
-        places += [(own.start, len(own)) for own in sb.own_blocks(number)]
-        for first, length in places:
-            at = first - sb.first_data_block
-            while length:  # a table may go on in the next group
-                group, inside = divmod(at, sb.blocks_per_group)
-                count = min(length, sb.blocks_per_group - inside)
-                runs.setdefault(group, []).append((inside, count))
-                at, length = at + count, length - count
-    return runs
 
 
 def geometry_of(image: Image) -> MbGeometry:

@@ -164,8 +164,6 @@ class AllocationContext:
         self.flags = request.flags
         self.o_logical = request.logical
         self.o_len = length
-        self.o_group = group
-        self.o_start = start
         self.g_logical = request.logical
         self.g_len = length
         self.g_group = group

@@ -82,7 +82,7 @@ class Ext4Writepages:
     def writepages(self, task: Task, inode: LiveInode, wbc: WritebackControl) -> Generator[Any, Any, None]:
         """Submit all dirty pages."""
         dirty = inode.mapping.dirty
-        if dirty is None or dirty.find(1) < 0:
+        if dirty is None or not inode.mapping.dirty_pages:
             return
         task.ps += self._s_call.charge(1)
         if wbc.tagged:
