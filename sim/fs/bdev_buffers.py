@@ -41,7 +41,7 @@ class BdevBuffers:
         self._uptodate: set[int] = set()
         self._verified: set[int] = set()
         self._dirty: dict[int, bool] = {}
-        self._dirty_pages: dict[int, int] = {}
+        self._dirty_pages: dict[int, bool] = {}
         self._reading: dict[int, Pending] = {}
         self._s_getblk = ledger.site(TASK, "", "__getblk_gfp __getblk_gfp;__find_get_block")
         self._s_grow = ledger.site(TASK, "__getblk_gfp", f"{INSERT_SYMBOLS} alloc_page_buffers")
@@ -158,9 +158,8 @@ class BdevBuffers:
             return
         self._dirty[block] = True
         page = block // self._per_page
-        had = self._dirty_pages.get(page, 0)
-        self._dirty_pages[page] = had + 1
-        if not had:
+        if page not in self._dirty_pages:
+            self._dirty_pages[page] = True
             task.ps += self._s_dirty_page.charge(1)
 
     def is_dirty(self, block: int) -> bool:
@@ -168,14 +167,11 @@ class BdevBuffers:
         return block in self._dirty
 
     def clean(self, block: int) -> None:
-        """A block is written, or need not be."""
-        if self._dirty.pop(block, False):
-            page = block // self._per_page
-            left = self._dirty_pages[page] - 1
-            if left:
-                self._dirty_pages[page] = left
-            else:
-                del self._dirty_pages[page]
+        """
+        A block is written, or is not to be (clear_buffer_dirty()). Its page stays tagged as dirty until it is
+        looked at.
+        """
+        self._dirty.pop(block, None)
 
     @property
     def dirty_blocks(self) -> list[int]:
@@ -184,16 +180,16 @@ class BdevBuffers:
 
     @property
     def dirty_page_count(self) -> int:
-        """Pages that have dirty blocks."""
+        """Pages that are tagged as dirty."""
         return len(self._dirty_pages)
 
     def write_back(self, task: Task, flags: int = 0) -> list[Pending]:
         """generic_writepages() over the device's mapping: a bio a block; return them on their way."""
         blocks = self.dirty_blocks
-        if not blocks:
+        if not self._dirty_pages:
             return []
-        pages = len({block // self._per_page for block in blocks})
-        task.ps += self._s_page.charge(pages) + self._s_block.charge(len(blocks))
+        task.ps += self._s_page.charge(len(self._dirty_pages)) + self._s_block.charge(len(blocks))
+        self._dirty_pages.clear()
         plug, size = Plug(), self.block_size
         pending = []
         for block in blocks:

@@ -46,7 +46,7 @@ def shape_of(volume: Image) -> VolumeShape:
         tree = volume.read_extent_tree(volume.inode(JOURNAL_INODE))
         places = [extent.physical + at for extent in tree.extents for at in range(extent.length)]
         checksums, wide = sb.has(RoCompat.METADATA_CSUM), sb.has(Incompat.BIT64)
-        journal = JournalShape(places, TAG_BYTES[checksums, wide], checksums)
+        journal = JournalShape(places, TAG_BYTES[checksums, wide], checksums, wide=wide, is_empty=True)
     return VolumeShape(
         volume.block_size, sb.groups_count, sb.descriptor_blocks, sb.first_data_block + 1, journal
     )

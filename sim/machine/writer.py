@@ -254,7 +254,7 @@ class Ext4Writer:
         """Return the journal, with its thread."""
         size = self.buffers.block_size
         tags = tags_per_descriptor(size, shape.tag_bytes, shape.checksums)
-        log = Log(shape.places, tags, size, shape.tag_bytes, shape.checksums, shape.head)
+        log = Log(shape.places, tags, size, shape.tag_bytes, shape.checksums, shape.head, shape.wide)
         self.buffers.warm([shape.places[0], shape.places[shape.head - 1]])
         journal = Jbd2Journal(
             self.clock,
@@ -267,6 +267,7 @@ class Ext4Writer:
             options.barrier,
             options.journal_async_commit,
             options.commit_ns,
+            shape.is_empty,
         )
         journal.data = _Files(self)
         return journal

@@ -52,10 +52,10 @@ def test_the_log_is_a_ring_behind_its_superblock() -> None:
     log.committed(7, [100, 101])
     assert log.take(2) == [11, 12]
     log.committed(8, [102])
-    assert (log.free, log.oldest(), log.clean()) == (0, [100, 101], [[100, 101], [102]])
+    assert (log.free, log.kept, log.tail) == (0, [[100, 101], [102]], 4)
     log.dropped()
-    assert (log.free, log.oldest()) == (3, [102])
+    assert (log.free, log.kept, log.tail) == (3, [[102]], 2)
     log.dropped()
-    assert (log.free, log.oldest(), log.head) == (5, [], 4)
+    assert (log.free, log.kept, log.tail, log.head) == (5, [], 4, 4)
     log.dropped()
     assert log.free == 5
