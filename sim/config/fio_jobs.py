@@ -59,9 +59,7 @@ def check_jobs(config: CellConfig) -> None:
 
 
 def _check_writes(config: CellConfig) -> None:
-    """Raise for what cannot be written: real data, ciphers below or above the file system."""
-    if config.data == "real":
-        raise custom('data "real" with jobs that write', 'data = "off": what is written is not kept')
+    """Raise for what cannot be written: with ciphers below or above the file system."""
     if config.encryption.scheme not in ("none", "fscrypt-v2"):
         raise custom(
             f"encryption.scheme {config.encryption.scheme!r} with jobs that write", "none, fscrypt-v2"

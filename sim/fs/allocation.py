@@ -153,6 +153,7 @@ class Ext4Allocator(Allocator):
         """ext4_da_update_reserve_space()."""
         task.ps += self._s_claim.charge(1)
         inode.reserved -= blocks
+        inode.taken += blocks
         self.mb.release_claim(blocks)
         yield from self._mounted().mark_dirty_sync(task, inode)
         if not inode.reserved and not inode.open_files:
@@ -184,7 +185,7 @@ class Ext4Allocator(Allocator):
 
     def free_node(self, task: Task, inode: LiveInode, block: int) -> None:
         """ext4_free_blocks() of a node."""
-        del inode
+        inode.taken -= 1
         sb = self._mounted()
         self.mb.free_blocks(block, 1, task.handle.transaction.tid if task.handle is not None else 0)
         self._charge(task)
@@ -224,8 +225,13 @@ class Ext4Allocator(Allocator):
         """ext4_mb_new_blocks(), its reads and its transaction."""
         sb = self._mounted()
         if not reserved:
+            inode.taken += request.length
             yield from sb.mark_dirty_sync(task, inode)
         found = self.mb.new_blocks(request)
+        if not reserved and found.count < request.length:
+            inode.taken -= request.length - found.count
+            if sb.bytes is not None:
+                sb.bytes.inode_copied(inode, task.time_ns)
         self._charge(task)
         yield from self._read(task, found, plug)
         self._in_transaction(task, found.group)

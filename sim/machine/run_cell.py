@@ -13,7 +13,9 @@ from sim.config.cell import Cell, CellConfig
 from sim.config.cell_result import CellResult
 from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
+from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.read.reader import Image
+from sim.ext4.store import ByteStore
 from sim.machine.machine import Machine
 from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
 from sim.machine.players import PLAYERS
@@ -105,7 +107,7 @@ def _machine(
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
         ra_pages=ra_pages,
-        store=system.store(volume) if config.data == "real" else None,
+        store=_store(config, system.store(volume)) if config.data == "real" else None,
         record_io=trace,
         wakeup_ns=config.machine.wakeup_ns,
         llc_cpus=config.machine.llc_cpus or 0,
@@ -113,6 +115,11 @@ def _machine(
     )
     make = device_of(cell) or make_device
     return Machine(spec, lambda clock: make(clock, profile, cell.seed))
+
+
+def _store(config: CellConfig, store: ByteStore) -> ByteStore:
+    """Return the device's bytes; what jobs write lies over the image's."""
+    return OverlayStore(store) if any(job.ddir != "read" for job in config.workload.jobs) else store
 
 
 def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:

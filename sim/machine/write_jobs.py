@@ -3,7 +3,8 @@ fio jobs that write, on a machine: the volume mounted for writing, its files ope
 
 A job's writes go through generic_perform_write() into the page cache; the flusher and its fsync(2) write them
 out, the journal commits. Which I/O of a mixed job is a write is drawn anew for each, from the seed; fio's own
-draws are others. Left out: data (its bytes are not kept), files that do not exist yet, dm-crypt and eCryptfs.
+draws are others. With real data, what is written is stamps (sim.workload.stamps), and reaches files, log and
+metadata of a disk that lies over the image. Left out: files that do not exist yet, dm-crypt and eCryptfs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sim.config.cell import CellConfig
 from sim.engine.cpu import Task
 from sim.engine.streams import stream
 from sim.errors import ConfigError
+from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.features import Compat, Incompat, RoCompat
 from sim.ext4.format.journal import JOURNAL_INODE
 from sim.ext4.read.reader import Image
@@ -28,11 +30,13 @@ from sim.fs.mapper import InodeMap
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
 from sim.machine.machine import Machine
+from sim.machine.mounted_bytes import MountedBytes
 from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import WRITE_PATHS, Ext4Writer
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
+from sim.workload.stamps import stamped
 
 TAG_BYTES = {(False, False): 8, (False, True): 12, (True, False): 16, (True, True): 16}
 """Bytes of a descriptor's tag, by (checksums, 64 bit)."""
@@ -72,11 +76,16 @@ class MountedForWriting:
         mb = MbAllocator(geometry_of(volume), seeds_of(volume), ImageBitmaps(volume))
         self._volume = volume
         self._machine = machine
+        self.bytes: MountedBytes | None = None
+        queue = machine.disk
+        if isinstance(machine.spec.store, OverlayStore):
+            self.bytes = MountedBytes(volume, machine.spec.store)
+            queue = self.bytes.record(machine.disk, machine.clock)
         self.writer = Ext4Writer(
             machine.clock,
             machine.cpu,
             machine.ledger,
-            machine.disk,
+            queue,
             machine.cache,
             shape_of(volume),
             options,
@@ -84,8 +93,11 @@ class MountedForWriting:
             name,
             memory_pages=machine.spec.memory_pages,
         )
+        if self.bytes is not None:
+            self.bytes.attach(self.writer, mb.groups, said.journal_async_commit)
         self._inodes: dict[int, LiveInode] = {}
         self._jobs = 0
+        self.writes = 0
 
     def inode(self, file: VolumeFile) -> LiveInode:
         """Return the inode of a file as it is written; what is read of it is of the same pages."""
@@ -110,10 +122,38 @@ class MountedForWriting:
         )
         self._inodes[number] = live
         self.writer.add(live)
+        if self.bytes is not None:
+            self.bytes.of(file, live)
         self.writer.buffers.warm([block])
         if file.inode.map.status.entries:
             self.writer.buffers.warm(file.on_disk.tree.blocks)
         return live
+
+    def write_out(self) -> None:
+        """
+        Behind the measured part: bring all that was written to the disk, and look whether it is there.
+
+        Raises InvariantError if the image is not sound then, or a file is another.
+        """
+        assert self.bytes is not None
+        machine, writer = self._machine, self.writer
+        if writer.journal is not None:
+            writer.journal.open()
+        machine.clock.process(self._sync(machine.cpu.task(0, "sync")))
+        machine.clock.run()
+        self.bytes.check()
+
+    def _sync(self, task: Task) -> Generator[Any, Any, None]:
+        for inode in self._inodes.values():
+            yield from self.writer.sync.fsync(task, inode)
+        self.writer.stop_timers()
+
+    def stamped(self, inode: LiveInode, offset: int, length: int) -> bytes:
+        """Return what the next write(2) writes, where bytes are kept."""
+        if self.bytes is None:
+            return b""
+        self.writes += 1
+        return stamped(inode.number, offset, length, self.writes)
 
     def began(self) -> None:
         """A job has begun to write."""
@@ -164,7 +204,7 @@ class JobWrites(Writes):
             return -1
         writer, job, began = self._mounted.writer, self._job, task.time_ns
         length = min(length, inode.size - offset)
-        yield from writer.write(task, inode, offset, length)
+        yield from writer.write(task, inode, offset, length, self._mounted.stamped(inode, offset, length))
         if job.sync != "none":
             yield from writer.sync.fsync(task, inode, job.sync == "dsync")
         played.writes_ns.append(task.time_ns - began)

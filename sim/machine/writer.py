@@ -82,6 +82,13 @@ class _Files(OrderedData):
         """A block of a file's data belongs to the journal."""
         self._journalled[block] = (inode, lblk)
 
+    def held(self, block: int) -> bytes | None:
+        """Return what a block of journalled data holds; None for another."""
+        found = self._journalled.get(block)
+        if found is None or found[0].bytes is None:
+            return None
+        return found[0].bytes.blocks(found[1], 1)
+
     def is_dirty(self, block: int) -> bool:
         """Tell whether a committed block of a file's data is still to be written in place."""
         found = self._committed.get(block)
@@ -269,7 +276,8 @@ class Ext4Writer:
             options.commit_ns,
             shape.is_empty,
         )
-        journal.data = _Files(self)
+        self.files = _Files(self)
+        journal.data = self.files
         return journal
 
     def _make_page_io(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> None:
@@ -328,9 +336,11 @@ class Ext4Writer:
             return JOURNALLED
         return DELALLOC if self.sb.delalloc else NODELALLOC
 
-    def write(self, task: Task, inode: LiveInode, offset: int, length: int) -> Generator[Any, Any, None]:
-        """write(2)."""
-        yield from self.buffered.write(task, inode, offset, length, self.mode(inode))
+    def write(
+        self, task: Task, inode: LiveInode, offset: int, length: int, data: bytes = b""
+    ) -> Generator[Any, Any, None]:
+        """write(2). data: what is written, where bytes are kept."""
+        yield from self.buffered.write(task, inode, offset, length, self.mode(inode), data)
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)

@@ -26,6 +26,7 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
+from sim.ext4.store import ByteStore
 from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import (
@@ -68,13 +69,16 @@ class BufferedWrite:
         mapper: WriteMapper,
         reads: WriteOut,
     ) -> None:
-        """reads: on whose way blocks come that are read first."""
+        """
+        reads: on whose way blocks come that are read first. store: the device's bytes, None if data is off.
+        """
         self._clock = clock
         self._cache = cache
         self._sb = sb
         self._mapper = mapper
         self._reads = reads
         self._per_page = sb.per_page
+        self.store: ByteStore | None = None
         site = ledger.site
         self._s_call = site(TASK, "", calls_of_write())
         caps = "ext4_buffered_write_iter;file_remove_privs;ext4_xattr_get"
@@ -122,31 +126,30 @@ class BufferedWrite:
     # -- write(2) --------------------------------------------------------------------------------------
 
     def write(
-        self, task: Task, inode: LiveInode, offset: int, length: int, mode: int
+        self, task: Task, inode: LiveInode, offset: int, length: int, mode: int, data: bytes = b""
     ) -> Generator[Any, Any, None]:
-        """Write `length` bytes at `offset`, as one write(2)."""
+        """Write `length` bytes at `offset`, as one write(2). data: these bytes, where they are kept."""
         task.ps += self._s_call.charge(1)
         if not inode.nosec:
             inode.nosec = True
             task.ps += self._s_caps.charge(1)
             self._sb.buffers.getblk(task, 1)
         yield from self._sb.update_time(task, inode, task.time_ns)
-        mapping = inode.mapping
+        mapping, began = inode.mapping, offset
         end = offset + length
         inode.reach(-(-end // PAGE_BYTES), self._per_page)
         mapping.written_to()
         while offset < end:
             page = offset // PAGE_BYTES
             stop = min((page + 1) * PAGE_BYTES, end)
-            yield from self._piece(
-                task, inode, page, offset - page * PAGE_BYTES, stop - page * PAGE_BYTES, mode
-            )
+            at = page * PAGE_BYTES
+            yield from self._piece(task, inode, page, offset - at, stop - at, mode, data, offset - began)
             offset = stop
 
     def _piece(
-        self, task: Task, inode: LiveInode, page: int, start: int, end: int, mode: int
+        self, task: Task, inode: LiveInode, page: int, start: int, end: int, mode: int, data: bytes, done: int
     ) -> Generator[Any, Any, None]:
-        """Write bytes [start, end) of one page."""
+        """Write bytes [start, end) of one page: those of `data` from byte `done` on, where they are kept."""
         mapping, sb = inode.mapping, self._sb
         task.ps += self._s_page[mode].charge_units(1, end - start)
         yield from self._wait_for_page(task, mapping, page)
@@ -170,6 +173,8 @@ class BufferedWrite:
                 yield from self._map_asking(task, inode, base + at, mode)
         if partial:
             yield from self._read_blocks(task, inode, base, partial, mode)
+        if inode.bytes is not None:
+            inode.bytes.put(page * PAGE_BYTES + start, data[done : done + end - start])
         if mode == JOURNALLED:
             self._journal_blocks(task, inode, base + first, base + last)
         else:
@@ -281,6 +286,8 @@ class BufferedWrite:
         yield from self._reads.wait(task, pending)
         for at in partial:
             inode.state[base + at] |= BH_UPTODATE
+            if inode.bytes is not None and self.store is not None:
+                inode.bytes.came(base + at, self.store.read(inode.place[base + at] * size, size))
             if inode.encrypted:
                 task.ps += self._s_decrypt.charge_units(1, size)
 

@@ -122,7 +122,7 @@ class Jbd2Journal(Transactions):
         )
         self._place_commit(ledger)
         self._place_waits(ledger)
-        clock.process(self._kjournald())
+        self.open()
 
     def _place_commit(self, ledger: Ledger) -> None:
         """Find the places of what the thread calls in a commit."""
@@ -268,6 +268,11 @@ class Jbd2Journal(Transactions):
                 continue
             yield from self._commit(thread, running)
             yield from thread.settle()
+
+    def open(self) -> None:
+        """Start the thread."""
+        self.closed = False
+        self.clock.process(self._kjournald())
 
     def close(self) -> None:
         """End the thread."""

@@ -6,8 +6,8 @@ A handle reserves credits, a block each that it may change, in the running trans
 gives back when it stops. A transaction that has no room for a handle's credits is committed first, and the
 handle waits. Blocks are named by their number; `LogBytes` has their bytes, if there are any.
 
-Left out: the shadow of a block that is being committed (who changes it does not wait for its copy), abort, fast
-commits, reserved handles' own limit.
+Left out: the shadow of a block that is being committed (who changes it does not wait for its copy), abort,
+fast commits, reserved handles' own limit.
 """
 
 from __future__ import annotations
