@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import model_validator
 
 from sim.config.cache_state import Cache, SomePages
-from sim.config.checks import check_delete, check_scheme, check_stream
+from sim.config.checks import check_crash, check_delete, check_scheme, check_stream
+from sim.config.crash import Crash
 from sim.config.encryption import Encryption
 from sim.config.fio_jobs import check_jobs, files_of_jobs
 from sim.config.mount import Mount
@@ -41,6 +42,7 @@ class CellConfig(Model):
     workload: Workload
     cache: Cache = Cache()
     mount: Mount = Mount()
+    crash: Crash | None = None
     path: Annotated[str | CodeRef, one_of(PATHS)] = "page_io"
     mapping: Annotated[str | CodeRef, one_of(MAPPERS)] = "extents"
     data: Literal["real", "off"] = "real"
@@ -70,6 +72,8 @@ class CellConfig(Model):
     @model_validator(mode="after")
     def _jobs_can_run(self) -> Self:
         check_jobs(self)
+        if self.crash is not None:
+            check_crash(self)
         pages = self.cache.pages
         if isinstance(pages, SomePages) and pages.buffers and self.machine.kernel not in ("3.16", "6.1"):
             raise custom("cache.pages: buffers with kernel 6.16", "kernel 6.1 or 3.16")
@@ -94,11 +98,13 @@ class CellConfig(Model):
         """
         Return the configuration as plain JSON values: what is hashed and kept in the manifest.
 
-        `mount` came later than the first runs: it is there where it is set, not before.
+        `mount` and `crash` came later than the first runs: they are there where they are set, not before.
         """
         plain = self.model_dump(mode="json")
         if self.mount == Mount():
             del plain["mount"]
+        if self.crash is None:
+            del plain["crash"]
         return plain
 
 

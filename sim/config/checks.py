@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING
 from sim.config.layouts import Aged
 from sim.config.table import custom
 from sim.config.workload import SecureDelete
-from sim.units import PAGE_BYTES, format_size
+from sim.units import PAGE_BYTES, SECTOR_BYTES, format_size
 
 if TYPE_CHECKING:
     from sim.config.cell import CellConfig
+
+
+def check_crash(config: CellConfig) -> None:
+    """Raise for a [crash] table where nothing can be judged."""
+    if config.data != "real" or not any(job.ddir != "read" for job in config.workload.jobs):
+        raise custom("crash with data off, or without jobs that write", 'data = "real", and rw = "write"')
+    for job in config.workload.jobs:
+        if any(size % SECTOR_BYTES for size in job.bs_limits_bytes):
+            raise custom(f"crash with job {job.name!r} of {job.bs_limits_bytes} bytes", "whole sectors of 512")
 
 
 def check_stream(config: CellConfig) -> None:

@@ -172,6 +172,7 @@ class JobRun:
         rows, reads = self.job_rows(), self.read_rows()
         result = result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
         if self._mounted is not None and self._mounted.bytes is not None:
+            result.metrics.update(self._mounted.crash_metrics(self._machine.clock.now, self._cell.seed))
             self._mounted.write_out()
         return result
 

@@ -6,6 +6,8 @@ The image is not touched: what is written lies over it in memory.
 
 from __future__ import annotations
 
+from typing import Final
+
 from sim.block.bio import Bio
 from sim.block.protocols import BioQueue
 from sim.block.write_log import RecordedQueue, WrittenBio
@@ -18,6 +20,7 @@ from sim.ext4.format.features import Incompat, RoCompat
 from sim.ext4.format.journal import log_of
 from sim.ext4.format.journal_blocks import LogCompat, LogFormat, LogIncompat
 from sim.ext4.format.journal_super import LogSuperblock
+from sim.ext4.read.free_runs import free_runs
 from sim.ext4.read.reader import Image
 from sim.fs.file_bytes import FileBytes
 from sim.fs.fs_inode import FsInode
@@ -30,18 +33,29 @@ from sim.machine.volume_files import VolumeFile, plain_contents
 from sim.machine.writer import Ext4Writer
 from sim.paths.writepages.page_io import DataBio
 from sim.units import SECTOR_BYTES
+from sim.workload.stamps import stamped
+
+DELETED: Final = (1 << 32) - 1
+"""The number of the file that free blocks are of."""
 
 
 class MountedBytes:
     """
-    volume: the image, as it is on the disk. disk: what is on the disk now. store: what reads of the machine
-    come from; it shows what is on the disk.
+    volume: the image, as it was. disk: what is on the disk now, which is where reads come from. base: what was
+    on the disk when it was mounted, for power cuts.
     """
 
-    def __init__(self, volume: Image, disk: OverlayStore) -> None:
+    def __init__(self, volume: Image, disk: OverlayStore, leftovers: bool = False) -> None:
+        """leftovers: free blocks have what somebody has deleted, so that a file that shows it can be told."""
         self.volume = volume
         self.disk = disk
         note_mounted(disk)
+        self.base = b""
+        if leftovers:
+            for first, count in free_runs(volume, uninitialised=True):
+                at = first * volume.block_size
+                disk.write(at, stamped(DELETED, at, count * volume.block_size, 0))
+            self.base = bytes(disk.read(0, disk.size_bytes))
         self._metadata: MetadataBytes | None = None
         self._log: LogBytes | None = None
         self.log: list[WrittenBio] = []

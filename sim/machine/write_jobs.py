@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sim.config.cell import CellConfig
+from sim.config.cell_result import Number
 from sim.engine.cpu import Task
 from sim.engine.streams import stream
 from sim.errors import ConfigError
@@ -29,12 +30,15 @@ from sim.fs.live_inode import LiveInode
 from sim.fs.mapper import InodeMap
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
+from sim.machine.crash.history import FileHistory, WriteCall
+from sim.machine.crash.run import crash_metrics, crash_run
 from sim.machine.machine import Machine
 from sim.machine.mounted_bytes import MountedBytes
 from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import WRITE_PATHS, Ext4Writer
 from sim.workload.fio.job import Job
+from sim.units import SECTOR_BYTES
 from sim.workload.player import Played, Writes
 from sim.workload.stamps import stamped
 
@@ -79,7 +83,7 @@ class MountedForWriting:
         self.bytes: MountedBytes | None = None
         queue = machine.disk
         if isinstance(machine.spec.store, OverlayStore):
-            self.bytes = MountedBytes(volume, machine.spec.store)
+            self.bytes = MountedBytes(volume, machine.spec.store, leftovers=config.crash is not None)
             queue = self.bytes.record(machine.disk, machine.clock)
         self.writer = Ext4Writer(
             machine.clock,
@@ -97,6 +101,9 @@ class MountedForWriting:
             self.bytes.attach(self.writer, mb.groups, said.journal_async_commit)
         self._inodes: dict[int, LiveInode] = {}
         self._jobs = 0
+        self._crash = config.crash
+        self._volatile = machine.queue.limits.write_cache
+        self._histories: dict[int, FileHistory] = {}
         self.writes = 0
 
     def inode(self, file: VolumeFile) -> LiveInode:
@@ -122,6 +129,7 @@ class MountedForWriting:
         )
         self._inodes[number] = live
         self.writer.add(live)
+        self._histories[number] = FileHistory()
         if self.bytes is not None:
             self.bytes.of(file, live)
         self.writer.buffers.warm([block])
@@ -154,6 +162,28 @@ class MountedForWriting:
             return b""
         self.writes += 1
         return stamped(inode.number, offset, length, self.writes)
+
+    def wrote(self, inode: LiveInode, call: WriteCall) -> None:
+        """A write(2) has returned."""
+        if self._crash is not None:
+            if call.offset % SECTOR_BYTES or call.length % SECTOR_BYTES:
+                problem = f"writes {call.length} bytes at {call.offset}, with [crash]"
+                raise ConfigError("workload.job", problem, "whole sectors of 512")
+            self._histories[inode.number].writes.append(call)
+
+    def synced(self, inode: LiveInode, began_ns: int, ended_ns: int) -> None:
+        """An fsync(2) has returned."""
+        self._histories[inode.number].syncs.append((began_ns, ended_ns))
+
+    def crash_metrics(self, end_ns: int, seed: int) -> dict[str, Number]:
+        """Cut the power as often as it is asked for; return what that came to."""
+        if self._crash is None or self.bytes is None:
+            return {}
+        files = {
+            path: (live.number, self._histories[live.number])
+            for path, (_, live) in self.bytes.files.items()
+        }
+        return crash_metrics(crash_run(self._crash, self.bytes, files, end_ns, self._volatile, seed))
 
     def began(self) -> None:
         """A job has begun to write."""
@@ -204,9 +234,14 @@ class JobWrites(Writes):
             return -1
         writer, job, began = self._mounted.writer, self._job, task.time_ns
         length = min(length, inode.size - offset)
-        yield from writer.write(task, inode, offset, length, self._mounted.stamped(inode, offset, length))
+        data = self._mounted.stamped(inode, offset, length)
+        write = self._mounted.writes
+        yield from writer.write(task, inode, offset, length, data)
+        self._mounted.wrote(inode, WriteCall(write, offset, length, began, task.time_ns))
         if job.sync != "none":
+            at = task.time_ns
             yield from writer.sync.fsync(task, inode, job.sync == "dsync")
+            self._mounted.synced(inode, at, task.time_ns)
         played.writes_ns.append(task.time_ns - began)
         played.bytes_written += length
         self._written += 1
@@ -225,6 +260,7 @@ class JobWrites(Writes):
         began = task.time_ns
         yield from self._mounted.writer.sync.fsync(task, inode, data_only)
         played.syncs_ns.append(task.time_ns - began)
+        self._mounted.synced(inode, began, task.time_ns)
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """End the job: end_fsync of every file, and fsync_on_close."""
