@@ -23,7 +23,9 @@ def check_crash(config: CellConfig) -> None:
         raise custom("crash with data off, or without jobs that write", 'data = "real", and rw = "write"')
     for job in config.workload.jobs:
         if any(size % SECTOR_BYTES for size in job.bs_limits_bytes):
-            raise custom(f"crash with job {job.name!r} of {job.bs_limits_bytes} bytes", "whole sectors of 512")
+            raise custom(
+                f"crash with job {job.name!r} of {job.bs_limits_bytes} bytes", "whole sectors of 512"
+            )
 
 
 def check_stream(config: CellConfig) -> None:

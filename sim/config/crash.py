@@ -29,9 +29,9 @@ class Crash(Model):
     Power cuts of a run whose jobs write.
 
     at: a time of the clock; "bios": just behind a bio's submission or completion, `points` of these moments,
-    evenly spread, or all if there are fewer; "random": `points` moments at random. states: of each moment, how
-    many states of the disk are judged: the first has nothing of what is not safe, the second all, the others
-    some of it, at random.
+    evenly spread, or all if there are fewer; "random": `points` moments at random. states: of each moment,
+    how many states of the disk are judged: the first has nothing of what is not safe, the second all, the
+    others some of it, at random.
     """
 
     at: Annotated[Moments | int, BeforeValidator(_moment)] = "bios"

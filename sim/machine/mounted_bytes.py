@@ -41,8 +41,8 @@ DELETED: Final = (1 << 32) - 1
 
 class MountedBytes:
     """
-    volume: the image, as it was. disk: what is on the disk now, which is where reads come from. base: what was
-    on the disk when it was mounted, for power cuts.
+    volume: the image, as it was. disk: what is on the disk now, which is where reads come from. base: what
+    was on the disk when it was mounted, for power cuts.
     """
 
     def __init__(self, volume: Image, disk: OverlayStore, leftovers: bool = False) -> None:

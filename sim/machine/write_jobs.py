@@ -37,8 +37,8 @@ from sim.machine.mounted_bytes import MountedBytes
 from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import WRITE_PATHS, Ext4Writer
-from sim.workload.fio.job import Job
 from sim.units import SECTOR_BYTES
+from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
 from sim.workload.stamps import stamped
 
@@ -180,8 +180,7 @@ class MountedForWriting:
         if self._crash is None or self.bytes is None:
             return {}
         files = {
-            path: (live.number, self._histories[live.number])
-            for path, (_, live) in self.bytes.files.items()
+            path: (live.number, self._histories[live.number]) for path, (_, live) in self.bytes.files.items()
         }
         return crash_metrics(crash_run(self._crash, self.bytes, files, end_ns, self._volatile, seed))
 

@@ -10,8 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-import numpy as np
-
 from sim.errors import ImageError
 from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.checksums import Checksums

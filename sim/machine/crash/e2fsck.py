@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 
 STAMPED = (range(0x30, 0x34), range(0x178, 0x180), range(0x3FC, 0x400))
-"""Bytes of the superblock that e2fsck sets with every run: the time of writing, kilobytes written, its checksum."""
+"""
+Bytes of the superblock that e2fsck sets with every run: the time of writing, kilobytes written, its checksum.
+"""
 
 
 def find_e2fsck() -> str | None:

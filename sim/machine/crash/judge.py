@@ -2,10 +2,10 @@
 What a mount makes of a disk after a power cut, and which promises that keeps.
 
 The log is replayed by sim.ext4.edit.replay; what that leaves must be sound to sim.ext4.check and, if it is
-installed, to the real e2fsck -fn, without any key. Where it is sound, the replay of e2fsck must leave the same
-bytes. Then the
-files are read, with their keys. Lost: a sector that an fsync(2) had promised has something older. Stale: a
-sector has what was never written there, nor there before: another file's bytes, or zeros over old contents.
+installed, to the real e2fsck -fn, without any key. Where it is sound, the replay of e2fsck must leave the
+same bytes. Then the files are read, with their keys. Lost: a sector that an fsync(2) had promised has
+something older. Stale: a sector has what was never written there, nor there before: another file's bytes, or
+zeros over old contents.
 """
 
 from __future__ import annotations
@@ -88,7 +88,11 @@ class Judge:
     """
 
     def __init__(
-        self, mounted: MountedBytes, base: bytes, files: dict[str, tuple[int, FileHistory]], fsck: E2fsck | None
+        self,
+        mounted: MountedBytes,
+        base: bytes,
+        files: dict[str, tuple[int, FileHistory]],
+        fsck: E2fsck | None,
     ) -> None:
         self._mounted = mounted
         self._base = base

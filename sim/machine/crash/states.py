@@ -3,8 +3,8 @@ What a disk may hold after a power cut: of what it was told to write, which sect
 
 Safe is what has completed with FUA, what had completed when a flush that has completed was submitted
 (PREFLUSH, or a bare one), and all that has completed on a disk without a volatile cache. Of everything else
-that was submitted, each sector may be there or not: the disk writes in any order, and a sector of 512 bytes as
-a whole. But what waits for a flush has waited for it: if anything of a PREFLUSH bio is there, its flush is
+that was submitted, each sector may be there or not: the disk writes in any order, and a sector of 512 bytes
+as a whole. But what waits for a flush has waited for it: if anything of a PREFLUSH bio is there, its flush is
 done. Sectors that were written twice have the later one, if that is there.
 
 Left out: a disk that lies about flushes, sectors of 4 KiB that tear, reads of a torn sector that fail, and a
@@ -80,7 +80,9 @@ class CutLog:
                 first = sector * SECTOR_BYTES
                 yield bio.offset + first, bio.data[first : first + SECTOR_BYTES]
 
-    def _sectors(self, bio: WrittenBio, what: str, rng: np.random.Generator) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def _sectors(
+        self, bio: WrittenBio, what: str, rng: np.random.Generator
+    ) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Return which sectors of a bio are there, if it is not safe."""
         count = len(bio.data) // SECTOR_BYTES
         if what != SOME:
