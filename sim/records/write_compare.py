@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sim.block.opf import REQ_META, rwbs
 from sim.errors import ConfigError
+from sim.records.bdev_script import BdevRun
 from sim.records.json_lines import read_lines, read_text
 from sim.records.write_bios import BioSeen, recorded_bios
 from sim.records.write_case import CountedCalls, WriteCase
@@ -31,11 +32,12 @@ PROBES: Final = "probes.txt"
 """
 Beside the records: their volumes, and what was counted, a symbol a line; one without calls has no count.
 """
-PHASES: Final = ("write", "sync")
+RAW: Final = "raw"
+"""The mode of a record without a file system."""
+PHASES: Final = ("write", "sync", "close")
 """The phases that are compared; umount is not simulated."""
 NOT_RUN: Final = {
     "many": "makes files: the creation of inodes is not simulated",
-    "bdev": "writes a block device's own pages: not simulated",
 }
 """Groups of records that are not run, each with why."""
 
@@ -85,12 +87,11 @@ def load_write_cases(path: Path) -> list[WriteCase]:
 
 def compare_write_case(case: WriteCase) -> WriteOutcome:
     """Run a case and hold it against its record."""
-    run = ScriptRun(case, CountedCalls())
+    run = BdevRun(case, CountedCalls()) if case.record["mode"] == RAW else ScriptRun(case, CountedCalls())
     run.run()
     ours = {phase.name: phase.counts for phase in run.phases}
     converts = any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values())
-    journal = run.writer.journal
-    waits = journal is not None and journal.reserve_waits > 0
+    waits = isinstance(run, ScriptRun) and run.waited_for_credits()
     out = left_out(case.record, case.probes, converts, waits)
     which, why = bios_compared(case.record, run.ticks, run.writes, converts, waits)
     if which != ALL_BIOS:

@@ -6,13 +6,9 @@ How often a write fell into a new clock tick and where in the log the first tran
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from sim.block.device.make import make_device
-from sim.block.device.profile import load_device_profile
 from sim.cache.pages import Mapping
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
@@ -26,63 +22,27 @@ from sim.fs.mballoc.allocator import NoSpaceError
 from sim.fs.mballoc.goal import inode_to_goal_block
 from sim.fs.mballoc.request import AllocationRequest, MbInode
 from sim.fs.writeback_control import WB_ALL, WB_SYNC_NONE
-from sim.machine.machine import Machine
-from sim.machine.spec import MachineSpec
 from sim.machine.writer import Ext4Writer
-from sim.records.write_bios import BioSeen, WatchedQueue
-from sim.records.write_case import DEVICES, PATHS, WriteCase, jobs_of, piece_ends, pieces
+from sim.records.counted_machine import SETTLES_NS, CountedMachine
+from sim.records.write_case import PATHS, WriteCase, jobs_of, piece_ends, pieces
 from sim.units import PAGE_BYTES
 
 TICKS_A_ROUND = 1
 """In a round of the instruction recordings, which lasts less than a tick of 4 ms, the times change once."""
-WRITTEN = "sectors written"
-"""Among the counts: what the device was given to write."""
-SETTLES_NS = 1_000_000
-"""Between phases the recorded machine came to rest."""
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseCounts:
-    """
-    What a phase called: counts by symbol, with the queue's own quantities among them. units: of what a
-    symbol's cost goes by.
-    """
-
-    name: str
-    counts: dict[str, int]
-    units: dict[str, int]
-
-
-class ScriptRun:
-    """
-    One case being run. phases: what was counted. bios: all that were queued. ticks: how many of its writes
-    fell into a new clock tick, as recorded; writes: how many it did.
-    """
+class ScriptRun(CountedMachine):
+    """One case on a file system, being run."""
 
     def __init__(self, case: WriteCase, costs: CostTable) -> None:
-        record, volume = case.record, case.volume
-        if record["path"] not in PATHS or record["device"] not in DEVICES:
-            raise ConfigError(
-                case.at, f"{record['path']} on {record['device']}", "a recorded path and device"
-            )
-        self.case = case
-        self.phases: list[PhaseCounts] = []
-        self.bios: list[BioSeen] = []
-        self.ticks = self.writes = 0
-        self._phase: str | None = None
-        self._before: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-        limits = DEVICES[record["device"]]
-        spec = MachineSpec("page_io", volume.block_size, limits, costs, cpus=1, tracer=self._trace)
-        profile = load_device_profile("null_blk")
-        self.machine = Machine(spec, lambda clock: make_device(clock, profile))
-        machine = self.machine
-        self._queue = WatchedQueue(machine.disk)
+        super().__init__(case, costs)
+        record, volume, machine = case.record, case.volume, self.machine
         self.allocator = Ext4Allocator(machine.ledger, volume.allocator())
         self.writer = Ext4Writer(
             machine.clock,
             machine.cpu,
             machine.ledger,
-            self._queue,
+            self.queue,
             machine.cache,
             volume.shape(case.log_head()),
             case.options,
@@ -99,11 +59,9 @@ class ScriptRun:
         self.machine.clock.process(self._script(task))
         self.machine.clock.run()
 
-    def _trace(self, letter: str, _time_ns: int, sector: int, sectors: int) -> None:
-        if letter.startswith("Q"):
-            phase = -1 if self._phase is None else len(self.phases)
-            place = sector if sectors else 0
-            self.bios.append(BioSeen(phase, place, sectors, self._queue.queued(letter)))
+    def waited_for_credits(self) -> bool:
+        """Tell whether the writer has waited for credits that a worker gave back."""
+        return self.writer.journal is not None and self.writer.journal.reserve_waits > 0
 
     # -- the script ----------------------------------------------------------------------------------
 
@@ -142,9 +100,9 @@ class ScriptRun:
             yield from writer.sync.sync_file_range(
                 task, inode, bool(flags & 1), bool(flags & 2), bool(flags & 4)
             )
-        elif verb == "syncfs" or (verb == "sync" and self._phase is None):
+        elif verb == "syncfs" or (verb == "sync" and self.phase is None):
             yield from writer.flusher.syncfs(task)
-        elif verb == "sleep" and self._phase == "sync":
+        elif verb == "sleep" and self.phase == "sync":
             yield from writer.flusher.finish(task, WB_ALL)
         elif verb == "dontneed":
             inode = self._open[int(words[1])]
@@ -173,31 +131,16 @@ class ScriptRun:
                 yield from self.writer.sync.fsync(task, inode, how == 2)
 
     def _mark(self, name: str) -> None:
-        now = self._counts()
-        if self._phase is not None:
-            counts, units = (_gained(after, before) for after, before in zip(now, self._before, strict=True))
-            self.phases.append(PhaseCounts(self._phase, counts, units))
         if name == "write" and self.writer.journal is not None:  # what came before was not all simulated
             head = self.case.log_head()
             self.writer.journal.log.head = head
             places = self.case.volume.journal_places()
             self.writer.buffers.forget_pages(places)
             self.writer.buffers.warm([places[0], places[head - 1]])
-        self._before = now
-        self._phase = None if name == "-" else name
+        self.begin(name)
         ticks = self._ticks() if name == "write" else TICKS_A_ROUND
         self.ticks = self.ticks or ticks
         self.writer.sb.ticks_left = ticks if name.startswith("write") else 0
-
-    def _counts(self) -> tuple[Counter[str], Counter[str]]:
-        counts: Counter[str] = Counter()
-        units: Counter[str] = Counter()
-        for charge in self.machine.ledger.charges():
-            counts[charge.name] += charge.calls
-            units[charge.name] += charge.units
-        counts["bio_split"] = self.machine.queue.stats.splits
-        counts[WRITTEN] = self.machine.queue.stats.write_sectors
-        return counts, units
 
     def _ticks(self) -> int:
         """Return how often a write of the case fell into a new tick: what of ext4_dirty_inode() is left."""
@@ -297,12 +240,6 @@ class ScriptRun:
             self.allocator.mb.free_blocks(extent.physical, extent.length, 1)
         self.allocator.mb.committed(1)
         self.allocator.forget_counts()
-
-
-def _gained(after: Counter[str], before: Counter[str]) -> dict[str, int]:
-    """Return what was added, without what was not."""
-    gained = {symbol: number - before[symbol] for symbol, number in after.items()}
-    return {symbol: number for symbol, number in gained.items() if number}
 
 
 def nodes_of(node: Node) -> Iterator[Node]:
