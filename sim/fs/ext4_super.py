@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
+from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.live_inode import LiveInode
@@ -67,6 +68,7 @@ class Ext4Super:
         self.groups = groups
         self.descriptor_blocks = descriptor_blocks
         self._descriptors_at = descriptors_at
+        self.superblock = SUPERBLOCK_OFFSET // buffers.block_size
         self.ticks_left: int = -1
         nolock = options.dioread_nolock if options.dioread_nolock is not None else per_page == 1
         self.nolock = nolock and options.delalloc and options.data != "journal"

@@ -34,7 +34,7 @@ class LiveInode:
     it. size: in bytes; disksize: what the disk's inode says of it. state, place: of every buffer head, by
     logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the transactions that fsync(2) and
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
-    blocks go out encrypted. journalled: its data goes through the log.
+    blocks go out encrypted. journalled: its data goes through the log. regular: a file, no directory.
     """
 
     __slots__ = (
@@ -50,6 +50,7 @@ class LiveInode:
         "number",
         "open_files",
         "place",
+        "regular",
         "reserved",
         "size",
         "state",
@@ -80,6 +81,7 @@ class LiveInode:
         self.mapping = mapping
         self.encrypted = encrypted
         self.journalled = False
+        self.regular = True
         self.changed = False
         blocks = mapping.pages * (PAGE_BYTES // block_size)
         self.state = bytearray(blocks)

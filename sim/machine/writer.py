@@ -219,6 +219,7 @@ class Ext4Writer:
             PAGE_BYTES // size,
             shape.descriptors_at,
         )
+        self.allocator = allocator
         allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
         self.mapper = WriteMapper(ledger, self.sb, trees, PageZeroout(clock, ledger, queue, size, disk))
@@ -333,6 +334,13 @@ class Ext4Writer:
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)
+
+    def close(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
+        """close(2): the last who may write gives back what was preallocated, unless blocks are still delayed."""
+        inode.open_files -= 1
+        if not inode.open_files and not inode.reserved:
+            self.allocator.closed(task, inode)
+        yield from task.settle()
 
     def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
         """

@@ -37,7 +37,6 @@ RAW: Final = "raw"
 PHASES: Final = ("write", "sync", "close")
 """The phases that are compared; umount is not simulated."""
 NOT_RUN: Final = {
-    "many": "makes files: the creation of inodes is not simulated",
 }
 """Groups of records that are not run, each with why."""
 
