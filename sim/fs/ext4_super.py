@@ -183,6 +183,7 @@ class Ext4Super:
     def mark_dirty_sync(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """mark_inode_dirty(): ext4_dirty_inode() in a handle of its own, or in the task's."""
         task.ps += self._s_dirty.charge(1) + self._s_dirty_inode.charge(1)
+        inode.dirty = True
         if self.can_start(task, 2):
             self.start_at_once(task, 2)
         else:

@@ -34,12 +34,14 @@ class LiveInode:
     it. size: in bytes; disksize: what the disk's inode says of it. state, place: of every buffer head, by
     logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the transactions that fsync(2) and
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
-    blocks go out encrypted. journalled: its data goes through the log. regular: a file, no directory.
+    blocks go out encrypted. journalled: its data goes through the log. regular: a file, no directory. dirty: it, not only
+    its pages, is on the flusher's list (I_DIRTY_SYNC).
     """
 
     __slots__ = (
         "changed",
         "datasync_tid",
+        "dirty",
         "disksize",
         "encrypted",
         "es",
@@ -82,7 +84,7 @@ class LiveInode:
         self.encrypted = encrypted
         self.journalled = False
         self.regular = True
-        self.changed = False
+        self.changed = self.dirty = False
         blocks = mapping.pages * (PAGE_BYTES // block_size)
         self.state = bytearray(blocks)
         self.place = array("q", bytes(8 * blocks))

@@ -48,7 +48,9 @@ class Flusher:
             TASK, "", f"process_one_work {work} {work};wb_writeback {work};wb_writeback;writeback_sb_inodes"
         )
         single = f"{work};wb_writeback;writeback_sb_inodes;__writeback_single_inode"
-        self._s_inode = ledger.site(TASK, "", f"{single} {single};ext4_write_inode")
+        self._s_inode = ledger.site(TASK, "", single)
+        self._s_clean = ledger.site(TASK, single, "do_writepages do_writepages;ext4_writepages")
+        self._s_write_inode = ledger.site(TASK, single, "ext4_write_inode")
         self._s_sync_fs = ledger.site(TASK, "", "ext4_sync_fs")
         self._s_barrier = ledger.site(TASK, "ext4_sync_fs", "jbd2_trans_will_send_data_barrier")
         self._s_blockdev = ledger.site(TASK, "", "sync_blockdev filemap_fdatawrite_wbc")
@@ -61,11 +63,13 @@ class Flusher:
             " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages;tag_pages_for_writeback",
         )
         self._s_lookup = ledger.site(TASK, "write_cache_pages", "pagevec_lookup_range_tag")
+        waiting = "sync_blockdev;__filemap_fdatawait_range"
+        self._s_waiting = ledger.site(TASK, "", f"{waiting} {waiting};pagevec_lookup_range_tag")
         self._s_nowait = ledger.site(TASK, "", "filemap_fdatawrite_wbc")
 
     def dirty_inodes(self) -> list[LiveInode]:
-        """Return the inodes that have dirty pages."""
-        return [inode for inode in self._inodes.values() if inode.mapping.dirty_pages]
+        """Return the inodes that are dirty, or have dirty pages."""
+        return [inode for inode in self._inodes.values() if inode.dirty or inode.mapping.dirty_pages]
 
     def start(self, wbc: WritebackControl = WB_BACKGROUND) -> None:
         """Wake the thread; it writes what is dirty."""
@@ -78,7 +82,13 @@ class Flusher:
         thread.ps += self._s_work.charge(1)
         for inode in self.dirty_inodes():
             thread.ps += self._s_inode.charge(1)
-            yield from self._write_back.writepages(thread, inode, wbc)
+            if inode.mapping.dirty_pages:
+                yield from self._write_back.writepages(thread, inode, wbc)
+            else:
+                thread.ps += self._s_clean.charge(1)
+            if inode.dirty:
+                inode.dirty = False
+                thread.ps += self._s_write_inode.charge(1)
             yield from thread.settle()
         yield from thread.settle()
         self._running = None
@@ -99,10 +109,9 @@ class Flusher:
         if journal is not None and transaction is not None:
             journal.request(transaction.tid)
         task.ps += self._s_nowait.charge(1)
+        yield from self.finish(task, WB_SYNC_ALL)
         for inode in list(self._inodes.values()):
-            if inode.mapping.dirty is not None:
-                if inode.mapping.dirty_pages:
-                    yield from self._write_back.writepages(task, inode, WB_SYNC_ALL)
+            if inode.mapping.writeback_pages:
                 yield from self._wait.wait(task, inode)
         task.ps += self._s_sync_fs.charge(1)
         if journal is not None:
@@ -121,6 +130,7 @@ class Flusher:
             task.ps += self._s_lookup.charge(pages // 15 + 1)
             pending = self._sb.buffers.write_back(task, REQ_SYNC)
             yield from self._sb.buffers.wait(task, pending)
+        task.ps += self._s_waiting.charge(1)
 
 
 def total_dirty(inodes: Iterable[LiveInode]) -> int:

@@ -36,8 +36,7 @@ RAW: Final = "raw"
 """The mode of a record without a file system."""
 PHASES: Final = ("write", "sync", "close")
 """The phases that are compared; umount is not simulated."""
-NOT_RUN: Final = {
-}
+NOT_RUN: Final = {}
 """Groups of records that are not run, each with why."""
 
 

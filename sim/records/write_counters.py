@@ -160,8 +160,6 @@ def left_out(record: dict[str, Any], probes: frozenset[str], converts: bool, wai
         found |= dict.fromkeys(probes.difference(ROUNDS), RESERVING)
     if beside_the_writer(record):
         found |= dict.fromkeys(probes.difference(LOGGED), BESIDE)
-    if record["mode"] == "j" and record["sync"] == "bg":
-        found |= dict.fromkeys(VISITED, VISITS)
     if record["sync"] == "syncfs":
         found |= dict.fromkeys(SYNCFS, COMMITS)
     if record["device"] not in ("nullb", "nullb-nocache"):

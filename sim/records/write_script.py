@@ -124,9 +124,7 @@ class ScriptRun(CountedMachine):
             if how:
                 yield from self.writer.sync.fsync(task, inode, how == 2)
 
-    def _many(
-        self, task: Task, folder: str, number: int, size: int, how: int
-    ) -> Generator[Any, Any, None]:
+    def _many(self, task: Task, folder: str, number: int, size: int, how: int) -> Generator[Any, Any, None]:
         """Make files of `size` bytes in a directory, one after the other; sync each as told; close it."""
         for each in range(number):
             yield from self.files.opened(task, -1 - each, f"{folder}/f{each:04d}")

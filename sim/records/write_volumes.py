@@ -13,6 +13,7 @@ from sim.documents import parse_json, read_text
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, ExtentTree
 from sim.ext4.format.inode import ROOT_INODE
+from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.fs.ialloc import InodeAllocator, InodeBitmapSource, InodeGroup
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
@@ -152,11 +153,16 @@ class WriteVolume:
         return int(self._said["directories"][path]["blocks"][0])
 
     def mounted_blocks(self) -> list[int]:
-        """Return blocks that a mount reads: superblock, descriptors, inode bitmaps, the root's inode."""
+        """
+        Return blocks that a mount leaves in memory: superblock, descriptors, the root's inode with those that
+        are read ahead; and the inode bitmaps of the first flex group but its first one's, which is not from
+        the source: the recordings free as many pages on umount.
+        """
         said = self._said
         first = said["descriptors_at"]
-        superblock = 1024 // self.block_size
-        bitmaps = [group["inode_bitmap"] for group in said["groups"]]
+        superblock = SUPERBLOCK_OFFSET // self.block_size
+        flex = said["groups"][1 : 1 << said["log_groups_per_flex"]]
+        bitmaps = [group["inode_bitmap"] for group in flex]
         tables = self.inode_tables().read_with(ROOT_INODE)
         return [superblock, *range(first, first + said["descriptor_blocks"]), *tables, *bitmaps]
 

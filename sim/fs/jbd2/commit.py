@@ -171,11 +171,14 @@ class Jbd2Journal(Transactions):
         self._s_write = ledger.site(
             TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
         )
+        self._s_much = ledger.site(TASK, STACK, "jbd2_update_log_tail")
         self._s_tail = ledger.site(
             TASK,
             "",
-            "jbd2_journal_update_sb_log_tail jbd2_journal_update_sb_log_tail;jbd2_write_superblock"
-            f" {under('jbd2_journal_update_sb_log_tail;jbd2_write_superblock', BH_SYMBOLS)}",
+            "jbd2_journal_update_sb_log_tail",
+        )
+        self._s_superblock = ledger.site(
+            TASK, "", f"jbd2_write_superblock {under('jbd2_write_superblock', BH_SYMBOLS)}"
         )
 
     # -- what tasks ask for ------------------------------------------------------------------------
@@ -267,6 +270,7 @@ class Jbd2Journal(Transactions):
         if transaction.updates:
             transaction.drained = self.clock.event()
             yield from task.wait(transaction.drained)
+        self.log.shrink(lambda block: self._busy(block, transaction))
         self.committing, self.running = transaction, None
         for number, what in transaction.inodes.items():
             if what & WRITES:
@@ -278,10 +282,14 @@ class Jbd2Journal(Transactions):
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
+        freed = self.log.tail_moves
         if not self.async_commit:
             yield from self._out.wait(task, [self._write_record(task, Plug(holds=False))])
         elif self.barrier:
             yield from self._out.flush(task)
+        if freed >= self.limit:
+            task.ps += self._s_much.charge(1)
+            yield from self.update_tail(task, REQ_FUA)
         self.log.committed(transaction.tid, metadata)
         self.committing = None
         transaction.credits = 0
@@ -290,6 +298,10 @@ class Jbd2Journal(Transactions):
         yield from task.settle()
         if transaction.ended is not None:
             transaction.ended.succeed()
+
+    def _busy(self, block: int, transaction: Transaction) -> bool:
+        """Tell whether a block cannot leave its old transaction: it is dirty, or in a newer one."""
+        return block in transaction.files or self.buffers.is_dirty(block) or self.data.is_dirty(block)
 
     def _write_log(self, task: Task, metadata: list[int]) -> list[Pending]:
         """Submit descriptors and blocks; with journal_async_commit the commit record, too."""
@@ -319,9 +331,10 @@ class Jbd2Journal(Transactions):
         self.buffers.make(task, place)
         return self._submit(task, plug, place, flags)
 
-    def _submit(self, task: Task, plug: Plug, place: int, flags: int) -> Pending:
+    def _submit(self, task: Task, plug: Plug, place: int, flags: int, out: WriteOut | None = None) -> Pending:
+        """Submit the write of a block of the journal. out: on whose way it goes; None: the log's."""
         size = self._size
-        return self._out.submit(
+        return (out or self._out).submit(
             task, plug, sector_of(place, size), size // SECTOR_BYTES, 1, [(place, 1)], None, flags
         )
 
@@ -337,8 +350,14 @@ class Jbd2Journal(Transactions):
     # -- checkpoints -------------------------------------------------------------------------------
 
     def do_checkpoint(self, task: Task) -> Generator[Any, Any, None]:
-        """jbd2_log_do_checkpoint(): bring the oldest transaction's blocks in place, and free its log."""
+        """
+        jbd2_log_do_checkpoint(): if the tail of the log can move, move it; else bring the oldest transaction's
+        blocks in place before.
+        """
         task.ps += self._s_checkpoint.charge(1)
+        if self.log.tail_moves:
+            yield from self._cleanup_tail(task)
+            return
         oldest = self.log.oldest()
         plug = Plug()
         blocks = [block for block in oldest if self.buffers.is_dirty(block) or self.data.is_dirty(block)]
@@ -364,15 +383,42 @@ class Jbd2Journal(Transactions):
                 )
         self._queue.finish_plug(task, plug)
         yield from self._in_place.wait(task, pending)
+        self.log.dropped()
+        if self.log.tail_moves:
+            yield from self._cleanup_tail(task)
+
+    def _cleanup_tail(self, task: Task) -> Generator[Any, Any, None]:
+        """jbd2_cleanup_journal_tail(): empty the device's cache before the superblock says where the log begins."""
         if self.barrier:
             yield from self._out.flush(task)
-        self.log.dropped()
         yield from self.update_tail(task, REQ_FUA)
 
     def update_tail(self, task: Task, flags: int) -> Generator[Any, Any, None]:
-        """jbd2_journal_update_sb_log_tail(): write the journal's superblock, and wait."""
+        """jbd2_journal_update_sb_log_tail(): the log begins at the oldest transaction that is to be checkpointed."""
         task.ps += self._s_tail.charge(1)
+        yield from self._write_superblock(task, flags)
+        self.log.move_tail()
+
+    def _write_superblock(self, task: Task, flags: int) -> Generator[Any, Any, None]:
+        """jbd2_write_superblock(): write it, and wait. flags: REQ_FUA and REQ_PREFLUSH count with barriers only."""
+        task.ps += self._s_superblock.charge(1)
+        if not self.barrier:
+            flags &= ~(REQ_FUA | REQ_PREFLUSH)
         plug = Plug(holds=False)
         yield from self._in_place.wait(
-            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags)]
+            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags, self._in_place)]
         )
+
+    def destroy(self, task: Task) -> Generator[Any, Any, None]:
+        """
+        jbd2_journal_destroy(): the thread ends, all transactions are brought in place, the log is empty.
+
+        The last one is committed by who syncs before; one that runs then is not expected.
+        """
+        if self.running is not None or self.committing is not None:
+            raise InvariantError("a journal is destroyed with a transaction that is not committed")
+        self.close()
+        while self.log.checkpoints:
+            yield from self.do_checkpoint(task)
+        yield from self._write_superblock(task, REQ_PREFLUSH | REQ_FUA)
+        self.log.move_tail()

@@ -5,7 +5,7 @@ The log as space: which blocks of the journal are taken, and by which transactio
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def tags_per_descriptor(block_size: int, tag_bytes: int, checksums: bool) -> int:
@@ -22,6 +22,20 @@ def tags_per_descriptor(block_size: int, tag_bytes: int, checksums: bool) -> int
             left -= 16
         if left < tag_bytes + 16 + tail:
             return tags
+
+
+class _Kept:
+    """
+    A committed transaction. taken: blocks of the log. blocks: those that are still to be checkpointed for it, in
+    the order of the log; without any it is off the list, and its room goes with the tail.
+    """
+
+    __slots__ = ("blocks", "taken", "tid")
+
+    def __init__(self, tid: int, taken: int, blocks: Sequence[int]) -> None:
+        self.tid = tid
+        self.taken = taken
+        self.blocks = dict.fromkeys(blocks, True)
 
 
 class Log:
@@ -50,7 +64,8 @@ class Log:
         per = (block_size - 12 - 16 - (4 if checksums else 0) - 16) // tag_bytes
         self.overhead = 1 + -(-(self.blocks // 4) // per)
         self._taken = 0
-        self._kept: deque[tuple[int, int, list[int]]] = deque()
+        self._kept: deque[_Kept] = deque()
+        self._kept_in: dict[int, _Kept] = {}
 
     def take(self, count: int) -> list[int]:
         """jbd2_journal_next_log_block(), `count` times: return where the next blocks of the log lie."""
@@ -64,20 +79,63 @@ class Log:
         self._taken += count
         return places
 
-    def committed(self, tid: int, metadata: list[int]) -> None:
-        """A transaction is in the log: it stays there until its blocks are in place."""
-        self._kept.append((tid, self._taken, metadata))
+    def committed(self, tid: int, metadata: Sequence[int]) -> None:
+        """
+        A transaction is in the log: it stays there until its blocks are in place, or in a later transaction
+        (__jbd2_journal_insert_checkpoint(), __jbd2_journal_remove_checkpoint()).
+        """
+        kept = _Kept(tid, self._taken, metadata)
+        for block in metadata:
+            self._leaves(block)
+            self._kept_in[block] = kept
+        self._kept.append(kept)
         self._taken = 0
 
+    def _leaves(self, block: int) -> None:
+        kept = self._kept_in.pop(block, None)
+        if kept is not None:
+            del kept.blocks[block]
+
+    def shrink(self, busy: Callable[[int], bool]) -> None:
+        """
+        __jbd2_journal_clean_checkpoint_list(): blocks that are in place by now leave, transaction by
+        transaction, until one is `busy`.
+        """
+        for kept in self._kept:
+            for block in list(kept.blocks):
+                if busy(block):
+                    return
+                self._leaves(block)
+
+    @property
+    def checkpoints(self) -> int:
+        """How many transactions have blocks that are to be checkpointed."""
+        return sum(1 for kept in self._kept if kept.blocks)
+
     def oldest(self) -> list[int]:
-        """Return the blocks of the oldest transaction that the log keeps."""
-        return self._kept[0][2] if self._kept else []
+        """Return the blocks that the oldest transaction on the list has left."""
+        return next((list(kept.blocks) for kept in self._kept if kept.blocks), [])
 
     def dropped(self) -> None:
-        """The oldest transaction is in place: its room is free."""
-        if self._kept:
-            self.free += self._kept.popleft()[1]
+        """The oldest transaction's blocks are in place: it is off the list."""
+        for block in self.oldest():
+            self._leaves(block)
+
+    @property
+    def tail_moves(self) -> int:
+        """How many blocks lie between the tail and the oldest transaction on the list; 0: it is the tail."""
+        freed = 0
+        for kept in self._kept:
+            if kept.blocks:
+                break
+            freed += kept.taken
+        return freed
+
+    def move_tail(self) -> None:
+        """The tail is at the oldest transaction on the list: what lies before is free."""
+        while self._kept and not self._kept[0].blocks:
+            self.free += self._kept.popleft().taken
 
     def clean(self) -> list[list[int]]:
-        """Return the blocks of every transaction that the log keeps."""
-        return [metadata for _, _, metadata in self._kept]
+        """Return the blocks that every transaction in the log has left."""
+        return [list(kept.blocks) for kept in self._kept]
