@@ -29,6 +29,8 @@ READAHEAD_BLOCKS: Final = 32
 """inode_readahead_blks: how many blocks of the inode table are read together."""
 CREATE_CREDITS: Final = 20 + 6 - 2 + 12 + 3
 """What ext4_create() and ext4_mkdir() reserve: for data, attributes and an index, and three more."""
+JOURNALLED_BACKUPS: Final = 2
+"""Copies of the superblock that change with it in one transaction (ext4_update_superblocks_fn())."""
 DIRENT_BYTES: Final = 8
 """Bytes of an entry beside its name."""
 OPEN_CREDITS: Final = 1
@@ -115,6 +117,22 @@ class Names:
         inode = LiveInode(number, place, group, size, tree, size, Mapping(1, False))
         self._sb.buffers.warm([block])
         return Directory(inode, Parent(number, group, spreads), block, room)
+
+    def mounted(self, task: Task, backups: Sequence[int]) -> Generator[Any, Any, None]:
+        """
+        ext4_update_overhead(): a superblock that does not say what metadata takes is told, with its copies.
+
+        backups: all copies; the first two go through the journal, the others are written at once, here uncharged.
+        """
+        sb = self._sb
+        if not backups:
+            return
+        yield from sb.start(task, 1 + len(backups[:JOURNALLED_BACKUPS]))
+        sb.buffers.warm(backups)
+        for block in (sb.superblock, *backups[:JOURNALLED_BACKUPS]):
+            sb.get_write_access(task, block)
+            sb.dirty_metadata(task, block)
+        sb.stop(task)
 
     # -- making --------------------------------------------------------------------------------------
 

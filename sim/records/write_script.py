@@ -13,6 +13,7 @@ from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
 from sim.fs.allocation import Ext4Allocator
 from sim.fs.writeback_control import WB_ALL, WB_SYNC_NONE
+from sim.machine.unmount import Unmount
 from sim.machine.writer import Ext4Writer
 from sim.records.counted_machine import SETTLES_NS, CountedMachine
 from sim.records.script_files import ScriptFiles, know_all, know_nodes
@@ -35,7 +36,7 @@ class ScriptRun(CountedMachine):
             machine.ledger,
             self.queue,
             machine.cache,
-            volume.shape(case.log_head()),
+            volume.shape(1),
             case.options,
             self.allocator,
             PATHS[record["path"]],
@@ -59,8 +60,6 @@ class ScriptRun(CountedMachine):
     def _script(self, task: Task) -> Generator[Any, Any, None]:
         for line in self.case.record["script"]:
             words = line.split()
-            if words[0] == "umount":
-                return
             yield from self._line(task, words)
 
     def _line(self, task: Task, words: list[str]) -> Generator[Any, Any, None]:
@@ -69,11 +68,16 @@ class ScriptRun(CountedMachine):
             yield from task.settle()
             yield self.machine.clock.timeout(SETTLES_NS)
             self._mark(words[1])
+        elif verb == "mount":
+            yield from self.files.names.mounted(task, self.case.volume.backups())
         elif verb == "open":
             yield from self.files.opened(task, int(words[1]), words[2].removeprefix("/mnt"))
         elif verb == "close":
             if int(words[1]) in self.files.open:
-                self.files.open[int(words[1])].open_files -= 1
+                yield from writer.close(task, self.files.open[int(words[1])])
+        elif verb == "umount":
+            others = len(self.files.directories)
+            yield from Unmount(self.machine.ledger, writer, self.machine.cache, others).run(task)
         elif verb == "fiemap" and words[2] == "before":
             know_all(writer, self.files.open[0])
         elif verb == "precache":
@@ -137,9 +141,9 @@ class ScriptRun(CountedMachine):
             yield from self.writer.close(task, inode)
 
     def _mark(self, name: str) -> None:
-        if name == "write" and self.writer.journal is not None:  # what came before was not all simulated
-            head = self.case.log_head()
-            self.writer.journal.log.head = head
+        journal, head = self.writer.journal, self.case.log_head()
+        if name == "write" and journal is not None and journal.log.head != head:
+            journal.log.head = head  # what came before was not all simulated
             places = self.case.volume.journal_places()
             self.writer.buffers.forget_pages(places)
             self.writer.buffers.warm([places[0], places[head - 1]])

@@ -86,12 +86,13 @@ class Log:
         """
         kept = _Kept(tid, self._taken, metadata)
         for block in metadata:
-            self._leaves(block)
+            self.leaves(block)
             self._kept_in[block] = kept
         self._kept.append(kept)
         self._taken = 0
 
-    def _leaves(self, block: int) -> None:
+    def leaves(self, block: int) -> None:
+        """A block is off the list of its transaction (__jbd2_journal_remove_checkpoint())."""
         kept = self._kept_in.pop(block, None)
         if kept is not None:
             del kept.blocks[block]
@@ -105,7 +106,7 @@ class Log:
             for block in list(kept.blocks):
                 if busy(block):
                     return
-                self._leaves(block)
+                self.leaves(block)
 
     @property
     def checkpoints(self) -> int:
@@ -119,7 +120,7 @@ class Log:
     def dropped(self) -> None:
         """The oldest transaction's blocks are in place: it is off the list."""
         for block in self.oldest():
-            self._leaves(block)
+            self.leaves(block)
 
     @property
     def tail_moves(self) -> int:
