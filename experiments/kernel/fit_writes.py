@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from sim.block.opf import REQ_OP_WRITE
 from sim.engine.costs import DEFAULT_MACHINE, UNMEASURED, Cost, CostTable, load_costs
+from sim.records.counted_machine import WRITTEN
 from sim.records.json_lines import read_lines
 from sim.records.write_case import WriteCase
-from sim.records.write_script import WRITTEN, ScriptRun
+from sim.records.write_script import ScriptRun
 from sim.records.write_volumes import load_volumes
 from sim.units import PAGE_SECTORS, SECTOR_BYTES
 

@@ -15,10 +15,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sim.ext4.format.descriptor import GroupDescriptor
 from sim.ext4.format.features import Compat, Incompat, RoCompat
+from sim.ext4.format.inode import ROOT_INODE
 from sim.ext4.format.journal import JOURNAL_INODE
+from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
+from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
+
+
+OVERHEAD_AT = 0x248
+"""Where a superblock says how many blocks metadata takes."""
 
 
 def free_runs(bits: bytes, blocks: int) -> list[list[int]]:
@@ -38,15 +46,26 @@ def describe(path: Path) -> dict[str, Any]:
     image = Image.open(path)
     sb, geometry = image.superblock, geometry_of(image)
     bitmaps = ImageBitmaps(image)
+    with path.open("rb") as raw:
+        raw.seek(SUPERBLOCK_OFFSET + OVERHEAD_AT)
+        overhead = int.from_bytes(raw.read(4), "little")
     groups = []
     for number, seed in enumerate(seeds_of(image)):
         blocks = len(sb.group_blocks(number))
+        descriptor = image.group(number)
+        used = bytes(~byte & 0xFF for byte in image.read_block(descriptor.inode_bitmap))
         groups.append(
             {
                 "free": seed.free,
                 "bitmap": seed.bitmap_block,
                 "uninit": seed.uninit,
-                "table": image.group(number).inode_table,
+                "table": descriptor.inode_table,
+                "inode_bitmap": descriptor.inode_bitmap,
+                "free_inodes": descriptor.free_inodes,
+                "unused_inodes": descriptor.unused_inodes,
+                "directories": descriptor.directories,
+                "inode_uninit": bool(descriptor.flags & GroupDescriptor.INODE_UNINIT),
+                "used_inodes": free_runs(used, sb.inodes_per_group),
                 "runs": free_runs(bitmaps.read(number), blocks),
             }
         )
@@ -54,8 +73,10 @@ def describe(path: Path) -> dict[str, Any]:
     if sb.has(Compat.HAS_JOURNAL):
         tree = image.read_extent_tree(image.inode(JOURNAL_INODE))
         journal = [[e.physical, e.length] for e in tree.extents]
-    files = {}
+    files, directories = {}, {"/": described_directory(image, image.inode(ROOT_INODE))}
     for name, inode in image.walk():
+        if inode.is_directory:
+            directories[name] = described_directory(image, inode)
         if not inode.is_regular:
             continue
         tree = image.read_extent_tree(inode)
@@ -81,12 +102,35 @@ def describe(path: Path) -> dict[str, Any]:
         "reserved": sb.reserved_blocks_count,
         "inodes_per_group": sb.inodes_per_group,
         "inode_bytes": sb.inode_size,
+        "first_inode": sb.first_inode,
+        "hash_seed": sb.hash_seed.hex(),
+        "overhead_known": overhead == overhead_of(image),
+        "backups": [sb.superblock_block(n) for n in range(1, sb.groups_count) if sb.has_backup(n)],
         "descriptors_at": sb.first_data_block + 1,
         "descriptor_blocks": sb.descriptor_blocks,
         "journal": journal,
         "groups": groups,
         "files": files,
+        "directories": directories,
     }
+
+
+def described_directory(image: Image, inode: Inode) -> dict[str, Any]:
+    """Return a directory's inode and its blocks."""
+    tree = image.read_extent_tree(inode)
+    blocks = [extent.physical + at for extent in tree.extents for at in range(extent.length)]
+    return {"inode": inode.number, "blocks": blocks}
+
+
+def overhead_of(image: Image) -> int:
+    """Return how many blocks metadata takes (ext4_calculate_overhead())."""
+    sb = image.superblock
+    copies = 1 + sum(sb.has_backup(number) for number in range(1, sb.groups_count))
+    blocks = sb.first_data_block + copies * (1 + sb.descriptor_blocks + sb.reserved_gdt_blocks)
+    blocks += sb.groups_count * (2 + sb.inode_table_blocks)
+    if sb.has(Compat.HAS_JOURNAL):
+        blocks += sum(e.length for e in image.read_extent_tree(image.inode(JOURNAL_INODE)).extents)
+    return blocks
 
 
 def main() -> None:

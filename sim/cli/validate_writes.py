@@ -27,6 +27,7 @@ WRITE_GROUPS = (
     "csum",
     "dev",
     "again",
+    "bdev",
 )
 """The groups of recordings that are run: one file each."""
 SHOWN = 15

@@ -113,7 +113,7 @@ class Ext4Allocator(Allocator):
     def _mb_inode(self, inode: LiveInode) -> MbInode:
         found = self._inodes.get(inode.number)
         if found is None:
-            found = self._inodes[inode.number] = MbInode(inode.number, inode.group)
+            found = self._inodes[inode.number] = MbInode(inode.number, inode.group, inode.regular)
         found.size_bytes = inode.size
         found.open_writers = inode.open_files
         return found
@@ -131,12 +131,13 @@ class Ext4Allocator(Allocator):
     ) -> Generator[Any, Any, tuple[int, int]]:
         """Allocate for a file's data."""
         left, right = path.neighbours(lblk)
+        flags = HINT_DATA if inode.regular else 0
         request = AllocationRequest(
             self._mb_inode(inode),
             lblk,
             length,
             self._goal(inode, path, lblk),
-            HINT_DATA | (DELALLOC_RESERVED if reserved else 0) | (0 if normalise else HINT_NOPREALLOC),
+            flags | (DELALLOC_RESERVED if reserved else 0) | (0 if normalise else HINT_NOPREALLOC),
             left[0],
             left[1],
             right[0],

@@ -41,7 +41,7 @@ class BdevBuffers:
         self._uptodate: set[int] = set()
         self._verified: set[int] = set()
         self._dirty: dict[int, bool] = {}
-        self._dirty_pages: dict[int, bool] = {}
+        self._tagged: set[int] = set()
         self._reading: dict[int, Pending] = {}
         self._s_getblk = ledger.site(TASK, "", "__getblk_gfp __getblk_gfp;__find_get_block")
         self._s_grow = ledger.site(TASK, "__getblk_gfp", f"{INSERT_SYMBOLS} alloc_page_buffers")
@@ -93,6 +93,14 @@ class BdevBuffers:
         for block in blocks:
             self._pages.discard(block // self._per_page)
             self._uptodate.discard(block)
+
+    def drop_pages(self) -> int:
+        """Have no page in memory any more; return how many there were."""
+        pages = len(self._pages)
+        self._pages.clear()
+        self._uptodate.clear()
+        self._verified.clear()
+        return pages
 
     def holds(self, block: int) -> bool:
         """Tell whether a block is in memory."""
@@ -158,8 +166,8 @@ class BdevBuffers:
             return
         self._dirty[block] = True
         page = block // self._per_page
-        if page not in self._dirty_pages:
-            self._dirty_pages[page] = True
+        if page not in self._tagged:
+            self._tagged.add(page)
             task.ps += self._s_dirty_page.charge(1)
 
     def is_dirty(self, block: int) -> bool:
@@ -167,11 +175,8 @@ class BdevBuffers:
         return block in self._dirty
 
     def clean(self, block: int) -> None:
-        """
-        A block is written, or is not to be (clear_buffer_dirty()). Its page stays tagged as dirty until it is
-        looked at.
-        """
-        self._dirty.pop(block, None)
+        """A block is written, or need not be; its page stays tagged until write-back comes to it."""
+        self._dirty.pop(block, False)
 
     @property
     def dirty_blocks(self) -> list[int]:
@@ -180,16 +185,14 @@ class BdevBuffers:
 
     @property
     def dirty_page_count(self) -> int:
-        """Pages that are tagged as dirty."""
-        return len(self._dirty_pages)
+        """Pages that are tagged as dirty, be it that their blocks were written since."""
+        return len(self._tagged)
 
     def write_back(self, task: Task, flags: int = 0) -> list[Pending]:
         """generic_writepages() over the device's mapping: a bio a block; return them on their way."""
         blocks = self.dirty_blocks
-        if not self._dirty_pages:
-            return []
-        task.ps += self._s_page.charge(len(self._dirty_pages)) + self._s_block.charge(len(blocks))
-        self._dirty_pages.clear()
+        task.ps += self._s_page.charge(len(self._tagged)) + self._s_block.charge(len(blocks))
+        self._tagged.clear()
         plug, size = Plug(), self.block_size
         pending = []
         for block in blocks:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
+from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.live_inode import LiveInode
@@ -67,6 +68,7 @@ class Ext4Super:
         self.groups = groups
         self.descriptor_blocks = descriptor_blocks
         self._descriptors_at = descriptors_at
+        self.superblock = SUPERBLOCK_OFFSET // buffers.block_size
         self.ticks_left: int = -1
         self.bytes: MetadataBytes | None = None
         nolock = options.dioread_nolock if options.dioread_nolock is not None else per_page == 1
@@ -184,6 +186,7 @@ class Ext4Super:
     def mark_dirty_sync(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """mark_inode_dirty(): ext4_dirty_inode() in a handle of its own, or in the task's."""
         task.ps += self._s_dirty.charge(1) + self._s_dirty_inode.charge(1)
+        inode.dirty = True
         if self.can_start(task, 2):
             self.start_at_once(task, 2)
         else:

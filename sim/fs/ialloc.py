@@ -174,6 +174,18 @@ class InodeAllocator:
             group.directories -= 1
         return read
 
+    def is_used(self, inode: int) -> bool:
+        """Tell whether an inode is in use; its group's bitmap has to be loaded."""
+        number, at = divmod(inode - 1, self.inodes_per_group)
+        bitmap = self.groups[number].bitmap
+        if bitmap is None:
+            raise InvariantError(f"the inode bitmap of group {number} was never loaded")
+        return bitmap[at] != FREE
+
+    def block_bitmap(self, number: int) -> int:
+        """Return the block of a group's bitmap of blocks."""
+        return self._blocks.groups.every[number].bitmap_block
+
     def packed_bitmap(self, number: int) -> bytes:
         """Return a group's inode bitmap block as it stands; it has to be loaded."""
         bitmap = self.groups[number].bitmap

@@ -35,14 +35,16 @@ class LiveInode:
     it. size: in bytes; disksize: what the disk's inode says of it. state, place: of every buffer head, by
     logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the transactions that fsync(2) and
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
-    blocks go out encrypted. journalled: its data goes through the log. taken: blocks that it got
-    since it was opened, of data and of its tree (they are in i_blocks). bytes: None if data is off.
+    blocks go out encrypted. journalled: its data goes through the log. taken: blocks that it got since it was
+    opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular: a file, no
+    directory. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
     """
 
     __slots__ = (
         "bytes",
         "changed",
         "datasync_tid",
+        "dirty",
         "disksize",
         "encrypted",
         "es",
@@ -53,6 +55,7 @@ class LiveInode:
         "number",
         "open_files",
         "place",
+        "regular",
         "reserved",
         "size",
         "state",
@@ -84,7 +87,8 @@ class LiveInode:
         self.mapping = mapping
         self.encrypted = encrypted
         self.journalled = False
-        self.changed = False
+        self.regular = True
+        self.changed = self.dirty = False
         blocks = mapping.pages * (PAGE_BYTES // block_size)
         self.state = bytearray(blocks)
         self.place = array("q", bytes(8 * blocks))

@@ -193,8 +193,10 @@ class WriteMapper:
         return found
 
     def _ordered(self, inode: LiveInode) -> bool:
-        """ext4_should_order_data(): encrypted files are, too, where data is journalled."""
+        """ext4_should_order_data(): encrypted files are, too, where data is journalled; directories never."""
         data = self._sb.options.data
+        if not inode.regular:
+            return False
         return data == "ordered" or (data == "journal" and not inode.journalled)
 
     def _look_up(

@@ -108,6 +108,7 @@ class FileSync:
         buffers = self._sb.buffers
         block, size = inode.table_block, buffers.block_size
         task.ps += self._s_again.charge(1)
+        inode.dirty = False
         if buffers.is_dirty(block):
             yield from self._wait.wait(task, inode)
             task.ps += self._s_inode.charge(1)

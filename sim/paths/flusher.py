@@ -18,9 +18,10 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import LiveInode
+from sim.fs.write_out import Pending, WriteOut
 from sim.fs.writeback_control import WB_BACKGROUND, WB_SYNC_ALL, WB_TAGGED, WritebackControl
 from sim.paths.file_sync import WriteBack
-from sim.paths.writepages.page_io import WriteBackWait
+from sim.paths.writepages.page_io import PAGEVEC, WriteBackWait
 
 
 class Flusher:
@@ -35,37 +36,44 @@ class Flusher:
         inodes: dict[int, LiveInode],
         write_back: WriteBack,
         wait: WriteBackWait,
+        out: WriteOut,
     ) -> None:
+        """out: on whose way flushes go."""
         self._clock = clock
         self._account = thread
         self._sb = sb
         self._inodes = inodes
         self._write_back = write_back
         self._wait = wait
+        self._out = out
         self._running: Any = None
         work = "process_one_work;wb_workfn"
         self._s_work = ledger.site(
             TASK, "", f"process_one_work {work} {work};wb_writeback {work};wb_writeback;writeback_sb_inodes"
         )
         single = f"{work};wb_writeback;writeback_sb_inodes;__writeback_single_inode"
-        self._s_inode = ledger.site(TASK, "", f"{single} {single};ext4_write_inode")
+        self._s_inode = ledger.site(TASK, "", single)
+        self._s_clean = ledger.site(TASK, single, "do_writepages do_writepages;ext4_writepages")
+        self._s_write_inode = ledger.site(TASK, single, "ext4_write_inode")
         self._s_sync_fs = ledger.site(TASK, "", "ext4_sync_fs")
         self._s_barrier = ledger.site(TASK, "ext4_sync_fs", "jbd2_trans_will_send_data_barrier")
-        self._s_blockdev = ledger.site(TASK, "", "sync_blockdev filemap_fdatawrite_wbc")
+        self._s_blockdev = ledger.site(TASK, "", "sync_blockdev")
         self._s_write = ledger.site(
             TASK,
             "filemap_fdatawrite_wbc",
             "do_writepages do_writepages;blkdev_writepages"
             " do_writepages;blkdev_writepages;generic_writepages"
-            " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages"
-            " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages;tag_pages_for_writeback",
+            " do_writepages;blkdev_writepages;generic_writepages;write_cache_pages",
         )
+        self._s_tag = ledger.site(TASK, "write_cache_pages", "tag_pages_for_writeback")
         self._s_lookup = ledger.site(TASK, "write_cache_pages", "pagevec_lookup_range_tag")
+        waiting = "sync_blockdev;__filemap_fdatawait_range"
+        self._s_waiting = ledger.site(TASK, "", f"{waiting} {waiting};pagevec_lookup_range_tag")
         self._s_nowait = ledger.site(TASK, "", "filemap_fdatawrite_wbc")
 
     def dirty_inodes(self) -> list[LiveInode]:
-        """Return the inodes that have dirty pages."""
-        return [inode for inode in self._inodes.values() if inode.mapping.dirty_pages]
+        """Return the inodes that are dirty, or have dirty pages."""
+        return [inode for inode in self._inodes.values() if inode.dirty or inode.mapping.dirty_pages]
 
     def start(self, wbc: WritebackControl = WB_BACKGROUND) -> None:
         """Wake the thread; it writes what is dirty."""
@@ -78,7 +86,13 @@ class Flusher:
         thread.ps += self._s_work.charge(1)
         for inode in self.dirty_inodes():
             thread.ps += self._s_inode.charge(1)
-            yield from self._write_back.writepages(thread, inode, wbc)
+            if inode.mapping.dirty_pages:
+                yield from self._write_back.writepages(thread, inode, wbc)
+            else:
+                thread.ps += self._s_clean.charge(1)
+            if inode.dirty:
+                inode.dirty = False
+                thread.ps += self._s_write_inode.charge(1)
             yield from thread.settle()
         yield from thread.settle()
         self._running = None
@@ -98,29 +112,51 @@ class Flusher:
         transaction = journal.running if journal is not None else None
         if journal is not None and transaction is not None:
             journal.request(transaction.tid)
-        task.ps += self._s_nowait.charge(1)
+        pending = self._write_metadata(task, 0)
+        yield from self.finish(task, WB_SYNC_ALL)
         for inode in list(self._inodes.values()):
-            if inode.mapping.dirty is not None:
-                if inode.mapping.dirty_pages:
-                    yield from self._write_back.writepages(task, inode, WB_SYNC_ALL)
+            if inode.mapping.writeback_pages:
                 yield from self._wait.wait(task, inode)
+        yield from self._sync_journal(task)
+        yield from self.sync_blockdev(task, pending)
+
+    def _sync_journal(self, task: Task) -> Generator[Any, Any, None]:
+        """ext4_sync_fs() with waiting: what is to be committed is; a flush unless that brings one."""
+        journal, barrier = self._sb.journal, self._sb.options.barrier
         task.ps += self._s_sync_fs.charge(1)
         if journal is not None:
-            if self._sb.options.barrier:
+            last = journal.next_tid - 1
+            if barrier:
                 task.ps += self._s_barrier.charge(1)
-            if transaction is not None:
-                yield from journal.complete(task, transaction.tid)
-        yield from self.sync_blockdev(task)
+                barrier = not journal.will_send_barrier(last)
+            yield from journal.complete(task, last)
+        if barrier:
+            yield from self._out.flush(task)
 
-    def sync_blockdev(self, task: Task) -> Generator[Any, Any, None]:
-        """sync_blockdev(): metadata that is committed, in place, and wait for it."""
+    def _write_metadata(self, task: Task, flags: int) -> list[Pending]:
+        """
+        filemap_fdatawrite_wbc() of the device: metadata that is committed goes in place. flags: REQ_SYNC.
+        """
+        task.ps += self._s_nowait.charge(1)
+        buffers = self._sb.buffers
+        if not buffers.dirty_page_count:
+            return []
+        task.ps += self._s_write.charge(1)
+        if flags:
+            task.ps += self._s_tag.charge(1)
+        task.ps += self._s_lookup.charge(buffers.dirty_page_count // PAGEVEC + 1)
+        return buffers.write_back(task, flags)
+
+    def sync_blockdev(self, task: Task, pending: list[Pending]) -> Generator[Any, Any, None]:
+        """
+        sync_blockdev(): metadata that is committed, in place, and wait for it.
+
+        pending: what of it is on its way.
+        """
         task.ps += self._s_blockdev.charge(1)
-        if self._sb.buffers.dirty_blocks:
-            task.ps += self._s_write.charge(1)
-            pages = self._sb.buffers.dirty_page_count
-            task.ps += self._s_lookup.charge(pages // 15 + 1)
-            pending = self._sb.buffers.write_back(task, REQ_SYNC)
-            yield from self._sb.buffers.wait(task, pending)
+        pending = pending + self._write_metadata(task, REQ_SYNC)
+        yield from self._sb.buffers.wait(task, pending)
+        task.ps += self._s_waiting.charge(1)
 
 
 def total_dirty(inodes: Iterable[LiveInode]) -> int:

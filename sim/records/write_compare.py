@@ -12,15 +12,21 @@ from typing import Any, Final
 
 from sim.block.opf import REQ_META, rwbs
 from sim.errors import ConfigError
+from sim.records.bdev_script import BdevRun
 from sim.records.json_lines import read_lines, read_text
 from sim.records.write_bios import BioSeen, recorded_bios
 from sim.records.write_case import CountedCalls, WriteCase
 from sim.records.write_counters import (
     ALL_BIOS,
-    DATA_AND_LOG,
-    NO_BIOS,
+    ALL_BUT_DATA,
+    FLUSHES,
+    IN_PLACE_AND_FLUSHES,
+    NOT_COMPARED,
+    NOTHING,
+    UMOUNT,
+    Happened,
     beside_the_writer,
-    bios_compared,
+    bios_left_out,
     left_out,
 )
 from sim.records.write_script import ScriptRun
@@ -31,13 +37,12 @@ PROBES: Final = "probes.txt"
 """
 Beside the records: their volumes, and what was counted, a symbol a line; one without calls has no count.
 """
-PHASES: Final = ("write", "sync")
-"""The phases that are compared; umount is not simulated."""
-NOT_RUN: Final = {
-    "many": "makes files: the creation of inodes is not simulated",
-    "bdev": "writes a block device's own pages: not simulated",
-}
-"""Groups of records that are not run, each with why."""
+RAW: Final = "raw"
+"""The mode of a record without a file system."""
+PHASES: Final = ("write", "sync", "umount", "close")
+"""The phases that are compared."""
+BORDERED: Final = ("write", "sync")
+"""Those between which, if the journal's thread runs beside the writer, the border is time's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,6 @@ def load_write_cases(path: Path) -> list[WriteCase]:
     cases = []
     for number, record in enumerate(read_lines(path), start=1):
         at = f"{path}:{number}"
-        if record.get("group") in NOT_RUN:
-            continue
         missing = [key for key in ("case", "script", "phases", "bios", "image", "mount") if key not in record]
         if missing:
             raise ConfigError(at, f"has no {missing[0]!r}", "a record of a write case")
@@ -85,30 +88,31 @@ def load_write_cases(path: Path) -> list[WriteCase]:
 
 def compare_write_case(case: WriteCase) -> WriteOutcome:
     """Run a case and hold it against its record."""
-    run = ScriptRun(case, CountedCalls())
+    run = BdevRun(case, CountedCalls()) if case.record["mode"] == RAW else ScriptRun(case, CountedCalls())
     run.run()
     ours = {phase.name: phase.counts for phase in run.phases}
-    converts = any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values())
-    journal = run.writer.journal
-    waits = journal is not None and journal.reserve_waits > 0
-    out = left_out(case.record, case.probes, converts, waits)
-    which, why = bios_compared(case.record, run.ticks, run.writes, converts, waits)
-    if which != ALL_BIOS:
-        out[which] = why
+    happened = _happened(run, ours)
     differences: list[WriteDifference] = []
     compared = 0
+    out: dict[str, str] = {}
+    log = case.volume.journal_sectors()
     for numbers, name, recorded, counted in _phases(case, ours):
+        mine = left_out(case.record, case.probes, name, happened)
+        which, why = bios_left_out(case.record, name, happened)
+        if which != NOTHING:
+            mine[which] = why
+        for counter, reason in mine.items():
+            out.setdefault(counter if counter in NOT_COMPARED else f"{name}: {counter}", reason)
         for counter in sorted(recorded.keys() | (counted.keys() & case.probes)):
-            if counter in out:
+            if counter in mine:
                 continue
             compared += 1
             kernel, simulator = recorded.get(counter, 0), counted.get(counter, 0)
             if kernel != simulator:
                 differences.append(WriteDifference(case.name, name, counter, kernel, simulator))
-        if which == NO_BIOS:
+        if which == ALL_BIOS:
             continue
         compared += 1
-        log = case.volume.journal_sectors()
         wrote = sorted(_of_phases(recorded_bios(case.record), numbers, which, log))
         written = sorted(_of_phases(run.bios, numbers, which, log))
         if wrote != written:
@@ -118,32 +122,50 @@ def compare_write_case(case: WriteCase) -> WriteOutcome:
     return WriteOutcome(case, tuple(differences), compared, out)
 
 
+def _happened(run: BdevRun | ScriptRun, ours: dict[str, dict[str, int]]) -> Happened:
+    """Return what of a run decides what can be compared."""
+    return Happened(
+        run.ticks,
+        run.writes,
+        any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values()),
+        isinstance(run, ScriptRun) and run.waited_for_credits(),
+        ours.get(UMOUNT, {}).get("jbd2_journal_commit_transaction", 0) > 0,
+    )
+
+
 def _phases(
     case: WriteCase, ours: dict[str, dict[str, int]]
 ) -> Iterator[tuple[tuple[int, ...], str, dict[str, int], dict[str, int]]]:
-    """Yield (numbers, name, recorded, ours) of what is compared: each phase, or all together."""
+    """Yield (numbers, name, recorded, ours) of what is compared: each phase, or those of writing together."""
     names = [phase["name"] for phase in case.record["phases"]]
     compared = [name for name in names if name in PHASES and name in ours]
-    if not beside_the_writer(case.record):
-        for name in compared:
-            yield (names.index(name),), name, case.phase(name), ours[name]
-        return
-    recorded: Counter[str] = Counter()
-    counted: Counter[str] = Counter()
+    together = [name for name in compared if name in BORDERED] if beside_the_writer(case.record) else []
+    if together:
+        recorded: Counter[str] = Counter()
+        counted: Counter[str] = Counter()
+        for name in together:
+            recorded.update(case.phase(name))
+            counted.update(ours[name])
+        yield tuple(map(names.index, together)), "+".join(together), dict(recorded), dict(counted)
     for name in compared:
-        recorded.update(case.phase(name))
-        counted.update(ours[name])
-    yield tuple(map(names.index, compared)), "+".join(compared), dict(recorded), dict(counted)
+        if name not in together:
+            yield (names.index(name),), name, case.phase(name), ours[name]
 
 
 def _of_phases(
     bios: Iterable[BioSeen], phases: tuple[int, ...], which: str, log: frozenset[int]
 ) -> Iterator[BioSeen]:
-    """Yield those of these phases that are compared. log: the sectors of the journal."""
+    """Yield those of these phases that are compared. which: are left out. log: the sectors of the journal."""
     for bio in bios:
         journalled = bool(bio.sectors) and bio.sector in log
         data = bool(bio.sectors) and not bio.opf & REQ_META and not journalled
-        if bio.phase in phases and (which == ALL_BIOS or data or (which == DATA_AND_LOG and journalled)):
+        kept = {
+            NOTHING: True,
+            FLUSHES: bool(bio.sectors),
+            IN_PLACE_AND_FLUSHES: data or journalled,
+            ALL_BUT_DATA: data,
+        }
+        if bio.phase in phases and kept[which]:
             yield bio
 
 

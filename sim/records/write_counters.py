@@ -4,6 +4,7 @@ What of a recorded write case is compared, and why the rest is not.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sim.units import MIB
@@ -62,8 +63,6 @@ LOGGED: Final = (
     "journal_submit_commit_record",
 )
 """What is the same whenever the thread commits."""
-VISITED: Final = ("__writeback_single_inode", "do_writepages", "ext4_write_inode", "ext4_writepages")
-VISITS = "whether the flusher still finds the inode on its list: the commit decides"
 REQUESTS: Final = (
     "blk_attempt_plug_merge",
     "blk_flush_complete_seq",
@@ -120,49 +119,66 @@ ODD_CASES: Final = {
 ODD = "one more or less than here, in this one case: of unknown cause"
 
 
-ALL_BIOS: Final = ""
-DATA_AND_LOG: Final = "bios of metadata in place, and flushes"
-DATA_BIOS: Final = "bios but those of data"
-NO_BIOS: Final = "bios"
-"""Which bios are not compared."""
+NOTHING: Final = ""
+IN_PLACE_AND_FLUSHES: Final = "bios of metadata in place, and flushes"
+FLUSHES: Final = "flushes"
+ALL_BUT_DATA: Final = "bios but those of data"
+ALL_BIOS: Final = "bios"
+"""Which bios are left out of a comparison."""
 TICKS: Final = "which of the writes fell into a new tick: it decides which transaction has the inode"
+UMOUNT: Final = "umount"
 
 
-def bios_compared(
-    record: dict[str, Any], ticks: int, writes: int, converts: bool, waits: bool
-) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class Happened:
     """
-    Return which bios of a case are compared, and why not all.
+    What a simulated case did that decides what can be compared.
 
-    ticks: how many of its `writes` fell into a new tick; if a sync comes behind each, only all or none say
-    which. converts, waits: see left_out().
+    ticks: how many of its `writes` fell into a new tick. converts: unwritten extents were converted; waits:
+    so many that the writer waited for credits. late: umount had something to commit.
+    """
+
+    ticks: int = 0
+    writes: int = 0
+    converts: bool = False
+    waits: bool = False
+    late: bool = False
+
+
+def bios_left_out(record: dict[str, Any], phase: str, happened: Happened) -> tuple[str, str]:
+    """
+    Return which bios of a phase are left out, and why.
+
+    If a sync comes behind each write, only all ticks or none say which write had one.
     """
     if beside_the_writer(record):
-        return NO_BIOS, BESIDE
-    if waits or (converts and record["sync"] == "syncfs"):
-        return DATA_BIOS, RESERVING
-    if str(record["sync"]).endswith("_each") and 0 < ticks < writes:
-        return DATA_BIOS, TICKS
-    return (DATA_AND_LOG, COMMITS) if record["sync"] == "syncfs" else (ALL_BIOS, "")
+        return ALL_BIOS, BESIDE
+    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
+        return ALL_BUT_DATA, RESERVING
+    each = str(record["sync"]).endswith("_each") and record["group"] != "many"
+    if each and 0 < happened.ticks < happened.writes:
+        return ALL_BUT_DATA, TICKS
+    if record["sync"] == "syncfs" and phase != UMOUNT:
+        return IN_PLACE_AND_FLUSHES, COMMITS
+    if phase == UMOUNT and happened.late:
+        return FLUSHES, COMMITS
+    return NOTHING, ""
 
 
-def left_out(record: dict[str, Any], probes: frozenset[str], converts: bool, waits: bool) -> dict[str, str]:
+def left_out(
+    record: dict[str, Any], probes: frozenset[str], phase: str, happened: Happened
+) -> dict[str, str]:
     """
-    Return the counters that are not compared in a case, each with the reason.
-
-    probes: all that were counted. converts: unwritten extents were converted; waits: so many that the writer
-    waited for credits.
+    Return the counters that are not compared in a phase, each with the reason. probes: all that were counted.
     """
     found = dict(NOT_COMPARED)
-    if converts:
+    if happened.converts:
         found |= dict.fromkeys(CONVERTS, CONVERTING)
-    if waits or (converts and record["sync"] == "syncfs"):
+    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
         found |= dict.fromkeys(probes.difference(ROUNDS), RESERVING)
     if beside_the_writer(record):
         found |= dict.fromkeys(probes.difference(LOGGED), BESIDE)
-    if record["mode"] == "j" and record["sync"] == "bg":
-        found |= dict.fromkeys(VISITED, VISITS)
-    if record["sync"] == "syncfs":
+    if (record["sync"] == "syncfs" and phase != UMOUNT) or (phase == UMOUNT and happened.late):
         found |= dict.fromkeys(SYNCFS, COMMITS)
     if record["device"] not in ("nullb", "nullb-nocache"):
         found |= dict.fromkeys((*REQUESTS, *CONVERTS), OTHER_DEVICE)

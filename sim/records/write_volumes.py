@@ -12,8 +12,12 @@ from typing import Any
 from sim.documents import parse_json, read_text
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, ExtentTree
+from sim.ext4.format.inode import ROOT_INODE
+from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
+from sim.fs.ialloc import InodeAllocator, InodeBitmapSource, InodeGroup
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
+from sim.fs.namei import InodeTables
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.units import SECTOR_BYTES
 
@@ -43,6 +47,22 @@ class _Runs(BitmapSource):
         for first, length in self._groups[group]["runs"]:
             for at in range(first, first + length):
                 bits[at >> 3] &= ~(1 << (at & 7))
+        return bytes(bits)
+
+
+class _UsedInodes(InodeBitmapSource):
+    """Inode bitmaps of the runs of inodes in use of each group."""
+
+    def __init__(self, groups: list[dict[str, Any]], bitmap_bytes: int) -> None:
+        self._groups = groups
+        self._bytes = bitmap_bytes
+
+    def read(self, group: int) -> bytes:
+        """Return a group's bitmap."""
+        bits = bytearray(self._bytes)
+        for first, length in self._groups[group]["used_inodes"]:
+            for at in range(first, first + length):
+                bits[at >> 3] |= 1 << (at & 7)
         return bytes(bits)
 
 
@@ -102,12 +122,56 @@ class WriteVolume:
         group, at = divmod(inode - 1, said["inodes_per_group"])
         return said["groups"][group]["table"] + at * said["inode_bytes"] // self.block_size, group
 
+    def inode_tables(self) -> InodeTables:
+        """Return where inodes lie."""
+        said, groups = self._said, self._said["groups"]
+        unused = [group["unused_inodes"] if said["descriptor_checksums"] else 0 for group in groups]
+        tables = [group["table"] for group in groups]
+        return InodeTables(tables, said["inodes_per_group"], said["inode_bytes"], self.block_size, unused)
+
+    def inode_allocator(self, blocks: MbAllocator) -> InodeAllocator:
+        """Return the allocator of inodes beside that of blocks; every inode bitmap is read on mounting."""
+        said, groups = self._said, self._said["groups"]
+        seeds = [
+            InodeGroup(
+                group["free_inodes"], group["directories"], group["inode_bitmap"], group["inode_uninit"]
+            )
+            for group in groups
+        ]
+        per_group = said["inodes_per_group"]
+        return InodeAllocator(
+            blocks, seeds, per_group, said["first_inode"], _UsedInodes(groups, self.block_size)
+        )
+
+    @property
+    def hash_seed(self) -> bytes:
+        """The seed of its directory hashes."""
+        return bytes.fromhex(self._said["hash_seed"])
+
+    def directory(self, path: str) -> int:
+        """Return the first block of a directory that is there."""
+        return int(self._said["directories"][path]["blocks"][0])
+
     def mounted_blocks(self) -> list[int]:
-        """Return blocks that a mount reads: superblock, descriptors, the root's inode."""
+        """
+        Return blocks that a mount leaves in memory: superblock, descriptors, the root's inode with those that
+        are read ahead. Where inode bitmaps are still to be made, those of the first flex group are there,
+        too: that is not from the source, but umount frees as many pages in the recordings.
+        """
         said = self._said
         first = said["descriptors_at"]
-        superblock = 1024 // self.block_size
-        return [superblock, *range(first, first + said["descriptor_blocks"]), self.table_block(2)[0]]
+        superblock = SUPERBLOCK_OFFSET // self.block_size
+        flex = said["groups"][: 1 << said["log_groups_per_flex"]]
+        made = any(group["inode_uninit"] for group in flex)
+        bitmaps = [group["inode_bitmap"] for group in flex] if made else []
+        tables = self.inode_tables().read_with(ROOT_INODE)
+        return [superblock, *range(first, first + said["descriptor_blocks"]), *tables, *bitmaps]
+
+    def backups(self) -> list[int]:
+        """
+        Return the copies of the superblock that the first mount writes; none where it knows its overhead.
+        """
+        return [] if self._said["overhead_known"] else list(self._said["backups"])
 
     def inodes(self) -> list[int]:
         """Return the numbers of the files' inodes."""

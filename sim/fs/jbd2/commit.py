@@ -180,11 +180,14 @@ class Jbd2Journal(Transactions):
         self._s_write = ledger.site(
             TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
         )
+        self._s_much = ledger.site(TASK, STACK, "jbd2_update_log_tail")
         self._s_tail = ledger.site(
             TASK,
             "",
-            "jbd2_journal_update_sb_log_tail jbd2_journal_update_sb_log_tail;jbd2_write_superblock"
-            f" {under('jbd2_journal_update_sb_log_tail;jbd2_write_superblock', BH_SYMBOLS)}",
+            "jbd2_journal_update_sb_log_tail",
+        )
+        self._s_superblock = ledger.site(
+            TASK, "", f"jbd2_write_superblock {under('jbd2_write_superblock', BH_SYMBOLS)}"
         )
 
     # -- what tasks ask for ------------------------------------------------------------------------
@@ -289,6 +292,7 @@ class Jbd2Journal(Transactions):
         if transaction.updates:
             transaction.drained = self.clock.event()
             yield from task.wait(transaction.drained)
+        self.log.shrink(lambda block: self._busy(block, transaction))
         self.committing, self.running = transaction, None
         metadata, revoked = transaction.metadata(), list(transaction.revoked)
         if self.bytes is not None:
@@ -302,11 +306,15 @@ class Jbd2Journal(Transactions):
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
+        freed = self.log.tail_moves
         if not self.async_commit:
             record = self._write_record(task, transaction.tid, Plug(holds=False))
             yield from self._out.wait(task, [record])
         elif self.barrier:
             yield from self._out.flush(task)
+        if freed >= self.limit:
+            task.ps += self._s_much.charge(1)
+            yield from self.update_tail(task, REQ_FUA)
         self.log.committed(transaction.tid, metadata)
         self.committing = None
         transaction.credits = 0
@@ -315,6 +323,10 @@ class Jbd2Journal(Transactions):
         yield from task.settle()
         if transaction.ended is not None:
             transaction.ended.succeed()
+
+    def _busy(self, block: int, transaction: Transaction) -> bool:
+        """Tell whether a block cannot leave its old transaction: it is dirty, or in a newer one."""
+        return block in transaction.files or self.buffers.is_dirty(block) or self.data.is_dirty(block)
 
     def _write_log(self, task: Task, tid: int, metadata: list[int], revoked: list[int]) -> list[Pending]:
         """Submit revocations, descriptors and blocks; with journal_async_commit the commit record, too."""
@@ -362,9 +374,10 @@ class Jbd2Journal(Transactions):
         self.buffers.make(task, place)
         return self._submit(task, plug, place, flags)
 
-    def _submit(self, task: Task, plug: Plug, place: int, flags: int) -> Pending:
+    def _submit(self, task: Task, plug: Plug, place: int, flags: int, out: WriteOut | None = None) -> Pending:
+        """Submit the write of a block of the journal. out: on whose way it goes; None: the log's."""
         size = self._size
-        return self._out.submit(
+        return (out or self._out).submit(
             task, plug, sector_of(place, size), size // SECTOR_BYTES, 1, [(place, 1)], None, flags
         )
 
@@ -380,12 +393,18 @@ class Jbd2Journal(Transactions):
     # -- checkpoints -------------------------------------------------------------------------------
 
     def do_checkpoint(self, task: Task) -> Generator[Any, Any, None]:
-        """jbd2_log_do_checkpoint(): bring the oldest transaction's blocks in place, and free its log."""
+        """
+        jbd2_log_do_checkpoint(): if the tail of the log can move, move it; else bring the oldest
+        transaction's blocks in place before.
+        """
         task.ps += self._s_checkpoint.charge(1)
+        moves = self.log.tail_moves
+        if moves:
+            yield from self._cleanup_tail(task)
+            return
         yield from self._commit_what_changes(task)
-        plug, oldest = Plug(), self.log.oldest
-        metadata = oldest.metadata if oldest is not None else []
-        blocks = [block for block in metadata if self.buffers.is_dirty(block) or self.data.is_dirty(block)]
+        plug, oldest = Plug(), self.log.oldest()
+        blocks = [block for block in oldest if self.buffers.is_dirty(block) or self.data.is_dirty(block)]
         pending: list[Pending] = []
         for first in range(0, len(blocks), 64):
             task.ps += self._s_flush_batch.charge(1)
@@ -408,9 +427,16 @@ class Jbd2Journal(Transactions):
                 )
         self._queue.finish_plug(task, plug)
         yield from self._in_place.wait(task, pending)
+        self.log.dropped()
+        if self.log.tail_moves:
+            yield from self._cleanup_tail(task)
+
+    def _cleanup_tail(self, task: Task) -> Generator[Any, Any, None]:
+        """
+        jbd2_cleanup_journal_tail(): empty the device's cache before the superblock says where the log begins.
+        """
         if self.barrier:
             yield from self._out.flush(task)
-        self.log.dropped()
         yield from self.update_tail(task, REQ_FUA)
 
     def _commit_what_changes(self, task: Task) -> Generator[Any, Any, None]:
@@ -419,8 +445,7 @@ class Jbd2Journal(Transactions):
         then, what it holds now must not be written, and what it held is in the log alone.
         """
         while True:
-            oldest = self.log.oldest
-            metadata = oldest.metadata if oldest is not None else []
+            metadata = self.log.oldest()
             for transaction in (self.committing, self.running):
                 if transaction is not None and any(block in transaction.files for block in metadata):
                     break
@@ -431,12 +456,39 @@ class Jbd2Journal(Transactions):
             yield from self._sleep_until_committed(task, transaction)
 
     def update_tail(self, task: Task, flags: int) -> Generator[Any, Any, None]:
-        """jbd2_journal_update_sb_log_tail(): write the journal's superblock, and wait."""
+        """
+        jbd2_journal_update_sb_log_tail(): the log begins at the oldest transaction that is to be
+        checkpointed.
+        """
         task.ps += self._s_tail.charge(1)
         if self.bytes is not None:
-            oldest = self.log.oldest
-            self.bytes.tail(oldest.tid if oldest is not None else self.committed + 1, self.log.tail)
+            tid, start = self.log.next_tail
+            self.bytes.tail(tid or self.committed + 1, start)
+        yield from self._write_superblock(task, flags)
+        self.log.move_tail()
+
+    def _write_superblock(self, task: Task, flags: int) -> Generator[Any, Any, None]:
+        """
+        jbd2_write_superblock(): write it, and wait. flags: REQ_FUA and REQ_PREFLUSH count with barriers only.
+        """
+        task.ps += self._s_superblock.charge(1)
+        if not self.barrier:
+            flags &= ~(REQ_FUA | REQ_PREFLUSH)
         plug = Plug(holds=False)
         yield from self._in_place.wait(
-            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags)]
+            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags, self._in_place)]
         )
+
+    def destroy(self, task: Task) -> Generator[Any, Any, None]:
+        """
+        jbd2_journal_destroy(): the thread ends, all transactions are brought in place, the log is empty.
+
+        The last one is committed by who syncs before; one that runs then is not expected.
+        """
+        if self.running is not None or self.committing is not None:
+            raise InvariantError("a journal is destroyed with a transaction that is not committed")
+        self.close()
+        while self.log.checkpoints:
+            yield from self.do_checkpoint(task)
+        yield from self._write_superblock(task, REQ_PREFLUSH | REQ_FUA)
+        self.log.move_tail()

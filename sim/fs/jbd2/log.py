@@ -5,22 +5,7 @@ The log as space: which blocks of the journal are taken, and by which transactio
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-
-
-class LoggedTransaction:
-    """
-    A transaction that the log keeps. start: where in the journal it begins. length: its blocks there.
-    metadata: its blocks that are not known to be in place, but for those that a later transaction has too.
-    """
-
-    __slots__ = ("length", "metadata", "start", "tid")
-
-    def __init__(self, tid: int, start: int, length: int, metadata: list[int]) -> None:
-        self.tid = tid
-        self.start = start
-        self.length = length
-        self.metadata = metadata
+from collections.abc import Callable, Sequence
 
 
 def tags_per_descriptor(block_size: int, tag_bytes: int, checksums: bool) -> int:
@@ -37,6 +22,22 @@ def tags_per_descriptor(block_size: int, tag_bytes: int, checksums: bool) -> int
             left -= 16
         if left < tag_bytes + 16 + tail:
             return tags
+
+
+class _Kept:
+    """
+    A committed transaction. start: where in the journal it begins. taken: blocks of the log. blocks: those
+    that are still to be checkpointed for it, in the order of the log; without any it is off the list, and its
+    room goes with the tail.
+    """
+
+    __slots__ = ("blocks", "start", "taken", "tid")
+
+    def __init__(self, tid: int, start: int, taken: int, blocks: Sequence[int]) -> None:
+        self.tid = tid
+        self.start = start
+        self.taken = taken
+        self.blocks = dict.fromkeys(blocks, True)
 
 
 class Log:
@@ -69,7 +70,8 @@ class Log:
         self.revocations = (block_size - 16 - (4 if checksums else 0)) // (8 if wide else 4)
         self._taken = 0
         self._begins = head
-        self._kept: deque[LoggedTransaction] = deque()
+        self._kept: deque[_Kept] = deque()
+        self._kept_in: dict[int, _Kept] = {}
 
     def take(self, count: int) -> list[int]:
         """jbd2_journal_next_log_block(), `count` times: return where the next blocks of the log lie."""
@@ -83,35 +85,76 @@ class Log:
         self._taken += count
         return places
 
-    def committed(self, tid: int, metadata: list[int]) -> None:
+    def committed(self, tid: int, metadata: Sequence[int]) -> None:
         """
-        A transaction is in the log: it stays there until its blocks are in place. Blocks of older ones that
-        it has too are no longer theirs to bring in place (__jbd2_journal_remove_checkpoint()).
+        A transaction is in the log: it stays there until its blocks are in place, or in a later transaction
+        (__jbd2_journal_insert_checkpoint(), __jbd2_journal_remove_checkpoint()).
         """
-        newer = set(metadata)
-        for older in self._kept:
-            if not newer.isdisjoint(older.metadata):
-                older.metadata = [block for block in older.metadata if block not in newer]
-        self._kept.append(LoggedTransaction(tid, self._begins, self._taken, metadata))
+        kept = _Kept(tid, self._begins, self._taken, metadata)
+        for block in metadata:
+            self.leaves(block)
+            self._kept_in[block] = kept
+        self._kept.append(kept)
         self._taken = 0
         self._begins = self.head
 
+    def leaves(self, block: int) -> None:
+        """A block is off the list of its transaction (__jbd2_journal_remove_checkpoint())."""
+        kept = self._kept_in.pop(block, None)
+        if kept is not None:
+            del kept.blocks[block]
+
+    def shrink(self, busy: Callable[[int], bool]) -> None:
+        """
+        __jbd2_journal_clean_checkpoint_list(): blocks that are in place by now leave, transaction by
+        transaction, until one is `busy`.
+        """
+        for kept in self._kept:
+            for block in list(kept.blocks):
+                if busy(block):
+                    return
+                self.leaves(block)
+
     @property
-    def oldest(self) -> LoggedTransaction | None:
-        """The oldest transaction that the log keeps."""
-        return self._kept[0] if self._kept else None
+    def checkpoints(self) -> int:
+        """How many transactions have blocks that are to be checkpointed."""
+        return sum(1 for kept in self._kept if kept.blocks)
+
+    def oldest(self) -> list[int]:
+        """Return the blocks that the oldest transaction on the list has left."""
+        return next((list(kept.blocks) for kept in self._kept if kept.blocks), [])
 
     def dropped(self) -> None:
-        """The oldest transaction is in place: its room is free."""
-        if self._kept:
-            self.free += self._kept.popleft().length
+        """The oldest transaction's blocks are in place: it is off the list."""
+        for block in self.oldest():
+            self.leaves(block)
 
     @property
-    def kept(self) -> list[list[int]]:
-        """The blocks that each transaction in the log is still to bring in place."""
-        return [each.metadata for each in self._kept]
+    def tail_moves(self) -> int:
+        """How many blocks lie between the tail and the oldest transaction on the list; 0: it is the tail."""
+        freed = 0
+        for kept in self._kept:
+            if kept.blocks:
+                break
+            freed += kept.taken
+        return freed
 
     @property
-    def tail(self) -> int:
-        """Where in the journal the oldest transaction begins; where the next one does, if it is empty."""
-        return self._kept[0].start if self._kept else self.head
+    def next_tail(self) -> tuple[int, int]:
+        """
+        The oldest transaction on the list, and where in the journal it begins; 0 and where the next one
+        begins, or the one that is being committed, if there is none.
+        """
+        for kept in self._kept:
+            if kept.blocks:
+                return kept.tid, kept.start
+        return 0, self._begins
+
+    def move_tail(self) -> None:
+        """The tail is at the oldest transaction on the list: what lies before is free."""
+        while self._kept and not self._kept[0].blocks:
+            self.free += self._kept.popleft().taken
+
+    def clean(self) -> list[list[int]]:
+        """Return the blocks that every transaction in the log has left."""
+        return [list(kept.blocks) for kept in self._kept]

@@ -111,7 +111,7 @@ def test_the_blocks_of_a_log() -> None:
     assert [block for _, block, _ in rig.bios()] == [501, LOG + 4, LOG + 5, LOG + 6]
     journal = journal_of(rig)
     assert journal.committed == 2
-    assert journal.log.kept == [[], [TABLE]]
+    assert journal.log.clean() == [[], [TABLE]]
     assert rig.writer.buffers.dirty_blocks == [TABLE]
 
 

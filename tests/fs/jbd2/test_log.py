@@ -52,10 +52,55 @@ def test_the_log_is_a_ring_behind_its_superblock() -> None:
     log.committed(7, [100, 101])
     assert log.take(2) == [11, 12]
     log.committed(8, [102])
-    assert (log.free, log.kept, log.tail) == (0, [[100, 101], [102]], 4)
+    assert (log.free, log.clean(), log.next_tail) == (0, [[100, 101], [102]], (7, 4))
     log.dropped()
-    assert (log.free, log.kept, log.tail) == (3, [[102]], 2)
+    assert (log.free, log.next_tail, log.tail_moves) == (0, (8, 2), 3)
+    log.move_tail()
+    assert (log.free, log.tail_moves, log.checkpoints) == (3, 0, 1)
     log.dropped()
-    assert (log.free, log.kept, log.tail, log.head) == (5, [], 4, 4)
+    log.move_tail()
+    assert (log.free, log.next_tail, log.head) == (5, (0, 4), 4)
     log.dropped()
     assert log.free == 5
+
+
+def committed(*transactions: list[int]) -> Log:
+    """Return a log of many blocks that holds these transactions, each of two blocks more than its own."""
+    log = Log(range(100), 506, 4096, 8, False)
+    for tid, blocks in enumerate(transactions):
+        log.take(2 + len(blocks))
+        log.committed(tid, blocks)
+    return log
+
+
+def test_a_block_is_checkpointed_for_its_last_transaction_alone() -> None:
+    """An old transaction whose blocks were all changed again is off the list; the tail may move over it."""
+    log = committed([5, 6], [6, 7], [5, 7])
+    assert (log.clean(), log.oldest()) == ([[], [6], [5, 7]], [6])
+    assert (log.checkpoints, log.tail_moves, log.free) == (2, 4, 99 - 12)
+    log.move_tail()
+    assert (log.tail_moves, log.free) == (0, 99 - 8)
+
+
+def test_the_tail_stops_at_the_oldest_transaction_on_the_list() -> None:
+    """What is free behind that one stays taken."""
+    log = committed([5, 9], [6], [6, 7])
+    assert (log.clean(), log.tail_moves) == ([[5, 9], [], [6, 7]], 0)
+    log.dropped()
+    assert (log.tail_moves, log.checkpoints) == (4 + 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("busy", "left"),
+    [
+        (set(), [[], [], []]),
+        ({5}, [[5, 6], [7], [8]]),
+        ({6}, [[6], [7], [8]]),
+        ({8}, [[], [], [8]]),
+    ],
+)
+def test_blocks_that_are_in_place_leave_until_one_is_busy(busy: set[int], left: list[list[int]]) -> None:
+    """In the order of the log, transaction by transaction."""
+    log = committed([5, 6], [7], [8])
+    log.shrink(lambda block: block in busy)
+    assert log.clean() == left
