@@ -16,7 +16,6 @@ import numpy as np
 from sim.config.cell import CellConfig
 from sim.engine.cpu import Task
 from sim.engine.streams import stream
-from sim.errors import ConfigError
 from sim.ext4.format.features import Compat, Incompat, RoCompat
 from sim.ext4.format.journal import JOURNAL_INODE
 from sim.ext4.read.reader import Image
@@ -30,7 +29,7 @@ from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
 from sim.machine.machine import Machine
 from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
-from sim.machine.writer import WRITE_PATHS, Ext4Writer
+from sim.machine.writer import Ext4Writer
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
 
@@ -57,9 +56,7 @@ class MountedForWriting:
 
     def __init__(self, machine: Machine, volume: Image, config: CellConfig) -> None:
         """Raises ConfigError for a path that does not write."""
-        name = machine.design.name
-        if name not in WRITE_PATHS:
-            raise ConfigError("path", f"{name!r} does not write", ", ".join(WRITE_PATHS))
+        name = str(config.writes_through)
         said = config.mount
         options = MountOptions(
             said.data,
