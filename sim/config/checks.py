@@ -90,7 +90,7 @@ def check_scheme(config: CellConfig) -> None:
         if config.cache.pages != "empty":
             raise custom("cache.pages with encryption.scheme 'ecryptfs'", '"empty": two caches hold a page')
         for file in config.volume.files:
-            if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
+            if file.layout.kind in ("sparse", "unwritten", "hole", "fiemap", "filefrag"):
                 problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
                 raise custom(problem, "contiguous, fragmented, aged, random: eCryptfs writes every page")
             layout = file.layout

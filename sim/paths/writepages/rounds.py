@@ -27,6 +27,8 @@ from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, P
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
 """Blocks that one extent collects at most."""
+PAGE_IS_BUFFERS: Final = 4
+"""A page that is looked at once more than it is written takes as long as so many of its buffers."""
 
 
 class _Scan:
@@ -83,6 +85,7 @@ class Ext4Writepages:
         prepare = f"{up};mpage_prepare_extent_to_map"
         self._s_lookup = ledger.site(TASK, prepare, "pagevec_lookup_range_tag")
         self._s_bufs = ledger.site(TASK, prepare, "mpage_process_page_bufs")
+        self._s_again = ledger.site(TASK, prepare, "mpage_process_page_bufs:buffer")
         self._s_wait = ledger.site(TASK, prepare, "folio_wait_writeback")
         self._s_submit = ledger.site(
             TASK, prepare, "mpage_submit_page mpage_submit_page;folio_clear_dirty_for_io"
@@ -148,7 +151,9 @@ class Ext4Writepages:
     def _release(self, task: Task, scan: _Scan) -> None:
         """mpage_release_unused_pages(): collected and not written: they are looked at again."""
         if scan.first < scan.next and not scan.kept:
-            task.ps += self._s_folios.charge(-(-(scan.next - scan.first) // PAGEVEC))
+            pages = scan.next - scan.first
+            task.ps += self._s_folios.charge(-(-pages // PAGEVEC))
+            task.ps += self._s_again.charge(pages * (PAGE_IS_BUFFERS + self._per_page))
             scan.over = False
 
     # -- collecting ------------------------------------------------------------------------------------
