@@ -32,6 +32,7 @@ from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
+from sim.paths.iomap_write import IomapWrite
 from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
 from sim.paths.writepages.designs import WriteDesign, write_design_of
 from sim.paths.writepages.generic import (
@@ -176,7 +177,11 @@ class Ext4Writer:
         self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
         self._make_page_io(ledger, queue, cpu, design)
         self._make_generic(ledger, queue)
-        self.iomap = self._make_iomap(ledger, queue, cpu) if self.loop == "iomap" else None
+        self.iomap: IomapWritepages | None = None
+        self._iomap_write: IomapWrite | None = None
+        if self.loop == "iomap":
+            self.iomap = self._make_iomap(ledger, queue, cpu)
+            self._iomap_write = IomapWrite(clock, ledger, cache, self.sb, self.mapper, reads)
         self.wait = WriteBackWait(clock, ledger, queue)
         self.write_back = _Chosen(self)
         self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
@@ -288,7 +293,10 @@ class Ext4Writer:
 
     def write(self, task: Task, inode: LiveInode, offset: int, length: int) -> Generator[Any, Any, None]:
         """write(2)."""
-        yield from self.buffered.write(task, inode, offset, length, self.mode(inode))
+        if self._iomap_write is not None and not inode.journalled:
+            yield from self._iomap_write.write(task, inode, offset, length)
+        else:
+            yield from self.buffered.write(task, inode, offset, length, self.mode(inode))
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)

@@ -494,6 +494,17 @@ def test_paths_that_cannot_be_had(matrix, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.usefixtures("load")
+def test_what_encrypts_on_write():
+    """fs/ext4/page_io.c has bounce pages; the others of 6.1 would write the plaintext."""
+    paths_of('path = ["page_io", "page_io_unzeroed"]\n"encryption.scheme" = ["fscrypt-v2"]')
+    for path in ("mpage", "iomap", "buffer_head"):
+        with pytest.raises(ConfigError) as caught:
+            paths_of(f'path = ["{path}"]\n"encryption.scheme" = ["fscrypt-v2"]')
+        allowed = "allowed: page_io, page_io_unzeroed, page_io_one_scan"
+        assert f"path '{path}' encrypts nothing that is written; {allowed}" in str(caught.value)
+
+
 def test_designs_of_writing_need_a_job_that_writes(load):
     """They would differ in nothing."""
     for said, message in (

@@ -98,7 +98,10 @@ def test_scanning_once_is_page_io_where_extents_are_long() -> None:
 
 
 def test_iomap_overwrites_with_one_map_an_extent() -> None:
-    """Two extents, 300 pages: a mapping and an ioend each, the long one's bios chained at 256 vectors."""
+    """
+    Two extents, 300 pages: each looked up once by write(2) and once by write-back, which makes an ioend of
+    it, the long one's bios chained at 256 vectors; no buffer head anywhere.
+    """
     rig = written("iomap")
     inode = rig.file(300 * PAGE, [(0, 500, 290, False), (290, 900, 10, False)])
     rig.cached(inode)
@@ -106,7 +109,8 @@ def test_iomap_overwrites_with_one_map_an_extent() -> None:
     assert bios == [("WS", 500, 256), ("WS", 756, 34), ("WS", 900, 10)]
     calls = rig.calls()
     assert (calls["iomap_writepage_map"], calls["ext4_iomap_map_blocks"]) == (300, 300)
-    assert calls["ext4_map_blocks"] == 2
+    assert (calls["ext4_map_blocks"], calls["ext4_iomap_begin"], calls["iomap_iter"]) == (4, 2, 3)
+    assert (rig.machine.cache.buffer_heads, calls.get("alloc_buffer_head", 0)) == (0, 0)
     assert "mpage_process_page_bufs" not in calls
     assert not inode.mapping.dirty_pages
     assert not inode.mapping.writeback_pages
@@ -155,6 +159,70 @@ def test_iomap_allocates_what_is_delayed(nolock: bool, piece: int) -> None:
     assert [extent[3] for extent in inode.tree.extents()] == [False] * pieces
     assert (inode.disksize, rig.allocator.promised, inode.under_way) == (6 * PAGE, 0, [])
     assert not inode.mapping.writeback_pages
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "read"),
+    [
+        (0, 4096, []),  # a page whole
+        (1024, 2048, []),  # blocks whole
+        (0, 1000, [(500, 1)]),  # the end of block 0
+        (1000, 1000, [(500, 2)]),  # both ends: what is touched, in one bio
+        (1000, 2072, [(500, 3)]),  # blocks 1 and 2 are whole, and read with block 0
+        (500, 3000, [(500, 4)]),
+        (3000, 2000, [(502, 2), (504, 1)]),  # two pages
+    ],
+)
+def test_iomap_reads_what_it_touches_where_a_block_is_cut(
+    offset: int, length: int, read: list[tuple[int, int]]
+) -> None:
+    """1 KiB blocks, nothing cached: one range of a page, where buffer heads read two blocks at most."""
+    rig = written("iomap", 1024, data="writeback")
+    inode = rig.file(8 * PAGE, [(0, 500, 32, False)])
+    rig.start(rig.write(inode, offset, length))
+    rig.run_for(1_000_000)
+    assert rig.bios() == [("R", block, blocks) for block, blocks in read]
+    assert rig.calls().get("iomap_read_folio_sync", 0) == len(read)
+    touched = range(offset // 1024, -(-(offset + length) // 1024))
+    assert [lblk for lblk, now in enumerate(inode.state) if now & BH_DIRTY] == list(touched)
+
+
+def test_iomap_promises_a_hole_at_once() -> None:
+    """Delalloc: one reservation for six blocks, where write_begin makes six; nodelalloc: one allocation."""
+    rig = written("iomap")
+    inode = rig.file()
+    rig.start(rig.write(inode, 0, 6 * PAGE))
+    rig.run_for(1_000_000)
+    assert (rig.calls()["ext4_da_reserve_space"], rig.allocator.promised, inode.reserved) == (1, 6, 6)
+    assert (inode.size, inode.disksize) == (6 * PAGE, 0)
+    rig = written("iomap", delalloc=False)
+    inode = rig.file()
+    rig.start(rig.write(inode, 0, 6 * PAGE))
+    rig.run_for(1_000_000)
+    assert inode.tree.extents() == [(0, DATA, 6, False)]
+
+
+def test_journalled_data_keeps_its_buffer_heads() -> None:
+    """data=journal: jbd2 knows blocks by their buffer heads, so iomap is no way for it."""
+    heads = {}
+    for data in ("ordered", "journal"):
+        rig = written("iomap", data=data)
+        inode = rig.file(4 * PAGE, [(0, 500, 4, False)])
+        rig.start(rig.write(inode, 0, 4 * PAGE), rig.fsync(inode))
+        rig.run_for(10_000_000)
+        heads[data] = rig.machine.cache.buffer_heads
+        assert ("iomap_write_begin" in rig.calls()) == (data == "ordered")
+    assert heads == {"ordered": 0, "journal": 4}
+
+
+@pytest.mark.parametrize("path", ["buffer_head", "mpage"])
+def test_ways_that_map_nothing_say_so(path: str) -> None:
+    """A delayed block has no place: no bio goes to block 0."""
+    rig = written(path)
+    inode = rig.file()
+    with pytest.raises(ConfigError, match=r"mount.delalloc: block 0 of inode 12 is written back by a path"):
+        write_back(rig, inode, 0, PAGE)
+    assert not rig.bios()
 
 
 @given(

@@ -9,7 +9,7 @@ for 256 vectors, a full one is sent and another chained to it. An ioend that end
 that ended it, those of one page the last one first, under no plug: fsync(2) has none here.
 
 A delayed or unwritten extent is mapped as ext4_writepages() maps it, in a handle of its own; what is still
-unwritten on the disk is converted by a worker. write(2) is ext4's own, with buffer heads. Left out: an ioend
+unwritten on the disk is converted by a worker. write(2) is of iomap, too (iomap_write.py). Left out: an ioend
 ends as a whole (pages end with their bio here), merging of completed ioends, zeroing beyond the end of the
 file, clean blocks of a dirty page in an unwritten extent, errors. An ioend of unwritten blocks ends with its
 mapping. Journalled data goes another way
