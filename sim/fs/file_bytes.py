@@ -9,6 +9,7 @@ from typing import Any
 
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.errors import InvariantError
+from sim.ext4.store import ByteStore
 from sim.fs.fs_inode import Decrypt
 
 Encrypt = Callable[[Any, int], bytes]
@@ -17,14 +18,15 @@ Encrypt = Callable[[Any, int], bytes]
 
 class FileBytes:
     """
-    expected: what a reader must find in the file, of all that was ever written; a write copies into it, too.
-    encrypt, decrypt: None for a file in the clear.
+    store: the device's bytes. expected: what a reader must find in the file, of all that was ever written; a
+    write copies into it, too. encrypt, decrypt: None for a file in the clear.
     """
 
     def __init__(
         self,
         mapping: Mapping,
         block_size: int,
+        store: ByteStore,
         expected: bytearray,
         encrypt: Encrypt | None = None,
         decrypt: Decrypt | None = None,
@@ -32,6 +34,7 @@ class FileBytes:
         self.expected = expected
         self._mapping = mapping
         self._size = block_size
+        self._store = store
         self._encrypt = encrypt
         self._decrypt = decrypt
 
@@ -43,9 +46,10 @@ class FileBytes:
             self.expected.extend(bytes(missing))
         self.expected[offset : offset + len(data)] = data
 
-    def came(self, lblk: int, raw: bytes | memoryview) -> None:
-        """Take in blocks as they lie on the disk."""
+    def came(self, lblk: int, physical: int, count: int = 1) -> None:
+        """Take in blocks of the file from `lblk` on, which have been read from `physical` on."""
         content, at = self._content(), lblk * self._size
+        raw = self._store.read(physical * self._size, count * self._size)
         if self._decrypt is None:
             content[at : at + len(raw)] = raw
         else:

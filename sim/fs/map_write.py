@@ -119,6 +119,15 @@ class WriteMapper:
         inode.place[lblk] = found.physical
         return BH_MAPPED | BH_NEW | BH_UNWRITTEN if found.unwritten else BH_MAPPED
 
+    def da_reserve(self, task: Task, inode: LiveInode, lblk: int, blocks: int) -> None:
+        """Promise a run of a hole at once, as ext4 would for iomap (no kernel of 6.1 does)."""
+        task.ps += self._s_reserve.charge(1)
+        if not self.trees.allocator.promise(blocks):
+            raise NoSpaceError
+        inode.reserved += blocks
+        if inode.es.insert(lblk, blocks, ES_DELAYED, 0):
+            task.ps += self._s_cached.charge(1)
+
     def _reserve(self, task: Task, inode: LiveInode, lblk: int) -> None:
         """ext4_insert_delayed_block()."""
         task.ps += self._s_reserve.charge(1)

@@ -72,7 +72,6 @@ class MountedBytes:
         """Have the bytes of all that a writer changes. asynchronous: mounted with journal_async_commit."""
         metadata = MetadataBytes(self.volume, groups, writer.inodes, writer.files.held)
         self._metadata = writer.sb.bytes = metadata
-        writer.buffered.store = self.disk
         journal = writer.journal
         if journal is not None:
             places, superblock = log_of(self.volume)
@@ -83,7 +82,9 @@ class MountedBytes:
         """Have the bytes of a file."""
         expected = bytearray(plain_contents(self.volume, file.on_disk, file.inode))
         decrypt = getattr(file.inode, "decrypt", None)
-        inode.bytes = FileBytes(file.mapping, self.volume.block_size, expected, file.encrypt, decrypt)
+        inode.bytes = FileBytes(
+            file.mapping, self.volume.block_size, self.disk, expected, file.encrypt, decrypt
+        )
         self.files[file.path] = file, inode
 
     def expected(self, file: VolumeFile) -> bytes | bytearray:

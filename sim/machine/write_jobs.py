@@ -36,7 +36,7 @@ from sim.machine.machine import Machine
 from sim.machine.mounted_bytes import MountedBytes
 from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
-from sim.machine.writer import WRITE_PATHS, Ext4Writer
+from sim.machine.writer import Ext4Writer
 from sim.units import SECTOR_BYTES
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
@@ -65,9 +65,7 @@ class MountedForWriting:
 
     def __init__(self, machine: Machine, volume: Image, config: CellConfig) -> None:
         """Raises ConfigError for a path that does not write."""
-        name = machine.design.name
-        if name not in WRITE_PATHS:
-            raise ConfigError("path", f"{name!r} does not write", ", ".join(WRITE_PATHS))
+        name = str(config.writes_through)
         said = config.mount
         options = MountOptions(
             said.data,

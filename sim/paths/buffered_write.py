@@ -26,7 +26,6 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
-from sim.ext4.store import ByteStore
 from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import (
@@ -69,16 +68,13 @@ class BufferedWrite:
         mapper: WriteMapper,
         reads: WriteOut,
     ) -> None:
-        """
-        reads: on whose way blocks come that are read first. store: the device's bytes, None if data is off.
-        """
+        """reads: on whose way blocks come that are read first."""
         self._clock = clock
         self._cache = cache
         self._sb = sb
         self._mapper = mapper
         self._reads = reads
         self._per_page = sb.per_page
-        self.store: ByteStore | None = None
         site = ledger.site
         self._s_call = site(TASK, "", calls_of_write())
         caps = "ext4_buffered_write_iter;file_remove_privs;ext4_xattr_get"
@@ -286,8 +282,8 @@ class BufferedWrite:
         yield from self._reads.wait(task, pending)
         for at in partial:
             inode.state[base + at] |= BH_UPTODATE
-            if inode.bytes is not None and self.store is not None:
-                inode.bytes.came(base + at, self.store.read(inode.place[base + at] * size, size))
+            if inode.bytes is not None:
+                inode.bytes.came(base + at, inode.place[base + at])
             if inode.encrypted:
                 task.ps += self._s_decrypt.charge_units(1, size)
 

@@ -18,7 +18,7 @@ from sim.fs.es_tree import ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import END, Node
 from sim.fs.mballoc.allocator import NoSpaceError
-from sim.fs.namei import Directory, Names
+from sim.fs.namei import Names
 from sim.machine.machine import Machine
 from sim.machine.writer import Ext4Writer
 from sim.records.write_case import WriteCase

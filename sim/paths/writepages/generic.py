@@ -16,10 +16,9 @@ from sim.block.bio import MAX_VECTORS, Bio, Plug
 from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.errors import InvariantError
+from sim.errors import ConfigError
 from sim.fs.bdev_buffers import BH_WBC
 from sim.fs.live_inode import (
-    BH_DELAY,
     BH_DIRTY,
     BH_MAPPED,
     BH_UPTODATE,
@@ -136,10 +135,9 @@ class BlockWriteFullPage(WriteCachePages):
         for block in range(base, base + self.per_page):
             now = state[block]
             if block < end and now & BH_DIRTY and now & BH_MAPPED:
-                if now & BH_DELAY:
-                    raise InvariantError(
-                        f"block {block} of inode {inode.number} is delayed at block_write_full_page()"
-                    )
+                if now & NEEDS_MAPPING:
+                    said = f"block {block} of inode {inode.number} is written back by a path that maps none"
+                    raise ConfigError("mount.delalloc", said, "false, or another path")
                 chosen.append(block)
             state[block] = now & ~BH_DIRTY
         if not chosen:
@@ -221,6 +219,8 @@ class MpageWritepages(WriteCachePages):
         count, wanted = 0, BH_DIRTY | BH_MAPPED | BH_UPTODATE
         while count < self.per_page:
             block = base + count
+            if state[block] & NEEDS_MAPPING:
+                return 0
             if state[block] & wanted != wanted or (count and place[block] != place[block - 1] + 1):
                 break
             count += 1

@@ -180,12 +180,19 @@ class PageIo:
     """
     ext4_bio_write_page(), and what it does to the bio under construction.
 
-    caller: the folded stack that submits pages.
+    caller: the folded stack that submits pages. clears_vectors: see WriteDesign.
     """
 
     def __init__(
-        self, ledger: Ledger, queue: BioQueue, ends: WriteBackEnds, block_size: int, caller: str
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        ends: WriteBackEnds,
+        block_size: int,
+        caller: str,
+        clears_vectors: bool = True,
     ) -> None:
+        self._cleared = ARRAY_VECTORS[MAX_VECTORS] if clears_vectors else 0
         self._queue = queue
         self.ends = ends
         self._size = block_size
@@ -261,7 +268,7 @@ class PageIo:
             task.ps += self._s_no_room.charge(1)
             self.submit(task, io, plug)
         if not io.pages:
-            task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
+            task.ps += self._s_bio.charge_units(1, self._cleared)
             io.first = io.next = place
         task.ps += self._s_block.charge(1)
         if not joins:

@@ -3,8 +3,10 @@ ext4_writepages() of Linux 6.1: its rounds over the dirty pages of a file (fs/ex
 
 Round 0 has no handle and writes what is mapped. Each later one collects one extent of delayed or unwritten
 blocks, maps it in a handle, and writes its pages; pages that were collected and not written are looked at
-again, so that with short extents the whole scan is quadratic. Left out: inline data, nr_to_write and cyclic
-ranges (all dirty pages are written), errors.
+again, so that with short extents the whole scan is quadratic. A design that scans once, which no kernel has,
+maps the rest of what it collected in the rounds that follow, and collects again when nothing is left of it;
+where a piece ends within a page it asks for all of that rest, not for the page's.
+Left out: inline data, nr_to_write and cyclic ranges (all dirty pages are written), errors.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, P
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
 """Blocks that one extent collects at most."""
+PAGE_IS_BUFFERS: Final = 4
+"""A page that is looked at once more than it is written takes as long as so many of its buffers."""
 
 
 class _Scan:
@@ -33,15 +37,16 @@ class _Scan:
 
     first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
     extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
-    behind its last page is looked once more. io: the bio under construction, anew in each round.
+    behind its last page is looked once more. io: the bio under construction, anew in each round. kept: blocks
+    that were collected and are to be mapped in the next round, from lblk on.
     """
 
-    __slots__ = ("endless", "first", "flags", "io", "lblk", "length", "next", "over")
+    __slots__ = ("endless", "first", "flags", "io", "kept", "lblk", "length", "next", "over")
 
     def __init__(self, io: IoSubmit, endless: bool) -> None:
         self.endless = endless
         self.first = self.next = 0
-        self.lblk = self.length = self.flags = 0
+        self.lblk = self.length = self.flags = self.kept = 0
         self.over = False
         self.io = io
 
@@ -50,8 +55,16 @@ class Ext4Writepages:
     """Writes out the dirty pages of files of one file system."""
 
     def __init__(
-        self, ledger: Ledger, queue: BioQueue, sb: Ext4Super, mapper: WriteMapper, page_io: PageIo
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        sb: Ext4Super,
+        mapper: WriteMapper,
+        page_io: PageIo,
+        scans_once: bool = False,
     ) -> None:
+        """scans_once: see WriteDesign."""
+        self._once = scans_once
         self._queue = queue
         self._sb = sb
         self._mapper = mapper
@@ -66,11 +79,13 @@ class Ext4Writepages:
             "ext4_init_io_end mpage_prepare_extent_to_map mpage_release_unused_pages ext4_io_submit"
             " ext4_release_io_end",
         )
+        self._s_kept = ledger.site(TASK, up, "ext4_init_io_end ext4_io_submit ext4_release_io_end")
         self._s_first = ledger.site(TASK, up, "ext4_put_io_end_defer")
         self._s_later = ledger.site(TASK, up, "ext4_put_io_end ext4_ext_index_trans_blocks")
         prepare = f"{up};mpage_prepare_extent_to_map"
         self._s_lookup = ledger.site(TASK, prepare, "pagevec_lookup_range_tag")
         self._s_bufs = ledger.site(TASK, prepare, "mpage_process_page_bufs")
+        self._s_again = ledger.site(TASK, prepare, "mpage_process_page_bufs:buffer")
         self._s_wait = ledger.site(TASK, prepare, "folio_wait_writeback")
         self._s_submit = ledger.site(
             TASK, prepare, "mpage_submit_page mpage_submit_page;folio_clear_dirty_for_io"
@@ -105,10 +120,10 @@ class Ext4Writepages:
         self._release(task, scan)
         self._io.submit(task, scan.io, plug)
         self._io.ends.put(io_end)
-        while not scan.over:
+        while not scan.over or scan.kept:
             io_end = IoEnd(inode)
             scan.io = IoSubmit(inode, io_end, flags)
-            task.ps += self._s_round.charge(1) + self._s_later.charge(1)
+            task.ps += (self._s_kept if scan.kept else self._s_round).charge(1) + self._s_later.charge(1)
             sb, credits = self._sb, self._sb.extent_credits()
             reserve = sb.convert_credits() if sb.nolock else 0
             if sb.must_wait(credits, reserve):
@@ -116,7 +131,10 @@ class Ext4Writepages:
             if reserve:
                 yield from sb.reserve(task, reserve)
             yield from sb.start(task, credits)
-            yield from self._prepare(task, inode, tagged, scan, True, plug)
+            if scan.kept:
+                scan.length, scan.kept = scan.kept, 0
+            else:
+                yield from self._prepare(task, inode, tagged, scan, True, plug)
             if scan.length:
                 yield from self._map_and_submit(task, inode, tagged, scan, plug)
             sb.stop(task)
@@ -132,8 +150,10 @@ class Ext4Writepages:
 
     def _release(self, task: Task, scan: _Scan) -> None:
         """mpage_release_unused_pages(): collected and not written: they are looked at again."""
-        if scan.first < scan.next:
-            task.ps += self._s_folios.charge(-(-(scan.next - scan.first) // PAGEVEC))
+        if scan.first < scan.next and not scan.kept:
+            pages = scan.next - scan.first
+            task.ps += self._s_folios.charge(-(-pages // PAGEVEC))
+            task.ps += self._s_again.charge(pages * (PAGE_IS_BUFFERS + self._per_page))
             scan.over = False
 
     # -- collecting ------------------------------------------------------------------------------------
@@ -270,13 +290,16 @@ class Ext4Writepages:
     ) -> None:
         """mpage_map_and_submit_buffers(): give blocks their places; write pages of which all have one."""
         state, place, per_page = inode.state, inode.place, self._per_page
-        end = lblk + length
+        end, collected = lblk + length, scan.lblk + scan.length
         first, last = lblk // per_page, (end - 1) // per_page
         task.ps += self._s_folios.charge(-(-(last - first + 1) // PAGEVEC))
         for page in range(first, last + 1):
             base = page * per_page
             for block in range(max(base, lblk), base + per_page):
                 if block >= end:
+                    if self._once and end < collected:
+                        scan.lblk, scan.length = end, collected - end
+                        return
                     scan.length = scan.flags = 0
                     self._process(task, inode, tagged, scan, page, block - base, True, plug)
                     if scan.length and scan.lblk > end:
@@ -288,6 +311,8 @@ class Ext4Writepages:
                 state[block] &= ~BH_UNWRITTEN
             self._submit_page(task, tagged, scan, page, plug)
         scan.length = 0
+        if self._once and end < collected:
+            scan.lblk, scan.kept = end, collected - end
 
 
 def _join(vectors: list[list[int]], lblk: int, length: int) -> None:
