@@ -122,6 +122,11 @@ class PageCache:
             self.peak = self.cached
         return reclaimed
 
+    def has_room(self, pages: int) -> bool:
+        """Tell whether pages and their buffer heads can be added one by one, and none has to go."""
+        heads = -(-(self.buffer_heads + pages * self.heads_per_page) // HEADS_PER_SLAB_PAGE)
+        return self.cached + pages + heads <= self.limit_pages
+
     def attach_buffers(self, mapping: Mapping, start: int, end: int) -> None:
         """Give pages their buffer heads (create_empty_buffers), those that have none."""
         buffered = mapping.buffered

@@ -162,6 +162,28 @@ class Mapping(Cached):
             tags[page] = writeback
             self.writeback_pages += 1 if writeback else -1
 
+    def begin_writeback(self, start: int, end: int) -> None:
+        """Dirty pages, none of which is being written, are being written."""
+        assert self.dirty is not None
+        assert self.writeback is not None
+        self.dirty[start:end] = filled(0, end - start)
+        self.writeback[start:end] = filled(1, end - start)
+        self.dirty_pages -= end - start
+        self.writeback_pages += end - start
+
+    def end_writeback(self, start: int, end: int) -> None:
+        """Pages are written."""
+        tags = self.writeback
+        if tags is not None:
+            self.writeback_pages -= tags.count(1, start, end)
+            tags[start:end] = filled(0, end - start)
+
+    def tag_row(self, start: int, end: int) -> None:
+        """Tag pages, none of which is dirty, as dirty."""
+        assert self.dirty is not None
+        self.dirty[start:end] = filled(1, end - start)
+        self.dirty_pages += end - start
+
     def holds(self, start: int, end: int) -> bool:
         """Return whether any page of [start, end) may not go: a reader holds it, or it is to be written."""
         for tags in (self.dirty, self.writeback):

@@ -27,6 +27,12 @@ BH_JBDDIRTY: Final = 64
 """States of a buffer head; BH_JBDDIRTY: jbd2 has to commit it before it may be written."""
 
 NEEDS_MAPPING: Final = BH_DELAY | BH_UNWRITTEN
+_EVERY: Final = [bytes((state,)) for state in range(128)]
+
+
+def same(state: int, blocks: int) -> bytes:
+    """Return the states of blocks that are all in one."""
+    return _EVERY[state] * blocks
 
 
 class LiveInode:

@@ -53,6 +53,7 @@ from sim.paths.write_calls import (
     calls_of_page,
     calls_of_write,
 )
+from sim.paths.write_rows import Model, WriteRows
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
@@ -68,7 +69,11 @@ class BufferedWrite:
         mapper: WriteMapper,
         reads: WriteOut,
     ) -> None:
-        """reads: on whose way blocks come that are read first."""
+        """
+        reads: on whose way blocks come that are read first. rows: pages that are alike are taken together;
+        False: each alone, with the same result.
+        """
+        self.rows = True
         self._clock = clock
         self._cache = cache
         self._sb = sb
@@ -117,7 +122,14 @@ class BufferedWrite:
             TASK, f"{CALLER};block_write_end;mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty"
         )
         self._s_journalled = site(TASK, f"{CALLER};ext4_write_begin", "do_journal_get_write_access")
+        self._rows = [self._rows_of(mode, mapper) if mode in (DELALLOC, PLAIN) else None for mode in MODES]
         self._s_write_end_fn = site(TASK, f"{CALLER};ext4_journalled_write_end", "write_end_fn")
+
+    def _rows_of(self, mode: int, mapper: WriteMapper) -> WriteRows:
+        """Return what takes pages together. What it may charge: all of _piece(), where nothing sleeps."""
+        sites = [self._s_page, self._s_new, self._s_heads, self._s_head, self._s_stable]
+        every = [each[mode] for each in sites] + [self._s_dirty, self._s_dirty_page]
+        return WriteRows(self._cache, mapper, self._per_page, every)
 
     # -- write(2) --------------------------------------------------------------------------------------
 
@@ -139,8 +151,31 @@ class BufferedWrite:
             page = offset // PAGE_BYTES
             stop = min((page + 1) * PAGE_BYTES, end)
             at = page * PAGE_BYTES
+            if self.rows and stop - offset == PAGE_BYTES and end - stop > PAGE_BYTES:
+                offset = yield from self._row(task, inode, page, end, mode, data, offset - began)
+                continue
             yield from self._piece(task, inode, page, offset - at, stop - at, mode, data, offset - began)
             offset = stop
+
+    def _row(
+        self, task: Task, inode: LiveInode, page: int, end: int, mode: int, data: bytes, done: int
+    ) -> Generator[Any, Any, int]:
+        """
+        Write a whole page, and those behind it up to byte `end` that are as it was; return where they end.
+        """
+        model = Model(inode, page, self._per_page)
+        rows, stop = self._rows[mode], (page + 1) * PAGE_BYTES
+        before = rows.counted() if rows is not None and model.is_worth_it(mode == DELALLOC) else None
+        yield from self._piece(task, inode, page, 0, PAGE_BYTES, mode, data, done)
+        if rows is None or before is None:
+            return stop
+        pages = rows.alike(inode, model, (end - stop) // PAGE_BYTES)
+        if pages:
+            rows.write(task, inode, model, pages, before)
+            if inode.bytes is not None:
+                done += PAGE_BYTES
+                inode.bytes.put(stop, data[done : done + pages * PAGE_BYTES])
+        return stop + pages * PAGE_BYTES
 
     def _piece(
         self, task: Task, inode: LiveInode, page: int, start: int, end: int, mode: int, data: bytes, done: int

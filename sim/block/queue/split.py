@@ -25,26 +25,32 @@ def cuts_of(bio: Bio, max_sectors: int, max_segments: int, boundary: bool) -> li
     """
     per_page = bio.blocks_per_page
     block_sectors = PAGE_SECTORS // per_page
-    vectors: list[int] = []
+    vectors: list[tuple[int, int]] = []  # (sectors of each, how many)
     last = None
     for lblk, count in bio.blocks:
         if boundary and last is not None and gap_between(last, lblk, per_page):
-            vectors.append(0)
+            vectors.append((0, 1))
         last = lblk + count - 1
-        while count:
-            blocks = min(count, per_page - lblk % per_page)
-            vectors.append(blocks * block_sectors)
-            lblk, count = lblk + blocks, count - blocks
+        head = min(count, -lblk % per_page)
+        pages, tail = divmod(count - head, per_page)
+        vectors += [(head * block_sectors, 1)] * (head > 0) + [(PAGE_SECTORS, pages)] * (pages > 0)
+        vectors += [(tail * block_sectors, 1)] * (tail > 0)
     cuts = []
     sectors = segments = 0
-    for left in vectors:
-        if not left:
+    for each, many in vectors:
+        if not each:
             cuts.append((sectors, segments))
             sectors = segments = 0
-        while left:
-            if sectors == max_sectors or segments == max_segments:
-                cuts.append((sectors, segments))
-                sectors = segments = 0
-            take = min(left, max_sectors - sectors)
-            sectors, segments, left = sectors + take, segments + 1, left - take
+            continue
+        while many:
+            whole = min(many, (max_sectors - sectors) // each, max_segments - segments)
+            sectors, segments, many = sectors + whole * each, segments + whole, many - whole
+            left = each if many else 0
+            while left:  # a vector that does not fit as a whole
+                if sectors == max_sectors or segments == max_segments:
+                    cuts.append((sectors, segments))
+                    sectors = segments = 0
+                take = min(left, max_sectors - sectors)
+                sectors, segments, left = sectors + take, segments + 1, left - take
+            many -= many > 0
     return [*cuts, (sectors, segments)]

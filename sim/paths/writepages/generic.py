@@ -30,6 +30,7 @@ from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
 from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, PageIo, WriteBackEnds
+from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 MPAGE_CALLER: Final = "do_writepages;mpage_writepages;write_cache_pages"
@@ -147,7 +148,8 @@ class BlockWriteFullPage(WriteCachePages):
             self._ends.began(inode, page)
         for block in chosen:
             task.ps += self._s_block.charge(1)
-            data = DataBio(inode, None, [page])
+            data = DataBio(inode, None, PageRuns())
+            data.pages.append(page)
             inode.under_way.append(data)
             sector = sector_of(inode.place[block], self.size)
             bio = Bio(
@@ -249,7 +251,7 @@ class MpageWritepages(WriteCachePages):
             False,
             io.flags,
         )
-        io.pages, io.blocks = [], []
+        io.pages, io.blocks = PageRuns(), []
         self.queue.submit(task, bio, plug)
 
 

@@ -36,6 +36,7 @@ from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
 from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, WriteBackEnds
+from sim.paths.writepages.page_runs import PageRuns
 from sim.paths.writepages.rounds import MAX_WRITEPAGES_EXTENT
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
@@ -126,7 +127,7 @@ class IomapWritepages:
             return
         task.ps += self._s_wait.charge(1)
         for data in list(inode.under_way):
-            if page in data.pages and not data.ended:
+            if data.pages.has(page) and not data.ended:
                 data.event = self._ends.event() if data.event is None else data.event
                 yield from task.wait(data.event)
 
@@ -241,7 +242,7 @@ class IomapWritepages:
         if io.pages and not (follows and io.vectors < IOEND_BATCH_PAGES):
             behind.append(io)
             io = IoSubmit(io.inode, io_end, io.flags)
-        joins = bool(io.pages) and io.pages[-1] == page
+        joins = io.pages.last == page
         if not joins and len(io.pages) == MAX_VECTORS:
             task.ps += self._s_no_room.charge(1)
             self._send(task, io, plug)
@@ -285,5 +286,5 @@ class IomapWritepages:
             False,
             io.flags,
         )
-        io.pages, io.blocks = [], []
+        io.pages, io.blocks = PageRuns(), []
         self._queue.submit(task, bio, plug)

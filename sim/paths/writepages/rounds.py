@@ -11,19 +11,22 @@ Left out: inline data, nr_to_write and cyclic ranges (all dirty pages are writte
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Generator
 from typing import Any, Final
 
-from sim.block.bio import Plug
+from sim.block.bio import MAX_VECTORS, Plug
 from sim.block.protocols import BioQueue
+from sim.cache.pages import filled
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode
+from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode, same
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo
+from sim.units import PAGE_BYTES
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
 """Blocks that one extent collects at most."""
@@ -52,7 +55,11 @@ class _Scan:
 
 
 class Ext4Writepages:
-    """Writes out the dirty pages of files of one file system."""
+    """
+    Writes out the dirty pages of files of one file system.
+
+    rows: pages that are alike are taken together; False: each alone, with the same result.
+    """
 
     def __init__(
         self,
@@ -64,6 +71,7 @@ class Ext4Writepages:
         scans_once: bool = False,
     ) -> None:
         """scans_once: see WriteDesign."""
+        self.rows = True
         self._once = scans_once
         self._queue = queue
         self._sb = sb
@@ -185,15 +193,63 @@ class Ext4Writepages:
                 return
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
-            page = tagged.find(1, page + 1)
+            page += 1
+            alike = self._row(inode, tagged, scan, page) if self.rows else 0
+            if alike:
+                self._take_row(task, tagged, scan, page, alike, seen)
+                seen, page = seen + alike, page + alike
+            page = tagged.find(1, page)
         if (seen and not seen % PAGEVEC) or scan.endless:
             task.ps += self._s_lookup.charge(1)
         scan.over = True
 
+    def _row(self, inode: LiveInode, tagged: bytearray, scan: _Scan, page: int) -> int:
+        """
+        Return how many pages from `page` on are taken as the one before was: into its bio, or into the extent
+        that is being collected. None of them makes a bio go.
+        """
+        assert inode.mapping.writeback is not None
+        end, per_page = tagged.find(0, page), self._per_page
+        most = (end if end >= 0 else len(tagged)) - page
+        blocks = -(-inode.size // self._sb.block_size)
+        most = min(most, (blocks - 1) // per_page - page)  # at the last one the scan is over
+        if most < 2 or scan.next != page:
+            return 0
+        if not scan.length:
+            most = self._io.row(scan.io, page, most)
+        else:
+            base = page * per_page
+            most = min(most, (MAX_WRITEPAGES_EXTENT - scan.length) // per_page)
+            if most < 2 or scan.lblk + scan.length != base:
+                return 0
+            now, end = inode.state[base], base + most * per_page
+            if not now & BH_DIRTY or not now & BH_MAPPED or now & NEEDS_MAPPING != scan.flags:
+                return 0
+            if inode.state[base:end] != same(now, end - base):
+                return 0
+        return most if inode.mapping.writeback.find(1, page, page + most) < 0 else 0
+
+    def _take_row(self, task: Task, tagged: bytearray, scan: _Scan, page: int, pages: int, seen: int) -> None:
+        """Do for pages, see _row(), what is done for each; seen: pages before them, at least one."""
+        task.ps += self._s_lookup.charge((seen + pages - 1) // PAGEVEC - (seen - 1) // PAGEVEC)
+        task.ps += self._s_wait.charge(pages) + self._s_bufs.charge(pages)
+        if scan.length:
+            scan.length += pages * self._per_page
+        else:
+            self._submit_row(task, tagged, scan, page, pages)
+        scan.next = page + pages
+
+    def _submit_row(self, task: Task, tagged: bytearray, scan: _Scan, page: int, pages: int) -> None:
+        """mpage_submit_page() of pages that go into the bio under construction."""
+        task.ps += self._s_submit.charge(pages)
+        scan.first = page + pages
+        tagged[page : page + pages] = filled(0, pages)
+        self._io.write_row(task, scan.io, page, pages)
+
     def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
         """A page is still on its way from before: wait until it has come there."""
         for data in list(inode.under_way):
-            if page in data.pages and not data.ended:
+            if data.pages.has(page) and not data.ended:
                 self._queue.flush_for_sleep(task, plug)
                 data.event = self._io.ends.event() if data.event is None else data.event
                 yield from task.wait(data.event)
@@ -293,8 +349,16 @@ class Ext4Writepages:
         end, collected = lblk + length, scan.lblk + scan.length
         first, last = lblk // per_page, (end - 1) // per_page
         task.ps += self._s_folios.charge(-(-(last - first + 1) // PAGEVEC))
-        for page in range(first, last + 1):
+        page = first - 1
+        while page < last:
+            page += 1
             base = page * per_page
+            most = end // per_page - page if base >= lblk else 0
+            alike = self._map_row(inode, scan, page, most, physical + base - lblk)
+            if alike:
+                self._submit_row(task, tagged, scan, page, alike)
+                page += alike - 1
+                continue
             for block in range(max(base, lblk), base + per_page):
                 if block >= end:
                     if self._once and end < collected:
@@ -313,6 +377,22 @@ class Ext4Writepages:
         scan.length = 0
         if self._once and end < collected:
             scan.lblk, scan.kept = end, collected - end
+
+    def _map_row(self, inode: LiveInode, scan: _Scan, page: int, most: int, place: int) -> int:
+        """
+        Give the blocks of pages their places, where all are alike and go into the bio under construction;
+        return how many pages.
+        """
+        io, base = scan.io, page * self._per_page
+        most = min(most, MAX_VECTORS - io.vectors, inode.size // PAGE_BYTES - page)
+        if not self.rows or most < 2 or not io.pages or place != io.next:
+            return 0
+        end, now = base + most * self._per_page, inode.state[base]
+        if not now & BH_DELAY or inode.state[base:end] != same(now, end - base):
+            return 0
+        inode.state[base:end] = same(now & ~NEEDS_MAPPING, end - base)
+        inode.place[base:end] = array("q", range(place, place + end - base))
+        return most if self._io.row(io, page, most) == most else 0
 
 
 def _join(vectors: list[list[int]], lblk: int, length: int) -> None:
