@@ -45,6 +45,10 @@ class CpuWatch:
         """
         raise NotImplementedError
 
+    def queued(self, context: str) -> None:
+        """What was charged in this context, and is not on a core yet, is work that was queued for later."""
+        raise NotImplementedError
+
 
 class Due:
     """A place in a core's work that is not reached yet; an interrupt before it pushes it back. at: in ns."""

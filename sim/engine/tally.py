@@ -43,6 +43,18 @@ class Tally:
                 seen_fused[number] = fused.passes
         return tuple(passed)
 
+    def site(self, number: int) -> Site:
+        """Return the site of a number in a step."""
+        return self._sites[number] if number >= 0 else self._fused[-1 - number]
+
+    def ps_of(self, passed: Passed) -> int:
+        """Return what a step cost in ps."""
+        ps = 0
+        for number, passes, units in passed:
+            site = self.site(number)
+            ps += passes * site.ps + units * site.unit_ps
+        return ps
+
     def rows(self, passed: Passed) -> list[CallRow]:
         """Return the charges of one step, one row per (stack, symbol, context), as the ledger's are."""
         alone: list[tuple[Site, int, int]] = []

@@ -1,10 +1,8 @@
 """
 Every stretch of work on a core, with the symbols it was charged for.
 
-A stretch that is interrupted is several pieces. What was charged between one stretch and the next belongs to
-the next one; stretches that charged the same are of one kind, and the kinds have the symbols. A charge whose
-stretch comes later than another's (a completion that charges a thread which is not yet woken) is found with
-that other one.
+A stretch that is interrupted is several pieces. Stretches that were charged the same are of one kind, and the
+kinds have the symbols (charges.py says which stretch was charged for what).
 """
 
 from __future__ import annotations
@@ -14,8 +12,9 @@ from collections.abc import Callable
 from sim.config.traced import Columns, Words, in_order, numbers
 from sim.engine.cpu import Core, CpuWatch, Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, CallRow, Ledger
-from sim.engine.tally import Passed, Tally
+from sim.engine.tally import Passed
 from sim.machine.block_log import FIRST_KWORKER, Pids
+from sim.machine.charges import Charges
 
 
 class _Stretch:
@@ -48,7 +47,7 @@ class CpuLog(CpuWatch):
 
     def __init__(self, pids: Pids) -> None:
         self._pids = pids
-        self._tally: Tally
+        self._charges: Charges
         self._open: list[list[_Stretch]] = []
         self._kinds: dict[Passed, int] = {}
         self._number = 0
@@ -61,7 +60,7 @@ class CpuLog(CpuWatch):
 
     def attach(self, cores: list[Core], ledger: Ledger) -> None:
         """See what these cores do."""
-        self._tally = Tally(ledger)
+        self._charges = Charges(ledger)
         self._open = [[] for _ in cores]
         for core in cores:
             core.watch = self
@@ -70,7 +69,7 @@ class CpuLog(CpuWatch):
         self, core: int, context: str, task: Task | None, now: int, start: int, ns: int, first: bool
     ) -> None:
         """Work is put on a core."""
-        passed = self._tally.take()
+        passed = self._charges.of(context, ns)
         open_here = self._open[core]
         if ns and first:
             at = start if context == KWORKER else now
@@ -87,6 +86,10 @@ class CpuLog(CpuWatch):
         pid, comm = self._who(core, context, task)
         self._open[core].append(_Stretch(self._number, context, pid, comm, kind, (start, start + ns)))
         self._number += 1
+
+    def queued(self, context: str) -> None:
+        """Work was queued."""
+        self._charges.queued(context)
 
     def _look(self, now: int) -> None:
         """Write down which gauges have changed."""
@@ -136,7 +139,7 @@ class CpuLog(CpuWatch):
         The run is over; what was charged and takes less than a ns is a stretch of its own.
         """
         self._look(now)
-        if rest := self._tally.take():
+        if rest := self._charges.rest():
             kind = self._kinds.setdefault(rest, len(self._kinds))
             self._open[0].append(_Stretch(self._number, TASK, 0, "swapper/0", kind, (now, now)))
         for core, stretches in enumerate(self._open):
@@ -161,4 +164,4 @@ class CpuLog(CpuWatch):
 
     def kinds(self) -> list[list[CallRow]]:
         """Return the charges of each kind."""
-        return [self._tally.rows(passed) for passed in self._kinds]
+        return [self._charges.rows(passed) for passed in self._kinds]
