@@ -2,8 +2,8 @@
 Work of the cores as nested slices: the stacks of a stretch of work, laid side by side over its time.
 
 The model charges a stretch as a whole; it does not know in which order its calls came. They are shown in the
-order of their stacks, a symbol's own time before that of what it calls. A stretch that other work comes between
-is cut there, and what is cut goes on in the next piece.
+order of their stacks, a symbol's own time before that of what it calls. A stretch that other work comes
+between is cut there, and what is cut goes on in the next piece.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Call(NamedTuple):
-    """A symbol below a stack: the stack's symbols, itself the last, and its own calls, ps and instructions."""
+    """A symbol at the end of its stack, with its own calls, ps and instructions."""
 
     stack: tuple[str, ...]
     calls: int

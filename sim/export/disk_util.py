@@ -1,5 +1,5 @@
 """
-What fio's disk_util says of a device, from its block events: requests, merges, their time, how long it was busy.
+What fio's disk_util says of a device, from its block events: requests, merges, time.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.export.block_events import block_events
-
-NS_PER_MS = 1_000_000
+from sim.units import NS_PER_MS
 
 
 def disk_util(run: Path, cell: int, seed: int, name: str, busy_ns: int, elapsed_ns: int) -> dict[str, Any]:

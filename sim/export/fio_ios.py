@@ -1,5 +1,5 @@
 """
-The I/Os of a traced cell's fio jobs, clone by clone, as fio would report them: without those of the ramp_time.
+The I/Os of a traced cell's fio jobs, clone by clone, as fio would report them: without the ramp_time's.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ import numpy as np
 from sim.documents import read_json
 from sim.experiment.results import Run
 from sim.experiment.traced_tables import pieces
-from sim.export.disk_util import NS_PER_MS, disk_util
+from sim.export.disk_util import disk_util
 from sim.export.fio_bins import histogram, percentiles, value_of
 from sim.export.fio_ios import READ, SYNC, WRITE, Clone, Ios, Numbers, clones_of
-from sim.units import KIB, NS_PER_S
+from sim.units import KIB, NS_PER_MS, NS_PER_S
 
 FIO_VERSION = "fio-3.33"
 """Whose form this is."""
@@ -47,8 +47,8 @@ def fio_document(run: Run, cell: int, seed: int, plus: bool) -> dict[str, Any]:
             for row in run.jobs
         )
         rate = sum(_moved(one.ios[ddir]) for one in together for ddir in (READ, WRITE))
-        for part in [together] if grouped else [[one] for one in together]:
-            jobs.append(_job(part, said, run, spent, rate, plus))
+        parts = [together] if grouped else [[one] for one in together]
+        jobs += [_job(part, said, run, spent, rate, plus) for part in parts]
     device = said["config"]["device"]["profile"]
     busy, elapsed = int(metrics["device_busy_ns"]), int(metrics["elapsed_ns"])
     return {

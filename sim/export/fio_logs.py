@@ -1,9 +1,9 @@
 """
 fio's logs of bandwidth, latency and IOPS: a line an I/O, as fio writes them without log_avg_msec.
 
-A line is: time in ms, value, direction (0 read, 1 write), bytes of the I/O, priority (0). Values are KB/s, ns, and
-1; an I/O is logged at its end. The logs are named PREFIX_bw.N.log for clone N, counted from 1. Of the synchronous
-engines the latency is all completion latency: _lat and _clat are alike, and _slat is empty.
+A line is: time in ms, value, direction (0 read, 1 write), bytes of the I/O, priority (0). Values are KB/s,
+ns, and 1; an I/O is logged at its end. The logs are named PREFIX_bw.N.log for clone N, counted from 1. Of the
+synchronous engines the latency is all completion latency: _lat and _clat are alike, and _slat is empty.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sim.experiment.results import Run
-from sim.export.disk_util import NS_PER_MS
 from sim.export.fio_ios import READ, WRITE, Clone, clones_of
+from sim.units import NS_PER_MS
 
 KINDS = ("bw", "lat", "clat", "slat", "iops")
 

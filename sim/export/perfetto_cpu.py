@@ -1,5 +1,5 @@
 """
-The tracks of the cores in a Perfetto trace: for each core and context, what ran, down to the kernel's symbols.
+The tracks of the cores in a Perfetto trace: what ran in each context, down to the kernel's symbols.
 """
 
 from __future__ import annotations

@@ -150,8 +150,7 @@ def _requests(run: Path, cell: int, seed: int, names: Names, between: tuple[int,
         for values in zip(*(rows[name] for name in columns), strict=True):
             event = dict(zip(columns, values, strict=True))
             shown = between[0] <= event["time_ns"] < between[1]
-            for packet in _request_event(under_way, event, shown):
-                yield packet
+            yield from _request_event(under_way, event, shown)
             if shown and event["action"] in "DC":
                 count = names.event(Event.COUNTER, counter, value=under_way.in_flight)
                 yield timed(count, event["time_ns"])
