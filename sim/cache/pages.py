@@ -214,18 +214,23 @@ class Mapping(Cached):
         """Take PG_readahead from the folio that holds `page`."""
         self.state[page] &= ~MARKED
 
-    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
-        """Count blocks as read; unlock the pages of which they were the last (see set_uptodate)."""
-        end = lblk + blocks
+    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> int:
+        """
+        Count blocks as read; unlock the pages of which they were the last (set_uptodate); return how many.
+        """
+        end, ended = lblk + blocks, 0
         if lblk % blocks_per_page:
             part = min(end, (lblk // blocks_per_page + 1) * blocks_per_page) - lblk
-            self.blocks_done(lblk // blocks_per_page, part, blocks_per_page, brought)
+            ended += self.blocks_done(lblk // blocks_per_page, part, blocks_per_page, brought)
             lblk += part
         if lblk < end and end % blocks_per_page:
-            self.blocks_done(end // blocks_per_page, end % blocks_per_page, blocks_per_page, brought)
+            last = end // blocks_per_page
+            ended += self.blocks_done(last, end % blocks_per_page, blocks_per_page, brought)
             end -= end % blocks_per_page
         if lblk < end:
+            ended += end // blocks_per_page - lblk // blocks_per_page
             self.set_uptodate(lblk // blocks_per_page, end // blocks_per_page, brought)
+        return ended
 
     def batch_end(self, index: int, limit: int, folios: int) -> int:
         """Return the page after up to `folios` plain folios from `index` (below `limit`) on."""
@@ -295,14 +300,17 @@ class Mapping(Cached):
             del self.waiters[page]
             event.succeed(brought)
 
-    def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
-        """Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate)."""
+    def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> bool:
+        """
+        Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate), and tell so.
+        """
         left = self.parts.get(page, blocks_per_page) - blocks
         if left:
             self.parts[page] = left
         else:
             self.parts.pop(page, None)
             self.set_uptodate(page, page + 1, brought)
+        return not left
 
     def waiter(self, page: int, clock: Clock) -> Event:
         """Return the event on which to wait for `page`, a new one of the clock's if there is none."""

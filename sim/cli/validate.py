@@ -20,15 +20,21 @@ from sim.experiment.runner import Progress
 from sim.records.counters import RENAMED
 from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
+from sim.records.versions import FIRST
 from sim.records.write_compare import VOLUMES, load_write_cases, validate_writes
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
 from sim.report.table import Column, Table
 from sim.shipped import here_or_shipped
 
-RECORDED = Path("results/kernel/linux-6.1.192")
-COUNTS_FILES = ("counts.jsonl", "matrix.jsonl", "matrix-xfs.jsonl")
-WRITE_FILES = tuple(f"writes/{name}.jsonl" for name in WRITE_GROUPS)
+RECORDED = Path("results/kernel")
+COUNTS_FILES = {
+    "linux-6.1.192": ("counts", "matrix", "matrix-xfs"),
+    "linux-6.12.107": ("matrix", "matrix-fscrypt", "matrix-xfs"),
+    "linux-7.3.4": ("matrix", "matrix-fscrypt", "matrix-xfs"),
+}
+"""Files of calls, by the folder of the kernel."""
+WRITE_FILES = tuple(f"linux-6.1.192/writes/{name}.jsonl" for name in WRITE_GROUPS)
 SHOWN = 15
 DIFFERS = 1
 
@@ -50,7 +56,7 @@ def validate_cases(
     if figure is not None:
         check_formats([figure.suffix.lstrip(".")])
     cases, writes = [], []
-    for file in map(here_or_shipped, files or [RECORDED / name for name in (*COUNTS_FILES, *WRITE_FILES)]):
+    for file in map(here_or_shipped, files or recorded_files()):
         if (file.parent / VOLUMES).exists():
             writes += load_write_cases(file)
         else:
@@ -88,6 +94,12 @@ def validate_cases(
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")
     return DIFFERS if differences or write_differences else 0
+
+
+def recorded_files() -> list[Path]:
+    """Return all files that are compared unless others are named."""
+    counts = [f"{kernel}/{name}.jsonl" for kernel, names in COUNTS_FILES.items() for name in names]
+    return [RECORDED / name for name in (*counts, *WRITE_FILES)]
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
@@ -142,10 +154,12 @@ def _points(outcomes: list[Outcome]) -> list[Point]:
 
 
 def _summary(outcomes: list[Outcome]) -> Table:
-    """Return a row per path and block size: how many cases, and how they came out."""
-    numbers: Counter[tuple[str, int, str]] = Counter()
+    """Return a row per kernel, path and block size: how many cases, and how they came out."""
+    numbers: Counter[tuple[str, str, int, str]] = Counter()
     for outcome in outcomes:
-        of = (str(outcome.case.record["path"]), int(outcome.case.record["block_size"]))
+        record = outcome.case.record
+        kernel = str(record.get("kernel", FIRST))
+        of = (kernel, str(record["path"]), int(record["block_size"]))
         numbers[(*of, "cases")] += 1
         numbers[(*of, outcome.verdict)] += 1
         numbers[(*of, "exact")] += outcome.exact and outcome.verdict == "equal"
@@ -153,6 +167,7 @@ def _summary(outcomes: list[Outcome]) -> Table:
         numbers[(*of, "nulls")] += outcome.nulls
         numbers[(*of, "counters")] += len(outcome.differences)
     columns = (
+        Column("kernel", "kernel"),
         Column("path", "path"),
         Column("block size", "block_size", ",d"),
         Column("cases", "cases", ",d"),
@@ -163,15 +178,22 @@ def _summary(outcomes: list[Outcome]) -> Table:
         Column("of these 0 = 0", "nulls", ",d"),
         Column("counters that differ", "counters", ",d"),
     )
-    keys = [column.key for column in columns[2:]]
-    pairs = sorted(
-        {(path, size) for path, size, _ in numbers}, key=lambda pair: (_PATHS.index(pair[0]), pair)
+    keys = [column.key for column in columns[3:]]
+    groups = sorted(
+        {group[:3] for group in numbers},
+        key=lambda group: (_release(group[0]), _PATHS.index(group[1]), group[2]),
     )
     rows = tuple(
-        {"path": path, "block_size": size} | {key: numbers[path, size, key] for key in keys}
-        for path, size in pairs
+        {"kernel": kernel, "path": path, "block_size": size}
+        | {key: numbers[kernel, path, size, key] for key in keys}
+        for kernel, path, size in groups
     )
-    return Table(columns, rows, ("path",), ("path", "block_size"))
+    return Table(columns, rows, ("kernel",), ("kernel", "path", "block_size"))
+
+
+def _release(kernel: str) -> tuple[int, ...]:
+    """Return a kernel's version as numbers, for the order of rows."""
+    return tuple(map(int, kernel.split(".")))
 
 
 _PATHS = list(PATH_NAMES)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
+from sim.block.drivers.modules import DRIVERS
 from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
 from sim.block.protocols import BioQueue
@@ -60,7 +61,8 @@ class Machine:
         self.spec = spec
         self.clock = make_clock()
         self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns, spec.llc_cpus)
-        self.ledger = Ledger(spec.costs.extended(self.design.name, self.design.costs), kernel.renamed)
+        costs = spec.costs.extended(self.design.name, self.design.costs)
+        self.ledger = Ledger(costs.extended(f"kernel {kernel.name}", kernel.costs), kernel.renamed)
         limits = spec.limits
         self.records: list[IoRecord] | None = [] if spec.record_io else None
         self.queue = BlockQueue(
@@ -73,6 +75,9 @@ class Machine:
                 plug_flush_sectors=kernel.plug_flush_sectors,
                 plug_sorted=kernel.plug_sorted,
                 lists=kernel.queue_rqs,
+                newest_first=kernel.newest_first,
+                rest_checked=kernel.rest_checked,
+                max_segment_sectors=DRIVERS[limits.driver].max_segment_sectors,
             ),
             device(self.clock),
             spec.tracer,
@@ -89,7 +94,10 @@ class Machine:
         plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
         make_mapper = mapper_factory(self._mapping())
         tree_store = plain if make_mapper is Ext4Mapper else None  # only tree blocks can be recognized
-        self.buffers = BufferCache(self.clock, self._fs_ledger, self._fs_queue, spec.block_size, tree_store)
+        disk = self.clock, self._fs_ledger, self._fs_queue
+        self.buffers = BufferCache(
+            *disk, spec.block_size, tree_store, log=spec.ra_log, asks_contexts=kernel.paths.asks_contexts
+        )
         self.mapper = make_mapper(self._fs_ledger, self.buffers, spec.block_size)
         self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
         self.path = self._build_path()
@@ -103,7 +111,8 @@ class Machine:
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
-        return Filemap(*parts, kernel.folios or PAGES, entered, self.queue.limits.bio_based)
+        in_caller = self.queue.limits.bio_based
+        return Filemap(*parts, kernel.folios or PAGES, entered, in_caller, self.spec.ra_log)
 
     def _mapping(self) -> str | MakeMapper:
         """Return what finds blocks: the path's own, or what is asked for."""
@@ -132,6 +141,7 @@ class Machine:
             contents,
             RFC2014 if spec.rfc2014 else FSCRYPT,
             self.design.post_read,
+            self.kernel.paths,
         )
         return self.design.make(parts)
 
@@ -157,8 +167,12 @@ class Machine:
     def mapping(self, inode: FsInode | EcryptfsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
         plain = isinstance(inode, FsInode) and not inode.encrypted and not inode.inline
-        kind = FolioMapping if self.large_folios and plain else Mapping
-        return kind(inode.pages, self.spec.store is not None)
+        if self.kernel.encrypt_forbids_folios and self.spec.encrypt_feature:
+            plain = False
+        keeps, rules = self.spec.store is not None, self.kernel.folios
+        if self.large_folios and plain:
+            return FolioMapping(inode.pages, keeps, slots=rules is not None and rules.slots)
+        return Mapping(inode.pages, keeps)
 
     def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:
         """Open a file; `random` is POSIX_FADV_RANDOM. eCryptfs has its own readahead, 128 KiB."""

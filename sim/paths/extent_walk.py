@@ -47,7 +47,10 @@ class ExtentWalkPath(ReadPath):
         bios: PageBioFactory,
         block_size: int,
         symbols: WalkSymbols,
+        own_bios: bool = False,
     ) -> None:
+        """own_bios: a bio ends with its mapping."""
+        self._own_bios = own_bios
         self._queue = queue
         self._mapper = mapper
         self._bios = bios
@@ -114,6 +117,8 @@ class ExtentWalkPath(ReadPath):
         self._count_parts(file, runs)
         for run in runs:
             self._add_run(task, bio, run)
+            if self._own_bios:
+                bio.submit()
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
         self._finish_holes(task, file, start, end, runs)
@@ -121,7 +126,7 @@ class ExtentWalkPath(ReadPath):
     def _folio_loop(
         self, task: Task, file: OpenFile, mapping: Mapping, ranges: list[PageRange]
     ) -> Generator[Any, Any, None]:
-        """The same over large folios (6.16): a piece is of a folio, and so is the state of its blocks."""
+        """The same over large folios: a piece is of a folio, and so is the state of its blocks."""
         plug = Plug()
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
@@ -131,6 +136,8 @@ class ExtentWalkPath(ReadPath):
             task.ps += self._s_folio_state.charge(in_blocks)
             for run in runs:
                 self._add_pieces(task, bio, mapping, run)
+                if self._own_bios:
+                    bio.submit()
                 if task.blocked is not None:
                     yield from self._queue.wait_for_tag(task)
             beyond = end * self._per_page - (runs[-1][0] + runs[-1][2] if runs else start * self._per_page)

@@ -20,6 +20,7 @@ from sim.paths.page_bio import PageBioFactory
 from sim.paths.page_data import Contents
 from sim.paths.post_read import BufferEndIo, PageEndIo
 from sim.paths.post_read_steps import FSCRYPT, CipherCalls, MakeStep
+from sim.paths.rules import LINUX_6_1, PathRules
 from sim.paths.symbols import EndIoSymbols
 
 
@@ -30,7 +31,7 @@ class PathParts:
     ledger: where costs are charged (`ledger.site`). queue: where bios go. mapper: finds blocks. cache: told
     which pages get buffer heads. contents: fills pages with bytes, None when data is off. block_size: in
     bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what
-    a work item does beside that.
+    a work item does beside that. rules: what the kernel version does otherwise than 6.1.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class PathParts:
         contents: Contents | None = None,
         ciphers: CipherCalls = FSCRYPT,
         steps: Sequence[MakeStep] = (),
+        rules: PathRules = LINUX_6_1,
     ) -> None:
         self.ledger = ledger
         self.cpu = cpu
@@ -56,11 +58,14 @@ class PathParts:
         self.contents = contents
         self.ciphers = ciphers
         self.steps = steps
+        self.rules = rules
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
         parts = self.ledger, self.cpu, self.block_size, self.contents
-        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps)
+        rules = self.rules
+        ends = rules.decrypts_below, rules.unlocks_counted
+        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps, *ends)
         return BufferHeadReader(
             self.ledger,
             self.queue,
@@ -69,6 +74,7 @@ class PathParts:
             self.block_size,
             caller,
             self.cache.attach_buffers,
+            self.rules,
         )
 
     def page_end_io(self, symbols: EndIoSymbols) -> PageEndIo:
@@ -86,8 +92,17 @@ class PathParts:
             self.ciphers,
             symbols.unlock,
             self.steps,
+            self.rules.decrypts_below,
         )
 
-    def page_bios(self, end_io: EndIo, caller: str, add_symbol: str) -> PageBioFactory:
+    def page_bios(
+        self,
+        end_io: EndIo,
+        caller: str,
+        add_symbol: str,
+        knows_fscrypt: bool = False,
+        per_piece: bool = False,
+    ) -> PageBioFactory:
         """Return what makes the bios of pages of ->readahead: see PageBioFactory."""
-        return PageBioFactory(self.ledger, self.queue, end_io, self.block_size, caller, add_symbol)
+        parts = self.ledger, self.queue, end_io, self.block_size, caller, add_symbol
+        return PageBioFactory(*parts, self.rules, knows_fscrypt, per_piece)

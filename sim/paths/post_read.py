@@ -14,17 +14,24 @@ Left out: errors, bounce buffers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
 
 from sim.block.bio import Bio, EndIo
 from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Cpu
-from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site, under
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
 from sim.paths.page_data import Contents
-from sim.paths.post_read_steps import FSCRYPT, CipherCalls, Decrypt, MakeStep, PostReadStep
+from sim.paths.post_read_steps import (
+    BLK_CRYPTO_FALLBACK,
+    FSCRYPT,
+    CipherCalls,
+    Decrypt,
+    MakeStep,
+    PostReadStep,
+)
 from sim.units import PAGE_BYTES
 
 
@@ -41,19 +48,22 @@ class _EndIo(EndIo):
         cipher_calls: CipherCalls,
         work: WorkQueue,
         steps: Sequence[MakeStep],
+        below: bool,
     ) -> None:
+        """below: blk-crypto-fallback decrypts, before the file system's own completion runs."""
         self._cpu = cpu
         self._work = work
+        self._below = below
+        if below:
+            worker, cipher_calls = FALLBACK_WORKER, BLK_CRYPTO_FALLBACK
+            queues = f"{FALLBACK_END} {FALLBACK_END};{work.queues}"
+        else:
+            queues = f"fscrypt_enqueue_decrypt_work {work.queues}"
         self._waker = Waker(ledger, "bio_endio")
         self._per_page = PAGE_BYTES // block_size
         self._contents = contents
         self._s_queue = {
-            context: ledger.site(
-                context,
-                "bio_endio",
-                f"fscrypt_enqueue_decrypt_work {work.queues}",
-            )
-            for context in (IRQ, TASK, KWORKER)
+            context: ledger.site(context, "bio_endio", queues) for context in (IRQ, TASK, KWORKER)
         }
         stack = f"{work.root};{worker}"
         self._steps: list[PostReadStep] = [Decrypt(ledger, work.context, stack, block_size, cipher_calls)]
@@ -85,8 +95,19 @@ class _EndIo(EndIo):
         if brought is not None:
             brought.ready(self._cpu.now)
         file: OpenFile = bio.owner
+        ended = 0
         for lblk, count in bio.blocks:
-            file.mapping.blocks_come(lblk, count, self._per_page, brought)
+            ended += file.mapping.blocks_come(lblk, count, self._per_page, brought)
+        self._unlocked(ended)
+
+    def _unlocked(self, pages: int) -> None:
+        """Pages, or folios, were unlocked: what of it is not charged before."""
+
+
+FALLBACK_END: Final = "blk_crypto_fallback_decrypt_endio"
+"""The end of a bio whose context was taken off: it queues the work."""
+FALLBACK_WORKER: Final = "blk_crypto_fallback_decrypt_bio"
+"""What that runs: a cipher call a data unit, then the end that the bio's owner gave it."""
 
 
 @final
@@ -127,9 +148,10 @@ class PageEndIo(_EndIo):
         cipher_calls: CipherCalls = FSCRYPT,
         unlock: str = "",
         steps: Sequence[MakeStep] = (),
+        below: bool = False,
     ) -> None:
         worker = "decrypt_work;fscrypt_decrypt_bio"
-        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work, steps)
+        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work, steps, below)
         self._in_parts = bool(unlock)
         self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
@@ -139,16 +161,24 @@ class PageEndIo(_EndIo):
                 site(context, "bio_endio", per_bio),
                 site(context, "bio_endio", per_page),
                 site(context, "bio_endio", unlock),
-                ledger.fuse(site(context, "bio_endio", before_crypt), self._s_queue[context]),
+                ledger.fuse(
+                    site(context, "bio_endio", "" if below else before_crypt), self._s_queue[context]
+                ),
             )
             for context in contexts
         }
         worker = f"{work.root};decrypt_work"
-        self._s_work = ledger.fuse(
-            site(work.context, "", f"{work.root} {worker}"),
-            site(work.context, worker, after_crypt),
-        )
-        self._s_crypt_bio = site(work.context, worker, "fscrypt_decrypt_bio")
+        if below:
+            called = f"{work.root};{FALLBACK_WORKER}"
+            worker = f"{called};bio_endio"
+            words = f"{work.root} {called} {worker}"
+            self._s_work = ledger.fuse(site(work.context, "", words), site(work.context, worker, per_bio))
+        else:
+            self._s_work = ledger.fuse(
+                site(work.context, "", f"{work.root} {worker}"),
+                site(work.context, worker, after_crypt),
+            )
+        self._s_crypt_bio = site(work.context, worker, "" if below else "fscrypt_decrypt_bio")
         self._s_after_page = site(work.context, worker, per_page)
         self._s_after_unlock = site(work.context, worker, unlock)
 
@@ -224,13 +254,23 @@ class BufferEndIo(_EndIo):
         work: WorkQueue,
         cipher_calls: CipherCalls = FSCRYPT,
         steps: Sequence[MakeStep] = (),
+        below: bool = False,
+        as_they_end: bool = False,
     ) -> None:
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps)
+        """as_they_end: unlocking is charged when a page is; else with its last block, wherever holes are."""
+        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps, below)
+        self._as_they_end = as_they_end
         sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
         self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}
         self._ended = {context: _Ended(ledger, context, "bio_endio") for context in (IRQ, TASK, KWORKER)}
-        self._decrypted = _Ended(ledger, work.context, work.root)
-        self._s_work = ledger.site(work.context, "", f"{work.root} {work.root};decrypt_bh")
+        if below:
+            called = f"{work.root};{FALLBACK_WORKER}"
+            self._decrypted = _Ended(ledger, work.context, f"{called};bio_endio")
+            words = f"{work.root} {called} {called};bio_endio {under(f'{called};bio_endio', sync)}"
+            self._s_work = ledger.site(work.context, "", words)
+        else:
+            self._decrypted = _Ended(ledger, work.context, work.root)
+            self._s_work = ledger.site(work.context, "", f"{work.root} {work.root};decrypt_bh")
 
     def _read_ps(self, bio: Bio, ended: _Ended) -> int:
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""
@@ -243,10 +283,19 @@ class BufferEndIo(_EndIo):
                 last = (lblk + count) // per_page - lblk // per_page
                 visits += 2 * count + last * (per_page - 2)
                 pages += last
+        if self._as_they_end:
+            pages = 0
         return ended.read.charge_units(bio.count, visits) + ended.unlock.charge(pages)
+
+    def _unlocked(self, pages: int) -> None:
+        """Charge unlocking where it happens (_EndIo)."""
+        if self._as_they_end and pages:
+            self._cpu.spend(self._ended[self._cpu.context].unlock.charge(pages))
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo)."""
+        if self._below and self.queues_work(bio):
+            return self._s_queue[context].charge(bio.count)
         ps = self._s_bio[context].charge(bio.count)
         if self.queues_work(bio):
             return ps + self._s_queue[context].charge(bio.count)

@@ -21,6 +21,7 @@ from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile
 from sim.block.queue.limits import BlockTracer
 from sim.cache.pages import Mapping
+from sim.cache.ra_log import RaLog
 from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
@@ -35,6 +36,7 @@ from sim.records.devices import NULL_BLK, RAM, case_limits, device_name
 from sim.records.json_lines import read_lines
 from sim.records.layouts import LayoutFolder, RecordedLayout
 from sim.records.record_schema import check_record
+from sim.records.versions import kernel_name
 from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
@@ -77,6 +79,7 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
         at = f"{counts}:{number}"
         check_record(record, at)
         device_name(record, at)
+        kernel_name(record, at)
         cases.append(load_case(record, folder, at))
         _check_work(record, at)
     return cases
@@ -274,9 +277,10 @@ def run_case(
     tree_pages: int | None = None,
     tracer: BlockTracer | None = None,
     device: str = "",
+    log: RaLog | None = None,
 ) -> Machine:
     """
-    Simulate a case and return the machine with its counts; `tracer` sees its block events.
+    Simulate a case and return the machine with its counts; `tracer` sees its block events, `log` its folios.
 
     device: one of DEVICES, with what it copies counted; "": as the record says.
     """
@@ -285,7 +289,7 @@ def run_case(
         raise ConfigError(case.name, f"path {record['path']!r}", ", ".join(PATH_NAMES))
     if record["es"] not in STATUS_NAMES:
         raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
-    machine = _machine(record, costs, tracer, device)
+    machine = _machine(record, costs, tracer, device, log)
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
     size_bytes = int(record["file_bytes"]) + (HEADER_BYTES if machine.spec.ecryptfs else 0)
@@ -316,7 +320,9 @@ def run_case(
     return machine
 
 
-def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None, device: str) -> Machine:
+def _machine(
+    record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None, device: str, log: RaLog | None
+) -> Machine:
     """Return the machine of a record, with its path, its device (see run_case) and its readahead."""
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
     limits = case_limits(record | {"device": DEVICES[device]} if device else record, null_blk)
@@ -326,7 +332,9 @@ def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | Non
         int(record["block_size"]),
         limits,
         costs,
+        kernel=kernel_name(record, str(record["case"])),
         large_folios=bool(record.get("large_folios", False)),
+        ra_log=log,
         ra_pages=ra_pages,
         tracer=tracer,
         dm_crypt=_table(record),

@@ -9,6 +9,7 @@ from typing import Final
 from sim.machine.machine import Machine
 from sim.records import counters
 from sim.records.kernel_case import Case, reads
+from sim.records.versions import VERSIONS, kernel_name
 from sim.records.write_back import beside
 from sim.units import PAGE_BYTES, PAGE_SECTORS
 
@@ -57,5 +58,7 @@ def not_compared(case: Case, machine: Machine) -> dict[str, str]:
     if limits.scheduler != "none":
         found |= dict.fromkeys((*counters.BY_TIME, *of_virtio), ELEVATOR)
     if machine.ledger.calls().get("ext4_read_bh"):
-        found["__blk_flush_plug"] = AWAKE
+        version = VERSIONS[kernel_name(record, case.name)]
+        listed = [counter for counter in ("blk_mq_flush_plug_list",) if counter in version.compared]
+        found |= dict.fromkeys(("__blk_flush_plug", *listed), AWAKE)
     return found

@@ -42,7 +42,7 @@ def make(parts: PathParts) -> MpagePath:
         parts.ledger,
         parts.queue,
         parts.mapper,
-        parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_page"),
+        parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_page", True),
         parts.buffer_reader(CALLER),
         parts.buffer_reader(ALONE),
         parts.block_size,
@@ -57,6 +57,6 @@ DESIGN = PathDesign(
     colour="blue",
     marker="x",
     per_extent=True,
-    large_folios=("6.16",),
+    large_folios=("7.3",),
     recorded_as="ext4",
 )
