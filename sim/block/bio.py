@@ -103,11 +103,11 @@ class Bio:
 
     @property
     def blocks_per_page(self) -> int:
-        """How many of its blocks a page has; 1 for a bio without blocks."""
+        """How many of its blocks a page has; 1 for a bio without blocks, or of larger ones."""
         blocks = 0
         for _, count in self.blocks:
             blocks += count
-        return PAGE_SECTORS * blocks // self.sectors if blocks else 1
+        return max(PAGE_SECTORS * blocks // self.sectors, 1) if blocks else 1
 
     def row(self, first: int, count: int) -> Bio:
         """Return bios [first, first + count) of a row of one-block bios over one run of blocks."""

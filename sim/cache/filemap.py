@@ -96,7 +96,8 @@ class Filemap:
         task.ps += self._s_read.charge(1)
         position = offset
         end = min(offset + length, file.size_bytes)
-        last_index = (offset + length + PAGE_BYTES - 1) >> PAGE_SHIFT
+        unit = PAGE_BYTES << mapping.min_order
+        last_index = (offset + length + unit - 1) // unit * unit >> PAGE_SHIFT
         limit = min(last_index, mapping.pages)
         retry = False
         while position < end:
@@ -191,8 +192,10 @@ class Filemap:
         """
         mapping = file.mapping
         task.ps += self._s_create.charge(1)
-        self._ra.insert(task, mapping, index, index + 1, -1)
-        held = (index, index + 1)
+        order = mapping.min_order
+        index = index >> order << order
+        self._ra.insert(task, mapping, index, index + (1 << order), -1)
+        held = (index, index + (1 << order))
         mapping.held.append(held)
         yield from self._path.read_folio(task, file, index)
         if self._in_caller:

@@ -57,17 +57,20 @@ def window_order(previous: int, window_pages: int, max_order: int) -> int:
     return min(previous + ORDER_STEP, max_order, window_pages.bit_length() - 1)
 
 
-def split_window(start: int, end: int, order: int, pairs: bool = True) -> Iterator[tuple[int, int]]:
+def split_window(
+    start: int, end: int, order: int, pairs: bool = True, least: int = 0
+) -> Iterator[tuple[int, int]]:
     """
     Yield (first page, order) of the folios that fill [start, end): of `order`, smaller where the index is not
-    aligned to it, and where it would reach beyond `end`; none of two pages without `pairs`.
+    aligned to it, and where it would reach beyond `end`; none of two pages without `pairs`, none of an order
+    below `least`, to which `start` must be aligned: the last may reach beyond `end`.
     """
     index = start
     while index < end:
         this = order
         if index & ((1 << this) - 1):
             this = (index & -index).bit_length() - 1
-        while this and index + (1 << this) > end:
+        while this > least and index + (1 << this) > end:
             this -= 1
         if this == 1 and not pairs:
             this = 0
@@ -81,18 +84,28 @@ class FolioMapping(Mapping):
 
     orders: one byte a page, the order of the folio that holds it; of absent pages it means nothing. All pages
     of a folio have the same state, and its mark is on all of them. parts: blocks to come, by a folio's first
-    page. slots: holes are looked for as FolioRules says.
+    page. slots: holes are looked for as FolioRules says. min_order: of a block that is larger than a page,
+    of which there are none without a folio of their own; `pages` are those up to the end of the file, but
+    there is a byte for all pages of its last block.
     """
 
     __slots__ = ("_slots", "orders")
 
     def __init__(
-        self, pages: int, keep_content: bool, max_order: int = MAX_ORDER, slots: bool = False
+        self,
+        pages: int,
+        keep_content: bool,
+        max_order: int = MAX_ORDER,
+        slots: bool = False,
+        min_order: int = 0,
     ) -> None:
-        super().__init__(pages, keep_content)
+        there = -(-pages >> min_order) << min_order
+        super().__init__(there, keep_content)
+        self.pages = pages
         self.large = True
         self.max_order = max_order
-        self.orders = bytearray(pages)
+        self.min_order = min_order
+        self.orders = bytearray((min_order,)) * there
         self._slots = slots
 
     def next_miss(self, index: int, max_scan: int) -> int:
@@ -112,8 +125,18 @@ class FolioMapping(Mapping):
         return self.orders[page]
 
     def make_single(self, start: int, end: int) -> None:
-        """Let [start, end), which are being inserted, be folios of one page."""
-        self.orders[start:end] = bytes(end - start)
+        """
+        Let [start, end), which are being inserted, be folios of one page, or one block if that is larger.
+        """
+        self.orders[start:end] = filled(self.min_order, end - start)
+
+    def page_of(self, lblk: int, blocks_per_page: int) -> int:
+        """Return the first page of a block of the file."""
+        return lblk << self.min_order if self.min_order else lblk // blocks_per_page
+
+    def blocks_in(self, pages: int, blocks_per_page: int) -> int:
+        """Return how many blocks so many pages, whole folios, have."""
+        return pages >> self.min_order if self.min_order else pages * blocks_per_page
 
     def bounds(self, page: int) -> tuple[int, int]:
         """Return the first page of the folio that holds `page`, and the page after its last."""
@@ -162,9 +185,9 @@ class FolioMapping(Mapping):
         stop = lblk + blocks
         ended = 0
         while lblk < stop:
-            first, end = self.bounds(lblk // blocks_per_page)
-            take = min(stop, end * blocks_per_page) - lblk
-            left = self.parts.get(first, (end - first) * blocks_per_page) - take
+            first, end = self.bounds(self.page_of(lblk, blocks_per_page))
+            take = min(stop, self.blocks_in(end, blocks_per_page)) - lblk
+            left = self.parts.get(first, self.blocks_in(end - first, blocks_per_page)) - take
             if left:
                 self.parts[first] = left
             else:

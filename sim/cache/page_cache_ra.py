@@ -78,6 +78,8 @@ class PageCacheRa:
         head = fuse(s_sync, s_ondemand, s_rebatch)
         self._s_missed = head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order)
         self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
+        self._s_add_block = site(TASK, unbounded, FOLIO_SYMBOLS)
+        self._s_clear_block = site(TASK, f"{unbounded};filemap_alloc_folio", "clear_page_erms")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
         freed = "shrink_folio_list;try_to_free_buffers"
         self._s_free_buffers = site(TASK, unbounded, freed)
@@ -180,7 +182,8 @@ class PageCacheRa:
             if end > index:
                 task.ps += self._s_unbounded.charge(1)
                 yield from self._unbounded(task, file, index, end, -1)
-            index += chunk
+            unit = 1 << file.mapping.min_order
+            index = -(-(index + chunk) // unit) * unit
             left -= chunk
 
     def _unbounded(
@@ -195,19 +198,33 @@ class PageCacheRa:
         pages = end - start
         if self._log is not None:
             self._log.bare(start, pages, lookahead)
+        unit = 1 << mapping.min_order
+        if unit > 1:
+            start, end, pages = start - start % unit, -(-end // unit) * unit, 0
+            mark = -(-mark // unit) * unit if mark >= 0 else -1
+            pages = end - start
         if mapping.all_absent(start, end):
             self.insert(task, mapping, start, end, mark)
-            task.ps += self._s_add.charge(pages)
+            task.ps += self._added(mapping, pages)
             return self._path.read_pages(task, file, [(start, end)])
         return self._unbounded_around_cached(task, file, start, end, mark)
 
     def insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
-        """Add single pages, and pay for those that have to go for them."""
+        """Add the smallest folios there can be, and pay for those that have to go for them."""
+        order = mapping.min_order
         if self._log is not None:
-            for page in range(start, end):
-                self._log.folio(page, 0)
+            for page in range(start, end, 1 << order):
+                self._log.folio(page, order)
         mapping.make_single(start, end)
         self._pay_reclaim(task, self.cache.insert(mapping, start, end, mark))
+        if order and start <= mark < end:
+            mapping.set_folio(mark, order, True)
+
+    def _added(self, mapping: Mapping, pages: int) -> int:
+        """Count pages, or folios of a block each, that page_cache_ra_unbounded() adds; return their cost."""
+        if not mapping.min_order:
+            return self._s_add.charge(pages)
+        return self._s_add_block.charge(pages >> mapping.min_order) + self._s_clear_block.charge(pages)
 
     def _pay_reclaim(self, task: Task, reclaimed: int) -> None:
         """Charge the pages, and their buffer heads, that had to go for an insertion."""
@@ -232,7 +249,7 @@ class PageCacheRa:
             absent = len(rest) - len(rest.lstrip(b"\0"))
             if absent:
                 self.insert(task, mapping, at, at + absent, mark)
-                task.ps += self._s_add.charge(absent)
+                task.ps += self._added(mapping, absent)
                 batch.append((at, at + absent))
                 at += absent
             if at >= end:
@@ -242,6 +259,6 @@ class PageCacheRa:
                 if batch:
                     yield from self._path.read_pages(task, file, batch)
                     batch = []
-            at += 1
+            at += 1 << mapping.min_order
         if batch:
             yield from self._path.read_pages(task, file, batch)

@@ -36,7 +36,7 @@ class StreamOrderRa(PageCacheRa):
                 self._log.window(start, pages, lookahead, ra.order)
             if mapping.large and mapping.max_order:
                 task.ps += self._s_order[marker].charge(1)
-                ra.order = min(mapping.max_order, ra.order, pages.bit_length() - 1)
+                ra.order = max(min(mapping.max_order, ra.order, pages.bit_length() - 1), mapping.min_order)
                 return self._read_stream(task, file, window, ra.order)
             ra.order = 0
         end, mark = self._policy.place(start, pages, lookahead, mapping.pages - 1)
@@ -55,9 +55,10 @@ class StreamOrderRa(PageCacheRa):
         mapping, start = file.mapping, window.start
         end, mark = self._policy.place(start, window.pages, window.lookahead, mapping.pages - 1)
         folios = []
-        at = start
+        least = mapping.min_order
+        at = begin = start >> least << least
         failed = False
-        for first, this in split_window(start, end, order):
+        for first, this in split_window(begin, end, order, least=least):
             if self._log is not None:
                 self._log.folio(first, this)
             if not mapping.all_absent(first, first + (1 << this)):
@@ -67,14 +68,14 @@ class StreamOrderRa(PageCacheRa):
             folios.append((first, this))
             at = first + (1 << this)
         task.ps += self._s_order_read.charge(1)
-        if at > start:
-            self._pay_reclaim(task, self.cache.insert(mapping, start, at))
+        if folios:
+            self._pay_reclaim(task, self.cache.insert(mapping, begin, at))
             for first, this in folios:
                 mapping.set_folio(first, this, first <= mark < first + (1 << this))
-            task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
-            yield from self._path.read_pages(task, file, [(start, at)])
+            task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - begin)
+            yield from self._path.read_pages(task, file, [(begin, at)])
         rest = start + window.pages - at
-        if failed and rest > 0:
+        if failed and at >= start and rest > 0:  # before the start the kernel's difference wraps around
             end, mark = self._policy.place(at, rest, window.lookahead, mapping.pages - 1)
             if end > at:
                 task.ps += self._s_unbounded.charge(1)

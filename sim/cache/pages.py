@@ -74,8 +74,8 @@ class Mapping(Cached):
     writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was;
     dirty_pages, writeback_pages: how many are.
     content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
-    large as the file, present where it was written). large: it may hold folios of up to max_order; then it is
-    a FolioMapping.
+    large as the file, present where it was written). large: it may hold folios of up to max_order, and of
+    none below min_order, whose size is then that of a block; then it is a FolioMapping.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class Mapping(Cached):
         "large",
         "last_eviction",
         "max_order",
+        "min_order",
         "pages",
         "parts",
         "shadows",
@@ -104,6 +105,7 @@ class Mapping(Cached):
         self.pages = pages
         self.large = False
         self.max_order = 0
+        self.min_order = 0
         self.state = bytearray(pages)
         self.access = bytearray(pages)
         self.shadows: dict[int, array[int]] = {}
@@ -190,6 +192,14 @@ class Mapping(Cached):
     def folio_pages(self, _index: int) -> int:
         """Return how many pages the folio at an index has."""
         return 1
+
+    def page_of(self, lblk: int, blocks_per_page: int) -> int:
+        """Return the first page of a block of the file."""
+        return lblk // blocks_per_page
+
+    def blocks_in(self, pages: int, blocks_per_page: int) -> int:
+        """Return how many blocks so many pages, whole folios, have."""
+        return pages * blocks_per_page
 
     def order(self, page: int) -> int:  # noqa: ARG002  # a page is a folio of order 0
         """Return the order of the folio that holds `page`."""

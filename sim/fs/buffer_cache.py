@@ -51,7 +51,8 @@ class BufferCache(EndIo):
         self._ledger = ledger
         self._queue = queue
         self._block_size = block_size
-        self._per_page = PAGE_BYTES // block_size
+        self._per_page = max(PAGE_BYTES // block_size, 1)
+        self._order = max(block_size // PAGE_BYTES, 1).bit_length() - 1
         self._store = store
         self._pages: set[int] = set()
         self._uptodate: set[int] = set()
@@ -121,7 +122,7 @@ class BufferCache(EndIo):
         if page not in self._pages:
             self._pages.add(page)
             if self._log is not None:
-                self._log.folio(page, 0)
+                self._log.folio(page << self._order, self._order)
             task.ps += self._s_grow.charge(1)
             task.ps += self._s_heads.charge(self._per_page)
 

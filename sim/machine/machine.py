@@ -99,7 +99,9 @@ class Machine:
             *disk, spec.block_size, tree_store, log=spec.ra_log, asks_contexts=kernel.paths.asks_contexts
         )
         self.mapper = make_mapper(self._fs_ledger, self.buffers, spec.block_size)
-        self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
+        self.cache = PageCache(
+            spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
+        )
         self.path = self._build_path()
         self.filemap = self._fs_filemap = self._build_filemap(kernel, _io_pages(limits))
         self._lower_mappings: list[Mapping] = []
@@ -170,8 +172,12 @@ class Machine:
         if self.kernel.encrypt_forbids_folios and self.spec.encrypt_feature:
             plain = False
         keeps, rules = self.spec.store is not None, self.kernel.folios
+        least = max(self.spec.block_size // PAGE_BYTES, 1).bit_length() - 1
+        slots = rules is not None and rules.slots
         if self.large_folios and plain:
-            return FolioMapping(inode.pages, keeps, slots=rules is not None and rules.slots)
+            return FolioMapping(inode.pages, keeps, slots=slots, min_order=least)
+        if least:
+            return FolioMapping(inode.pages, keeps, least, slots, least)
         return Mapping(inode.pages, keeps)
 
     def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:

@@ -129,7 +129,8 @@ class BufferHeadReader:
         plug = Plug(holds=False)
         known_bytes = file.mapping.known_bytes.pop(page, None)
         if known_bytes is None:
-            yield from self.read_folios(task, file, page, page + 1, False, plug)
+            end = page + (1 << file.mapping.min_order)
+            yield from self.read_folios(task, file, page, end, False, plug)
         else:
             yield from self.read_kept(task, file, page, known_bytes // self._block_size, plug)
 
@@ -146,7 +147,7 @@ class BufferHeadReader:
         """Folio by folio: a call each, and a buffer head for every block of it."""
         while start < end:
             pages = file.mapping.folio_pages(start)
-            task.ps += self._s_folio.charge(1) + self._s_alloc.charge(pages * self._per_page)
+            task.ps += self._s_folio.charge(1) + self._s_alloc.charge(pages * PAGE_BYTES // self._block_size)
             yield from self._read_one(task, file, start, ahead, plug, pages=pages)
             start += pages
 
@@ -173,7 +174,7 @@ class BufferHeadReader:
         so that the folio is not at its end while blocks of it are to come.
         """
         inode: FsInode = file.inode
-        first, blocks = page * self._per_page, self._per_page * pages
+        first, blocks = page * PAGE_BYTES // self._block_size, pages * PAGE_BYTES // self._block_size
         stop = min(first + blocks, inode.blocks)
         block, mapped = first + known, 0
         last = (0, 0)  # the block that waits: logical, physical

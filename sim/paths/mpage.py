@@ -119,11 +119,12 @@ class MpagePath(ReadPath):
         """Read a page alone (ReadPath); one that has buffer heads is confused at once."""
         plug = Plug(holds=False)
         bio = self._bios.open(task, file, plug)
-        call = _Call(bio, 1, plug, self._s_folio_page, self._fallback_alone)
+        pages = 1 << file.mapping.min_order
+        call = _Call(bio, pages, plug, self._s_folio_page, self._fallback_alone)
         task.ps += self._s_folio.charge(1)
         known_bytes = file.mapping.known_bytes.pop(page, None)
         if known_bytes is None:
-            yield from self._one_page(task, file, call, page)
+            yield from self._one_page(task, file, call, page, pages)
             bio.submit()
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
@@ -186,10 +187,10 @@ class MpagePath(ReadPath):
 
         pages: more than 1 for a large folio, which is treated as one page of so many blocks more.
         """
-        per_page = self._per_page * pages
+        per_page = pages * PAGE_BYTES // self._block_size
         inode: FsInode = file.inode
-        first = page * self._per_page
-        last = min(first + call.left * self._per_page, inode.blocks)
+        first = page * PAGE_BYTES // self._block_size
+        last = min(first + call.left * PAGE_BYTES // self._block_size, inode.blocks)
         if self._per_block:
             last = min(last, first + per_page)
         task.ps += call.page.charge(1)

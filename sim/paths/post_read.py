@@ -201,15 +201,15 @@ class PageEndIo(_EndIo):
         for lblk, count in bio.blocks:
             stop = lblk + count
             while lblk < stop:
-                page = lblk // per_page
+                page = mapping.page_of(lblk, per_page)
                 if not mapping.large and lblk % per_page == 0 and stop - lblk >= per_page:
                     pages = (stop - lblk) // per_page
                     ended += pages
                     lblk += pages * per_page
                     continue
                 start, end = mapping.bounds(page)
-                came = min(stop, end * per_page) - lblk
-                ended += self._part_came(mapping, start, (end - start) * per_page, came)
+                came = min(stop, mapping.blocks_in(end, per_page)) - lblk
+                ended += self._part_came(mapping, start, mapping.blocks_in(end - start, per_page), came)
                 lblk += came
         return ended
 
@@ -333,9 +333,10 @@ def _folio_visits(mapping: Mapping, runs: list[tuple[int, int]], per_page: int) 
         visits += 2 * count
         stop = lblk + count
         while lblk < stop:
-            first, end = mapping.bounds(lblk // per_page)
-            if stop >= end * per_page:
-                visits += max((end - first) * per_page - 2, 0)
+            first, end = mapping.bounds(mapping.page_of(lblk, per_page))
+            behind = mapping.blocks_in(end, per_page)
+            if stop >= behind:
+                visits += max(mapping.blocks_in(end - first, per_page) - 2, 0)
                 folios += 1
-            lblk = end * per_page
+            lblk = behind
     return visits, folios

@@ -126,7 +126,7 @@ def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
     if tree_blocks is not None:
         return plan_tree(normalise(extents, merge=False), block_size).tree(tree_blocks)
     plan = plan_tree(normalise(extents), block_size)
-    per_page = PAGE_BYTES // block_size
+    per_page = max(PAGE_BYTES // block_size, 1)
     count = plan.blocks_needed
     pages = min(max(tree_pages or count, -(-count // per_page)), count)
     end = max((extent.physical + extent.length for extent in plan.extents), default=0)

@@ -23,7 +23,7 @@ from sim.engine.costs import CostTable
 from sim.machine.machine import Machine
 from sim.records import counters
 from sim.records.contradictions import FIRST_BIOS, NO_READ, Contradiction, of_the_counts, of_the_work
-from sim.records.folio_log import folio_pairs
+from sim.records.folio_log import folio_pairs, unknown_leaves
 from sim.records.kernel_case import Case, run_case
 from sim.records.left_out import NOT_RECORDED, STILL_EXACT, WRITES, not_compared
 from sim.records.measures import measures, names_of
@@ -198,7 +198,8 @@ def _misplaced(case: Case, machine: Machine, seen: list[list[int]]) -> Iterator[
     """
     Yield a difference if the first bios lie elsewhere.
 
-    Of a tree block, whose place is not recorded, only its turn is compared.
+    Of a tree block, whose place is not recorded, only its turn is compared; and not even that where nothing
+    says how full the leaves are (`LEAVES`).
     """
     block_sectors = machine.spec.block_size // SECTOR_BYTES
 
@@ -213,6 +214,10 @@ def _misplaced(case: Case, machine: Machine, seen: list[list[int]]) -> Iterator[
         if not flags & NO_READ
     ]
     ours = [placed(*bio) for bio in seen[: len(recorded)]]
+    if unknown_leaves(case, machine):
+        recorded, ours = ([bio for bio in bios if bio[0] >= 0] for bios in (recorded, ours))
+        both = min(len(recorded), len(ours))
+        recorded, ours = recorded[:both], ours[:both]
     if recorded != ours:
         yield Difference(case.name, "first_bios", recorded, ours, "positions")
 

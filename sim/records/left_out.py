@@ -8,6 +8,7 @@ from typing import Final
 
 from sim.machine.machine import Machine
 from sim.records import counters
+from sim.records.folio_log import LEAVES, TREE_PLACES, unplaced
 from sim.records.kernel_case import Case, reads
 from sim.records.versions import VERSIONS, kernel_name
 from sim.records.write_back import beside
@@ -25,7 +26,7 @@ NOT_RECORDED = "the record has no count of it"
 ONE_MORE = "on XFS, after blocks were rewritten, the kernel counts one more than here: of unknown cause"
 
 STILL_EXACT: Final = frozenset(
-    {*counters.ONE_PAGE_READS.values(), AWAKE, KNOWN, FOLIOS, ONE_MORE, NOT_RECORDED}
+    {*counters.ONE_PAGE_READS.values(), AWAKE, KNOWN, FOLIOS, ONE_MORE, NOT_RECORDED, TREE_PLACES, LEAVES}
 )
 """Reasons that leave a case exact: what they leave out, no comparison of single cases can have."""
 
@@ -43,6 +44,7 @@ def not_compared(case: Case, machine: Machine) -> dict[str, str]:
         found["iomap_iop_set_range_uptodate"] = KNOWN
         if record.get("filesystem") == "xfs":
             found["__blk_flush_plug"] = ONE_MORE
+    found |= unplaced(case, machine)
     if record.get("large_folios"):
         found["iomap_iop_set_range_uptodate"] = FOLIOS
     if beside(record) is None:
