@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from fnmatch import fnmatch
 from itertools import count
@@ -17,10 +18,10 @@ from sim.cli.validate_writes import WRITE_GROUPS, print_not_compared, print_writ
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
-from sim.records.counters import RENAMED
+from sim.records.counters import AT_LEAST, NOT_COMPARED, RENAMED
 from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
-from sim.records.versions import FIRST
+from sim.records.versions import FIRST, VERSIONS, kernel_name
 from sim.records.write_compare import VOLUMES, load_write_cases, validate_writes
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
@@ -89,6 +90,8 @@ def validate_cases(
             _print_differences(differences)
         for (counters, why), number in _left_out(outcomes).items():
             print_not_compared(number, counters, why, out)
+        for line in _never(outcomes):
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
         if written:
             print_writes(written, out)
     if figure is not None:
@@ -139,6 +142,26 @@ def _left_out(outcomes: list[Outcome]) -> Counter[tuple[str, str]]:
         for why in dict.fromkeys(reason for _, reason in outcome.left_out):
             found[", ".join(name for name, reason in outcome.left_out if reason == why), why] += 1
     return found
+
+
+def _never(outcomes: list[Outcome]) -> Iterator[str]:
+    """Yield what is compared in no case of a version, or one way only, though its records have it."""
+    for name, version in VERSIONS.items():
+        recorded = {
+            counter
+            for outcome in outcomes
+            if kernel_name(outcome.case.record, outcome.case.name) == name
+            for counter in outcome.case.record["counts"]
+        }
+        for said, reasons in (
+            ("not compared", NOT_COMPARED | dict(version.not_compared)),
+            ("never fewer recorded than here", AT_LEAST | dict(version.at_least)),
+        ):
+            compared = version.compared if said == "not compared" else {}
+            for why in dict.fromkeys(reasons.values()):
+                counters = [c for c, r in reasons.items() if r == why and c in recorded and c not in compared]
+                if counters:
+                    yield f"{said} on {name}: {', '.join(sorted(counters))} ({why})"
 
 
 def _points(outcomes: list[Outcome]) -> list[Point]:

@@ -13,6 +13,7 @@ from sim.config.cell import Cell, CellConfig
 from sim.config.cell_result import CellResult
 from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
+from sim.ext4.format.features import Incompat
 from sim.ext4.read.reader import Image
 from sim.machine.machine import Machine
 from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
@@ -109,6 +110,7 @@ def _machine(
         record_io=trace,
         wakeup_ns=config.machine.wakeup_ns,
         llc_cpus=config.machine.llc_cpus or 0,
+        encrypt_feature=volume.superblock.has(Incompat.ENCRYPT),
         **system.machine_options(),
     )
     make = device_of(cell) or make_device

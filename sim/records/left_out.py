@@ -4,7 +4,7 @@ What of a recorded case is not compared, and why: reasons by counter.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sim.machine.machine import Machine
 from sim.records import counters
@@ -45,15 +45,14 @@ def not_compared(case: Case, machine: Machine) -> dict[str, str]:
         if record.get("filesystem") == "xfs":
             found["__blk_flush_plug"] = ONE_MORE
     found |= unplaced(case, machine)
-    if record.get("large_folios"):
+    if record.get("large_folios") and record["path"] == "iomap":
         found["iomap_iop_set_range_uptodate"] = FOLIOS
     if beside(record) is None:
         found |= dict.fromkeys(counters.WRITES_TOO, WRITES)
     if machine.spec.ecryptfs is not None:
         found |= dict.fromkeys(("rq_insert", "unplug", "__blk_flush_plug", *of_virtio), SLEEPS)
-    largest = max(map(int, record["blk"]["bio_sectors_hist"]), default=0)
     known = limits.bio_based or record.get("pages_apart", False)
-    if min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS and not known:
+    if _has_many_pages(record, machine) and not known:
         found["rq_sectors_hist"] = SEGMENTS
     if limits.bio_based:
         found |= dict.fromkeys(counters.BLOCK_EVENTS, TAKES_BIOS)
@@ -64,3 +63,12 @@ def not_compared(case: Case, machine: Machine) -> dict[str, str]:
         listed = [counter for counter in ("blk_mq_flush_plug_list",) if counter in version.compared]
         found |= dict.fromkeys(("__blk_flush_plug", *listed), AWAKE)
     return found
+
+
+def _has_many_pages(record: dict[str, Any], machine: Machine) -> bool:
+    """Return whether a bio has more pages, or pieces of folios, than a request takes segments."""
+    limits = machine.spec.limits
+    if record.get("large_folios"):
+        return machine.queue.stats.most_segments > limits.max_segments
+    largest = max(map(int, record["blk"]["bio_sectors_hist"]), default=0)
+    return min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS

@@ -43,6 +43,10 @@ def measures(case: Case, machine: Machine) -> dict[str, int]:
             "plugs begun": stats.plugs,
             "plugs that went to the scheduler": stats.unplugs,
             "requests put into plugs": stats.plugged,
+            "windows handed on": 0
+            if calls.get("force_page_cache_ra")
+            else calls.get("page_cache_ra_unbounded", 0),
+            "pieces of folios": calls.get("iomap_readpage_iter", 0) + calls.get("iomap_read_folio_iter", 0),
             "lists of requests": stats.lists,
             "bios ended by a stacked device": stats.queued if machine.crypt is not None else 0,
             "bios of metadata": 0,

@@ -41,7 +41,7 @@ _CACHE: Final = (
 )
 _INSERTS: Final = "what of an extent is known already is passed over: entries are not modelled one by one"
 _TRIED: Final = "an attempt that the limits of a request end counts too"
-_INNER: Final = "a part of a call that is compared"
+_INNER: Final = "not modelled by itself: a helper of calls that are compared"
 
 _SINCE_612: Final = {
     "filemap_alloc_folio_noprof": _OWN,
@@ -55,13 +55,13 @@ _SINCE_612: Final = {
     "blk_add_rq_to_plug": "requests put into plugs",
     "null_queue_rqs": "lists of requests",
     "blk_mq_flush_plug_list": _OWN,
+    "iomap_adjust_read_range": "pieces of folios",
 }
 _INNER_612: Final = (
     "__bio_release_pages",
     "__folio_alloc_noprof",
     "blk_attempt_req_merge",
     "bio_split_rw",
-    "iomap_adjust_read_range",
     "iomap_set_range_uptodate",
     "ifs_free",
     "ifs_set_range_uptodate",
@@ -93,6 +93,7 @@ VERSIONS: Final = {
             "iomap_bio_submit_read": "iomap_read_end_io",
             "__iomap_read_end_io": "iomap_read_end_io",
             "iomap_finish_folio_read": _OWN,
+            "do_page_cache_ra": "windows handed on",
             "ifs_alloc": "iomap_read_folio_iter",
             "xfs_read_iomap_next": "iomap_iter",
             "fscrypt_set_bio_crypt_ctx": _OWN,
@@ -115,7 +116,6 @@ VERSIONS: Final = {
                 "bio_split_io_at",
                 "bio_submit_split",
                 "bio_submit_split_bioset",
-                "do_page_cache_ra",
                 "ext4_readahead_merkle_tree",
                 "fsverity_add_data_blocks",
                 "fsverity_readahead",
