@@ -36,7 +36,7 @@ from sim.records.devices import NULL_BLK, RAM, case_limits, device_name
 from sim.records.json_lines import read_lines
 from sim.records.layouts import LayoutFolder, RecordedLayout
 from sim.records.record_schema import check_record
-from sim.records.versions import kernel_name
+from sim.records.versions import kernel_name, kernel_of_folder
 from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
@@ -74,10 +74,12 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
     Raises ConfigError for a file that is not readable or not of this form.
     """
     folder = LayoutFolder(layouts)
+    kernel = kernel_of_folder(counts.resolve().parent.name)
     cases = []
     for number, record in enumerate(read_lines(counts), start=1):
         at = f"{counts}:{number}"
         check_record(record, at)
+        record.setdefault("kernel", kernel)
         device_name(record, at)
         kernel_name(record, at)
         cases.append(load_case(record, folder, at))

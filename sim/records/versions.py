@@ -1,12 +1,14 @@
 """
 Which kernel a record is of, and which counters that version has that 6.1 has not.
 
-A record names its kernel (`kernel`: "7.3.4"); one that does not is of 6.1.192. A symbol that a version lacks
+A record names its kernel (`kernel`: "7.3.4"); one that does not is of the kernel that its folder names
+("linux-7.3.4"), or of 6.1.192. A symbol that a version lacks
 is not in its records, and then named by the comparison where the simulator has calls of it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -134,6 +136,15 @@ VERSIONS: Final = {
     ),
 }
 """By the name of the version (sim/kernels.py)."""
+
+
+_FOLDER: Final = re.compile(r"linux-(\d{1,3}(?:\.\d{1,4}){1,2})")
+
+
+def kernel_of_folder(folder: str) -> str:
+    """Return the version that a folder of recordings is of, by its name."""
+    found = _FOLDER.fullmatch(folder)
+    return found[1] if found else FIRST
 
 
 def kernel_name(record: Mapping[str, Any], at: str) -> str:
