@@ -32,7 +32,7 @@ RECORDED = Path("results/kernel")
 COUNTS_FILES = {
     "linux-6.1.192": ("counts", "matrix", "matrix-xfs"),
     "linux-6.12.107": ("matrix", "matrix-fscrypt", "matrix-xfs"),
-    "linux-7.3.4": ("matrix", "matrix-blocks", "matrix-fscrypt", "matrix-xfs"),
+    "linux-7.3.4": ("matrix", "matrix-blocks", "matrix-fscrypt", "matrix-verity", "matrix-xfs"),
 }
 """Files of calls, by the folder of the kernel."""
 WRITE_FILES = tuple(f"linux-6.1.192/writes/{name}.jsonl" for name in WRITE_GROUPS)

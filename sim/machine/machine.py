@@ -34,7 +34,9 @@ from sim.fs.buffer_cache import BufferCache
 from sim.fs.ext4_map import Ext4Mapper
 from sim.fs.fs_inode import FsInode
 from sim.fs.mappers import MakeMapper, mapper_factory
-from sim.kernels import KernelVersion
+from sim.fs.merkle import MerkleTree, VerityState
+from sim.fs.status_cache import END_OF_BLOCKS
+from sim.kernels import KERNELS, KernelVersion
 from sim.machine.spec import EXTENTS, MachineSpec, has_large_folios, kernel_of
 from sim.paths.page_data import Contents
 from sim.paths.parts import PathParts
@@ -144,6 +146,7 @@ class Machine:
             RFC2014 if spec.rfc2014 else FSCRYPT,
             self.design.post_read,
             self.kernel.paths,
+            spec.ra_log,
         )
         return self.design.make(parts)
 
@@ -179,6 +182,21 @@ class Machine:
         if least:
             return FolioMapping(inode.pages, keeps, least, slots, least)
         return Mapping(inode.pages, keeps)
+
+    def enable_verity(self, inode: FsInode) -> None:
+        """Give a file its Merkle tree, of which nothing is in memory; ConfigError where none is modelled."""
+        if not self.kernel.paths.verity or self.design.name != "page_io":
+            told = f"not modelled on {self.design.name} of kernel {self.kernel.name}"
+            allowed = ", ".join(name for name, kernel in KERNELS.items() if kernel.paths.verity)
+            raise ConfigError("fs-verity", told, f"page_io, kernel {allowed}")
+        size = self.spec.block_size
+        tree = MerkleTree(inode.size_bytes, size)
+        pages = FsInode(inode.map.tree, tree.end_page * PAGE_BYTES, size)
+        pages.map = inode.map
+        pages.mappable = inode.mappable = END_OF_BLOCKS
+        mapping = Mapping(tree.end_page, False)
+        inode.verity = pages.tree_of = VerityState(tree, self.open(mapping, pages))
+        self._lower_mappings.append(mapping)
 
     def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:
         """Open a file; `random` is POSIX_FADV_RANDOM. eCryptfs has its own readahead, 128 KiB."""

@@ -29,10 +29,12 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
+from sim.fs.merkle import VerityState
 from sim.fs.status_cache import WRITTEN
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.symbols import MpageSymbols
+from sim.paths.verity import VerityReadahead
 from sim.units import PAGE_BYTES
 
 
@@ -68,8 +70,13 @@ class MpagePath(ReadPath):
         block_size: int,
         symbols: MpageSymbols,
         per_block: bool = False,
+        verity: VerityReadahead | None = None,
     ) -> None:
-        """fallback, fallback_alone: who reads confused pages of ->readahead and of ->read_folio."""
+        """
+        fallback, fallback_alone: who reads confused pages of ->readahead and of ->read_folio. verity: who
+        reads the Merkle trees of files that have one, None where the path knows of none.
+        """
+        self._verity = verity
         self._queue = queue
         self._mapper = mapper
         self._bios = bios
@@ -93,6 +100,17 @@ class MpagePath(ReadPath):
         Read the pages of a batch in one call (ReadPath), the map carried along; a folio is what a page is.
         """
         plug = Plug()
+        state: VerityState | None = file.inode.verity
+        if state is not None and self._verity is not None:
+            for start, end in ranges:
+                yield from self._verity.read(task, state, start, end - start, plug, self._read_batch)
+        yield from self._read_batch(task, file, ranges, plug)
+        self._queue.finish_plug(task, plug)
+
+    def _read_batch(
+        self, task: Task, file: OpenFile, ranges: list[PageRange], plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """The same under a plug that goes on."""
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
         pages = 0
@@ -113,7 +131,6 @@ class MpagePath(ReadPath):
         bio.submit()
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)
-        self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """Read a page alone (ReadPath); one that has buffer heads is confused at once."""
@@ -190,7 +207,7 @@ class MpagePath(ReadPath):
         per_page = pages * PAGE_BYTES // self._block_size
         inode: FsInode = file.inode
         first = page * PAGE_BYTES // self._block_size
-        last = min(first + call.left * PAGE_BYTES // self._block_size, inode.blocks)
+        last = min(first + call.left * PAGE_BYTES // self._block_size, inode.mappable)
         if self._per_block:
             last = min(last, first + per_page)
         task.ps += call.page.charge(1)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sim.block.bio import EndIo
 from sim.block.protocols import BioQueue
 from sim.cache.page_cache import PageCache
+from sim.cache.ra_log import RaLog
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import Ledger
 from sim.engine.workqueue import WorkQueue
@@ -22,6 +23,7 @@ from sim.paths.post_read import BufferEndIo, PageEndIo
 from sim.paths.post_read_steps import FSCRYPT, CipherCalls, MakeStep
 from sim.paths.rules import LINUX_6_1, PathRules
 from sim.paths.symbols import EndIoSymbols
+from sim.paths.verity import VerityReadahead
 
 
 class PathParts:
@@ -30,8 +32,8 @@ class PathParts:
 
     ledger: where costs are charged (`ledger.site`). queue: where bios go. mapper: finds blocks. cache: told
     which pages get buffer heads. contents: fills pages with bytes, None when data is off. block_size: in
-    bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what
-    a work item does beside that. rules: what the kernel version does otherwise than 6.1.
+    bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what a work item does
+    beside that. rules: what the kernel version does otherwise than 6.1. ra_log: sees what readahead does.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class PathParts:
         ciphers: CipherCalls = FSCRYPT,
         steps: Sequence[MakeStep] = (),
         rules: PathRules = LINUX_6_1,
+        ra_log: RaLog | None = None,
     ) -> None:
         self.ledger = ledger
         self.cpu = cpu
@@ -59,6 +62,7 @@ class PathParts:
         self.ciphers = ciphers
         self.steps = steps
         self.rules = rules
+        self.ra_log = ra_log
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
@@ -93,7 +97,14 @@ class PathParts:
             symbols.unlock,
             self.steps,
             self.rules.decrypts_below,
+            self.rules.verity and symbols.verifies,
         )
+
+    def verity_readahead(self, caller: str) -> VerityReadahead | None:
+        """Return who reads Merkle trees below the folded stack `caller`, None on a kernel without a model."""
+        if not self.rules.verity:
+            return None
+        return VerityReadahead(self.ledger, self.cache, caller, self.ra_log)
 
     def page_bios(
         self,

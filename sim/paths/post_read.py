@@ -23,6 +23,7 @@ from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site, under
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
+from sim.fs.merkle import VerityState
 from sim.paths.page_data import Contents
 from sim.paths.post_read_steps import (
     BLK_CRYPTO_FALLBACK,
@@ -32,6 +33,7 @@ from sim.paths.post_read_steps import (
     MakeStep,
     PostReadStep,
 )
+from sim.paths.verity import VerifySites, awaited
 from sim.units import PAGE_BYTES
 
 
@@ -149,6 +151,7 @@ class PageEndIo(_EndIo):
         unlock: str = "",
         steps: Sequence[MakeStep] = (),
         below: bool = False,
+        verity: bool = False,
     ) -> None:
         worker = "decrypt_work;fscrypt_decrypt_bio"
         super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work, steps, below)
@@ -181,10 +184,21 @@ class PageEndIo(_EndIo):
         self._s_crypt_bio = site(work.context, worker, "" if below else "fscrypt_decrypt_bio")
         self._s_after_page = site(work.context, worker, per_page)
         self._s_after_unlock = site(work.context, worker, unlock)
+        self._verify: VerifySites | None = None
+        self._block_size = block_size
+        if verity:
+            first = per_bio.partition(" ")[0]
+            rest = " ".join(f"/{work.root};{word}" for word in per_bio.split()[1:])
+            ended = dict.fromkeys(contexts, first)
+            queue = work.context, work.root, work.queues
+            self._verify = VerifySites(ledger, *queue, ended, rest.removeprefix(f"/{work.root};"))
+            self._s_verified_page = site(work.context, work.root, per_page)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         sites = self._s_ended[context]
+        if self._verify is not None and bio.owner.inode.verity is not None:
+            return self._verify.before[context].charge(1)
         if self.queues_work(bio):
             return sites.before_crypt.charge(1)
         unlock_ps = sites.unlock.charge(self._ended(bio)) if self._in_parts else 0
@@ -223,9 +237,18 @@ class PageEndIo(_EndIo):
         return not left
 
     def done(self, bio: Bio) -> None:
-        """Unlock the pages, or queue the work item that decrypts them (EndIo)."""
+        """Unlock the pages, or queue the work item that decrypts or verifies them (EndIo)."""
+        inode: FsInode = bio.owner.inode
+        if self._verify is not None and inode.verity is not None:
+            if awaited(bio, self._block_size):
+                inode.verity.waiting.append(bio)
+            else:
+                self._queue_verification(bio)
+            return
         if not self.queues_work(bio):
             self._finish(bio)
+            if inode.tree_of is not None and inode.tree_of.waiting:
+                self._tree_came(inode.tree_of)
             return
         pages = bio.segments
         ps = self._s_work.charge(1) + self._s_after_page.charge(pages)
@@ -235,6 +258,23 @@ class PageEndIo(_EndIo):
         if self._in_parts:
             ps += self._s_after_unlock.charge(self._ended(bio))
         self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])
+
+    def _queue_verification(self, bio: Bio) -> None:
+        """Queue the work item that verifies a bio, whose pages of the tree are there."""
+        verify = self._verify
+        assert verify is not None
+        ps = verify.work.charge(1) + verify.verify(bio, self._block_size)
+        ps += self._s_verified_page.charge(bio.segments)
+        self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])
+
+    def _tree_came(self, state: VerityState) -> None:
+        """Pages of a tree have come: verify what has waited for them."""
+        waiting, state.waiting = state.waiting, []
+        for bio in waiting:
+            if awaited(bio, self._block_size):
+                state.waiting.append(bio)
+            else:
+                self._queue_verification(bio)
 
 
 class BufferEndIo(_EndIo):

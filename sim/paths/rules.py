@@ -20,7 +20,8 @@ class PathRules:
     with its mapping; else it goes on where sectors follow. first_sure: iomap puts the first folio into a bio
     by a call that cannot fail, and is part of its caller. unlocks_counted: a folio read through buffer heads
     is unlocked where its last block comes, whatever holes it has. decrypts_below: fscrypt's files are
-    decrypted by blk-crypto-fallback, below the file system.
+    decrypted by blk-crypto-fallback, below the file system. verity: reads of files with fs-verity are
+    modelled.
     """
 
     one_pass: bool = False
@@ -30,6 +31,7 @@ class PathRules:
     first_sure: bool = False
     unlocks_counted: bool = False
     decrypts_below: bool = False
+    verity: bool = False
 
 
 LINUX_6_1: Final = PathRules()
@@ -42,4 +44,5 @@ LINUX_7_3: Final = PathRules(
     first_sure=True,
     unlocks_counted=True,
     decrypts_below=True,
+    verity=True,
 )

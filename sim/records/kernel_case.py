@@ -296,7 +296,11 @@ def run_case(
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
     size_bytes = int(record["file_bytes"]) + (HEADER_BYTES if machine.spec.ecryptfs else 0)
     inode = FsInode(tree, size_bytes, machine.spec.block_size, encrypted)
-    if record["es"] == "warm":
+    if "verity" in record:
+        machine.enable_verity(inode)
+    if (
+        record["es"] == "warm" or "verity" in record
+    ):  # opening read the descriptor, and so what the inode maps
         inode.map.status.fill()
     if record["es"] != "all_cold":
         machine.buffers.warm(tree.blocks)

@@ -10,6 +10,7 @@ from sim.machine.machine import Machine
 from sim.records import counters
 from sim.records.folio_log import LEAVES, TREE_PLACES, unplaced
 from sim.records.kernel_case import Case, reads
+from sim.records.measures import names_of
 from sim.records.versions import VERSIONS, kernel_name
 from sim.records.write_back import beside
 from sim.units import PAGE_BYTES, PAGE_SECTORS
@@ -24,6 +25,33 @@ FOLIOS = "of large folios only those of more blocks than one have a state to set
 TAKES_BIOS = "the device takes bios: its events are in no recording"
 NOT_RECORDED = "the record has no count of it"
 ONE_MORE = "on XFS, after blocks were rewritten, the kernel counts one more than here: of unknown cause"
+
+WORKER_READS = (
+    "a page of a Merkle tree of smaller blocks is read by readahead or by the worker that verifies, whichever"
+    " comes first: time decides"
+)
+_OF_TREE_PAGES: Final = (
+    *("bio_sectors_hist", "rq_sectors_hist", "read bios", "first_bios"),
+    *("folio_orders", "first_folios", "first_windows", "bare_runs", "sectors in requests"),
+)
+_OF_DATA: Final = frozenset(
+    (
+        "filemap_read",
+        "page_cache_sync_ra",
+        "page_cache_async_ra",
+        "page_cache_ra_order",
+        "force_page_cache_ra",
+        "fsverity_add_data_blocks",
+        "fsverity_enqueue_verify_work",
+        "fsverity_readahead",
+        "fsverity_verify_bio",
+        "fsverity_verify_pending_blocks",
+        "verify_data_block",
+        "ext4_get_block",
+        "block_read_full_folio",
+    )
+)
+"""What of a file with such a tree does not hang on that."""
 
 STILL_EXACT: Final = frozenset(
     {*counters.ONE_PAGE_READS.values(), AWAKE, KNOWN, FOLIOS, ONE_MORE, NOT_RECORDED, TREE_PLACES, LEAVES}
@@ -45,6 +73,9 @@ def not_compared(case: Case, machine: Machine) -> dict[str, str]:
         if record.get("filesystem") == "xfs":
             found["__blk_flush_plug"] = ONE_MORE
     found |= unplaced(case, machine)
+    if "verity" in record and int(record["block_size"]) < PAGE_BYTES:
+        others = {*names_of(case), *counters.BLOCK_EVENTS, *_OF_TREE_PAGES} - _OF_DATA
+        found |= dict.fromkeys(sorted(others), WORKER_READS)
     if record.get("large_folios") and record["path"] == "iomap":
         found["iomap_iop_set_range_uptodate"] = FOLIOS
     if beside(record) is None:

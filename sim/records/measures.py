@@ -43,9 +43,7 @@ def measures(case: Case, machine: Machine) -> dict[str, int]:
             "plugs begun": stats.plugs,
             "plugs that went to the scheduler": stats.unplugs,
             "requests put into plugs": stats.plugged,
-            "windows handed on": 0
-            if calls.get("force_page_cache_ra")
-            else calls.get("page_cache_ra_unbounded", 0),
+            "windows handed on": 0 if calls.get("force_page_cache_ra") else _of_data(machine),
             "pieces of folios": calls.get("iomap_readpage_iter", 0) + calls.get("iomap_read_folio_iter", 0),
             "lists of requests": stats.lists,
             "bios ended by a stacked device": stats.queued if machine.crypt is not None else 0,
@@ -53,6 +51,13 @@ def measures(case: Case, machine: Machine) -> dict[str, int]:
             "pieces of pages of smaller blocks": calls.get("iomap_readpage_iter", 0) if small else 0,
         }
     )
+
+
+def _of_data(machine: Machine) -> int:
+    """Return the calls of page_cache_ra_unbounded() that are not for the pages of a Merkle tree."""
+    rows = machine.ledger.rows()
+    ours = [row for row in rows if row.symbol == "page_cache_ra_unbounded" and "merkle" not in row.stack]
+    return sum(row.calls for row in ours)
 
 
 def _of_drivers(case: Case, calls: dict[str, int]) -> dict[str, int]:

@@ -76,6 +76,19 @@ _INNER_612: Final = (
     "verify_data_block",
 )
 
+_VERITY: Final = (
+    "ext4_read_merkle_tree_page",
+    "ext4_readahead_merkle_tree",
+    "fsverity_add_data_blocks",
+    "fsverity_enqueue_verify_work",
+    "fsverity_readahead",
+    "fsverity_verify_bio",
+    "fsverity_verify_pending_blocks",
+    "generic_read_merkle_tree_page",
+    "generic_readahead_merkle_tree",
+    "verify_data_block",
+)
+
 VERSIONS: Final = {
     "6.1": VersionCounters(),
     "6.12": VersionCounters(
@@ -98,6 +111,7 @@ VERSIONS: Final = {
             "do_page_cache_ra": "windows handed on",
             "ifs_alloc": "iomap_read_folio_iter",
             "xfs_read_iomap_next": "iomap_iter",
+            **dict.fromkeys(_VERITY, _OWN),
             "fscrypt_set_bio_crypt_ctx": _OWN,
             "fscrypt_mergeable_bio": _OWN,
             "bio_crypt_set_ctx": _OWN,
@@ -112,18 +126,12 @@ VERSIONS: Final = {
         events={"unplug": "plugs begun"},
         not_compared=dict.fromkeys(
             (
-                *_INNER_612,
+                *sorted({*_INNER_612} - {*_VERITY}),
                 "bio_crypt_ctx_mergeable",
                 "bio_crypt_dun_is_contiguous",
                 "bio_split_io_at",
                 "bio_submit_split",
                 "bio_submit_split_bioset",
-                "ext4_readahead_merkle_tree",
-                "fsverity_add_data_blocks",
-                "fsverity_readahead",
-                "fsverity_verify_pending_blocks",
-                "generic_read_merkle_tree_page",
-                "generic_readahead_merkle_tree",
                 "iomap_bio_read_folio_range",
                 "iomap_bio_submit_read_endio",
                 "iomap_iter_advance",

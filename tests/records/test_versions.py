@@ -27,7 +27,13 @@ FILES = [
     (f"{folder}/{name}.jsonl", cases)
     for folder, files in {
         "linux-6.12.107": {"matrix": 34, "matrix-fscrypt": 8, "matrix-xfs": 10},
-        "linux-7.3.4": {"matrix": 192, "matrix-blocks": 57, "matrix-fscrypt": 17, "matrix-xfs": 30},
+        "linux-7.3.4": {
+            "matrix": 192,
+            "matrix-blocks": 57,
+            "matrix-fscrypt": 17,
+            "matrix-verity": 5,
+            "matrix-xfs": 30,
+        },
     }.items()
     for name, cases in files.items()
 ]

@@ -31,6 +31,7 @@ END_IO = EndIoSymbols(
     per_page=f"{UNLOCK} {PER_PAGE}",
     before_post_read=BEFORE_POST_READ,
     after_post_read=AFTER_POST_READ,
+    verifies=True,
 )
 CALLER = "ext4_readahead;ext4_mpage_readpages"
 ALONE = "filemap_read_folio;ext4_read_folio;ext4_mpage_readpages"
@@ -47,6 +48,7 @@ def make(parts: PathParts) -> MpagePath:
         parts.buffer_reader(ALONE),
         parts.block_size,
         SYMBOLS,
+        verity=parts.verity_readahead(CALLER.partition(";")[0]),
     )
 
 
