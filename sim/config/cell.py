@@ -28,6 +28,7 @@ from sim.config.values import CodeRef, FileRef, one_of
 from sim.config.volume import Volume
 from sim.config.workload import Workload
 from sim.fs.mappers import MAPPERS
+from sim.kernels import KERNELS
 from sim.paths.registry import PATHS
 from sim.paths.writepages.designs import READS_AS, WRITE_PATHS
 from sim.units import PAGE_BYTES
@@ -89,8 +90,11 @@ class CellConfig(Model):
         if self.crash is not None:
             check_crash(self)
         pages = self.cache.pages
-        if isinstance(pages, SomePages) and pages.buffers and self.machine.kernel not in ("3.16", "6.1"):
-            raise custom("cache.pages: buffers with kernel 6.16", "kernel 6.1 or 3.16")
+        kernel = self.machine.kernel
+        if isinstance(pages, SomePages) and pages.buffers:
+            without = [name for name, version in KERNELS.items() if not version.folios_unasked]
+            if kernel not in without:
+                raise custom(f"cache.pages: buffers with kernel {kernel}", f"kernel {', '.join(without)}")
         per_page = PAGE_BYTES // (self.volume.block_size_bytes or 1024)
         if isinstance(pages, SomePages) and pages.uptodate_blocks >= per_page:
             problem = f"cache.pages: uptodate_blocks {pages.uptodate_blocks} of {per_page} blocks a page"

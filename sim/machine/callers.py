@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from sim.block.drivers.modules import DRIVERS
 from sim.block.queue.sites import RUN
-from sim.engine.ledger import IRQ, KWORKER, TASK, CallRow, Charge
+from sim.engine.ledger import IRQ, KWORKER, TASK, CallRow, Charge, version_stack
 from sim.machine.machine import Machine
 
 SYSCALL = "entry_SYSCALL_64"
@@ -92,9 +92,7 @@ class _Whole:
         """`names`: of all symbols that its stacks have."""
         kernel = machine.kernel
         self._callers = {
-            (context, kernel.renamed.get(head, head)): ";".join(
-                kernel.renamed.get(name, name) for name in callers.split(";")
-            )
+            (context, version_stack(head, kernel.renamed)[0]): version_stack(callers, kernel.renamed)[0]
             for (context, head), callers in _callers(machine, not any(n in names for n in _NOT_READS)).items()
         }
 

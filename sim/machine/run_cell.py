@@ -16,6 +16,7 @@ from sim.config.cell_result import CellResult
 from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
 from sim.ext4.edit.overlay import OverlayStore
+from sim.ext4.format.features import Incompat
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
 from sim.machine.callers import whole_stack_of
@@ -122,6 +123,7 @@ def _machine(
         recorder=Recorder() if trace else None,
         wakeup_ns=config.machine.wakeup_ns,
         llc_cpus=config.machine.llc_cpus or 0,
+        encrypt_feature=volume.superblock.has(Incompat.ENCRYPT),
         **system.machine_options(),
     )
     make = device_of(cell) or make_device

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.block.queue.limits import BlockTracer, QueueLimits
+from sim.cache.ra_log import RaLog
 from sim.crypto.dmcrypt import DmCrypt
 from sim.engine.costs import CostTable
 from sim.errors import ConfigError
@@ -37,7 +38,8 @@ class MachineSpec:
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
     patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
-    own. wakeup_ns, llc_cpus: see Cpu.
+    own. encrypt_feature: the file system has it, whether a file is encrypted or not. ra_log: sees what
+    readahead does. wakeup_ns, llc_cpus: see Cpu.
     """
 
     path: str | PathDesign
@@ -59,6 +61,8 @@ class MachineSpec:
     ecryptfs: EcryptfsMount | None = None
     rfc2014: bool = False
     work_queue: str = FSCRYPT_QUEUE
+    encrypt_feature: bool = False
+    ra_log: RaLog | None = None
     wakeup_ns: int = 0
     llc_cpus: int = 0
 
