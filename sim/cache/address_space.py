@@ -35,7 +35,7 @@ class ReadPath:
         """
         ->read_folio: start reading one locked page, without a plug. It is unlocked once, later.
 
-        A page that had buffers has an entry in the mapping's known_bytes, which is taken out.
+        A page that had buffers has an entry in the mapping's known_blocks, which is taken out.
         """
         raise NotImplementedError
 

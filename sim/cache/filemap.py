@@ -113,7 +113,7 @@ class Filemap:
                 if at == index and state[at] == ABSENT:
                     yield from self._create_folio(task, file, at)
             if at < limit and mapping.folios(index, at) < batch and state[at] != ABSENT:
-                at = yield from self._batch_border(task, file, index, at, last_index, offset + length)
+                at = yield from self._batch_border(task, file, position, at, last_index, offset + length)
             retry = at == index
             if not retry:
                 position = self._copy(task, file, position, min(at << PAGE_SHIFT, end))
@@ -122,14 +122,15 @@ class Filemap:
         return max(end - offset, 0)
 
     def _batch_border(
-        self, task: Task, file: OpenFile, index: int, at: int, last_index: int, stop: int
+        self, task: Task, file: OpenFile, position: int, at: int, last_index: int, stop: int
     ) -> Generator[Any, Any, int]:
         """
-        The folio at `at` ends a batch from `index` on: it is marked, or not up to date; return the batch's
-        end.
+        The folio at `at` ends a batch from byte `position` on: it is marked, or not up to date; return the
+        batch's end.
 
         The batch is held meanwhile, and so is the folio whose mark it answers or which it reads.
         """
+        index = position >> PAGE_SHIFT
         mapping, state = file.mapping, file.mapping.state
         marked = state[at] & MARKED
         with_last = marked or state[at] == PRESENT
@@ -149,7 +150,7 @@ class Filemap:
         elif state[at] == UPTODATE:
             at = mapping.bounds(at)[1]
         elif state[at] == PRESENT:
-            yield from self._update_page(task, file, at, stop)
+            yield from self._update_page(task, file, at, position, stop)
             at += 1
         if held is not None:
             mapping.held.remove(held)
@@ -206,16 +207,20 @@ class Filemap:
                 self._slept(task, event, self._s_sleep_read)
         mapping.held.remove(held)
 
-    def _update_page(self, task: Task, file: OpenFile, index: int, stop: int) -> Generator[Any, Any, None]:
+    def _update_page(
+        self, task: Task, file: OpenFile, index: int, start: int, stop: int
+    ) -> Generator[Any, Any, None]:
         """
-        filemap_update_page() of a PRESENT page, for a read up to byte `stop`.
+        filemap_update_page() of a PRESENT page, for a read of bytes [start, stop) of the file.
 
         The page is read, unless all that is wanted of it is up to date (->is_partially_uptodate, which
         looks at what is asked for, not at the end of the file). Its holder is the caller.
         """
         mapping = file.mapping
         task.ps += self._s_update.charge(1)
-        if stop - index * PAGE_BYTES <= mapping.known_bytes[index]:
+        size, at = PAGE_BYTES // self.cache.heads_per_page, index * PAGE_BYTES
+        first, last = max(start - at, 0) // size, -(-min(stop - at, PAGE_BYTES) // size)
+        if mapping.known_blocks[index] >> first & (1 << (last - first)) - 1 == (1 << (last - first)) - 1:
             return
         self.cache.updated += 1
         mapping.state[index] = LOCKED

@@ -145,9 +145,12 @@ class PageCache:
         """Pages that the slab of buffer heads takes."""
         return -(-self.buffer_heads // HEADS_PER_SLAB_PAGE)
 
-    def preload(self, mapping: Mapping, start: int, end: int, known_bytes: int | None, buffers: bool) -> None:
+    def preload(
+        self, mapping: Mapping, start: int, end: int, known_blocks: int | None, buffers: bool
+    ) -> None:
         """
-        Have pages of before the run: read once, or PRESENT with `known_bytes` up to date. Not counted.
+        Have pages of before the run: read once, or PRESENT with `known_blocks` (bits) up to date. Not
+        counted.
 
         buffers: they have buffer heads.
 
@@ -160,11 +163,11 @@ class PageCache:
             self.insert(mapping, first, last)
             count = last - first
             mapping.access[first:last] = filled(REFERENCED | LISTED, count)
-            if known_bytes is None:
+            if known_blocks is None:
                 mapping.state[first:last] = filled(UPTODATE, count)
             else:
                 mapping.state[first:last] = filled(PRESENT, count)
-                mapping.known_bytes.update(dict.fromkeys(range(first, last), known_bytes))
+                mapping.known_blocks.update(dict.fromkeys(range(first, last), known_blocks))
             if buffers:
                 self.attach_buffers(mapping, first, last)
                 self._reclaim_with_heads(0)
@@ -337,7 +340,7 @@ class PageCache:
                 if access[page] & ACTIVE:
                     self._active_pages -= 1
                 if state[page] == PRESENT:
-                    del mapping.known_bytes[page]
+                    del mapping.known_blocks[page]
                 state[page] = ABSENT
                 access[page] = 0
                 if not include_active:

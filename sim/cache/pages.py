@@ -49,6 +49,21 @@ def filled(value: int, pages: int) -> bytearray:
     return bytearray((value,)) * pages
 
 
+def gaps_of(known: int, blocks: int) -> list[tuple[int, int]]:
+    """
+    Return the runs [start, end) of a page's first `blocks` blocks that are not `known` (bit n: block n).
+    """
+    gaps: list[tuple[int, int]] = []
+    for block in range(blocks):
+        if known >> block & 1:
+            continue
+        if gaps and gaps[-1][1] == block:
+            gaps[-1] = (gaps[-1][0], block + 1)
+        else:
+            gaps.append((block, block + 1))
+    return gaps
+
+
 def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
     """Return ascending pages as runs [start, end)."""
     runs: list[tuple[int, int]] = []
@@ -68,14 +83,14 @@ class Mapping(Cached):
     leave behind, by chunk, and last_eviction, the age of the newest in each (workingset.py). stale: of pages
     with a later place in the inactive list, how many earlier ones there are. parts: blocks still to come, for
     pages that are read in parts (a page of which all blocks are read needs an entry only between its parts).
-    waiters: events of tasks that wait for a page. known_bytes: of each PRESENT page, how many bytes from its
-    start are up to date. buffered: one byte a page, 1 if it has buffer heads; None as long as no page had.
-    held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed. dirty,
-    writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was;
-    dirty_pages, writeback_pages: how many are.
-    content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
-    large as the file, present where it was written). large: it may hold folios of up to max_order, and of
-    none below min_order, whose size is then that of a block; then it is a FolioMapping.
+    waiters: events of tasks that wait for a page. known_blocks: of each PRESENT page, which of its blocks are
+    up to date: bit n for block n. buffered: one byte a page, 1 if it has buffer heads; None as long as no
+    page had. held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed.
+    dirty, writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none
+    was; dirty_pages, writeback_pages: how many are. content: with real data, the bytes of the file as far as
+    cached, zeros elsewhere (anonymous memory, as large as the file, present where it was written). large: it
+    may hold folios of up to max_order, and of none below min_order, whose size is then that of a block; then
+    it is a FolioMapping.
     """
 
     __slots__ = (
@@ -86,7 +101,7 @@ class Mapping(Cached):
         "dirty",
         "dirty_pages",
         "held",
-        "known_bytes",
+        "known_blocks",
         "large",
         "last_eviction",
         "max_order",
@@ -112,7 +127,7 @@ class Mapping(Cached):
         self.last_eviction: dict[int, int] = {}
         self.stale: dict[int, int] = {}
         self.parts: dict[int, int] = {}
-        self.known_bytes: dict[int, int] = {}
+        self.known_blocks: dict[int, int] = {}
         self.buffered: bytearray | None = None
         self.dirty: bytearray | None = None
         self.writeback: bytearray | None = None

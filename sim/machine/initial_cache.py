@@ -93,7 +93,7 @@ def pages_with_buffers(
     known = 0 if state == "none" else uptodate_blocks
     buffers = state == "buffer heads"
     for start, end in ranges:
-        machine.cache.preload(mapping, start, end, known * machine.spec.block_size, buffers)
+        machine.cache.preload(mapping, start, end, (1 << known) - 1, buffers)
     _load(machine, mapping, inode, PRESENT)
 
 

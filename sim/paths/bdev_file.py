@@ -170,7 +170,7 @@ class BdevFile:
             state[block] |= BH_UPTODATE | BH_DIRTY
         if all(state[block] & BH_UPTODATE for block in range(base, base + self._per_page)):
             mapping.state[page] = UPTODATE
-            mapping.known_bytes.pop(page, None)
+            mapping.known_blocks.pop(page, None)
 
     def _have_page(self, task: Task, page: int) -> None:
         """Find the page or make it, and give it buffer heads."""
@@ -179,7 +179,7 @@ class BdevFile:
             task.ps += self._s_new.charge(1)
             self._cache.insert(mapping, page, page + 1)
             mapping.state[page] = PRESENT
-            mapping.known_bytes[page] = 0
+            mapping.known_blocks[page] = 0
         else:
             task.ps += self._s_stable.charge(1)
         if mapping.buffered is None or not mapping.buffered[page]:

@@ -17,7 +17,7 @@ from mypy_extensions import mypyc_attr
 from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
-from sim.cache.pages import Mapping
+from sim.cache.pages import Mapping, gaps_of
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode
@@ -127,17 +127,17 @@ class BufferHeadReader:
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """->read_folio: one locked page, with buffer heads or without, and no plug."""
         plug = Plug(holds=False)
-        known_bytes = file.mapping.known_bytes.pop(page, None)
-        if known_bytes is None:
+        known = file.mapping.known_blocks.pop(page, None)
+        if known is None:
             end = page + (1 << file.mapping.min_order)
             yield from self.read_folios(task, file, page, end, False, plug)
         else:
-            yield from self.read_kept(task, file, page, known_bytes // self._block_size, plug)
+            yield from self.read_kept(task, file, page, known, plug)
 
     def read_kept(
         self, task: Task, file: OpenFile, page: int, known: int, plug: Plug
     ) -> Generator[Any, Any, None]:
-        """Read a locked page that has its buffer heads, the first `known` of them up to date."""
+        """Read a locked page that has its buffer heads, of which `known` (bits) are up to date."""
         task.ps += self._s_kept.charge(1)
         yield from self._read_one(task, file, page, False, plug, known)
 
@@ -175,25 +175,25 @@ class BufferHeadReader:
         """
         inode: FsInode = file.inode
         first, blocks = page * PAGE_BYTES // self._block_size, pages * PAGE_BYTES // self._block_size
-        stop = min(first + blocks, inode.blocks)
-        block, mapped = first + known, 0
+        mapped = 0
         last = (0, 0)  # the block that waits: logical, physical
-        while block < stop:
-            found = yield from self._mapper.map_each(task, inode.map, block, stop - block, plug)
-            length = found.length
-            task.ps += self._s_get.charge(length)
-            if found.kind == WRITTEN:
-                if mapped:
-                    self._submit(task, file, last[0], last[1], 1, ahead, plug)
-                if length > 1:
-                    self._submit(task, file, block, found.physical, length - 1, ahead, plug)
-                if task.blocked is not None:
-                    yield from self._queue.wait_for_tag(task)
-                last = block + length - 1, found.physical + length - 1
-                mapped += length
-            block += length
+        for block, stop in self._wanted(inode, first, blocks, known):
+            while block < stop:
+                found = yield from self._mapper.map_each(task, inode.map, block, stop - block, plug)
+                length = found.length
+                task.ps += self._s_get.charge(length)
+                if found.kind == WRITTEN:
+                    if mapped:
+                        self._submit(task, file, last[0], last[1], 1, ahead, plug)
+                    if length > 1:
+                        self._submit(task, file, block, found.physical, length - 1, ahead, plug)
+                    if task.blocked is not None:
+                        yield from self._queue.wait_for_tag(task)
+                    last = block + length - 1, found.physical + length - 1
+                    mapped += length
+                block += length
         mapping: Mapping = file.mapping
-        holes = blocks - known - mapped
+        holes = blocks - known.bit_count() - mapped
         if holes:
             task.ps += self._s_zero.charge_units(holes, holes * self._block_size)
         if not mapped:
@@ -201,7 +201,7 @@ class BufferHeadReader:
             mapping.set_uptodate(page, page + pages)
             return
         if holes or known:
-            mapping.parts[page] = mapping.parts.get(page, blocks) - holes - known
+            mapping.parts[page] = mapping.parts.get(page, blocks) - holes - known.bit_count()
         self._submit(task, file, last[0], last[1], 1, ahead, plug)
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)
@@ -217,29 +217,21 @@ class BufferHeadReader:
         pages: int = 1,
     ) -> Generator[Any, Any, None]:
         """
-        One page, or large folio, block by block but for its first `known`: map all, then submit what is
-        mapped.
+        One page, or large folio, block by block but for those that are `known`: map all, then submit what
+        is mapped.
         """
         inode: FsInode = file.inode
-        first = page * self._per_page
-        stop = min(first + self._per_page * pages, inode.blocks)
         runs: list[tuple[int, int, int]] = []
-        block, mapped = first + known, 0
-        while block < stop:
-            found = yield from self._mapper.map_each(task, inode.map, block, stop - block, plug)
-            task.ps += self._s_get.charge(found.length)
-            if found.kind == WRITTEN:
-                mapped += found.length
-                if (
-                    runs
-                    and runs[-1][0] + runs[-1][2] == block
-                    and runs[-1][1] + runs[-1][2] == found.physical
-                ):
-                    runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + found.length)
-                else:
-                    runs.append((block, found.physical, found.length))
-            block += found.length
-        zeroed = self._per_page * pages - known - mapped
+        mapped = 0
+        for block, stop in self._wanted(inode, page * self._per_page, self._per_page * pages, known):
+            while block < stop:
+                found = yield from self._mapper.map_each(task, inode.map, block, stop - block, plug)
+                task.ps += self._s_get.charge(found.length)
+                if found.kind == WRITTEN:
+                    mapped += found.length
+                    _add_run(runs, block, found.physical, found.length)
+                block += found.length
+        zeroed = self._per_page * pages - known.bit_count() - mapped
         if zeroed:
             task.ps += self._s_zero.charge_units(zeroed, zeroed * self._block_size)
         mapping: Mapping = file.mapping
@@ -253,6 +245,13 @@ class BufferHeadReader:
             self._submit(task, file, lblk, physical, length, ahead, plug)
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
+
+    def _wanted(self, inode: FsInode, first: int, blocks: int, known: int) -> list[tuple[int, int]]:
+        """Return the runs [block, end) of a page from block `first` on that are read or are holes."""
+        stop = min(blocks, inode.blocks - first)
+        if not known:
+            return [(first, first + stop)]
+        return [(first + start, first + end) for start, end in gaps_of(known, stop)]
 
     def _submit(
         self, task: Task, file: OpenFile, lblk: int, physical: int, blocks: int, ahead: bool, plug: Plug
@@ -277,6 +276,14 @@ class BufferHeadReader:
         if self._below and file.inode.encrypted:
             task.ps += self._s_fallback.charge(blocks)
         self._queue.submit(task, bio, plug)
+
+
+def _add_run(runs: list[tuple[int, int, int]], lblk: int, physical: int, length: int) -> None:
+    """Add blocks (logical, physical, length) to the last run, or behind it."""
+    if runs and runs[-1][0] + runs[-1][2] == lblk and runs[-1][1] + runs[-1][2] == physical:
+        runs[-1] = (runs[-1][0], runs[-1][1], runs[-1][2] + length)
+    else:
+        runs.append((lblk, physical, length))
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -213,7 +213,7 @@ class BufferedWrite:
         state = inode.state
         if mapping.state[page] != UPTODATE and self._all_uptodate(state, base):
             mapping.state[page] = UPTODATE
-            mapping.known_bytes.pop(page, None)
+            mapping.known_blocks.pop(page, None)
         elif mapping.state[page] != UPTODATE:
             self._partly(mapping, state, page, base)
         yield from self._grow(task, inode, page * PAGE_BYTES + end, mode, handle)
@@ -232,7 +232,7 @@ class BufferedWrite:
             task.ps += self._s_new[mode].charge(1)
             self._cache.insert(mapping, page, page + 1)
             mapping.state[page] = PRESENT
-            mapping.known_bytes[page] = 0
+            mapping.known_blocks[page] = 0
         else:
             task.ps += self._s_stable[mode].charge(1)
         if mapping.buffered is None or not mapping.buffered[page]:
@@ -369,11 +369,12 @@ class BufferedWrite:
         return all(state[block] & BH_UPTODATE for block in range(base, base + self._per_page))
 
     def _partly(self, mapping: Mapping, state: bytearray, page: int, base: int) -> None:
-        """Note how much of a page, from its start, is up to date."""
+        """Note which blocks of a page are up to date."""
         known = 0
-        while known < self._per_page and state[base + known] & BH_UPTODATE:
-            known += 1
-        mapping.known_bytes[page] = known * self._sb.block_size
+        for block in range(self._per_page):
+            if state[base + block] & BH_UPTODATE:
+                known |= 1 << block
+        mapping.known_blocks[page] = known
 
     def _grow(
         self, task: Task, inode: LiveInode, end: int, mode: int, handle: bool

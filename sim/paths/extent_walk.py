@@ -24,7 +24,7 @@ from mypy_extensions import mypyc_attr
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
-from sim.cache.pages import Mapping
+from sim.cache.pages import Mapping, gaps_of
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode
@@ -95,10 +95,13 @@ class ExtentWalkPath(ReadPath):
         task.ps += self._s_folio.charge(1)
         bio = self._bios.open(task, file, plug)
         runs = yield from self._map_all(task, file, page, page + 1, plug)
-        known = file.mapping.known_bytes.pop(page, -1) // self._block_size
-        task.ps += self._s_piece.charge(len(runs)) + self._s_state.charge(known < 0)
-        wanted = page * self._per_page + max(known, 0)
-        yield from self._read_runs(task, file, bio, page, page + 1, [_cut(run, wanted) for run in runs])
+        known = file.mapping.known_blocks.pop(page, -1)
+        task.ps += self._s_state.charge(known < 0)
+        if known > 0:
+            gaps = gaps_of(known, self._per_page)
+            runs = [piece for run in runs for piece in _unknown(run, page * self._per_page, gaps)]
+        task.ps += self._s_piece.charge(len(runs))
+        yield from self._read_runs(task, file, bio, page, page + 1, runs)
         bio.submit()
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)
@@ -277,11 +280,20 @@ class ExtentWalkPath(ReadPath):
         file.mapping.set_uptodate(start, end)
 
 
-def _cut(run: tuple[int, int, int, int], first: int) -> tuple[int, int, int, int]:
-    """Return what a run (logical, physical, blocks, kind) has from logical block `first` on."""
+def _unknown(
+    run: tuple[int, int, int, int], base: int, gaps: list[tuple[int, int]]
+) -> list[tuple[int, int, int, int]]:
+    """
+    Return what a run (logical, physical, blocks, kind) has in the gaps [start, end) behind block `base`; of
+    one that is known as a whole an empty piece, for it is looked at, too.
+    """
     lblk, physical, blocks, kind = run
-    gone = min(max(first - lblk, 0), blocks)
-    return lblk + gone, physical + gone, blocks - gone, kind
+    pieces = []
+    for start, end in gaps:
+        first, last = max(lblk, base + start), min(lblk + blocks, base + end)
+        if first < last:
+            pieces.append((first, physical + first - lblk, last - first, kind))
+    return pieces or [(lblk, physical, 0, kind)]
 
 
 def _pieces(mapping: Mapping, lblk: int, blocks: int, per_page: int) -> Iterator[tuple[int, int]]:

@@ -152,7 +152,7 @@ class IomapWrite:
                 task.ps += self._s_state.charge(1)
             self._cache.insert(mapping, page, page + 1)
             mapping.state[page] = PRESENT
-            mapping.known_bytes[page] = 0
+            mapping.known_blocks[page] = 0
         else:
             task.ps += self._s_stable.charge(1)
         first, last = start // size, -(-end // size)
@@ -197,13 +197,14 @@ class IomapWrite:
                 inode.bytes.came(block, inode.place[block], blocks)
 
     def _know(self, inode: LiveInode, page: int) -> None:
-        """iomap_set_range_uptodate(): how much of the page, from its start, is up to date."""
+        """iomap_set_range_uptodate(): which blocks of the page are up to date."""
         base, known = page * self._per_page, 0
-        while known < self._per_page and inode.state[base + known] & BH_UPTODATE:
-            known += 1
+        for block in range(self._per_page):
+            if inode.state[base + block] & BH_UPTODATE:
+                known |= 1 << block
         mapping = inode.mapping
         if all(inode.state[block] & BH_UPTODATE for block in range(base, base + self._per_page)):
             mapping.state[page] = UPTODATE
-            mapping.known_bytes.pop(page, None)
+            mapping.known_blocks.pop(page, None)
         else:
-            mapping.known_bytes[page] = known * self._sb.block_size
+            mapping.known_blocks[page] = known

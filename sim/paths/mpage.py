@@ -139,15 +139,14 @@ class MpagePath(ReadPath):
         pages = 1 << file.mapping.min_order
         call = _Call(bio, pages, plug, self._s_folio_page, self._fallback_alone)
         task.ps += self._s_folio.charge(1)
-        known_bytes = file.mapping.known_bytes.pop(page, None)
-        if known_bytes is None:
+        known = file.mapping.known_blocks.pop(page, None)
+        if known is None:
             yield from self._one_page(task, file, call, page, pages)
             bio.submit()
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
         else:
             task.ps += self._s_folio_page.charge(1)
-            known = known_bytes // self._block_size
             yield from self._fallback_alone.read_kept(task, file, page, known, plug)
 
     def _whole_pages(self, task: Task, file: OpenFile, call: _Call, page: int, end: int) -> int:

@@ -108,7 +108,7 @@ def test_a_page_with_buffers_confuses_mpage_and_ext4(
     )
     assert (4 if path == "page_io_pure" else 3) * 2 == sum(size for _, _, size in rig.letters("D"))
     assert UPTODATE == rig.mapping.state[0]
-    assert not rig.mapping.known_bytes
+    assert not rig.mapping.known_blocks
     assert 1 == rig.machine.cache.updated
 
 
@@ -148,7 +148,7 @@ def test_pages_with_buffers_can_be_reclaimed_and_dropped() -> None:
     cache_pages(rig.machine, rig.mapping, rig.inode, [(20, 24)])
     assert [0] * 4 + [PRESENT] * 4 == list(rig.mapping.state[:8])
     assert 8 == rig.machine.cache.drop(rig.mapping)
-    assert not rig.mapping.known_bytes
+    assert not rig.mapping.known_blocks
     rig.machine.check_quiet(rig.mapping)
 
 

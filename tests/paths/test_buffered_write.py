@@ -62,11 +62,11 @@ def test_untouched_blocks_stay_unmapped() -> None:
     assert list(inode.state[:4]) == [DONE, DONE, 0, 0]
     assert list(inode.place[:2]) == [500, 501]
     assert inode.mapping.state[0] == PRESENT
-    assert inode.mapping.known_bytes == {0: 2048}
+    assert inode.mapping.known_blocks == {0: 0b11}
     rig.start(rig.write(inode, 2048, 2048))
     rig.run_for(1_000_000)
     assert inode.mapping.state[0] == UPTODATE
-    assert inode.mapping.known_bytes == {}
+    assert inode.mapping.known_blocks == {}
     assert rig.bios() == [("R", 501, 1)]
 
 
