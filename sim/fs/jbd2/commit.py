@@ -100,6 +100,7 @@ class Jbd2Journal(Transactions):
         self.committed = 0
         self.thread = thread
         self.closed = False
+        self._checkpointed: Any = None
         self._queue = queue
         self._size = buffers.block_size
         self._out = WriteOut(
@@ -205,8 +206,13 @@ class Jbd2Journal(Transactions):
         task.ps += self._s_wait_space.charge(1)
         if self.committing is not None:
             yield from self._sleep_until_committed(task, self.committing)
-        if not self.has_space():
+        if self._checkpointed is not None:  # j_checkpoint_mutex
+            yield from task.wait(self._checkpointed)
+        elif not self.has_space():
+            self._checkpointed = self.clock.event()
             yield from self.do_checkpoint(task)
+            ended, self._checkpointed = self._checkpointed, None
+            ended.succeed()
 
     def filed(self, block: int) -> None:
         """It is dirty for the journal from now on, not for who writes it in place (set_buffer_jbddirty())."""
@@ -235,6 +241,9 @@ class Jbd2Journal(Transactions):
 
     def will_send_barrier(self, tid: int) -> bool:
         """jbd2_trans_will_send_data_barrier(): tell whether a commit of `tid` is still to empty the cache."""
+        committing = self.committing
+        if committing is not None and committing.tid == tid and committing.flushing:
+            return False
         return self.barrier and tid > self.committed
 
     def complete(self, task: Task, tid: int) -> Generator[Any, Any, None]:
@@ -302,6 +311,7 @@ class Jbd2Journal(Transactions):
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
+        transaction.flushing = True
         if not self.async_commit:
             record = self._write_record(task, transaction.tid, Plug(holds=False))
             yield from self._out.wait(task, [record])

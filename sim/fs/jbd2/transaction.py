@@ -35,7 +35,8 @@ class Transaction:
 
     files: block -> RESERVED or METADATA, in the order in which they came. credits: reserved and used
     (t_outstanding_credits). updates: handles that are open. inodes: number -> WAITS or WRITES, ordered data.
-    revoked: blocks that a replay must not bring back. done: an event of its commit, once somebody waits.
+    revoked: blocks that a replay must not bring back. flushing: its commit has asked the device to empty its
+    cache (T_COMMIT_JFLUSH). done: an event of its commit, once somebody waits.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Transaction:
         "drained",
         "ended",
         "files",
+        "flushing",
         "inodes",
         "left",
         "locked",
@@ -60,6 +62,7 @@ class Transaction:
         self.inodes: dict[int, int] = {}
         self.revoked: dict[int, bool] = {}
         self.locked = False
+        self.flushing = False
         self.drained: Any = None
         self.ended: Any = None
 
