@@ -37,6 +37,7 @@ class LiveInode:
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
     blocks go out encrypted. journalled: its data goes through the log. taken: blocks that it got
     since it was opened, of data and of its tree (they are in i_blocks). bytes: None if data is off.
+    mapper_waits: who waits until another has mapped its pages; None while nobody does.
     """
 
     __slots__ = (
@@ -48,6 +49,7 @@ class LiveInode:
         "es",
         "group",
         "journalled",
+        "mapper_waits",
         "mapping",
         "nosec",
         "number",
@@ -75,6 +77,7 @@ class LiveInode:
         mapping: Mapping,
         encrypted: bool = False,
     ) -> None:
+        self.mapper_waits: list[Any] | None = None
         self.number = number
         self.table_block = table_block
         self.group = group
