@@ -1,4 +1,4 @@
-"""Two tasks and one journal: a sync behind another's flush, a log that both find full, pages that it holds."""
+"""Two tasks and one journal: a sync behind another's flush, a log that both find full, pages that it has."""
 
 from __future__ import annotations
 
