@@ -13,7 +13,6 @@ from sim.block.write_log import NOT_ENDED, RecordedQueue
 from sim.errors import InvariantError
 from sim.fs.write_out import Pending, WriteOut
 
-
 _ENDS, _WAITS = "end_bio_bh_io_sync", "__filemap_fdatawait_range;folio_wait_writeback"
 
 

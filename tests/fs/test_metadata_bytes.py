@@ -1,4 +1,4 @@
-"""What each block of metadata holds: inodes, nodes, bitmaps and descriptors of a small image, with checksums."""
+"""What each block of metadata holds: inodes, nodes, bitmaps, descriptors of a small image, with checksums."""
 
 from __future__ import annotations
 

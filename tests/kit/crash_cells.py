@@ -64,7 +64,7 @@ def cell_of(text: str, folder: Path) -> tuple[Cell, Path]:
 @dataclass
 class Played:
     """
-    A run that is over. mounted, files, end_ns, volatile: what power cuts are judged by. calls: of crash_run().
+    A run that is over. mounted, files, end_ns, volatile: what power cuts are judged by.
     """
 
     cell: Cell

@@ -26,7 +26,7 @@ def test_any_part_of_it(offset: int, length: int) -> None:
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8))
 def test_each_sector_has_its_write(writes: list[int]) -> None:
-    """Sectors of several writes: each is found as what was written there; zeros, for which 0 stands, are none."""
+    """Sectors of several writes: each is found as what was written there; zeros (0) are none."""
     data = b"".join(
         stamped(5, at * SECTOR_BYTES, SECTOR_BYTES, write) if write else bytes(SECTOR_BYTES)
         for at, write in enumerate(writes)

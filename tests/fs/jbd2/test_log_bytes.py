@@ -60,7 +60,7 @@ def test_a_transaction(name: str) -> None:
 
 
 def test_what_is_written_in_place_is_what_was_committed() -> None:
-    """A block that has changed since is as it was frozen; one that was never frozen, or logged, is unknown."""
+    """A block that has changed since is as it was frozen; one that was never frozen is unknown."""
     log, below = log_of(FORMATS["plain"])
     assert log.held(100) is None
     log.freeze([100])
