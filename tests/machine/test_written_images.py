@@ -96,3 +96,17 @@ def test_an_image_of_mke2fs(tmp_path: Path, kind: str, mount: str) -> None:
     mke2fs(tmp_path / "x.img", folder, *MKE2FS_KINDS[kind], size="16M")
     run = played(cell_text('image = "x.img"', JOBS, MOUNTS[mount], crash=""), tmp_path)
     check(run, tmp_path)
+
+
+def test_jobs_that_share_a_file(tmp_path: Path) -> None:
+    """Three write and sync it at once: no block is given out twice, each place has its last write."""
+    jobs = (
+        'job = [{ name = "a", numjobs = 3, filename = "f", rw = "randwrite", bs = "4k", size = "256k",'
+        ' io_size = "64k", fsync = "4", randrepeat = 0 }]'
+    )
+    size = "4KiB"
+    volume = (
+        f'block_size = "{size}"\njournal = "{SIZES[size]}"\n'
+        f'files = [{{ name = "f", size = "256KiB", layout = {LAYOUTS["sparse"]} }}]'
+    )
+    check(played(cell_text(volume, jobs, crash=""), tmp_path), tmp_path)
