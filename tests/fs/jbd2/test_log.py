@@ -59,3 +59,14 @@ def test_the_log_is_a_ring_behind_its_superblock() -> None:
     assert (log.free, log.kept, log.tail, log.head) == (5, [], 4, 4)
     log.dropped()
     assert log.free == 5
+
+
+def test_a_block_is_the_newest_transactions_to_bring_in_place() -> None:
+    """What a later transaction has too, the older ones no longer have (__jbd2_journal_remove_checkpoint())."""
+    log = Log(range(20), 506, 4096, 8, False)
+    for tid, metadata in ((1, [100, 101, 102]), (2, [101, 103]), (3, [103, 100])):
+        log.take(4)
+        log.committed(tid, metadata)
+    assert log.kept == [[102], [101], [103, 100]]
+    assert log.oldest is not None
+    assert (log.oldest.tid, log.oldest.start, log.oldest.length) == (1, 1, 4)
