@@ -425,14 +425,16 @@ class Jbd2Journal(Transactions):
 
     def _commit_what_changes(self, task: Task) -> Generator[Any, Any, None]:
         """
-        Wait until no transaction has a block that the oldest one in the log is still to bring in place: until
-        then, what it holds now must not be written, and what it held is in the log alone.
+        Wait until no transaction has a block that the oldest one in the log is still to bring in place, or
+        frees it: until then, what it holds now must not be written, and what it held is in the log alone.
         """
         while True:
             oldest = self.log.oldest
             metadata = oldest.metadata if oldest is not None else []
             for transaction in (self.committing, self.running):
-                if transaction is not None and any(block in transaction.files for block in metadata):
+                if transaction is not None and any(
+                    block in transaction.files or block in transaction.revoked for block in metadata
+                ):
                     break
             else:
                 return

@@ -246,7 +246,7 @@ class Transactions:
         return handle
 
     def filed(self, block: int) -> None:
-        """A transaction has got write access to a block that may be dirty in place."""
+        """A transaction has a block that may be dirty in place, to change it or to free it."""
 
     def begun(self, transaction: Transaction) -> None:
         """A transaction has begun: its commit is due in a while."""
@@ -321,6 +321,7 @@ class Transactions:
         task.ps += self._s_revoke.charge(1)
         transaction.files.pop(block, None)
         transaction.revoked[block] = True
+        self.filed(block)  # bforget(): what it held is not written any more
 
     def file_inode(self, task: Task, number: int, what: int) -> None:
         """jbd2_journal_file_inode(): the commit is to wait for an inode's data, or to write it."""

@@ -86,6 +86,31 @@ def test_a_checkpoint_commits_what_changes_first() -> None:
     assert rig.writer.buffers.dirty_blocks == [200]
 
 
+def test_a_freed_block_is_not_written_any_more() -> None:
+    """
+    Its old contents could overwrite what gets the block next. The log has it until the revocation is
+    committed: a checkpoint commits that first.
+    """
+    rig = WriteRig()
+    journal, buffers = journal_of(rig), rig.writer.buffers
+    rig.start(change(rig, 200, 201))
+    rig.run_for(1_000)
+    journal.request(1)
+    rig.run_for(1_000_000)
+    journal.start_at_once(rig.task, 1)
+    journal.revoke(rig.task, 200)
+    journal.stop(rig.task)
+    assert buffers.dirty_blocks == [201]
+    rig.bios()
+    rig.run(journal.do_checkpoint(rig.task))
+    bios = [(letters, block) for letters, block, _ in rig.bios()]
+    assert journal.committed == 2
+    assert [block for _, block in bios if block in (200, 201)] == [201]
+    assert bios.index(("WS", 201)) > max(
+        at for at, bio in enumerate(bios) if bio[0] == "FWFSM" and bio[1] > LOG
+    )
+
+
 def test_nothing_to_bring_in_place() -> None:
     """All is there already: a flush, and the tail."""
     rig = WriteRig()

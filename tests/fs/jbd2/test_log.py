@@ -62,7 +62,7 @@ def test_the_log_is_a_ring_behind_its_superblock() -> None:
 
 
 def test_a_block_is_the_newest_transactions_to_bring_in_place() -> None:
-    """What a later transaction has too, the older ones no longer have (__jbd2_journal_remove_checkpoint())."""
+    """What a later transaction has too, the older ones no longer have."""
     log = Log(range(20), 506, 4096, 8, False)
     for tid, metadata in ((1, [100, 101, 102]), (2, [101, 103]), (3, [103, 100])):
         log.take(4)
