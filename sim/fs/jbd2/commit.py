@@ -295,7 +295,7 @@ class Jbd2Journal(Transactions):
             yield from self.update_tail(task, 0)
         transaction.locked = True
         task.ps += self._s_commit.charge(1)
-        if transaction.updates:
+        while transaction.updates:  # a reserved handle may still come
             transaction.drained = self.clock.event()
             yield from task.wait(transaction.drained)
         self.committing, self.running = transaction, None

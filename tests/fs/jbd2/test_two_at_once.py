@@ -98,3 +98,26 @@ def test_pages_that_the_journal_has_stay_in_memory() -> None:
     rig.run(rig.writer.flusher.finish(rig.task))
     assert cache.drop(mapping) == 2
     assert TABLE in rig.writer.buffers.dirty_blocks
+
+
+def test_a_reserved_handle_comes_to_a_locked_transaction() -> None:
+    """The last open handle stops, and before the commit wakes a reserved one begins: it waits for that."""
+    rig = WriteRig()
+    journal = journal_of(rig)
+    worker = rig.machine.cpu.task(1, "worker")
+    rig.run(journal.reserve(worker, 2))
+    journal.start_at_once(rig.task, 2)
+    journal.get_write_access(rig.task, 200)
+    journal.dirty_metadata(rig.task, 200)
+    journal.request(1)
+    rig.run_for(1_000_000)
+    journal.stop(rig.task)
+    journal.start_reserved(worker, 2)
+    rig.run_for(1_000_000)
+    assert rig.bios() == []
+    journal.get_write_access(worker, 201)
+    journal.dirty_metadata(worker, 201)
+    journal.stop(worker)
+    rig.run_for(1_000_000)
+    assert [block for _, block, _ in rig.bios()] == [LOG + 1, LOG + 2, LOG + 3, LOG + 4]
+    assert journal.log.kept == [[200, 201]]

@@ -1,6 +1,6 @@
 """
-journal_async_commit: the commit record may be there before what it commits. What a replay then makes of it hangs
-on the log's checksums.
+journal_async_commit: the commit record may be there before what it commits. What a replay then makes of it
+hangs on the log's checksums.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _record(run: Played) -> WrittenBio:
 
 
 def test_a_sum_of_the_transaction_keeps_it_out(tmp_path: Path) -> None:
-    """Without metadata_csum the record sums what it commits (version 1): such a transaction is not replayed."""
+    """Without metadata_csum the record sums what it commits (version 1): such a one is not replayed."""
     verdicts = cut_behind_the_record("no-checksums-1k", tmp_path)
     assert verdicts.states == 24
     assert (verdicts.unsound, verdicts.e2fsck, verdicts.differs) == (0, 0, 0)
@@ -61,8 +61,8 @@ def test_a_sum_of_the_transaction_keeps_it_out(tmp_path: Path) -> None:
 
 def test_a_sum_of_each_block_does_not(tmp_path: Path) -> None:
     """
-    With metadata_csum each block has its own (version 3): those that are wrong are left out, the others replayed,
-    and the file system is noted as not valid. e2fsck does the same.
+    With metadata_csum each block has its own (version 3): those that are wrong are left out, the others are
+    replayed, and the file system is noted as not valid. e2fsck does the same.
     """
     verdicts = cut_behind_the_record("seeded-1k", tmp_path)
     assert verdicts.states == 24
