@@ -23,6 +23,8 @@ LONGEST = (
     "calibrate/test_runs",
     "cli/test_crashes",
     "machine/test_own_parts",
+    "machine/test_written_images",
+    "docs/test_crash",
     "cli/test_guard",
     "docs/test_readme",
     "report/test_committed_figures",

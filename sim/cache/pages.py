@@ -87,10 +87,11 @@ class Mapping(Cached):
     up to date: bit n for block n. buffered: one byte a page, 1 if it has buffer heads; None as long as no
     page had. held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed.
     dirty, writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none
-    was; dirty_pages, writeback_pages: how many are. content: with real data, the bytes of the file as far as
-    cached, zeros elsewhere (anonymous memory, as large as the file, present where it was written). large: it
-    may hold folios of up to max_order, and of none below min_order, whose size is then that of a block; then
-    it is a FolioMapping.
+    was; dirty_pages, writeback_pages: how many are. journalled: one byte a page, 1 if the journal has it and
+    has not committed it yet (ext4_release_folio() refuses it); None as long as it has none. content: with
+    real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the
+    file, present where it was written). large: it may hold folios of up to max_order, and of none below
+    min_order, whose size is then that of a block; then it is a FolioMapping.
     """
 
     __slots__ = (
@@ -101,6 +102,7 @@ class Mapping(Cached):
         "dirty",
         "dirty_pages",
         "held",
+        "journalled",
         "known_blocks",
         "large",
         "last_eviction",
@@ -131,6 +133,7 @@ class Mapping(Cached):
         self.buffered: bytearray | None = None
         self.dirty: bytearray | None = None
         self.writeback: bytearray | None = None
+        self.journalled: bytearray | None = None
         self.dirty_pages = self.writeback_pages = 0
         self.waiters: dict[int, Event] = {}
         self.held: list[tuple[int, int]] = []
@@ -149,7 +152,7 @@ class Mapping(Cached):
         more = pages - self.pages
         if more <= 0:
             return
-        for kept in (self.state, self.access, self.buffered, self.dirty, self.writeback):
+        for kept in (self.state, self.access, self.buffered, self.dirty, self.writeback, self.journalled):
             if kept is not None:
                 kept.extend(bytes(more))
         self.pages = pages
@@ -201,9 +204,18 @@ class Mapping(Cached):
         self.dirty[start:end] = filled(1, end - start)
         self.dirty_pages += end - start
 
+    def tag_journalled(self, page: int, journalled: bool) -> None:
+        """Tag a page whose data the journal is to commit, or has committed."""
+        if self.journalled is None:
+            self.journalled = bytearray(self.pages)
+        self.journalled[page] = journalled
+
     def holds(self, start: int, end: int) -> bool:
-        """Return whether any page of [start, end) may not go: a reader holds it, or it is to be written."""
-        for tags in (self.dirty, self.writeback):
+        """
+        Return whether any page of [start, end) may not go: a reader or the journal holds it, or it is to be
+        written.
+        """
+        for tags in (self.dirty, self.writeback, self.journalled):
             if tags is not None and tags.find(1, start, end) >= 0:
                 return True
         return any(first < end and start < last for first, last in self.held)

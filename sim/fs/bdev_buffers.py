@@ -43,6 +43,7 @@ class BdevBuffers:
         self._dirty: dict[int, bool] = {}
         self._tagged: set[int] = set()
         self._reading: dict[int, Pending] = {}
+        self._writing: dict[int, Pending] = {}
         self._s_getblk = ledger.site(TASK, "", "__getblk_gfp __getblk_gfp;__find_get_block")
         self._s_grow = ledger.site(TASK, "__getblk_gfp", f"{INSERT_SYMBOLS} alloc_page_buffers")
         self._s_heads = ledger.site(TASK, "__getblk_gfp;alloc_page_buffers", "alloc_buffer_head")
@@ -178,6 +179,18 @@ class BdevBuffers:
         """A block is written, or need not be; its page stays tagged until write-back comes to it."""
         self._dirty.pop(block, False)
 
+    def writes(self, block: int, pending: Pending) -> None:
+        """A block is on its way to its place: its buffer is locked until then."""
+        self._writing[block] = pending
+
+    def under_way(self, block: int) -> Pending | None:
+        """Return the write of a block that is on its way, None if there is none."""
+        pending = self._writing.get(block)
+        if pending is not None and pending.ended:
+            del self._writing[block]
+            return None
+        return pending
+
     @property
     def dirty_blocks(self) -> list[int]:
         """Blocks to be written in place, ascending."""
@@ -197,18 +210,18 @@ class BdevBuffers:
         pending = []
         for block in blocks:
             self.clean(block)
-            pending.append(
-                self._out.submit(
-                    task,
-                    plug,
-                    sector_of(block, size),
-                    size // SECTOR_BYTES,
-                    1,
-                    [(block, 1)],
-                    None,
-                    REQ_OP_WRITE | REQ_META | REQ_PRIO | flags,
-                )
+            written = self._out.submit(
+                task,
+                plug,
+                sector_of(block, size),
+                size // SECTOR_BYTES,
+                1,
+                [(block, 1)],
+                None,
+                REQ_OP_WRITE | REQ_META | REQ_PRIO | flags,
             )
+            pending.append(written)
+            self.writes(block, written)
         self._queue.finish_plug(task, plug)
         return pending
 

@@ -44,6 +44,7 @@ class LiveInode:
     blocks go out encrypted. journalled: its data goes through the log. taken: blocks that it got since it was
     opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular: a file, no
     directory. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
+    mapper_waits: who waits until another has mapped its pages; None while nobody does.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class LiveInode:
         "es",
         "group",
         "journalled",
+        "mapper_waits",
         "mapping",
         "nosec",
         "number",
@@ -84,6 +86,7 @@ class LiveInode:
         mapping: Mapping,
         encrypted: bool = False,
     ) -> None:
+        self.mapper_waits: list[Any] | None = None
         self.number = number
         self.table_block = table_block
         self.group = group

@@ -65,8 +65,11 @@ class MountedForWriting:
     """The volume of a cell, mounted: `writer` has the system calls, `inodes` the files that are open."""
 
     def __init__(self, machine: Machine, volume: Image, config: CellConfig) -> None:
-        """Raises ConfigError for a path that does not write."""
+        """Raises ConfigError for a path that does not write, and for real data without a journal."""
         name = str(config.writes_through)
+        if config.data == "real" and not volume.superblock.has(Compat.HAS_JOURNAL):
+            problem = 'data "real" with jobs that write, on a volume without journal'
+            raise ConfigError("volume.journal", problem, 'a size, as "16MiB", or data = "off"')
         said = config.mount
         options = MountOptions(
             said.data,

@@ -109,6 +109,11 @@ class _Files(OrderedData):
         inode, lblk = self._committed[block] = found
         inode.state[lblk] = (inode.state[lblk] & ~BH_JBDDIRTY) | BH_DIRTY
         self._writer.mark_data_dirty(task, inode, lblk)
+        per_page = self._writer.sb.per_page
+        page = lblk // per_page
+        states = inode.state[page * per_page : (page + 1) * per_page]
+        if not any(state & BH_JBDDIRTY for state in states):
+            inode.mapping.tag_journalled(page, False)
         return True
 
 

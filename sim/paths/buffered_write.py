@@ -363,6 +363,7 @@ class BufferedWrite:
             task.ps += self._s_write_end_fn.charge(1)
             sb.dirty_metadata(task, inode.place[block])
             state[block] = (state[block] & ~BH_NEW) | BH_UPTODATE | BH_JBDDIRTY
+        inode.mapping.tag_journalled(first // self._per_page, True)
         sb.note_sync(task, inode, data=True)
 
     def _all_uptodate(self, state: bytearray, base: int) -> bool:

@@ -47,7 +47,7 @@ def crash(run: Run) -> list[Figure]:
         figure, drawn = frame.page([strips[at] for at in numbers])
         for at, panels in zip(numbers, drawn, strict=True):
             for panel, shares in zip(panels, table.values(), strict=True):
-                _bars(panel, shares, frame.panel_inches)
+                _bars(panel, parts[at], shares, frame.panel_inches)
                 names.beside(panel, range(len(rows)), shown=panel is panels[0])
                 panel.set_ylim(parts[at].stop - 0.5, parts[at].start - 0.5)
         pages.append(figure)
@@ -58,12 +58,13 @@ def _share(name: str) -> Callable[[Row], float]:
     return lambda row: _FULL * row[name] / row["crash_states"]
 
 
-def _bars(panel: Axes, shares: list[float], inches: float) -> None:
-    """Draw a bar for each share that is not 0, and write what it is."""
-    panel.barh(range(len(shares)), shares, height=0.62, color=LOSES, zorder=2)
+def _bars(panel: Axes, rows: range, shares: list[float], inches: float) -> None:
+    """Draw a bar for each share of these rows, and write what it is."""
+    panel.barh(rows, [shares[at] for at in rows], height=0.62, color=LOSES, zorder=2)
     panel.set_xlim(0, _FULL * 1.35)
     mark(panel, "x", tick_marks(_FULL, inches))
     panel.grid(axis="x")
-    for at, share in enumerate(shares):
+    for at in rows:
+        share = shares[at]
         text = "kept" if not share else f"{share:.0f} %" if share >= 1 else "< 1 %"
         panel.text(share + 2, at, text, va="center", ha="left", fontsize=TICK_POINTS, zorder=3)

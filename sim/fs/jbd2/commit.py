@@ -100,6 +100,7 @@ class Jbd2Journal(Transactions):
         self.committed = 0
         self.thread = thread
         self.closed = False
+        self._checkpointed: Any = None
         self._queue = queue
         self._size = buffers.block_size
         self._out = WriteOut(
@@ -208,8 +209,13 @@ class Jbd2Journal(Transactions):
         task.ps += self._s_wait_space.charge(1)
         if self.committing is not None:
             yield from self._sleep_until_committed(task, self.committing)
-        if not self.has_space():
+        if self._checkpointed is not None:  # j_checkpoint_mutex
+            yield from task.wait(self._checkpointed)
+        elif not self.has_space():
+            self._checkpointed = self.clock.event()
             yield from self.do_checkpoint(task)
+            ended, self._checkpointed = self._checkpointed, None
+            ended.succeed()
 
     def filed(self, block: int) -> None:
         """It is dirty for the journal from now on, not for who writes it in place (set_buffer_jbddirty())."""
@@ -238,6 +244,9 @@ class Jbd2Journal(Transactions):
 
     def will_send_barrier(self, tid: int) -> bool:
         """jbd2_trans_will_send_data_barrier(): tell whether a commit of `tid` is still to empty the cache."""
+        committing = self.committing
+        if committing is not None and committing.tid == tid and committing.flushing:
+            return False
         return self.barrier and tid > self.committed
 
     def complete(self, task: Task, tid: int) -> Generator[Any, Any, None]:
@@ -289,7 +298,7 @@ class Jbd2Journal(Transactions):
             yield from self.update_tail(task, 0)
         transaction.locked = True
         task.ps += self._s_commit.charge(1)
-        if transaction.updates:
+        while transaction.updates:  # a reserved handle may still come
             transaction.drained = self.clock.event()
             yield from task.wait(transaction.drained)
         self.log.shrink(lambda block: self._busy(block, transaction))
@@ -307,6 +316,7 @@ class Jbd2Journal(Transactions):
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
         freed = self.log.tail_moves
+        transaction.flushing = True
         if not self.async_commit:
             record = self._write_record(task, transaction.tid, Plug(holds=False))
             yield from self._out.wait(task, [record])
@@ -325,8 +335,12 @@ class Jbd2Journal(Transactions):
             transaction.ended.succeed()
 
     def _busy(self, block: int, transaction: Transaction) -> bool:
-        """Tell whether a block cannot leave its old transaction: it is dirty, or in a newer one."""
-        return block in transaction.files or self.buffers.is_dirty(block) or self.data.is_dirty(block)
+        """Tell whether a block cannot leave its old transaction: not in place yet, or in a newer one."""
+        if block in transaction.files or block in transaction.revoked:
+            return True
+        if self.buffers.is_dirty(block) or self.data.is_dirty(block):
+            return True
+        return self.buffers.under_way(block) is not None
 
     def _write_log(self, task: Task, tid: int, metadata: list[int], revoked: list[int]) -> list[Pending]:
         """Submit revocations, descriptors and blocks; with journal_async_commit the commit record, too."""
@@ -405,26 +419,17 @@ class Jbd2Journal(Transactions):
         yield from self._commit_what_changes(task)
         plug, oldest = Plug(), self.log.oldest()
         blocks = [block for block in oldest if self.buffers.is_dirty(block) or self.data.is_dirty(block)]
-        pending: list[Pending] = []
+        others = [self.buffers.under_way(block) for block in oldest]
+        pending = [each for each in others if each is not None]
         for first in range(0, len(blocks), 64):
             task.ps += self._s_flush_batch.charge(1)
             for block in blocks[first : first + 64]:
                 task.ps += self._s_write.charge(1)
                 self.buffers.clean(block)
                 self.data.clean(block)
-                size = self._size
-                pending.append(
-                    self._in_place.submit(
-                        task,
-                        plug,
-                        sector_of(block, size),
-                        size // SECTOR_BYTES,
-                        1,
-                        [(block, 1)],
-                        None,
-                        REQ_OP_WRITE | REQ_SYNC,
-                    )
-                )
+                written = self._submit(task, plug, block, REQ_OP_WRITE | REQ_SYNC, self._in_place)
+                self.buffers.writes(block, written)
+                pending.append(written)
         self._queue.finish_plug(task, plug)
         yield from self._in_place.wait(task, pending)
         self.log.dropped()
@@ -441,13 +446,15 @@ class Jbd2Journal(Transactions):
 
     def _commit_what_changes(self, task: Task) -> Generator[Any, Any, None]:
         """
-        Wait until no transaction has a block that the oldest one in the log is still to bring in place: until
-        then, what it holds now must not be written, and what it held is in the log alone.
+        Wait until no transaction has a block that the oldest one in the log is still to bring in place, or
+        frees it: until then, what it holds now must not be written, and what it held is in the log alone.
         """
         while True:
             metadata = self.log.oldest()
             for transaction in (self.committing, self.running):
-                if transaction is not None and any(block in transaction.files for block in metadata):
+                if transaction is not None and any(
+                    block in transaction.files or block in transaction.revoked for block in metadata
+                ):
                     break
             else:
                 return

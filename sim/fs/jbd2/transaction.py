@@ -35,7 +35,8 @@ class Transaction:
 
     files: block -> RESERVED or METADATA, in the order in which they came. credits: reserved and used
     (t_outstanding_credits). updates: handles that are open. inodes: number -> WAITS or WRITES, ordered data.
-    revoked: blocks that a replay must not bring back. done: an event of its commit, once somebody waits.
+    revoked: blocks that a replay must not bring back. flushing: its commit has asked the device to empty its
+    cache (T_COMMIT_JFLUSH). done: an event of its commit, once somebody waits.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Transaction:
         "drained",
         "ended",
         "files",
+        "flushing",
         "inodes",
         "left",
         "locked",
@@ -60,6 +62,7 @@ class Transaction:
         self.inodes: dict[int, int] = {}
         self.revoked: dict[int, bool] = {}
         self.locked = False
+        self.flushing = False
         self.drained: Any = None
         self.ended: Any = None
 
@@ -243,7 +246,7 @@ class Transactions:
         return handle
 
     def filed(self, block: int) -> None:
-        """A transaction has got write access to a block that may be dirty in place."""
+        """A transaction has a block that may be dirty in place, to change it or to free it."""
 
     def begun(self, transaction: Transaction) -> None:
         """A transaction has begun: its commit is due in a while."""
@@ -318,6 +321,7 @@ class Transactions:
         task.ps += self._s_revoke.charge(1)
         transaction.files.pop(block, None)
         transaction.revoked[block] = True
+        self.filed(block)  # bforget(): what it held is not written any more
 
     def file_inode(self, task: Task, number: int, what: int) -> None:
         """jbd2_journal_file_inode(): the commit is to wait for an inode's data, or to write it."""

@@ -25,9 +25,14 @@ NOT_ASKED = -1
 
 
 def moments(said: Crash, log: list[WrittenBio], end_ns: int, seed: int) -> list[int]:
-    """Return when the power is cut, in ns; ConfigError for a time behind the end of the run."""
+    """
+    Return when the power is cut, in ns; ConfigError for a time behind the end of the run.
+
+    At random means until the last bio has ended: in the seconds until timers end nothing changes any more.
+    """
     if said.at == "random":
-        return sorted(stream(seed, "power cuts").integers(0, end_ns, said.points, endpoint=True).tolist())
+        last = min(end_ns, max(boundaries(log), default=end_ns))
+        return sorted(stream(seed, "power cuts").integers(0, last, said.points, endpoint=True).tolist())
     if said.at == "bios":
         every = [at for at in boundaries(log) if at <= end_ns]
         if len(every) <= said.points:

@@ -139,12 +139,14 @@ class Ext4Writepages:
             if reserve:
                 yield from sb.reserve(task, reserve)
             yield from sb.start(task, credits)
+            yield from self._lock(task, inode, plug)
             if scan.kept:
                 scan.length, scan.kept = scan.kept, 0
             else:
                 yield from self._prepare(task, inode, tagged, scan, True, plug)
             if scan.length:
                 yield from self._map_and_submit(task, inode, tagged, scan, plug)
+            self._unlock(inode)
             sb.stop(task)
             if io_end.vectors:
                 io_end.reserved = reserve
@@ -155,6 +157,24 @@ class Ext4Writepages:
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
             self._io.ends.put(io_end)
+
+    def _lock(self, task: Task, inode: LiveInode, plug: Plug) -> Generator[Any, Any, None]:
+        """
+        Wait until nobody else maps pages of the inode: its page locks and i_data_sem, in one. A handle comes
+        before it, for a commit waits for handles.
+        """
+        if inode.mapper_waits is not None:
+            self._queue.flush_for_sleep(task, plug)
+        while inode.mapper_waits is not None:
+            event = self._io.ends.event()
+            inode.mapper_waits.append(event)
+            yield from task.wait(event)
+        inode.mapper_waits = []
+
+    def _unlock(self, inode: LiveInode) -> None:
+        waiting, inode.mapper_waits = inode.mapper_waits, None
+        for event in waiting or ():
+            event.succeed()
 
     def _release(self, task: Task, scan: _Scan) -> None:
         """mpage_release_unused_pages(): collected and not written: they are looked at again."""
