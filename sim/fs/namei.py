@@ -184,6 +184,10 @@ class Names:
         room = sb.block_size - 2 * (DIRENT_BYTES + 4)
         return Directory(inode, Parent(inode.number, inode.group, False), block, room)
 
+    def forget(self, number: int, directory: bool = False) -> None:
+        """An inode is free again; that it was freed is not charged."""
+        self._inodes.free(number, directory)
+
     def opened(self, task: Task) -> Generator[Any, Any, None]:
         """ext4_sample_last_mounted(): the first file that is opened notes in the superblock where it is."""
         if self._mounted_at:

@@ -18,7 +18,7 @@ from sim.fs.es_tree import ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import END, Node
 from sim.fs.mballoc.allocator import NoSpaceError
-from sim.fs.namei import Directory, Names
+from sim.fs.namei import Names
 from sim.machine.machine import Machine
 from sim.machine.writer import Ext4Writer
 from sim.records.write_case import WriteCase
@@ -76,7 +76,7 @@ class ScriptFiles:
         mapping = Mapping(-(-size // PAGE_BYTES), False)
         live = LiveInode(number, block, group, size, tree, self._case.volume.block_size, mapping, encrypted)
         self._writer.add(live)
-        self._writer.buffers.warm([block])
+        self._writer.buffers.warm(self._case.volume.inode_tables().read_with(number))
         return live
 
     def make_directory(self, task: Task, path: str) -> Generator[Any, Any, None]:
@@ -110,13 +110,14 @@ class ScriptFiles:
         self._allocator.closed(task, filler)
 
     def free(self, path: str) -> None:
-        """unlink(2) of a file that is not open, and its commit."""
+        """unlink(2) of a file that is not open, and its commit: what becomes free, not what is logged for it."""
         known = self._case.volume.file(path)
         if known is None:
             raise ConfigError(self._case.at, f"unlink of {path}", "a file of the volume")
         for extent in known.tree.extents:
             self._allocator.mb.free_blocks(extent.physical, extent.length, 1)
         self._allocator.mb.committed(1)
+        self.names.forget(known.inode)
         self._allocator.forget_counts()
 
 

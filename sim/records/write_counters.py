@@ -122,11 +122,68 @@ ODD = "one more or less than here, in this one case: of unknown cause"
 NOTHING: Final = ""
 IN_PLACE_AND_FLUSHES: Final = "bios of metadata in place, and flushes"
 FLUSHES: Final = "flushes"
+OF_THE_JOURNAL: Final = "bios of the journal, and flushes"
 ALL_BUT_DATA: Final = "bios but those of data"
 ALL_BIOS: Final = "bios"
 """Which bios are left out of a comparison."""
 TICKS: Final = "which of the writes fell into a new tick: it decides which transaction has the inode"
 UMOUNT: Final = "umount"
+
+
+PAGES: Final = ("free_buffer_head", "try_to_free_buffers")
+SETUP = "which pages of the log are in memory: what came before the first phase is not all simulated"
+FREED: Final = (
+    "bio_add_page",
+    "bio_alloc_bioset",
+    "bio_endio",
+    "bio_free",
+    "bio_put",
+    "blk_flush_complete_seq",
+    "blk_insert_flush",
+    "blk_mq_end_request",
+    "blk_mq_submit_bio",
+    "blkdev_issue_flush",
+    "end_bio_bh_io_sync",
+    "end_buffer_write_sync",
+    "jbd2_journal_update_sb_log_tail",
+    "jbd2_log_do_checkpoint",
+    "jbd2_write_superblock",
+    "submit_bh",
+    "submit_bh_wbc",
+    "submit_bio",
+    "submit_bio_noacct",
+    "submit_bio_noacct_nocheck",
+    "submit_bio_wait",
+)
+BITMAPS = "which bitmaps are in memory: mkdir reads some, on a volume where others are still to be made"
+UNLINKS = "which old transactions the journal still lists: a file was removed before, and time decides"
+DEVICE_FLUSHED: Final = (
+    "__filemap_fdatawait_range",
+    "blkdev_writepages",
+    "do_writepages",
+    "filemap_fdatawait_range",
+    "generic_writepages",
+    "pagevec_lookup_range_tag",
+    "tag_pages_for_writeback",
+    "write_cache_pages",
+)
+THRESHOLD = "the flusher came to the device's pages before umount did: its threshold decides"
+
+
+def flushed_beside(record: dict[str, Any]) -> bool:
+    """Tell whether the flusher wrote on its own in the phase of umount."""
+    counts = [phase["counts"] for phase in record["phases"] if phase["name"] == UMOUNT]
+    return any(each.get("__writeback_inodes_wb") for each in counts)
+
+
+def makes_directory(record: dict[str, Any]) -> bool:
+    """Tell whether a script makes a directory."""
+    return any(line.startswith("mkdir ") for line in record["script"])
+
+
+def unlinks(record: dict[str, Any]) -> bool:
+    """Tell whether a script removes a file."""
+    return any(line.startswith("unlink ") for line in record["script"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +193,8 @@ class Happened:
 
     ticks: how many of its `writes` fell into a new tick. converts: unwritten extents were converted; waits: so
     many that the writer waited for credits. late: umount had something to commit.
+    all_simulated: the log was as in the record when the first phase began. makes_bitmaps: the volume has
+    block bitmaps that are still to be made, in several flex groups.
     """
 
     ticks: int = 0
@@ -143,6 +202,8 @@ class Happened:
     converts: bool = False
     waits: bool = False
     late: bool = False
+    all_simulated: bool = True
+    makes_bitmaps: bool = False
 
 
 def bios_left_out(record: dict[str, Any], phase: str, happened: Happened) -> tuple[str, str]:
@@ -158,8 +219,14 @@ def bios_left_out(record: dict[str, Any], phase: str, happened: Happened) -> tup
     each = str(record["sync"]).endswith("_each") and record["group"] != "many"
     if each and 0 < happened.ticks < happened.writes:
         return ALL_BUT_DATA, TICKS
+    if record["sync"] == "syncfs" and record["mode"] == "j":
+        return ALL_BIOS, COMMITS
     if record["sync"] == "syncfs" and phase != UMOUNT:
         return IN_PLACE_AND_FLUSHES, COMMITS
+    if phase == UMOUNT and unlinks(record):
+        return OF_THE_JOURNAL, UNLINKS
+    if phase == UMOUNT and flushed_beside(record):
+        return IN_PLACE_AND_FLUSHES, THRESHOLD
     if phase == UMOUNT and happened.late:
         return FLUSHES, COMMITS
     return NOTHING, ""
@@ -178,8 +245,18 @@ def left_out(
         found |= dict.fromkeys(probes.difference(ROUNDS), RESERVING)
     if beside_the_writer(record):
         found |= dict.fromkeys(probes.difference(LOGGED), BESIDE)
+    if record["sync"] == "syncfs" and record["mode"] == "j":
+        found |= dict.fromkeys(probes.difference(LOGGED), COMMITS)
     if (record["sync"] == "syncfs" and phase != UMOUNT) or (phase == UMOUNT and happened.late):
         found |= dict.fromkeys(SYNCFS, COMMITS)
+    if phase == UMOUNT and not happened.all_simulated:
+        found |= dict.fromkeys(PAGES, SETUP)
+    if phase == UMOUNT and happened.makes_bitmaps and makes_directory(record):
+        found |= dict.fromkeys(PAGES, BITMAPS)
+    if phase == UMOUNT and unlinks(record):
+        found |= dict.fromkeys(FREED, UNLINKS)
+    if phase == UMOUNT and flushed_beside(record):
+        found |= dict.fromkeys(DEVICE_FLUSHED, THRESHOLD)
     if record["device"] not in ("nullb", "nullb-nocache"):
         found |= dict.fromkeys((*REQUESTS, *CONVERTS), OTHER_DEVICE)
     if record["device"] == "loop":

@@ -143,7 +143,8 @@ class ScriptRun(CountedMachine):
     def _mark(self, name: str) -> None:
         journal, head = self.writer.journal, self.case.log_head()
         if name == "write" and journal is not None and journal.log.head != head:
-            journal.log.head = head  # what came before was not all simulated
+            self.all_simulated = False
+            journal.log.head = head
             places = self.case.volume.journal_places()
             self.writer.buffers.forget_pages(places)
             self.writer.buffers.warm([places[0], places[head - 1]])

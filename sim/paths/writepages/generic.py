@@ -60,7 +60,7 @@ class WriteCachePages:
         if wbc.tagged:
             task.ps += self._s_tag.charge(1)
         assert dirty is not None
-        plug = Plug()
+        plug = Plug() if task.plug is None else task.plug
         io = IoSubmit(inode, None, self.flags_of(wbc))
         seen, page = 0, dirty.find(1)
         task.ps += self._s_lookup.charge(1)
@@ -77,7 +77,8 @@ class WriteCachePages:
         if (seen and not seen % PAGEVEC) or wbc.cyclic:
             task.ps += self._s_lookup.charge(1)
         self.end(task, io, plug)
-        self.queue.finish_plug(task, plug)
+        if task.plug is None:
+            self.queue.finish_plug(task, plug)
 
     def flags_of(self, wbc: WritebackControl) -> int:
         """Return the flags of all bios of one call."""

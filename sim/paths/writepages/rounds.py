@@ -89,10 +89,11 @@ class Ext4Writepages:
             task.ps += self._s_tag.charge(1)
         if self._sb.nolock:
             task.ps += self._s_nolock.charge(1)
-        own = Plug()
+        plug = Plug() if task.plug is None else task.plug
         tagged = bytearray(dirty)
-        yield from self._rounds(task, inode, tagged, wbc, own)
-        self._queue.finish_plug(task, own)
+        yield from self._rounds(task, inode, tagged, wbc, plug)
+        if task.plug is None:
+            self._queue.finish_plug(task, plug)
 
     def _rounds(
         self, task: Task, inode: LiveInode, tagged: bytearray, wbc: WritebackControl, plug: Plug
