@@ -76,7 +76,8 @@ class ScriptFiles:
         mapping = Mapping(-(-size // PAGE_BYTES), False)
         live = LiveInode(number, block, group, size, tree, self._case.volume.block_size, mapping, encrypted)
         self._writer.add(live)
-        self._writer.buffers.warm(self._case.volume.inode_tables().read_with(number))
+        if not self._writer.buffers.holds(block):
+            self._writer.buffers.warm(self._case.volume.inode_tables().read_with(number))
         return live
 
     def make_directory(self, task: Task, path: str) -> Generator[Any, Any, None]:
@@ -116,6 +117,10 @@ class ScriptFiles:
             raise ConfigError(self._case.at, f"unlink of {path}", "a file of the volume")
         for extent in known.tree.extents:
             self._allocator.mb.free_blocks(extent.physical, extent.length, 1)
+        nodes = sorted({block for chain in known.tree.leaf_chain for block in chain})
+        self._writer.buffers.warm(nodes)  # they were read to be freed
+        for node in nodes:
+            self._allocator.mb.free_blocks(node, 1, 1)
         self._allocator.mb.committed(1)
         self.names.forget(known.inode)
         self._allocator.forget_counts()

@@ -107,18 +107,6 @@ def beside_the_writer(record: dict[str, Any]) -> bool:
     return str(record["mode"]) == "j" and int(record["total"]) >= MIB
 
 
-ODD_CASES: Final = {
-    "shortfree_bs4096/od/own/new/seq128k-512k/free16/fsync": (
-        "mb_find_extent",
-        "filemap_add_folio",
-        "__filemap_add_folio",
-        "alloc_page_buffers",
-        "alloc_buffer_head",
-    )
-}
-ODD = "one more or less than here, in this one case: of unknown cause"
-
-
 NOTHING: Final = ""
 IN_PLACE_AND_FLUSHES: Final = "bios of metadata in place, and flushes"
 FLUSHES: Final = "flushes"
@@ -261,5 +249,4 @@ def left_out(
         found |= dict.fromkeys((*REQUESTS, *CONVERTS), OTHER_DEVICE)
     if record["device"] == "loop":
         found |= dict.fromkeys(LOOP_WRITES, LOOP)
-    found |= dict.fromkeys(ODD_CASES.get(str(record["case"]), ()), ODD)
     return found
