@@ -24,7 +24,6 @@ from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
 
-
 OVERHEAD_AT = 0x248
 """Where a superblock says how many blocks metadata takes."""
 

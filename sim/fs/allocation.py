@@ -85,8 +85,14 @@ class Allocator:
         raise NotImplementedError
 
     def closed(self, task: Task, inode: LiveInode) -> None:
-        """ext4_release_file(): nobody writes the file any more."""
+        """Nobody writes the file any more, and none of its blocks is delayed: nothing stays preallocated."""
         raise NotImplementedError
+
+    def close(self, task: Task, inode: LiveInode) -> None:
+        """ext4_release_file(): one writer of a file less."""
+        inode.open_files -= 1
+        if not inode.open_files and not inode.reserved:
+            self.closed(task, inode)
 
 
 class Ext4Allocator(Allocator):

@@ -34,8 +34,8 @@ class LiveInode:
     it. size: in bytes; disksize: what the disk's inode says of it. state, place: of every buffer head, by
     logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the transactions that fsync(2) and
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
-    blocks go out encrypted. journalled: its data goes through the log. regular: a file, no directory. dirty: it, not only
-    its pages, is on the flusher's list (I_DIRTY_SYNC).
+    blocks go out encrypted. journalled: its data goes through the log. regular: a file, no directory. dirty:
+    it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
     """
 
     __slots__ = (

@@ -1,8 +1,8 @@
 """
 Names: files and directories that are made (fs/ext4/namei.c, ialloc.c, file.c of Linux 6.1).
 
-Which inode is free is sim.fs.ialloc's to say, which knows no time; here its blocks are read, its calls charged,
-and inode bitmap, group descriptor, inode and directory put into a transaction, in the kernel's order.
+Which inode is free is sim.fs.ialloc's to say, which knows no time; here its blocks are read, its calls
+charged, and inode bitmap, group descriptor, inode and directory put into a transaction, in their order.
 
 Left out: directories of more than one block, hashed ones, removal, links, renames, ACLs, encryption's own
 attribute, quota.
@@ -122,7 +122,8 @@ class Names:
         """
         ext4_update_overhead(): a superblock that does not say what metadata takes is told, with its copies.
 
-        backups: all copies; the first two go through the journal, the others are written at once, here uncharged.
+        backups: all copies; the first two go through the journal, the others are written at once, which is
+        left out.
         """
         sb = self._sb
         if not backups:

@@ -1,9 +1,9 @@
 """
 umount(2) of a file system that was written (fs/super.c, fs/ext4/super.c, block/bdev.c of Linux 6.1).
 
-What is dirty is written, inodes and their pages are dropped; with delalloc all is synced once more for each kind
-of quota (ext4_quota_off()); the journal brings its transactions in place and is marked as empty; the superblock
-says that the file system is clean; then the device's own pages go. Left out: mounts of the journal on another
+What is dirty is written, inodes and their pages are dropped; with delalloc all is synced once more for each
+kind of quota (ext4_quota_off()); the journal brings its transactions in place and is marked as empty; the
+superblock says that the file system is clean; then the device's own pages go. Left out: a journal on another
 device, quota files, errors, orphans, inodes that are still in use.
 """
 

@@ -335,13 +335,6 @@ class Ext4Writer:
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)
 
-    def close(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
-        """close(2): the last who may write gives back what was preallocated, unless blocks are still delayed."""
-        inode.open_files -= 1
-        if not inode.open_files and not inode.reserved:
-            self.allocator.closed(task, inode)
-        yield from task.settle()
-
     def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
         """
         balance_dirty_pages(): beyond the background threshold the flusher is woken; beyond the other, for

@@ -139,7 +139,7 @@ class Flusher:
             yield from self._out.flush(task)
 
     def _write_metadata(self, task: Task, flags: int) -> list[Pending]:
-        """filemap_fdatawrite_wbc() of the device: metadata that is committed goes in place. flags: REQ_SYNC."""
+        """filemap_fdatawrite_wbc() of the device: committed metadata goes in place. flags: 0 or REQ_SYNC."""
         task.ps += self._s_nowait.charge(1)
         buffers = self._sb.buffers
         if not buffers.dirty_page_count:

@@ -107,11 +107,10 @@ class ScriptFiles:
             except NoSpaceError:
                 self._writer.sb.stop(task)
                 chunk //= 2
-        filler.open_files = 0
-        self._allocator.closed(task, filler)
+        self._allocator.close(task, filler)
 
     def free(self, path: str) -> None:
-        """unlink(2) of a file that is not open, and its commit: what becomes free, not what is logged for it."""
+        """unlink(2) of a file that is not open, and its commit: what becomes free, not what is logged."""
         known = self._case.volume.file(path)
         if known is None:
             raise ConfigError(self._case.at, f"unlink of {path}", "a file of the volume")

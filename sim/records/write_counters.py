@@ -179,8 +179,8 @@ class Happened:
     """
     What a simulated case did that decides what can be compared.
 
-    ticks: how many of its `writes` fell into a new tick. converts: unwritten extents were converted; waits: so
-    many that the writer waited for credits. late: umount had something to commit.
+    ticks: how many of its `writes` fell into a new tick. converts: unwritten extents were converted; waits:
+    so many that the writer waited for credits. late: umount had something to commit.
     all_simulated: the log was as in the record when the first phase began. makes_bitmaps: the volume has
     block bitmaps that are still to be made, in several flex groups.
     """

@@ -74,7 +74,7 @@ class ScriptRun(CountedMachine):
             yield from self.files.opened(task, int(words[1]), words[2].removeprefix("/mnt"))
         elif verb == "close":
             if int(words[1]) in self.files.open:
-                yield from writer.close(task, self.files.open[int(words[1])])
+                self.allocator.close(task, self.files.open[int(words[1])])
         elif verb == "umount":
             others = len(self.files.directories)
             yield from Unmount(self.machine.ledger, writer, self.machine.cache, others).run(task)
@@ -138,7 +138,8 @@ class ScriptRun(CountedMachine):
                 yield from self.writer.write(task, inode, at, part)
             if how:
                 yield from self.writer.sync.fsync(task, inode, how == 2)
-            yield from self.writer.close(task, inode)
+            self.allocator.close(task, inode)
+            yield from task.settle()
 
     def _mark(self, name: str) -> None:
         journal, head = self.writer.journal, self.case.log_head()

@@ -24,6 +24,7 @@ from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
 from sim.fs.bdev_buffers import BH_SYMBOLS, BdevBuffers
 from sim.fs.jbd2.log import Log
+from sim.fs.jbd2.tail import LogTail
 from sim.fs.jbd2.transaction import WAITS, WRITES, Transaction, Transactions
 from sim.fs.live_inode import LiveInode
 from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
@@ -115,6 +116,7 @@ class Jbd2Journal(Transactions):
             "",
             "jbd2_log_do_checkpoint;__wait_on_buffer",
         )
+        self._tail = LogTail(ledger, log, self._in_place, self._size, barrier)
         self._place_commit(ledger)
         self._place_waits(ledger)
         clock.process(self._kjournald())
@@ -172,14 +174,6 @@ class Jbd2Journal(Transactions):
             TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
         )
         self._s_much = ledger.site(TASK, STACK, "jbd2_update_log_tail")
-        self._s_tail = ledger.site(
-            TASK,
-            "",
-            "jbd2_journal_update_sb_log_tail",
-        )
-        self._s_superblock = ledger.site(
-            TASK, "", f"jbd2_write_superblock {under('jbd2_write_superblock', BH_SYMBOLS)}"
-        )
 
     # -- what tasks ask for ------------------------------------------------------------------------
 
@@ -282,14 +276,14 @@ class Jbd2Journal(Transactions):
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
-        freed = self.log.tail_moves
+        freed = self.log.before_oldest()
         if not self.async_commit:
             yield from self._out.wait(task, [self._write_record(task, Plug(holds=False))])
         elif self.barrier:
             yield from self._out.flush(task)
         if freed >= self.limit:
             task.ps += self._s_much.charge(1)
-            yield from self.update_tail(task, REQ_FUA)
+            yield from self._tail.move(task)
         self.log.committed(transaction.tid, metadata)
         self.committing = None
         transaction.credits = 0
@@ -331,10 +325,9 @@ class Jbd2Journal(Transactions):
         self.buffers.make(task, place)
         return self._submit(task, plug, place, flags)
 
-    def _submit(self, task: Task, plug: Plug, place: int, flags: int, out: WriteOut | None = None) -> Pending:
-        """Submit the write of a block of the journal. out: on whose way it goes; None: the log's."""
+    def _submit(self, task: Task, plug: Plug, place: int, flags: int) -> Pending:
         size = self._size
-        return (out or self._out).submit(
+        return self._out.submit(
             task, plug, sector_of(place, size), size // SECTOR_BYTES, 1, [(place, 1)], None, flags
         )
 
@@ -351,12 +344,12 @@ class Jbd2Journal(Transactions):
 
     def do_checkpoint(self, task: Task) -> Generator[Any, Any, None]:
         """
-        jbd2_log_do_checkpoint(): if the tail of the log can move, move it; else bring the oldest transaction's
-        blocks in place before.
+        jbd2_log_do_checkpoint(): if the tail of the log can move, move it; else bring the oldest
+        transaction's blocks in place before.
         """
         task.ps += self._s_checkpoint.charge(1)
-        if self.log.tail_moves:
-            yield from self._cleanup_tail(task)
+        if self.log.before_oldest():
+            yield from self._tail.clean_up(task)
             return
         oldest = self.log.oldest()
         plug = Plug()
@@ -384,30 +377,8 @@ class Jbd2Journal(Transactions):
         self._queue.finish_plug(task, plug)
         yield from self._in_place.wait(task, pending)
         self.log.dropped()
-        if self.log.tail_moves:
-            yield from self._cleanup_tail(task)
-
-    def _cleanup_tail(self, task: Task) -> Generator[Any, Any, None]:
-        """jbd2_cleanup_journal_tail(): empty the device's cache before the superblock says where the log begins."""
-        if self.barrier:
-            yield from self._out.flush(task)
-        yield from self.update_tail(task, REQ_FUA)
-
-    def update_tail(self, task: Task, flags: int) -> Generator[Any, Any, None]:
-        """jbd2_journal_update_sb_log_tail(): the log begins at the oldest transaction that is to be checkpointed."""
-        task.ps += self._s_tail.charge(1)
-        yield from self._write_superblock(task, flags)
-        self.log.move_tail()
-
-    def _write_superblock(self, task: Task, flags: int) -> Generator[Any, Any, None]:
-        """jbd2_write_superblock(): write it, and wait. flags: REQ_FUA and REQ_PREFLUSH count with barriers only."""
-        task.ps += self._s_superblock.charge(1)
-        if not self.barrier:
-            flags &= ~(REQ_FUA | REQ_PREFLUSH)
-        plug = Plug(holds=False)
-        yield from self._in_place.wait(
-            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags, self._in_place)]
-        )
+        if self.log.before_oldest():
+            yield from self._tail.clean_up(task)
 
     def destroy(self, task: Task) -> Generator[Any, Any, None]:
         """
@@ -415,10 +386,10 @@ class Jbd2Journal(Transactions):
 
         The last one is committed by who syncs before; one that runs then is not expected.
         """
-        if self.running is not None or self.committing is not None:
-            raise InvariantError("a journal is destroyed with a transaction that is not committed")
+        last = self.committing or self.running
+        if last is not None:
+            raise InvariantError(f"a journal is destroyed, transaction {last.tid} is not committed")
         self.close()
         while self.log.checkpoints:
             yield from self.do_checkpoint(task)
-        yield from self._write_superblock(task, REQ_PREFLUSH | REQ_FUA)
-        self.log.move_tail()
+        yield from self._tail.mark_empty(task)

@@ -26,8 +26,8 @@ def tags_per_descriptor(block_size: int, tag_bytes: int, checksums: bool) -> int
 
 class _Kept:
     """
-    A committed transaction. taken: blocks of the log. blocks: those that are still to be checkpointed for it, in
-    the order of the log; without any it is off the list, and its room goes with the tail.
+    A committed transaction. taken: blocks of the log. blocks: those that are still to be checkpointed for it,
+    in the order of the log; without any it is off the list, and its room goes with the tail.
     """
 
     __slots__ = ("blocks", "taken", "tid")
@@ -122,8 +122,7 @@ class Log:
         for block in self.oldest():
             self.leaves(block)
 
-    @property
-    def tail_moves(self) -> int:
+    def before_oldest(self) -> int:
         """How many blocks lie between the tail and the oldest transaction on the list; 0: it is the tail."""
         freed = 0
         for kept in self._kept:
