@@ -240,6 +240,7 @@ class Ext4Writer:
         self.flusher = Flusher(
             clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait, self.out
         )
+        self.buffered.write_back = self.flusher.finish
         self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
         self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
 

@@ -33,13 +33,15 @@ class _Scan:
 
     first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
     extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
-    behind its last page is looked once more. io: the bio under construction, anew in each round.
+    behind its last page is looked once more. io: the bio under construction, anew in each round. sync: pages
+    that are on their way are waited for; else they are passed over.
     """
 
-    __slots__ = ("endless", "first", "flags", "io", "lblk", "length", "next", "over")
+    __slots__ = ("endless", "first", "flags", "io", "lblk", "length", "next", "over", "sync")
 
-    def __init__(self, io: IoSubmit, endless: bool) -> None:
+    def __init__(self, io: IoSubmit, endless: bool, sync: bool) -> None:
         self.endless = endless
+        self.sync = sync
         self.first = self.next = 0
         self.lblk = self.length = self.flags = 0
         self.over = False
@@ -100,7 +102,7 @@ class Ext4Writepages:
     ) -> Generator[Any, Any, None]:
         io_end = IoEnd(inode)
         flags = wbc.data_flags
-        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.cyclic)
+        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.cyclic, wbc.sync)
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
         self._release(task, scan)
@@ -156,6 +158,9 @@ class Ext4Writepages:
             seen += 1
             if scan.length and scan.next != page:
                 return
+            if writeback[page] and not scan.sync:
+                page = tagged.find(1, page + 1)
+                continue
             task.ps += self._s_wait.charge(1)
             if writeback[page]:
                 yield from self._wait_for(task, inode, page, plug)
