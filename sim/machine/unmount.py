@@ -15,6 +15,7 @@ from typing import Any, Final
 from sim.block.bio import Plug
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.cache.page_cache import PageCache
+from sim.cache.pages import ABSENT
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.bdev_buffers import BH_SYMBOLS
@@ -40,12 +41,7 @@ class Unmount:
             TASK, f"{_PUT};ext4_evict_inode", f"{inner} ext4_es_remove_extent;ext4_da_release_space"
         )
         self._s_discard = ledger.site(TASK, f"{_PUT};ext4_evict_inode", "ext4_discard_preallocations")
-        self._s_journalled = ledger.site(
-            TASK,
-            f"{_PUT};ext4_evict_inode",
-            "jbd2_complete_transaction filemap_fdatawrite_wbc __filemap_fdatawait_range"
-            " __filemap_fdatawait_range;pagevec_lookup_range_tag",
-        )
+        self._s_journalled = ledger.site(TASK, f"{_PUT};ext4_evict_inode", "jbd2_complete_transaction")
         evict = f"{_PUT};ext4_evict_inode;truncate_inode_pages_range"
         free = "try_to_free_buffers"
         release = f"jbd2_journal_try_to_free_buffers jbd2_journal_try_to_free_buffers;{free}"
@@ -97,9 +93,10 @@ class Unmount:
         writer, mapping = self._writer, inode.mapping
         journal = writer.journal
         pages = self._buffered(inode)
-        if inode.journalled and journal is not None and mapping.pages - mapping.state.count(0):
+        if inode.journalled and journal is not None and mapping.pages > mapping.state.count(ABSENT):
             task.ps += self._s_journalled.charge(1)
             yield from journal.complete(task, inode.datasync_tid)
+            yield from writer.sync.write_and_wait(task, inode)
         if inode.journalled and journal is not None:
             task.ps += self._s_page_journalled.charge(len(pages))
             per_page = writer.sb.per_page

@@ -372,7 +372,6 @@ class BufferedWrite:
             yield from self._sb.mark_dirty_sync(task, inode)
 
 
-def _nothing_to_write(task: Task) -> Generator[Any, Any, None]:
+def _nothing_to_write(_task: Task) -> Generator[Any, Any, None]:
     """Have nothing written."""
-    del task
     yield from ()

@@ -90,6 +90,8 @@ class Flusher:
             thread.ps += self._s_inode.charge(1)
             if inode.mapping.dirty_pages:
                 yield from self._write_back.writepages(thread, inode, wbc)
+                if thread.blocked is not None:
+                    yield from self._out.queue.wait_for_tag(thread)
             else:
                 thread.ps += self._s_clean.charge(1)
             if inode.dirty:
@@ -98,6 +100,8 @@ class Flusher:
             yield from thread.settle()
         thread.plug = None
         self._sb.buffers.finish(thread, plug)
+        if thread.blocked is not None:
+            yield from self._out.queue.wait_for_tag(thread)
         yield from thread.settle()
         self._running = None
 

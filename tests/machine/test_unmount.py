@@ -81,6 +81,19 @@ def test_journalled_data_goes_in_place() -> None:
     assert rig.writer.journal.log.clean() == []
 
 
+def test_journalled_data_that_umount_commits_goes_in_place_too() -> None:
+    """Into the log by the sync, then, before its pages are dropped, in place."""
+    rig, inode = rig_with_a_file(data="journal", delalloc=False)
+    rig.start(rig.write(inode, 0, 2 * BLOCK))
+    rig.run_for(NS_PER_S)
+    assert rig.bios() == []
+    unmount(rig)
+    bios = shown(rig).split()
+    assert bios[:5] == [f"WSM:{LOG + number}" for number in (1, 2, 3, 4)] + [f"FWFSM:{LOG + 5}"]
+    assert {"WS:500", "WS:501"} <= set(bios)
+    assert inode.mapping.dirty_pages == 0
+
+
 @pytest.mark.parametrize("barrier", [True, False])
 def test_without_barriers_nothing_is_flushed(barrier: bool) -> None:
     """Nor has anything FUA; what is written is the same."""

@@ -264,7 +264,7 @@ class Jbd2Journal(Transactions):
         if transaction.updates:
             transaction.drained = self.clock.event()
             yield from task.wait(transaction.drained)
-        self.log.shrink(lambda block: self._busy(block, transaction))
+        self._shrink(transaction)
         self.committing, self.running = transaction, None
         for number, what in transaction.inodes.items():
             if what & WRITES:
@@ -293,9 +293,10 @@ class Jbd2Journal(Transactions):
         if transaction.ended is not None:
             transaction.ended.succeed()
 
-    def _busy(self, block: int, transaction: Transaction) -> bool:
-        """Tell whether a block cannot leave its old transaction: it is dirty, or in a newer one."""
-        return block in transaction.files or self.buffers.is_dirty(block) or self.data.is_dirty(block)
+    def _shrink(self, transaction: Transaction) -> None:
+        """Let blocks leave their old transactions, unless they are dirty, or in this one."""
+        files, buffers, data = transaction.files, self.buffers, self.data
+        self.log.shrink(lambda block: block in files or buffers.is_dirty(block) or data.is_dirty(block))
 
     def _write_log(self, task: Task, metadata: list[int]) -> list[Pending]:
         """Submit descriptors and blocks; with journal_async_commit the commit record, too."""
