@@ -131,6 +131,7 @@ def _happened(run: BdevRun | ScriptRun, ours: dict[str, dict[str, int]]) -> Happ
         any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values()),
         isinstance(run, ScriptRun) and run.waited_for_credits(),
         ours.get(UMOUNT, {}).get("jbd2_journal_commit_transaction", 0) > 0,
+        ours.get(UMOUNT, {}).get("ext4_convert_unwritten_extents", 0) > 0,
         run.all_simulated,
         run.case.volume.makes_bitmaps(),
     )

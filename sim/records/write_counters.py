@@ -114,6 +114,18 @@ OF_THE_JOURNAL: Final = "bios of the journal, and flushes"
 ALL_BUT_DATA: Final = "bios but those of data"
 ALL_BIOS: Final = "bios"
 """Which bios are left out of a comparison."""
+DROPPED: Final = (
+    "__es_remove_extent",
+    "block_invalidate_folio",
+    "ext4_da_release_space",
+    "ext4_discard_preallocations",
+    "ext4_es_remove_extent",
+    "ext4_sync_fs",
+    "jbd2_journal_invalidate_folio",
+    "jbd2_journal_try_to_free_buffers",
+    "sync_blockdev",
+)
+"""What of umount is the same whether it has a transaction to commit or not."""
 TICKS: Final = "which of the writes fell into a new tick: it decides which transaction has the inode"
 UMOUNT: Final = "umount"
 
@@ -180,7 +192,8 @@ class Happened:
     What a simulated case did that decides what can be compared.
 
     ticks: how many of its `writes` fell into a new tick. converts: unwritten extents were converted; waits:
-    so many that the writer waited for credits. late: umount had something to commit.
+    so many that the writer waited for credits. late, converts_late: umount had something to commit, or to
+    convert.
     all_simulated: the log was as in the record when the first phase began. makes_bitmaps: the volume has
     block bitmaps that are still to be made, in several flex groups.
     """
@@ -190,22 +203,35 @@ class Happened:
     converts: bool = False
     waits: bool = False
     late: bool = False
+    converts_late: bool = False
     all_simulated: bool = True
     makes_bitmaps: bool = False
 
 
-def bios_left_out(record: dict[str, Any], phase: str, happened: Happened) -> tuple[str, str]:
-    """
-    Return which bios of a phase are left out, and why.
+def _reserves(record: dict[str, Any], phase: str, happened: Happened) -> bool:
+    """Tell whether a worker converts extents while a sync commits, or a writer waits for credits."""
+    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
+        return True
+    return phase == UMOUNT and happened.converts_late
 
-    If a sync comes behind each write, only all ticks or none say which write had one.
+
+def _ticks_decide(record: dict[str, Any], happened: Happened) -> bool:
     """
+    Tell whether it matters which writes had a new tick: a sync comes behind each, and some had one, some not.
+
+    A file that is made is in a transaction anyway.
+    """
+    each = str(record["sync"]).endswith("_each") and record["group"] != "many"
+    return each and 0 < happened.ticks < happened.writes
+
+
+def bios_left_out(record: dict[str, Any], phase: str, happened: Happened) -> tuple[str, str]:
+    """Return which bios of a phase are left out, and why."""
     if beside_the_writer(record):
         return ALL_BIOS, BESIDE
-    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
+    if _reserves(record, phase, happened):
         return ALL_BUT_DATA, RESERVING
-    each = str(record["sync"]).endswith("_each") and record["group"] != "many"
-    if each and 0 < happened.ticks < happened.writes:
+    if _ticks_decide(record, happened):
         return ALL_BUT_DATA, TICKS
     if record["sync"] == "syncfs" and record["mode"] == "j":
         return ALL_BIOS, COMMITS
@@ -229,8 +255,10 @@ def left_out(
     found = dict(NOT_COMPARED)
     if happened.converts:
         found |= dict.fromkeys(CONVERTS, CONVERTING)
-    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
+    if _reserves(record, phase, happened):
         found |= dict.fromkeys(probes.difference(ROUNDS), RESERVING)
+    if phase == UMOUNT and record["mode"] in ("on", "wn") and _ticks_decide(record, happened):
+        found |= dict.fromkeys(probes.difference(DROPPED), TICKS)
     if beside_the_writer(record):
         found |= dict.fromkeys(probes.difference(LOGGED), BESIDE)
     if record["sync"] == "syncfs" and record["mode"] == "j":

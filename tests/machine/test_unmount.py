@@ -40,8 +40,8 @@ def shown(rig: WriteRig) -> str:
 def test_of_what_was_synced_metadata_is_left(delalloc: bool) -> None:
     """
     The inode's block goes in place; each sync without a commit ends with a flush, of which there are three
-    more with delalloc, for quota. Then the log's tail moves to the last transaction, and, that being in place,
-    behind it; the log is empty; the superblock says so.
+    more with delalloc, for quota. Then the log's tail moves to the last transaction, and, that being in
+    place, behind it; the log is empty; the superblock says so.
     """
     rig, inode = rig_with_a_file(delalloc=delalloc)
     rig.run(rig.write(inode, 0, BLOCK), rig.fsync(inode))

@@ -121,7 +121,7 @@ class Ext4Writepages:
             yield from sb.start(task, credits)
             yield from self._prepare(task, inode, tagged, scan, True, plug)
             if scan.length:
-                yield from self._map_and_submit(task, inode, tagged, scan, plug)
+                yield from self._map_and_submit(task, inode, scan, plug)
             sb.stop(task)
             if io_end.vectors:
                 io_end.reserved = reserve
@@ -167,7 +167,7 @@ class Ext4Writepages:
             if not scan.length:
                 scan.first = page
             scan.next = page + 1
-            if not self._process(task, inode, tagged, scan, page, 0, mapping, plug):
+            if not self._process(task, inode, scan, page, 0, mapping, plug):
                 return
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
@@ -188,7 +188,6 @@ class Ext4Writepages:
         self,
         task: Task,
         inode: LiveInode,
-        tagged: bytearray,
         scan: _Scan,
         page: int,
         start: int,
@@ -210,7 +209,7 @@ class Ext4Writepages:
             if lblk == end:
                 break
         if not scan.length:
-            self._submit_page(task, tagged, scan, page, plug)
+            self._submit_page(task, scan, page, plug)
         if lblk >= blocks:
             scan.over = True
             return False
@@ -233,17 +232,16 @@ class Ext4Writepages:
             return True
         return False
 
-    def _submit_page(self, task: Task, tagged: bytearray, scan: _Scan, page: int, plug: Plug) -> None:
+    def _submit_page(self, task: Task, scan: _Scan, page: int, plug: Plug) -> None:
         """mpage_submit_page()."""
         task.ps += self._s_submit.charge(1)
         scan.first = page + 1
-        tagged[page] = 0
         self._io.write_page(task, scan.io, page, plug)
 
     # -- mapping ---------------------------------------------------------------------------------------
 
     def _map_and_submit(
-        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, plug: Plug
+        self, task: Task, inode: LiveInode, scan: _Scan, plug: Plug
     ) -> Generator[Any, Any, None]:
         """mpage_map_and_submit_extent(): map what was collected, as often as it goes on; write its pages."""
         task.ps += self._s_vector.charge(1)
@@ -257,7 +255,7 @@ class Ext4Writepages:
             if found.unwritten:
                 assert scan.io.io_end is not None
                 _join(scan.io.io_end.vectors, scan.lblk, found.length)
-            self._submit_mapped(task, inode, tagged, scan, scan.lblk, found.physical, found.length, plug)
+            self._submit_mapped(task, inode, scan, scan.lblk, found.physical, found.length, plug)
         disksize = min(scan.first * self._sb.block_size * self._per_page, inode.size)
         if disksize > inode.disksize:
             inode.disksize = disksize
@@ -267,7 +265,6 @@ class Ext4Writepages:
         self,
         task: Task,
         inode: LiveInode,
-        tagged: bytearray,
         scan: _Scan,
         lblk: int,
         physical: int,
@@ -284,7 +281,7 @@ class Ext4Writepages:
             for block in range(max(base, lblk), base + per_page):
                 if block >= end:
                     scan.length = scan.flags = 0
-                    self._process(task, inode, tagged, scan, page, block - base, True, plug)
+                    self._process(task, inode, scan, page, block - base, True, plug)
                     if scan.length and scan.lblk > end:
                         task.ps += self._s_vector.charge(1)
                     return
@@ -292,7 +289,7 @@ class Ext4Writepages:
                     state[block] &= ~BH_DELAY
                     place[block] = physical + block - lblk
                 state[block] &= ~BH_UNWRITTEN
-            self._submit_page(task, tagged, scan, page, plug)
+            self._submit_page(task, scan, page, plug)
         scan.length = 0
 
 
