@@ -128,6 +128,7 @@ def _happened(run: BdevRun | ScriptRun, ours: dict[str, dict[str, int]]) -> Happ
     return Happened(
         run.ticks,
         run.writes,
+        run.grew,
         any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values()),
         isinstance(run, ScriptRun) and run.waited_for_credits(),
         ours.get(UMOUNT, {}).get("jbd2_journal_commit_transaction", 0) > 0,

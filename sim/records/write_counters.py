@@ -191,15 +191,15 @@ class Happened:
     """
     What a simulated case did that decides what can be compared.
 
-    ticks: how many of its `writes` fell into a new tick. converts: unwritten extents were converted; waits:
-    so many that the writer waited for credits. late, converts_late: umount had something to commit, or to
-    convert.
-    all_simulated: the log was as in the record when the first phase began. makes_bitmaps: the volume has
-    block bitmaps that are still to be made, in several flex groups.
+    ticks, grew: how many of its `writes` fell into a new tick, made a file longer. converts: unwritten extents
+    were converted; waits: so many that the writer waited for credits. late, converts_late: umount had something
+    to commit, or to convert. all_simulated: the log was as in the record when the first phase began.
+    makes_bitmaps: the volume has block bitmaps that are still to be made, in several flex groups.
     """
 
     ticks: int = 0
     writes: int = 0
+    grew: int = 0
     converts: bool = False
     waits: bool = False
     late: bool = False
@@ -219,10 +219,10 @@ def _ticks_decide(record: dict[str, Any], happened: Happened) -> bool:
     """
     Tell whether it matters which writes had a new tick: a sync comes behind each, and some had one, some not.
 
-    A file that is made is in a transaction anyway.
+    The inode of a file that was just made, or that grows, is in a transaction anyway; a device has none.
     """
-    each = str(record["sync"]).endswith("_each") and record["group"] != "many"
-    return each and 0 < happened.ticks < happened.writes
+    each = str(record["sync"]).endswith("_each") and record["group"] not in ("many", "bdev")
+    return each and 0 < happened.ticks < happened.writes and happened.grew < happened.writes
 
 
 def bios_left_out(record: dict[str, Any], phase: str, happened: Happened) -> tuple[str, str]:

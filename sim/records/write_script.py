@@ -124,6 +124,7 @@ class ScriptRun(CountedMachine):
         for offset, length in jobs:
             for at, part in pieces(offset, length):
                 self.writes += 1
+                self.grew += at + part > inode.size
                 yield from self.writer.write(task, inode, at, part)
             if how:
                 yield from self.writer.sync.fsync(task, inode, how == 2)
