@@ -38,8 +38,8 @@ class CountedMachine:
     """
     One case's machine. phases: what was counted. bios: all that were queued. phase: that which runs, None
     between them. ticks: how many of its writes fell into a new clock tick, as recorded; writes: how many it
-    did, of which so many `grew` a file. all_simulated: what the script did before its first phase left the log
-    as in the record.
+    did, of which so many `grew` a file. all_simulated: what the script did before its first phase left the
+    log as in the record.
     """
 
     def __init__(self, case: WriteCase, costs: CostTable) -> None:
