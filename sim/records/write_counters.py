@@ -193,8 +193,8 @@ class Happened:
 
     ticks, grew: how many of its `writes` fell into a new tick, made a file longer. converts: unwritten
     extents were converted; waits: so many that the writer waited for credits. late, converts_late: umount had
-    something to commit, or to convert. all_simulated: the log was as in the record when the first phase began.
-    makes_bitmaps: the volume has block bitmaps that are still to be made, in several flex groups.
+    something to commit, or to convert. all_simulated: the log was as in the record when the first phase
+    began. makes_bitmaps: the volume has block bitmaps that are still to be made, in several flex groups.
     """
 
     ticks: int = 0
