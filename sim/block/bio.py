@@ -50,6 +50,7 @@ class Bio:
     REQ_RAHEAD. pieces: how many requests hold a piece of it; parts: those not complete. record: its trace,
     or None. crypt: the encryption that the device undoes (blk-crypto), None for plain data; bios of one
     value hold data units whose numbers go on where their sectors do. opf: operation and flags, see opf.py.
+    vectors: sectors of each vector, where they are of large folios; None: each is a page, or a part of one.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Bio:
         "sector",
         "segments",
         "unit_sectors",
+        "vectors",
     )
 
     def __init__(
@@ -92,6 +94,7 @@ class Bio:
         self.pieces = self.parts = 1
         self.record: IoRecord | None = None
         self.crypt: tuple[Any, int] | None = None
+        self.vectors: list[int] | None = None
 
     @property
     def sectors(self) -> int:
@@ -100,11 +103,11 @@ class Bio:
 
     @property
     def blocks_per_page(self) -> int:
-        """How many of its blocks a page has; 1 for a bio without blocks."""
+        """How many of its blocks a page has; 1 for a bio without blocks, or of larger ones."""
         blocks = 0
         for _, count in self.blocks:
             blocks += count
-        return PAGE_SECTORS * blocks // self.sectors if blocks else 1
+        return max(PAGE_SECTORS * blocks // self.sectors, 1) if blocks else 1
 
     def row(self, first: int, count: int) -> Bio:
         """Return bios [first, first + count) of a row of one-block bios over one run of blocks."""

@@ -19,7 +19,9 @@ from sim.cache.address_space import OpenFile, ReadPath
 from sim.cache.folios import PAGES, FolioRules
 from sim.cache.page_cache import PageCache
 from sim.cache.page_cache_ra import GET_PAGES, INSERT_SYMBOLS, PageCacheRa
+from sim.cache.page_cache_ra_order import StreamOrderRa
 from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE
+from sim.cache.ra_log import RaLog
 from sim.cache.readahead import ReadaheadPolicy
 from sim.engine.clock import Clock, Event
 from sim.engine.cpu import Task
@@ -56,14 +58,16 @@ class Filemap:
         rules: FolioRules = PAGES,
         entered: str = ENTERED,
         in_caller: bool = False,
+        log: RaLog | None = None,
     ) -> None:
         """
         io_pages: the largest I/O of the device, in pages. rules: of this kernel's folios. entered: the
         symbols through which a read comes. in_caller: the device does its work in the caller, who looks at
-        what it has read when that is paid.
+        what it has read when that is paid. log: sees what readahead does.
         """
         self.cache = cache
-        self._ra = PageCacheRa(ledger, cache, policy, path, io_pages, rules)
+        make_ra = StreamOrderRa if rules.of_the_stream else PageCacheRa
+        self._ra = make_ra(ledger, cache, policy, path, io_pages, rules, log)
         self._rules = rules
         self._clock = clock
         self._path = path
@@ -92,7 +96,8 @@ class Filemap:
         task.ps += self._s_read.charge(1)
         position = offset
         end = min(offset + length, file.size_bytes)
-        last_index = (offset + length + PAGE_BYTES - 1) >> PAGE_SHIFT
+        unit = PAGE_BYTES << mapping.min_order
+        last_index = (offset + length + unit - 1) // unit * unit >> PAGE_SHIFT
         limit = min(last_index, mapping.pages)
         retry = False
         while position < end:
@@ -112,6 +117,8 @@ class Filemap:
             retry = at == index
             if not retry:
                 position = self._copy(task, file, position, min(at << PAGE_SHIFT, end))
+        if position > offset and self._rules.position_at_end:
+            file.ra.prev_page = position >> PAGE_SHIFT
         return max(end - offset, 0)
 
     def _batch_border(
@@ -151,7 +158,9 @@ class Filemap:
     def read_each_cached(self, task: Task, file: OpenFile, index: int, pages: int) -> None:
         """Read `pages` up-to-date, unmarked pages from `index` in one step: as a read() for each."""
         task.ps += self._s_read.charge(pages) + self._s_batch.charge(pages)
-        self._copy(task, file, index << PAGE_SHIFT, (index + pages) << PAGE_SHIFT)
+        file.ra.prev_page = (
+            self._copy(task, file, index << PAGE_SHIFT, (index + pages) << PAGE_SHIFT) >> PAGE_SHIFT
+        )
 
     def _copy(self, task: Task, file: OpenFile, position: int, stop: int) -> int:
         """Copy [position, stop) out of up-to-date folios; return `stop`."""
@@ -171,7 +180,8 @@ class Filemap:
         if file.sink is not None:
             file.sink.take(mapping, position, stop - position)
         file.position = stop
-        file.ra.prev_page = stop >> PAGE_SHIFT
+        if not self._rules.position_at_end:
+            file.ra.prev_page = stop >> PAGE_SHIFT
         return stop
 
     def _create_folio(self, task: Task, file: OpenFile, index: int) -> Generator[Any, Any, None]:
@@ -182,8 +192,10 @@ class Filemap:
         """
         mapping = file.mapping
         task.ps += self._s_create.charge(1)
-        self._ra.insert(task, mapping, index, index + 1, -1)
-        held = (index, index + 1)
+        order = mapping.min_order
+        index = index >> order << order
+        self._ra.insert(task, mapping, index, index + (1 << order), -1)
+        held = (index, index + (1 << order))
         mapping.held.append(held)
         yield from self._path.read_folio(task, file, index)
         if self._in_caller:

@@ -74,9 +74,13 @@ class PageCache:
     inserted, evicted: pages so far. updated: PRESENT pages that were read. peak: most ever cached.
     """
 
-    def __init__(self, limit_pages: int, heads_per_page: int = 1) -> None:
-        """heads_per_page: blocks in a page of the file system."""
+    def __init__(self, limit_pages: int, heads_per_page: int = 1, pages_per_head: int = 1) -> None:
+        """
+        heads_per_page: blocks in a page of the file system; pages_per_head: pages in one of its blocks, where
+        that is larger.
+        """
         self.limit_pages = limit_pages
+        self._pages_per_head = pages_per_head
         self.heads_per_page = heads_per_page
         self.buffer_heads = 0
         self.freed_heads = 0
@@ -122,13 +126,18 @@ class PageCache:
             self.peak = self.cached
         return reclaimed
 
+    def has_room(self, pages: int) -> bool:
+        """Tell whether pages and their buffer heads can be added one by one, and none has to go."""
+        heads = -(-(self.buffer_heads + pages * self.heads_per_page) // HEADS_PER_SLAB_PAGE)
+        return self.cached + pages + heads <= self.limit_pages
+
     def attach_buffers(self, mapping: Mapping, start: int, end: int) -> None:
         """Give pages their buffer heads (create_empty_buffers), those that have none."""
         buffered = mapping.buffered
         if buffered is None:
-            buffered = mapping.buffered = bytearray(mapping.pages)
+            buffered = mapping.buffered = bytearray(len(mapping.state))
         count = end - start
-        self.buffer_heads += (count - buffered.count(1, start, end)) * self.heads_per_page
+        self.buffer_heads += self._heads(count - buffered.count(1, start, end))
         buffered[start:end] = filled(1, count)
 
     @property
@@ -211,10 +220,10 @@ class PageCache:
 
     def check(self, mappings: list[Mapping]) -> None:
         """Raise InvariantError unless the books agree with the pages; `mappings`: all there are."""
-        present = sum(mapping.pages - mapping.state.count(ABSENT) for mapping in mappings)
-        active = sum(active_pages(mapping, 0, mapping.pages) for mapping in mappings)
+        present = sum(len(mapping.state) - mapping.state.count(ABSENT) for mapping in mappings)
+        active = sum(active_pages(mapping, 0, len(mapping.state)) for mapping in mappings)
         heads = sum(mapping.buffered.count(1) for mapping in mappings if mapping.buffered is not None)
-        if heads * self.heads_per_page != self.buffer_heads:
+        if self._heads(heads) != self.buffer_heads:
             raise InvariantError(f"{heads} pages have buffer heads, {self.buffer_heads} heads counted")
         if present != self.cached or active != self._active_pages:
             raise InvariantError(
@@ -353,8 +362,12 @@ class PageCache:
             with_heads = sum(buffered[page] for page in pages)
             for page in pages:
                 buffered[page] = 0
-        self.buffer_heads -= with_heads * self.heads_per_page
-        self.freed_heads += with_heads * self.heads_per_page
+        self.buffer_heads -= self._heads(with_heads)
+        self.freed_heads += self._heads(with_heads)
+
+    def _heads(self, pages: int) -> int:
+        """Return how many buffer heads so many pages with buffers have."""
+        return pages * self.heads_per_page // self._pages_per_head
 
 
 def _left_of(run: Run, dropped: Mapping) -> list[Run]:

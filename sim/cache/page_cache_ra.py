@@ -15,6 +15,7 @@ from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
 from sim.cache.page_cache import PageCache
 from sim.cache.pages import Mapping
+from sim.cache.ra_log import RaLog
 from sim.cache.readahead import ReadaheadPolicy, Window
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -49,9 +50,11 @@ class PageCacheRa:
         path: ReadPath,
         io_pages: int,
         rules: FolioRules = PAGES,
+        log: RaLog | None = None,
     ) -> None:
-        """io_pages: the largest I/O of the device, in pages. rules: of this kernel's folios."""
+        """io_pages: the device's largest I/O, in pages. rules: of this kernel's folios. log: sees all."""
         self.cache = cache
+        self._log = log
         self._rules = rules
         self._policy = policy
         self._path = path
@@ -75,6 +78,8 @@ class PageCacheRa:
         head = fuse(s_sync, s_ondemand, s_rebatch)
         self._s_missed = head, fuse(head, s_unbounded), fuse(head, s_planned), fuse(head, s_order)
         self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
+        self._s_add_block = site(TASK, unbounded, FOLIO_SYMBOLS)
+        self._s_clear_block = site(TASK, f"{unbounded};filemap_alloc_folio", "clear_page_erms")
         self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
         freed = "shrink_folio_list;try_to_free_buffers"
         self._s_free_buffers = site(TASK, unbounded, freed)
@@ -121,6 +126,8 @@ class PageCacheRa:
             task.ps += called.charge(1)
             return ()
         start, pages, lookahead, windowed = window.start, window.pages, window.lookahead, window.windowed
+        if self._log is not None and windowed:
+            self._log.window(start, pages, lookahead, mapping.order(index) if marker else 0)
         if mapping.large and windowed and pages >= MIN_WINDOW_PAGES:
             task.ps += self._s_order[marker].charge(1)
             order = window_order(mapping.order(index) if marker else 0, pages, mapping.max_order)
@@ -130,14 +137,14 @@ class PageCacheRa:
             task.ps += (planned if windowed and not mapping.large else called).charge(1)
             return ()
         task.ps += (whole if windowed else bare).charge(1)
-        return self._unbounded(task, file, start, end, mark)
+        return self._unbounded(task, file, start, end, mark, lookahead)
 
     def _read_order(
         self, task: Task, file: OpenFile, window: Window, order: int
     ) -> Generator[Any, Any, None]:
         """
-        page_cache_ra_order(): add folios, the first of `order`, up to the first page that is cached, the
-        rest as single pages.
+        page_cache_ra_order(): add folios, the first of `order`, up to the first page that is cached, and from
+        there on as many single pages as the window has in all.
 
         The folio that does not fit there was allocated before that was known.
         """
@@ -147,6 +154,8 @@ class PageCacheRa:
         folios = []
         at = start
         for first, this in split_window(start, end, order, self._rules.pairs):
+            if self._log is not None:
+                self._log.folio(first, this)
             if not mapping.all_absent(first, first + (1 << this)):
                 task.ps += self._s_failed.charge(1) + self._s_clear.charge(1 << this)
                 break
@@ -160,10 +169,9 @@ class PageCacheRa:
             task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
             yield from self._path.read_pages(task, file, [(start, at)])
         if at < end:
-            rest = end - at if self._rules.rest_only else window.pages
-            stop, marked = self._policy.place(at, rest, window.lookahead, mapping.pages - 1)
+            stop, marked = self._policy.place(at, window.pages, window.lookahead, mapping.pages - 1)
             task.ps += self._s_unbounded.charge(1)
-            yield from self._unbounded(task, file, at, stop, marked)
+            yield from self._unbounded(task, file, at, stop, marked, window.lookahead)
 
     def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
         """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB, unmarked."""
@@ -174,23 +182,49 @@ class PageCacheRa:
             if end > index:
                 task.ps += self._s_unbounded.charge(1)
                 yield from self._unbounded(task, file, index, end, -1)
-            index += chunk
+            unit = 1 << file.mapping.min_order
+            index = -(-(index + chunk) // unit) * unit
             left -= chunk
 
-    def _unbounded(self, task: Task, file: OpenFile, start: int, end: int, mark: int) -> Iterable[Any]:
-        """page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch."""
+    def _unbounded(
+        self, task: Task, file: OpenFile, start: int, end: int, mark: int, lookahead: int = 0
+    ) -> Iterable[Any]:
+        """
+        page_cache_ra_unbounded(): add the pages that are absent, and read them batch by batch.
+
+        lookahead: what the mark is from, for the log.
+        """
         mapping = file.mapping
         pages = end - start
+        if self._log is not None:
+            self._log.bare(start, pages, lookahead)
+        unit = 1 << mapping.min_order
+        if unit > 1:
+            start, end, pages = start - start % unit, -(-end // unit) * unit, 0
+            mark = -(-mark // unit) * unit if mark >= 0 else -1
+            pages = end - start
         if mapping.all_absent(start, end):
             self.insert(task, mapping, start, end, mark)
-            task.ps += self._s_add.charge(pages)
+            task.ps += self._added(mapping, pages)
             return self._path.read_pages(task, file, [(start, end)])
         return self._unbounded_around_cached(task, file, start, end, mark)
 
     def insert(self, task: Task, mapping: Mapping, start: int, end: int, mark: int) -> None:
-        """Add single pages, and pay for those that have to go for them."""
+        """Add the smallest folios there can be, and pay for those that have to go for them."""
+        order = mapping.min_order
+        if self._log is not None:
+            for page in range(start, end, 1 << order):
+                self._log.folio(page, order)
         mapping.make_single(start, end)
         self._pay_reclaim(task, self.cache.insert(mapping, start, end, mark))
+        if order and start <= mark < end:
+            mapping.set_folio(mark, order, True)
+
+    def _added(self, mapping: Mapping, pages: int) -> int:
+        """Count pages, or folios of a block each, that page_cache_ra_unbounded() adds; return their cost."""
+        if not mapping.min_order:
+            return self._s_add.charge(pages)
+        return self._s_add_block.charge(pages >> mapping.min_order) + self._s_clear_block.charge(pages)
 
     def _pay_reclaim(self, task: Task, reclaimed: int) -> None:
         """Charge the pages, and their buffer heads, that had to go for an insertion."""
@@ -215,7 +249,7 @@ class PageCacheRa:
             absent = len(rest) - len(rest.lstrip(b"\0"))
             if absent:
                 self.insert(task, mapping, at, at + absent, mark)
-                task.ps += self._s_add.charge(absent)
+                task.ps += self._added(mapping, absent)
                 batch.append((at, at + absent))
                 at += absent
             if at >= end:
@@ -225,6 +259,6 @@ class PageCacheRa:
                 if batch:
                     yield from self._path.read_pages(task, file, batch)
                     batch = []
-            at += 1
+            at += 1 << mapping.min_order
         if batch:
             yield from self._path.read_pages(task, file, batch)

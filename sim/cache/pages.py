@@ -74,8 +74,8 @@ class Mapping(Cached):
     writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none was;
     dirty_pages, writeback_pages: how many are.
     content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
-    large as the file, present where it was written). large: it may hold folios of up to max_order; then it is
-    a FolioMapping.
+    large as the file, present where it was written). large: it may hold folios of up to max_order, and of
+    none below min_order, whose size is then that of a block; then it is a FolioMapping.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class Mapping(Cached):
         "large",
         "last_eviction",
         "max_order",
+        "min_order",
         "pages",
         "parts",
         "shadows",
@@ -104,6 +105,7 @@ class Mapping(Cached):
         self.pages = pages
         self.large = False
         self.max_order = 0
+        self.min_order = 0
         self.state = bytearray(pages)
         self.access = bytearray(pages)
         self.shadows: dict[int, array[int]] = {}
@@ -162,6 +164,28 @@ class Mapping(Cached):
             tags[page] = writeback
             self.writeback_pages += 1 if writeback else -1
 
+    def begin_writeback(self, start: int, end: int) -> None:
+        """Dirty pages, none of which is being written, are being written."""
+        assert self.dirty is not None
+        assert self.writeback is not None
+        self.dirty[start:end] = filled(0, end - start)
+        self.writeback[start:end] = filled(1, end - start)
+        self.dirty_pages -= end - start
+        self.writeback_pages += end - start
+
+    def end_writeback(self, start: int, end: int) -> None:
+        """Pages are written."""
+        tags = self.writeback
+        if tags is not None:
+            self.writeback_pages -= tags.count(1, start, end)
+            tags[start:end] = filled(0, end - start)
+
+    def tag_row(self, start: int, end: int) -> None:
+        """Tag pages, none of which is dirty, as dirty."""
+        assert self.dirty is not None
+        self.dirty[start:end] = filled(1, end - start)
+        self.dirty_pages += end - start
+
     def holds(self, start: int, end: int) -> bool:
         """Return whether any page of [start, end) may not go: a reader holds it, or it is to be written."""
         for tags in (self.dirty, self.writeback):
@@ -191,6 +215,14 @@ class Mapping(Cached):
         """Return how many pages the folio at an index has."""
         return 1
 
+    def page_of(self, lblk: int, blocks_per_page: int) -> int:
+        """Return the first page of a block of the file."""
+        return lblk // blocks_per_page
+
+    def blocks_in(self, pages: int, blocks_per_page: int) -> int:
+        """Return how many blocks so many pages, whole folios, have."""
+        return pages * blocks_per_page
+
     def order(self, page: int) -> int:  # noqa: ARG002  # a page is a folio of order 0
         """Return the order of the folio that holds `page`."""
         return 0
@@ -214,18 +246,23 @@ class Mapping(Cached):
         """Take PG_readahead from the folio that holds `page`."""
         self.state[page] &= ~MARKED
 
-    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
-        """Count blocks as read; unlock the pages of which they were the last (see set_uptodate)."""
-        end = lblk + blocks
+    def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> int:
+        """
+        Count blocks as read; unlock the pages of which they were the last (set_uptodate); return how many.
+        """
+        end, ended = lblk + blocks, 0
         if lblk % blocks_per_page:
             part = min(end, (lblk // blocks_per_page + 1) * blocks_per_page) - lblk
-            self.blocks_done(lblk // blocks_per_page, part, blocks_per_page, brought)
+            ended += self.blocks_done(lblk // blocks_per_page, part, blocks_per_page, brought)
             lblk += part
         if lblk < end and end % blocks_per_page:
-            self.blocks_done(end // blocks_per_page, end % blocks_per_page, blocks_per_page, brought)
+            last = end // blocks_per_page
+            ended += self.blocks_done(last, end % blocks_per_page, blocks_per_page, brought)
             end -= end % blocks_per_page
         if lblk < end:
+            ended += end // blocks_per_page - lblk // blocks_per_page
             self.set_uptodate(lblk // blocks_per_page, end // blocks_per_page, brought)
+        return ended
 
     def batch_end(self, index: int, limit: int, folios: int) -> int:
         """Return the page after up to `folios` plain folios from `index` (below `limit`) on."""
@@ -295,14 +332,17 @@ class Mapping(Cached):
             del self.waiters[page]
             event.succeed(brought)
 
-    def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> None:
-        """Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate)."""
+    def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> bool:
+        """
+        Count `blocks` of a page as read; unlock it when they were the last (see set_uptodate), and tell so.
+        """
         left = self.parts.get(page, blocks_per_page) - blocks
         if left:
             self.parts[page] = left
         else:
             self.parts.pop(page, None)
             self.set_uptodate(page, page + 1, brought)
+        return not left
 
     def waiter(self, page: int, clock: Clock) -> Event:
         """Return the event on which to wait for `page`, a new one of the clock's if there is none."""

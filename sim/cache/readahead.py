@@ -1,9 +1,8 @@
 """
 Readahead decisions: mm/readahead.c as a function of its state, without pages and without a clock.
 
-All sizes and indices are in pages. `Linux61` is 5.15 to 6.13 (recorded on 6.1.192), `Linux316` is 3.13 to
-4.3, `Linux616` 6.14 to 6.16 (from the algorithm's description, not recorded). A version is a small class:
-add one to model another kernel.
+All sizes and indices are in pages. `Linux61` is 5.15 to 6.10 (recorded on 6.1.192), `Linux316` is 3.13 to
+4.3; 6.12 and 7.3 have files of their own. A version is a small class: add one to model another kernel.
 
 How a window is cut into folios is not decided here: see folios.py.
 
@@ -23,12 +22,17 @@ NEVER_READ: Final = (1 << 52) - 1
 
 @dataclass(slots=True)
 class RaState:
-    """struct file_ra_state, in pages; `prev_page` is the page of the last byte position read to."""
+    """
+    struct file_ra_state, in pages; `prev_page` is the page of the last byte position read to.
+
+    order: of the stream's folios, where it is the stream that has it (7.3).
+    """
 
     start: int = 0
     size: int = 0
     async_size: int = 0
     prev_page: int = NEVER_READ
+    order: int = 0
 
 
 @final
@@ -135,7 +139,7 @@ def next_window(size: int, max_pages: int) -> int:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Linux61(ReadaheadPolicy):
-    """Linux 5.15 to 6.13."""
+    """Linux 5.15 to 6.10."""
 
     breaks_at_cached: ClassVar[bool] = True
     # page_cache_next_miss() and _prev_miss() of these versions return the last page scanned, not the one
@@ -253,47 +257,6 @@ class Linux316(Linux61):
     def _self_merge(self, ra: RaState, max_pages: int) -> None:
         ra.async_size = next_window(ra.size, max_pages)
         ra.size += ra.async_size
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Linux616(Linux61):
-    """
-    Linux 6.14 to 6.16: a miss and a mark are told apart.
-
-    Only a mark carries a stream on: at the planned place, rounded down to the marked folio. A miss at the end
-    of the window starts a new one. The first window's mark is in its middle when the request fills it; there
-    is no self-merge; a scan that finds no hole ends beyond the last page scanned.
-    """
-
-    def ondemand(
-        self, ra: RaState, index: int, req: int, marker: bool, max_pages: int, io_pages: int, cached: Cached
-    ) -> Window | None:
-        """Decide as page_cache_async_ra() or page_cache_sync_ra() does; see ReadaheadPolicy."""
-        if req > max_pages:
-            max_pages = self._oversize(req, max_pages, io_pages)
-        if marker:
-            return self._marked(ra, index, req, max_pages, cached)
-        if not index or req > max_pages or 0 <= index - ra.prev_page <= 1:
-            ra.start = index
-            ra.size = initial_window(req, max_pages)
-            ra.async_size = ra.size - req if ra.size > req else ra.size >> 1
-        elif not self._context(ra, index, req, max_pages, cached):
-            return Window(index, req, 0, False)
-        return Window(ra.start, ra.size, ra.async_size, True)
-
-    def _marked(self, ra: RaState, index: int, req: int, max_pages: int, cached: Cached) -> Window | None:
-        """The folio at `index` carried the mark."""
-        planned = ra.start + ra.size - ra.async_size
-        if index == planned - planned % cached.folio_pages(index):
-            ra.start += ra.size
-            ra.size = ra.async_size = self._ramp_up(ra.size, max_pages)
-        else:
-            miss = cached.next_miss(index + 1, max_pages)
-            if miss - index > max_pages:
-                return None
-            ra.start = miss
-            ra.size = ra.async_size = next_window(miss - index + req, max_pages)
-        return Window(ra.start, ra.size, ra.async_size, True)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -49,7 +49,7 @@ status = "all_cold"           # freshly mounted; es_cold: status cache empty; wa
 "volume.files.layout" = [
     {{ label = "contiguous", kind = "contiguous" }},
     {{ label = "4 KiB extents", kind = "fragmented", extent = "4KiB" }},
-    # also: sparse (data, hole), unwritten, aged (extent, seed, hole_share, unwritten_share, window),
+    # also: sparse (data, hole), unwritten, hole, aged (extent, seed, hole_share, unwritten_share, window),
     # random (extent, seed), fiemap and filefrag (path)
 ]
 path = ["buffer_head", "mpage", "page_io", "iomap"]

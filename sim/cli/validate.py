@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
 from fnmatch import fnmatch
 from itertools import count
@@ -17,18 +18,24 @@ from sim.cli.validate_writes import WRITE_GROUPS, print_not_compared, print_writ
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
-from sim.records.counters import RENAMED
+from sim.records.counters import AT_LEAST, NOT_COMPARED, RENAMED
 from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
+from sim.records.versions import FIRST, VERSIONS, kernel_name
 from sim.records.write_compare import VOLUMES, load_write_cases, validate_writes
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
 from sim.report.table import Column, Table
 from sim.shipped import here_or_shipped
 
-RECORDED = Path("results/kernel/linux-6.1.192")
-COUNTS_FILES = ("counts.jsonl", "matrix.jsonl", "matrix-xfs.jsonl")
-WRITE_FILES = tuple(f"writes/{name}.jsonl" for name in WRITE_GROUPS)
+RECORDED = Path("results/kernel")
+COUNTS_FILES = {
+    "linux-6.1.192": ("counts", "matrix", "matrix-xfs"),
+    "linux-6.12.107": ("matrix", "matrix-fscrypt", "matrix-xfs"),
+    "linux-7.3.4": ("matrix", "matrix-blocks", "matrix-fscrypt", "matrix-verity", "matrix-xfs"),
+}
+"""Files of calls, by the folder of the kernel."""
+WRITE_FILES = tuple(f"linux-6.1.192/writes/{name}.jsonl" for name in WRITE_GROUPS)
 SHOWN = 15
 DIFFERS = 1
 
@@ -50,7 +57,7 @@ def validate_cases(
     if figure is not None:
         check_formats([figure.suffix.lstrip(".")])
     cases, writes = [], []
-    for file in map(here_or_shipped, files or [RECORDED / name for name in (*COUNTS_FILES, *WRITE_FILES)]):
+    for file in map(here_or_shipped, files or recorded_files()):
         if (file.parent / VOLUMES).exists():
             writes += load_write_cases(file)
         else:
@@ -83,11 +90,19 @@ def validate_cases(
             _print_differences(differences)
         for (counters, why), number in _left_out(outcomes).items():
             print_not_compared(number, counters, why, out)
+        for line in _never(outcomes):
+            out.print(line, markup=False, highlight=False, soft_wrap=True)
         if written:
             print_writes(written, out)
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")
     return DIFFERS if differences or write_differences else 0
+
+
+def recorded_files() -> list[Path]:
+    """Return all files that are compared unless others are named."""
+    counts = [f"{kernel}/{name}.jsonl" for kernel, names in COUNTS_FILES.items() for name in names]
+    return [RECORDED / name for name in (*counts, *WRITE_FILES)]
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:
@@ -129,6 +144,26 @@ def _left_out(outcomes: list[Outcome]) -> Counter[tuple[str, str]]:
     return found
 
 
+def _never(outcomes: list[Outcome]) -> Iterator[str]:
+    """Yield what is compared in no case of a version, or one way only, though its records have it."""
+    for name, version in VERSIONS.items():
+        recorded = {
+            counter
+            for outcome in outcomes
+            if kernel_name(outcome.case.record, outcome.case.name) == name
+            for counter in outcome.case.record["counts"]
+        }
+        for said, reasons in (
+            ("not compared", NOT_COMPARED | dict(version.not_compared)),
+            ("never fewer recorded than here", AT_LEAST | dict(version.at_least)),
+        ):
+            compared = version.compared if said == "not compared" else {}
+            for why in dict.fromkeys(reasons.values()):
+                counters = [c for c, r in reasons.items() if r == why and c in recorded and c not in compared]
+                if counters:
+                    yield f"{said} on {name}: {', '.join(sorted(counters))} ({why})"
+
+
 def _points(outcomes: list[Outcome]) -> list[Point]:
     """Return the counters that the figure shows."""
     return [
@@ -142,10 +177,12 @@ def _points(outcomes: list[Outcome]) -> list[Point]:
 
 
 def _summary(outcomes: list[Outcome]) -> Table:
-    """Return a row per path and block size: how many cases, and how they came out."""
-    numbers: Counter[tuple[str, int, str]] = Counter()
+    """Return a row per kernel, path and block size: how many cases, and how they came out."""
+    numbers: Counter[tuple[str, str, int, str]] = Counter()
     for outcome in outcomes:
-        of = (str(outcome.case.record["path"]), int(outcome.case.record["block_size"]))
+        record = outcome.case.record
+        kernel = str(record.get("kernel", FIRST))
+        of = (kernel, str(record["path"]), int(record["block_size"]))
         numbers[(*of, "cases")] += 1
         numbers[(*of, outcome.verdict)] += 1
         numbers[(*of, "exact")] += outcome.exact and outcome.verdict == "equal"
@@ -153,6 +190,7 @@ def _summary(outcomes: list[Outcome]) -> Table:
         numbers[(*of, "nulls")] += outcome.nulls
         numbers[(*of, "counters")] += len(outcome.differences)
     columns = (
+        Column("kernel", "kernel"),
         Column("path", "path"),
         Column("block size", "block_size", ",d"),
         Column("cases", "cases", ",d"),
@@ -163,15 +201,22 @@ def _summary(outcomes: list[Outcome]) -> Table:
         Column("of these 0 = 0", "nulls", ",d"),
         Column("counters that differ", "counters", ",d"),
     )
-    keys = [column.key for column in columns[2:]]
-    pairs = sorted(
-        {(path, size) for path, size, _ in numbers}, key=lambda pair: (_PATHS.index(pair[0]), pair)
+    keys = [column.key for column in columns[3:]]
+    groups = sorted(
+        {group[:3] for group in numbers},
+        key=lambda group: (_release(group[0]), _PATHS.index(group[1]), group[2]),
     )
     rows = tuple(
-        {"path": path, "block_size": size} | {key: numbers[path, size, key] for key in keys}
-        for path, size in pairs
+        {"kernel": kernel, "path": path, "block_size": size}
+        | {key: numbers[kernel, path, size, key] for key in keys}
+        for kernel, path, size in groups
     )
-    return Table(columns, rows, ("path",), ("path", "block_size"))
+    return Table(columns, rows, ("kernel",), ("kernel", "path", "block_size"))
+
+
+def _release(kernel: str) -> tuple[int, ...]:
+    """Return a kernel's version as numbers, for the order of rows."""
+    return tuple(map(int, kernel.split(".")))
 
 
 _PATHS = list(PATH_NAMES)

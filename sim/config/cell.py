@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import BeforeValidator, model_validator
 
 from sim.config.cache_state import Cache, SomePages
-from sim.config.checks import check_delete, check_scheme, check_stream
+from sim.config.checks import check_crash, check_delete, check_paths, check_scheme, check_stream
+from sim.config.crash import Crash
 from sim.config.encryption import Encryption
 from sim.config.fio_jobs import check_jobs, files_of_jobs
 from sim.config.mount import Mount
@@ -27,12 +28,24 @@ from sim.config.values import CodeRef, FileRef, one_of
 from sim.config.volume import Volume
 from sim.config.workload import Workload
 from sim.fs.mappers import MAPPERS
+from sim.kernels import KERNELS
 from sim.paths.registry import PATHS
+from sim.paths.writepages.designs import READS_AS, WRITE_PATHS
 from sim.units import PAGE_BYTES
 
 
+def _writes(value: object) -> object:
+    if value in WRITE_PATHS:
+        return value
+    raise custom(f"{value!r} does not write", ", ".join(WRITE_PATHS))
+
+
 class CellConfig(Model):
-    """One cell of the matrix, everything resolved: what `run_cell` builds its system from."""
+    """
+    One cell of the matrix, everything resolved: what `run_cell` builds its system from.
+
+    path: the design that reads and writes. read_path, write_path: in its place, each its own.
+    """
 
     machine: Machine = Machine()
     device: Device
@@ -41,7 +54,10 @@ class CellConfig(Model):
     workload: Workload
     cache: Cache = Cache()
     mount: Mount = Mount()
-    path: Annotated[str | CodeRef, one_of(PATHS)] = "page_io"
+    crash: Crash | None = None
+    path: Annotated[str | CodeRef, one_of((*PATHS, *READS_AS))] = "page_io"
+    read_path: Annotated[str | CodeRef | None, one_of(PATHS)] = None
+    write_path: Annotated[str | None, BeforeValidator(_writes)] = None
     mapping: Annotated[str | CodeRef, one_of(MAPPERS)] = "extents"
     data: Literal["real", "off"] = "real"
 
@@ -69,10 +85,16 @@ class CellConfig(Model):
 
     @model_validator(mode="after")
     def _jobs_can_run(self) -> Self:
+        check_paths(self)
         check_jobs(self)
+        if self.crash is not None:
+            check_crash(self)
         pages = self.cache.pages
-        if isinstance(pages, SomePages) and pages.buffers and self.machine.kernel not in ("3.16", "6.1"):
-            raise custom("cache.pages: buffers with kernel 6.16", "kernel 6.1 or 3.16")
+        kernel = self.machine.kernel
+        if isinstance(pages, SomePages) and pages.buffers:
+            without = [name for name, version in KERNELS.items() if not version.folios_unasked]
+            if kernel not in without:
+                raise custom(f"cache.pages: buffers with kernel {kernel}", f"kernel {', '.join(without)}")
         per_page = PAGE_BYTES // (self.volume.block_size_bytes or 1024)
         if isinstance(pages, SomePages) and pages.uptodate_blocks >= per_page:
             problem = f"cache.pages: uptodate_blocks {pages.uptodate_blocks} of {per_page} blocks a page"
@@ -80,10 +102,21 @@ class CellConfig(Model):
         return self
 
     @property
+    def reads_through(self) -> str | CodeRef:
+        """The design that reads: a name of PATHS, or the user's own."""
+        path = self.path if self.read_path is None else self.read_path
+        return READS_AS.get(path, path) if isinstance(path, str) else path
+
+    @property
+    def writes_through(self) -> str | CodeRef:
+        """The design that writes pages back, of what is asked for; see check_paths."""
+        return self.path if self.write_path is None else self.write_path
+
+    @property
     def own_code(self) -> dict[str, CodeRef]:
         """The user's own code that the cell names, by key."""
         said = {
-            "path": self.path,
+            "path": self.path if self.read_path is None else self.read_path,
             "mapping": self.mapping,
             "machine.kernel": self.machine.kernel,
             "device.model": self.device.model,
@@ -94,11 +127,18 @@ class CellConfig(Model):
         """
         Return the configuration as plain JSON values: what is hashed and kept in the manifest.
 
-        `mount` came later than the first runs: it is there where it is set, not before.
+        `mount` and `crash` came later than the first runs: they are there where they are set, not before; so
+        are `read_path`, which is `path` then, and `write_path`, where it is another.
         """
         plain = self.model_dump(mode="json")
+        read, write = plain.pop("read_path"), plain.pop("write_path")
+        plain["path"] = plain["path"] if read is None else read
+        if write is not None and write != plain["path"]:
+            plain["write_path"] = write
         if self.mount == Mount():
             del plain["mount"]
+        if self.crash is None:
+            del plain["crash"]
         return plain
 
 

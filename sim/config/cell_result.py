@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sim.config.traced import Columns
+
 GROUPS = ("copy", "page cache", "mapping", "buffer heads", "bio", "block layer", "driver", "decrypt", "other")
 """The cost groups of the stacked figures, in the order in which they are stacked."""
 
@@ -71,6 +73,14 @@ METRICS: dict[str, tuple[str, str]] = {
     "write_bios": ("bios", "write bios with data submitted"),
     "write_requests": ("requests", "write requests issued to the device"),
     "flushes": ("commands", "flush commands issued to the device"),
+    "crash_states": ("states", "of power cuts: states of the disk that were judged"),
+    "crash_unsound": ("states", "that our check finds unsound, or cannot replay, after the journal's replay"),
+    "crash_e2fsck_finds": ("states", "that the real e2fsck -fn finds unsound; -1: it is not installed"),
+    "crash_replays_differ": ("states", "in which e2fsck replays other bytes than ours; -1: not installed"),
+    "crash_losing": ("states", "in which something is lost that an fsync(2) had promised to keep"),
+    "crash_stale": ("states", "in which a file shows what was never in it"),
+    "crash_lost_bytes": ("B", "most of what was lost in one state"),
+    "crash_stale_bytes": ("B", "most of what a file showed that was never in it, in one state"),
     "keys_left": (
         "",
         "of a deletion: 8-byte words of the file's wrapped keys, anywhere in the image; -1: not searched",
@@ -192,7 +202,7 @@ class CellResult:
     metrics: by name, see METRICS; one type per name in all cells. calls: one row per (stack, context).
     histograms: name -> {bin: count}, such as "bio_sectors" -> {256: 12}. io, reads: only of a traced run.
     jobs: only of fio jobs. image_sha256: of the image that was made for it and read; "" of a given one, whose
-    digest the configuration has.
+    digest the configuration has. columns: the long tables of a traced run, by name.
     """
 
     metrics: dict[str, Number]
@@ -202,3 +212,4 @@ class CellResult:
     reads: list[ReadRow] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
     image_sha256: str = ""
+    columns: dict[str, Columns] = field(default_factory=dict)

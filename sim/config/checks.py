@@ -11,10 +11,41 @@ from typing import TYPE_CHECKING
 from sim.config.layouts import Aged
 from sim.config.table import custom
 from sim.config.workload import SecureDelete
-from sim.units import PAGE_BYTES, format_size
+from sim.paths.writepages.designs import READS_AS, WRITE_PATHS
+from sim.units import PAGE_BYTES, SECTOR_BYTES, format_size
 
 if TYPE_CHECKING:
     from sim.config.cell import CellConfig
+
+
+def check_crash(config: CellConfig) -> None:
+    """Raise for a [crash] table where nothing can be judged."""
+    if config.data != "real" or not any(job.ddir != "read" for job in config.workload.jobs):
+        raise custom("crash with data off, or without jobs that write", 'data = "real", and rw = "write"')
+    for job in config.workload.jobs:
+        if any(size % SECTOR_BYTES for size in job.bs_limits_bytes):
+            raise custom(
+                f"crash with job {job.name!r} of {job.bs_limits_bytes} bytes", "whole sectors of 512"
+            )
+
+
+def check_paths(config: CellConfig) -> None:
+    """Raise for a path that is said twice, for one that cannot write, and for one that differs in nothing."""
+    said = [key for key in ("read_path", "write_path") if getattr(config, key) is not None]
+    if said and "path" in config.model_fields_set:
+        raise custom(f"path and {said[0]}", "path for reading and writing, or read_path and write_path")
+    writes = config.writes_through
+    if any(job.ddir != "read" for job in config.workload.jobs):
+        if writes not in WRITE_PATHS:
+            name = writes if isinstance(writes, str) else writes.word
+            raise custom(f"path {name!r} does not write", f"write_path, one of {', '.join(WRITE_PATHS)}")
+    elif config.write_path is not None:
+        raise custom("write_path with a workload in which no job writes", "read_path, or path")
+    elif config.path in READS_AS:
+        raise custom(
+            f"path {config.path!r} with a workload in which no job writes",
+            f"{READS_AS[str(config.path)]}: they differ in writing alone",
+        )
 
 
 def check_stream(config: CellConfig) -> None:
@@ -70,7 +101,7 @@ def check_scheme(config: CellConfig) -> None:
         if config.cache.pages != "empty":
             raise custom("cache.pages with encryption.scheme 'ecryptfs'", '"empty": two caches hold a page')
         for file in config.volume.files:
-            if file.layout.kind in ("sparse", "unwritten", "fiemap", "filefrag"):
+            if file.layout.kind in ("sparse", "unwritten", "hole", "fiemap", "filefrag"):
                 problem = f"encryption.scheme 'ecryptfs' with layout {file.layout.kind!r}"
                 raise custom(problem, "contiguous, fragmented, aged, random: eCryptfs writes every page")
             layout = file.layout

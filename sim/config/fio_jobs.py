@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sim.config.table import custom
 from sim.errors import ConfigError
+from sim.paths.writepages.designs import WRITE_DESIGNS
 from sim.workload.fio.files import Found, find_files
 from sim.workload.fio.job import Job
 
@@ -59,13 +60,15 @@ def check_jobs(config: CellConfig) -> None:
 
 
 def _check_writes(config: CellConfig) -> None:
-    """Raise for what cannot be written: real data, ciphers below or above the file system."""
-    if config.data == "real":
-        raise custom('data "real" with jobs that write', 'data = "off": what is written is not kept')
+    """Raise for what cannot be written: with ciphers below or above the file system."""
     if config.encryption.scheme not in ("none", "fscrypt-v2"):
         raise custom(
             f"encryption.scheme {config.encryption.scheme!r} with jobs that write", "none, fscrypt-v2"
         )
+    writes = str(config.writes_through)
+    if config.encryption.scheme != "none" and WRITE_DESIGNS[writes].loop != "page_io":
+        encrypts = ", ".join(name for name, design in WRITE_DESIGNS.items() if design.loop == "page_io")
+        raise custom(f"path {writes!r} encrypts nothing that is written", encrypts)
     if config.volume.image is None and config.volume.journal_bytes is None and config.mount.data != "ordered":
         raise custom(
             f"mount.data {config.mount.data!r} on a volume without journal", 'volume.journal = "16MiB"'

@@ -53,6 +53,12 @@ class Unwritten(Model):
     kind: Literal["unwritten"]
 
 
+class Hole(Model):
+    """Its size and no block: what ftruncate(2) leaves. As much room as it has is free on the device."""
+
+    kind: Literal["hole"]
+
+
 class Aged(Model):
     """
     Extents of random length, mean `extent` bytes, shuffled within `window` neighbours, other files' blocks
@@ -90,5 +96,6 @@ class Recorded(Model):
 
 
 Layout = Annotated[
-    Contiguous | Fragmented | Sparse | Unwritten | Aged | Scattered | Recorded, Field(discriminator="kind")
+    Contiguous | Fragmented | Sparse | Unwritten | Hole | Aged | Scattered | Recorded,
+    Field(discriminator="kind"),
 ]

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from sim.config.table import Model
-from sim.config.values import TimeNs
+from sim.config.values import IntervalNs
 from sim.units import NS_PER_S
 
 
@@ -27,4 +27,4 @@ class Mount(Model):
     dioread_nolock: bool | None = None
     barrier: bool = True
     journal_async_commit: bool = False
-    commit_ns: TimeNs = Field(default=5 * NS_PER_S, alias="commit")
+    commit_ns: IntervalNs = Field(default=5 * NS_PER_S, alias="commit")

@@ -21,17 +21,20 @@ def _size(value: object) -> int:
         raise custom(error.problem, error.allowed) from None
 
 
-def _time(value: object) -> int:
+def _time(value: object, most_s: int = 1) -> int:
     try:
         time_ns = parse_time("", value)
     except ConfigError as error:
         raise custom(error.problem, error.allowed) from None
-    if time_ns > NS_PER_S:  # a thousand million of them still are 64 bits
-        raise custom(f"{value!r} is too long", "up to 1s")
+    if time_ns > most_s * NS_PER_S:
+        raise custom(f"{value!r} is too long", f"up to {most_s}s")
     return time_ns
 
 
 TimeNs = Annotated[int, BeforeValidator(_time)]
+"""Up to a second: a thousand million of them still are 64 bits."""
+IntervalNs = Annotated[int, BeforeValidator(lambda value: _time(value, 300)), Field(ge=1)]
+"""The interval of a timer."""
 SizeBytes = Annotated[int, BeforeValidator(_size)]
 PositiveBytes = Annotated[int, BeforeValidator(_size), Field(ge=1)]
 

@@ -106,7 +106,12 @@ class Ledger:
     """All sites of one run, over one cost table."""
 
     def __init__(self, costs: CostTable, renamed: dict[str, str] | None = None) -> None:
-        """`renamed` gives the names of another kernel version for symbols of the same duty."""
+        """
+        `renamed` gives the names of another kernel version for symbols of the same duty.
+
+        A key "a;b" is for b where a calls it, and goes before one for b. A name of "" says that the version
+        has no such call: what it costs is charged to the caller.
+        """
         self._costs = costs
         self._renamed = renamed or {}
         self._sites: list[Site] = []
@@ -164,27 +169,43 @@ class Ledger:
         for site in (*self._sites, *self._fused):
             site.passes = site.units = 0
 
+    @property
+    def sites(self) -> list[Site]:
+        """All sites that were declared, in that order."""
+        return self._sites
+
+    @property
+    def fused(self) -> list[FusedSite]:
+        """All sites that were fused, in that order; their passes are not yet their parts'."""
+        return self._fused
+
     def rows(self) -> list[CallRow]:
         """Return the charges, one row per (stack, symbol, context), sorted, without empty ones."""
+        return self._priced(self._sums())
+
+    def rows_of(self, passed: list[tuple[Site, int, int]]) -> list[CallRow]:
+        """Return the charges of so many passes and units of some sites, as rows() does of all."""
+        return self._priced(_sums_of(passed))
+
+    def _priced(self, sums: dict[tuple[str, str, str], list[int]]) -> list[CallRow]:
         rows = []
-        for (full, symbol, context), (calls, units) in self._sums().items():
+        for (full, symbol, context), (calls, units) in sums.items():
             cost = self._costs[symbol]
             ps = calls * cost.self_ps + units * cost.unit_ps
             mi = calls * cost.self_mi + units * cost.unit_mi
             if calls or ps or mi:
-                row = CallRow(
-                    self._name(symbol), self._names(full), context, cost.group, calls, ps, units, mi
-                )
-                rows.append(row)
+                stack, own = self._names(full)
+                calls = calls if own else 0
+                rows.append(CallRow(_last(stack), stack, context, cost.group, calls, ps, units, mi))
         return sorted(rows, key=lambda row: (row.stack, row.symbol, row.context))
 
     def charges(self) -> list[Charge]:
         """Return what rows() puts prices on, sorted alike: for pricing it otherwise, without another run."""
-        made = [
-            Charge(symbol, self._name(symbol), self._names(full), context, calls, units)
-            for (full, symbol, context), (calls, units) in self._sums().items()
-            if calls or units
-        ]
+        made = []
+        for (full, symbol, context), (calls, units) in self._sums().items():
+            if calls or units:
+                stack = self._names(full)[0]
+                made.append(Charge(symbol, _last(stack), stack, context, calls, units))
         return sorted(made, key=lambda charge: (charge.stack, charge.name, charge.context))
 
     def _sums(self) -> dict[tuple[str, str, str], list[int]]:
@@ -192,17 +213,7 @@ class Ledger:
         Return (full stack, symbol, context) -> calls, units.
         """
         self._settle_fused()
-        sums: dict[tuple[str, str, str], list[int]] = {}
-        for site in self._sites:
-            if not site.passes and not site.units:
-                continue
-            for full, calls, units in site.symbols:
-                entry = sums.setdefault((full, _last(full), site.context), [0, 0])
-                entry[0] += site.passes * calls
-                entry[1] += site.passes * units
-                if full == site.unit_symbol and calls:
-                    entry[1] += site.units
-        return sums
+        return _sums_of([(site, site.passes, site.units) for site in self._sites])
 
     def calls(self) -> dict[str, int]:
         """Return the calls per symbol, over all stacks and contexts."""
@@ -218,11 +229,24 @@ class Ledger:
                 part.passes += fused.passes
             fused.passes = 0
 
-    def _names(self, full: str) -> str:
-        return ";".join(map(self._name, full.split(";")))
+    def _names(self, full: str) -> tuple[str, bool]:
+        """Return a folded stack under the version's names, and whether its last symbol is a call there."""
+        return version_stack(full, self._renamed)
 
-    def _name(self, symbol: str) -> str:
-        return self._renamed.get(symbol, symbol)
+
+def _sums_of(passed: list[tuple[Site, int, int]]) -> dict[tuple[str, str, str], list[int]]:
+    """Return (full stack, symbol, context) -> calls, units of so many passes and units of some sites."""
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for site, passes, of_unit in passed:
+        if not passes and not of_unit:
+            continue
+        for full, calls, units in site.symbols:
+            entry = sums.setdefault((full, _last(full), site.context), [0, 0])
+            entry[0] += passes * calls
+            entry[1] += passes * units
+            if full == site.unit_symbol and calls:
+                entry[1] += of_unit
+    return sums
 
 
 class _Below(Ledger):
@@ -247,6 +271,24 @@ class _Below(Ledger):
 def under(caller: str, calls: str) -> str:
     """Return blank-separated symbols, each as called by `caller`: how a site's words are put together."""
     return " ".join(f"{caller};{call}" for call in calls.split())
+
+
+def version_stack(full: str, renamed: dict[str, str]) -> tuple[str, bool]:
+    """
+    Return a folded stack under a kernel version's names (see Ledger), and whether its last symbol has one.
+
+    A stack of which nothing is left keeps its last symbol.
+    """
+    names: list[str] = []
+    own = False
+    before = ""
+    for symbol in full.split(";"):
+        name = renamed.get(f"{before};{symbol}", renamed.get(symbol, symbol))
+        own = name != ""
+        if own:
+            names.append(name)
+        before = symbol
+    return (";".join(names), own) if names else (before, False)
 
 
 def _last(stack: str) -> str:

@@ -54,7 +54,6 @@ def fio_experiment(file: Path | None, fio: str | None, sets: Sequence[str]) -> E
     title = " ".join((fio or str(file)).split())
     raw: Raw = {
         "title": title if len(title) <= _TITLE_LETTERS else f"{title[:_TITLE_LETTERS]}...",
-        "path": "page_io",
         "data": "off",
         "device": {"profile": "nvme"},
         "volume": {"contents": "none"},

@@ -208,7 +208,8 @@ def _resolve_files(raw: Raw, beside: Beside) -> None:
     for table in ("machine", "device"):
         _resolve(raw.get(table), "profile", table, beside, suffix=".toml")
         _known_profile(raw.get(table), table, beside)
-    for key, at in (("path", ""), ("mapping", ""), ("kernel", "machine"), ("model", "device")):
+    own = (("path", ""), ("read_path", ""), ("mapping", ""), ("kernel", "machine"), ("model", "device"))
+    for key, at in own:
         _resolve_code(raw.get(at) if at else raw, key, f"{at}.{key}".lstrip("."), beside)
     volume = raw.get("volume")
     _resolve(volume, "image", "volume", beside)

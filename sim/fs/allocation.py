@@ -71,8 +71,13 @@ class Allocator:
         """ext4_claim_free_clusters(): promise blocks for delayed data; tell whether there are so many."""
         raise NotImplementedError
 
-    def shortage(self) -> int:
-        """ext4_nonda_switch(): return WRITES_BACK, STOPS_DELAYING, both or 0, by how full the volume is."""
+    def shortage(self, ahead: int = 0) -> int:
+        """
+        ext4_nonda_switch(): return WRITES_BACK, STOPS_DELAYING, both or 0, by how full the volume is.
+
+        ahead: as if so many blocks more were delayed.
+        """
+        del ahead
         return 0
 
     def claimed(self, task: Task, inode: LiveInode, blocks: int) -> Generator[Any, Any, None]:
@@ -165,9 +170,9 @@ class Ext4Allocator(Allocator):
         """ext4_claim_free_clusters()."""
         return self.mb.claim(blocks)
 
-    def shortage(self) -> int:
+    def shortage(self, ahead: int = 0) -> int:
         """ext4_nonda_switch(), of exact counts where a kernel takes them as of the last batch a CPU."""
-        free, dirty = self.mb.free, self.mb.dirty
+        free, dirty = self.mb.free, self.mb.dirty + ahead
         found = WRITES_BACK if dirty and free < 2 * dirty else 0
         if 2 * free < 3 * dirty or free < dirty + WATERMARK_PER_CPU * self.mb.tunables.cpus:
             found |= STOPS_DELAYING
@@ -177,6 +182,7 @@ class Ext4Allocator(Allocator):
         """ext4_da_update_reserve_space()."""
         task.ps += self._s_claim.charge(1)
         inode.reserved -= blocks
+        inode.taken += blocks
         self.mb.release_claim(blocks)
         yield from self._mounted().mark_dirty_sync(task, inode)
         if not inode.reserved and not inode.open_files:
@@ -208,7 +214,7 @@ class Ext4Allocator(Allocator):
 
     def free_node(self, task: Task, inode: LiveInode, block: int) -> None:
         """ext4_free_blocks() of a node."""
-        del inode
+        inode.taken -= 1
         sb = self._mounted()
         self.mb.free_blocks(block, 1, task.handle.transaction.tid if task.handle is not None else 0)
         self._charge(task)
@@ -248,8 +254,13 @@ class Ext4Allocator(Allocator):
         """ext4_mb_new_blocks(), its reads and its transaction."""
         sb = self._mounted()
         if not reserved:
+            inode.taken += request.length
             yield from sb.mark_dirty_sync(task, inode)
         found = self.mb.new_blocks(request)
+        if not reserved and found.count < request.length:
+            inode.taken -= request.length - found.count
+            if sb.bytes is not None:
+                sb.bytes.inode_copied(inode, task.time_ns)
         self._charge(task)
         yield from self._read(task, found, plug)
         self._in_transaction(task, found.group)

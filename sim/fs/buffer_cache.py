@@ -15,6 +15,7 @@ from sim.block.bio import Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.filemap import SLEEP_SYMBOLS
 from sim.cache.page_cache_ra import INSERT_SYMBOLS
+from sim.cache.ra_log import RaLog
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
@@ -36,17 +37,22 @@ class BufferCache(EndIo):
         block_size: int,
         store: ByteStore | None,
         stack: str = _STACK,
+        log: RaLog | None = None,
+        asks_contexts: bool = False,
     ) -> None:
         """
         `store` holds the device's bytes, to check that what was read is a tree block; None skips it.
 
-        stack: who reads here; another than the extent tree's walk has a cache of its own.
+        stack: who reads here; another than the extent tree's walk has a cache of its own. log: sees what
+        pages are made. asks_contexts: bios are asked for their encryption context, which they have none of.
         """
+        self._log = log
         self._clock = clock
         self._ledger = ledger
         self._queue = queue
         self._block_size = block_size
-        self._per_page = PAGE_BYTES // block_size
+        self._per_page = max(PAGE_BYTES // block_size, 1)
+        self._order = max(block_size // PAGE_BYTES, 1).bit_length() - 1
         self._store = store
         self._pages: set[int] = set()
         self._uptodate: set[int] = set()
@@ -61,7 +67,8 @@ class BufferCache(EndIo):
             stack,
             "ext4_read_bh ext4_read_bh;submit_bh ext4_read_bh;submit_bh;submit_bh_wbc"
             " ext4_read_bh;submit_bh;submit_bh_wbc;bio_alloc_bioset"
-            " ext4_read_bh;submit_bh;submit_bh_wbc;bio_add_page",
+            " ext4_read_bh;submit_bh;submit_bh_wbc;bio_add_page"
+            + (" ext4_read_bh;submit_bh;submit_bh_wbc;fscrypt_set_bio_crypt_ctx" if asks_contexts else ""),
         )
         self._s_wait = ledger.site(TASK, f"{stack};ext4_read_bh", "__wait_on_buffer")
         self._s_sleep = ledger.site(TASK, f"{stack};ext4_read_bh;__wait_on_buffer", SLEEP_SYMBOLS)
@@ -114,6 +121,8 @@ class BufferCache(EndIo):
         page = block // self._per_page
         if page not in self._pages:
             self._pages.add(page)
+            if self._log is not None:
+                self._log.folio(page << self._order, self._order)
             task.ps += self._s_grow.charge(1)
             task.ps += self._s_heads.charge(self._per_page)
 

@@ -17,6 +17,7 @@ from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.live_inode import LiveInode
+from sim.fs.metadata_bytes import MetadataBytes
 
 MAX_EXTENT_DEPTH: Final = 5
 META_TRANS_BLOCKS: Final = 6
@@ -44,8 +45,7 @@ class Ext4Super:
     """
     What all inodes share. groups, descriptor_blocks: how many there are. journal: None if there is none.
 
-    clock_ticks: how often a write finds new times,
-    None: by the clock.
+    ticks_left: how often a write still finds new times, -1: as the clock says. bytes: None if data is off.
     """
 
     def __init__(
@@ -70,6 +70,7 @@ class Ext4Super:
         self._descriptors_at = descriptors_at
         self.superblock = SUPERBLOCK_OFFSET // buffers.block_size
         self.ticks_left: int = -1
+        self.bytes: MetadataBytes | None = None
         nolock = options.dioread_nolock if options.dioread_nolock is not None else per_page == 1
         self.nolock = nolock and options.delalloc and options.data != "journal"
         self.delalloc = options.delalloc and options.data != "journal"
@@ -169,6 +170,8 @@ class Ext4Super:
         task.ps += self._s_reserve.charge(1)
         self.buffers.getblk(task, 1)
         self.get_write_access(task, inode.table_block)
+        if self.bytes is not None:
+            self.bytes.inode_copied(inode, task.time_ns)
         self.dirty_metadata(task, inode.table_block)
         self.note_sync(task, inode)
 

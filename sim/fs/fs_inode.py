@@ -9,6 +9,7 @@ from collections.abc import Callable
 from sim.ext4.format.extents import ExtentTree
 from sim.ext4.format.indirect import IndirectMap
 from sim.fs.mapper import InodeMap
+from sim.fs.merkle import VerityState
 from sim.units import PAGE_BYTES
 
 Decrypt = Callable[[memoryview, int, memoryview], None]
@@ -20,10 +21,22 @@ class FsInode:
     A regular file.
 
     encrypted: its blocks are decrypted after reading. inline: by the device, before they arrive. decrypt:
-    how, when data is real. blocks: ceil(size / block size); blocks from there on are beyond EOF.
+    how, when data is real. blocks: ceil(size / block size); blocks from there on are beyond EOF. verity: its
+    Merkle tree, None without. tree_of: of the pseudo-file of a tree's pages, whose tree it is. mappable: the
+    block before which readahead asks for maps: the end of the file, or none where a tree follows it.
     """
 
-    __slots__ = ("blocks", "decrypt", "encrypted", "inline", "map", "size_bytes")
+    __slots__ = (
+        "blocks",
+        "decrypt",
+        "encrypted",
+        "inline",
+        "map",
+        "mappable",
+        "size_bytes",
+        "tree_of",
+        "verity",
+    )
 
     def __init__(
         self,
@@ -41,6 +54,9 @@ class FsInode:
         self.encrypted = encrypted
         self.decrypt = decrypt
         self.inline = inline
+        self.verity: VerityState | None = None
+        self.tree_of: VerityState | None = None
+        self.mappable = self.blocks
 
     def crypt(self, lblk: int, physical: int) -> tuple[FsInode, int] | None:
         """

@@ -13,6 +13,7 @@ from typing import Any, Final
 from sim.cache.pages import Mapping
 from sim.ext4.format.extents import ExtentTree
 from sim.fs.es_tree import EsTree
+from sim.fs.file_bytes import FileBytes
 from sim.fs.live_tree import LiveTree
 from sim.units import PAGE_BYTES
 
@@ -26,6 +27,12 @@ BH_JBDDIRTY: Final = 64
 """States of a buffer head; BH_JBDDIRTY: jbd2 has to commit it before it may be written."""
 
 NEEDS_MAPPING: Final = BH_DELAY | BH_UNWRITTEN
+_EVERY: Final = [bytes((state,)) for state in range(128)]
+
+
+def same(state: int, blocks: int) -> bytes:
+    """Return the states of blocks that are all in one."""
+    return _EVERY[state] * blocks
 
 
 class LiveInode:
@@ -34,11 +41,13 @@ class LiveInode:
     it. size: in bytes; disksize: what the disk's inode says of it. state, place: of every buffer head, by
     logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the transactions that fsync(2) and
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
-    blocks go out encrypted. journalled: its data goes through the log. regular: a file, no directory. dirty:
-    it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
+    blocks go out encrypted. journalled: its data goes through the log. taken: blocks that it got since it was
+    opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular: a file, no
+    directory. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
     """
 
     __slots__ = (
+        "bytes",
         "changed",
         "datasync_tid",
         "dirty",
@@ -58,6 +67,7 @@ class LiveInode:
         "state",
         "sync_tid",
         "table_block",
+        "taken",
         "tick",
         "tree",
         "under_way",
@@ -88,12 +98,13 @@ class LiveInode:
         blocks = mapping.pages * (PAGE_BYTES // block_size)
         self.state = bytearray(blocks)
         self.place = array("q", bytes(8 * blocks))
-        self.reserved = 0
+        self.reserved = self.taken = 0
         self.sync_tid = self.datasync_tid = 0
         self.tick = -1
         self.nosec = not encrypted
         self.open_files = 1
         self.under_way: list[Any] = []
+        self.bytes: FileBytes | None = None
 
     def reach(self, end_page: int, per_page: int) -> None:
         """Have room for pages up to `end_page`."""

@@ -21,6 +21,10 @@ from sim.ext4.format.extents import (
     ROOT_ENTRIES,
     Extent,
     ExtentTree,
+    Header,
+    encode_header,
+    encode_index_entries,
+    encode_leaf_entries,
     entries_per_block,
 )
 
@@ -308,6 +312,25 @@ class LiveTree:
         root.depth, root.children, root.keys = 0, [], []
         leaf.move(root, 0)
         return leaf.block
+
+
+def nodes_below(root: Node) -> list[Node]:
+    """Return all nodes of a tree that lie in blocks."""
+    found: list[Node] = []
+    level = root.children
+    while level:
+        found += level
+        level = [child for node in level for child in node.children]
+    return found
+
+
+def encoded(node: Node) -> bytes:
+    """Return the bytes of a node, up to its last entry."""
+    head = encode_header(Header(len(node.keys), node.room, node.depth))
+    if node.depth:
+        blocks = [child.block for child in node.children]
+        return head + encode_index_entries(zip(node.keys, blocks, strict=True))
+    return head + encode_leaf_entries([node.extent(at) for at in range(len(node.keys))])
 
 
 def _built(tree: ExtentTree, room: int) -> Node:

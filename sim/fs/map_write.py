@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sim.block.bio import Plug
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, Site
 from sim.ext4.format.extents import Extent
 from sim.fs.es_tree import ES_DELAYED, ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
 from sim.fs.ext4_super import Ext4Super
@@ -119,14 +119,28 @@ class WriteMapper:
         inode.place[lblk] = found.physical
         return BH_MAPPED | BH_NEW | BH_UNWRITTEN if found.unwritten else BH_MAPPED
 
+    def da_reserve(self, task: Task, inode: LiveInode, lblk: int, blocks: int) -> None:
+        """Promise a run of a hole at once, as ext4 would for iomap (no kernel of 6.1 does)."""
+        task.ps += self._s_reserve.charge(1)
+        if self.promised(inode, lblk, blocks):
+            task.ps += self._s_cached.charge(1)
+
     def _reserve(self, task: Task, inode: LiveInode, lblk: int) -> None:
         """ext4_insert_delayed_block()."""
         task.ps += self._s_reserve.charge(1)
-        if not self.trees.allocator.promise(1):
-            raise NoSpaceError
-        inode.reserved += 1
-        if inode.es.insert(lblk, 1, ES_DELAYED, 0):
+        if self.promised(inode, lblk, 1):
             task.ps += self._s_cached.charge(1)
+
+    def promised(self, inode: LiveInode, lblk: int, blocks: int) -> bool:
+        """Promise blocks, nothing charged; tell whether what was known of them fell in two."""
+        if not self.trees.allocator.promise(blocks):
+            raise NoSpaceError
+        inode.reserved += blocks
+        return inode.es.insert(lblk, blocks, ES_DELAYED, 0)
+
+    def sites_of_da_get_block(self) -> list[Site]:
+        """Return all that da_get_block() may charge."""
+        return [self._s_da, self._s_da_lookup, self._s_reserve, self._s_cached]
 
     # -- ext4_map_blocks() -----------------------------------------------------------------------------
 

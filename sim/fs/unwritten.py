@@ -28,9 +28,9 @@ class Zeroout:
     """Writes zeros over blocks (ext4_issue_zeroout())."""
 
     def zero(
-        self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
+        self, task: Task, inode: LiveInode, lblk: int, block: int, count: int, plug: Plug
     ) -> Generator[Any, Any, None]:
-        """Write zeros, and wait."""
+        """Write zeros over `count` blocks of a file from `lblk` on, which lie at `block`; wait."""
         raise NotImplementedError
 
 
@@ -113,7 +113,8 @@ class UnwrittenExtents:
                 first, given = extent.logical, length
         for start, count in zeroed:
             task.ps += self._s_zeroout.charge(1)
-            yield from self._zeroout.zero(task, inode, extent.physical + start - extent.logical, count, plug)
+            place = extent.physical + start - extent.logical
+            yield from self._zeroout.zero(task, inode, start, place, count, plug)
         path = inode.tree.find(lblk)
         yield from self._trees.split(task, inode, path, first, many, False, False, plug)
         for start, count in zeroed:

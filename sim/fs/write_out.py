@@ -92,7 +92,7 @@ class WriteOut(EndIo):
         """
         Submit one bio; return it on its way. pages: of a file, whose writeback it ends. ahead: REQ_RAHEAD.
         """
-        pending = Pending(pages, contents if self.disk is not None else None)
+        pending = Pending(pages, contents)
         bio = Bio(sector, sectors, 1, segments, self, pending, blocks, ahead, opf)
         self.queue.submit(task, bio, plug)
         return pending

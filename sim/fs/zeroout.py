@@ -1,7 +1,7 @@
 """
 Writing zeros over blocks instead of splitting an unwritten extent: sb_issue_zeroout() and
-__blkdev_issue_zeroout() of Linux 6.1 (block/blk-lib.c), for a device that has no WRITE ZEROES. Left out:
-encrypted zeros.
+__blkdev_issue_zeroout() of Linux 6.1 (block/blk-lib.c), for a device that has no WRITE ZEROES; for an
+encrypted file fscrypt_zeroout_range() (fs/crypto/bio.c), whose zeros are encrypted block by block.
 """
 
 from __future__ import annotations
@@ -32,11 +32,20 @@ class PageZeroout(Zeroout):
         self._out = WriteOut(clock, ledger, queue, disk, "", "", "ext4_issue_zeroout;submit_bio_wait")
         self._s_bio = ledger.site(TASK, "ext4_issue_zeroout", "bio_alloc_bioset")
         self._s_page = ledger.site(TASK, "ext4_issue_zeroout", "bio_add_page")
+        block = "fscrypt_crypt_block"
+        self._s_crypt = ledger.site(
+            TASK,
+            "ext4_issue_zeroout",
+            f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt*2"
+            f" {block};crypto_skcipher_encrypt;xts_encrypt",
+            unit="xts_encrypt",
+        )
 
     def zero(
         self,
         task: Task,
-        inode: LiveInode,  # noqa: ARG002  # an encrypted one's zeros would be encrypted: left out
+        inode: LiveInode,
+        lblk: int,
         block: int,
         count: int,
         plug: Plug,
@@ -48,7 +57,11 @@ class PageZeroout(Zeroout):
             length = min(most, count - first)
             pages = -(-length * size // PAGE_BYTES)
             task.ps += self._s_bio.charge(1) + self._s_page.charge(pages)
-            at = (block + first) * size
+            if inode.encrypted:
+                task.ps += self._s_crypt.charge_units(length, length * size)
+            at, zeros = (block + first) * size, bytes(length * size)
+            if inode.bytes is not None:
+                zeros = inode.bytes.on_disk(zeros, lblk + first)
             pending.append(
                 self._out.submit(
                     task,
@@ -57,7 +70,7 @@ class PageZeroout(Zeroout):
                     length * size // SECTOR_BYTES,
                     pages,
                     [(0, length)],
-                    lambda at=at, length=length: [(at, bytes(length * size))],  # type: ignore[misc]
+                    lambda at=at, zeros=zeros: [(at, zeros)],  # type: ignore[misc]
                     REQ_OP_WRITE | REQ_SYNC,
                 )
             )

@@ -9,11 +9,11 @@ not there. Names are of Linux 6.1; the ledger's other names (3.16) are put in th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sim.block.drivers.modules import DRIVERS
 from sim.block.queue.sites import RUN
-from sim.engine.ledger import IRQ, KWORKER, TASK, CallRow, Charge
+from sim.engine.ledger import IRQ, KWORKER, TASK, CallRow, Charge, version_stack
 from sim.machine.machine import Machine
 
 SYSCALL = "entry_SYSCALL_64"
@@ -66,6 +66,11 @@ def whole_stacks(machine: Machine, rows: Sequence[CallRow]) -> list[CallRow]:
     return [sums[key] for key in sorted(sums)]
 
 
+def whole_stack_of(machine: Machine) -> Callable[[str, str], str]:
+    """Return what makes a stack of a context whole, as in whole_stacks() of the ledger's rows at the end."""
+    return _Whole(machine, {name for row in machine.ledger.rows() for name in row.stack.split(";")}).stack
+
+
 def whole_charges(machine: Machine, charges: Sequence[Charge]) -> list[Charge]:
     """Return a ledger's charges likewise."""
     whole = _Whole(machine, {name for charge in charges for name in charge.stack.split(";")})
@@ -87,9 +92,7 @@ class _Whole:
         """`names`: of all symbols that its stacks have."""
         kernel = machine.kernel
         self._callers = {
-            (context, kernel.renamed.get(head, head)): ";".join(
-                kernel.renamed.get(name, name) for name in callers.split(";")
-            )
+            (context, version_stack(head, kernel.renamed)[0]): version_stack(callers, kernel.renamed)[0]
             for (context, head), callers in _callers(machine, not any(n in names for n in _NOT_READS)).items()
         }
 

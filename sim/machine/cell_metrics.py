@@ -77,7 +77,7 @@ def result_of(
         "get_block_calls": calls.get("ext4_get_block", 0),
         "pages_cached": machine.cache.cached,
         "buffer_head_pages": machine.cache.head_pages,
-        "buffer_heads": calls.get("create_empty_buffers", 0) * (PAGE_BYTES // machine.spec.block_size),
+        "buffer_heads": calls.get("create_empty_buffers", 0) * max(PAGE_BYTES // machine.spec.block_size, 1),
         "device_busy_ns": machine.queue.stats.busy_ns,
         "throughput_mib_s": moved / MIB * NS_PER_S / elapsed,
         "open_ns": sum(openings) / len(openings) if openings else 0.0,

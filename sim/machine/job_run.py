@@ -17,9 +17,9 @@ from sim.config.cell_result import CellResult, JobRow, ReadRow
 from sim.errors import ReadpathError
 from sim.ext4.read.reader import Image
 from sim.machine.cell_metrics import check_delivery, result_of
-from sim.machine.job_rows import Clone, groups_of, job_rows
+from sim.machine.job_rows import Clone, groups_of, job_rows, write_columns
 from sim.machine.stage import Stage
-from sim.machine.verify import Verifier
+from sim.machine.verify import Verifier, WrittenVerifier
 from sim.machine.volume_files import VolumeFile, preload, verifier_of
 from sim.machine.write_jobs import JobWrites, MountedForWriting
 from sim.units import NS_PER_S, PAGE_BYTES
@@ -67,6 +67,8 @@ class JobRun:
         wall: Any = None  # what jobs from here on wait for: the end of all before the last stonewall
         every: list[Any] = []
         stops = _Stops(self._jobs)
+        if any(job.ddir != "read" for job in self._jobs):
+            self._mounted = MountedForWriting(self._machine, self._volume, self._cell.config)
         for index, (job, group) in enumerate(zip(self._jobs, groups_of(self._jobs), strict=True)):
             if job.stonewall and every:
                 wall = clock.all_of(tuple(every))
@@ -93,12 +95,11 @@ class JobRun:
             for file, span in zip(files, regions(job, sizes, number), strict=True):
                 end = -(-(span.start_bytes + span.length_bytes) // PAGE_BYTES)
                 preload(self._machine, file, span.start_bytes // PAGE_BYTES, end)
-        played = Played(log=[] if self._trace else None)
+        played = Played(log=[] if self._trace else None, wrote=[] if self._trace else None)
         self._clones.append(Clone(job, number, group, paths, played))
         writes = None
         if job.ddir != "read":
-            if self._mounted is None:
-                self._mounted = MountedForWriting(self._machine, self._volume, self._cell.config)
+            assert self._mounted is not None
             writes = JobWrites(self._mounted, job, files, self._cell.seed, number)
         seed = self._cell.seed
         delayed = self._delayed(job, number)
@@ -134,7 +135,11 @@ class JobRun:
         opened = self._machine.open(file.mapping, file.inode, random=job.advice == "random")
         if job.advice == "sequential":
             opened.ra_pages *= 2  # POSIX_FADV_SEQUENTIAL doubles the window (mm/fadvise.c)
-        if self._cell.config.data == "real":
+        kept = self._mounted.bytes if self._mounted is not None else None
+        if kept is not None:
+            opened.sink = written = WrittenVerifier(lambda: kept.expected(file))
+            self.verifiers.append(written)
+        elif self._cell.config.data == "real":
             in_order = alone and reads_once_in_order(job, file.inode.size_bytes)
             verifier = verifier_of(self._volume, file, in_order, self._digests.get(file.path))
             opened.sink = verifier
@@ -165,7 +170,13 @@ class JobRun:
         """Return what all clones came to (WorkloadPlayer)."""
         check_delivery(self._machine, self.players)
         rows, reads = self.job_rows(), self.read_rows()
-        return result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
+        result = result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
+        wrote = self._trace and self._mounted is not None
+        result = replace(result, columns={"writes": write_columns(self._clones)} if wrote else {})
+        if self._mounted is not None and self._mounted.bytes is not None:
+            result.metrics.update(self._mounted.crash_metrics(self._machine.clock.now, self._cell.seed))
+            self._mounted.write_out()
+        return result
 
     def job_rows(self) -> list[JobRow]:
         """Return what each clone came to, and each group that is reported as one."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
+from sim.block.drivers.modules import DRIVERS
 from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
 from sim.block.protocols import BioQueue
@@ -33,7 +34,9 @@ from sim.fs.buffer_cache import BufferCache
 from sim.fs.ext4_map import Ext4Mapper
 from sim.fs.fs_inode import FsInode
 from sim.fs.mappers import MakeMapper, mapper_factory
-from sim.kernels import KernelVersion
+from sim.fs.merkle import MerkleTree, VerityState
+from sim.fs.status_cache import END_OF_BLOCKS
+from sim.kernels import KERNELS, KernelVersion
 from sim.machine.spec import EXTENTS, MachineSpec, has_large_folios, kernel_of
 from sim.paths.page_data import Contents
 from sim.paths.parts import PathParts
@@ -60,7 +63,8 @@ class Machine:
         self.spec = spec
         self.clock = make_clock()
         self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns, spec.llc_cpus)
-        self.ledger = Ledger(spec.costs.extended(self.design.name, self.design.costs), kernel.renamed)
+        costs = spec.costs.extended(self.design.name, self.design.costs)
+        self.ledger = Ledger(costs.extended(f"kernel {kernel.name}", kernel.costs), kernel.renamed)
         limits = spec.limits
         self.records: list[IoRecord] | None = [] if spec.record_io else None
         self.queue = BlockQueue(
@@ -73,12 +77,17 @@ class Machine:
                 plug_flush_sectors=kernel.plug_flush_sectors,
                 plug_sorted=kernel.plug_sorted,
                 lists=kernel.queue_rqs,
+                newest_first=kernel.newest_first,
+                rest_checked=kernel.rest_checked,
+                max_segment_sectors=DRIVERS[limits.driver].max_segment_sectors,
             ),
             device(self.clock),
-            spec.tracer,
+            spec.recorder.block if spec.recorder else spec.tracer,
             self.records,
             below=CryptTarget.SUBMITS if spec.dm_crypt else "",
         )
+        if spec.recorder is not None:
+            spec.recorder.attach(self.cpu, self.ledger, self.queue)
         self.crypt: CryptTarget | None = None
         if spec.dm_crypt is not None:
             self.crypt = CryptTarget(self.cpu, self.ledger, self.queue, spec.dm_crypt, spec.tracer)
@@ -89,9 +98,14 @@ class Machine:
         plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
         make_mapper = mapper_factory(self._mapping())
         tree_store = plain if make_mapper is Ext4Mapper else None  # only tree blocks can be recognized
-        self.buffers = BufferCache(self.clock, self._fs_ledger, self._fs_queue, spec.block_size, tree_store)
+        disk = self.clock, self._fs_ledger, self._fs_queue
+        self.buffers = BufferCache(
+            *disk, spec.block_size, tree_store, log=spec.ra_log, asks_contexts=kernel.paths.asks_contexts
+        )
         self.mapper = make_mapper(self._fs_ledger, self.buffers, spec.block_size)
-        self.cache = PageCache(spec.memory_pages, PAGE_BYTES // spec.block_size)
+        self.cache = PageCache(
+            spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
+        )
         self.path = self._build_path()
         self.filemap = self._fs_filemap = self._build_filemap(kernel, _io_pages(limits))
         self._lower_mappings: list[Mapping] = []
@@ -101,9 +115,12 @@ class Machine:
             self.filemap = Filemap(*parts, kernel.folios or PAGES)
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
-        parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
+        recorder = self.spec.recorder
+        path = self.path if recorder is None else recorder.watched(self.path)
+        parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
-        return Filemap(*parts, kernel.folios or PAGES, entered, self.queue.limits.bio_based)
+        in_caller = self.queue.limits.bio_based
+        return Filemap(*parts, kernel.folios or PAGES, entered, in_caller, self.spec.ra_log)
 
     def _mapping(self) -> str | MakeMapper:
         """Return what finds blocks: the path's own, or what is asked for."""
@@ -132,6 +149,8 @@ class Machine:
             contents,
             RFC2014 if spec.rfc2014 else FSCRYPT,
             self.design.post_read,
+            self.kernel.paths,
+            spec.ra_log,
         )
         return self.design.make(parts)
 
@@ -157,8 +176,31 @@ class Machine:
     def mapping(self, inode: FsInode | EcryptfsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
         plain = isinstance(inode, FsInode) and not inode.encrypted and not inode.inline
-        kind = FolioMapping if self.large_folios and plain else Mapping
-        return kind(inode.pages, self.spec.store is not None)
+        if self.kernel.encrypt_forbids_folios and self.spec.encrypt_feature:
+            plain = False
+        keeps, rules = self.spec.store is not None, self.kernel.folios
+        least = max(self.spec.block_size // PAGE_BYTES, 1).bit_length() - 1
+        slots = rules is not None and rules.slots
+        if self.large_folios and plain:
+            return FolioMapping(inode.pages, keeps, slots=slots, min_order=least)
+        if least:
+            return FolioMapping(inode.pages, keeps, least, slots, least)
+        return Mapping(inode.pages, keeps)
+
+    def enable_verity(self, inode: FsInode) -> None:
+        """Give a file its Merkle tree, of which nothing is in memory; ConfigError where none is modelled."""
+        if not self.kernel.paths.verity or self.design.name != "page_io":
+            told = f"not modelled on {self.design.name} of kernel {self.kernel.name}"
+            allowed = ", ".join(name for name, kernel in KERNELS.items() if kernel.paths.verity)
+            raise ConfigError("fs-verity", told, f"page_io, kernel {allowed}")
+        size = self.spec.block_size
+        tree = MerkleTree(inode.size_bytes, size)
+        pages = FsInode(inode.map.tree, tree.end_page * PAGE_BYTES, size)
+        pages.map = inode.map
+        pages.mappable = inode.mappable = END_OF_BLOCKS
+        mapping = Mapping(tree.end_page, False)
+        inode.verity = pages.tree_of = VerityState(tree, self.open(mapping, pages))
+        self._lower_mappings.append(mapping)
 
     def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:
         """Open a file; `random` is POSIX_FADV_RANDOM. eCryptfs has its own readahead, 128 KiB."""

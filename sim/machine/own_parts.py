@@ -36,7 +36,7 @@ MAPPER_METHODS = ("charge_hits", "map", "map_each", "would_sleep")
 
 def path_of(cell: Cell) -> str | PathDesign:
     """Return a cell's read path: a name, or the design of the user's own class."""
-    said = cell.config.path
+    said = cell.config.reads_through
     return said if isinstance(said, str) else _design(said.word, _found(cell, said, "path"))
 
 

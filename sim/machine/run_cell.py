@@ -4,6 +4,8 @@ From a cell's configuration to a machine, a run and its results.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sim.block.device.make import make_device
@@ -13,10 +15,15 @@ from sim.config.cell import Cell, CellConfig
 from sim.config.cell_result import CellResult
 from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
+from sim.ext4.edit.overlay import OverlayStore
+from sim.ext4.format.features import Incompat
 from sim.ext4.read.reader import Image
+from sim.ext4.store import ByteStore
+from sim.machine.callers import whole_stack_of
 from sim.machine.machine import Machine
 from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
 from sim.machine.players import PLAYERS
+from sim.machine.recorder import Recorder
 from sim.machine.schemes import Scheme
 from sim.machine.spec import MachineSpec
 from sim.machine.stage import Stage
@@ -62,13 +69,19 @@ def _played(
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
     machine = _machine(cell, volume, trace, system, costs, device)
-    if config.workload.writes and trace:
-        raise ConfigError("--trace", "with a workload that writes", "a workload that reads")
+    if trace and config.workload.kind in ("secure_delete", "stream_write"):
+        raise ConfigError(
+            "--trace", f"with a workload {config.workload.kind}", "fio jobs, or a browser cache"
+        )
     player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace))
     player.start()
     machine.clock.run()
     machine.check_quiet(*player.mappings)
-    return player.result(), machine
+    if machine.spec.recorder is None:
+        return player.result(), machine
+    columns = machine.spec.recorder.columns(machine.clock.now, partial(whole_stack_of, machine))
+    result = player.result()
+    return replace(result, columns=columns | result.columns), machine
 
 
 def _machine(
@@ -105,14 +118,21 @@ def _machine(
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
         ra_pages=ra_pages,
-        store=system.store(volume) if config.data == "real" else None,
+        store=_store(config, system.store(volume)) if config.data == "real" else None,
         record_io=trace,
+        recorder=Recorder() if trace else None,
         wakeup_ns=config.machine.wakeup_ns,
         llc_cpus=config.machine.llc_cpus or 0,
+        encrypt_feature=volume.superblock.has(Incompat.ENCRYPT),
         **system.machine_options(),
     )
     make = device_of(cell) or make_device
     return Machine(spec, lambda clock: make(clock, profile, cell.seed))
+
+
+def _store(config: CellConfig, store: ByteStore) -> ByteStore:
+    """Return the device's bytes; what jobs write lies over the image's."""
+    return OverlayStore(store) if any(job.ddir != "read" for job in config.workload.jobs) else store
 
 
 def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:

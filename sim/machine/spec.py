@@ -7,12 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sim.block.queue.limits import BlockTracer, QueueLimits
+from sim.cache.ra_log import RaLog
 from sim.crypto.dmcrypt import DmCrypt
 from sim.engine.costs import CostTable
 from sim.errors import ConfigError
 from sim.ext4.store import ByteStore
 from sim.fs.mappers import MakeMapper
 from sim.kernels import KERNELS, KernelVersion
+from sim.machine.recorder import Recorder
 from sim.paths.design import PathDesign
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
@@ -31,11 +33,13 @@ class MachineSpec:
     cache, its buffer heads included. limits: of the queue, without the plug's, which are the kernel's.
     large_folios: None: as the kernel has them. store: the device's bytes, None when data is off. ra_pages:
     readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio.
+    tracer: sees every block event. record_io: keep an IoRecord per bio. recorder: keeps the rest of a trace,
+    in the tracer's place.
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
     patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
-    own. wakeup_ns, llc_cpus: see Cpu.
+    own. encrypt_feature: the file system has it, whether a file is encrypted or not. ra_log: sees what
+    readahead does. wakeup_ns, llc_cpus: see Cpu.
     """
 
     path: str | PathDesign
@@ -51,11 +55,14 @@ class MachineSpec:
     store: ByteStore | None = None
     tracer: BlockTracer | None = None
     record_io: bool = False
+    recorder: Recorder | None = None
     dm_crypt: CryptTable | None = None
     sectors: DmCrypt | None = None
     ecryptfs: EcryptfsMount | None = None
     rfc2014: bool = False
     work_queue: str = FSCRYPT_QUEUE
+    encrypt_feature: bool = False
+    ra_log: RaLog | None = None
     wakeup_ns: int = 0
     llc_cpus: int = 0
 

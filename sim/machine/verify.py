@@ -9,6 +9,7 @@ reader, without the simulator, and checked against the same digest.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from sim.cache.address_space import Sink
 from sim.cache.pages import Mapping
@@ -42,6 +43,28 @@ class StreamVerifier(Verifier):
     def good(self) -> bool:
         """Return whether the whole file came, in order, with the right digest."""
         return self._position == self._size_bytes and self._hash.hexdigest() == self._expected
+
+
+class WrittenVerifier(Verifier):
+    """
+    Compares every piece with what a file has by then: `expected` returns that, for jobs write it, too.
+
+    Good if nothing was read: who only writes reads nothing.
+    """
+
+    def __init__(self, expected: Callable[[], bytes | bytearray]) -> None:
+        self._expected = expected
+        self._wrong = 0
+
+    def take(self, mapping: Mapping, offset: int, length: int) -> None:
+        """Compare a piece (Sink)."""
+        if mapping.content is not None:
+            piece = bytes(mapping.content[offset : offset + length])
+            self._wrong += piece != bytes(self._expected()[offset : offset + length])
+
+    def good(self) -> bool:
+        """Return whether all that was taken was right."""
+        return not self._wrong
 
 
 class PieceVerifier(Verifier):

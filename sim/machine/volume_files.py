@@ -12,11 +12,13 @@ from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.config.cell import Cell
 from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.crypto.fscrypt.contexts import ContentsCipher, Context
+from sim.crypto.keys.data_units import XtsContents
 from sim.crypto.keys.keyfile import read_keys
 from sim.engine.streams import stream
 from sim.errors import ConfigError, CryptoError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
+from sim.fs.file_bytes import Encrypt
 from sim.fs.fs_inode import FsInode
 from sim.machine.initial_cache import (
     absent_runs,
@@ -45,6 +47,8 @@ class VolumeFile:
     xattr_blocks: list[list[int]]
     """See sim.machine.schemes.xattr_blocks."""
 
+    encrypt: Encrypt | None = None
+
 
 def open_volume_file(
     cell: Cell, image: Path, volume: Image, machine: Machine, path: str, system: Scheme
@@ -53,13 +57,13 @@ def open_volume_file(
     on_disk = volume.lookup(path)
     if not on_disk.is_regular or not on_disk.size_bytes:
         raise ConfigError(path, f"is a {on_disk.type_word} of {on_disk.size_bytes} bytes", "a file with data")
-    decrypt = None
+    cipher: ContentsCipher | XtsContents | None = None
     has_key = on_disk.is_encrypted or system.wraps_keys
     if has_key and cell.config.data == "real":
         if system.wraps_keys:
-            decrypt = system.file_contents(on_disk, path, volume.block_size).decrypt_blocks_into
+            cipher = system.file_contents(on_disk, path, volume.block_size)
         else:
-            decrypt = _cipher(cell, image, volume, on_disk, path).decrypt_blocks_into
+            cipher = _cipher(cell, image, volume, on_disk, path)
     indirect, mapping_kind = on_disk.indirect, cell.config.mapping
     if indirect is not None and mapping_kind != "indirect" and isinstance(mapping_kind, str):
         raise ConfigError("mapping", f"{mapping_kind!r}, but {path} has a block map", "indirect")
@@ -69,7 +73,7 @@ def open_volume_file(
         on_disk.size_bytes,
         volume.block_size,
         encrypted,
-        decrypt,
+        cipher.decrypt_blocks_into if cipher is not None else None,
         inline=system.inline,
         indirect=indirect,
     )
@@ -82,7 +86,8 @@ def open_volume_file(
     mapping = machine.mapping(opened)
     if isinstance(opened, FsInode):
         _fill_page_cache(cell, machine, mapping, opened, path)
-    return VolumeFile(path, opened, mapping, on_disk, xattr_blocks(volume, on_disk))
+    encrypt = cipher.encrypt_blocks if cipher is not None else None
+    return VolumeFile(path, opened, mapping, on_disk, xattr_blocks(volume, on_disk), encrypt)
 
 
 def _fill_page_cache(cell: Cell, machine: Machine, mapping: Mapping, inode: FsInode, path: str) -> None:

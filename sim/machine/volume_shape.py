@@ -10,13 +10,16 @@ from dataclasses import dataclass
 class JournalShape:
     """
     places: blocks of the journal in order, its superblock first. tag_bytes: 8, 12 or 16. checksums: v3. head:
-    where the next transaction begins; what lies before was written since the mount.
+    where the next transaction begins; what lies before was written since the mount. wide: block numbers of 64
+    bits. is_empty: nothing was committed since the mount, and the superblock says so.
     """
 
     places: Sequence[int]
     tag_bytes: int = 8
     checksums: bool = False
     head: int = 1
+    wide: bool = False
+    is_empty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@ fio jobs that write, on a machine: the volume mounted for writing, its files ope
 
 A job's writes go through generic_perform_write() into the page cache; the flusher and its fsync(2) write them
 out, the journal commits. Which I/O of a mixed job is a write is drawn anew for each, from the seed; fio's own
-draws are others. Left out: data (its bytes are not kept), files that do not exist yet, dm-crypt and eCryptfs.
+draws are others. With real data, what is written is stamps (sim.workload.stamps), and reaches files, log and
+metadata of a disk that lies over the image. Left out: files that do not exist yet, dm-crypt and eCryptfs.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from sim.config.cell import CellConfig
+from sim.config.cell_result import Number
 from sim.engine.cpu import Task
 from sim.engine.streams import stream
 from sim.errors import ConfigError
+from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.features import Compat, Incompat, RoCompat
 from sim.ext4.format.journal import JOURNAL_INODE
 from sim.ext4.read.reader import Image
@@ -27,12 +30,18 @@ from sim.fs.live_inode import LiveInode
 from sim.fs.mapper import InodeMap
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
+from sim.machine.crash.history import FileHistory, WriteCall
+from sim.machine.crash.run import crash_metrics, crash_run
 from sim.machine.machine import Machine
+from sim.machine.mounted_bytes import MountedBytes
 from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
-from sim.machine.writer import WRITE_PATHS, Ext4Writer
+from sim.machine.writer import Ext4Writer
+from sim.paths.flusher import total_dirty
+from sim.units import SECTOR_BYTES
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
+from sim.workload.stamps import stamped
 
 TAG_BYTES = {(False, False): 8, (False, True): 12, (True, False): 16, (True, True): 16}
 """Bytes of a descriptor's tag, by (checksums, 64 bit)."""
@@ -46,7 +55,7 @@ def shape_of(volume: Image) -> VolumeShape:
         tree = volume.read_extent_tree(volume.inode(JOURNAL_INODE))
         places = [extent.physical + at for extent in tree.extents for at in range(extent.length)]
         checksums, wide = sb.has(RoCompat.METADATA_CSUM), sb.has(Incompat.BIT64)
-        journal = JournalShape(places, TAG_BYTES[checksums, wide], checksums)
+        journal = JournalShape(places, TAG_BYTES[checksums, wide], checksums, wide=wide, is_empty=True)
     return VolumeShape(
         volume.block_size, sb.groups_count, sb.descriptor_blocks, sb.first_data_block + 1, journal
     )
@@ -57,9 +66,7 @@ class MountedForWriting:
 
     def __init__(self, machine: Machine, volume: Image, config: CellConfig) -> None:
         """Raises ConfigError for a path that does not write."""
-        name = machine.design.name
-        if name not in WRITE_PATHS:
-            raise ConfigError("path", f"{name!r} does not write", ", ".join(WRITE_PATHS))
+        name = str(config.writes_through)
         said = config.mount
         options = MountOptions(
             said.data,
@@ -72,11 +79,16 @@ class MountedForWriting:
         mb = MbAllocator(geometry_of(volume), seeds_of(volume), ImageBitmaps(volume))
         self._volume = volume
         self._machine = machine
+        self.bytes: MountedBytes | None = None
+        queue = machine.disk
+        if isinstance(machine.spec.store, OverlayStore):
+            self.bytes = MountedBytes(volume, machine.spec.store, leftovers=config.crash is not None)
+            queue = self.bytes.record(machine.disk, machine.clock)
         self.writer = Ext4Writer(
             machine.clock,
             machine.cpu,
             machine.ledger,
-            machine.disk,
+            queue,
             machine.cache,
             shape_of(volume),
             options,
@@ -84,8 +96,17 @@ class MountedForWriting:
             name,
             memory_pages=machine.spec.memory_pages,
         )
+        if self.bytes is not None:
+            self.bytes.attach(self.writer, mb.groups, said.journal_async_commit)
         self._inodes: dict[int, LiveInode] = {}
         self._jobs = 0
+        self._crash = config.crash
+        self._volatile = machine.queue.limits.write_cache
+        self._histories: dict[int, FileHistory] = {}
+        self.writes = 0
+        if machine.spec.recorder is not None:
+            live = self.writer.inodes
+            machine.spec.recorder.gauges["dirty_pages"] = lambda: total_dirty(live.values())
 
     def inode(self, file: VolumeFile) -> LiveInode:
         """Return the inode of a file as it is written; what is read of it is of the same pages."""
@@ -110,10 +131,60 @@ class MountedForWriting:
         )
         self._inodes[number] = live
         self.writer.add(live)
+        self._histories[number] = FileHistory()
+        if self.bytes is not None:
+            self.bytes.of(file, live)
         self.writer.buffers.warm([block])
         if file.inode.map.status.entries:
             self.writer.buffers.warm(file.on_disk.tree.blocks)
         return live
+
+    def write_out(self) -> None:
+        """
+        Behind the measured part: bring all that was written to the disk, and look whether it is there.
+
+        Raises InvariantError if the image is not sound then, or a file is another.
+        """
+        assert self.bytes is not None
+        machine, writer = self._machine, self.writer
+        if writer.journal is not None:
+            writer.journal.open()
+        machine.clock.process(self._sync(machine.cpu.task(0, "sync")))
+        machine.clock.run()
+        self.bytes.check()
+
+    def _sync(self, task: Task) -> Generator[Any, Any, None]:
+        for inode in self._inodes.values():
+            yield from self.writer.sync.fsync(task, inode)
+        self.writer.stop_timers()
+
+    def stamped(self, inode: LiveInode, offset: int, length: int) -> bytes:
+        """Return what the next write(2) writes, where bytes are kept."""
+        if self.bytes is None:
+            return b""
+        self.writes += 1
+        return stamped(inode.number, offset, length, self.writes)
+
+    def wrote(self, inode: LiveInode, call: WriteCall) -> None:
+        """A write(2) has returned."""
+        if self._crash is not None:
+            if call.offset % SECTOR_BYTES or call.length % SECTOR_BYTES:
+                problem = f"writes {call.length} bytes at {call.offset}, with [crash]"
+                raise ConfigError("workload.job", problem, "whole sectors of 512")
+            self._histories[inode.number].writes.append(call)
+
+    def synced(self, inode: LiveInode, began_ns: int, ended_ns: int) -> None:
+        """An fsync(2) has returned."""
+        self._histories[inode.number].syncs.append((began_ns, ended_ns))
+
+    def crash_metrics(self, end_ns: int, seed: int) -> dict[str, Number]:
+        """Cut the power as often as it is asked for; return what that came to."""
+        if self._crash is None or self.bytes is None:
+            return {}
+        files = {
+            path: (live.number, self._histories[live.number]) for path, (_, live) in self.bytes.files.items()
+        }
+        return crash_metrics(crash_run(self._crash, self.bytes, files, end_ns, self._volatile, seed))
 
     def began(self) -> None:
         """A job has begun to write."""
@@ -155,7 +226,7 @@ class JobWrites(Writes):
     ) -> Generator[Any, Any, int]:
         """Write; -1: to be read. Before either it syncs if it is time, as fio does: never behind the last."""
         inode, file = self._inodes[number], self._files[number]
-        yield from self._sync_if_due(task, inode, played)
+        yield from self._sync_if_due(task, number, played)
         if self._reads():
             if inode.changed and isinstance(file.inode, FsInode):
                 inode.changed = False
@@ -164,33 +235,42 @@ class JobWrites(Writes):
             return -1
         writer, job, began = self._mounted.writer, self._job, task.time_ns
         length = min(length, inode.size - offset)
-        yield from writer.write(task, inode, offset, length)
+        data = self._mounted.stamped(inode, offset, length)
+        write = self._mounted.writes
+        yield from writer.write(task, inode, offset, length, data)
+        self._mounted.wrote(inode, WriteCall(write, offset, length, began, task.time_ns))
         if job.sync != "none":
+            at = task.time_ns
             yield from writer.sync.fsync(task, inode, job.sync == "dsync")
+            self._mounted.synced(inode, at, task.time_ns)
         played.writes_ns.append(task.time_ns - began)
+        if played.wrote is not None:
+            played.wrote.append(("write", number, offset, length, began, task.time_ns - began))
         played.bytes_written += length
         self._written += 1
         return length
 
-    def _sync_if_due(self, task: Task, inode: LiveInode, played: Played) -> Generator[Any, Any, None]:
+    def _sync_if_due(self, task: Task, number: int, played: Played) -> Generator[Any, Any, None]:
         """fsync(2) or fdatasync(2), not both, if so many writes are a multiple of what the job says."""
         for every, data_only in ((self._job.fsync_every, False), (self._job.fdatasync_every, True)):
             if every and self._written and not self._written % every:
-                yield from self._sync(task, inode, played, data_only)
+                yield from self._sync(task, number, played, data_only)
                 return
 
-    def _sync(
-        self, task: Task, inode: LiveInode, played: Played, data_only: bool
-    ) -> Generator[Any, Any, None]:
+    def _sync(self, task: Task, number: int, played: Played, data_only: bool) -> Generator[Any, Any, None]:
         began = task.time_ns
-        yield from self._mounted.writer.sync.fsync(task, inode, data_only)
+        yield from self._mounted.writer.sync.fsync(task, self._inodes[number], data_only)
         played.syncs_ns.append(task.time_ns - began)
+        self._mounted.synced(self._inodes[number], began, task.time_ns)
+        if played.wrote is not None:
+            call = "fdatasync" if data_only else "fsync"
+            played.wrote.append((call, number, 0, 0, began, task.time_ns - began))
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """End the job: end_fsync of every file, and fsync_on_close."""
         for asked in (self._job.end_fsync, self._job.fsync_on_close):
-            for inode in self._inodes if asked else ():
-                yield from self._sync(task, inode, played, False)
+            for number in range(len(self._inodes)) if asked else ():
+                yield from self._sync(task, number, played, False)
         for inode in self._inodes:
             inode.open_files -= 1
         self._mounted.ended()

@@ -13,7 +13,7 @@ from sim.cache.page_cache import PageCache
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import TASK, Ledger, under
-from sim.errors import ConfigError, InvariantError
+from sim.errors import InvariantError
 from sim.ext4.format.extents import MAX_UNWRITTEN_BLOCKS
 from sim.fs.allocation import Allocator
 from sim.fs.bdev_buffers import BdevBuffers
@@ -21,27 +21,29 @@ from sim.fs.ext4_super import Ext4Super, MountOptions
 from sim.fs.jbd2.commit import Jbd2Journal, OrderedData
 from sim.fs.jbd2.log import Log, tags_per_descriptor
 from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
-from sim.fs.map_flags import CONVERT, CREATE, NO_NORMALIZE, UNWRITTEN
+from sim.fs.map_flags import CREATE, NO_NORMALIZE, UNWRITTEN
 from sim.fs.map_write import WriteMapper
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
 from sim.fs.zeroout import PageZeroout
+from sim.machine.conversions import Conversions
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
+from sim.paths.iomap_write import IomapWrite
 from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
+from sim.paths.writepages.designs import WriteDesign, write_design_of
 from sim.paths.writepages.generic import (
     MPAGE_CALLER,
     BlockWriteFullPage,
     JournalledWritepages,
     MpageWritepages,
 )
+from sim.paths.writepages.iomap import IomapWritepages
 from sim.paths.writepages.page_io import (
     WRITEPAGES,
-    Converter,
-    IoEnd,
     PageIo,
     WriteBackEnds,
     WriteBackWait,
@@ -57,7 +59,6 @@ WRITEBACK_INTERVAL_NS: Final = 5 * NS_PER_S
 """
 vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its age (a kernel: after 30 s).
 """
-WRITE_PATHS: Final = ("page_io", "buffer_head", "mpage")
 _END_BIO: Final = "end_bio_bh_io_sync"
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
 
@@ -82,6 +83,13 @@ class _Files(OrderedData):
         """A block of a file's data belongs to the journal."""
         self._journalled[block] = (inode, lblk)
 
+    def held(self, block: int) -> bytes | None:
+        """Return what a block of journalled data holds; None for another."""
+        found = self._journalled.get(block)
+        if found is None or found[0].bytes is None:
+            return None
+        return found[0].bytes.blocks(found[1], 1)
+
     def is_dirty(self, block: int) -> bool:
         """Tell whether a committed block of a file's data is still to be written in place."""
         found = self._committed.get(block)
@@ -104,60 +112,6 @@ class _Files(OrderedData):
         return True
 
 
-class _Conversions(Converter):
-    """ext4_end_io_rsv_work() in a worker: unwritten extents become written ones."""
-
-    def __init__(self, writer: Ext4Writer, ledger: Ledger, task: Task) -> None:
-        self._writer = writer
-        self._task = task
-        self._queued: list[IoEnd] = []
-        self._running = False
-        self._s_work = ledger.site(TASK, "", "process_one_work process_one_work;ext4_end_io_rsv_work")
-        work = "process_one_work;ext4_end_io_rsv_work"
-        self._s_io_end = ledger.site(TASK, work, "ext4_convert_unwritten_io_end_vec")
-        self._s_start = ledger.site(
-            TASK,
-            work,
-            "__ext4_journal_start_reserved __ext4_journal_start_reserved;jbd2_journal_start_reserved"
-            " __ext4_journal_start_reserved;jbd2_journal_start_reserved;start_this_handle",
-        )
-        self._s_vector = ledger.site(TASK, work, "ext4_convert_unwritten_extents")
-        self._s_queue = ledger.site(TASK, "", "queue_work_on")
-
-    def queue(self, io_end: IoEnd) -> None:
-        """ext4_add_complete_io()."""
-        self._queued.append(io_end)
-        self._task.ps += self._s_queue.charge(1)
-        if not self._running:
-            self._running = True
-            self._writer.clock.process(self._work())
-
-    def _work(self) -> Generator[Any, Any, None]:
-        task, writer = self._task, self._writer
-        task.ps += self._s_work.charge(1)
-        yield from task.settle()
-        while self._queued:
-            io_end = self._queued.pop(0)
-            task.ps += self._s_io_end.charge(1) + self._s_start.charge(1)
-            journal = writer.sb.journal
-            if journal is not None:
-                journal.start_reserved(task, io_end.reserved)
-            for lblk, length in io_end.vectors:
-                task.ps += self._s_vector.charge(1)
-                end = lblk + length
-                while lblk < end:
-                    found = yield from writer.mapper.map_blocks(
-                        task, io_end.inode, lblk, end - lblk, CREATE | UNWRITTEN | CONVERT, Plug(holds=False)
-                    )
-                    writer.sb.mark_inode_dirty(task, io_end.inode)
-                    lblk += found.length
-            writer.sb.stop(task)
-            task.ps += writer.ends.converted(io_end)
-            if not self._queued:
-                yield from task.settle()
-        self._running = False
-
-
 class _Chosen(WriteBack):
     """The design that writes an inode's pages: of the mount, or journalled data's own."""
 
@@ -167,18 +121,20 @@ class _Chosen(WriteBack):
     def writepages(self, task: Task, inode: LiveInode, wbc: WritebackControl) -> Generator[Any, Any, None]:
         """do_writepages()."""
         writer = self._writer
-        if writer.path == "buffer_head":
+        if writer.loop == "buffer_head":
             return writer.full_page.writepages(task, inode, wbc)
-        if writer.path == "mpage":
+        if writer.loop == "mpage":
             return writer.mpage.writepages(task, inode, wbc)
         if inode.journalled:
             return writer.journalled.writepages(task, inode, wbc)
+        if writer.iomap is not None:
+            return writer.iomap.writepages(task, inode, wbc)
         return writer.rounds.writepages(task, inode, wbc)
 
 
 class Ext4Writer:
     """
-    A mounted ext4 that is written. path: of write-back, one of WRITE_PATHS. plain: writes go without handles,
+    A mounted ext4 that is written. path: of write-back, see WRITE_PATHS. plain: writes go without handles,
     as ext2's do.
     """
 
@@ -198,10 +154,9 @@ class Ext4Writer:
         memory_pages: int = 0,
     ) -> None:
         """memory_pages: of the machine, which decides how many may be dirty; 0: any number."""
-        if path not in WRITE_PATHS:
-            raise ConfigError("path", f"{path!r} does not write", ", ".join(WRITE_PATHS))
+        design = write_design_of(path)
         self.clock = clock
-        self.path = path
+        self.loop = design.loop
         self.plain = plain
         self.inodes: dict[int, LiveInode] = {}
         size = shape.block_size
@@ -228,8 +183,13 @@ class Ext4Writer:
             clock, ledger, queue, disk, f"{_END_BIO} {_END_BIO};end_buffer_write_sync", "", "__wait_on_buffer"
         )
         self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
-        self._make_page_io(ledger, queue, cpu)
+        self._make_page_io(ledger, queue, cpu, design)
         self._make_generic(ledger, queue)
+        self.iomap: IomapWritepages | None = None
+        self._iomap_write: IomapWrite | None = None
+        if self.loop == "iomap":
+            self.iomap = self._make_iomap(ledger, queue, cpu)
+            self._iomap_write = IomapWrite(clock, ledger, cache, self.sb, self.mapper, reads)
         self.wait = WriteBackWait(clock, ledger, queue)
         self.write_back = _Chosen(self)
         self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
@@ -256,7 +216,7 @@ class Ext4Writer:
         """Return the journal, with its thread."""
         size = self.buffers.block_size
         tags = tags_per_descriptor(size, shape.tag_bytes, shape.checksums)
-        log = Log(shape.places, tags, size, shape.tag_bytes, shape.checksums, shape.head)
+        log = Log(shape.places, tags, size, shape.tag_bytes, shape.checksums, shape.head, shape.wide)
         self.buffers.warm([shape.places[0], shape.places[shape.head - 1]])
         journal = Jbd2Journal(
             self.clock,
@@ -269,11 +229,13 @@ class Ext4Writer:
             options.barrier,
             options.journal_async_commit,
             options.commit_ns,
+            shape.is_empty,
         )
-        journal.data = _Files(self)
+        self.files = _Files(self)
+        journal.data = self.files
         return journal
 
-    def _make_page_io(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> None:
+    def _make_page_io(self, ledger: Ledger, queue: BioQueue, cpu: Cpu, design: WriteDesign) -> None:
         """Make ext4's own write-back, of allocated pages and of journalled data."""
         size = self.buffers.block_size
         self.ends = WriteBackEnds(
@@ -283,9 +245,11 @@ class Ext4Writer:
             "ext4_end_bio;ext4_finish_bio",
             f"fscrypt_free_bounce_page end_page_writeback {_PAGE_ENDS}",
         )
-        self.ends.converter = _Conversions(self, ledger, cpu.task(0, "kworker"))
-        page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES)
-        self.rounds = Ext4Writepages(ledger, queue, self.sb, self.mapper, page_io)
+        self.ends.converter = Conversions(
+            self.clock, ledger, cpu.task(0, "kworker"), self.sb, self.mapper, self.ends
+        )
+        page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES, design.clears_vectors)
+        self.rounds = Ext4Writepages(ledger, queue, self.sb, self.mapper, page_io, design.scans_once)
         self.journalled = JournalledWritepages(ledger, queue, page_io, size)
         commit = "jbd2_journal_commit_transaction;jbd2_journal_submit_inode_data_buffers;generic_writepages"
         self.for_commit = JournalledWritepages(
@@ -316,6 +280,15 @@ class Ext4Writer:
         mpage_ends = WriteBackEnds(self.clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
         self.mpage = MpageWritepages(ledger, queue, mpage_ends, size, confused)
 
+    def _make_iomap(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> IomapWritepages:
+        """Make the write-back of fs/iomap."""
+        end = "iomap_writepage_end_bio"
+        page = f"iomap_finish_folio_write {under('iomap_finish_folio_write', _PAGE_ENDS)}"
+        ends = WriteBackEnds(self.clock, ledger, f"{end} {end};iomap_finish_ioend", "", page)
+        worker = cpu.task(0, "kworker")
+        ends.converter = Conversions(self.clock, ledger, worker, self.sb, self.mapper, ends)
+        return IomapWritepages(ledger, queue, self.sb, self.mapper, ends)
+
     def add(self, inode: LiveInode) -> None:
         """Know an inode: it is open."""
         inode.journalled = self.sb.options.data == "journal" and not inode.encrypted
@@ -329,9 +302,14 @@ class Ext4Writer:
             return JOURNALLED
         return DELALLOC if self.sb.delalloc else NODELALLOC
 
-    def write(self, task: Task, inode: LiveInode, offset: int, length: int) -> Generator[Any, Any, None]:
-        """write(2)."""
-        yield from self.buffered.write(task, inode, offset, length, self.mode(inode))
+    def write(
+        self, task: Task, inode: LiveInode, offset: int, length: int, data: bytes = b""
+    ) -> Generator[Any, Any, None]:
+        """write(2). data: what is written, where bytes are kept."""
+        if self._iomap_write is not None and not inode.journalled:
+            yield from self._iomap_write.write(task, inode, offset, length, data)
+        else:
+            yield from self.buffered.write(task, inode, offset, length, self.mode(inode), data)
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)

@@ -23,8 +23,9 @@ from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
 from sim.fs.status_cache import WRITTEN
-from sim.paths.page_bio import INLINE_SYMBOLS
+from sim.paths.page_bio import FALLBACK_SYMBOLS, INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo
+from sim.paths.rules import LINUX_6_1, PathRules
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 Attach = Callable[[Mapping, int, int], None]
@@ -43,8 +44,12 @@ class BufferHeadReader:
         block_size: int,
         caller: str,
         attach: Attach,
+        rules: PathRules = LINUX_6_1,
     ) -> None:
         """`attach` is told which pages get buffer heads."""
+        self._one_pass = rules.one_pass
+        self._asks = rules.asks_contexts
+        self._below = rules.decrypts_below
         self._attach = attach
         self._queue = queue
         self._mapper = mapper
@@ -76,7 +81,10 @@ class BufferHeadReader:
             full,
             "submit_bh_wbc submit_bh_wbc;bio_alloc_bioset submit_bh_wbc;bio_add_page",
         )
-        self._s_contexts = ledger.site(TASK, f"{full};submit_bh_wbc", INLINE_SYMBOLS)
+        bh = f"{full};submit_bh_wbc"
+        self._s_contexts = ledger.site(TASK, bh, INLINE_SYMBOLS)
+        self._s_asked = ledger.site(TASK, bh, "fscrypt_set_bio_crypt_ctx" if rules.asks_contexts else "")
+        self._s_fallback = ledger.site(TASK, bh, FALLBACK_SYMBOLS if rules.decrypts_below else "")
 
     def read_folios(
         self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug
@@ -113,7 +121,7 @@ class BufferHeadReader:
                             yield from self._queue.wait_for_tag(task)
                         page += whole
                         continue
-            yield from self._read_mixed(task, file, page, ahead, plug)
+            yield from self._read_one(task, file, page, ahead, plug)
             page += 1
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
@@ -121,7 +129,8 @@ class BufferHeadReader:
         plug = Plug(holds=False)
         known_bytes = file.mapping.known_bytes.pop(page, None)
         if known_bytes is None:
-            yield from self.read_folios(task, file, page, page + 1, False, plug)
+            end = page + (1 << file.mapping.min_order)
+            yield from self.read_folios(task, file, page, end, False, plug)
         else:
             yield from self.read_kept(task, file, page, known_bytes // self._block_size, plug)
 
@@ -130,17 +139,72 @@ class BufferHeadReader:
     ) -> Generator[Any, Any, None]:
         """Read a locked page that has its buffer heads, the first `known` of them up to date."""
         task.ps += self._s_kept.charge(1)
-        yield from self._read_mixed(task, file, page, False, plug, known)
+        yield from self._read_one(task, file, page, False, plug, known)
 
     def _read_large(
         self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug
     ) -> Generator[Any, Any, None]:
-        """Folio by folio (6.16): a call each, and a buffer head for every block of it."""
+        """Folio by folio: a call each, and a buffer head for every block of it."""
         while start < end:
             pages = file.mapping.folio_pages(start)
-            task.ps += self._s_folio.charge(1) + self._s_alloc.charge(pages * self._per_page)
-            yield from self._read_mixed(task, file, start, ahead, plug, pages=pages)
+            task.ps += self._s_folio.charge(1) + self._s_alloc.charge(pages * PAGE_BYTES // self._block_size)
+            yield from self._read_one(task, file, start, ahead, plug, pages=pages)
             start += pages
+
+    def _read_one(
+        self,
+        task: Task,
+        file: OpenFile,
+        page: int,
+        ahead: bool,
+        plug: Plug,
+        known: int = 0,
+        pages: int = 1,
+    ) -> Iterable[Any]:
+        """One page, or large folio, as the kernel goes through its blocks."""
+        if self._one_pass:
+            return self._read_in_one_pass(task, file, page, ahead, plug, known, pages)
+        return self._read_mixed(task, file, page, ahead, plug, known, pages)
+
+    def _read_in_one_pass(
+        self, task: Task, file: OpenFile, page: int, ahead: bool, plug: Plug, known: int, pages: int
+    ) -> Generator[Any, Any, None]:
+        """
+        Map and submit block by block, always one behind: what is mapped is not submitted before the next is,
+        so that the folio is not at its end while blocks of it are to come.
+        """
+        inode: FsInode = file.inode
+        first, blocks = page * PAGE_BYTES // self._block_size, pages * PAGE_BYTES // self._block_size
+        stop = min(first + blocks, inode.blocks)
+        block, mapped = first + known, 0
+        last = (0, 0)  # the block that waits: logical, physical
+        while block < stop:
+            found = yield from self._mapper.map_each(task, inode.map, block, stop - block, plug)
+            length = found.length
+            task.ps += self._s_get.charge(length)
+            if found.kind == WRITTEN:
+                if mapped:
+                    self._submit(task, file, last[0], last[1], 1, ahead, plug)
+                if length > 1:
+                    self._submit(task, file, block, found.physical, length - 1, ahead, plug)
+                if task.blocked is not None:
+                    yield from self._queue.wait_for_tag(task)
+                last = block + length - 1, found.physical + length - 1
+                mapped += length
+            block += length
+        mapping: Mapping = file.mapping
+        holes = blocks - known - mapped
+        if holes:
+            task.ps += self._s_zero.charge_units(holes, holes * self._block_size)
+        if not mapped:
+            task.ps += self._s_unlock.charge(1)
+            mapping.set_uptodate(page, page + pages)
+            return
+        if holes or known:
+            mapping.parts[page] = mapping.parts.get(page, blocks) - holes - known
+        self._submit(task, file, last[0], last[1], 1, ahead, plug)
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
 
     def _read_mixed(
         self,
@@ -208,6 +272,10 @@ class BufferHeadReader:
         bio.crypt = file.inode.crypt(lblk, physical)
         if bio.crypt is not None:
             task.ps += self._s_contexts.charge(blocks)
+        elif self._asks:
+            task.ps += self._s_asked.charge(blocks)
+        if self._below and file.inode.encrypted:
+            task.ps += self._s_fallback.charge(blocks)
         self._queue.submit(task, bio, plug)
 
 

@@ -57,6 +57,7 @@ from sim.paths.write_calls import (
     calls_of_page,
     calls_of_write,
 )
+from sim.paths.write_rows import Model, WriteRows
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
@@ -73,10 +74,11 @@ class BufferedWrite:
         reads: WriteOut,
     ) -> None:
         """
-        reads: on whose way blocks come that are read first.
-
-        write_back, set by who mounts: try_to_writeback_inodes_sb(), which has all dirty pages written.
+        reads: on whose way blocks come that are read first. rows: pages that are alike are taken together;
+        False: each alone, with the same result. write_back, set by who mounts: try_to_writeback_inodes_sb(),
+        which has all dirty pages written.
         """
+        self.rows = True
         self._clock = clock
         self._cache = cache
         self._sb = sb
@@ -126,36 +128,68 @@ class BufferedWrite:
             TASK, f"{CALLER};block_write_end;mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty"
         )
         self._s_journalled = site(TASK, f"{CALLER};ext4_write_begin", "do_journal_get_write_access")
+        self._rows = [self._rows_of(mode, mapper) if mode in (DELALLOC, PLAIN) else None for mode in MODES]
         self._s_write_end_fn = site(TASK, f"{CALLER};ext4_journalled_write_end", "write_end_fn")
+
+    def _rows_of(self, mode: int, mapper: WriteMapper) -> WriteRows:
+        """Return what takes pages together. What it may charge: all of _piece(), where nothing sleeps."""
+        sites = [self._s_page, self._s_new, self._s_heads, self._s_head, self._s_stable]
+        every = [each[mode] for each in sites] + [self._s_dirty, self._s_dirty_page]
+        return WriteRows(self._cache, mapper, self._per_page, every)
 
     # -- write(2) --------------------------------------------------------------------------------------
 
     def write(
-        self, task: Task, inode: LiveInode, offset: int, length: int, mode: int
+        self, task: Task, inode: LiveInode, offset: int, length: int, mode: int, data: bytes = b""
     ) -> Generator[Any, Any, None]:
-        """Write `length` bytes at `offset`, as one write(2)."""
+        """Write `length` bytes at `offset`, as one write(2). data: these bytes, where they are kept."""
         task.ps += self._s_call.charge(1)
         if not inode.nosec:
             inode.nosec = True
             task.ps += self._s_caps.charge(1)
             self._sb.buffers.getblk(task, 1)
         yield from self._sb.update_time(task, inode, task.time_ns)
-        mapping = inode.mapping
+        mapping, began = inode.mapping, offset
         end = offset + length
         inode.reach(-(-end // PAGE_BYTES), self._per_page)
         mapping.written_to()
         while offset < end:
             page = offset // PAGE_BYTES
             stop = min((page + 1) * PAGE_BYTES, end)
-            yield from self._piece(
-                task, inode, page, offset - page * PAGE_BYTES, stop - page * PAGE_BYTES, mode
-            )
+            at = page * PAGE_BYTES
+            if self.rows and stop - offset == PAGE_BYTES and end - stop > PAGE_BYTES:
+                offset = yield from self._row(task, inode, page, end, mode, data, offset - began)
+                continue
+            yield from self._piece(task, inode, page, offset - at, stop - at, mode, data, offset - began)
             offset = stop
 
+    def _row(
+        self, task: Task, inode: LiveInode, page: int, end: int, mode: int, data: bytes, done: int
+    ) -> Generator[Any, Any, int]:
+        """
+        Write a whole page, and those behind it up to byte `end` that are as it was; return where they end.
+        """
+        model = Model(inode, page, self._per_page)
+        rows, stop = self._rows[mode], (page + 1) * PAGE_BYTES
+        blocks = (end - page * PAGE_BYTES) // PAGE_BYTES * self._per_page
+        short = mode == DELALLOC and bool(self._mapper.trees.allocator.shortage(blocks))
+        worth_it = rows is not None and not short and model.is_worth_it(mode == DELALLOC)
+        before = rows.counted() if rows is not None and worth_it else None
+        yield from self._piece(task, inode, page, 0, PAGE_BYTES, mode, data, done)
+        if rows is None or before is None:
+            return stop
+        pages = rows.alike(inode, model, (end - stop) // PAGE_BYTES)
+        if pages:
+            rows.write(task, inode, model, pages, before)
+            if inode.bytes is not None:
+                done += PAGE_BYTES
+                inode.bytes.put(stop, data[done : done + pages * PAGE_BYTES])
+        return stop + pages * PAGE_BYTES
+
     def _piece(
-        self, task: Task, inode: LiveInode, page: int, start: int, end: int, mode: int
+        self, task: Task, inode: LiveInode, page: int, start: int, end: int, mode: int, data: bytes, done: int
     ) -> Generator[Any, Any, None]:
-        """Write bytes [start, end) of one page."""
+        """Write bytes [start, end) of one page: those of `data` from byte `done` on, where they are kept."""
         mapping, sb = inode.mapping, self._sb
         if mode == DELALLOC:
             shortage = self._mapper.trees.allocator.shortage()
@@ -185,6 +219,8 @@ class BufferedWrite:
                 yield from self._map_asking(task, inode, base + at, mode)
         if partial:
             yield from self._read_blocks(task, inode, base, partial, mode)
+        if inode.bytes is not None:
+            inode.bytes.put(page * PAGE_BYTES + start, data[done : done + end - start])
         if mode == JOURNALLED:
             self._journal_blocks(task, inode, base + first, base + last)
         else:
@@ -296,6 +332,8 @@ class BufferedWrite:
         yield from self._reads.wait(task, pending)
         for at in partial:
             inode.state[base + at] |= BH_UPTODATE
+            if inode.bytes is not None:
+                inode.bytes.came(base + at, inode.place[base + at])
             if inode.encrypted:
                 task.ps += self._s_decrypt.charge_units(1, size)
 

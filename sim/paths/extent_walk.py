@@ -47,7 +47,10 @@ class ExtentWalkPath(ReadPath):
         bios: PageBioFactory,
         block_size: int,
         symbols: WalkSymbols,
+        own_bios: bool = False,
     ) -> None:
+        """own_bios: a bio ends with its mapping."""
+        self._own_bios = own_bios
         self._queue = queue
         self._mapper = mapper
         self._bios = bios
@@ -114,6 +117,8 @@ class ExtentWalkPath(ReadPath):
         self._count_parts(file, runs)
         for run in runs:
             self._add_run(task, bio, run)
+            if self._own_bios:
+                bio.submit()
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
         self._finish_holes(task, file, start, end, runs)
@@ -121,7 +126,7 @@ class ExtentWalkPath(ReadPath):
     def _folio_loop(
         self, task: Task, file: OpenFile, mapping: Mapping, ranges: list[PageRange]
     ) -> Generator[Any, Any, None]:
-        """The same over large folios (6.16): a piece is of a folio, and so is the state of its blocks."""
+        """The same over large folios: a piece is of a folio, and so is the state of its blocks."""
         plug = Plug()
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
@@ -131,9 +136,11 @@ class ExtentWalkPath(ReadPath):
             task.ps += self._s_folio_state.charge(in_blocks)
             for run in runs:
                 self._add_pieces(task, bio, mapping, run)
+                if self._own_bios:
+                    bio.submit()
                 if task.blocked is not None:
                     yield from self._queue.wait_for_tag(task)
-            beyond = end * self._per_page - (runs[-1][0] + runs[-1][2] if runs else start * self._per_page)
+            beyond = self._blocks(end) - (runs[-1][0] + runs[-1][2] if runs else self._blocks(start))
             if beyond:
                 task.ps += self._s_zero.charge_units(1, beyond * self._block_size)
             for first, stop in idle:
@@ -156,13 +163,13 @@ class ExtentWalkPath(ReadPath):
         coming: dict[int, int] = {}
         for lblk, _, blocks, kind in runs:
             for first, stop in _pieces(mapping, lblk, blocks, per_page):
-                head = mapping.bounds(first // per_page)[0]
+                head = mapping.bounds(mapping.page_of(first, per_page))[0]
                 coming[head] = coming.get(head, 0) + (stop - first if kind == WRITTEN else 0)
         idle = []
         in_blocks = 0
         while start < end:
             stop = start + mapping.folio_pages(start)
-            blocks = (stop - start) * per_page
+            blocks = mapping.blocks_in(stop - start, per_page)
             in_blocks += blocks > 1
             come = coming.get(start, 0)
             if not come:
@@ -179,18 +186,22 @@ class ExtentWalkPath(ReadPath):
         for first, end in _pieces(mapping, lblk, blocks, self._per_page):
             task.ps += self._s_piece.charge(1)
             if kind == WRITTEN:
-                wanted = -(-(stop - first) // self._per_page)
+                wanted = -(-(stop - first) * self._block_size // PAGE_BYTES)
                 bio.add(first, physical + first - lblk, end - first, 1, wanted)
             else:
                 task.ps += self._s_zero.charge_units(1, (end - first) * self._block_size)
+
+    def _blocks(self, pages: int) -> int:
+        """Return how many blocks so many pages, whole folios, have."""
+        return pages * PAGE_BYTES // self._block_size
 
     def _map_all(
         self, task: Task, file: OpenFile, start: int, end: int, plug: Plug
     ) -> Generator[Any, Any, list[tuple[int, int, int, int]]]:
         """Map the window extent by extent: (logical, physical, blocks, kind)."""
         inode: FsInode = file.inode
-        block, eof = start * self._per_page, inode.blocks
-        stop = end * self._per_page if self._beyond_eof else min(end * self._per_page, eof)
+        block, eof = self._blocks(start), inode.blocks
+        stop = self._blocks(end) if self._beyond_eof else min(self._blocks(end), eof)
         runs: list[tuple[int, int, int, int]] = []
         while block < stop:
             found = yield from self._mapper.map(task, inode.map, block, stop - block, plug)
@@ -277,6 +288,6 @@ def _pieces(mapping: Mapping, lblk: int, blocks: int, per_page: int) -> Iterator
     """Yield [first, end) in blocks of the pieces that folios cut a run into."""
     stop = lblk + blocks
     while lblk < stop:
-        end = min(stop, mapping.bounds(lblk // per_page)[1] * per_page)
+        end = min(stop, mapping.blocks_in(mapping.bounds(mapping.page_of(lblk, per_page))[1], per_page))
         yield lblk, end
         lblk = end

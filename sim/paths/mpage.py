@@ -29,10 +29,12 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
+from sim.fs.merkle import VerityState
 from sim.fs.status_cache import WRITTEN
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.symbols import MpageSymbols
+from sim.paths.verity import VerityReadahead
 from sim.units import PAGE_BYTES
 
 
@@ -68,8 +70,13 @@ class MpagePath(ReadPath):
         block_size: int,
         symbols: MpageSymbols,
         per_block: bool = False,
+        verity: VerityReadahead | None = None,
     ) -> None:
-        """fallback, fallback_alone: who reads confused pages of ->readahead and of ->read_folio."""
+        """
+        fallback, fallback_alone: who reads confused pages of ->readahead and of ->read_folio. verity: who
+        reads the Merkle trees of files that have one, None where the path knows of none.
+        """
+        self._verity = verity
         self._queue = queue
         self._mapper = mapper
         self._bios = bios
@@ -93,6 +100,17 @@ class MpagePath(ReadPath):
         Read the pages of a batch in one call (ReadPath), the map carried along; a folio is what a page is.
         """
         plug = Plug()
+        state: VerityState | None = file.inode.verity
+        if state is not None and self._verity is not None:
+            for start, end in ranges:
+                yield from self._verity.read(task, state, start, end - start, plug, self._read_batch)
+        yield from self._read_batch(task, file, ranges, plug)
+        self._queue.finish_plug(task, plug)
+
+    def _read_batch(
+        self, task: Task, file: OpenFile, ranges: list[PageRange], plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """The same under a plug that goes on."""
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
         pages = 0
@@ -113,17 +131,17 @@ class MpagePath(ReadPath):
         bio.submit()
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)
-        self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """Read a page alone (ReadPath); one that has buffer heads is confused at once."""
         plug = Plug(holds=False)
         bio = self._bios.open(task, file, plug)
-        call = _Call(bio, 1, plug, self._s_folio_page, self._fallback_alone)
+        pages = 1 << file.mapping.min_order
+        call = _Call(bio, pages, plug, self._s_folio_page, self._fallback_alone)
         task.ps += self._s_folio.charge(1)
         known_bytes = file.mapping.known_bytes.pop(page, None)
         if known_bytes is None:
-            yield from self._one_page(task, file, call, page)
+            yield from self._one_page(task, file, call, page, pages)
             bio.submit()
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
@@ -186,10 +204,10 @@ class MpagePath(ReadPath):
 
         pages: more than 1 for a large folio, which is treated as one page of so many blocks more.
         """
-        per_page = self._per_page * pages
+        per_page = pages * PAGE_BYTES // self._block_size
         inode: FsInode = file.inode
-        first = page * self._per_page
-        last = min(first + call.left * self._per_page, inode.blocks)
+        first = page * PAGE_BYTES // self._block_size
+        last = min(first + call.left * PAGE_BYTES // self._block_size, inode.mappable)
         if self._per_block:
             last = min(last, first + per_page)
         task.ps += call.page.charge(1)

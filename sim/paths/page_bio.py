@@ -14,12 +14,20 @@ from sim.cache.address_space import OpenFile
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode
+from sim.paths.rules import LINUX_6_1, PathRules
 from sim.units import SECTOR_BYTES
 
 INLINE_SYMBOLS: Final = (
     "fscrypt_set_bio_crypt_ctx bio_crypt_set_ctx __blk_crypto_bio_prep __bio_crypt_free_ctx"
 )
 """What a bio costs that the device decrypts: its context, from its making to its end."""
+
+FALLBACK_SYMBOLS: Final = (
+    "fscrypt_set_bio_crypt_ctx;fscrypt_generate_iv fscrypt_set_bio_crypt_ctx;bio_crypt_set_ctx"
+    " /submit_bio;__blk_crypto_submit_bio"
+    " /submit_bio;__blk_crypto_submit_bio;blk_crypto_fallback_bio_prep"
+)
+"""What a bio costs beside that which blk-crypto-fallback will decrypt: its number, its context, taken off."""
 
 INLINE_VECTORS: Final = 4
 """BIO_INLINE_VECS: a bio for at most these needs no array of vectors (block/bio.c)."""
@@ -40,9 +48,13 @@ ARRAY_VECTORS: Final = [array_vectors(room) for room in range(MAX_VECTORS + 1)]
 """The same, by room."""
 
 
-def capacity(room: int) -> int:
-    """Return how many vectors a bio takes that was allocated for `room`: all that it or its array has."""
-    return ARRAY_VECTORS[room] or INLINE_VECTORS
+def capacity(room: int, exact: bool = False) -> int:
+    """
+    Return how many vectors a bio takes that was allocated for `room`: all that it or its array has.
+
+    exact: without an array, only as many as were asked for.
+    """
+    return ARRAY_VECTORS[room] or (room if exact else INLINE_VECTORS)
 
 
 @mypyc_attr(free_list_len=1)
@@ -53,7 +65,7 @@ class PageBio:
     next_block: the physical block that would continue it, -1 without a bio.
     """
 
-    __slots__ = ("_bio", "_factory", "_file", "_plug", "_room", "_task", "next_block")
+    __slots__ = ("_bio", "_factory", "_file", "_next_lblk", "_plug", "_room", "_task", "next_block")
 
     def __init__(self, factory: PageBioFactory, task: Task, file: OpenFile, plug: Plug) -> None:
         self._factory = factory
@@ -62,6 +74,7 @@ class PageBio:
         self._plug = plug
         self._bio: Bio | None = None
         self._room = 0
+        self._next_lblk = -1
         self.next_block = -1
 
     def add(self, lblk: int, physical: int, blocks: int, vectors: int, wanted: int) -> None:
@@ -74,16 +87,31 @@ class PageBio:
         factory = self._factory
         inode: FsInode = self._file.inode
         crypt = inode.crypt(lblk, physical)
-        if crypt is not None:
+        if factory.asks:
+            meets = self._bio is not None and self.next_block == physical
+            self._task.ps += factory.mergeable.charge(vectors if meets else vectors - 1)
+            if inode.encrypted:
+                self._task.ps += factory.numbers.charge(vectors if meets else vectors - 1)
+        elif crypt is not None:
             self._task.ps += factory.mergeable.charge(vectors)
-        if self._bio is not None and (self.next_block != physical or self._bio.crypt != crypt):
+        if self._bio is not None and (
+            self.next_block != physical
+            or self._bio.crypt != crypt
+            or (factory.below and inode.encrypted and self._next_lblk != lblk)
+        ):
             self.submit()
         factory.charge_pages(self._task, vectors, vectors if self._bio is not None else vectors - 1)
         while True:
             if self._bio is None:
                 room = min(wanted, MAX_VECTORS)
-                self._room = capacity(room)
+                self._room = capacity(room, factory.exact_room)
                 self._bio = factory.start(self._task, self._file, physical, room)
+                if factory.first_sure:
+                    factory.charge_pages(self._task, -1, 0)  # it is put in by another call, an inlined one
+                if crypt is None and factory.asks:
+                    self._task.ps += factory.asked.charge(1)
+                if factory.below and inode.encrypted:
+                    self._task.ps += factory.fallback.charge(1)
                 if crypt is not None:
                     self._bio.crypt = crypt
                     self._task.ps += factory.contexts.charge(1)
@@ -92,6 +120,7 @@ class PageBio:
             self._append(self._bio, lblk, part, take)
             if take == vectors:
                 self.next_block = physical + blocks
+                self._next_lblk = lblk + blocks
                 return
             factory.charge_pages(self._task, 1, 1)  # the attempt that did not fit
             self.submit()
@@ -106,6 +135,10 @@ class PageBio:
         elif blocks:
             runs.append((lblk, blocks))
         bio.unit_sectors += blocks * self._factory.block_sectors
+        if self._file.mapping.large:
+            if bio.vectors is None:
+                bio.vectors = []
+            bio.vectors.append(blocks * self._factory.block_sectors)
         bio.segments += vectors
         self._room -= vectors
 
@@ -127,9 +160,26 @@ class PageBioFactory:
     """
 
     def __init__(
-        self, ledger: Ledger, queue: BioQueue, end_io: EndIo, block_size: int, caller: str, add_symbol: str
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        end_io: EndIo,
+        block_size: int,
+        caller: str,
+        add_symbol: str,
+        rules: PathRules = LINUX_6_1,
+        knows_fscrypt: bool = False,
+        per_piece: bool = False,
     ) -> None:
+        """
+        knows_fscrypt: the path asks fscrypt for the contexts of its bios, where any does. per_piece: it is
+        iomap's.
+        """
         self.queue = queue
+        self.exact_room = rules.exact_room
+        self.asks = rules.asks_contexts and knows_fscrypt
+        self.below = rules.decrypts_below
+        self.first_sure = rules.first_sure and per_piece
         self.block_sectors = block_size // SECTOR_BYTES
         self._end_io = end_io
         self._allocated = ledger.site(TASK, caller, "bio_alloc_bioset")
@@ -138,6 +188,12 @@ class PageBioFactory:
         self._added = ledger.site(TASK, caller, add_symbol, unit=add_symbol)
         self.mergeable = ledger.site(TASK, caller, "fscrypt_mergeable_bio")
         self.contexts = ledger.site(TASK, caller, INLINE_SYMBOLS)
+        set_context = "fscrypt_set_bio_crypt_ctx"
+        self.asked = ledger.site(TASK, caller, set_context if self.asks else "")
+        self.numbers = ledger.site(
+            TASK, caller, "fscrypt_mergeable_bio;fscrypt_generate_iv" if self.asks else ""
+        )
+        self.fallback = ledger.site(TASK, caller, FALLBACK_SYMBOLS if self.below else "")
 
     def open(self, task: Task, file: OpenFile, plug: Plug) -> PageBio:
         """Return a call's bio, not yet allocated."""

@@ -40,8 +40,8 @@ class Contents:
 
     def load(self, mapping: Mapping, inode: FsInode, start: int, end: int) -> None:
         """Put the pages [start, end) into memory without a bio, as a read before the run did."""
-        per_page = PAGE_BYTES // self._block_size
-        first, stop = start * per_page, min(end * per_page, inode.blocks)
+        size = self._block_size
+        first, stop = start * PAGE_BYTES // size, min(-(-end * PAGE_BYTES // size), inode.blocks)
         extents, firsts = inode.map.tree.extents, inode.map.firsts
         for extent in extents[max(bisect_right(firsts, first) - 1, 0) : bisect_left(firsts, stop)]:
             lblk = max(extent.logical, first)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from sim.block.bio import EndIo
 from sim.block.protocols import BioQueue
 from sim.cache.page_cache import PageCache
+from sim.cache.ra_log import RaLog
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import Ledger
 from sim.engine.workqueue import WorkQueue
@@ -20,7 +21,9 @@ from sim.paths.page_bio import PageBioFactory
 from sim.paths.page_data import Contents
 from sim.paths.post_read import BufferEndIo, PageEndIo
 from sim.paths.post_read_steps import FSCRYPT, CipherCalls, MakeStep
+from sim.paths.rules import LINUX_6_1, PathRules
 from sim.paths.symbols import EndIoSymbols
+from sim.paths.verity import VerityReadahead
 
 
 class PathParts:
@@ -29,8 +32,8 @@ class PathParts:
 
     ledger: where costs are charged (`ledger.site`). queue: where bios go. mapper: finds blocks. cache: told
     which pages get buffer heads. contents: fills pages with bytes, None when data is off. block_size: in
-    bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what
-    a work item does beside that.
+    bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what a work item does
+    beside that. rules: what the kernel version does otherwise than 6.1. ra_log: sees what readahead does.
     """
 
     def __init__(
@@ -45,6 +48,8 @@ class PathParts:
         contents: Contents | None = None,
         ciphers: CipherCalls = FSCRYPT,
         steps: Sequence[MakeStep] = (),
+        rules: PathRules = LINUX_6_1,
+        ra_log: RaLog | None = None,
     ) -> None:
         self.ledger = ledger
         self.cpu = cpu
@@ -56,11 +61,15 @@ class PathParts:
         self.contents = contents
         self.ciphers = ciphers
         self.steps = steps
+        self.rules = rules
+        self.ra_log = ra_log
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
         parts = self.ledger, self.cpu, self.block_size, self.contents
-        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps)
+        rules = self.rules
+        ends = rules.decrypts_below, rules.unlocks_counted
+        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps, *ends)
         return BufferHeadReader(
             self.ledger,
             self.queue,
@@ -69,6 +78,7 @@ class PathParts:
             self.block_size,
             caller,
             self.cache.attach_buffers,
+            self.rules,
         )
 
     def page_end_io(self, symbols: EndIoSymbols) -> PageEndIo:
@@ -86,8 +96,24 @@ class PathParts:
             self.ciphers,
             symbols.unlock,
             self.steps,
+            self.rules.decrypts_below,
+            self.rules.verity and symbols.verifies,
         )
 
-    def page_bios(self, end_io: EndIo, caller: str, add_symbol: str) -> PageBioFactory:
+    def verity_readahead(self, caller: str) -> VerityReadahead | None:
+        """Return who reads Merkle trees below the folded stack `caller`, None on a kernel without a model."""
+        if not self.rules.verity:
+            return None
+        return VerityReadahead(self.ledger, self.cache, caller, self.ra_log)
+
+    def page_bios(
+        self,
+        end_io: EndIo,
+        caller: str,
+        add_symbol: str,
+        knows_fscrypt: bool = False,
+        per_piece: bool = False,
+    ) -> PageBioFactory:
         """Return what makes the bios of pages of ->readahead: see PageBioFactory."""
-        return PageBioFactory(self.ledger, self.queue, end_io, self.block_size, caller, add_symbol)
+        parts = self.ledger, self.queue, end_io, self.block_size, caller, add_symbol
+        return PageBioFactory(*parts, self.rules, knows_fscrypt, per_piece)

@@ -14,17 +14,26 @@ Left out: errors, bounce buffers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
 
 from sim.block.bio import Bio, EndIo
 from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Cpu
-from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site, under
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
+from sim.fs.merkle import VerityState
 from sim.paths.page_data import Contents
-from sim.paths.post_read_steps import FSCRYPT, CipherCalls, Decrypt, MakeStep, PostReadStep
+from sim.paths.post_read_steps import (
+    BLK_CRYPTO_FALLBACK,
+    FSCRYPT,
+    CipherCalls,
+    Decrypt,
+    MakeStep,
+    PostReadStep,
+)
+from sim.paths.verity import VerifySites, awaited
 from sim.units import PAGE_BYTES
 
 
@@ -41,19 +50,22 @@ class _EndIo(EndIo):
         cipher_calls: CipherCalls,
         work: WorkQueue,
         steps: Sequence[MakeStep],
+        below: bool,
     ) -> None:
+        """below: blk-crypto-fallback decrypts, before the file system's own completion runs."""
         self._cpu = cpu
         self._work = work
+        self._below = below
+        if below:
+            worker, cipher_calls = FALLBACK_WORKER, BLK_CRYPTO_FALLBACK
+            queues = f"{FALLBACK_END} {FALLBACK_END};{work.queues}"
+        else:
+            queues = f"fscrypt_enqueue_decrypt_work {work.queues}"
         self._waker = Waker(ledger, "bio_endio")
         self._per_page = PAGE_BYTES // block_size
         self._contents = contents
         self._s_queue = {
-            context: ledger.site(
-                context,
-                "bio_endio",
-                f"fscrypt_enqueue_decrypt_work {work.queues}",
-            )
-            for context in (IRQ, TASK, KWORKER)
+            context: ledger.site(context, "bio_endio", queues) for context in (IRQ, TASK, KWORKER)
         }
         stack = f"{work.root};{worker}"
         self._steps: list[PostReadStep] = [Decrypt(ledger, work.context, stack, block_size, cipher_calls)]
@@ -85,8 +97,19 @@ class _EndIo(EndIo):
         if brought is not None:
             brought.ready(self._cpu.now)
         file: OpenFile = bio.owner
+        ended = 0
         for lblk, count in bio.blocks:
-            file.mapping.blocks_come(lblk, count, self._per_page, brought)
+            ended += file.mapping.blocks_come(lblk, count, self._per_page, brought)
+        self._unlocked(ended)
+
+    def _unlocked(self, pages: int) -> None:
+        """Pages, or folios, were unlocked: what of it is not charged before."""
+
+
+FALLBACK_END: Final = "blk_crypto_fallback_decrypt_endio"
+"""The end of a bio whose context was taken off: it queues the work."""
+FALLBACK_WORKER: Final = "blk_crypto_fallback_decrypt_bio"
+"""What that runs: a cipher call a data unit, then the end that the bio's owner gave it."""
 
 
 @final
@@ -127,9 +150,11 @@ class PageEndIo(_EndIo):
         cipher_calls: CipherCalls = FSCRYPT,
         unlock: str = "",
         steps: Sequence[MakeStep] = (),
+        below: bool = False,
+        verity: bool = False,
     ) -> None:
         worker = "decrypt_work;fscrypt_decrypt_bio"
-        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work, steps)
+        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work, steps, below)
         self._in_parts = bool(unlock)
         self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
@@ -139,22 +164,41 @@ class PageEndIo(_EndIo):
                 site(context, "bio_endio", per_bio),
                 site(context, "bio_endio", per_page),
                 site(context, "bio_endio", unlock),
-                ledger.fuse(site(context, "bio_endio", before_crypt), self._s_queue[context]),
+                ledger.fuse(
+                    site(context, "bio_endio", "" if below else before_crypt), self._s_queue[context]
+                ),
             )
             for context in contexts
         }
         worker = f"{work.root};decrypt_work"
-        self._s_work = ledger.fuse(
-            site(work.context, "", f"{work.root} {worker}"),
-            site(work.context, worker, after_crypt),
-        )
-        self._s_crypt_bio = site(work.context, worker, "fscrypt_decrypt_bio")
+        if below:
+            called = f"{work.root};{FALLBACK_WORKER}"
+            worker = f"{called};bio_endio"
+            words = f"{work.root} {called} {worker}"
+            self._s_work = ledger.fuse(site(work.context, "", words), site(work.context, worker, per_bio))
+        else:
+            self._s_work = ledger.fuse(
+                site(work.context, "", f"{work.root} {worker}"),
+                site(work.context, worker, after_crypt),
+            )
+        self._s_crypt_bio = site(work.context, worker, "" if below else "fscrypt_decrypt_bio")
         self._s_after_page = site(work.context, worker, per_page)
         self._s_after_unlock = site(work.context, worker, unlock)
+        self._verify: VerifySites | None = None
+        self._block_size = block_size
+        if verity:
+            first = per_bio.partition(" ")[0]
+            rest = " ".join(f"/{work.root};{word}" for word in per_bio.split()[1:])
+            ended = dict.fromkeys(contexts, first)
+            queue = work.context, work.root, work.queues
+            self._verify = VerifySites(ledger, *queue, ended, rest.removeprefix(f"/{work.root};"))
+            self._s_verified_page = site(work.context, work.root, per_page)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         sites = self._s_ended[context]
+        if self._verify is not None and bio.owner.inode.verity is not None:
+            return self._verify.before[context].charge(1)
         if self.queues_work(bio):
             return sites.before_crypt.charge(1)
         unlock_ps = sites.unlock.charge(self._ended(bio)) if self._in_parts else 0
@@ -171,15 +215,15 @@ class PageEndIo(_EndIo):
         for lblk, count in bio.blocks:
             stop = lblk + count
             while lblk < stop:
-                page = lblk // per_page
+                page = mapping.page_of(lblk, per_page)
                 if not mapping.large and lblk % per_page == 0 and stop - lblk >= per_page:
                     pages = (stop - lblk) // per_page
                     ended += pages
                     lblk += pages * per_page
                     continue
                 start, end = mapping.bounds(page)
-                came = min(stop, end * per_page) - lblk
-                ended += self._part_came(mapping, start, (end - start) * per_page, came)
+                came = min(stop, mapping.blocks_in(end, per_page)) - lblk
+                ended += self._part_came(mapping, start, mapping.blocks_in(end - start, per_page), came)
                 lblk += came
         return ended
 
@@ -193,9 +237,18 @@ class PageEndIo(_EndIo):
         return not left
 
     def done(self, bio: Bio) -> None:
-        """Unlock the pages, or queue the work item that decrypts them (EndIo)."""
+        """Unlock the pages, or queue the work item that decrypts or verifies them (EndIo)."""
+        inode: FsInode = bio.owner.inode
+        if self._verify is not None and inode.verity is not None:
+            if awaited(bio, self._block_size):
+                inode.verity.waiting.append(bio)
+            else:
+                self._queue_verification(bio)
+            return
         if not self.queues_work(bio):
             self._finish(bio)
+            if inode.tree_of is not None and inode.tree_of.waiting:
+                self._tree_came(inode.tree_of)
             return
         pages = bio.segments
         ps = self._s_work.charge(1) + self._s_after_page.charge(pages)
@@ -205,6 +258,23 @@ class PageEndIo(_EndIo):
         if self._in_parts:
             ps += self._s_after_unlock.charge(self._ended(bio))
         self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])
+
+    def _queue_verification(self, bio: Bio) -> None:
+        """Queue the work item that verifies a bio, whose pages of the tree are there."""
+        verify = self._verify
+        assert verify is not None
+        ps = verify.work.charge(1) + verify.verify(bio, self._block_size)
+        ps += self._s_verified_page.charge(bio.segments)
+        self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])
+
+    def _tree_came(self, state: VerityState) -> None:
+        """Pages of a tree have come: verify what has waited for them."""
+        waiting, state.waiting = state.waiting, []
+        for bio in waiting:
+            if awaited(bio, self._block_size):
+                state.waiting.append(bio)
+            else:
+                self._queue_verification(bio)
 
 
 class BufferEndIo(_EndIo):
@@ -224,13 +294,23 @@ class BufferEndIo(_EndIo):
         work: WorkQueue,
         cipher_calls: CipherCalls = FSCRYPT,
         steps: Sequence[MakeStep] = (),
+        below: bool = False,
+        as_they_end: bool = False,
     ) -> None:
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps)
+        """as_they_end: unlocking is charged when a page is; else with its last block, wherever holes are."""
+        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps, below)
+        self._as_they_end = as_they_end
         sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
         self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}
         self._ended = {context: _Ended(ledger, context, "bio_endio") for context in (IRQ, TASK, KWORKER)}
-        self._decrypted = _Ended(ledger, work.context, work.root)
-        self._s_work = ledger.site(work.context, "", f"{work.root} {work.root};decrypt_bh")
+        if below:
+            called = f"{work.root};{FALLBACK_WORKER}"
+            self._decrypted = _Ended(ledger, work.context, f"{called};bio_endio")
+            words = f"{work.root} {called} {called};bio_endio {under(f'{called};bio_endio', sync)}"
+            self._s_work = ledger.site(work.context, "", words)
+        else:
+            self._decrypted = _Ended(ledger, work.context, work.root)
+            self._s_work = ledger.site(work.context, "", f"{work.root} {work.root};decrypt_bh")
 
     def _read_ps(self, bio: Bio, ended: _Ended) -> int:
         """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""
@@ -243,10 +323,19 @@ class BufferEndIo(_EndIo):
                 last = (lblk + count) // per_page - lblk // per_page
                 visits += 2 * count + last * (per_page - 2)
                 pages += last
+        if self._as_they_end:
+            pages = 0
         return ended.read.charge_units(bio.count, visits) + ended.unlock.charge(pages)
+
+    def _unlocked(self, pages: int) -> None:
+        """Charge unlocking where it happens (_EndIo)."""
+        if self._as_they_end and pages:
+            self._cpu.spend(self._ended[self._cpu.context].unlock.charge(pages))
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo)."""
+        if self._below and self.queues_work(bio):
+            return self._s_queue[context].charge(bio.count)
         ps = self._s_bio[context].charge(bio.count)
         if self.queues_work(bio):
             return ps + self._s_queue[context].charge(bio.count)
@@ -284,9 +373,10 @@ def _folio_visits(mapping: Mapping, runs: list[tuple[int, int]], per_page: int) 
         visits += 2 * count
         stop = lblk + count
         while lblk < stop:
-            first, end = mapping.bounds(lblk // per_page)
-            if stop >= end * per_page:
-                visits += max((end - first) * per_page - 2, 0)
+            first, end = mapping.bounds(mapping.page_of(lblk, per_page))
+            behind = mapping.blocks_in(end, per_page)
+            if stop >= behind:
+                visits += max(mapping.blocks_in(end - first, per_page) - 2, 0)
                 folios += 1
-            lblk = end * per_page
+            lblk = behind
     return visits, folios

@@ -38,6 +38,9 @@ FSCRYPT = CipherCalls(
 )
 """fs/crypto: the key is set once per inode, a cipher call per block."""
 
+BLK_CRYPTO_FALLBACK = CipherCalls(page="", unit="crypto_skcipher_decrypt crypto_skcipher_decrypt;xts_decrypt")
+"""block/blk-crypto-fallback.c of 7.3: a call a data unit, whose number goes on from the bio's."""
+
 _PAGE: Final = "ext4_decrypt"
 RFC2014 = CipherCalls(
     page=_PAGE,

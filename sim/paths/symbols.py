@@ -56,7 +56,8 @@ class EndIoSymbols:
 
     per_bio, per_page: of the completion. before_post_read: those that run in the interrupt of a bio that
     needs a post-read step, before the work item runs `after_post_read`. unlock: what follows per_page with
-    the last part of a page that comes; "": pages come whole, and per_page has it.
+    the last part of a page that comes; "": pages come whole, and per_page has it. verifies: fs-verity is
+    asked before the last symbol of per_bio, which runs in the work item then.
     """
 
     per_bio: str
@@ -64,3 +65,4 @@ class EndIoSymbols:
     before_post_read: str
     after_post_read: str
     unlock: str = ""
+    verifies: bool = False

@@ -39,9 +39,9 @@ def chain(stack: str) -> str:
     return " ".join(";".join(symbols[: depth + 1]) for depth in range(len(symbols)))
 
 
-_GRABBED: Final = chain(GRAB)
+GRABBED: Final = chain(GRAB)
 _STABLE: Final = chain("wait_for_stable_page;folio_wait_stable")
-_BALANCE: Final = chain("balance_dirty_pages_ratelimited;balance_dirty_pages_ratelimited_flags")
+BALANCE: Final = chain("balance_dirty_pages_ratelimited;balance_dirty_pages_ratelimited_flags")
 _ENDED: Final = "generic_write_end generic_write_end;folio_unlock"
 _NODELALLOC_END: Final = "ext4_write_end ext4_write_end;block_write_end ext4_write_end;folio_unlock"
 _CREDITS: Final = chain("ext4_writepage_trans_blocks;ext4_ext_index_trans_blocks")
@@ -56,17 +56,17 @@ def calls_of_page(mode: int) -> str:
     """Return what every page of a write calls, whatever is cached of it."""
     common = under(
         CALLER,
-        f"copy_page_from_iter_atomic {_BALANCE}",
+        f"copy_page_from_iter_atomic {BALANCE}",
     )
     begin = BEGIN[mode]
     if mode == DELALLOC:
-        inner = f"ext4_nonda_switch {_GRABBED} {_STABLE} ext4_block_write_begin"
+        inner = f"ext4_nonda_switch {GRABBED} {_STABLE} ext4_block_write_begin"
         end = f"ext4_da_write_end {under('ext4_da_write_end', _ENDED)}"
     elif mode == PLAIN:
-        inner = f"{_GRABBED} __block_write_begin_int"
+        inner = f"{GRABBED} __block_write_begin_int"
         end = _ENDED
     else:
-        inner = f"{_CREDITS} {_GRABBED} folio_unlock {_STABLE} ext4_block_write_begin"
+        inner = f"{_CREDITS} {GRABBED} folio_unlock {_STABLE} ext4_block_write_begin"
         end = "ext4_journalled_write_end ext4_journalled_write_end;folio_unlock"
         if mode == NODELALLOC:
             end = _NODELALLOC_END

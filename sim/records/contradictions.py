@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from sim.ext4.format.extents import normalise, plan_tree
+from sim.kernels import KERNELS
 from sim.records.counters import DRIVER_PROBE, SAME_EVENTS
 from sim.records.devices import NULL_BLK, device_name
 from sim.records.kernel_case import Case, reads
+from sim.records.versions import VERSIONS, kernel_name
 from sim.records.write_back import writes_beside
 from sim.units import KIB, PAGE_BYTES
 
@@ -126,9 +128,13 @@ def of_the_counts(case: Case) -> Iterator[Contradiction]:
     """Yield what a record counts twice and not alike."""
     record = case.record
     counts, blk = record["counts"], record["blk"]
+    name = kernel_name(record, case.name)
+    kernel = KERNELS[name]
     for event in SAME_EVENTS:
         if event.probe in counts:
-            traced = int(blk[event.tracepoint]) + (int(blk[event.plus]) if event.plus else 0)
+            traced = int(blk[event.tracepoint])
+            if event.plus and kernel.rest_checked:
+                traced += int(blk[event.plus])
             if counts[event.probe] != traced:
                 what = f"{event.probe} against its tracepoint {event.tracepoint}"
                 if counts[event.probe] < traced:
@@ -139,7 +145,8 @@ def of_the_counts(case: Case) -> Iterator[Contradiction]:
         yield Contradiction(f"{DRIVER_PROBE} against rq_issue on {on}", probed, blk["rq_issue"])
     if on != NULL_BLK and probed:
         yield Contradiction(f"{DRIVER_PROBE} on device {record['device']!r}", probed, 0)
-    if "blk_mq_flush_plug_list" in counts and record.get("scheduler", "none") == "none":
+    inlined = "blk_mq_flush_plug_list" not in VERSIONS[name].compared
+    if inlined and "blk_mq_flush_plug_list" in counts and record.get("scheduler", "none") == "none":
         flushed, listed = counts.get("__blk_flush_plug", 0), counts["blk_mq_flush_plug_list"]
         if flushed != listed:
             yield Contradiction("blk_mq_flush_plug_list against __blk_flush_plug", listed, flushed)

@@ -21,6 +21,7 @@ from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile
 from sim.block.queue.limits import BlockTracer
 from sim.cache.pages import Mapping
+from sim.cache.ra_log import RaLog
 from sim.crypto.ecryptfs import HEADER_BYTES
 from sim.engine.costs import CostTable
 from sim.engine.cpu import Task
@@ -35,6 +36,7 @@ from sim.records.devices import NULL_BLK, RAM, case_limits, device_name
 from sim.records.json_lines import read_lines
 from sim.records.layouts import LayoutFolder, RecordedLayout
 from sim.records.record_schema import check_record
+from sim.records.versions import kernel_name, kernel_of_folder
 from sim.stack.dm_crypt import CIPHER_CALLS, CryptTable
 from sim.stack.ecryptfs import OPENED_PAGES, EcryptfsInode, EcryptfsMount
 from sim.units import KIB, PAGE_BYTES, SECTOR_BYTES
@@ -72,11 +74,14 @@ def load_cases(counts: Path, layouts: Path) -> list[Case]:
     Raises ConfigError for a file that is not readable or not of this form.
     """
     folder = LayoutFolder(layouts)
+    kernel = kernel_of_folder(counts.resolve().parent.name)
     cases = []
     for number, record in enumerate(read_lines(counts), start=1):
         at = f"{counts}:{number}"
         check_record(record, at)
+        record.setdefault("kernel", kernel)
         device_name(record, at)
+        kernel_name(record, at)
         cases.append(load_case(record, folder, at))
         _check_work(record, at)
     return cases
@@ -123,7 +128,7 @@ def case_tree(case: Case, tree_pages: int | None) -> ExtentTree:
     if tree_blocks is not None:
         return plan_tree(normalise(extents, merge=False), block_size).tree(tree_blocks)
     plan = plan_tree(normalise(extents), block_size)
-    per_page = PAGE_BYTES // block_size
+    per_page = max(PAGE_BYTES // block_size, 1)
     count = plan.blocks_needed
     pages = min(max(tree_pages or count, -(-count // per_page)), count)
     end = max((extent.physical + extent.length for extent in plan.extents), default=0)
@@ -274,9 +279,10 @@ def run_case(
     tree_pages: int | None = None,
     tracer: BlockTracer | None = None,
     device: str = "",
+    log: RaLog | None = None,
 ) -> Machine:
     """
-    Simulate a case and return the machine with its counts; `tracer` sees its block events.
+    Simulate a case and return the machine with its counts; `tracer` sees its block events, `log` its folios.
 
     device: one of DEVICES, with what it copies counted; "": as the record says.
     """
@@ -285,12 +291,16 @@ def run_case(
         raise ConfigError(case.name, f"path {record['path']!r}", ", ".join(PATH_NAMES))
     if record["es"] not in STATUS_NAMES:
         raise ConfigError(case.name, f"es {record['es']!r}", ", ".join(STATUS_NAMES))
-    machine = _machine(record, costs, tracer, device)
+    machine = _machine(record, costs, tracer, device, log)
     tree = case_tree(case, tree_pages)
     encrypted = str(record.get("encryption", "")).startswith("fscrypt")
     size_bytes = int(record["file_bytes"]) + (HEADER_BYTES if machine.spec.ecryptfs else 0)
     inode = FsInode(tree, size_bytes, machine.spec.block_size, encrypted)
-    if record["es"] == "warm":
+    if "verity" in record:
+        machine.enable_verity(inode)
+    if (
+        record["es"] == "warm" or "verity" in record
+    ):  # opening read the descriptor, and so what the inode maps
         inode.map.status.fill()
     if record["es"] != "all_cold":
         machine.buffers.warm(tree.blocks)
@@ -316,7 +326,9 @@ def run_case(
     return machine
 
 
-def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None, device: str) -> Machine:
+def _machine(
+    record: dict[str, Any], costs: CostTable, tracer: BlockTracer | None, device: str, log: RaLog | None
+) -> Machine:
     """Return the machine of a record, with its path, its device (see run_case) and its readahead."""
     null_blk = load_device_profile("null_blk")  # no device has less latency: what the counts need
     limits = case_limits(record | {"device": DEVICES[device]} if device else record, null_blk)
@@ -326,7 +338,9 @@ def _machine(record: dict[str, Any], costs: CostTable, tracer: BlockTracer | Non
         int(record["block_size"]),
         limits,
         costs,
+        kernel=kernel_name(record, str(record["case"])),
         large_folios=bool(record.get("large_folios", False)),
+        ra_log=log,
         ra_pages=ra_pages,
         tracer=tracer,
         dm_crypt=_table(record),

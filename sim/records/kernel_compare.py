@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
 
+from sim.cache.ra_log import RaLog
 from sim.engine.costs import CostTable
 from sim.machine.machine import Machine
 from sim.records import counters
 from sim.records.contradictions import FIRST_BIOS, NO_READ, Contradiction, of_the_counts, of_the_work
+from sim.records.folio_log import folio_pairs, unknown_leaves
 from sim.records.kernel_case import Case, run_case
 from sim.records.left_out import NOT_RECORDED, STILL_EXACT, WRITES, not_compared
 from sim.records.measures import measures, names_of
 from sim.records.tree_pages import find_tree_pages
+from sim.records.versions import VERSIONS, kernel_name
 from sim.records.write_back import beside
 from sim.units import SECTOR_BYTES
 
@@ -111,17 +114,22 @@ def _outcome(case: Case, costs: CostTable, tree_pages: dict[str, int]) -> Outcom
     if told := tuple(_told(case, of_the_work(case))):
         return Outcome(case, "differs", False, told)
     bios = FirstBios()
-    machine = run_case(case, costs, tree_pages.get(case.record["layout_file"]), bios)
-    return judge_machine(case, machine, bios)
+    log = RaLog() if "first_folios" in case.record else None
+    machine = run_case(case, costs, tree_pages.get(case.record["layout_file"]), bios, log=log)
+    return judge_machine(case, machine, bios, log)
 
 
-def judge_machine(case: Case, machine: Machine, bios: FirstBios) -> Outcome:
-    """Return the verdict on a case that was simulated on `machine`, its bios seen by `bios`."""
+def judge_machine(case: Case, machine: Machine, bios: FirstBios, log: RaLog | None = None) -> Outcome:
+    """
+    Return the verdict on a case that was simulated on `machine`, its bios seen by `bios`, folios by `log`.
+    """
     simulated, names = measures(case, machine), names_of(case)
     unrecorded = [name for name in names if name not in case.record["counts"] and simulated.get(names[name])]
     left_out = dict.fromkeys(unrecorded, NOT_RECORDED) | not_compared(case, machine)
     pairs = [pair for pair in _pairs(case, machine, simulated, names) if pair[0] not in left_out]
-    if "rq_sectors_hist" in left_out:
+    if log is not None:
+        pairs += [pair for pair in folio_pairs(case, log) if pair[0] not in left_out]
+    if "rq_sectors_hist" in left_out and "sectors in requests" not in left_out:
         pairs.append(_sectors(case, machine))
     differences = (
         *_told(case, of_the_counts(case)),
@@ -130,7 +138,7 @@ def judge_machine(case: Case, machine: Machine, bios: FirstBios) -> Outcome:
             for counter, kernel, ours in (*pairs, *_too_few(case, simulated, names, left_out))
             if kernel != ours
         ),
-        *_misplaced(case, machine, bios.seen),
+        *(_misplaced(case, machine, bios.seen) if "first_bios" not in left_out else ()),
     )
     compared = tuple(pair for pair in pairs if isinstance(pair[1], int))
     verdict = "differs" if differences else "equal"
@@ -159,7 +167,17 @@ def kind_of(counter: str) -> Kind:
     ):
         return "bios"
     if counter.startswith(
-        ("filemap", "__filemap", "folio", "page_cache", "ondemand", "read_pages", "force_")
+        (
+            "filemap",
+            "__filemap",
+            "folio",
+            "page_cache",
+            "ondemand",
+            "read_pages",
+            "force_",
+            "windows",
+            "first_",
+        )
     ):
         return "page cache"
     return "mapping"
@@ -180,7 +198,8 @@ def _misplaced(case: Case, machine: Machine, seen: list[list[int]]) -> Iterator[
     """
     Yield a difference if the first bios lie elsewhere.
 
-    Of a tree block, whose place is not recorded, only its turn is compared.
+    Of a tree block, whose place is not recorded, only its turn is compared; and not even that where nothing
+    says how full the leaves are (`LEAVES`).
     """
     block_sectors = machine.spec.block_size // SECTOR_BYTES
 
@@ -195,6 +214,10 @@ def _misplaced(case: Case, machine: Machine, seen: list[list[int]]) -> Iterator[
         if not flags & NO_READ
     ]
     ours = [placed(*bio) for bio in seen[: len(recorded)]]
+    if unknown_leaves(case, machine):
+        recorded, ours = ([bio for bio in bios if bio[0] >= 0] for bios in (recorded, ours))
+        both = min(len(recorded), len(ours))
+        recorded, ours = recorded[:both], ours[:both]
     if recorded != ours:
         yield Difference(case.name, "first_bios", recorded, ours, "positions")
 
@@ -205,6 +228,7 @@ def _pairs(
     """Return (counter, kernel less what is known of writes, simulator) of all that is compared exactly."""
     counts, blk = case.record["counts"], case.record["blk"]
     of_writes = beside(case.record) or {}
+    events = VERSIONS[kernel_name(case.record, case.name)].events
     pairs: list[tuple[str, Any, Any]] = [
         (symbol, counts[symbol] - of_writes.get(symbol, 0), simulated.get(name, 0))
         for symbol, name in names.items()
@@ -212,7 +236,7 @@ def _pairs(
     ]
     pairs += [
         (event, int(blk[event]) - of_writes.get(event, 0), simulated[name])
-        for event, name in counters.BLOCK_EVENTS.items()
+        for event, name in (counters.BLOCK_EVENTS | dict(events)).items()
     ]
     stats = machine.queue.stats
     twice = 2 if machine.crypt is not None else 1  # the record has the bios of both devices, one for one
@@ -238,7 +262,8 @@ def _too_few(
     """Yield (counter, kernel, simulator) of what other tasks add to, where the kernel counted less."""
     recorded = case.record["counts"] | case.record["blk"]
     of_writes = [counter for counter, why in left_out.items() if why == WRITES]
-    for counter in (*counters.AT_LEAST, *of_writes):
+    more = VERSIONS[kernel_name(case.record, case.name)].at_least
+    for counter in (*counters.AT_LEAST, *more, *of_writes):
         ours = simulated.get((names | counters.BLOCK_EVENTS).get(counter, counter), 0)
         if recorded.get(counter, ours) < ours:
             yield counter, recorded[counter], ours

@@ -4,11 +4,14 @@ What of a recorded case is not compared, and why: reasons by counter.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sim.machine.machine import Machine
 from sim.records import counters
+from sim.records.folio_log import LEAVES, TREE_PLACES, unplaced
 from sim.records.kernel_case import Case, reads
+from sim.records.measures import names_of
+from sim.records.versions import VERSIONS, kernel_name
 from sim.records.write_back import beside
 from sim.units import PAGE_BYTES, PAGE_SECTORS
 
@@ -23,8 +26,35 @@ TAKES_BIOS = "the device takes bios: its events are in no recording"
 NOT_RECORDED = "the record has no count of it"
 ONE_MORE = "on XFS, after blocks were rewritten, the kernel counts one more than here: of unknown cause"
 
+WORKER_READS = (
+    "a page of a Merkle tree of smaller blocks is read by readahead or by the worker that verifies, whichever"
+    " comes first: time decides"
+)
+_OF_TREE_PAGES: Final = (
+    *("bio_sectors_hist", "rq_sectors_hist", "read bios", "first_bios"),
+    *("folio_orders", "first_folios", "first_windows", "bare_runs", "sectors in requests"),
+)
+_OF_DATA: Final = frozenset(
+    (
+        "filemap_read",
+        "page_cache_sync_ra",
+        "page_cache_async_ra",
+        "page_cache_ra_order",
+        "force_page_cache_ra",
+        "fsverity_add_data_blocks",
+        "fsverity_enqueue_verify_work",
+        "fsverity_readahead",
+        "fsverity_verify_bio",
+        "fsverity_verify_pending_blocks",
+        "verify_data_block",
+        "ext4_get_block",
+        "block_read_full_folio",
+    )
+)
+"""What of a file with such a tree does not hang on that."""
+
 STILL_EXACT: Final = frozenset(
-    {*counters.ONE_PAGE_READS.values(), AWAKE, KNOWN, FOLIOS, ONE_MORE, NOT_RECORDED}
+    {*counters.ONE_PAGE_READS.values(), AWAKE, KNOWN, FOLIOS, ONE_MORE, NOT_RECORDED, TREE_PLACES, LEAVES}
 )
 """Reasons that leave a case exact: what they leave out, no comparison of single cases can have."""
 
@@ -42,20 +72,34 @@ def not_compared(case: Case, machine: Machine) -> dict[str, str]:
         found["iomap_iop_set_range_uptodate"] = KNOWN
         if record.get("filesystem") == "xfs":
             found["__blk_flush_plug"] = ONE_MORE
-    if record.get("large_folios"):
+    found |= unplaced(case, machine)
+    if "verity" in record and int(record["block_size"]) < PAGE_BYTES:
+        others = {*names_of(case), *counters.BLOCK_EVENTS, *_OF_TREE_PAGES} - _OF_DATA
+        found |= dict.fromkeys(sorted(others), WORKER_READS)
+    if record.get("large_folios") and record["path"] == "iomap":
         found["iomap_iop_set_range_uptodate"] = FOLIOS
     if beside(record) is None:
         found |= dict.fromkeys(counters.WRITES_TOO, WRITES)
     if machine.spec.ecryptfs is not None:
         found |= dict.fromkeys(("rq_insert", "unplug", "__blk_flush_plug", *of_virtio), SLEEPS)
-    largest = max(map(int, record["blk"]["bio_sectors_hist"]), default=0)
     known = limits.bio_based or record.get("pages_apart", False)
-    if min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS and not known:
+    if _has_many_pages(record, machine) and not known:
         found["rq_sectors_hist"] = SEGMENTS
     if limits.bio_based:
         found |= dict.fromkeys(counters.BLOCK_EVENTS, TAKES_BIOS)
     if limits.scheduler != "none":
         found |= dict.fromkeys((*counters.BY_TIME, *of_virtio), ELEVATOR)
     if machine.ledger.calls().get("ext4_read_bh"):
-        found["__blk_flush_plug"] = AWAKE
+        version = VERSIONS[kernel_name(record, case.name)]
+        listed = [counter for counter in ("blk_mq_flush_plug_list",) if counter in version.compared]
+        found |= dict.fromkeys(("__blk_flush_plug", *listed), AWAKE)
     return found
+
+
+def _has_many_pages(record: dict[str, Any], machine: Machine) -> bool:
+    """Return whether a bio has more pages, or pieces of folios, than a request takes segments."""
+    limits = machine.spec.limits
+    if record.get("large_folios"):
+        return machine.queue.stats.most_segments > limits.max_segments
+    largest = max(map(int, record["blk"]["bio_sectors_hist"]), default=0)
+    return min(largest, limits.max_sectors) > limits.max_segments * PAGE_SECTORS

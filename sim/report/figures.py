@@ -13,6 +13,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     memory          bytes of buffer heads per cached page
     secure_delete   time over the size of a deleted file, what is written, CPU, and what is left of it
     journal_modes   bytes to the device per byte written, and the time of a sync, by data= mode
+    crash           how many of a disk's states after a power cut break a promise, by cell
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
 and of a run made with --trace:
@@ -34,6 +35,7 @@ from sim.experiment.results import Run, load_run
 from sim.experiment.runner import Progress, Watcher
 from sim.experiment.workers import Each, in_this_process
 from sim.report.cpu_bars import cpu_per_4k
+from sim.report.crash import crash
 from sim.report.curves import concurrency, file_size, readahead
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
@@ -59,6 +61,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "encryption": encryption,
     "secure_delete": secure_delete,
     "journal_modes": journal_modes,
+    "crash": crash,
     "latency_cdf": latency_cdf,
     "stages": stages,
 }

@@ -152,6 +152,8 @@ def _layout(cell: Cell, file: VolumeFile, block_size: int) -> Layout:
         return ext4_layout.Fragmented(said.blocks(block_size))
     if isinstance(said, layouts.Sparse):
         return Pattern(f"{said.data_bytes // block_size}d{said.hole_bytes // block_size}h")
+    if isinstance(said, layouts.Hole):
+        return Pattern("1h")
     if isinstance(said, layouts.Unwritten):
         return ext4_layout.unwritten()
     if isinstance(said, layouts.Aged):

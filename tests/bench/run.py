@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import schemes
+import writes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from sim.block.device.make import make_device
@@ -141,6 +142,18 @@ def bench_sequential(repetitions: int) -> None:
 def read_once(path: str, block_size: int, device: str, reads: list[tuple[int, int]]) -> float:
     """Return the wall seconds of reading 1 GiB."""
     return Reader(path, block_size, GIB, reads, device=device).run()
+
+
+def bench_writes(repetitions: int) -> None:
+    """1 GiB written and synced, data off, beside the read of it."""
+    for block_size in ("4KiB", "1KiB"):
+        found = writes.speeds(repetitions, block_size)
+        read = found.pop("read")
+        for mode, rate in found.items():
+            what = f"{mode}, 1 GiB and fsync, {block_size} blocks: {rate:.2f} GiB/s of {read:.2f}"
+            line(
+                what, f"{rate / read:.2f}", f">= {writes.LEAST_OF_READ}", rate / read >= writes.LEAST_OF_READ
+            )
 
 
 def bench_random(repetitions: int) -> None:
@@ -310,10 +323,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--gib", type=int, default=100, help="size of the long read")
-    parser.add_argument("only", nargs="*", help="sequential random real schemes keys large trace start")
+    parser.add_argument(
+        "only", nargs="*", help="sequential writes random real schemes keys large trace start"
+    )
     arguments = parser.parse_args()
     benches: dict[str, Callable[[], None]] = {
         "sequential": lambda: bench_sequential(arguments.repetitions),
+        "writes": lambda: bench_writes(arguments.repetitions),
         "random": lambda: bench_random(arguments.repetitions),
         "real": lambda: bench_real(arguments.repetitions),
         "schemes": lambda: bench_schemes(arguments.repetitions),

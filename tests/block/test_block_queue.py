@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from core_kit import FixedLatency
+from core_kit import FixedLatency, Rig
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +13,7 @@ from sim.block.bio import Bio, EndIo, Plug, Request
 from sim.block.opf import REQ_OP_READ, REQ_OP_WRITE
 from sim.block.queue.limits import QueueLimits
 from sim.block.queue.schedulers import Fifo, MqDeadline
-from sim.block.queue.split import copies, cuts_of
+from sim.block.queue.split import copies, cuts_of, segments_of
 from sim.block.queue.submit import BlockQueue
 from sim.engine.clock import Clock
 from sim.engine.costs import Cost, CostTable, load_costs
@@ -307,3 +307,38 @@ def test_memory_is_copied_in_pieces_of_its_own_pages() -> None:
     assert 2 == copies(row_or_bio(8, 16, 1, 2, [(1, 2)]))
     assert 4 == copies(row_or_bio(4, 16, 1, 2, [(0, 2)]))
     assert 4 == copies(row_or_bio(4, 2, 4, 4, [(2, 4)]))
+
+
+def test_vectors_are_cut_into_segments() -> None:
+    """Folios of 128 KiB and 4 KiB with segments of at most 64 KiB: 2 and 1; without a limit one each."""
+    assert (3, 2) == (segments_of([256, 8], 128), segments_of([256, 8], 0))
+    bio = Bio(0, 264, 1, 2, EndIo(), None, [(0, 33)], False)
+    bio.vectors = [256, 8]
+    assert [(264, 3)] == cuts_of(bio, 1280, 128, False, 128)
+    assert [(256, 2), (8, 1)] == cuts_of(bio, 1280, 2, False, 128)
+    assert [(128, 1), (128, 1), (8, 1)] == cuts_of(bio, 128, 128, False, 128)
+    assert [(200, 2), (64, 2)] == cuts_of(bio, 200, 128, False, 128)
+
+
+def test_a_plug_of_7_3_goes_out_as_it_was_filled() -> None:
+    """Three requests apart: 6.1 issues the newest first; since 6.13 the oldest, whose size also flushes."""
+    for newest_first, order in ((True, [4000, 2000, 0]), (False, [0, 2000, 4000])):
+        log: list[tuple[str, int, int, int]] = []
+        limits = QueueLimits(1280, 128, 64, newest_first=newest_first)
+        rig = Rig("page_io", [(0, 0, 2), (2, 250, 2), (4, 500, 2)], 24 * 1024, limits=limits)
+        rig.machine.queue.limits = limits
+        rig.run([(0, 24 * 1024)])
+        log += rig.block_log
+        assert order == [sector for letter, _, sector, _ in log if letter == "D"]
+
+
+def test_the_oldest_request_of_a_plug_flushes_it() -> None:
+    """
+    Requests of 4, 128 and 4 KiB: in a stack the second, the newest when the third comes, sends the plug off;
+    since 6.13 it is the oldest that is looked at, and all go together.
+    """
+    for newest_first, plugs in ((True, 2), (False, 1)):
+        rig = Rig("page_io", [(0, 0, 1), (1, 5000, 32), (33, 9000, 1)], 34 * 4096, ra_pages=64)
+        rig.machine.queue.limits = replace(rig.machine.queue.limits, newest_first=newest_first)
+        rig.run([(0, 34 * 4096)])
+        assert plugs == rig.machine.queue.stats.plugs

@@ -56,7 +56,7 @@ def test_freed_heads_are_charged_by_whatever_window_frees_them(large: bool) -> N
         1024,
         memory_pages=MEMORY,
         trace=False,
-        kernel="6.16",
+        kernel="7.3",
         large_folios=large,
     )
     calls = rig.run(sequential(size, 128 * KIB))

@@ -98,3 +98,20 @@ def test_a_page_that_is_created_alone_is_held_until_it_is_copied() -> None:
     rig.start([(4096, 4096)], opened)
     rig.finish()
     assert [(1, 2)] == path.held
+
+
+def test_7_3_notes_the_position_when_the_read_returns() -> None:
+    """
+    A read of 8 pages, the first 4 cached, of a stream that stood elsewhere: the miss at page 4 follows the
+    batch before it, which 6.1 has noted by then (a window), and 7.3 has not (history: 4 pages, fewer than 5).
+    """
+    windows = {}
+    for kernel in ("6.1", "7.3"):
+        rig = Rig("page_io", [(0, 1000, 100)], 400 * KIB, kernel=kernel, large_folios=False)
+        cache_pages(rig.machine, rig.mapping, rig.inode, [(10, 14)])
+        opened = rig.open()
+        rig.start([(10 * 4 * KIB, 9 * 4 * KIB)], opened)
+        rig.finish()
+        windows[kernel] = (opened.ra.start, opened.ra.size)
+        assert 19 == opened.ra.prev_page
+    assert {"6.1": (14, 16), "7.3": (0, 0)} == windows

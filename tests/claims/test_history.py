@@ -12,7 +12,7 @@ from sim.claims.claims import Claim, load_claims
 FOLDER = Path(__file__).parents[2] / "experiments" / "claims"
 ALL = {claim.name: claim for claims in load_claims(FOLDER).values() for claim in claims}
 ROW = re.compile(r"^\| (\S+) \| [^|]+ \| `([0-9a-f]{12})` \|$", re.MULTILINE)
-KERNELS = ("3.16", "6.1", "6.16", "7.3")
+KERNELS = ("3.16", "6.1", "6.12", "7.3")
 DECIMAL = re.compile(r"\d+\.\d+")
 
 

@@ -241,7 +241,7 @@ def test_table_and_figures(sound: Run) -> None:
             ['encryption={ scheme = "none" }'],
             "method 'clobber' with encryption.scheme 'none'; allowed: file-keys",
         ),
-        (["machine.kernel=6.16"], "kernel"),
+        (["machine.kernel=7.3"], "kernel"),
         (
             ["machine.memory=64MiB", "volume.files.size=16MiB"],
             "a file of 16MiB; allowed: a tenth of machine.memory",

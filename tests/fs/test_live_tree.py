@@ -72,10 +72,10 @@ class Zeroed(Zeroout):
         self.places: set[int] = set()
 
     def zero(
-        self, task: Task, inode: LiveInode, block: int, count: int, plug: Plug
+        self, task: Task, inode: LiveInode, lblk: int, block: int, count: int, plug: Plug
     ) -> Generator[Any, Any, None]:
         """Note it."""
-        del task, inode, plug
+        del task, inode, lblk, plug
         assert self.places.isdisjoint(range(block, block + count))
         self.places.update(range(block, block + count))
         yield from ()

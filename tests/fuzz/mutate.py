@@ -28,7 +28,7 @@ STRANGE: list[Any] = [
         "%s%n",
         "$x",
     ),
-    *("nvme", "hdd", "ramdisk", "null_blk", "page_io", "iomap", "mpage", "read", "randread", "warm", "6.16"),
+    *("nvme", "hdd", "ramdisk", "null_blk", "page_io", "iomap", "mpage", "read", "randread", "warm", "7.3"),
     *("fscrypt-v2", "dm-crypt", "ecryptfs", "file-keys", "inline", "contiguous", "sparse", "aged", "random"),
     *([], {}, [[]], [0], [0, 0], [1, 2, 3], ["a", "a"], {"kind": "aged"}, {"label": "x"}, {"value": 1}, [{}]),
     *([[[[[[]]]]]], list(range(300)), "x" * 300, {"a": {"b": {"c": 1}}}, "\ud800"),

@@ -32,7 +32,7 @@ SCHEMES = 'path = ["buffer_head", "page_io"]\n' + (
     '"encryption.scheme" = ["fscrypt-v2", "file-keys", "rfc2014", "dm-crypt", "ecryptfs", "inline"]\n'
 )
 DEVICES = '"device.profile" = ["ramdisk", "null_blk", "hdd", "sata-ssd", "emmc", "ufs", "nvme-gen5"]\n'
-KERNELS = '"machine.kernel" = ["3.16", "6.1", "6.16"]\npath = ["buffer_head", "page_io"]\n'
+KERNELS = '"machine.kernel" = ["3.16", "6.1", "6.12", "7.3"]\npath = ["buffer_head", "page_io"]\n'
 
 
 def _cells(folder, matrix):

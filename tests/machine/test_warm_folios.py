@@ -14,7 +14,7 @@ from sim.volume.images import ensure_image
 EXPERIMENT = """
 title = "t"
 [machine]
-kernel = "6.16"
+kernel = "7.3"
 [device]
 profile = "ramdisk"
 [volume]

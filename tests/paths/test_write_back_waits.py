@@ -91,8 +91,9 @@ class Short(Bump):
 
     asks = 0
 
-    def shortage(self) -> int:
+    def shortage(self, ahead: int = 0) -> int:
         """What is asked of delayed writes."""
+        del ahead
         return self.asks
 
 

@@ -56,7 +56,7 @@ FIRST = [0, 101190656, 65536, 0]
     [
         (
             layout_of(block_size=0),
-            "block_size: 0 is not one of [1024, 2048, 4096]; allowed: 1024, 2048, 4096",
+            "block_size: 0 is not one of [1024, 2048, 4096, 8192, 16384, 32768, 65536]; allowed: 1024, 2048",
         ),
         (layout_of(block_size=4096), "block_size: 4096; allowed: 1024, the record's"),
         (layout_of(block_size="1024"), "block_size: '1024' is not "),

@@ -104,10 +104,10 @@ def test_a_lower_read_and_a_cipher_call_for_each_page() -> None:
 
 
 def test_the_upper_file_is_read_by_its_kernels_rules() -> None:
-    """Linux 6.16 has no ondemand_readahead(), above eCryptfs as below."""
+    """Linux 7.3 has no ondemand_readahead(), above eCryptfs as below."""
     above = "ondemand_readahead"
     assert above in Stack().read(sequential(FILE, 128 * KIB))
-    assert above not in Stack(kernel="6.16").read(sequential(FILE, 128 * KIB))
+    assert above not in Stack(kernel="7.3").read(sequential(FILE, 128 * KIB))
 
 
 def test_it_reads_128_kib_ahead() -> None:

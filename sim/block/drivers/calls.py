@@ -76,6 +76,7 @@ class Driver:
     it finds done. end: the folded stack that bios are ended below. hard_irq: that is in the hard interrupt on
     any machine, not in a softirq where there are more CPUs than queues. virt_boundary: see queue/gaps.py.
     queue_per_cpu: the device has a hardware queue, and an interrupt, for every core; else one.
+    max_segment_sectors: what a segment may have (max_segment_size); 0: no limit.
     """
 
     queue_rq: str
@@ -86,6 +87,7 @@ class Driver:
     hard_irq: bool = False
     virt_boundary: bool = False
     queue_per_cpu: bool = False
+    max_segment_sectors: int = 128
 
     @property
     def symbols(self) -> frozenset[str]:

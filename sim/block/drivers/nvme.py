@@ -94,4 +94,5 @@ nvme_free_prps
     hard_irq=True,
     queue_per_cpu=True,
     virt_boundary=True,
+    max_segment_sectors=0,
 )

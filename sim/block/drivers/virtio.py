@@ -83,4 +83,5 @@ VIRTIO_BLK: Final = Driver(
     end=f"{_VIRTIO_END};blk_mq_end_request",
     hard_irq=True,
     queue_per_cpu=True,
+    max_segment_sectors=0,
 )

@@ -21,7 +21,9 @@ class QueueLimits:
     takes lists as one (->queue_rqs(), since 5.16). copies: the symbol with which a driver whose device is
     memory copies the data, in the task that submits; "" for hardware. write_cache: the device has a cache
     that loses its contents with the power (QUEUE_FLAG_WC); without one flushes are dropped. fua: it can write
-    past that (QUEUE_FLAG_FUA).
+    past that (QUEUE_FLAG_FUA). max_segment_sectors: a longer vector counts as several segments; 0: no limit.
+    newest_first: a plug is a stack: its newest request goes down first, and it is that one whose size
+    flushes it early; else the oldest. rest_checked: see KernelVersion.
     """
 
     max_sectors: int
@@ -38,6 +40,9 @@ class QueueLimits:
     write_cache: bool = False
     fua: bool = False
     tags: int = 0
+    max_segment_sectors: int = 0
+    newest_first: bool = True
+    rest_checked: bool = True
 
 
 @dataclass(slots=True)
@@ -48,6 +53,8 @@ class BlockStats:
     pending: bios submitted and not completed. busy_ns: time in which the hardware had at least one command.
     write_bios, write_sectors: of those queued, the ones that carry data to the device; write_requests: of
     those issued. flush_bios: with REQ_PREFLUSH or REQ_FUA; flushes: flush commands issued, for one or more.
+    most_segments: of a bio of pages, before it was cut. plugged: requests that were put into a plug; lists:
+    plugs that went to the driver as they were.
     """
 
     queued: int = 0
@@ -69,6 +76,9 @@ class BlockStats:
     flushes: int = 0
     bio_sectors: dict[int, int] = field(default_factory=dict)
     request_sectors: dict[int, int] = field(default_factory=dict)
+    most_segments: int = 0
+    plugged: int = 0
+    lists: int = 0
 
     @property
     def merges(self) -> int:

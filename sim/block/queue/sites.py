@@ -64,7 +64,8 @@ class SubmitSites:
             words = f"{chain} {submit} {alone}"
             merge = f"{alone};blk_attempt_plug_merge"
             self.submit = site(TASK, "", f"{words} {merge}", unit="blk_mq_submit_bio")
-        cut = f"{alone};bio_alloc_bioset {again} {again};submit_bio_noacct_nocheck {submit} {alone}"
+        checked = again if limits.rest_checked else ""
+        cut = f"{alone};bio_alloc_bioset {checked} {again};submit_bio_noacct_nocheck {submit} {alone}"
         self.split = site(TASK, "", cut)
         self.getrq = site(TASK, alone, "__blk_mq_alloc_requests")
         self.keyslot = site(TASK, alone, "__blk_crypto_rq_get_keyslot")

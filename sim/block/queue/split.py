@@ -16,35 +16,64 @@ def copies(bio: Bio) -> int:
     return vectors * 2 if crossing else vectors
 
 
-def cuts_of(bio: Bio, max_sectors: int, max_segments: int, boundary: bool) -> list[tuple[int, int]]:
+def segments_of(vectors: list[int], most: int) -> int:
+    """Return how many segments these vectors (in sectors) are; `most`: sectors of one, 0: no limit."""
+    if not most:
+        return len(vectors)
+    segments = 0
+    for sectors in vectors:
+        segments += -(-sectors // most)
+    return segments
+
+
+def cuts_of(
+    bio: Bio, max_sectors: int, max_segments: int, boundary: bool, most: int = 0
+) -> list[tuple[int, int]]:
     """
     Return (sectors, segments) of the pieces of a bio: as much each time as the limits take (bio_split_rw).
 
-    The bio's vectors are its pages, the first and last of each of its runs of blocks maybe in part. boundary:
-    it is cut where it has a gap.
+    The bio's vectors are its pages, the first and last of each of its runs of blocks maybe in part; with
+    large folios those it has noted. boundary: it is cut where it has a gap. most: sectors of a segment.
     """
+    if bio.vectors is not None:
+        return _cuts([(vector, 1) for vector in bio.vectors], max_sectors, max_segments, most)
     per_page = bio.blocks_per_page
     block_sectors = PAGE_SECTORS // per_page
-    vectors: list[int] = []
+    vectors: list[tuple[int, int]] = []  # (sectors of each, how many)
     last = None
     for lblk, count in bio.blocks:
         if boundary and last is not None and gap_between(last, lblk, per_page):
-            vectors.append(0)
+            vectors.append((0, 1))
         last = lblk + count - 1
-        while count:
-            blocks = min(count, per_page - lblk % per_page)
-            vectors.append(blocks * block_sectors)
-            lblk, count = lblk + blocks, count - blocks
+        head = min(count, -lblk % per_page)
+        pages, tail = divmod(count - head, per_page)
+        vectors += [(head * block_sectors, 1)] * (head > 0) + [(PAGE_SECTORS, pages)] * (pages > 0)
+        vectors += [(tail * block_sectors, 1)] * (tail > 0)
+    return _cuts(vectors, max_sectors, max_segments, 0)
+
+
+def _cuts(
+    vectors: list[tuple[int, int]], max_sectors: int, max_segments: int, most: int
+) -> list[tuple[int, int]]:
+    """Return the pieces that vectors, (sectors, how many), are cut into; (0, 1): a cut in any case."""
     cuts = []
     sectors = segments = 0
-    for left in vectors:
-        if not left:
+    for each, many in vectors:
+        if not each:
             cuts.append((sectors, segments))
             sectors = segments = 0
-        while left:
-            if sectors == max_sectors or segments == max_segments:
-                cuts.append((sectors, segments))
-                sectors = segments = 0
-            take = min(left, max_sectors - sectors)
-            sectors, segments, left = sectors + take, segments + 1, left - take
+            continue
+        while many:
+            whole = min(many, (max_sectors - sectors) // each, max_segments - segments)
+            whole = 0 if most and each > most else whole
+            sectors, segments, many = sectors + whole * each, segments + whole, many - whole
+            left = each if many else 0
+            while left:  # a vector that does not fit as a whole
+                if sectors == max_sectors or segments == max_segments:
+                    cuts.append((sectors, segments))
+                    sectors = segments = 0
+                take = min(left, max_sectors - sectors)
+                take = min(take, most) if most else take
+                sectors, segments, left = sectors + take, segments + 1, left - take
+            many -= many > 0
     return [*cuts, (sectors, segments)]

@@ -31,7 +31,7 @@ from sim.block.queue.gaps import has_gap
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.block.queue.merge import Merger, join
 from sim.block.queue.sites import SubmitSites
-from sim.block.queue.split import copies, cuts_of
+from sim.block.queue.split import copies, cuts_of, segments_of
 from sim.block.queue.tags import Tags, scheduler_tags
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
@@ -73,7 +73,8 @@ class BlockQueue(BioQueue):
         below: str = "",
     ) -> None:
         """
-        `tracer` sees every event; `records` takes one entry a bio. With neither, nothing is kept.
+        `tracer` sees every event; `submitting` then says of which task, and of which bio (None: of a plug's
+        requests). `records` takes one entry a bio. With neither, nothing is kept.
 
         below: the folded stack of a stacked device's driver that hands bios down (it enters at
         submit_bio_noacct()); empty for a queue that file systems submit to.
@@ -95,6 +96,7 @@ class BlockQueue(BioQueue):
         self._cpu = cpu
         self._tracer = tracer
         self._records = records
+        self.submitting: tuple[Task, Bio | None] | None = None
         # Bound methods are objects, made whenever they are asked for.
         self._on_arrival: Callable[[Any], None] = self.dispatcher.arrive
         self._on_insertion: Callable[[Any], None] = self.dispatcher.inserted
@@ -127,6 +129,7 @@ class BlockQueue(BioQueue):
         count_size(stats.bio_sectors, sectors, count)
         stats.pending += count
         if self._tracer is not None:
+            self.submitting = task, bio
             for i in range(count):
                 self._tracer(action("Q", bio.opf), task.time_ns, bio.sector + i * sectors, sectors)
         if self._records is not None:
@@ -137,9 +140,14 @@ class BlockQueue(BioQueue):
         if limits.bio_based:
             self._complete_inline(task, bio)
         elif count == 1:
-            fits = sectors <= limits.max_sectors and bio.segments <= limits.max_segments
+            segments = bio.segments
+            if bio.vectors is not None:
+                segments = segments_of(bio.vectors, limits.max_segment_sectors)
+            if segments > stats.most_segments:
+                stats.most_segments = segments
+            fits = sectors <= limits.max_sectors and segments <= limits.max_segments
             if fits and not (self._boundary and len(bio.blocks) > 1 and has_gap(bio)):
-                self._pieces(task, bio, bio.sector, [(sectors, bio.segments)], plug)
+                self._pieces(task, bio, bio.sector, [(sectors, segments)], plug)
             else:
                 self._submit_split(task, bio, plug)
         else:
@@ -174,6 +182,7 @@ class BlockQueue(BioQueue):
                 if (yield from task.wait(event)):
                     task.ps += self._sites.tag_sleep.charge(1)
             before = self.stats.merges
+            self.submitting = task, blocked.bio
             self._pieces(task, blocked.bio, blocked.sector, blocked.cuts, blocked.plug, merge=False)
             if blocked.rest is not None:
                 self._submit_row(task, blocked.rest, blocked.plug)
@@ -231,6 +240,7 @@ class BlockQueue(BioQueue):
             stats.write_bios += 1
             stats.write_sectors += bio.sectors
         if self._tracer is not None:
+            self.submitting = task, bio
             self._tracer(action("Q", bio.opf), task.time_ns, bio.sector, bio.sectors)
         if self._records is not None:
             bio.record = IoRecord(bio.sector, bio.sectors, 1, task.time_ns)
@@ -255,7 +265,10 @@ class BlockQueue(BioQueue):
         A cut may lie inside a page. What is cut off merges with nothing (REQ_NOMERGE); only the last piece,
         which is the bio itself, may.
         """
-        cuts = cuts_of(bio, self.limits.max_sectors, self.limits.max_segments, self._boundary)
+        limits = self.limits
+        cuts = cuts_of(
+            bio, limits.max_sectors, limits.max_segments, self._boundary, limits.max_segment_sectors
+        )
         task.ps += self._sites.split.charge(len(cuts) - 1)
         self.stats.splits += len(cuts) - 1
         bio.parts = bio.pieces = len(cuts)
@@ -313,7 +326,8 @@ class BlockQueue(BioQueue):
         """Put a new request into the plug, flushing it first if it is full. There is a tag."""
         requests, crypt, tags = plug.requests, bio.crypt, self._tags_of(task)
         task.ps += self._sites.getrq.charge(1)
-        self.stats.getrq += 1
+        stats = self.stats
+        stats.getrq += 1
         if self._tracer is not None:
             self._tracer(action("G", bio.opf), task.time_ns, sector, sectors)
         request = Request(sector, sectors, segments, bio.opf)
@@ -328,12 +342,14 @@ class BlockQueue(BioQueue):
         elif not requests:
             self._count_plug(task)
         elif len(requests) >= limits.plug_requests or (
-            limits.plug_flush_sectors and requests[-1].sectors >= limits.plug_flush_sectors
+            limits.plug_flush_sectors
+            and requests[-1 if limits.newest_first else 0].sectors >= limits.plug_flush_sectors
         ):
             task.ps += self._sites.early.charge(1)
             self._dispatch(task, plug, from_schedule=False)
             self._count_plug(task)
         plug.requests.append(request)
+        stats.plugged += plug.holds
         return request
 
     def _count_plug(self, task: Task) -> None:
@@ -348,12 +364,13 @@ class BlockQueue(BioQueue):
         via_insert = from_schedule or self._scheduler.elevator
         if self.limits.plug_sorted:
             requests.sort(key=attrgetter("sector"))
-        elif not via_insert:
-            requests.reverse()  # the plug's list is a stack, and 6.1 issues from its top
+        elif self.limits.newest_first and not via_insert:
+            requests.reverse()  # the plug's list is a stack, and is issued from its top
         sites, count = self._sites, len(requests)
         if plug.holds:
             task.ps += sites.request.charge(count)
         if not via_insert:
+            self.stats.lists += plug.holds
             task.ps += (sites.issue_list if plug.holds else sites.issue_alone).charge(requests)
             self._cpu.when_done(task, self._on_arrival, (requests, task.core))
             return
@@ -361,6 +378,7 @@ class BlockQueue(BioQueue):
         self.stats.inserted += count
         self.stats.unplugs += plug.holds
         if self._tracer is not None:
+            self.submitting = task, None
             for request in requests:
                 self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
         arrived = Arrived(requests, task.core, from_schedule, not plug.holds)

@@ -10,14 +10,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 
-import numpy as np
-
 from sim.errors import ImageError
 from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT, GroupDescriptor
 from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET
-from sim.ext4.read.own_blocks import own_blocks_of
+from sim.ext4.read.free_runs import free_runs
 from sim.ext4.read.reader import Image
 
 _FREE_BLOCKS_LOW, _FREE_BLOCKS_HIGH = 0x0C, 0x158
@@ -163,31 +161,8 @@ class Groups:
         return chosen
 
     def free_runs(self, uninitialised: bool = False) -> list[tuple[int, int]]:
-        """
-        Return the free runs of initialised groups as (first block, length), in order.
-
-        uninitialised: those of groups whose bitmap was never written, too.
-        """
-        sb = self._image.superblock
-        runs: list[tuple[int, int]] = []
-        own = own_blocks_of(self._image) if uninitialised else {}
-        for group in range(sb.groups_count):
-            descriptor = self._image.group(group)
-            blocks = sb.group_blocks(group)
-            if not descriptor.flags & GroupDescriptor.BLOCK_UNINIT:
-                bitmap = self._store.read(descriptor.block_bitmap * sb.block_size, sb.block_size)
-                bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), count=len(blocks), bitorder="little")
-            elif uninitialised:
-                bits = np.zeros(len(blocks), dtype=np.uint8)
-                for run in own.get(group, ()):
-                    bits[run.start : run.stop] = 1
-            else:
-                continue
-            edges = np.flatnonzero(np.diff(bits, prepend=1, append=1)).tolist()
-            runs += [
-                (blocks.start + start, stop - start) for start, stop in zip(*[iter(edges)] * 2, strict=True)
-            ]
-        return runs
+        """Return the free runs as they are now, see sim.ext4.read.free_runs."""
+        return free_runs(self._image, uninitialised)
 
     # -- inodes --------------------------------------------------------------------------------------
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 import struct
 
 from sim.ext4.format.extents import plan_tree
-from sim.ext4.format.inode import EA_REFERENCES_AT
-from sim.units import SECTOR_BYTES
+from sim.ext4.format.inode import EA_REFERENCES_AT, GOOD_OLD_BYTES
+from sim.units import NS_PER_S, SECTOR_BYTES
 
 _SIZE_AT, _CTIME_AT, _DTIME_AT = 0x04, 0x0C, 0x14
 _LINKS_AT, _SECTORS_AT, _FLAGS_AT, _BLOCK_AT = 0x1A, 0x1C, 0x20, 0x28
-_XATTR_AT, _SIZE_HIGH_AT = 0x68, 0x6C
+_XATTR_AT, _SIZE_HIGH_AT, _CTIME_EXTRA_AT = 0x68, 0x6C, 0x84
 _SECTORS_HIGH_AT, _XATTR_HIGH_AT = 0x74, 0x76
 
 
@@ -27,12 +27,44 @@ def add_flags(raw: bytearray, flags: int) -> None:
     struct.pack_into("<I", raw, _FLAGS_AT, struct.unpack_from("<I", raw, _FLAGS_AT)[0] | flags)
 
 
-def add_sectors(raw: bytearray, sectors: int) -> None:
-    """Change how many sectors of 512 bytes are in use; `sectors` may be negative."""
-    sectors += struct.unpack_from("<I", raw, _SECTORS_AT)[0]
-    sectors += struct.unpack_from("<H", raw, _SECTORS_HIGH_AT)[0] << 32
+def sectors(raw: bytes | bytearray) -> int:
+    """Return how many sectors of 512 bytes are in use."""
+    low, high = (
+        struct.unpack_from("<I", raw, _SECTORS_AT)[0],
+        struct.unpack_from("<H", raw, _SECTORS_HIGH_AT)[0],
+    )
+    return int(low | high << 32)
+
+
+def add_sectors(raw: bytearray, more: int) -> None:
+    """Change how many sectors of 512 bytes are in use; `more` may be negative."""
+    set_sectors(raw, sectors(raw) + more)
+
+
+def set_sectors(raw: bytearray, sectors: int) -> None:
+    """Set how many sectors of 512 bytes are in use."""
     struct.pack_into("<I", raw, _SECTORS_AT, sectors & 0xFFFF_FFFF)
     struct.pack_into("<H", raw, _SECTORS_HIGH_AT, sectors >> 32)
+
+
+def set_size(raw: bytearray, size_bytes: int) -> None:
+    """Set the size of the contents."""
+    struct.pack_into("<I", raw, _SIZE_AT, size_bytes & 0xFFFF_FFFF)
+    struct.pack_into("<I", raw, _SIZE_HIGH_AT, size_bytes >> 32)
+
+
+def set_root(raw: bytearray, root: bytes) -> None:
+    """Set the 60 bytes of the root of the extent tree."""
+    raw[_BLOCK_AT : _BLOCK_AT + len(root)] = root
+
+
+def set_changed(raw: bytearray, time_ns: int) -> None:
+    """Set mtime and ctime, in ns since 1970; inodes of 128 bytes have seconds."""
+    seconds, ns = divmod(time_ns, NS_PER_S)
+    struct.pack_into("<2I", raw, _CTIME_AT, seconds & 0xFFFF_FFFF, seconds & 0xFFFF_FFFF)
+    if len(raw) > GOOD_OLD_BYTES:
+        extra = ns << 2 | seconds >> 32 & 3
+        struct.pack_into("<2I", raw, _CTIME_EXTRA_AT, extra, extra)
 
 
 def set_links(raw: bytearray, links: int) -> None:

@@ -16,7 +16,7 @@ from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET, pars
 from sim.ext4.read.reader import Image
 from sim.ext4.read.replay import LogReader, Replay
 
-_STATE_AT, _INCOMPAT_AT = 0x3A, 0x60
+_FREE_AT, _STATE_AT, _INCOMPAT_AT, _FREE_HIGH_AT = 0x0C, 0x3A, 0x60, 0x158
 _VALID, _HAS_ERRORS = 0x1, 0x2
 
 
@@ -38,6 +38,21 @@ def replay_journal(store: OverlayStore, name: str = "image") -> Replay:
         raise
 
 
+def count_free_blocks(store: OverlayStore, name: str = "image") -> None:
+    """
+    Have the superblock count the free blocks that its group descriptors have.
+
+    A kernel changes it when a file system is unmounted; after a crash e2fsck does so, without a word.
+    """
+    image = Image(store, name)
+    free = sum([image.group(number).free_blocks for number in range(image.superblock.groups_count)])
+    raw = bytearray(store.read(SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES))
+    struct.pack_into("<I", raw, _FREE_AT, free & 0xFFFF_FFFF)
+    struct.pack_into("<I", raw, _FREE_HIGH_AT, free >> 32)
+    Checksums(image.superblock).superblock(raw)
+    store.write(SUPERBLOCK_OFFSET, raw)
+
+
 def _replay(store: OverlayStore, name: str) -> Replay:
     _change_superblock(store)  # an image that needs recovery is not read
     before = Image(store, name)
@@ -55,11 +70,17 @@ def _replay(store: OverlayStore, name: str) -> Replay:
     return found
 
 
-def _change_superblock(store: OverlayStore, add: int = 0, clear: int = 0) -> None:
-    """Note that the image needs no recovery, and change bits of its state."""
+def note_mounted(store: OverlayStore) -> None:
+    """Note what mounting an image for writing notes: that its journal is to be replayed after a crash."""
+    _change_superblock(store, recover=True)
+
+
+def _change_superblock(store: OverlayStore, add: int = 0, clear: int = 0, recover: bool = False) -> None:
+    """Note whether the image needs recovery, and change bits of its state."""
     raw = bytearray(store.read(SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES))
     superblock = parse_superblock(bytes(raw))
     struct.pack_into("<H", raw, _STATE_AT, (superblock.state | add) & ~clear)
-    struct.pack_into("<I", raw, _INCOMPAT_AT, superblock.incompat & ~Incompat.NEEDS_RECOVERY)
+    features = superblock.incompat & ~Incompat.NEEDS_RECOVERY
+    struct.pack_into("<I", raw, _INCOMPAT_AT, features | (Incompat.NEEDS_RECOVERY if recover else 0))
     Checksums(superblock).superblock(raw)
     store.write(SUPERBLOCK_OFFSET, raw)

@@ -12,6 +12,7 @@ import struct
 from sim.ext4.format.crc16 import crc16
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT
+from sim.ext4.format.extents import ENTRY_BYTES
 from sim.ext4.format.features import Incompat, RoCompat
 from sim.ext4.format.inode import GOOD_OLD_BYTES
 from sim.ext4.format.superblock import Superblock
@@ -100,6 +101,14 @@ class Checksums:
             struct.pack_into("<I", raw, _XATTR_AT, 0)
             crc = crc32c(crc32c(self.seed, block.to_bytes(8, "little")), raw)
             struct.pack_into("<I", raw, _XATTR_AT, crc)
+
+    def extent_block(self, raw: bytearray, inode: Bytes, number: int, room: int) -> None:
+        """
+        Set the checksum behind the `room` entries of an extent tree's block; inode: the bytes of its own.
+        """
+        if self.on:
+            tail = (1 + room) * ENTRY_BYTES
+            struct.pack_into("<I", raw, tail, crc32c(self.inode_seed(inode, number), raw[:tail]))
 
     def directory_block(self, raw: bytearray, directory: bytes | memoryview, number: int) -> None:
         """Set the checksum in the tail of a directory's block; directory: the bytes of its inode."""

@@ -93,6 +93,10 @@ class LogSuperblock:
         """Return the superblock with another first transaction."""
         return replace(self, sequence=sequence, start=start)
 
+    def with_format(self, log_format: LogFormat) -> LogSuperblock:
+        """Return the superblock with other features."""
+        return replace(self, format=log_format)
+
     def without_error(self) -> LogSuperblock:
         """Return the superblock without the error that was noted."""
         raw = bytearray(self.raw)

@@ -36,6 +36,7 @@ LAYOUT_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "fragmented": ("extent", "extent_blocks", "gap"),
     "sparse": ("data", "hole"),
     "unwritten": (),
+    "hole": (),
     "pattern": ("pattern",),
     "aged": ("extent", "seed", "hole_share", "unwritten_share", "window"),
     "random": ("extent", "seed"),
@@ -122,6 +123,7 @@ def parse_layout(place: str, value: object, block_size: int, folder: Path) -> La
         ),
         "sparse": lambda: Pattern(f"{blocks('data', 4 * KIB)}d{blocks('hole', 4 * KIB)}h"),
         "unwritten": unwritten,
+        "hole": lambda: Pattern("1h"),
         "pattern": lambda: Pattern(_typed(place, table, "pattern", str, "")),
         "aged": lambda: Aged(
             blocks("extent", 64 * KIB),

@@ -24,7 +24,7 @@ from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
 from sim.fs.bdev_buffers import BH_SYMBOLS, BdevBuffers
 from sim.fs.jbd2.log import Log
-from sim.fs.jbd2.tail import LogTail
+from sim.fs.jbd2.log_bytes import LogBytes
 from sim.fs.jbd2.transaction import WAITS, WRITES, Transaction, Transactions
 from sim.fs.live_inode import LiveInode
 from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
@@ -70,7 +70,8 @@ class Jbd2Journal(Transactions):
     """
     One journal: its transactions, its log, and the thread that commits.
 
-    barrier, async_commit: mount options. data: whose data is ordered.
+    barrier, async_commit: mount options. data: whose data is ordered. bytes: of the log, None if data is
+    off. is_empty: the superblock on the disk says so, and a replay would not look at the log (JBD2_FLUSHED).
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Jbd2Journal(Transactions):
         barrier: bool = True,
         async_commit: bool = False,
         commit_ns: int = 5_000_000_000,
+        is_empty: bool = False,
     ) -> None:
         super().__init__(clock, ledger, log.blocks // 4, log.overhead)
         self.log = log
@@ -93,6 +95,8 @@ class Jbd2Journal(Transactions):
         self.async_commit = async_commit
         self.commit_ns = commit_ns
         self.data = OrderedData()
+        self.bytes: LogBytes | None = None
+        self.is_empty = is_empty
         self.committed = 0
         self.thread = thread
         self.closed = False
@@ -116,10 +120,9 @@ class Jbd2Journal(Transactions):
             "",
             "jbd2_log_do_checkpoint;__wait_on_buffer",
         )
-        self._tail = LogTail(ledger, log, self._in_place, self._size, barrier)
         self._place_commit(ledger)
         self._place_waits(ledger)
-        clock.process(self._kjournald())
+        self.open()
 
     def _place_commit(self, ledger: Ledger) -> None:
         """Find the places of what the thread calls in a commit."""
@@ -147,6 +150,10 @@ class Jbd2Journal(Transactions):
             TASK, f"{STACK};__jbd2_journal_refile_buffer", "__jbd2_journal_file_buffer"
         )
         self._s_bh = ledger.site(TASK, STACK, BH_SYMBOLS)
+        write = f"{STACK};jbd2_journal_write_revoke_records"
+        self._s_write_revoked = ledger.site(
+            TASK, write, f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
+        )
         self._s_record = ledger.site(TASK, STACK, f"journal_submit_commit_record {BH_SYMBOLS}")
         self._s_data = {
             WRITES: ledger.site(
@@ -174,6 +181,10 @@ class Jbd2Journal(Transactions):
             TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
         )
         self._s_much = ledger.site(TASK, STACK, "jbd2_update_log_tail")
+        self._s_tail = ledger.site(TASK, "", "jbd2_journal_update_sb_log_tail")
+        self._s_superblock = ledger.site(
+            TASK, "", f"jbd2_write_superblock {under('jbd2_write_superblock', BH_SYMBOLS)}"
+        )
 
     # -- what tasks ask for ------------------------------------------------------------------------
 
@@ -195,6 +206,11 @@ class Jbd2Journal(Transactions):
             yield from self._sleep_until_committed(task, self.committing)
         if not self.has_space():
             yield from self.do_checkpoint(task)
+
+    def filed(self, block: int) -> None:
+        """It is dirty for the journal from now on, not for who writes it in place (set_buffer_jbddirty())."""
+        self.buffers.clean(block)
+        self.data.clean(block)
 
     def begun(self, transaction: Transaction) -> None:
         """Its commit is due after the interval."""
@@ -252,6 +268,11 @@ class Jbd2Journal(Transactions):
             yield from self._commit(thread, running)
             yield from thread.settle()
 
+    def open(self) -> None:
+        """Start the thread."""
+        self.closed = False
+        self.clock.process(self._kjournald())
+
     def close(self) -> None:
         """End the thread."""
         self.closed = True
@@ -259,6 +280,9 @@ class Jbd2Journal(Transactions):
 
     def _commit(self, task: Task, transaction: Transaction) -> Generator[Any, Any, None]:
         """jbd2_journal_commit_transaction()."""
+        if self.is_empty:
+            self.is_empty = False
+            yield from self.update_tail(task, 0)
         transaction.locked = True
         task.ps += self._s_commit.charge(1)
         if transaction.updates:
@@ -266,24 +290,27 @@ class Jbd2Journal(Transactions):
             yield from task.wait(transaction.drained)
         self._shrink(transaction)
         self.committing, self.running = transaction, None
+        metadata, revoked = transaction.metadata(), list(transaction.revoked)
+        if self.bytes is not None:
+            self.bytes.freeze(metadata)
         for number, what in transaction.inodes.items():
             if what & WRITES:
                 task.ps += self._s_data[WRITES].charge(1)
                 yield from self.data.submit(task, number)
-        metadata = transaction.metadata()
-        written = self._write_log(task, metadata)
+        written = self._write_log(task, transaction.tid, metadata, revoked)
         for number in transaction.inodes:
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
         freed = self.log.before_oldest()
         if not self.async_commit:
-            yield from self._out.wait(task, [self._write_record(task, Plug(holds=False))])
+            record = self._write_record(task, transaction.tid, Plug(holds=False))
+            yield from self._out.wait(task, [record])
         elif self.barrier:
             yield from self._out.flush(task)
         if freed >= self.limit:
             task.ps += self._s_much.charge(1)
-            yield from self._tail.move(task)
+            yield from self.update_tail(task, REQ_FUA)
         self.log.committed(transaction.tid, metadata)
         self.committing = None
         transaction.credits = 0
@@ -298,37 +325,56 @@ class Jbd2Journal(Transactions):
         files, buffers, data = transaction.files, self.buffers, self.data
         self.log.shrink(lambda block: block in files or buffers.is_dirty(block) or data.is_dirty(block))
 
-    def _write_log(self, task: Task, metadata: list[int]) -> list[Pending]:
-        """Submit descriptors and blocks; with journal_async_commit the commit record, too."""
+    def _write_log(self, task: Task, tid: int, metadata: list[int], revoked: list[int]) -> list[Pending]:
+        """Submit revocations, descriptors and blocks; with journal_async_commit the commit record, too."""
         task.ps += self._s_block.charge(len(metadata))
-        pending: list[Pending] = []
         plug = Plug()
+        pending = self._write_revocations(task, tid, revoked, plug)
         for first in range(0, len(metadata), self.log.tags):
             batch = metadata[first : first + self.log.tags]
             task.ps += self._s_descriptor.charge(1)
             places = self.log.take(1 + len(batch))
             task.ps += self._s_lookup.charge(len(places))
             task.ps += self._s_bh.charge(len(places))
+            if self.bytes is not None:
+                self.bytes.descriptor(tid, batch, places)
             pending.extend([self._submit(task, plug, place, LOG_FLAGS) for place in places])
             self.buffers.make(task, places[0])
         if self.async_commit:
-            pending.append(self._write_record(task, plug))
+            pending.append(self._write_record(task, tid, plug))
         self._queue.finish_plug(task, plug)
         return pending
 
-    def _write_record(self, task: Task, plug: Plug) -> Pending:
+    def _write_revocations(self, task: Task, tid: int, revoked: list[int], plug: Plug) -> list[Pending]:
+        """jbd2_journal_write_revoke_records(): what a replay must not bring back."""
+        blocks = -(-len(revoked) // self.log.revocations)
+        if not blocks:
+            return []
+        task.ps += self._s_descriptor.charge(blocks) + self._s_lookup.charge(blocks)
+        task.ps += self._s_write_revoked.charge(blocks)
+        places = self.log.take(blocks)
+        if self.bytes is not None:
+            self.bytes.revocations(tid, revoked, places)
+        for place in places:
+            self.buffers.make(task, place)
+        return [self._submit(task, plug, place, REQ_OP_WRITE | REQ_SYNC) for place in places]
+
+    def _write_record(self, task: Task, tid: int, plug: Plug) -> Pending:
         """journal_submit_commit_record()."""
         task.ps += self._s_descriptor.charge(1) + self._s_lookup.charge(1) + self._s_record.charge(1)
         flags = LOG_FLAGS
         if self.barrier and not self.async_commit:
             flags |= REQ_PREFLUSH | REQ_FUA
         place = self.log.take(1)[0]
+        if self.bytes is not None:
+            self.bytes.record(tid, place, task.time_ns)
         self.buffers.make(task, place)
         return self._submit(task, plug, place, flags)
 
-    def _submit(self, task: Task, plug: Plug, place: int, flags: int) -> Pending:
+    def _submit(self, task: Task, plug: Plug, place: int, flags: int, out: WriteOut | None = None) -> Pending:
+        """Submit the write of a block of the journal. out: on whose way it goes; None: the log's."""
         size = self._size
-        return self._out.submit(
+        return (out or self._out).submit(
             task, plug, sector_of(place, size), size // SECTOR_BYTES, 1, [(place, 1)], None, flags
         )
 
@@ -350,10 +396,10 @@ class Jbd2Journal(Transactions):
         """
         task.ps += self._s_checkpoint.charge(1)
         if self.log.before_oldest():
-            yield from self._tail.clean_up(task)
+            yield from self._cleanup_tail(task)
             return
-        oldest = self.log.oldest()
-        plug = Plug()
+        yield from self._commit_what_changes(task)
+        plug, oldest = Plug(), self.log.oldest()
         blocks = [block for block in oldest if self.buffers.is_dirty(block) or self.data.is_dirty(block)]
         pending: list[Pending] = []
         for first in range(0, len(blocks), 64):
@@ -379,7 +425,55 @@ class Jbd2Journal(Transactions):
         yield from self._in_place.wait(task, pending)
         self.log.dropped()
         if self.log.before_oldest():
-            yield from self._tail.clean_up(task)
+            yield from self._cleanup_tail(task)
+
+    def _cleanup_tail(self, task: Task) -> Generator[Any, Any, None]:
+        """
+        jbd2_cleanup_journal_tail(): empty the device's cache before the superblock says where the log begins.
+        """
+        if self.barrier:
+            yield from self._out.flush(task)
+        yield from self.update_tail(task, REQ_FUA)
+
+    def _commit_what_changes(self, task: Task) -> Generator[Any, Any, None]:
+        """
+        Wait until no transaction has a block that the oldest one in the log is still to bring in place: until
+        then, what it holds now must not be written, and what it held is in the log alone.
+        """
+        while True:
+            metadata = self.log.oldest()
+            for transaction in (self.committing, self.running):
+                if transaction is not None and any(block in transaction.files for block in metadata):
+                    break
+            else:
+                return
+            if transaction is self.running:
+                self.ask(task, transaction.tid)
+            yield from self._sleep_until_committed(task, transaction)
+
+    def update_tail(self, task: Task, flags: int) -> Generator[Any, Any, None]:
+        """
+        jbd2_journal_update_sb_log_tail(): the log begins at the oldest transaction that is to be
+        checkpointed.
+        """
+        task.ps += self._s_tail.charge(1)
+        if self.bytes is not None:
+            tid, start = self.log.next_tail
+            self.bytes.tail(tid or self.committed + 1, start)
+        yield from self._write_superblock(task, flags)
+        self.log.move_tail()
+
+    def _write_superblock(self, task: Task, flags: int) -> Generator[Any, Any, None]:
+        """
+        jbd2_write_superblock(): write it, and wait. flags: REQ_FUA and REQ_PREFLUSH count with barriers only.
+        """
+        task.ps += self._s_superblock.charge(1)
+        if not self.barrier:
+            flags &= ~(REQ_FUA | REQ_PREFLUSH)
+        plug = Plug(holds=False)
+        yield from self._in_place.wait(
+            task, [self._submit(task, plug, self.log.superblock, LOG_FLAGS | flags, self._in_place)]
+        )
 
     def destroy(self, task: Task) -> Generator[Any, Any, None]:
         """
@@ -393,4 +487,5 @@ class Jbd2Journal(Transactions):
         self.close()
         while self.log.checkpoints:
             yield from self.do_checkpoint(task)
-        yield from self._tail.mark_empty(task)
+        yield from self._write_superblock(task, REQ_PREFLUSH | REQ_FUA)
+        self.log.move_tail()

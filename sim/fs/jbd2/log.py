@@ -26,14 +26,16 @@ def tags_per_descriptor(block_size: int, tag_bytes: int, checksums: bool) -> int
 
 class _Kept:
     """
-    A committed transaction. taken: blocks of the log. blocks: those that are still to be checkpointed for it,
-    in the order of the log; without any it is off the list, and its room goes with the tail.
+    A committed transaction. start: where in the journal it begins. taken: blocks of the log. blocks: those
+    that are still to be checkpointed for it, in the order of the log; without any it is off the list, and its
+    room goes with the tail.
     """
 
-    __slots__ = ("blocks", "taken", "tid")
+    __slots__ = ("blocks", "start", "taken", "tid")
 
-    def __init__(self, tid: int, taken: int, blocks: Sequence[int]) -> None:
+    def __init__(self, tid: int, start: int, taken: int, blocks: Sequence[int]) -> None:
         self.tid = tid
+        self.start = start
         self.taken = taken
         self.blocks = dict.fromkeys(blocks, True)
 
@@ -42,7 +44,8 @@ class Log:
     """
     A journal's blocks: `places`, the first of which is its superblock. tags: blocks a descriptor announces.
 
-    free: blocks that may be taken. overhead: descriptors that a transaction is reckoned to need.
+    free: blocks that may be taken. overhead: descriptors that a transaction is reckoned to need. revocations:
+    how many a block of them has.
     """
 
     def __init__(
@@ -53,8 +56,9 @@ class Log:
         tag_bytes: int,
         checksums: bool,
         head: int = 1,
+        wide: bool = False,
     ) -> None:
-        """head: where in the journal the next transaction begins."""
+        """head: where in the journal the next transaction begins. wide: block numbers have 64 bits."""
         self.places = places
         self.tags = tags
         self.blocks = len(places)
@@ -63,7 +67,9 @@ class Log:
         self.head = head
         per = (block_size - 12 - 16 - (4 if checksums else 0) - 16) // tag_bytes
         self.overhead = 1 + -(-(self.blocks // 4) // per)
+        self.revocations = (block_size - 16 - (4 if checksums else 0)) // (8 if wide else 4)
         self._taken = 0
+        self._begins = head
         self._kept: deque[_Kept] = deque()
         self._kept_in: dict[int, _Kept] = {}
 
@@ -84,12 +90,13 @@ class Log:
         A transaction is in the log: it stays there until its blocks are in place, or in a later transaction
         (__jbd2_journal_insert_checkpoint(), __jbd2_journal_remove_checkpoint()).
         """
-        kept = _Kept(tid, self._taken, metadata)
+        kept = _Kept(tid, self._begins, self._taken, metadata)
         for block in metadata:
             self.leaves(block)
             self._kept_in[block] = kept
         self._kept.append(kept)
         self._taken = 0
+        self._begins = self.head
 
     def leaves(self, block: int) -> None:
         """A block is off the list of its transaction (__jbd2_journal_remove_checkpoint())."""
@@ -130,6 +137,17 @@ class Log:
                 break
             freed += kept.taken
         return freed
+
+    @property
+    def next_tail(self) -> tuple[int, int]:
+        """
+        The oldest transaction on the list, and where in the journal it begins; 0 and where the next one
+        begins, or the one that is being committed, if there is none.
+        """
+        for kept in self._kept:
+            if kept.blocks:
+                return kept.tid, kept.start
+        return 0, self._begins
 
     def move_tail(self) -> None:
         """The tail is at the oldest transaction on the list: what lies before is free."""

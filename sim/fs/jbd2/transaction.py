@@ -4,10 +4,10 @@ Handles and transactions: who may change which block of metadata, and what has t
 
 A handle reserves credits, a block each that it may change, in the running transaction; what it did not use it
 gives back when it stops. A transaction that has no room for a handle's credits is committed first, and the
-handle waits. Blocks are named by their number; `ChangedBlocks` has their bytes, if there are any.
+handle waits. Blocks are named by their number; `LogBytes` has their bytes, if there are any.
 
-Left out: the shadow of a block that is being committed (who changes it does not wait for its copy), frozen
-data, abort, fast commits, reserved handles' own limit.
+Left out: the shadow of a block that is being committed (who changes it does not wait for its copy), abort,
+fast commits, reserved handles' own limit.
 """
 
 from __future__ import annotations
@@ -242,6 +242,9 @@ class Transactions:
         task.handle = handle
         return handle
 
+    def filed(self, block: int) -> None:
+        """A transaction has got write access to a block that may be dirty in place."""
+
     def begun(self, transaction: Transaction) -> None:
         """A transaction has begun: its commit is due in a while."""
 
@@ -276,6 +279,7 @@ class Transactions:
         if committing is None or block not in committing.files:
             task.ps += self._s_file.charge(1)
         transaction.files[block] = RESERVED
+        self.filed(block)
 
     def get_create_access(self, task: Task, block: int) -> None:
         """jbd2_journal_get_create_access(): a new block."""

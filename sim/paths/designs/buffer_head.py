@@ -22,6 +22,6 @@ DESIGN = PathDesign(
     colour="vermillion",
     marker="o",
     heads_on_every_page=True,
-    large_folios=("6.16",),
+    large_folios=("7.3",),
     recorded_as="buffer",
 )

@@ -32,8 +32,9 @@ CALLER = "iomap_readahead;iomap_readpage_iter"
 
 def make(parts: PathParts) -> ExtentWalkPath:
     """Build it."""
-    bios = parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_folio")
-    return ExtentWalkPath(parts.ledger, parts.queue, parts.mapper, bios, parts.block_size, SYMBOLS)
+    bios = parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_folio", per_piece=True)
+    own_bios = parts.rules.own_bios
+    return ExtentWalkPath(parts.ledger, parts.queue, parts.mapper, bios, parts.block_size, SYMBOLS, own_bios)
 
 
 DESIGN = PathDesign(
@@ -44,6 +45,6 @@ DESIGN = PathDesign(
     marker="^",
     per_extent=True,
     page_state="bitmap",
-    large_folios=("6.1", "6.16"),
+    large_folios=("6.1", "6.12", "7.3"),
     recorded_as="iomap",
 )

@@ -55,6 +55,6 @@ DESIGN = PathDesign(
     order=2,
     colour="orange",
     marker="s",
-    large_folios=("6.16",),
+    large_folios=("7.3",),
     recorded_as="mpage",
 )

@@ -14,4 +14,4 @@ def make(parts: PathParts) -> NoIo:
     return NoIo(parts.ledger)
 
 
-DESIGN = PathDesign(name="nop", make=make, order=7, large_folios=("6.16",), recorded_as="nop", listed=False)
+DESIGN = PathDesign(name="nop", make=make, order=7, large_folios=("7.3",), recorded_as="nop", listed=False)

@@ -31,6 +31,7 @@ END_IO = EndIoSymbols(
     per_page=f"{UNLOCK} {PER_PAGE}",
     before_post_read=BEFORE_POST_READ,
     after_post_read=AFTER_POST_READ,
+    verifies=True,
 )
 CALLER = "ext4_readahead;ext4_mpage_readpages"
 ALONE = "filemap_read_folio;ext4_read_folio;ext4_mpage_readpages"
@@ -42,11 +43,12 @@ def make(parts: PathParts) -> MpagePath:
         parts.ledger,
         parts.queue,
         parts.mapper,
-        parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_page"),
+        parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_page", True),
         parts.buffer_reader(CALLER),
         parts.buffer_reader(ALONE),
         parts.block_size,
         SYMBOLS,
+        verity=parts.verity_readahead(CALLER.partition(";")[0]),
     )
 
 
@@ -57,6 +59,6 @@ DESIGN = PathDesign(
     colour="blue",
     marker="x",
     per_extent=True,
-    large_folios=("6.16",),
+    large_folios=("7.3",),
     recorded_as="ext4",
 )

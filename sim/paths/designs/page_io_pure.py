@@ -33,7 +33,7 @@ END_IO = EndIoSymbols(
 
 def make(parts: PathParts) -> ExtentWalkPath:
     """Build it."""
-    bios = parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_page")
+    bios = parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_page", True)
     return ExtentWalkPath(parts.ledger, parts.queue, parts.mapper, bios, parts.block_size, SYMBOLS)
 
 
@@ -45,5 +45,5 @@ DESIGN = PathDesign(
     marker="+",
     per_extent=True,
     page_state="none",
-    large_folios=("6.16",),
+    large_folios=("7.3",),
 )

@@ -16,10 +16,9 @@ from sim.block.bio import MAX_VECTORS, Bio, Plug
 from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.errors import InvariantError
+from sim.errors import ConfigError
 from sim.fs.bdev_buffers import BH_WBC
 from sim.fs.live_inode import (
-    BH_DELAY,
     BH_DIRTY,
     BH_MAPPED,
     BH_UPTODATE,
@@ -31,6 +30,7 @@ from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
 from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, PageIo, WriteBackEnds
+from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 MPAGE_CALLER: Final = "do_writepages;mpage_writepages;write_cache_pages"
@@ -95,7 +95,7 @@ class WriteCachePages:
         """folio_wait_writeback(): a page is still on its way from before."""
         task.ps += self._s_wait.charge(1)
         for data in list(inode.under_way):
-            if page in data.pages and not data.ended:
+            if data.pages.has(page) and not data.ended:
                 self.queue.flush_for_sleep(task, plug)
                 data.event = self.ends.event() if data.event is None else data.event
                 yield from task.wait(data.event)
@@ -158,10 +158,9 @@ class BlockWriteFullPage(WriteCachePages):
         for block in range(base, base + self.per_page):
             now = state[block]
             if block < end and now & BH_DIRTY and now & BH_MAPPED:
-                if now & BH_DELAY:
-                    raise InvariantError(
-                        f"block {block} of inode {inode.number} is delayed at block_write_full_page()"
-                    )
+                if now & NEEDS_MAPPING:
+                    said = f"block {block} of inode {inode.number} is written back by a path that maps none"
+                    raise ConfigError("mount.delalloc", said, "false, or another path")
                 chosen.append(block)
             state[block] = now & ~BH_DIRTY
         if not chosen:
@@ -171,7 +170,8 @@ class BlockWriteFullPage(WriteCachePages):
             self._ends.began(inode, page)
         for block in chosen:
             task.ps += self._s_block.charge(1)
-            data = DataBio(inode, None, [page])
+            data = DataBio(inode, None, PageRuns())
+            data.pages.append(page)
             inode.under_way.append(data)
             sector = sector_of(inode.place[block], self.size)
             bio = Bio(
@@ -244,6 +244,8 @@ class MpageWritepages(WriteCachePages):
         count, wanted = 0, BH_DIRTY | BH_MAPPED | BH_UPTODATE
         while count < self.per_page:
             block = base + count
+            if state[block] & NEEDS_MAPPING:
+                return 0
             if state[block] & wanted != wanted or (count and place[block] != place[block - 1] + 1):
                 break
             count += 1
@@ -272,7 +274,7 @@ class MpageWritepages(WriteCachePages):
             False,
             io.flags,
         )
-        io.pages, io.blocks = [], []
+        io.pages, io.blocks = PageRuns(), []
         self.queue.submit(task, bio, plug)
 
 

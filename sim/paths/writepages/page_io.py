@@ -11,6 +11,7 @@ Left out: errors, vectors that join because their pages are neighbours in memory
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Generator, Iterable
 from typing import Any, Final
 
@@ -18,13 +19,24 @@ from mypy_extensions import mypyc_attr
 
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
+from sim.cache.pages import filled
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, under
-from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, BH_UPTODATE, LiveInode
+from sim.fs.live_inode import (
+    BH_DELAY,
+    BH_DIRTY,
+    BH_MAPPED,
+    BH_UNWRITTEN,
+    BH_UPTODATE,
+    NEEDS_MAPPING,
+    LiveInode,
+    same,
+)
 from sim.fs.write_out import sector_of
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
+from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 WRITEPAGES: Final = "do_writepages;ext4_writepages"
@@ -53,7 +65,7 @@ class DataBio:
 
     __slots__ = ("ended", "event", "inode", "io_end", "pages")
 
-    def __init__(self, inode: LiveInode, io_end: IoEnd | None, pages: list[int]) -> None:
+    def __init__(self, inode: LiveInode, io_end: IoEnd | None, pages: PageRuns) -> None:
         self.inode = inode
         self.io_end = io_end
         self.pages = pages
@@ -77,7 +89,7 @@ class IoSubmit:
         self.first = self.next = 0
         self.vectors = 0
         self.last_block = -1
-        self.pages: list[int] = []
+        self.pages = PageRuns()
         self.blocks: list[tuple[int, int]] = []
 
 
@@ -104,7 +116,7 @@ class WriteBackEnds(EndIo):
         self._s_finish = {context: ledger.site(context, "bio_endio", finish) for context in contexts}
         self._s_page = {context: ledger.site(context, "bio_endio", page) for context in contexts}
         self.converter = Converter()
-        self.parts: dict[int, dict[int, int]] = {}
+        self._parts: dict[int, bytearray] = {}
 
     def event(self) -> Any:
         """Return an event, for somebody who waits for a page."""
@@ -112,8 +124,20 @@ class WriteBackEnds(EndIo):
 
     def began(self, inode: LiveInode, page: int) -> None:
         """Count one more bio that has blocks of a page."""
-        parts = self.parts.setdefault(inode.number, {})
-        parts[page] = parts.get(page, 0) + 1
+        self._parts_of(inode)[page] += 1
+
+    def began_row(self, inode: LiveInode, first: int, end: int) -> None:
+        """Count the bio that has all blocks of pages."""
+        self._parts_of(inode)[first:end] = filled(1, end - first)
+
+    def _parts_of(self, inode: LiveInode) -> bytearray:
+        """Return how many bios under way have blocks of each page of a file."""
+        parts, pages = self._parts.get(inode.number), inode.mapping.pages
+        if parts is None:
+            parts = self._parts[inode.number] = bytearray(pages)
+        elif len(parts) < pages:
+            parts.extend(bytes(pages - len(parts)))
+        return parts
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the completion's cost (EndIo)."""
@@ -156,17 +180,19 @@ class WriteBackEnds(EndIo):
 
     def _finish(self, data: DataBio) -> int:
         """End the pages of which this was the last bio; return how many."""
-        parts = self.parts[data.inode.number]
-        mapping = data.inode.mapping
+        parts, mapping = self._parts_of(data.inode), data.inode.mapping
         ended = 0
-        for page in data.pages:
-            left = parts[page] - 1
-            if left:
-                parts[page] = left
-            else:
-                del parts[page]
-                mapping.tag_writeback(page, False)
-                ended += 1
+        for first, end in data.pages.runs:
+            if end - first > 1 and parts[first:end] == filled(1, end - first):
+                parts[first:end] = filled(0, end - first)
+                mapping.end_writeback(first, end)
+                ended += end - first
+                continue
+            for page in range(first, end):
+                parts[page] -= 1
+                if not parts[page]:
+                    mapping.tag_writeback(page, False)
+                    ended += 1
         return ended
 
     def _over(self, data: DataBio) -> None:
@@ -180,12 +206,19 @@ class PageIo:
     """
     ext4_bio_write_page(), and what it does to the bio under construction.
 
-    caller: the folded stack that submits pages.
+    caller: the folded stack that submits pages. clears_vectors: see WriteDesign.
     """
 
     def __init__(
-        self, ledger: Ledger, queue: BioQueue, ends: WriteBackEnds, block_size: int, caller: str
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        ends: WriteBackEnds,
+        block_size: int,
+        caller: str,
+        clears_vectors: bool = True,
     ) -> None:
+        self._cleared = ARRAY_VECTORS[MAX_VECTORS] if clears_vectors else 0
         self._queue = queue
         self.ends = ends
         self._size = block_size
@@ -256,17 +289,17 @@ class PageIo:
         place = io.inode.place[block]
         if io.pages and place != io.next:
             self.submit(task, io, plug)
-        joins = io.pages and io.pages[-1] == page and io.last_block == block - 1
+        joins = io.pages.last == page and io.last_block == block - 1
         if not joins and io.vectors == MAX_VECTORS:
             task.ps += self._s_no_room.charge(1)
             self.submit(task, io, plug)
         if not io.pages:
-            task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
+            task.ps += self._s_bio.charge_units(1, self._cleared)
             io.first = io.next = place
         task.ps += self._s_block.charge(1)
         if not joins:
             io.vectors += 1
-        if not io.pages or io.pages[-1] != page:
+        if io.pages.last != page:
             io.pages.append(page)
             self.ends.began(io.inode, page)
         if io.blocks and io.last_block == block - 1:
@@ -276,6 +309,47 @@ class PageIo:
             io.blocks.append((block, 1))
         io.next += 1
         io.last_block = block
+
+    def row(self, io: IoSubmit, page: int, most: int) -> int:
+        """
+        Return how many pages from `page` on, of at most `most`, are all alike for write_page() and go into
+        the bio under construction: every block dirty and mapped, one behind the other on the disk.
+        """
+        inode, per_page = io.inode, self._per_page
+        base = page * per_page
+        pages = min(most, MAX_VECTORS - io.vectors, inode.size // PAGE_BYTES - page)
+        if pages <= 1 or not io.pages or inode.place[base] != io.next:
+            return 0
+        end = base + pages * per_page
+        state = inode.state[base]
+        if not state & BH_DIRTY or not state & BH_MAPPED or state & NEEDS_MAPPING:
+            return 0
+        if inode.place[end - 1] != io.next + end - 1 - base:
+            return 0
+        if inode.state[base:end] != same(state, end - base):
+            return 0
+        return pages if inode.place[base:end] == array("q", range(io.next, io.next + end - base)) else 0
+
+    def write_row(self, task: Task, io: IoSubmit, page: int, pages: int) -> None:
+        """Do for a row of pages, see row(), what write_page() does for each."""
+        inode, per_page = io.inode, self._per_page
+        mapping, base, blocks = inode.mapping, page * per_page, pages * per_page
+        task.ps += self._s_page.charge(pages) + self._s_block.charge(blocks)
+        mapping.begin_writeback(page, page + pages)
+        inode.state[base : base + blocks] = same(inode.state[base] & ~BH_DIRTY, blocks)
+        if inode.encrypted:
+            task.ps += self._s_encrypt.charge(pages)
+            task.ps += self._s_crypt.charge_units(blocks, blocks * self._size)
+        io.pages.extend(page, page + pages)
+        self.ends.began_row(inode, page, page + pages)
+        io.vectors += pages
+        io.next += blocks
+        if io.last_block == base - 1:
+            first, count = io.blocks[-1]
+            io.blocks[-1] = (first, count + blocks)
+        else:
+            io.blocks.append((base, blocks))
+        io.last_block = base + blocks - 1
 
     def submit(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """ext4_io_submit(): send the bio, if there is one."""
@@ -296,7 +370,7 @@ class PageIo:
             False,
             io.flags,
         )
-        io.pages, io.blocks, io.vectors, io.last_block = [], [], 0, -1
+        io.pages, io.blocks, io.vectors, io.last_block = PageRuns(), [], 0, -1
         self._queue.submit(task, bio, plug)
 
 
@@ -348,7 +422,7 @@ class WriteBackWait:
     def _wait_for(self, task: Task, inode: LiveInode, page: int) -> Generator[Any, Any, None]:
         """folio_wait_writeback()."""
         for data in list(inode.under_way):
-            if page in data.pages and not data.ended:
+            if data.pages.has(page) and not data.ended:
                 data.event = self._clock.event() if data.event is None else data.event
                 if (yield from task.wait(data.event)):
                     task.ps += self._s_sleep.charge(1)

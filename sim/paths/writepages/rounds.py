@@ -3,28 +3,34 @@ ext4_writepages() of Linux 6.1: its rounds over the dirty pages of a file (fs/ex
 
 Round 0 has no handle and writes what is mapped. Each later one collects one extent of delayed or unwritten
 blocks, maps it in a handle, and writes its pages; pages that were collected and not written are looked at
-again, so that with short extents the whole scan is quadratic. Left out: inline data, nr_to_write and cyclic
-ranges (all dirty pages are written), errors.
+again, so that with short extents the whole scan is quadratic. A design that scans once, which no kernel has,
+maps the rest of what it collected in the rounds that follow, and collects again when nothing is left of it;
+where a piece ends within a page it asks for all of that rest, not for the page's.
+Left out: inline data, nr_to_write and cyclic ranges (all dirty pages are written), errors.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Generator
 from typing import Any, Final
 
-from sim.block.bio import Plug
+from sim.block.bio import MAX_VECTORS, Plug
 from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode
+from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode, same
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo
+from sim.units import PAGE_BYTES
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
 """Blocks that one extent collects at most."""
+PAGE_IS_BUFFERS: Final = 4
+"""A page that is looked at once more than it is written takes as long as so many of its buffers."""
 
 
 class _Scan:
@@ -33,27 +39,41 @@ class _Scan:
 
     first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
     extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
-    behind its last page is looked once more. io: the bio under construction, anew in each round. sync: pages
-    that are on their way are waited for; else they are passed over.
+    behind its last page is looked once more. io: the bio under construction, anew in each round. kept: blocks
+    that were collected and are to be mapped in the next round, from lblk on. sync: pages on their way are
+    waited for; else they are passed over.
     """
 
-    __slots__ = ("endless", "first", "flags", "io", "lblk", "length", "next", "over", "sync")
+    __slots__ = ("endless", "first", "flags", "io", "kept", "lblk", "length", "next", "over", "sync")
 
     def __init__(self, io: IoSubmit, endless: bool, sync: bool) -> None:
         self.endless = endless
         self.sync = sync
         self.first = self.next = 0
-        self.lblk = self.length = self.flags = 0
+        self.lblk = self.length = self.flags = self.kept = 0
         self.over = False
         self.io = io
 
 
 class Ext4Writepages:
-    """Writes out the dirty pages of files of one file system."""
+    """
+    Writes out the dirty pages of files of one file system.
+
+    rows: pages that are alike are taken together; False: each alone, with the same result.
+    """
 
     def __init__(
-        self, ledger: Ledger, queue: BioQueue, sb: Ext4Super, mapper: WriteMapper, page_io: PageIo
+        self,
+        ledger: Ledger,
+        queue: BioQueue,
+        sb: Ext4Super,
+        mapper: WriteMapper,
+        page_io: PageIo,
+        scans_once: bool = False,
     ) -> None:
+        """scans_once: see WriteDesign."""
+        self.rows = True
+        self._once = scans_once
         self._queue = queue
         self._sb = sb
         self._mapper = mapper
@@ -68,11 +88,13 @@ class Ext4Writepages:
             "ext4_init_io_end mpage_prepare_extent_to_map mpage_release_unused_pages ext4_io_submit"
             " ext4_release_io_end",
         )
+        self._s_kept = ledger.site(TASK, up, "ext4_init_io_end ext4_io_submit ext4_release_io_end")
         self._s_first = ledger.site(TASK, up, "ext4_put_io_end_defer")
         self._s_later = ledger.site(TASK, up, "ext4_put_io_end ext4_ext_index_trans_blocks")
         prepare = f"{up};mpage_prepare_extent_to_map"
         self._s_lookup = ledger.site(TASK, prepare, "pagevec_lookup_range_tag")
         self._s_bufs = ledger.site(TASK, prepare, "mpage_process_page_bufs")
+        self._s_again = ledger.site(TASK, prepare, "mpage_process_page_bufs:buffer")
         self._s_wait = ledger.site(TASK, prepare, "folio_wait_writeback")
         self._s_submit = ledger.site(
             TASK, prepare, "mpage_submit_page mpage_submit_page;folio_clear_dirty_for_io"
@@ -108,10 +130,10 @@ class Ext4Writepages:
         self._release(task, scan)
         self._io.submit(task, scan.io, plug)
         self._io.ends.put(io_end)
-        while not scan.over:
+        while not scan.over or scan.kept:
             io_end = IoEnd(inode)
             scan.io = IoSubmit(inode, io_end, flags)
-            task.ps += self._s_round.charge(1) + self._s_later.charge(1)
+            task.ps += (self._s_kept if scan.kept else self._s_round).charge(1) + self._s_later.charge(1)
             sb, credits = self._sb, self._sb.extent_credits()
             reserve = sb.convert_credits() if sb.nolock else 0
             if sb.must_wait(credits, reserve):
@@ -119,7 +141,10 @@ class Ext4Writepages:
             if reserve:
                 yield from sb.reserve(task, reserve)
             yield from sb.start(task, credits)
-            yield from self._prepare(task, inode, tagged, scan, True, plug)
+            if scan.kept:
+                scan.length, scan.kept = scan.kept, 0
+            else:
+                yield from self._prepare(task, inode, tagged, scan, True, plug)
             if scan.length:
                 yield from self._map_and_submit(task, inode, scan, plug)
             sb.stop(task)
@@ -135,8 +160,10 @@ class Ext4Writepages:
 
     def _release(self, task: Task, scan: _Scan) -> None:
         """mpage_release_unused_pages(): collected and not written: they are looked at again."""
-        if scan.first < scan.next:
-            task.ps += self._s_folios.charge(-(-(scan.next - scan.first) // PAGEVEC))
+        if scan.first < scan.next and not scan.kept:
+            pages = scan.next - scan.first
+            task.ps += self._s_folios.charge(-(-pages // PAGEVEC))
+            task.ps += self._s_again.charge(pages * (PAGE_IS_BUFFERS + self._per_page))
             scan.over = False
 
     # -- collecting ------------------------------------------------------------------------------------
@@ -171,15 +198,62 @@ class Ext4Writepages:
                 return
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
-            page = tagged.find(1, page + 1)
+            page += 1
+            alike = self._row(inode, tagged, scan, page) if self.rows else 0
+            if alike:
+                self._take_row(task, scan, page, alike, seen)
+                seen, page = seen + alike, page + alike
+            page = tagged.find(1, page)
         if (seen and not seen % PAGEVEC) or scan.endless:
             task.ps += self._s_lookup.charge(1)
         scan.over = True
 
+    def _row(self, inode: LiveInode, tagged: bytearray, scan: _Scan, page: int) -> int:
+        """
+        Return how many pages from `page` on are taken as the one before was: into its bio, or into the extent
+        that is being collected. None of them makes a bio go.
+        """
+        assert inode.mapping.writeback is not None
+        end, per_page = tagged.find(0, page), self._per_page
+        most = (end if end >= 0 else len(tagged)) - page
+        blocks = -(-inode.size // self._sb.block_size)
+        most = min(most, (blocks - 1) // per_page - page)  # at the last one the scan is over
+        if most < 2 or scan.next != page:
+            return 0
+        if not scan.length:
+            most = self._io.row(scan.io, page, most)
+        else:
+            base = page * per_page
+            most = min(most, (MAX_WRITEPAGES_EXTENT - scan.length) // per_page)
+            if most < 2 or scan.lblk + scan.length != base:
+                return 0
+            now, end = inode.state[base], base + most * per_page
+            if not now & BH_DIRTY or not now & BH_MAPPED or now & NEEDS_MAPPING != scan.flags:
+                return 0
+            if inode.state[base:end] != same(now, end - base):
+                return 0
+        return most if inode.mapping.writeback.find(1, page, page + most) < 0 else 0
+
+    def _take_row(self, task: Task, scan: _Scan, page: int, pages: int, seen: int) -> None:
+        """Do for pages, see _row(), what is done for each; seen: pages before them, at least one."""
+        task.ps += self._s_lookup.charge((seen + pages - 1) // PAGEVEC - (seen - 1) // PAGEVEC)
+        task.ps += self._s_wait.charge(pages) + self._s_bufs.charge(pages)
+        if scan.length:
+            scan.length += pages * self._per_page
+        else:
+            self._submit_row(task, scan, page, pages)
+        scan.next = page + pages
+
+    def _submit_row(self, task: Task, scan: _Scan, page: int, pages: int) -> None:
+        """mpage_submit_page() of pages that go into the bio under construction."""
+        task.ps += self._s_submit.charge(pages)
+        scan.first = page + pages
+        self._io.write_row(task, scan.io, page, pages)
+
     def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
         """A page is still on its way from before: wait until it has come there."""
         for data in list(inode.under_way):
-            if page in data.pages and not data.ended:
+            if data.pages.has(page) and not data.ended:
                 self._queue.flush_for_sleep(task, plug)
                 data.event = self._io.ends.event() if data.event is None else data.event
                 yield from task.wait(data.event)
@@ -273,13 +347,24 @@ class Ext4Writepages:
     ) -> None:
         """mpage_map_and_submit_buffers(): give blocks their places; write pages of which all have one."""
         state, place, per_page = inode.state, inode.place, self._per_page
-        end = lblk + length
+        end, collected = lblk + length, scan.lblk + scan.length
         first, last = lblk // per_page, (end - 1) // per_page
         task.ps += self._s_folios.charge(-(-(last - first + 1) // PAGEVEC))
-        for page in range(first, last + 1):
+        page = first - 1
+        while page < last:
+            page += 1
             base = page * per_page
+            most = end // per_page - page if base >= lblk else 0
+            alike = self._map_row(inode, scan, page, most, physical + base - lblk)
+            if alike:
+                self._submit_row(task, scan, page, alike)
+                page += alike - 1
+                continue
             for block in range(max(base, lblk), base + per_page):
                 if block >= end:
+                    if self._once and end < collected:
+                        scan.lblk, scan.length = end, collected - end
+                        return
                     scan.length = scan.flags = 0
                     self._process(task, inode, scan, page, block - base, True, plug)
                     if scan.length and scan.lblk > end:
@@ -291,6 +376,24 @@ class Ext4Writepages:
                 state[block] &= ~BH_UNWRITTEN
             self._submit_page(task, scan, page, plug)
         scan.length = 0
+        if self._once and end < collected:
+            scan.lblk, scan.kept = end, collected - end
+
+    def _map_row(self, inode: LiveInode, scan: _Scan, page: int, most: int, place: int) -> int:
+        """
+        Give the blocks of pages their places, where all are alike and go into the bio under construction;
+        return how many pages.
+        """
+        io, base = scan.io, page * self._per_page
+        most = min(most, MAX_VECTORS - io.vectors, inode.size // PAGE_BYTES - page)
+        if not self.rows or most < 2 or not io.pages or place != io.next:
+            return 0
+        end, now = base + most * self._per_page, inode.state[base]
+        if not now & BH_DELAY or inode.state[base:end] != same(now, end - base):
+            return 0
+        inode.state[base:end] = same(now & ~NEEDS_MAPPING, end - base)
+        inode.place[base:end] = array("q", range(place, place + end - base))
+        return most if self._io.row(io, page, most) == most else 0
 
 
 def _join(vectors: list[list[int]], lblk: int, length: int) -> None:

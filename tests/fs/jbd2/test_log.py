@@ -52,14 +52,14 @@ def test_the_log_is_a_ring_behind_its_superblock() -> None:
     log.committed(7, [100, 101])
     assert log.take(2) == [11, 12]
     log.committed(8, [102])
-    assert (log.free, log.oldest(), log.clean()) == (0, [100, 101], [[100, 101], [102]])
+    assert (log.free, log.clean(), log.next_tail) == (0, [[100, 101], [102]], (7, 4))
     log.dropped()
-    assert (log.free, log.oldest(), log.before_oldest()) == (0, [102], 3)
+    assert (log.free, log.next_tail, log.before_oldest()) == (0, (8, 2), 3)
     log.move_tail()
     assert (log.free, log.before_oldest(), log.checkpoints) == (3, 0, 1)
     log.dropped()
     log.move_tail()
-    assert (log.free, log.oldest(), log.head) == (5, [], 4)
+    assert (log.free, log.next_tail, log.head) == (5, (0, 4), 4)
     log.dropped()
     assert log.free == 5
 

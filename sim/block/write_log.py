@@ -1,0 +1,112 @@
+"""
+Every bio that writes, with its bytes: what a disk was told, and when.
+
+It is put between a file system and its device. The bytes are taken when a bio is submitted (a page that is
+changed under write-back may reach a real disk either way, or torn), and reach the disk when it completes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Final
+
+from sim.block.bio import Bio, EndIo, Plug
+from sim.block.opf import REQ_FUA, REQ_OP_WRITE, REQ_PREFLUSH
+from sim.block.protocols import BioQueue
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.errors import InvariantError
+from sim.units import SECTOR_BYTES
+
+NOT_ENDED: Final = -1
+
+
+class WrittenBio:
+    """
+    A bio that writes. offset: in bytes, on the disk. data: none for a bare flush. preflush, fua: as
+    submitted. submitted_ns, ended_ns: of the clock; NOT_ENDED as long as it has not.
+    """
+
+    __slots__ = ("data", "ended_ns", "fua", "offset", "preflush", "submitted_ns")
+
+    def __init__(self, offset: int, data: bytes, opf: int, submitted_ns: int) -> None:
+        self.offset = offset
+        self.data = data
+        self.preflush = bool(opf & REQ_PREFLUSH)
+        self.fua = bool(opf & REQ_FUA)
+        self.submitted_ns = submitted_ns
+        self.ended_ns = NOT_ENDED
+
+
+class _Recorded(EndIo):
+    """The completion of a recorded bio: its own, and the bytes reach the disk."""
+
+    def __init__(self, below: EndIo, entry: WrittenBio, queue: RecordedQueue) -> None:
+        self._below = below
+        self._entry = entry
+        self._queue = queue
+
+    def charge(self, bio: Bio, context: str) -> int:
+        """Return the cost of the bio's own completion (EndIo)."""
+        return self._below.charge(bio, context)
+
+    def done(self, bio: Bio) -> None:
+        """The device has it (EndIo)."""
+        self._queue.ended(self._entry)
+        self._below.done(bio)
+
+    def queues_work(self, bio: Bio) -> bool:
+        """As the bio's own completion (EndIo)."""
+        return self._below.queues_work(bio)
+
+
+class RecordedQueue(BioQueue):
+    """
+    A queue that notes what is written, in `log`, in the order of submission.
+
+    contents: returns the bytes of a bio. disk: takes them where they go, (byte offset, bytes).
+    """
+
+    def __init__(
+        self,
+        below: BioQueue,
+        clock: Clock,
+        contents: Callable[[Bio], bytes],
+        disk: Callable[[int, bytes], None],
+    ) -> None:
+        self.limits = below.limits
+        self.log: list[WrittenBio] = []
+        self._below = below
+        self._clock = clock
+        self._contents = contents
+        self._disk = disk
+
+    def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """Submit a bio; note it if it writes."""
+        if bio.opf & REQ_OP_WRITE:
+            data = self._contents(bio) if bio.unit_sectors else b""
+            if bio.count != 1 or len(data) != bio.sectors * SECTOR_BYTES:
+                said = f"{bio.count} bios of {bio.unit_sectors} sectors with {len(data)} bytes"
+                raise InvariantError(f"a write at sector {bio.sector}: {said}")
+            entry = WrittenBio(bio.sector * SECTOR_BYTES, data, bio.opf, task.time_ns)
+            self.log.append(entry)
+            bio.end_io = _Recorded(bio.end_io, entry, self)
+        self._below.submit(task, bio, plug)
+
+    def ended(self, entry: WrittenBio) -> None:
+        """A bio has completed."""
+        entry.ended_ns = self._clock.now
+        if entry.data:
+            self._disk(entry.offset, entry.data)
+
+    def wait_for_tag(self, task: Task) -> Generator[object, object, None]:
+        """Sleep until all that a blocked task has submitted has its requests."""
+        yield from self._below.wait_for_tag(task)
+
+    def finish_plug(self, task: Task, plug: Plug) -> None:
+        """Flush what the plug holds at the end of a window."""
+        self._below.finish_plug(task, plug)
+
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """Flush what the plug holds because the task is about to sleep."""
+        self._below.flush_for_sleep(task, plug)

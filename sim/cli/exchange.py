@@ -1,0 +1,98 @@
+"""
+The verbs that give results away: export, compare, history.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sim.cli import complete
+from sim.cli.options import AsJson, CurrencyWord, Formats, RunFolder, Where, formats_of
+from sim.cli.quiet import Quiet
+
+
+def export(
+    folder: RunFolder,
+    form: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="fio-json, fio-json+, fio-log, blktrace, blkparse, perfetto or collapsed.",
+            autocompletion=complete.export_formats,
+        ),
+    ],
+    where: Where = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Where it goes [results/export/RUN-FORMAT]."),
+    ] = None,
+    currency: CurrencyWord = "",
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--between", metavar="A B", help="Of perfetto, only what begins then: 2ms 2.5ms."),
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write cells of a run in the words of other tools: fio, blktrace, Perfetto, flame graphs."""
+    from sim.cli.export import export_run
+
+    export_run(folder, form, where or [], output, currency, between, as_json, quiet)
+
+
+Metric = Annotated[
+    str, typer.Option("--metric", metavar="NAME", help="A column of metrics.parquet [CPU per 4 KiB].")
+]
+Threshold = Annotated[
+    float, typer.Option("--threshold", metavar="RATIO", help="A change by less than this is none.")
+]
+
+
+def compare(
+    first: RunFolder,
+    second: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The run that is judged.", autocompletion=complete.runs)
+    ],
+    metric: Metric = "",
+    threshold: Threshold = 1.05,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two runs cell by cell, the second with the first; exit 1 if a cell is worse."""
+    from sim.cli.compare import compare_runs
+
+    raise typer.Exit(compare_runs(first, second, metric, threshold, as_json, as_markdown, quiet))
+
+
+def history(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of run directories.")],
+    experiment: Annotated[
+        str, typer.Option("--experiment", metavar="NAME", help="Whose runs [of the only one there].")
+    ] = "",
+    metric: Metric = "",
+    threshold: Threshold = 1.05,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the figure goes.")
+    ] = Path("results/history"),
+    formats: Formats = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a metric over the runs in a folder, with the steps in it."""
+    from sim.cli.history import show_history
+
+    wanted = formats_of(formats)
+    show_history(folder, experiment, metric, threshold, output, wanted, as_json, quiet)
+
+
+def add_verbs(app: typer.Typer) -> None:
+    """Give the command these verbs."""
+    for verb in (export, compare, history):
+        app.command(verb.__name__)(verb)

@@ -1,0 +1,1 @@
+"""A power cut at any moment: what the disk may have, what a mount makes of it, which promises it keeps."""

@@ -1,0 +1,69 @@
+"""
+Power cuts: of all states of the disk, how many break a promise. A row per cell, a panel per promise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sim.experiment.results import Row, Run
+from sim.report.measure import tick_marks
+from sim.report.page import GAP, Frame, Names, Strip, mark
+from sim.report.panels import mean, others, run_footer, said
+from sim.report.style import LOSES, TICK_POINTS, WIDTH_INCHES
+
+PROMISES = {
+    "crash_unsound": "not sound, log replayed",
+    "crash_losing": "fsync(2) was in vain",
+    "crash_stale": "shows what was deleted",
+}
+"""Counts of states that break a promise, and what a panel calls it."""
+_ROW_INCHES, _ROWS_A_STRIP = 0.22, 16
+_FULL = 100
+
+
+def crash(run: Run) -> list[Figure]:
+    """Return the pages; none if no power was cut."""
+    if any(not row.get("crash_states") for row in run.metrics):
+        return []
+    rows = others(run, ())
+    names = Names.of([said(run, fixed) for fixed in rows])
+    frame = Frame(
+        width=WIDTH_INCHES,
+        lefts=(names.inches, GAP, GAP),
+        heading=run.manifest["title"],
+        name="share of the disk's states after a power cut, %",
+        foot=run_footer(run),
+    )
+    parts = [range(at, min(at + _ROWS_A_STRIP, len(rows))) for at in range(0, len(rows), _ROWS_A_STRIP)]
+    each = max(_ROW_INCHES, names.each)
+    strips = [Strip(each * len(part), titles=tuple(PROMISES.values())) for part in parts]
+    table = {name: [mean(run, fixed, _share(name)) for fixed in rows] for name in PROMISES}
+    pages = []
+    for numbers in frame.split(strips):
+        figure, drawn = frame.page([strips[at] for at in numbers])
+        for at, panels in zip(numbers, drawn, strict=True):
+            for panel, shares in zip(panels, table.values(), strict=True):
+                _bars(panel, shares, frame.panel_inches)
+                names.beside(panel, range(len(rows)), shown=panel is panels[0])
+                panel.set_ylim(parts[at].stop - 0.5, parts[at].start - 0.5)
+        pages.append(figure)
+    return pages
+
+
+def _share(name: str) -> Callable[[Row], float]:
+    return lambda row: _FULL * row[name] / row["crash_states"]
+
+
+def _bars(panel: Axes, shares: list[float], inches: float) -> None:
+    """Draw a bar for each share that is not 0, and write what it is."""
+    panel.barh(range(len(shares)), shares, height=0.62, color=LOSES, zorder=2)
+    panel.set_xlim(0, _FULL * 1.35)
+    mark(panel, "x", tick_marks(_FULL, inches))
+    panel.grid(axis="x")
+    for at, share in enumerate(shares):
+        text = "kept" if not share else f"{share:.0f} %" if share >= 1 else "< 1 %"
+        panel.text(share + 2, at, text, va="center", ha="left", fontsize=TICK_POINTS, zorder=3)

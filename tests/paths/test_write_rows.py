@@ -1,0 +1,148 @@
+"""Pages that are alike are taken together: the same calls, bios, times and states as each alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from write_kit import Bump, WriteRig
+
+from sim.fs.live_inode import LiveInode
+from sim.paths import write_rows
+from sim.paths.writepages.page_io import PageIo
+
+PAGE = 4096
+PAGES = 40
+Layout = list[tuple[int, int, int, bool]]
+
+
+def ran(rows: bool, script: list[tuple[str, int, int]], layout: Layout, **said: Any) -> list[object]:
+    """Return all that a script leaves, and when."""
+    block_size, piece, pages = said.pop("block_size"), said.pop("piece"), said.pop("pages", PAGES)
+    rig = WriteRig(block_size, allocator=Bump(piece, gap=1), costs=None, **said)
+    rig.writer.buffered.rows = rig.writer.rounds.rows = rows
+    inode = rig.file(pages * PAGE, layout)
+    steps = []
+    for verb, first, second in script:
+        if verb == "write":
+            steps.append(rig.write(inode, first, second))
+        elif verb == "begin":
+            steps.append(rig.writer.sync.sync_file_range(rig.task, inode, False, True, False))
+        else:
+            steps.append(rig.fsync(inode))
+    rig.start(*steps)
+    rig.run_for(10_000_000_000)
+    return [rig.calls(), rig.events, rig.task.time_ns, *states(inode), rig.machine.cache.cached]
+
+
+def states(inode: LiveInode) -> list[object]:
+    """Return what is known of every page and block."""
+    mapping = inode.mapping
+    kept = [mapping.state, mapping.access, mapping.buffered, mapping.dirty, mapping.writeback, inode.state]
+    counts = [mapping.dirty_pages, mapping.writeback_pages, inode.reserved, inode.size, inode.disksize]
+    entries = [(e.start, e.length, e.status, e.physical) for e in inode.es._entries]
+    return [
+        *(bytes(each) if each is not None else None for each in kept),
+        inode.place.tolist(),
+        counts,
+        entries,
+    ]
+
+
+writes = st.builds(
+    lambda page, pages, before, behind: (
+        "write",
+        max(page * PAGE - before, 0),
+        min((page + pages) * PAGE + behind, PAGES * PAGE) - max(page * PAGE - before, 0),
+    ),
+    st.integers(0, PAGES - 1),
+    st.integers(1, PAGES),
+    st.sampled_from([0, 0, 0, 1, 512, 1024, 3000]),
+    st.sampled_from([0, 0, 0, 1, 512, 1024, 3000]),
+)
+syncs = st.sampled_from([("fsync", 0, 0), ("begin", 0, 0)])
+scripts = st.lists(st.one_of(writes, writes, syncs), min_size=1, max_size=6)
+
+
+@st.composite
+def layouts(draw: st.DrawFn, per_page: int) -> Layout:
+    """Up to four extents, apart, written or not; between them holes."""
+    at, found = 0, []
+    for number in range(draw(st.integers(0, 4))):
+        at += draw(st.integers(0, 3 * per_page))
+        length = draw(st.integers(1, 12 * per_page))
+        length = min(length, PAGES * per_page - at)
+        if length <= 0:
+            break
+        found.append((at, 200_000 + 10_000 * number + at, length, draw(st.booleans())))
+        at += length
+    return found
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    data=st.data(),
+    script=scripts,
+    block_size=st.sampled_from([1024, 4096]),
+    piece=st.sampled_from([1, 3, 1 << 15]),
+    mode=st.sampled_from(["ordered", "writeback"]),
+    nolock=st.sampled_from([None, False]),
+    depth=st.sampled_from([0, 2]),
+)
+def test_rows_change_nothing(
+    data: st.DataObject,
+    script: list[tuple[str, int, int]],
+    block_size: int,
+    piece: int,
+    mode: str,
+    nolock: bool | None,
+    depth: int,
+) -> None:
+    """Random writes and syncs, on holes, written and unwritten extents, tags short or not."""
+    layout = data.draw(layouts(4096 // block_size))
+    said = {"block_size": block_size, "piece": piece, "data": mode, "dioread_nolock": nolock, "depth": depth}
+    assert ran(False, script, layout, **said) == ran(True, script, layout, **said)
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+@pytest.mark.parametrize("layout", ["hole", "written"])
+def test_rows_beyond_what_a_bio_and_an_extent_take(block_size: int, layout: str) -> None:
+    """
+    More than 256 vectors, more than 2,048 blocks that are collected; written twice, half under write-back.
+    """
+    pages, per_page = 700, 4096 // block_size
+    script = [
+        ("write", 0, pages * PAGE),
+        ("begin", 0, 0),
+        ("write", 100 * PAGE, 400 * PAGE),
+        ("begin", 0, 0),
+        ("write", 0, 300 * PAGE),
+        ("fsync", 0, 0),
+    ]
+    extents = [(0, 200_000, pages * per_page, False)] if layout == "written" else []
+    said = {"block_size": block_size, "piece": 1 << 15, "pages": pages}
+    assert ran(False, script, extents, **said) == ran(True, script, extents, **said)
+
+
+def test_a_row_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    An overwrite of 40 pages: one by one the first page of each write, and of the bio; the rest are rows.
+    """
+    taken: list[int] = []
+    write, row = write_rows.WriteRows.write, PageIo.write_row
+
+    def noted(self: Any, task: Any, inode: Any, model: Any, pages: int, before: Any) -> None:
+        taken.append(pages)
+        write(self, task, inode, model, pages, before)
+
+    def noted_row(self: Any, task: Any, io: Any, page: int, pages: int) -> None:
+        taken.append(pages)
+        row(self, task, io, page, pages)
+
+    monkeypatch.setattr(write_rows.WriteRows, "write", noted)
+    monkeypatch.setattr(PageIo, "write_row", noted_row)
+    script = [("write", 0, 20 * PAGE), ("write", 20 * PAGE, 20 * PAGE), ("fsync", 0, 0)]
+    ran(True, script, [(0, 200_000, PAGES, False)], block_size=4096, piece=1)
+    assert taken == [19, 19, 38]
