@@ -19,7 +19,7 @@ from sim.cache.pages import ABSENT
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.bdev_buffers import BH_SYMBOLS
-from sim.fs.live_inode import BH_DIRTY, LiveInode
+from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, LiveInode
 from sim.fs.write_out import sector_of
 from sim.machine.writer import Ext4Writer
 from sim.units import SECTOR_BYTES
@@ -102,7 +102,7 @@ class Unmount:
             per_page = writer.sb.per_page
             for page in pages:
                 for block in range(page * per_page, (page + 1) * per_page):
-                    if not inode.state[block] & BH_DIRTY:
+                    if inode.state[block] & (BH_MAPPED | BH_DIRTY) == BH_MAPPED:
                         journal.log.leaves(inode.place[block])
         else:
             site = self._s_page if journal is not None else self._s_page_no_journal

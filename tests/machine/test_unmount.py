@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from write_kit import LOG, TABLE, WriteRig
 
+from sim.engine.mode import compiled
 from sim.errors import InvariantError
 from sim.machine.unmount import Unmount
 from sim.records.write_case import CountedCalls
@@ -80,6 +81,25 @@ def test_journalled_data_goes_in_place() -> None:
     assert (calls["jbd2_journal_invalidate_folio"], calls.get("block_invalidate_folio")) == (2, 1)
     assert rig.writer.journal is not None
     assert rig.writer.journal.log.clean() == []
+
+
+def test_what_a_page_has_no_block_for_stays_on_the_list() -> None:
+    """A page of 4 KiB with one block of 2: the other's place is none, and not the superblock's, block 0."""
+    rig = WriteRig(2048, costs=CountedCalls(), data="journal", delalloc=False)
+    inode = rig.file(2048, [(0, 500, 1, False)])
+    journal = rig.writer.journal
+    assert journal is not None
+    rig.start(rig.write(inode, 0, 100), rig.fsync(inode))
+    rig.run_for(NS_PER_S)
+    rig.start(rig.write(inode, 0, 100))
+    rig.run_for(NS_PER_S)
+    seen: list[int] = []
+    leaves = journal.log.leaves
+    if not compiled():
+        journal.log.leaves = lambda block: (seen.append(block), leaves(block))  # type: ignore[method-assign]
+    unmount(rig)
+    assert 0 not in seen
+    assert 500 in seen or compiled()
 
 
 def test_journalled_data_that_umount_commits_goes_in_place_too() -> None:
