@@ -28,6 +28,7 @@ WRITE_GROUPS = (
     "dev",
     "again",
     "bdev",
+    "many",
 )
 """The groups of recordings that are run: one file each."""
 SHOWN = 15

@@ -170,10 +170,11 @@ class Task:
     Charge with `task.ps += site.charge(n)`. Work that others must see at its right time is scheduled at
     `time_ns`; before it stops or looks at shared state the task calls `yield from settle()`, and to wait
     for something `yield from wait(event)`. blocked: a submission that waits for a tag (sim.block.queue).
-    handle: what the task has open on a journal (current->journal_info).
+    handle: what the task has open on a journal (current->journal_info). plug: of a caller's, which what is
+    plugged below goes into (current->plug).
     """
 
-    __slots__ = ("_burst", "_clock", "blocked", "core", "handle", "name", "ps")
+    __slots__ = ("_burst", "_clock", "blocked", "core", "handle", "name", "plug", "ps")
 
     def __init__(self, clock: Clock, core: Core, name: str) -> None:
         self._clock = clock
@@ -182,6 +183,7 @@ class Task:
         self.ps = 0
         self.blocked: Any = None
         self.handle: Any = None
+        self.plug: Any = None
         self._burst = Due(0)
 
     @property

@@ -33,6 +33,11 @@ from sim.fs.mballoc.request import (
     MbInode,
 )
 
+WRITES_BACK: Final = 1
+STOPS_DELAYING: Final = 2
+"""What a lack of free blocks asks of a delayed write: that dirty pages go out, that it allocates at once."""
+WATERMARK_PER_CPU: Final = 4 * 32
+"""Free blocks beside the delayed ones below which nothing is delayed (EXT4_FREECLUSTERS_WATERMARK)."""
 _NEW: Final = "ext4_mb_new_blocks"
 
 
@@ -66,6 +71,15 @@ class Allocator:
         """ext4_claim_free_clusters(): promise blocks for delayed data; tell whether there are so many."""
         raise NotImplementedError
 
+    def shortage(self, ahead: int = 0) -> int:
+        """
+        ext4_nonda_switch(): return WRITES_BACK, STOPS_DELAYING, both or 0, by how full the volume is.
+
+        ahead: as if so many blocks more were delayed.
+        """
+        del ahead
+        return 0
+
     def claimed(self, task: Task, inode: LiveInode, blocks: int) -> Generator[Any, Any, None]:
         """ext4_da_update_reserve_space(): delayed blocks have their places."""
         raise NotImplementedError
@@ -85,8 +99,14 @@ class Allocator:
         raise NotImplementedError
 
     def closed(self, task: Task, inode: LiveInode) -> None:
-        """ext4_release_file(): nobody writes the file any more."""
+        """Nobody writes the file any more, and none of its blocks is delayed: nothing stays preallocated."""
         raise NotImplementedError
+
+    def close(self, task: Task, inode: LiveInode) -> None:
+        """ext4_release_file(): one writer of a file less."""
+        inode.open_files -= 1
+        if not inode.open_files and not inode.reserved:
+            self.closed(task, inode)
 
 
 class Ext4Allocator(Allocator):
@@ -149,6 +169,14 @@ class Ext4Allocator(Allocator):
     def promise(self, blocks: int) -> bool:
         """ext4_claim_free_clusters()."""
         return self.mb.claim(blocks)
+
+    def shortage(self, ahead: int = 0) -> int:
+        """ext4_nonda_switch(), of exact counts where a kernel takes them as of the last batch a CPU."""
+        free, dirty = self.mb.free, self.mb.dirty + ahead
+        found = WRITES_BACK if dirty and free < 2 * dirty else 0
+        if 2 * free < 3 * dirty or free < dirty + WATERMARK_PER_CPU * self.mb.tunables.cpus:
+            found |= STOPS_DELAYING
+        return found
 
     def claimed(self, task: Task, inode: LiveInode, blocks: int) -> Generator[Any, Any, None]:
         """ext4_da_update_reserve_space()."""

@@ -2,8 +2,7 @@
 Names: files and directories that are made (fs/ext4/namei.c, ialloc.c, file.c of Linux 6.1).
 
 Which inode is free is sim.fs.ialloc's to say, which knows no time; here its blocks are read, its calls
-charged, and inode bitmap, group descriptor, inode and directory put into a transaction, in the kernel's
-order.
+charged, and inode bitmap, group descriptor, inode and directory put into a transaction, in their order.
 
 Left out: directories of more than one block, hashed ones, removal, links, renames, ACLs, encryption's own
 attribute, quota.
@@ -123,8 +122,8 @@ class Names:
         """
         ext4_update_overhead(): a superblock that does not say what metadata takes is told, with its copies.
 
-        backups: all copies; the first two go through the journal, the others are written at once, here
-        uncharged.
+        backups: all copies; the first two go through the journal, the others are written at once, which is
+        left out.
         """
         sb = self._sb
         if not backups:
@@ -185,6 +184,10 @@ class Names:
         yield from task.settle()
         room = sb.block_size - 2 * (DIRENT_BYTES + 4)
         return Directory(inode, Parent(inode.number, inode.group, False), block, room)
+
+    def forget(self, number: int, directory: bool = False) -> None:
+        """An inode is free again; that it was freed is not charged."""
+        self._inodes.free(number, directory)
 
     def opened(self, task: Task) -> Generator[Any, Any, None]:
         """ext4_sample_last_mounted(): the first file that is opened notes in the superblock where it is."""

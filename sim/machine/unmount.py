@@ -3,8 +3,8 @@ umount(2) of a file system that was written (fs/super.c, fs/ext4/super.c, block/
 
 What is dirty is written, inodes and their pages are dropped; with delalloc all is synced once more for each
 kind of quota (ext4_quota_off()); the journal brings its transactions in place and is marked as empty; the
-superblock says that the file system is clean; then the device's own pages go. Left out: mounts of the journal
-on another device, quota files, errors, orphans, inodes that are still in use.
+superblock says that the file system is clean; then the device's own pages go. Left out: a journal on another
+device, quota files, errors, orphans, inodes that are still in use.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any, Final
 from sim.block.bio import Plug
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.cache.page_cache import PageCache
+from sim.cache.pages import ABSENT
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.bdev_buffers import BH_SYMBOLS
-from sim.fs.live_inode import BH_DIRTY, LiveInode
+from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, LiveInode
 from sim.fs.write_out import sector_of
 from sim.machine.writer import Ext4Writer
 from sim.units import SECTOR_BYTES
@@ -40,12 +41,7 @@ class Unmount:
             TASK, f"{_PUT};ext4_evict_inode", f"{inner} ext4_es_remove_extent;ext4_da_release_space"
         )
         self._s_discard = ledger.site(TASK, f"{_PUT};ext4_evict_inode", "ext4_discard_preallocations")
-        self._s_journalled = ledger.site(
-            TASK,
-            f"{_PUT};ext4_evict_inode",
-            "jbd2_complete_transaction filemap_fdatawrite_wbc __filemap_fdatawait_range"
-            " __filemap_fdatawait_range;pagevec_lookup_range_tag",
-        )
+        self._s_journalled = ledger.site(TASK, f"{_PUT};ext4_evict_inode", "jbd2_complete_transaction")
         evict = f"{_PUT};ext4_evict_inode;truncate_inode_pages_range"
         free = "try_to_free_buffers"
         release = f"jbd2_journal_try_to_free_buffers jbd2_journal_try_to_free_buffers;{free}"
@@ -97,15 +93,16 @@ class Unmount:
         writer, mapping = self._writer, inode.mapping
         journal = writer.journal
         pages = self._buffered(inode)
-        if inode.journalled and journal is not None and mapping.pages - mapping.state.count(0):
+        if inode.journalled and journal is not None and mapping.pages > mapping.state.count(ABSENT):
             task.ps += self._s_journalled.charge(1)
             yield from journal.complete(task, inode.datasync_tid)
+            yield from writer.sync.write_and_wait(task, inode)
         if inode.journalled and journal is not None:
             task.ps += self._s_page_journalled.charge(len(pages))
             per_page = writer.sb.per_page
             for page in pages:
                 for block in range(page * per_page, (page + 1) * per_page):
-                    if not inode.state[block] & BH_DIRTY:
+                    if inode.state[block] & (BH_MAPPED | BH_DIRTY) == BH_MAPPED:
                         journal.log.leaves(inode.place[block])
         else:
             site = self._s_page if journal is not None else self._s_page_no_journal

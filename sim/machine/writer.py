@@ -205,6 +205,7 @@ class Ext4Writer:
         self.flusher = Flusher(
             clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait, self.out
         )
+        self.buffered.write_back = self.flusher.finish
         self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
         self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
 
@@ -317,15 +318,6 @@ class Ext4Writer:
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)
-
-    def close(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
-        """
-        close(2): the last who may write gives back what was preallocated, unless blocks are still delayed.
-        """
-        inode.open_files -= 1
-        if not inode.open_files and not inode.reserved:
-            self.allocator.closed(task, inode)
-        yield from task.settle()
 
     def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
         """

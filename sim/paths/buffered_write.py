@@ -8,13 +8,15 @@ write(2) into the page cache: generic_perform_write() over ext4's pairs of write
     plain           block_write_begin and block_write_end without a handle: ext2's, and a block device's
 
 A page's buffer heads are made when it has none; the touched ones are mapped one by one; a block that is only
-partly written is read first. Left out: faults of the user's pages, short copies, large folios, inline data,
-the fall-back to nodelalloc when the volume is nearly full (ext4_nonda_switch() is asked and says no).
+partly written is read first. Left out: faults of the user's pages, short copies, large folios, inline data.
+
+Where few blocks are free, ext4_nonda_switch() lets a delayed write allocate at once, and dirty pages be
+written before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from sim.block.bio import Plug
@@ -26,6 +28,7 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
+from sim.fs.allocation import STOPS_DELAYING, WRITES_BACK
 from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import (
@@ -45,6 +48,7 @@ from sim.paths.write_calls import (
     BEGIN,
     CALLER,
     DELALLOC,
+    FALL_BACK,
     GRAB,
     JOURNALLED,
     MODES,
@@ -71,7 +75,8 @@ class BufferedWrite:
     ) -> None:
         """
         reads: on whose way blocks come that are read first. rows: pages that are alike are taken together;
-        False: each alone, with the same result.
+        False: each alone, with the same result. write_back, set by who mounts: try_to_writeback_inodes_sb(),
+        which has all dirty pages written.
         """
         self.rows = True
         self._clock = clock
@@ -80,6 +85,7 @@ class BufferedWrite:
         self._mapper = mapper
         self._reads = reads
         self._per_page = sb.per_page
+        self.write_back: Callable[[Task], Generator[Any, Any, None]] = _nothing_to_write
         site = ledger.site
         self._s_call = site(TASK, "", calls_of_write())
         caps = "ext4_buffered_write_iter;file_remove_privs;ext4_xattr_get"
@@ -165,7 +171,10 @@ class BufferedWrite:
         """
         model = Model(inode, page, self._per_page)
         rows, stop = self._rows[mode], (page + 1) * PAGE_BYTES
-        before = rows.counted() if rows is not None and model.is_worth_it(mode == DELALLOC) else None
+        blocks = (end - page * PAGE_BYTES) // PAGE_BYTES * self._per_page
+        short = mode == DELALLOC and bool(self._mapper.trees.allocator.shortage(blocks))
+        worth_it = rows is not None and not short and model.is_worth_it(mode == DELALLOC)
+        before = rows.counted() if rows is not None and worth_it else None
         yield from self._piece(task, inode, page, 0, PAGE_BYTES, mode, data, done)
         if rows is None or before is None:
             return stop
@@ -182,10 +191,16 @@ class BufferedWrite:
     ) -> Generator[Any, Any, None]:
         """Write bytes [start, end) of one page: those of `data` from byte `done` on, where they are kept."""
         mapping, sb = inode.mapping, self._sb
+        if mode == DELALLOC:
+            shortage = self._mapper.trees.allocator.shortage()
+            if shortage & WRITES_BACK:
+                yield from self.write_back(task)
+            if shortage & STOPS_DELAYING:
+                mode = FALL_BACK
         task.ps += self._s_page[mode].charge_units(1, end - start)
         yield from self._wait_for_page(task, mapping, page)
         self._have_page(task, mapping, page, mode)
-        handle = mode in (NODELALLOC, JOURNALLED)
+        handle = mode in (NODELALLOC, JOURNALLED, FALL_BACK)
         if handle:
             credits = sb.write_credits(inode)
             if sb.can_start(task, credits):
@@ -395,3 +410,8 @@ class BufferedWrite:
             self._sb.mark_inode_dirty(task, inode)
         else:
             yield from self._sb.mark_dirty_sync(task, inode)
+
+
+def _nothing_to_write(_task: Task) -> Generator[Any, Any, None]:
+    """Have nothing written."""
+    yield from ()

@@ -141,6 +141,8 @@ class FileSync:
         task.ps += self._s_write.charge(1)
         if inode.mapping.dirty_pages:
             yield from self._write_back.writepages(task, inode, wbc)
+            if task.blocked is not None:
+                yield from self._out.queue.wait_for_tag(task)
 
     def sync_file_range(
         self, task: Task, inode: LiveInode, before: bool, write: bool, after: bool

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from typing import Any
 
+from sim.block.bio import Plug
 from sim.block.opf import REQ_SYNC
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
@@ -81,19 +82,26 @@ class Flusher:
             self._running = self._clock.process(self._work(wbc))
 
     def _work(self, wbc: WritebackControl) -> Generator[Any, Any, None]:
-        """wb_workfn()."""
+        """wb_workfn(): all inodes under one plug (wb_writeback())."""
         thread = self._account
         thread.ps += self._s_work.charge(1)
+        plug = thread.plug = Plug()
         for inode in self.dirty_inodes():
             thread.ps += self._s_inode.charge(1)
             if inode.mapping.dirty_pages:
                 yield from self._write_back.writepages(thread, inode, wbc)
+                if thread.blocked is not None:
+                    yield from self._out.queue.wait_for_tag(thread)
             else:
                 thread.ps += self._s_clean.charge(1)
             if inode.dirty:
                 inode.dirty = False
                 thread.ps += self._s_write_inode.charge(1)
             yield from thread.settle()
+        thread.plug = None
+        self._sb.buffers.finish(thread, plug)
+        if thread.blocked is not None:
+            yield from self._out.queue.wait_for_tag(thread)
         yield from thread.settle()
         self._running = None
 
@@ -112,6 +120,7 @@ class Flusher:
         transaction = journal.running if journal is not None else None
         if journal is not None and transaction is not None:
             journal.request(transaction.tid)
+            yield self._clock.timeout(0)  # the thread that is woken goes first
         pending = self._write_metadata(task, 0)
         yield from self.finish(task, WB_SYNC_ALL)
         for inode in list(self._inodes.values()):
@@ -134,9 +143,7 @@ class Flusher:
             yield from self._out.flush(task)
 
     def _write_metadata(self, task: Task, flags: int) -> list[Pending]:
-        """
-        filemap_fdatawrite_wbc() of the device: metadata that is committed goes in place. flags: REQ_SYNC.
-        """
+        """filemap_fdatawrite_wbc() of the device: committed metadata goes in place. flags: 0 or REQ_SYNC."""
         task.ps += self._s_nowait.charge(1)
         buffers = self._sb.buffers
         if not buffers.dirty_page_count:

@@ -13,14 +13,24 @@ DELALLOC: Final = 0
 NODELALLOC: Final = 1
 JOURNALLED: Final = 2
 PLAIN: Final = 3
-"""Which pair of write_begin and write_end."""
+FALL_BACK: Final = 4
+"""
+Which pair of write_begin and write_end; FALL_BACK: ext4_da_write_begin() on a nearly full volume, which does
+what NODELALLOC does.
+"""
 
-MODES: Final = (DELALLOC, NODELALLOC, JOURNALLED, PLAIN)
+MODES: Final = (DELALLOC, NODELALLOC, JOURNALLED, PLAIN, FALL_BACK)
 CALLER: Final = (
     "entry_SYSCALL_64;vfs_write;ext4_file_write_iter;ext4_buffered_write_iter;generic_perform_write"
 )
 GRAB: Final = "grab_cache_page_write_begin;pagecache_get_page;__filemap_get_folio"
-BEGIN: Final = ("ext4_da_write_begin", "ext4_write_begin", "ext4_write_begin", "block_write_begin")
+BEGIN: Final = (
+    "ext4_da_write_begin",
+    "ext4_write_begin",
+    "ext4_write_begin",
+    "block_write_begin",
+    "ext4_da_write_begin;ext4_write_begin",
+)
 
 
 def chain(stack: str) -> str:
@@ -33,6 +43,7 @@ GRABBED: Final = chain(GRAB)
 _STABLE: Final = chain("wait_for_stable_page;folio_wait_stable")
 BALANCE: Final = chain("balance_dirty_pages_ratelimited;balance_dirty_pages_ratelimited_flags")
 _ENDED: Final = "generic_write_end generic_write_end;folio_unlock"
+_NODELALLOC_END: Final = "ext4_write_end ext4_write_end;block_write_end ext4_write_end;folio_unlock"
 _CREDITS: Final = chain("ext4_writepage_trans_blocks;ext4_ext_index_trans_blocks")
 
 
@@ -58,5 +69,9 @@ def calls_of_page(mode: int) -> str:
         inner = f"{_CREDITS} {GRABBED} folio_unlock {_STABLE} ext4_block_write_begin"
         end = "ext4_journalled_write_end ext4_journalled_write_end;folio_unlock"
         if mode == NODELALLOC:
-            end = "ext4_write_end ext4_write_end;block_write_end ext4_write_end;folio_unlock"
+            end = _NODELALLOC_END
+    if mode == FALL_BACK:
+        before = "ext4_da_write_begin ext4_da_write_begin;ext4_nonda_switch"
+        end = f"ext4_da_write_end {under('ext4_da_write_end', _NODELALLOC_END)}"
+        return f"{common} {under(CALLER, f'{before} {begin} {under(begin, inner)} {end}')}"
     return f"{common} {under(CALLER, f'{begin} {under(begin, inner)} {end}')}"

@@ -38,7 +38,8 @@ class CountedMachine:
     """
     One case's machine. phases: what was counted. bios: all that were queued. phase: that which runs, None
     between them. ticks: how many of its writes fell into a new clock tick, as recorded; writes: how many it
-    did.
+    did, of which so many `grew` a file. all_simulated: what the script did before its first phase left the
+    log as in the record.
     """
 
     def __init__(self, case: WriteCase, costs: CostTable) -> None:
@@ -51,7 +52,8 @@ class CountedMachine:
         self.case = case
         self.phases: list[PhaseCounts] = []
         self.bios: list[BioSeen] = []
-        self.ticks = self.writes = 0
+        self.ticks = self.writes = self.grew = 0
+        self.all_simulated = True
         self.phase: str | None = None
         self._before: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         limits = DEVICES[record["device"]]

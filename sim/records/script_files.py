@@ -76,7 +76,8 @@ class ScriptFiles:
         mapping = Mapping(-(-size // PAGE_BYTES), False)
         live = LiveInode(number, block, group, size, tree, self._case.volume.block_size, mapping, encrypted)
         self._writer.add(live)
-        self._writer.buffers.warm([block])
+        if not self._writer.buffers.holds(block):
+            self._writer.buffers.warm(self._case.volume.inode_tables().read_with(number))
         return live
 
     def make_directory(self, task: Task, path: str) -> Generator[Any, Any, None]:
@@ -106,17 +107,21 @@ class ScriptFiles:
             except NoSpaceError:
                 self._writer.sb.stop(task)
                 chunk //= 2
-        filler.open_files = 0
-        self._allocator.closed(task, filler)
+        self._allocator.close(task, filler)
 
     def free(self, path: str) -> None:
-        """unlink(2) of a file that is not open, and its commit."""
+        """unlink(2) of a file that is not open, and its commit: what becomes free, not what is logged."""
         known = self._case.volume.file(path)
         if known is None:
             raise ConfigError(self._case.at, f"unlink of {path}", "a file of the volume")
         for extent in known.tree.extents:
             self._allocator.mb.free_blocks(extent.physical, extent.length, 1)
+        nodes = sorted({block for chain in known.tree.leaf_chain for block in chain})
+        self._writer.buffers.warm(nodes)  # they were read to be freed
+        for node in nodes:
+            self._allocator.mb.free_blocks(node, 1, 1)
         self._allocator.mb.committed(1)
+        self.names.forget(known.inode)
         self._allocator.forget_counts()
 
 

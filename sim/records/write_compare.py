@@ -23,6 +23,7 @@ from sim.records.write_counters import (
     IN_PLACE_AND_FLUSHES,
     NOT_COMPARED,
     NOTHING,
+    OF_THE_JOURNAL,
     UMOUNT,
     Happened,
     beside_the_writer,
@@ -127,9 +128,13 @@ def _happened(run: BdevRun | ScriptRun, ours: dict[str, dict[str, int]]) -> Happ
     return Happened(
         run.ticks,
         run.writes,
+        run.grew,
         any(counts.get("ext4_convert_unwritten_extents") for counts in ours.values()),
         isinstance(run, ScriptRun) and run.waited_for_credits(),
         ours.get(UMOUNT, {}).get("jbd2_journal_commit_transaction", 0) > 0,
+        ours.get(UMOUNT, {}).get("ext4_convert_unwritten_extents", 0) > 0,
+        run.all_simulated,
+        run.case.volume.makes_bitmaps(),
     )
 
 
@@ -162,6 +167,7 @@ def _of_phases(
         kept = {
             NOTHING: True,
             FLUSHES: bool(bio.sectors),
+            OF_THE_JOURNAL: bool(bio.sectors) and not journalled,
             IN_PLACE_AND_FLUSHES: data or journalled,
             ALL_BUT_DATA: data,
         }

@@ -107,26 +107,83 @@ def beside_the_writer(record: dict[str, Any]) -> bool:
     return str(record["mode"]) == "j" and int(record["total"]) >= MIB
 
 
-ODD_CASES: Final = {
-    "shortfree_bs4096/od/own/new/seq128k-512k/free16/fsync": (
-        "mb_find_extent",
-        "filemap_add_folio",
-        "__filemap_add_folio",
-        "alloc_page_buffers",
-        "alloc_buffer_head",
-    )
-}
-ODD = "one more or less than here, in this one case: of unknown cause"
-
-
 NOTHING: Final = ""
 IN_PLACE_AND_FLUSHES: Final = "bios of metadata in place, and flushes"
 FLUSHES: Final = "flushes"
+OF_THE_JOURNAL: Final = "bios of the journal, and flushes"
 ALL_BUT_DATA: Final = "bios but those of data"
 ALL_BIOS: Final = "bios"
 """Which bios are left out of a comparison."""
+DROPPED: Final = (
+    "__es_remove_extent",
+    "block_invalidate_folio",
+    "ext4_da_release_space",
+    "ext4_discard_preallocations",
+    "ext4_es_remove_extent",
+    "ext4_sync_fs",
+    "jbd2_journal_invalidate_folio",
+    "jbd2_journal_try_to_free_buffers",
+    "sync_blockdev",
+)
+"""What of umount is the same whether it has a transaction to commit or not."""
 TICKS: Final = "which of the writes fell into a new tick: it decides which transaction has the inode"
 UMOUNT: Final = "umount"
+
+
+PAGES: Final = ("free_buffer_head", "try_to_free_buffers")
+SETUP = "which pages of the log are in memory: what came before the first phase is not all simulated"
+FREED: Final = (
+    "bio_add_page",
+    "bio_alloc_bioset",
+    "bio_endio",
+    "bio_free",
+    "bio_put",
+    "blk_flush_complete_seq",
+    "blk_insert_flush",
+    "blk_mq_end_request",
+    "blk_mq_submit_bio",
+    "blkdev_issue_flush",
+    "end_bio_bh_io_sync",
+    "end_buffer_write_sync",
+    "jbd2_journal_update_sb_log_tail",
+    "jbd2_log_do_checkpoint",
+    "jbd2_write_superblock",
+    "submit_bh",
+    "submit_bh_wbc",
+    "submit_bio",
+    "submit_bio_noacct",
+    "submit_bio_noacct_nocheck",
+    "submit_bio_wait",
+)
+BITMAPS = "which bitmaps are in memory: mkdir reads some, on a volume where others are still to be made"
+UNLINKS = "which old transactions the journal still lists: a file was removed before, and time decides"
+DEVICE_FLUSHED: Final = (
+    "__filemap_fdatawait_range",
+    "blkdev_writepages",
+    "do_writepages",
+    "filemap_fdatawait_range",
+    "generic_writepages",
+    "pagevec_lookup_range_tag",
+    "tag_pages_for_writeback",
+    "write_cache_pages",
+)
+THRESHOLD = "the flusher came to the device's pages before umount did: its threshold decides"
+
+
+def flushed_beside(record: dict[str, Any]) -> bool:
+    """Tell whether the flusher wrote on its own in the phase of umount."""
+    counts = [phase["counts"] for phase in record["phases"] if phase["name"] == UMOUNT]
+    return any(each.get("__writeback_inodes_wb") for each in counts)
+
+
+def makes_directory(record: dict[str, Any]) -> bool:
+    """Tell whether a script makes a directory."""
+    return any(line.startswith("mkdir ") for line in record["script"])
+
+
+def unlinks(record: dict[str, Any]) -> bool:
+    """Tell whether a script removes a file."""
+    return any(line.startswith("unlink ") for line in record["script"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,32 +191,56 @@ class Happened:
     """
     What a simulated case did that decides what can be compared.
 
-    ticks: how many of its `writes` fell into a new tick. converts: unwritten extents were converted; waits:
-    so many that the writer waited for credits. late: umount had something to commit.
+    ticks, grew: how many of its `writes` fell into a new tick, made a file longer. converts: unwritten
+    extents were converted; waits: so many that the writer waited for credits. late, converts_late: umount had
+    something to commit, or to convert. all_simulated: the log was as in the record when the first phase
+    began. makes_bitmaps: the volume has block bitmaps that are still to be made, in several flex groups.
     """
 
     ticks: int = 0
     writes: int = 0
+    grew: int = 0
     converts: bool = False
     waits: bool = False
     late: bool = False
+    converts_late: bool = False
+    all_simulated: bool = True
+    makes_bitmaps: bool = False
+
+
+def _reserves(record: dict[str, Any], phase: str, happened: Happened) -> bool:
+    """Tell whether a worker converts extents while a sync commits, or a writer waits for credits."""
+    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
+        return True
+    return phase == UMOUNT and happened.converts_late
+
+
+def _ticks_decide(record: dict[str, Any], happened: Happened) -> bool:
+    """
+    Tell whether it matters which writes had a new tick: a sync comes behind each, and some had one, some not.
+
+    The inode of a file that was just made, or that grows, is in a transaction anyway; a device has none.
+    """
+    each = str(record["sync"]).endswith("_each") and record["group"] not in ("many", "bdev")
+    return each and 0 < happened.ticks < happened.writes and happened.grew < happened.writes
 
 
 def bios_left_out(record: dict[str, Any], phase: str, happened: Happened) -> tuple[str, str]:
-    """
-    Return which bios of a phase are left out, and why.
-
-    If a sync comes behind each write, only all ticks or none say which write had one.
-    """
+    """Return which bios of a phase are left out, and why."""
     if beside_the_writer(record):
         return ALL_BIOS, BESIDE
-    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
+    if _reserves(record, phase, happened):
         return ALL_BUT_DATA, RESERVING
-    each = str(record["sync"]).endswith("_each") and record["group"] != "many"
-    if each and 0 < happened.ticks < happened.writes:
+    if _ticks_decide(record, happened):
         return ALL_BUT_DATA, TICKS
+    if record["sync"] == "syncfs" and record["mode"] == "j":
+        return ALL_BIOS, COMMITS
     if record["sync"] == "syncfs" and phase != UMOUNT:
         return IN_PLACE_AND_FLUSHES, COMMITS
+    if phase == UMOUNT and unlinks(record):
+        return OF_THE_JOURNAL, UNLINKS
+    if phase == UMOUNT and flushed_beside(record):
+        return IN_PLACE_AND_FLUSHES, THRESHOLD
     if phase == UMOUNT and happened.late:
         return FLUSHES, COMMITS
     return NOTHING, ""
@@ -174,15 +255,26 @@ def left_out(
     found = dict(NOT_COMPARED)
     if happened.converts:
         found |= dict.fromkeys(CONVERTS, CONVERTING)
-    if happened.waits or (happened.converts and record["sync"] == "syncfs"):
+    if _reserves(record, phase, happened):
         found |= dict.fromkeys(probes.difference(ROUNDS), RESERVING)
+    if phase == UMOUNT and record["mode"] in ("on", "wn") and _ticks_decide(record, happened):
+        found |= dict.fromkeys(probes.difference(DROPPED), TICKS)
     if beside_the_writer(record):
         found |= dict.fromkeys(probes.difference(LOGGED), BESIDE)
+    if record["sync"] == "syncfs" and record["mode"] == "j":
+        found |= dict.fromkeys(probes.difference(LOGGED), COMMITS)
     if (record["sync"] == "syncfs" and phase != UMOUNT) or (phase == UMOUNT and happened.late):
         found |= dict.fromkeys(SYNCFS, COMMITS)
+    if phase == UMOUNT and not happened.all_simulated:
+        found |= dict.fromkeys(PAGES, SETUP)
+    if phase == UMOUNT and happened.makes_bitmaps and makes_directory(record):
+        found |= dict.fromkeys(PAGES, BITMAPS)
+    if phase == UMOUNT and unlinks(record):
+        found |= dict.fromkeys(FREED, UNLINKS)
+    if phase == UMOUNT and flushed_beside(record):
+        found |= dict.fromkeys(DEVICE_FLUSHED, THRESHOLD)
     if record["device"] not in ("nullb", "nullb-nocache"):
         found |= dict.fromkeys((*REQUESTS, *CONVERTS), OTHER_DEVICE)
     if record["device"] == "loop":
         found |= dict.fromkeys(LOOP_WRITES, LOOP)
-    found |= dict.fromkeys(ODD_CASES.get(str(record["case"]), ()), ODD)
     return found

@@ -74,7 +74,7 @@ class ScriptRun(CountedMachine):
             yield from self.files.opened(task, int(words[1]), words[2].removeprefix("/mnt"))
         elif verb == "close":
             if int(words[1]) in self.files.open:
-                yield from writer.close(task, self.files.open[int(words[1])])
+                self.allocator.close(task, self.files.open[int(words[1])])
         elif verb == "umount":
             others = len(self.files.directories)
             yield from Unmount(self.machine.ledger, writer, self.machine.cache, others).run(task)
@@ -124,6 +124,7 @@ class ScriptRun(CountedMachine):
         for offset, length in jobs:
             for at, part in pieces(offset, length):
                 self.writes += 1
+                self.grew += at + part > inode.size
                 yield from self.writer.write(task, inode, at, part)
             if how:
                 yield from self.writer.sync.fsync(task, inode, how == 2)
@@ -138,12 +139,14 @@ class ScriptRun(CountedMachine):
                 yield from self.writer.write(task, inode, at, part)
             if how:
                 yield from self.writer.sync.fsync(task, inode, how == 2)
-            yield from self.writer.close(task, inode)
+            self.allocator.close(task, inode)
+            yield from task.settle()
 
     def _mark(self, name: str) -> None:
         journal, head = self.writer.journal, self.case.log_head()
         if name == "write" and journal is not None and journal.log.head != head:
-            journal.log.head = head  # what came before was not all simulated
+            self.all_simulated = False
+            journal.log.head = head
             places = self.case.volume.journal_places()
             self.writer.buffers.forget_pages(places)
             self.writer.buffers.warm([places[0], places[head - 1]])

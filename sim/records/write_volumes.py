@@ -155,22 +155,22 @@ class WriteVolume:
     def mounted_blocks(self) -> list[int]:
         """
         Return blocks that a mount leaves in memory: superblock, descriptors, the root's inode with those that
-        are read ahead. Where inode bitmaps are still to be made, those of the first flex group are there,
-        too: that is not from the source, but umount frees as many pages in the recordings.
+        are read ahead.
         """
         said = self._said
         first = said["descriptors_at"]
         superblock = SUPERBLOCK_OFFSET // self.block_size
-        flex = said["groups"][: 1 << said["log_groups_per_flex"]]
-        made = any(group["inode_uninit"] for group in flex)
-        bitmaps = [group["inode_bitmap"] for group in flex] if made else []
         tables = self.inode_tables().read_with(ROOT_INODE)
-        return [superblock, *range(first, first + said["descriptor_blocks"]), *tables, *bitmaps]
+        return [superblock, *range(first, first + said["descriptor_blocks"]), *tables]
+
+    def makes_bitmaps(self) -> bool:
+        """Tell whether block bitmaps are still to be made (BLOCK_UNINIT), in several flex groups."""
+        said = self._said
+        several = len(said["groups"]) > 1 << said["log_groups_per_flex"]
+        return bool(several and said["descriptor_checksums"] and any(g["uninit"] for g in said["groups"]))
 
     def backups(self) -> list[int]:
-        """
-        Return the copies of the superblock that the first mount writes; none where it knows its overhead.
-        """
+        """Return the copies of the superblock that a mount writes; none where that knows its overhead."""
         return [] if self._said["overhead_known"] else list(self._said["backups"])
 
     def inodes(self) -> list[int]:

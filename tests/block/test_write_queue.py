@@ -53,10 +53,11 @@ class Setup:
         free = CostTable("free", {s: Cost(s, 0, 0, c.unit, c.group, 0, "test") for s, c in costs.items()})
         said = {"max_sectors": 64, "max_segments": 8, "queue_depth": 4, "write_cache": True} | limits
         cpu = Cpu(self.clock, 1)
+        self.ledger = Ledger(free)
         self.queue = BlockQueue(
             self.clock,
             cpu,
-            Ledger(free),
+            self.ledger,
             QueueLimits(**said),
             device or FixedLatency(self.clock, 100_000),
             lambda *event: self.log.append(event),
@@ -182,11 +183,15 @@ def test_a_write_with_fua_alone_holds_no_flush_back() -> None:
 
 @pytest.mark.parametrize("limits", [{}, {"bio_based": True, "driver": "brd"}])
 def test_without_a_write_cache_flushes_are_dropped(limits: dict[str, Any]) -> None:
-    """A bare flush ends where it is; a commit record is a write."""
+    """A bare flush ends before it is queued; a commit record is a write."""
     setup = Setup(write_cache=False, **limits)
     setup.submit(0, 0, WS | REQ_PREFLUSH)
     setup.clock.run()
     assert [(0, 0, 0)] == setup.end_io.log
+    assert [] == setup.finish("Q")
+    calls = setup.ledger.calls()
+    assert 1 == calls["submit_bio_noacct"]
+    assert "submit_bio_noacct_nocheck" not in {name for name, number in calls.items() if number}
     setup.submit(0, 8, COMMIT)
     assert [] == [event for event in setup.finish("D") if "F" in event[0]]
     assert [(0, 8)] == [(sector, sectors) for _, sector, sectors in setup.end_io.log[1:]]

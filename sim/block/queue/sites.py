@@ -55,6 +55,7 @@ class SubmitSites:
         again = f"{entry};submit_bio_noacct"
         submit = f"{again};submit_bio_noacct_nocheck;__submit_bio"
         chain = f"{'' if below else entry} {again} {again};submit_bio_noacct_nocheck"
+        self._entered = again if below else f"{entry} {again}"
         self._alone = alone = f"{submit};blk_mq_submit_bio"
         self._chain = f"{chain} {submit}"
         if limits.bio_based:
@@ -88,6 +89,11 @@ class SubmitSites:
         Declared when it is first passed: a machine that only reads needs no costs of writing.
         """
         return self._ledger.site(TASK, "", f"{self._chain} {self._alone}", unit="blk_mq_submit_bio")
+
+    @cached_property
+    def drop_flush(self) -> Site:
+        """A bare flush of a device that has no cache."""
+        return self._ledger.site(TASK, "", self._entered)
 
     @cached_property
     def insert_flush(self) -> Site:

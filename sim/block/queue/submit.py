@@ -218,12 +218,18 @@ class BlockQueue(BioQueue):
         """
         A bio with REQ_PREFLUSH or REQ_FUA: alone, past plug and scheduler (blk_insert_flush()).
 
-        Without a cache to empty it is the write that is left, or, without sectors, ends where it is.
+        Without a cache to empty it is the write that is left; without sectors it ends before it is queued
+        (submit_bio_noacct()), and no tracer sees it.
         """
         stats, limits = self.stats, self.limits
-        if not limits.write_cache and bio.unit_sectors:
-            bio.opf &= ~FLUSH_FLAGS
-            self.submit(task, bio, Plug(holds=False))
+        if not limits.write_cache:
+            if bio.unit_sectors:
+                bio.opf &= ~FLUSH_FLAGS
+                self.submit(task, bio, Plug(holds=False))
+                return
+            task.ps += self._sites.drop_flush.charge(1)
+            stats.pending += 1
+            self._end_at_once(task, bio, task.time_ns, task.time_ns)
             return
         task.ps += self._sites.submit_flush.charge_units(1, bio.segments)
         stats.queued += 1
@@ -240,9 +246,6 @@ class BlockQueue(BioQueue):
             bio.record = IoRecord(bio.sector, bio.sectors, 1, task.time_ns)
             bio.record.flushed_ns = bio.record.queued_ns
             self._records.append(bio.record)
-        if not limits.write_cache:
-            self._end_at_once(task, bio, task.time_ns, task.time_ns)
-            return
         task.ps += self._sites.getrq.charge(1) + self._sites.insert_flush.charge(1)
         if bio.opf & REQ_PREFLUSH or not limits.fua:
             task.ps += self._sites.first_step.charge(1)

@@ -182,11 +182,7 @@ class Jbd2Journal(Transactions):
             TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
         )
         self._s_much = ledger.site(TASK, STACK, "jbd2_update_log_tail")
-        self._s_tail = ledger.site(
-            TASK,
-            "",
-            "jbd2_journal_update_sb_log_tail",
-        )
+        self._s_tail = ledger.site(TASK, "", "jbd2_journal_update_sb_log_tail")
         self._s_superblock = ledger.site(
             TASK, "", f"jbd2_write_superblock {under('jbd2_write_superblock', BH_SYMBOLS)}"
         )
@@ -301,7 +297,7 @@ class Jbd2Journal(Transactions):
         while transaction.updates:  # a reserved handle may still come
             transaction.drained = self.clock.event()
             yield from task.wait(transaction.drained)
-        self.log.shrink(lambda block: self._busy(block, transaction))
+        self._shrink(transaction)
         self.committing, self.running = transaction, None
         metadata, revoked = transaction.metadata(), list(transaction.revoked)
         if self.bytes is not None:
@@ -315,7 +311,7 @@ class Jbd2Journal(Transactions):
             task.ps += self._s_data[WAITS].charge(1)
             yield from self.data.wait(task, number)
         yield from self._out.wait(task, written)
-        freed = self.log.tail_moves
+        freed = self.log.before_oldest()
         transaction.flushing = True
         if not self.async_commit:
             record = self._write_record(task, transaction.tid, Plug(holds=False))
@@ -333,6 +329,10 @@ class Jbd2Journal(Transactions):
         yield from task.settle()
         if transaction.ended is not None:
             transaction.ended.succeed()
+
+    def _shrink(self, transaction: Transaction) -> None:
+        """Let blocks leave their old transactions, unless they are not in place yet, or in this one."""
+        self.log.shrink(lambda block: self._busy(block, transaction))
 
     def _busy(self, block: int, transaction: Transaction) -> bool:
         """Tell whether a block cannot leave its old transaction: not in place yet, or in a newer one."""
@@ -412,8 +412,7 @@ class Jbd2Journal(Transactions):
         transaction's blocks in place before.
         """
         task.ps += self._s_checkpoint.charge(1)
-        moves = self.log.tail_moves
-        if moves:
+        if self.log.before_oldest():
             yield from self._cleanup_tail(task)
             return
         yield from self._commit_what_changes(task)
@@ -433,7 +432,7 @@ class Jbd2Journal(Transactions):
         self._queue.finish_plug(task, plug)
         yield from self._in_place.wait(task, pending)
         self.log.dropped()
-        if self.log.tail_moves:
+        if self.log.before_oldest():
             yield from self._cleanup_tail(task)
 
     def _cleanup_tail(self, task: Task) -> Generator[Any, Any, None]:
@@ -492,8 +491,9 @@ class Jbd2Journal(Transactions):
 
         The last one is committed by who syncs before; one that runs then is not expected.
         """
-        if self.running is not None or self.committing is not None:
-            raise InvariantError("a journal is destroyed with a transaction that is not committed")
+        last = self.committing or self.running
+        if last is not None:
+            raise InvariantError(f"a journal is destroyed, transaction {last.tid} is not committed")
         self.close()
         while self.log.checkpoints:
             yield from self.do_checkpoint(task)

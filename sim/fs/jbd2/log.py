@@ -129,8 +129,7 @@ class Log:
         for block in self.oldest():
             self.leaves(block)
 
-    @property
-    def tail_moves(self) -> int:
+    def before_oldest(self) -> int:
         """How many blocks lie between the tail and the oldest transaction on the list; 0: it is the tail."""
         freed = 0
         for kept in self._kept:

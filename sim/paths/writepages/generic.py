@@ -42,14 +42,18 @@ class WriteCachePages:
 
     caller = "do_writepages;generic_writepages;write_cache_pages"
 
-    def __init__(self, ledger: Ledger, queue: BioQueue, block_size: int, entered: str) -> None:
-        """entered: the calls of one ->writepages."""
+    def __init__(
+        self, ledger: Ledger, queue: BioQueue, ends: WriteBackEnds, block_size: int, entered: str
+    ) -> None:
+        """entered: the calls of one ->writepages. ends: of the bios, who may be waited for."""
+        self.ends = ends
         self.queue = queue
         self.size = block_size
         self.per_page = PAGE_BYTES // block_size
         self._s_call = ledger.site(TASK, "", entered)
         self._s_tag = ledger.site(TASK, "", f"{self.caller};tag_pages_for_writeback")
         self._s_lookup = ledger.site(TASK, self.caller, "pagevec_lookup_range_tag")
+        self._s_wait = ledger.site(TASK, self.caller, "folio_wait_writeback")
         self._s_page = ledger.site(TASK, self.caller, "folio_clear_dirty_for_io folio_unlock")
 
     def writepages(self, task: Task, inode: LiveInode, wbc: WritebackControl) -> Generator[Any, Any, None]:
@@ -59,8 +63,10 @@ class WriteCachePages:
         task.ps += self._s_call.charge(1)
         if wbc.tagged:
             task.ps += self._s_tag.charge(1)
+        under_way = mapping.writeback
         assert dirty is not None
-        plug = Plug()
+        assert under_way is not None
+        plug = Plug() if task.plug is None else task.plug
         io = IoSubmit(inode, None, self.flags_of(wbc))
         seen, page = 0, dirty.find(1)
         task.ps += self._s_lookup.charge(1)
@@ -68,6 +74,11 @@ class WriteCachePages:
             if seen and not seen % PAGEVEC:
                 task.ps += self._s_lookup.charge(1)
             seen += 1
+            if under_way[page]:
+                if not wbc.sync:  # it stays tagged, for whoever comes later
+                    page = dirty.find(1, page + 1)
+                    continue
+                yield from self._wait_for(task, inode, page, plug)
             task.ps += self._s_page.charge(1)
             mapping.tag_dirty(page, False)
             self.write_page(task, io, page, plug)
@@ -77,7 +88,17 @@ class WriteCachePages:
         if (seen and not seen % PAGEVEC) or wbc.cyclic:
             task.ps += self._s_lookup.charge(1)
         self.end(task, io, plug)
-        self.queue.finish_plug(task, plug)
+        if task.plug is None:
+            self.queue.finish_plug(task, plug)
+
+    def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
+        """folio_wait_writeback(): a page is still on its way from before."""
+        task.ps += self._s_wait.charge(1)
+        for data in list(inode.under_way):
+            if data.pages.has(page) and not data.ended:
+                self.queue.flush_for_sleep(task, plug)
+                data.event = self.ends.event() if data.event is None else data.event
+                yield from task.wait(data.event)
 
     def flags_of(self, wbc: WritebackControl) -> int:
         """Return the flags of all bios of one call."""
@@ -113,6 +134,7 @@ class BlockWriteFullPage(WriteCachePages):
         super().__init__(
             ledger,
             queue,
+            ends,
             block_size,
             entered or f"do_writepages do_writepages;generic_writepages {up}",
         )
@@ -173,7 +195,8 @@ class MpageWritepages(WriteCachePages):
     ) -> None:
         """confused: what gets the pages that do not fit."""
         up = self.caller
-        super().__init__(ledger, queue, block_size, f"do_writepages do_writepages;mpage_writepages {up}")
+        entered = f"do_writepages do_writepages;mpage_writepages {up}"
+        super().__init__(ledger, queue, ends, block_size, entered)
         self._confused = confused
         self._ends = ends
         page = f"{up};__mpage_writepage"
@@ -266,6 +289,7 @@ class JournalledWritepages(WriteCachePages):
         super().__init__(
             ledger,
             queue,
+            page_io.ends,
             block_size,
             entered or f"{chain('do_writepages;ext4_writepages;generic_writepages')} {up}",
         )

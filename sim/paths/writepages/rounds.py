@@ -17,7 +17,6 @@ from typing import Any, Final
 
 from sim.block.bio import MAX_VECTORS, Plug
 from sim.block.protocols import BioQueue
-from sim.cache.pages import filled
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
@@ -41,13 +40,15 @@ class _Scan:
     first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
     extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
     behind its last page is looked once more. io: the bio under construction, anew in each round. kept: blocks
-    that were collected and are to be mapped in the next round, from lblk on.
+    that were collected and are to be mapped in the next round, from lblk on. sync: pages on their way are
+    waited for; else they are passed over.
     """
 
-    __slots__ = ("endless", "first", "flags", "io", "kept", "lblk", "length", "next", "over")
+    __slots__ = ("endless", "first", "flags", "io", "kept", "lblk", "length", "next", "over", "sync")
 
-    def __init__(self, io: IoSubmit, endless: bool) -> None:
+    def __init__(self, io: IoSubmit, endless: bool, sync: bool) -> None:
         self.endless = endless
+        self.sync = sync
         self.first = self.next = 0
         self.lblk = self.length = self.flags = self.kept = 0
         self.over = False
@@ -112,17 +113,18 @@ class Ext4Writepages:
             task.ps += self._s_tag.charge(1)
         if self._sb.nolock:
             task.ps += self._s_nolock.charge(1)
-        own = Plug()
+        plug = Plug() if task.plug is None else task.plug
         tagged = bytearray(dirty)
-        yield from self._rounds(task, inode, tagged, wbc, own)
-        self._queue.finish_plug(task, own)
+        yield from self._rounds(task, inode, tagged, wbc, plug)
+        if task.plug is None:
+            self._queue.finish_plug(task, plug)
 
     def _rounds(
         self, task: Task, inode: LiveInode, tagged: bytearray, wbc: WritebackControl, plug: Plug
     ) -> Generator[Any, Any, None]:
         io_end = IoEnd(inode)
         flags = wbc.data_flags
-        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.cyclic)
+        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.cyclic, wbc.sync)
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
         self._release(task, scan)
@@ -145,7 +147,7 @@ class Ext4Writepages:
             else:
                 yield from self._prepare(task, inode, tagged, scan, True, plug)
             if scan.length:
-                yield from self._map_and_submit(task, inode, tagged, scan, plug)
+                yield from self._map_and_submit(task, inode, scan, plug)
             self._unlock(inode)
             sb.stop(task)
             if io_end.vectors:
@@ -203,20 +205,23 @@ class Ext4Writepages:
             seen += 1
             if scan.length and scan.next != page:
                 return
+            if writeback[page] and not scan.sync:
+                page = tagged.find(1, page + 1)
+                continue
             task.ps += self._s_wait.charge(1)
             if writeback[page]:
                 yield from self._wait_for(task, inode, page, plug)
             if not scan.length:
                 scan.first = page
             scan.next = page + 1
-            if not self._process(task, inode, tagged, scan, page, 0, mapping, plug):
+            if not self._process(task, inode, scan, page, 0, mapping, plug):
                 return
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
             page += 1
             alike = self._row(inode, tagged, scan, page) if self.rows else 0
             if alike:
-                self._take_row(task, tagged, scan, page, alike, seen)
+                self._take_row(task, scan, page, alike, seen)
                 seen, page = seen + alike, page + alike
             page = tagged.find(1, page)
         if (seen and not seen % PAGEVEC) or scan.endless:
@@ -249,21 +254,20 @@ class Ext4Writepages:
                 return 0
         return most if inode.mapping.writeback.find(1, page, page + most) < 0 else 0
 
-    def _take_row(self, task: Task, tagged: bytearray, scan: _Scan, page: int, pages: int, seen: int) -> None:
+    def _take_row(self, task: Task, scan: _Scan, page: int, pages: int, seen: int) -> None:
         """Do for pages, see _row(), what is done for each; seen: pages before them, at least one."""
         task.ps += self._s_lookup.charge((seen + pages - 1) // PAGEVEC - (seen - 1) // PAGEVEC)
         task.ps += self._s_wait.charge(pages) + self._s_bufs.charge(pages)
         if scan.length:
             scan.length += pages * self._per_page
         else:
-            self._submit_row(task, tagged, scan, page, pages)
+            self._submit_row(task, scan, page, pages)
         scan.next = page + pages
 
-    def _submit_row(self, task: Task, tagged: bytearray, scan: _Scan, page: int, pages: int) -> None:
+    def _submit_row(self, task: Task, scan: _Scan, page: int, pages: int) -> None:
         """mpage_submit_page() of pages that go into the bio under construction."""
         task.ps += self._s_submit.charge(pages)
         scan.first = page + pages
-        tagged[page : page + pages] = filled(0, pages)
         self._io.write_row(task, scan.io, page, pages)
 
     def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
@@ -278,7 +282,6 @@ class Ext4Writepages:
         self,
         task: Task,
         inode: LiveInode,
-        tagged: bytearray,
         scan: _Scan,
         page: int,
         start: int,
@@ -300,7 +303,7 @@ class Ext4Writepages:
             if lblk == end:
                 break
         if not scan.length:
-            self._submit_page(task, tagged, scan, page, plug)
+            self._submit_page(task, scan, page, plug)
         if lblk >= blocks:
             scan.over = True
             return False
@@ -323,17 +326,16 @@ class Ext4Writepages:
             return True
         return False
 
-    def _submit_page(self, task: Task, tagged: bytearray, scan: _Scan, page: int, plug: Plug) -> None:
+    def _submit_page(self, task: Task, scan: _Scan, page: int, plug: Plug) -> None:
         """mpage_submit_page()."""
         task.ps += self._s_submit.charge(1)
         scan.first = page + 1
-        tagged[page] = 0
         self._io.write_page(task, scan.io, page, plug)
 
     # -- mapping ---------------------------------------------------------------------------------------
 
     def _map_and_submit(
-        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, plug: Plug
+        self, task: Task, inode: LiveInode, scan: _Scan, plug: Plug
     ) -> Generator[Any, Any, None]:
         """mpage_map_and_submit_extent(): map what was collected, as often as it goes on; write its pages."""
         task.ps += self._s_vector.charge(1)
@@ -347,7 +349,7 @@ class Ext4Writepages:
             if found.unwritten:
                 assert scan.io.io_end is not None
                 _join(scan.io.io_end.vectors, scan.lblk, found.length)
-            self._submit_mapped(task, inode, tagged, scan, scan.lblk, found.physical, found.length, plug)
+            self._submit_mapped(task, inode, scan, scan.lblk, found.physical, found.length, plug)
         disksize = min(scan.first * self._sb.block_size * self._per_page, inode.size)
         if disksize > inode.disksize:
             inode.disksize = disksize
@@ -357,7 +359,6 @@ class Ext4Writepages:
         self,
         task: Task,
         inode: LiveInode,
-        tagged: bytearray,
         scan: _Scan,
         lblk: int,
         physical: int,
@@ -376,7 +377,7 @@ class Ext4Writepages:
             most = end // per_page - page if base >= lblk else 0
             alike = self._map_row(inode, scan, page, most, physical + base - lblk)
             if alike:
-                self._submit_row(task, tagged, scan, page, alike)
+                self._submit_row(task, scan, page, alike)
                 page += alike - 1
                 continue
             for block in range(max(base, lblk), base + per_page):
@@ -385,7 +386,7 @@ class Ext4Writepages:
                         scan.lblk, scan.length = end, collected - end
                         return
                     scan.length = scan.flags = 0
-                    self._process(task, inode, tagged, scan, page, block - base, True, plug)
+                    self._process(task, inode, scan, page, block - base, True, plug)
                     if scan.length and scan.lblk > end:
                         task.ps += self._s_vector.charge(1)
                     return
@@ -393,7 +394,7 @@ class Ext4Writepages:
                     state[block] &= ~BH_DELAY
                     place[block] = physical + block - lblk
                 state[block] &= ~BH_UNWRITTEN
-            self._submit_page(task, tagged, scan, page, plug)
+            self._submit_page(task, scan, page, plug)
         scan.length = 0
         if self._once and end < collected:
             scan.lblk, scan.kept = end, collected - end

@@ -54,9 +54,9 @@ def test_the_log_is_a_ring_behind_its_superblock() -> None:
     log.committed(8, [102])
     assert (log.free, log.clean(), log.next_tail) == (0, [[100, 101], [102]], (7, 4))
     log.dropped()
-    assert (log.free, log.next_tail, log.tail_moves) == (0, (8, 2), 3)
+    assert (log.free, log.next_tail, log.before_oldest()) == (0, (8, 2), 3)
     log.move_tail()
-    assert (log.free, log.tail_moves, log.checkpoints) == (3, 0, 1)
+    assert (log.free, log.before_oldest(), log.checkpoints) == (3, 0, 1)
     log.dropped()
     log.move_tail()
     assert (log.free, log.next_tail, log.head) == (5, (0, 4), 4)
@@ -77,17 +77,17 @@ def test_a_block_is_checkpointed_for_its_last_transaction_alone() -> None:
     """An old transaction whose blocks were all changed again is off the list; the tail may move over it."""
     log = committed([5, 6], [6, 7], [5, 7])
     assert (log.clean(), log.oldest()) == ([[], [6], [5, 7]], [6])
-    assert (log.checkpoints, log.tail_moves, log.free) == (2, 4, 99 - 12)
+    assert (log.checkpoints, log.before_oldest(), log.free) == (2, 4, 99 - 12)
     log.move_tail()
-    assert (log.tail_moves, log.free) == (0, 99 - 8)
+    assert (log.before_oldest(), log.free) == (0, 99 - 8)
 
 
 def test_the_tail_stops_at_the_oldest_transaction_on_the_list() -> None:
     """What is free behind that one stays taken."""
     log = committed([5, 9], [6], [6, 7])
-    assert (log.clean(), log.tail_moves) == ([[5, 9], [], [6, 7]], 0)
+    assert (log.clean(), log.before_oldest()) == ([[5, 9], [], [6, 7]], 0)
     log.dropped()
-    assert (log.tail_moves, log.checkpoints) == (4 + 3, 1)
+    assert (log.before_oldest(), log.checkpoints) == (4 + 3, 1)
 
 
 @pytest.mark.parametrize(
