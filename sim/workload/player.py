@@ -60,6 +60,10 @@ class Writes:
         """
         raise NotImplementedError
 
+    def passed(self, task: Task, played: Played) -> Generator[Any, Any, None]:
+        """Do what is done at the end of a pass that another follows."""
+        raise NotImplementedError
+
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """Do what is done at the end of a job."""
         raise NotImplementedError
@@ -102,6 +106,8 @@ def play(
     pace = _pace_of(clock, task, job, stop, gaps_ns)
     first = True
     for begins, number, reads in () if stop is not None and stop.asked else stretches:
+        if begins and not first and writes is not None:
+            yield from writes.passed(task, played)
         if begins and (not first or clock.now):
             _begin_pass(filemap, files, job)
         first = False
