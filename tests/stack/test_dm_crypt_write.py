@@ -11,14 +11,11 @@ from sim.block.bio import Bio, EndIo, Plug
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
 from sim.block.queue.limits import QueueLimits
 from sim.engine.costs import CostTable
-from sim.engine.mode import compiled
 from sim.stack.dm_crypt import CryptTable
 
 WRITE = REQ_OP_WRITE | REQ_SYNC
 LIMITS = QueueLimits(1280, 128, 64, driver="null_blk", write_cache=True, fua=True)
 KIB = 1024
-
-pytestmark = pytest.mark.skipif(compiled(), reason="an EndIo of a test's own extends no compiled class")
 
 
 class Ends(EndIo):
