@@ -316,3 +316,52 @@ def test_the_first_job_of_a_file_makes_it(tmp_path: Path) -> None:
     assert kinds("rw=write", "rw=read") == ["unwritten"]
     assert kinds("rw=read", "rw=write") == ["contiguous"]
     assert kinds("rw=write\nfallocate=none", "rw=write") == ["hole"]
+
+
+# -- encryption --------------------------------------------------------------------------------------------
+
+
+def run_on(tmp_path: Path, scheme: str, *sets: str) -> CellResult:
+    """Run a job of random writes and syncs on a volume of a scheme."""
+    (tmp_path / "x.fio").write_text("[a]\nrw=randwrite\nbs=4k\nsize=256k\nfsync=8\nfilename=f\noverwrite=1\n")
+    said = ("volume.journal=8MiB", f"encryption.scheme={scheme}", "volume.contents=random", *sets)
+    (cell,) = fio_experiment(tmp_path / "x.fio", None, said).cells
+    return run_cell(cell, partial(ensure_image, root=tmp_path)(cell), False)
+
+
+def test_schemes_write_the_same_bytes(tmp_path: Path) -> None:
+    """Whatever encrypts, as much reaches the device, and its cache is emptied as often."""
+    found = {scheme: run_on(tmp_path, scheme) for scheme in ("none", "fscrypt-v2", "file-keys", "dm-crypt")}
+    counts = ("writes", "syncs", "bytes_written", "flushes")
+    plain = [found["none"].metrics[name] for name in counts]
+    calls = {}
+    for scheme, result in found.items():
+        assert [result.metrics[name] for name in counts] == plain
+        calls[scheme] = {row.symbol for row in result.calls}
+    assert "xts_encrypt" not in calls["none"]
+    assert calls["fscrypt-v2"] == calls["file-keys"] >= {"fscrypt_encrypt_pagecache_blocks", "xts_encrypt"}
+    assert calls["dm-crypt"] >= {"dmcrypt_write", "crypt_alloc_buffer", "xts_encrypt"}
+    assert "fscrypt_encrypt_pagecache_blocks" not in calls["dm-crypt"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sets", "message"),
+    [
+        ("inline", (), "'inline' with jobs that write: contexts and key slots of writes are not recorded"),
+        ("rfc2014", (), "'rfc2014' with jobs that write: the patches of 2014 are modelled for reading alone"),
+        ("ecryptfs", (), "'ecryptfs' with jobs that write: what jobs do to its lower file is not modelled;"),
+        (
+            "dm-crypt",
+            ("encryption.cipher=aes-cbc-essiv:sha256",),
+            "encryption.cipher 'aes-cbc-essiv:sha256' with jobs that write; allowed: aes-xts-plain64",
+        ),
+    ],
+)
+def test_schemes_that_jobs_do_not_write_through(
+    tmp_path: Path, scheme: str, sets: tuple[str, ...], message: str
+) -> None:
+    """One line: the scheme, why, what else there is."""
+    with pytest.raises(ConfigError) as caught:
+        run_on(tmp_path, scheme, *sets)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
