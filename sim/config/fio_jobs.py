@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sim.config.table import custom
 from sim.errors import ConfigError
 from sim.paths.writepages.designs import WRITE_DESIGNS
+from sim.stack.dm_crypt_write import WRITE_CIPHERS
 from sim.workload.fio.files import Found, find_files
 from sim.workload.fio.job import Job
 
@@ -59,14 +60,26 @@ def check_jobs(config: CellConfig) -> None:
     _check_cache_is_kept(config)
 
 
+_NOT_WRITTEN = {
+    "inline": "contexts and key slots of writes are not recorded",
+    "rfc2014": "the patches of 2014 are modelled for reading alone",
+    "ecryptfs": "what jobs do to its lower file is not modelled; workload.stream_write is",
+}
+"""Schemes that jobs do not write through, and why."""
+
+
 def _check_writes(config: CellConfig) -> None:
-    """Raise for what cannot be written: with ciphers below or above the file system."""
-    if config.encryption.scheme not in ("none", "fscrypt-v2"):
-        raise custom(
-            f"encryption.scheme {config.encryption.scheme!r} with jobs that write", "none, fscrypt-v2"
-        )
+    """Raise for what cannot be written: ciphers below or above the file system."""
+    scheme, cipher = config.encryption.scheme, config.encryption.cipher
+    if scheme in _NOT_WRITTEN:
+        allowed = "none, fscrypt-v2, file-keys, dm-crypt"
+        raise custom(f"encryption.scheme {scheme!r} with jobs that write: {_NOT_WRITTEN[scheme]}", allowed)
+    if scheme == "dm-crypt" and cipher not in WRITE_CIPHERS:
+        raise custom(f"encryption.cipher {cipher!r} with jobs that write", ", ".join(WRITE_CIPHERS))
+    if scheme == "dm-crypt" and config.data == "real":
+        raise custom('data "real" with jobs that write through dm-crypt', 'data = "off"')
     writes = str(config.writes_through)
-    if config.encryption.scheme != "none" and WRITE_DESIGNS[writes].loop != "page_io":
+    if scheme not in ("none", "dm-crypt") and WRITE_DESIGNS[writes].loop != "page_io":
         encrypts = ", ".join(name for name, design in WRITE_DESIGNS.items() if design.loop == "page_io")
         raise custom(f"path {writes!r} encrypts nothing that is written", encrypts)
     if config.volume.image is None and config.volume.journal_bytes is None and config.mount.data != "ordered":

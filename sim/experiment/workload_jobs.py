@@ -13,7 +13,7 @@ from sim.experiment.beside import Beside
 from sim.experiment.matrix import JOB_KEY, Override, Raw
 from sim.units import MIB, parse_size
 from sim.workload.fio.command_line import is_command_line
-from sim.workload.fio.files import laid_out
+from sim.workload.fio.files import laid_out, layouts_of
 from sim.workload.fio.job import Job
 from sim.workload.fio.job_file import Words
 from sim.workload.fio.parse import Then, jobs_from_tables, jobs_of_command_line, machine_words, parse_jobs
@@ -98,4 +98,8 @@ def _lay_out(raw: Raw, jobs: tuple[Job, ...], place: str) -> None:
     for key in ("name", "size"):
         if key in template:
             raise ConfigError(f"{place}.files.{key}", "is said by the job", "files = [{ ... }] with both")
-    volume["files"] = [{"name": name, "size": size, **template} for name, size in laid_out(jobs).items()]
+    kinds = {name: {"layout": {"kind": kind}} for name, kind in layouts_of(jobs).items()}
+    volume["files"] = [
+        {"name": name, "size": size, **kinds.get(name, {}), **template}
+        for name, size in laid_out(jobs).items()
+    ]

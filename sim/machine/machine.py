@@ -90,7 +90,9 @@ class Machine:
             spec.recorder.attach(self.cpu, self.ledger, self.queue)
         self.crypt: CryptTarget | None = None
         if spec.dm_crypt is not None:
-            self.crypt = CryptTarget(self.cpu, self.ledger, self.queue, spec.dm_crypt, spec.tracer)
+            self.crypt = CryptTarget(
+                self.clock, self.cpu, self.ledger, self.queue, spec.dm_crypt, spec.tracer
+            )
         self.disk: BioQueue = self.crypt or self.queue
         self._nested = NestedPlug(self.disk)
         self._fs_queue: BioQueue = self._nested if spec.ecryptfs else self.disk

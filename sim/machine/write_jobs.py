@@ -214,6 +214,7 @@ class JobWrites(Writes):
         self._draws = stream(seed, f"{job.name} {clone} reads or writes")
         self._drawn: list[int] = []
         self._written = 0
+        self._last = 0
         mounted.began()
 
     def _reads(self) -> bool:
@@ -229,6 +230,7 @@ class JobWrites(Writes):
     ) -> Generator[Any, Any, int]:
         """Write; -1: to be read. Before either it syncs if it is time, as fio does: never behind the last."""
         inode, file = self._inodes[number], self._files[number]
+        self._last = number
         yield from self._sync_if_due(task, number, played)
         if self._reads():
             if inode.changed and isinstance(file.inode, FsInode):
@@ -268,6 +270,14 @@ class JobWrites(Writes):
         if played.wrote is not None:
             call = "fdatasync" if data_only else "fsync"
             played.wrote.append((call, number, 0, 0, began, task.time_ns - began))
+
+    def passed(self, task: Task, played: Played) -> Generator[Any, Any, None]:
+        """
+        fio looks for the next I/O of a pass before it knows that there is none, and syncs if it is time; the
+        next pass does so again. Not behind the last pass, where all bytes are done.
+        """
+        if self._job.loops > 1:
+            yield from self._sync_if_due(task, self._last, played)
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """End the job: end_fsync of every file, and fsync_on_close."""

@@ -190,11 +190,7 @@ class Ext4Writer:
         self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
         self._make_page_io(ledger, queue, cpu, design)
         self._make_generic(ledger, queue)
-        self.iomap: IomapWritepages | None = None
-        self._iomap_write: IomapWrite | None = None
-        if self.loop == "iomap":
-            self.iomap = self._make_iomap(ledger, queue, cpu)
-            self._iomap_write = IomapWrite(clock, ledger, cache, self.sb, self.mapper, reads)
+        self._make_iomap(ledger, queue, cpu, cache, reads)
         self.wait = WriteBackWait(clock, ledger, queue)
         self.write_back = _Chosen(self)
         self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
@@ -285,14 +281,21 @@ class Ext4Writer:
         mpage_ends = WriteBackEnds(self.clock, ledger, "mpage_end_io", "", _PAGE_ENDS)
         self.mpage = MpageWritepages(ledger, queue, mpage_ends, size, confused)
 
-    def _make_iomap(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> IomapWritepages:
-        """Make the write-back of fs/iomap."""
+    def _make_iomap(
+        self, ledger: Ledger, queue: BioQueue, cpu: Cpu, cache: PageCache, reads: WriteOut
+    ) -> None:
+        """Make writing and write-back of fs/iomap, if that is the design."""
+        self.iomap: IomapWritepages | None = None
+        self._iomap_write: IomapWrite | None = None
+        if self.loop != "iomap":
+            return
         end = "iomap_writepage_end_bio"
         page = f"iomap_finish_folio_write {under('iomap_finish_folio_write', _PAGE_ENDS)}"
         ends = WriteBackEnds(self.clock, ledger, f"{end} {end};iomap_finish_ioend", "", page)
         worker = cpu.task(0, "kworker")
         ends.converter = Conversions(self.clock, ledger, worker, self.sb, self.mapper, ends)
-        return IomapWritepages(ledger, queue, self.sb, self.mapper, ends)
+        self.iomap = IomapWritepages(ledger, queue, self.sb, self.mapper, ends)
+        self._iomap_write = IomapWrite(self.clock, ledger, cache, self.sb, self.mapper, reads)
 
     def add(self, inode: LiveInode) -> None:
         """Know an inode: it is open."""

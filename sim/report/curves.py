@@ -2,7 +2,8 @@
 Curves over a number that the matrix varies, a line per path: CPU time per 4 KiB above, throughput below.
 
 `readahead` over the readahead window, `concurrency` over the number of readers, `file_size` over the size
-of a file.
+of a file. `fsync_storm` over the number of writers, a line per data= mode: syncs a second, the time of one,
+and how many commits there are for each.
 """
 
 from __future__ import annotations
@@ -14,15 +15,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sim.experiment.results import Row, Run
-from sim.report.measure import APART, apart, plain, tick_marks, width_of
+from sim.report.calls import calls_of
+from sim.report.journal_modes import MODE
+from sim.report.measure import APART, apart, log_marks, plain, tick_marks, width_of
 from sim.report.page import BARE, EDGE, GAP, TICKS, Frame, Strip, beside, mark
 from sim.report.panels import Labels, line_entries, mean, others, paths_of, run_footer, said, styles
 from sim.report.style import COLUMN_INCHES, TICK_POINTS, WIDTH_INCHES
-from sim.units import parse_size
+from sim.units import NS_PER_MS, NS_PER_S, parse_size
 
-_HEIGHT_INCHES, _ROOM, _MARGIN = 1.55, 1.08, 0.06
+_HEIGHT_INCHES, _ROOM, _LOG_ROOM, _MARGIN = 1.55, 1.08, 1.4, 0.06
 _COLUMNS = 4
-_METRICS: tuple[tuple[str, Callable[[Row], float]], ...] = (
+Metrics = tuple[tuple[str, Callable[[Row], float]], ...]
+"""What the strips show, from above: a name of the vertical axis, and the value of a row."""
+LOGARITHMIC = ("syncs a second", "time of a sync, ms")
+"""Those whose axis is logarithmic: devices a thousand times apart stand side by side."""
+_METRICS: Metrics = (
     ("CPU time, µs per 4 KiB", lambda row: row["cpu_ns_per_4k"] / 1000),
     ("throughput, MiB/s", lambda row: float(row["throughput_mib_s"])),
 )
@@ -43,39 +50,75 @@ def file_size(run: Run) -> list[Figure]:
     return _curves(run, "volume.files.size", "file size, KiB", lambda label: parse_size("", label) / 1024)
 
 
+def fsync_storm(run: Run) -> list[Figure]:
+    """Return the curves over the number of writers; nothing if the run has another path or mode than one."""
+    axis = "workload.job.numjobs"
+    varied = len(run.axes.get(axis, [])) > 1 and len(run.axes.get(MODE, [])) > 1
+    if not varied or paths_of(run) or any(not row.get("syncs") for row in run.metrics):
+        return []
+    commits = calls_of(run, ("jbd2_journal_commit_transaction",))
+    metrics: Metrics = (
+        ("syncs a second", lambda row: row["syncs"] * NS_PER_S / row["elapsed_ns"]),
+        ("time of a sync, ms", lambda row: row["sync_latency_mean_ns"] / NS_PER_MS),
+        ("commits per sync", lambda row: commits[row["cell"], row["seed"]] / row["syncs"]),
+    )
+    return _curves(run, axis, "writers (numjobs)", float, MODE, metrics)
+
+
 def points(run: Run, axis: str, fixed: Labels, value: Callable[[Row], float]) -> list[float]:
     """Return the means over seeds of `value` along an axis."""
     return [mean(run, fixed | {axis: label}, value) for label in run.axes[axis]]
 
 
-def _curves(run: Run, axis: str, name: str, number: Callable[[str], float]) -> list[Figure]:
-    """Return the pages of a figure; nothing if the run varies neither the axis nor the path."""
-    if len(run.axes.get(axis, [])) < 2 or not paths_of(run):
+def _curves(
+    run: Run,
+    axis: str,
+    name: str,
+    number: Callable[[str], float],
+    by: str = "path",
+    metrics: Metrics = _METRICS,
+) -> list[Figure]:
+    """Return the pages of a figure, a line per label of `by`; nothing if the run varies not both."""
+    if len(run.axes.get(axis, [])) < 2 or len(run.axes.get(by, [])) < 2:
         return []
-    columns = others(run, (axis, "path"))
+    columns = others(run, (axis, by))
     places = [number(label) for label in run.axes[axis]]
     return [
-        _page(run, axis, name, places, columns[first : first + _COLUMNS])
+        _page(run, axis, name, places, columns[first : first + _COLUMNS], by, metrics)
         for first in range(0, len(columns), _COLUMNS)
     ]
 
 
-def _page(run: Run, axis: str, name: str, places: list[float], columns: list[Labels]) -> Figure:
-    looks = styles("path", paths_of(run))
+def _page(
+    run: Run, axis: str, name: str, places: list[float], columns: list[Labels], by: str, metrics: Metrics
+) -> Figure:
+    looks = styles(by, run.axes[by])
     lines = [
-        [{path: points(run, axis, fixed | {"path": path}, value) for path in looks} for fixed in columns]
-        for _, value in _METRICS
+        [{label: points(run, axis, fixed | {by: label}, value) for label in looks} for fixed in columns]
+        for _, value in metrics
     ]
-    limits = [_ROOM * max(max(line) for panel in row for line in panel.values()) or 1.0 for row in lines]
-    marks = [tick_marks(limit, _HEIGHT_INCHES, upright=True) for limit in limits]
-    strips = [Strip(_HEIGHT_INCHES, name=label, under=BARE) for label, _ in _METRICS]
+    ends = [
+        _ends(name, [value for panel in row for line in panel.values() for value in line])
+        for (name, _), row in zip(metrics, lines, strict=True)
+    ]
+    marks = [
+        (
+            log_marks(low, high, _HEIGHT_INCHES, upright=True)
+            if low
+            else tick_marks(high, _HEIGHT_INCHES, upright=True)
+        )
+        for low, high in ends
+    ]
+    strips = [Strip(_HEIGHT_INCHES, name=label, under=BARE) for label, _ in metrics]
     labels = list(map(plain, places))
     gap, right = around_places(labels)
     frame = Frame(
         width=COLUMN_INCHES if len(columns) == 1 else WIDTH_INCHES,
         lefts=(beside(strips, marks), *[gap] * (len(columns) - 1)),
         right=right,
-        legend=line_entries(looks),
+        legend=line_entries(
+            {f"data={label}" if by == MODE else label: look for label, look in looks.items()}
+        ),
         titles=tuple(said(run, fixed) for fixed in columns),
         under=TICKS - BARE,
         name=name,
@@ -87,10 +130,19 @@ def _page(run: Run, axis: str, name: str, places: list[float], columns: list[Lab
             for path, line in paths.items():
                 panel.plot(places, line, **looks[path])
             over_places(panel, places, labels, frame.panel_inches, shown=row == len(panels) - 1)
-            panel.set_ylim(0, limits[row])
+            if ends[row][0]:
+                panel.set_yscale("log")
+            panel.set_ylim(*ends[row])
             mark(panel, "y", marks[row], shown=panel is row_panels[0])
             panel.grid(axis="y")
     return figure
+
+
+def _ends(name: str, values: list[float]) -> tuple[float, float]:
+    """Return the ends of a vertical axis: from 0, or where it is logarithmic from below the least."""
+    if name in LOGARITHMIC:
+        return min(values) / _LOG_ROOM, max(values) * _LOG_ROOM
+    return 0.0, _ROOM * max(values) or 1.0
 
 
 def around_places(labels: Sequence[str]) -> tuple[float, float]:

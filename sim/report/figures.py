@@ -14,6 +14,8 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     secure_delete   time over the size of a deleted file, what is written, CPU, and what is left of it
     journal_modes   bytes to the device per byte written, and the time of a sync, by data= mode
     crash           how many of a disk's states after a power cut break a promise, by cell
+    fsync_storm     syncs a second, the time of one and commits per sync, over the number of writers
+    allocation      delalloc and nodelalloc: CPU time, and how often write-back looks at a page
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
 and of a run made with --trace:
@@ -34,9 +36,10 @@ from sim.errors import ConfigError
 from sim.experiment.results import Run, load_run
 from sim.experiment.runner import Progress, Watcher
 from sim.experiment.workers import Each, in_this_process
+from sim.report.allocation import allocation
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.crash import crash
-from sim.report.curves import concurrency, file_size, readahead
+from sim.report.curves import concurrency, file_size, fsync_storm, readahead
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
 from sim.report.journal_modes import journal_modes
@@ -62,6 +65,8 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "secure_delete": secure_delete,
     "journal_modes": journal_modes,
     "crash": crash,
+    "fsync_storm": fsync_storm,
+    "allocation": allocation,
     "latency_cdf": latency_cdf,
     "stages": stages,
 }

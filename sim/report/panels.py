@@ -52,6 +52,7 @@ _PHRASES = {
     "machine.profile": "{}",
     "path": "{}",
     "volume.block_size": "{} blocks",
+    "volume.files": "{}",
     "volume.files.layout": "{}",
     "volume.files.layout.extent_blocks": "extents of {} blocks",
     "volume.files.size": "files of {}",

@@ -7,8 +7,8 @@ completes, a work item on kcryptd (unbound) decrypts the pages in place, sector 
 the file system's bio. With no_read_workqueue that is done at once where the completion runs, unless that is
 a hard interrupt, in which the kernel's ciphers refuse to work: then it goes to kcryptd all the same.
 
-Everything that passes is decrypted: the blocks of an extent tree as well as data. Left out: writes (bounce
-pages), integrity tags, the read queue that a failed allocation falls back to, asynchronous ciphers.
+Everything that passes is decrypted: the blocks of an extent tree as well as data. Writes: dm_crypt_write.py.
+Left out: integrity tags, the read queue that a failed allocation falls back to, asynchronous ciphers.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from typing import Any, ClassVar
 
 from sim.block.bio import Bio, EndIo, Plug
 from sim.block.drivers.modules import DRIVERS
+from sim.block.opf import REQ_OP_MASK, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.limits import BlockTracer
 from sim.block.queue.submit import BlockQueue
+from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import IRQ, TASK, Ledger
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.errors import InvariantError
+from sim.stack.dm_crypt_write import CryptWrites
 from sim.units import SECTOR_BYTES
 
 CIPHER_CALLS: dict[str, tuple[str, str, str]] = {
@@ -71,6 +74,7 @@ class CryptTarget(BioQueue):
 
     def __init__(
         self,
+        clock: Clock,
         cpu: Cpu,
         ledger: Ledger,
         below: BlockQueue,
@@ -81,7 +85,10 @@ class CryptTarget(BioQueue):
         self.limits = below.limits
         self.pending = 0
         self._end_io = _CloneEndIo(self)
+        self._clock = clock
         self._cpu = cpu
+        self._ledger = ledger
+        self._write_half: CryptWrites | None = None
         self._below = below
         self._sector_bytes = table.sector_bytes
         self._at_once = table.no_read_workqueue and not DRIVERS[below.limits.driver].hard_irq
@@ -112,8 +119,33 @@ class CryptTarget(BioQueue):
             context: _Decryption(ledger, context, f"bio_endio;{at}", "", symbols) for context in (IRQ, TASK)
         }
 
+    def _writes(self) -> CryptWrites:
+        """Return the half that writes, which is made with the first write."""
+        if self._write_half is None:
+            self._write_half = CryptWrites(
+                self._clock,
+                self._cpu,
+                self._ledger,
+                self._below,
+                self._work,
+                self._sector_bytes,
+                self.SUBMITS,
+                self._end,
+            )
+        return self._write_half
+
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """dm_submit_bio(): clone a bio, or each of a row, and hand the clones down."""
+        if bio.opf & REQ_OP_MASK and bio.count == 1:
+            self.pending += 1
+            if self._tracer is not None:
+                self._tracer(action("Q", bio.opf), task.time_ns, bio.sector, bio.unit_sectors)
+            self._writes().submit(task, bio, plug)
+            return
+        if bio.count > 1 and bio.opf & REQ_OP_MASK:
+            for first in range(bio.count):
+                self.submit(task, bio.row(first, 1), plug)
+            return
         if bio.count > 1 and (self._tracer is not None or self.limits.bio_based):
             # Each before its clone, as a kernel's trace has them; and where clones end at once, after the
             # last.

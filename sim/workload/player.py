@@ -63,6 +63,10 @@ class Writes:
         """
         raise NotImplementedError
 
+    def passed(self, task: Task, played: Played) -> Generator[Any, Any, None]:
+        """Do what is done at the end of a pass that another follows."""
+        raise NotImplementedError
+
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """Do what is done at the end of a job."""
         raise NotImplementedError
@@ -106,7 +110,7 @@ def play(
     first = True
     for begins, number, reads in () if stop is not None and stop.asked else stretches:
         if begins and (not first or clock.now):
-            _begin_pass(filemap, files, job)
+            yield from _begin_pass(filemap, files, job, task, played, None if first else writes)
         first = False
         for offset, length in reads:
             if pace is not None:
@@ -153,13 +157,23 @@ def _started(clock: Clock, job: Job, after: Any) -> Generator[Any, Any, None]:
         yield clock.timeout(job.startdelay_ns)
 
 
-def _begin_pass(filemap: Filemap, files: tuple[OpenFile, ...], job: Job) -> None:
+def _begin_pass(
+    filemap: Filemap,
+    files: tuple[OpenFile, ...],
+    job: Job,
+    task: Task,
+    played: Played,
+    writes: Writes | None,
+) -> Generator[Any, Any, None]:
     """
-    Do what fio does between passes: posix_fadvise(DONTNEED), and reopen the files.
+    Do what fio does between passes: a last look at the one before, posix_fadvise(DONTNEED), and reopen the
+    files. writes: of the pass before, None without one.
 
     A job that goes on by time_based within its one file, or at random, does not open it anew. Left out: their
     CPU time, and that fio names the job's region where we drop the whole file.
     """
+    if writes is not None:
+        yield from writes.passed(task, played)
     goes_on = job.time_based and (len(files) == 1 or job.rw == "randread")
     for file in files:
         if job.invalidate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sim.block.device.profile import load_device_profile, parse_device_profile, 
 from sim.engine.mode import make_clock
 from sim.errors import ConfigError
 
+PROFILES = Path(__file__).parents[2] / "sim" / "profiles" / "devices"
 SSD_WRITE = SsdWrite(
     volatile_cache=True,
     fua=True,
@@ -65,6 +67,91 @@ class Writes:
 def drive(ssd: SsdModel) -> SsdModel:
     """The small SSD with an interface of 4 us a page."""
     return replace(ssd, bandwidth=1_024_000_000)
+
+
+SLOWER = {"buffer_bytes": 3 * 4096, "rate_behind_buffer": 128_000_000}  # 32 us a page, four times as long
+
+
+def test_a_full_buffer_slows_the_flash(drive: Any) -> None:
+    """Three pages of one bit a cell at 8 us, two behind at 32 us: the flush tells when all is done."""
+    flushed = []
+    for said in ({}, SLOWER):
+        run = Writes(drive, replace(SSD_WRITE, cache_bytes=1 << 20, **said))
+        for number in range(5):
+            run.at(0, 8 * number, 8, f"w{number}")
+        run.at(0, 0, 0, "flush")
+        flushed.append({token: at for at, token in run.run()}["flush"])
+    assert flushed[1] - flushed[0] == 2 * (32_000 - 8_000)
+
+
+def test_the_buffer_is_emptied_meanwhile(drive: Any) -> None:
+    """After 96 us three pages have gone from it: three more are as fast as the first, and none waits."""
+    run = Writes(drive, replace(SSD_WRITE, cache_bytes=4096, **SLOWER))
+    for number in range(6):
+        run.at(0 if number < 3 else 200_000, 8 * number, 8, f"w{number}")
+    at = {token: time for time, token in run.run()}
+    assert [at[f"w{number + 3}"] - 200_000 for number in range(3)] == [
+        at[f"w{number}"] for number in range(3)
+    ]
+
+
+def test_what_waits_waits_for_the_slower_rate(drive: Any) -> None:
+    """A cache of a page: behind a full buffer it goes at 32 us a page."""
+    run = Writes(drive, replace(SSD_WRITE, cache_bytes=4096, **SLOWER))
+    for number in range(6):
+        run.at(0, 8 * number, 8, f"w{number}")
+    at = {token: time for time, token in run.run()}
+    # on the flash until 13, 21 and 29 us, then until 61, 93 and 125: the last is taken when it alone is left
+    assert (at["w4"], at["w5"]) == (61_000, 93_000)
+
+
+@pytest.mark.parametrize(("longer_ns", "later_ns"), [(0, 0), (70_000, 0), (0, 30_000), (70_000, 30_000)])
+def test_reads_and_writes_meet_at_the_flash(drive: Any, longer_ns: int, later_ns: int) -> None:
+    """A read while a page is on its way to the flash takes longer, and delays it; one behind it neither."""
+    write = replace(SSD_WRITE, read_behind_write_ns=longer_ns, write_behind_read_ns=later_ns)
+    alone = Writes(drive, write)
+    alone.device.submit(0, 8, "r", alone.note)
+    ((read_ns, _),) = alone.run()
+    run = Writes(drive, write)
+    run.at(0, 0, 8, "w")  # on the flash from 5 to 13 us
+    run.clock.call_after(6_000, lambda: run.device.submit(80, 8, "r", run.note))
+    run.at(7_000, 0, 0, "flush")
+    run.clock.call_after(500_000, lambda: run.device.submit(160, 8, "late", run.note))
+    at = {token: time for time, token in run.run()}
+    assert at["r"] - 6_000 == read_ns + longer_ns
+    assert at["late"] - 500_000 == read_ns
+    assert at["flush"] == 13_000 + later_ns + SSD_WRITE.flush_ns
+
+
+BUFFER = """buffer_bytes = { value = 1, unit = "GiB", source = "x" }
+rate_behind_buffer = { value = 9, unit = "GB/s", source = "x" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("", None),
+        (BUFFER.replace("9", "1"), None),
+        (BUFFER, "both, and a rate of up to sustained_rate"),
+        (BUFFER.partition("\n")[0], "both, and a rate of up to sustained_rate"),
+        (BUFFER.partition("\n")[2], "both, and a rate of up to sustained_rate"),
+        ('read_behind_write_ns = { value = 1, unit = "s", source = "" }', "source ''"),
+        ('write_behind_read_ns = { value = 0, unit = "us", source = "x" }', "is 0"),
+        ('write_behind_reads_ns = { value = 1, unit = "us", source = "x" }', "is not known"),
+    ],
+)
+def test_what_a_profile_may_say_besides(said: str, message: str | None) -> None:
+    """A buffer has both of its constants, or none; a delay is said or left out; each has a source."""
+    text = (PROFILES / "nvme.toml").read_text(encoding="utf-8") + said + "\n"
+    if message is None:
+        profile = parse_device_profile("x.toml", "x", text)
+        assert isinstance(profile.write, SsdWrite)
+        assert bool(profile.write.buffer_bytes) == bool(said)
+        return
+    with pytest.raises(ConfigError) as caught:
+        parse_device_profile("x.toml", "x", text)
+    assert message in str(caught.value)
 
 
 def test_whole_log_of_writes_and_a_flush(drive: Any) -> None:

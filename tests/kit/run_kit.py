@@ -17,11 +17,12 @@ def made_up(
     metrics: Metrics,
     seeds: tuple[int, ...] = (0,),
     groups: Callable[[int], dict[str, float]] = lambda _seed: {"copy": 100},
+    symbols: tuple[str, ...] = (),
 ) -> Run:
     """
     Return a run of all combinations of labels; `metrics` gives a row's numbers from its labels.
 
-    groups: ns by cost group of each cell, from the seed.
+    groups: ns by cost group of each cell, from the seed. symbols: called once in each cell, for nothing.
     """
     rows, cells = [], []
     for cell, labels in enumerate(product(*axes.values())):
@@ -39,8 +40,13 @@ def made_up(
         "versions": {"readpath": "9.9"},
     }
     calls = [
-        {"cell": row["cell"], "seed": row["seed"], "group": group, "ns": ns, "calls": 1}
+        {"cell": row["cell"], "seed": row["seed"], "symbol": "", "group": group, "ns": ns, "calls": 1}
         for row in rows
         for group, ns in groups(row["seed"]).items()
+    ]
+    calls += [
+        {"cell": row["cell"], "seed": row["seed"], "symbol": symbol, "group": "other", "ns": 0, "calls": 1}
+        for row in rows
+        for symbol in symbols
     ]
     return Run(Path("made-up"), manifest, rows, calls, [])

@@ -84,6 +84,21 @@ def test_what_was_collected_is_looked_at_once(block_size: int, piece: int) -> No
         assert found["page_io"] == found["page_io_one_scan"]
 
 
+def test_each_look_more_than_one_costs() -> None:
+    """
+    8 pages, a block at a time: round n maps one and lets the rest go, which is looked at again; a page is as
+    much as four of its buffers.
+    """
+    units = {}
+    for path in ("page_io", "page_io_one_scan"):
+        rig = written(path, allocator=Bump(1, 1))
+        write_back(rig, rig.file(), 0, 8 * PAGE)
+        rows = rig.machine.ledger.charges()
+        units[path] = sum(charge.units for charge in rows if charge.symbol == "mpage_process_page_bufs")
+    # round 0 looks at the first page, which needs a handle
+    assert units == {"page_io": (1 + sum(range(8))) * (4 + 1), "page_io_one_scan": 1 * (4 + 1)}
+
+
 def test_scanning_once_is_page_io_where_extents_are_long() -> None:
     """One extent: the same calls, one for one."""
     calls = {}
@@ -132,6 +147,16 @@ def test_iomap_of_a_page_that_is_partly_up_to_date() -> None:
     rig = written("iomap", 1024)
     inode = rig.file(PAGE, [(0, 500, 4, False)])
     assert write_back(rig, inode, 1024, 1024) == [("WS", 501, 1)]
+
+
+def test_an_ioend_ends_at_a_gap_of_the_file() -> None:
+    """Pages 0 and 2, neighbours on the disk: two ioends, for one is a range of the file."""
+    rig = written("iomap")
+    inode = rig.file(3 * PAGE, [(0, 500, 1, False), (2, 501, 1, False)])
+    rig.cached(inode)
+    rig.start(rig.write(inode, 0, PAGE))
+    rig.run_for(1_000_000)
+    assert write_back(rig, inode, 2 * PAGE, PAGE) == [("WS", 500, 1), ("WS", 501, 1)]
 
 
 def test_ioends_of_one_page_go_out_the_last_first() -> None:

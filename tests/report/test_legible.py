@@ -50,7 +50,8 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
     def groups(seed: int) -> dict[str, float]:
         return dict.fromkeys(GROUPS, value * 1000 / len(GROUPS) * (1 + seed / 10))
 
-    return made_up(axes, metrics, tuple(range(seeds)), groups)
+    symbols = ("mpage_process_page_bufs", "jbd2_journal_commit_transaction")
+    return made_up(axes, metrics, tuple(range(seeds)), groups, symbols)
 
 
 BLOCKS = {"volume.block_size": ["1KiB", "4KiB"]}
@@ -100,6 +101,19 @@ AXES = {
             "device.profile": ["nvme", "sata-ssd", "hdd"],
             **LAYOUTS_20,
         },
+    ),
+    "fsync_storm": (
+        {"workload.job.numjobs": ["1", "8"], "mount.data": ["ordered", "journal"]},
+        {
+            "workload.job.numjobs": [str(n) for n in range(1, 65, 7)],
+            "mount.data": ["ordered", "writeback", "journal", LONG],
+            **LAYOUTS_2,
+            **SCHEMES,
+        },
+    ),
+    "allocation": (
+        {"mount.delalloc": ["true", "false"], **PAIR},
+        {"mount.delalloc": ["true", "false"], **LAYOUTS_20, **EVERY},
     ),
     "latency_cdf": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),
     "stages": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),

@@ -8,7 +8,7 @@ import pytest
 from core_kit import Rig, priced, sequential
 
 from sim.block.bio import Bio, EndIo, Plug
-from sim.block.opf import REQ_META, REQ_OP_WRITE, REQ_SYNC
+from sim.block.opf import REQ_META, REQ_SYNC
 from sim.block.queue.limits import QueueLimits
 from sim.crypto.dmcrypt import DmCrypt
 from sim.ext4.store import MemoryStore
@@ -107,14 +107,14 @@ def test_tracing_a_bio_keeps_its_stages() -> None:
 
 
 def test_a_clone_does_what_its_bio_does() -> None:
-    """A write of metadata is handed down as one, with its flags."""
+    """A read of metadata is handed down as one, with its flags; writes: test_dm_crypt_write.py."""
     rig = Rig("page_io", [(0, 100, 1)], 4 * KIB, dm_crypt=CryptTable())
     crypt = rig.machine.crypt
     assert crypt is not None
-    task, plug = rig.machine.cpu.task(0, "writer"), Plug()
-    bio = Bio(800, 8, 1, 1, EndIo(), None, [(0, 1)], False, REQ_OP_WRITE | REQ_SYNC | REQ_META)
+    task, plug = rig.machine.cpu.task(0, "reader"), Plug()
+    bio = Bio(800, 8, 1, 1, EndIo(), None, [(0, 1)], False, REQ_SYNC | REQ_META)
     crypt.submit(task, bio, plug)
-    assert ["Q", "Q WSM", "G WSM", "P"] == [event[0] for event in rig.block_log]
+    assert ["Q", "Q RSM", "G RSM", "P"] == [event[0] for event in rig.block_log]
     assert [bio.opf] == [request.opf for request in plug.requests]
 
 

@@ -68,6 +68,11 @@ class SsdWrite:
     the last byte in the cache to the answer. sustained_rate: bytes per second from the cache to the flash.
     least_ns: what a write takes of the flash at least (1/IOPS of small ones at depth). cache_bytes: of writes
     that may wait for the flash. flush_ns: from the last write on the flash to the answer of a flush.
+
+    A profile may leave out what follows; it is off then. buffer_bytes, rate_behind_buffer: of flash that is
+    written with one bit a cell; when that is full, what comes goes on at this rate, at which it is emptied
+    all the time. read_behind_write_ns: what a read that comes while the flash is being written takes longer.
+    write_behind_read_ns: by how much such a read delays what is being written.
     """
 
     volatile_cache: bool
@@ -77,6 +82,10 @@ class SsdWrite:
     least_ns: int
     cache_bytes: int
     flush_ns: int
+    buffer_bytes: int = 0
+    rate_behind_buffer: int = 0
+    read_behind_write_ns: int = 0
+    write_behind_read_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

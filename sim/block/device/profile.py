@@ -15,13 +15,14 @@ the interval in which the value is believed to lie.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sim.block.device.checks import check_buffer, check_model
 from sim.block.device.constants import HddModel, HddWrite, Model, SsdModel, SsdWrite, WriteModel
 from sim.block.drivers.modules import DRIVERS
 from sim.documents import parse_toml, read_toml_text
@@ -151,6 +152,10 @@ _UNITS: dict[str, Mapping[str, int]] = {
     "cache_bytes": _BYTES,
     "flush_ns": _TIME,
     "settle_ns": _TIME,
+    "buffer_bytes": _BYTES,
+    "rate_behind_buffer": _RATE,
+    "read_behind_write_ns": _TIME,
+    "write_behind_read_ns": _TIME,
 }
 _MAY_BE_ZERO = {
     "command_ns",
@@ -173,7 +178,8 @@ _MOST: dict[str, float] = {
     "ncq_ageing": 1_000_000,
 }
 """The largest values: of counts 65,536 (what a device has many of is kept one by one), of times 1,000 s."""
-_LEAST = {"max_sectors": PAGE_SECTORS, "rpm": 1, "bandwidth": 1_000, "sustained_rate": 1_000}
+_RATES = ("bandwidth", "sustained_rate", "rate_behind_buffer")
+_LEAST = {"max_sectors": PAGE_SECTORS, "rpm": 1, **dict.fromkeys(_RATES, 1_000)}
 """The smallest ones: a request takes a page, as blk_queue_max_hw_sectors() sees to; a kilobyte a second."""
 _NAME_UNIT = {"name": 0}
 _PROFILE = "a device profile"
@@ -228,11 +234,12 @@ def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
     model: Model | None = None
     if model_type is not None:
         model = model_type(**_group(place, "model", model_type, document["model"], constants))
-        _check_model(place, model)
+        check_model(place, model)
     write: WriteModel | None = None
     if has_write:
         write_type = _WRITE_KINDS[kind]
         write = write_type(**_group(place, "write", write_type, document["write"], constants))
+        check_buffer(place, write)
     return DeviceProfile(name, kind, document["title"], limits, model, tuple(constants), write)
 
 
@@ -240,10 +247,11 @@ def _group(
     place: str, group: str, record: type[Any], table: object, constants: list[tuple[str, Constant]]
 ) -> dict[str, Any]:
     names = [field.name for field in fields(record)]
-    _check_names(f"{place}: {group}", table, names, "constant")
+    optional = {field.name for field in fields(record) if field.default is not MISSING}
+    _check_names(f"{place}: {group}", table, names, "constant", optional)
     assert isinstance(table, dict)
     values = {}
-    for name in names:
+    for name in [name for name in names if name in table]:
         constant = _constant(f"{place}: {group}.{name}", table[name])
         values[name] = _converted(f"{place}: {group}.{name}", name, constant)
         constants.append((f"{group}.{name}", constant))
@@ -327,39 +335,10 @@ def _within(place: str, name: str, amount: float, value: Value) -> float:
     return amount
 
 
-def _check_model(place: str, model: Model) -> None:
-    """Check what no single constant can tell."""
-    if isinstance(model, SsdModel):
-        for name in ("page_bytes", "stripe_bytes"):
-            if getattr(model, name) % SECTOR_BYTES:
-                raise ConfigError(
-                    f"{place}: model.{name}", f"{getattr(model, name)} B", "whole 512-byte sectors"
-                )
-        if model.stripe_bytes % model.page_bytes:
-            raise ConfigError(f"{place}: model.stripe_bytes", f"{model.stripe_bytes} B", "whole pages")
-    if isinstance(model, HddModel):
-        if model.average_seek_ns <= model.cylinder_switch_ns:
-            raise ConfigError(
-                f"{place}: model.average_seek_ns",
-                f"{model.average_seek_ns} ns",
-                "more than the cylinder switch",
-            )
-        if model.least_read_ahead_bytes > model.drive_read_ahead_bytes:
-            raise ConfigError(
-                f"{place}: model.least_read_ahead_bytes",
-                f"{model.least_read_ahead_bytes} B",
-                f"at most drive_read_ahead_bytes, {model.drive_read_ahead_bytes} B",
-            )
-        if model.inner_track_sectors > model.outer_track_sectors:
-            raise ConfigError(
-                f"{place}: model.inner_track_sectors",
-                f"{model.inner_track_sectors} sectors",
-                f"at most the outer track's {model.outer_track_sectors}",
-            )
-
-
-def _check_names(place: str, table: object, names: Iterable[str], what: str) -> None:
-    """Raise ConfigError unless `table` is a table that has exactly the given names."""
+def _check_names(
+    place: str, table: object, names: Iterable[str], what: str, optional: Collection[str] = ()
+) -> None:
+    """Raise ConfigError unless `table` is a table that has the given names, the optional ones or not."""
     names = list(names)
     if not isinstance(table, dict):
         raise ConfigError(place, f"{table!r} is not a table", f"a table with {', '.join(names)}")
@@ -367,7 +346,7 @@ def _check_names(place: str, table: object, names: Iterable[str], what: str) -> 
         if name not in names:
             raise ConfigError(place, f"{what} {name!r} is not known", _nearest(name, names))
     for name in names:
-        if name not in table:
+        if name not in table and name not in optional:
             raise ConfigError(place, f"{what} {name!r} is missing", f"a table with {', '.join(names)}")
 
 

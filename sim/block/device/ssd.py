@@ -20,10 +20,14 @@ is answered `acknowledge_ns` later. From the cache writes go to the flash one af
 but at least `least_ns` each; when `cache_bytes` of them wait, the next is answered only as they go.
 A flush is answered `flush_ns` after the last write that was taken is on the flash, or at once if none is new.
 
-Left out: garbage collection, an SLC cache that fills up, and whatever else competes for the flash, so that
-reads and writes meet at the controller and the interface only; caches, read-ahead and page registers for
-reads (reading the other half of a page costs a flash read again); planes and the flash bus; retries; power
-states.
+Where a profile says so: the flash takes `buffer_bytes` at that rate, with one bit a cell, and what comes when
+they are full at `rate_behind_buffer`, at which they are emptied all the time; a read that comes while the
+flash is being written takes `read_behind_write_ns` longer, and what is being written `write_behind_read_ns`.
+Where none says so, reads and writes meet at the controller and the interface only.
+
+Left out: garbage collection, which makes a drive that is full slower still, and reads of what lies in the
+cache; caches, read-ahead and page registers for reads (reading the other half of a page costs a flash read
+again); planes and the flash bus; retries; power states.
 """
 
 from __future__ import annotations
@@ -78,6 +82,12 @@ class Ssd(WritableHardware):
         self._transferred_ns = 0
         self._flash_written_ns = 0
         self._unflushed = False
+        write = profile.write
+        self._read_behind_write_ns = write.read_behind_write_ns if isinstance(write, SsdWrite) else 0
+        self._write_behind_read_ns = write.write_behind_read_ns if isinstance(write, SsdWrite) else 0
+        self._rate = 1
+        self._buffered_bytes = 0
+        self._buffered_at_ns = 0
 
     def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
         """Start reading `sectors` from `sector` on; `done(token)` follows when the last byte is there."""
@@ -87,6 +97,9 @@ class Ssd(WritableHardware):
             issued = now
         issued += self._command_ns
         self._controller_free_ns = issued
+        if issued < self._flash_written_ns:  # never so where nothing was written
+            issued += self._read_behind_write_ns
+            self._flash_written_ns += self._write_behind_read_ns
         page_sectors: i64 = self._page_sectors
         pages_per_stripe: i64 = self._pages_per_stripe
         units: i64 = self._units
@@ -132,12 +145,29 @@ class Ssd(WritableHardware):
         transfer_ns = -(-written_bytes * NS_PER_S // self._bandwidth)
         taken = self._interface.reserve(issued, transfer_ns, now)
         self._finish(now, taken, transfer_ns)
-        flash_ns = max(-(-written_bytes * NS_PER_S // model.sustained_rate), model.least_ns)
+        flash_ns = max(self._flash_ns(model, written_bytes), model.least_ns)
         self._flash_written_ns = max(self._flash_written_ns, taken) + flash_ns
         # What waits for the flash may be as much as the cache holds, this write included.
-        room_ns = self._flash_written_ns - model.cache_bytes * NS_PER_S // model.sustained_rate
+        room_ns = self._flash_written_ns - model.cache_bytes * NS_PER_S // self._rate
         self._unflushed = True
         self._clock.call(max(taken + model.acknowledge_ns, room_ns) - now, done, token)
+
+    def _flash_ns(self, model: SsdWrite, written_bytes: int) -> int:
+        """Return how long the flash takes: at one rate into the buffer, at another when that is full."""
+        self._rate = model.sustained_rate
+        if not model.buffer_bytes:
+            return -(-written_bytes * NS_PER_S // model.sustained_rate)
+        now = self._clock.now
+        emptied = (now - self._buffered_at_ns) * model.rate_behind_buffer // NS_PER_S
+        self._buffered_at_ns = now
+        level = max(self._buffered_bytes - emptied, 0)
+        fast = min(written_bytes, model.buffer_bytes - level)
+        self._buffered_bytes = level + fast
+        slow = written_bytes - fast
+        if slow:
+            self._rate = model.rate_behind_buffer
+        fast_ns = -(-fast * NS_PER_S // model.sustained_rate)
+        return fast_ns + -(-slow * NS_PER_S // model.rate_behind_buffer)
 
     def flush(self, token: object, done: Callable[[object], None]) -> None:
         """Empty the write cache; `done(token)` follows when all writes taken are on the flash."""

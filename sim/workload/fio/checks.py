@@ -19,7 +19,7 @@ _MOST_CLONES, _MOST_FILES = 4096, 100_000
 _LAWS = ("zipf", "pareto", "normal", "zoned", "zoned_abs")
 
 
-_OF_WRITES = ("fsync", "fdatasync", "end_fsync", "fsync_on_close", "sync")
+_OF_WRITES = ("fsync", "fdatasync", "end_fsync", "fsync_on_close", "sync", "overwrite", "fallocate")
 
 
 def without_effect(job: Job) -> dict[str, str]:
@@ -40,6 +40,8 @@ def without_effect(job: Job) -> dict[str, str]:
         found["time_based"] = "no runtime"
     if job.ddir == "read":
         found |= dict.fromkeys(_OF_WRITES, "only writes do")
+    if job.ddir == "mixed":
+        found |= dict.fromkeys(("overwrite", "fallocate"), "a file that is read is written before")
     if job.ddir != "mixed":
         found |= dict.fromkeys(("rwmixread", "rwmixwrite"), "no mix of reads and writes")
     if not job.thinktime_ns:

@@ -30,8 +30,13 @@ _BY_DIRECTION = {
     *("percentage_random", "random_distribution"),
 }
 """Options that may have a value for reads and another for writes."""
-_WRITES_WITHOUT = {"fill_device", "sync_file_range", "write_barrier", "serialize_overlap"}
-"""Options that change nothing of reads, and are not modelled for writes."""
+_WRITES_WITHOUT = {
+    "fill_device": "a volume is as large as its files, and is not written full",
+    "sync_file_range": "sync_file_range(2) behind writes is not modelled",
+    "write_barrier": "writes that wait for all before them are not modelled",
+    "serialize_overlap": "a job has one write at a time, or they are of threads that are not modelled",
+}
+"""Options that change nothing of reads, and are not modelled for writes: why."""
 _WITHOUT_NEWS = ("name", "group_reporting", "direct")
 """Modelled options that change only what is reported, or nothing."""
 
@@ -160,8 +165,8 @@ class Draft:
             for name in sorted(self.split & _BY_DIRECTION)
         ]
         return errors + [
-            ConfigError(self.places[name], f"{name}: is not modelled for writes", "a job without it")
-            for name in sorted(_WRITES_WITHOUT & self.places.keys())
+            ConfigError(self.places[name], f"{name}: {_WRITES_WITHOUT[name]}", "a job without it")
+            for name in sorted(_WRITES_WITHOUT.keys() & self.places.keys())
         ]
 
 

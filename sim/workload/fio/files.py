@@ -133,6 +133,24 @@ def laid_out(jobs: Sequence[Job]) -> dict[str, int]:
     return sizes
 
 
+def layouts_of(jobs: Sequence[Job]) -> dict[str, str]:
+    """
+    Return name -> layout ("unwritten", "hole") of those files of `laid_out` that have no written blocks.
+
+    The first job that names a file makes it (extend_file() of fio 3.33's filesetup.c): one that only writes,
+    and does not overwrite, preallocates it or only sets its size; any other writes it first.
+    """
+    found: dict[str, str] = {}
+    for job in jobs:
+        kind = "contiguous"
+        if job.ddir == "write" and not job.overwrite:
+            kind = "unwritten" if job.preallocates else "hole"
+        for clone in range(job.numjobs):
+            for path in file_names(job, clone):
+                found.setdefault(path.rstrip("/").rpartition("/")[2], kind)
+    return {name: kind for name, kind in found.items() if kind != "contiguous"}
+
+
 def _laid_out_for(job: Job, clone: int) -> Iterator[tuple[str, int]]:
     """Yield (path, bytes) of each file of a clone; none if its places are parts of files that are there."""
     names = file_names(job, clone)

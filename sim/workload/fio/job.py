@@ -47,6 +47,9 @@ class Job:
     percent of the region, or bytes if "zoned_abs"). All but "random" read blocks twice.
     percentage_random: how many of a random job's reads are; the others go on where the last one ended.
 
+    overwrite, preallocates: of a file that fio lays out for a job which only writes: its blocks are written
+    before; they are allocated before (fallocate).
+
     Which files: see `files`. filename: as written, None = see there. directory, filename_format, nrfiles.
     openfiles: so many are read in turn, 0 = all. file_service_type: how they take turns, after
     file_service_reads each.
@@ -108,6 +111,8 @@ class Job:
     end_fsync: bool = _added(False)
     fsync_on_close: bool = _added(False)
     sync: Literal["none", "sync", "dsync"] = _added("none")
+    overwrite: bool = _added(False)
+    preallocates: bool = _added(True)
     sequence: int = _added(1)
     rw_sequencer: Literal["sequential", "identical"] = _added("sequential")
     stride_bytes: int = _added(0)

@@ -231,6 +231,11 @@ def _nothing(option: Option, value: str, base: int) -> Fields:
 _SYNCS = {"none": "none", "0": "none", "sync": "sync", "1": "sync", "dsync": "dsync"}
 
 
+def _last(value: str) -> str:
+    """Return the last of values with commas between that says anything: fio 3.33 reads one over the other."""
+    return next((said for said in reversed(value.split(",")) if said), value)
+
+
 def _percent(option: Option, value: str, base: int) -> int:
     """A whole number up to 100."""
     return within(int(checked(option, value, base)), 0, option.most, value)
@@ -253,8 +258,12 @@ PARSERS: dict[str, Parser] = {
     "norandommap": _flag("norandommap"),
     "rw_sequencer": _word("rw_sequencer"),
     "ioengine": _nothing,
-    "rwmixread": lambda option, value, base: {"rwmixread": _percent(option, value, base)},
-    "rwmixwrite": lambda option, value, base: {"rwmixread": 100 - _percent(option, value, base)},
+    "rwmixread": lambda option, value, base: {"rwmixread": _percent(option, _last(value), base)},
+    "rwmixwrite": lambda option, value, base: {"rwmixread": 100 - _percent(option, _last(value), base)},
+    "overwrite": _flag("overwrite"),
+    "fallocate": lambda option, value, _base: {
+        "preallocates": word(option, value)[0] not in ("none", "truncate", "0")
+    },
     "fsync": _whole("fsync_every"),
     "fdatasync": _whole("fdatasync_every"),
     "end_fsync": _flag("end_fsync"),

@@ -312,6 +312,8 @@ CHOICES = {
     "end_fsync": ("0", "1"),
     "fsync_on_close": ("0", "1"),
     "sync": ("none", "sync", "dsync", "0", "1"),
+    "overwrite": ("0", "1"),
+    "fallocate": ("none", "native", "posix", "keep", "truncate", "0", "1"),
     "bs": ("4k", "1024", "64k", "0x2000", "2ki", "8k,4k", ",4k"),
     "ba": ("4k", "512"),
     "bsrange": ("1k-4k", "4k-64k", "4k-1k", "2k:8k", "1k-2k,4k-8k"),

@@ -67,6 +67,10 @@ def test_the_last_rw_wins() -> None:
         (("rwmixread=70", "rwmixwrite=10"), 90),
         (("rwmixwrite=10", "rwmixread=0"), 0),
         (("rwmixwrite=0",), 100),
+        (("rwmixread=70,30",), 30),
+        (("rwmixread=70,",), 70),
+        (("rwmixread=,30",), 30),
+        (("rwmixwrite=70,30",), 70),
     ],
 )
 def test_the_mix(lines: tuple[str, ...], share: int) -> None:
@@ -95,11 +99,13 @@ def test_reads_do_not_sync() -> None:
         "sync=1",
         "rwmixread=70",
         "rwmixwrite=3",
+        "overwrite=1",
+        "fallocate=none",
     )
     names = {line.partition("=")[0] for line in said}
     assert {name for name, _, _ in job_of(*said).unused} == names
     assert {name for name, _, _ in job_of("rw=write", *said).unused} == {"rwmixread", "rwmixwrite"}
-    assert job_of("rw=rw", *said).unused == ()
+    assert {name for name, _, _ in job_of("rw=rw", *said).unused} == {"overwrite", "fallocate"}
 
 
 @pytest.mark.parametrize(
@@ -125,12 +131,14 @@ def test_a_value_of_its_own_for_writes_is_refused(line: str) -> None:
     ["fill_device=1", "fill_fs=1", "sync_file_range=write:8", "write_barrier=8", "serialize_overlap=1"],
 )
 def test_what_is_not_modelled_of_writes_is_refused(line: str) -> None:
-    """It changes nothing of reads; a job that writes may not say it."""
+    """It changes nothing of reads; a job that writes may not say it, and is told why."""
     name = line.partition("=")[0].replace("fill_fs", "fill_device")
     for rw in ("write", "randrw"):
-        assert refused(f"rw={rw}", line) == [
-            f"x.fio:3 [a]: {name}: is not modelled for writes; allowed: a job without it"
-        ]
+        (said,) = refused(f"rw={rw}", line)
+        assert said.startswith(f"x.fio:3 [a]: {name}: ")
+        assert said.endswith("; allowed: a job without it")
+        if name == "fill_device":
+            assert ": a volume is as large as its files, and is not written full; " in said
     assert [unused[0] for unused in job_of("rw=read", line).unused] == [name]
 
 
@@ -163,6 +171,12 @@ SYNCS = [
     (("rw=write", "end_fsync=1"), 16, 1),
     (("rw=write", "fsync_on_close=1"), 16, 1),
     (("rw=randwrite", "bs=8k", "fsync=1"), 8, 7),
+    # fio looks once more at the end of a pass that another follows, and again at the start of that
+    (("rw=write", "fsync=1", "loops=2"), 32, 32),
+    (("rw=write", "fsync=3", "loops=3"), 48, 15),
+    (("rw=write", "fsync=16", "loops=3"), 48, 4),
+    (("rw=randwrite", "fsync=8", "loops=2"), 32, 4),
+    (("rw=write", "fsync=5", "fdatasync=2", "loops=2"), 32, 19),
 ]
 """Lines of a job; its writes, and its syncs: fio's for a file of 64 KiB."""
 
@@ -179,14 +193,15 @@ def run(tmp_path: Path, *lines: str) -> CellResult:
 def test_syncs_of_a_run(tmp_path: Path, lines: tuple[str, ...], writes: int, syncs: int) -> None:
     """A sync comes before the next I/O, so none behind the last; where both are due it is fsync(2)."""
     metrics = run(tmp_path, *lines).metrics
-    assert (metrics["writes"], metrics["syncs"], metrics["bytes_streamed"]) == (writes, syncs, 65536)
+    assert (metrics["writes"], metrics["syncs"]) == (writes, syncs)
+    assert metrics["bytes_streamed"] == 65536 * max(writes // 16, 1)
 
 
 @needs_fio
 @pytest.mark.parametrize(
     ("lines", "writes", "syncs"),
     [
-        (lines, writes, 3 if len(lines) == 3 and "fdatasync=2" in lines else syncs)
+        (lines, writes, {"fsync=4": 3, "fsync=5": 6}[lines[1]] if "fdatasync=2" in lines else syncs)
         for lines, writes, syncs in SYNCS
         if any(line.startswith("fsync=") for line in lines)
     ],
@@ -222,3 +237,131 @@ def test_a_durable_write_takes_longer(tmp_path: Path) -> None:
     assert (plain["writes"], durable["writes"]) == (16, 16)
     assert float(durable["write_latency_p50_ns"]) > 10 * float(plain["write_latency_p50_ns"])
     assert run(tmp_path, "rw=write", "sync=sync").metrics["syncs"] == 0
+
+
+FILES = [
+    (("nrfiles=4", "fsync=1"), 15),
+    (("nrfiles=4", "fsync=3", "file_service_type=sequential"), 5),
+    (("nrfiles=4", "fsync=2", "file_service_type=roundrobin:2", "openfiles=2"), 7),
+    (("nrfiles=2", "fsync=4", "rw=randwrite", "file_service_type=random"), 3),
+]
+"""Lines of a job that writes several files of 64 KiB together, and its syncs."""
+
+
+def run_files(tmp_path: Path, *lines: str) -> CellResult:
+    """Run a job whose files fio names."""
+    file = tmp_path / "x.fio"
+    file.write_text("\n".join(["[a]", SIZE, "rw=write", *lines]) + "\n")
+    (cell,) = fio_experiment(file, None, ()).cells
+    return run_cell(cell, partial(ensure_image, root=tmp_path)(cell), False)
+
+
+@needs_fio
+@pytest.mark.parametrize(("lines", "syncs"), FILES)
+def test_several_files_are_written_as_fio_does(tmp_path: Path, lines: tuple[str, ...], syncs: int) -> None:
+    """As many writes and syncs as fio's, whichever file comes next."""
+    metrics = run_files(tmp_path, *lines).metrics
+    assert (metrics["writes"], metrics["syncs"]) == (16, syncs)
+    text = "\n".join(["[a]", SIZE, "rw=write", "ioengine=psync", *lines]) + "\n"
+    (tmp_path / "y.fio").write_text(text)
+    done = subprocess.run(
+        ["fio", "--output-format=json+", "y.fio"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    job = json.loads(done.stdout)["jobs"][0]
+    assert (job["write"]["total_ios"], job["sync"]["total_ios"]) == (16, syncs)
+
+
+@needs_fio
+@pytest.mark.parametrize(
+    ("lines", "allocated"),
+    [
+        ((), True),
+        (("fallocate=posix",), True),
+        (("fallocate=keep",), True),
+        (("fallocate=none",), False),
+        (("fallocate=truncate",), False),
+        (("overwrite=1",), True),
+        (("rw=randrw", "fallocate=none"), True),
+    ],
+)
+def test_files_are_made_as_fio_makes_them(tmp_path: Path, lines: tuple[str, ...], allocated: bool) -> None:
+    """
+    A job that writes one block of its file: without preallocation the others have no place; a file that is
+    read, or overwritten, has all of them.
+    """
+    said = ["[a]", "rw=randwrite", SIZE, "filename=f", "number_ios=1", "randseed=3", "ioengine=psync", *lines]
+    (tmp_path / "x.fio").write_text("\n".join(said) + "\n")
+    (cell,) = fio_experiment(tmp_path / "x.fio", None, ()).cells
+    kind = cell.config.volume.files[0].layout.kind
+    assert (kind != "hole") == allocated
+    assert (kind == "contiguous") == any(line.startswith(("overwrite", "rw=")) for line in lines)
+    subprocess.run(["fio", "x.fio"], capture_output=True, check=True, cwd=tmp_path)
+    found = (tmp_path / "f").stat()
+    grows = {"fallocate=keep", "fallocate=none"} & set(lines) and "rw=randrw" not in lines
+    assert (found.st_size == 65536) == (not grows)  # the one difference that is told
+    assert (found.st_blocks * 512 >= 65536) == allocated
+
+
+def test_the_first_job_of_a_file_makes_it(tmp_path: Path) -> None:
+    """Who reads it lays it out, who writes it does not; who comes later finds it there."""
+
+    def kinds(*sections: str) -> list[str]:
+        text = "[global]\nsize=64k\nfilename=f\n" + "".join(
+            f"[j{number}]\nstonewall\n{said}\n" for number, said in enumerate(sections)
+        )
+        (tmp_path / "x.fio").write_text(text)
+        (cell,) = fio_experiment(tmp_path / "x.fio", None, ()).cells
+        return [file.layout.kind for file in cell.config.volume.files]
+
+    assert kinds("rw=write", "rw=read") == ["unwritten"]
+    assert kinds("rw=read", "rw=write") == ["contiguous"]
+    assert kinds("rw=write\nfallocate=none", "rw=write") == ["hole"]
+
+
+# -- encryption --------------------------------------------------------------------------------------------
+
+
+def run_on(tmp_path: Path, scheme: str, *sets: str) -> CellResult:
+    """Run a job of random writes and syncs on a volume of a scheme."""
+    (tmp_path / "x.fio").write_text("[a]\nrw=randwrite\nbs=4k\nsize=256k\nfsync=8\nfilename=f\noverwrite=1\n")
+    said = ("volume.journal=8MiB", f"encryption.scheme={scheme}", "volume.contents=random", *sets)
+    (cell,) = fio_experiment(tmp_path / "x.fio", None, said).cells
+    return run_cell(cell, partial(ensure_image, root=tmp_path)(cell), False)
+
+
+def test_schemes_write_the_same_bytes(tmp_path: Path) -> None:
+    """Whatever encrypts, as much reaches the device, and its cache is emptied as often."""
+    found = {scheme: run_on(tmp_path, scheme) for scheme in ("none", "fscrypt-v2", "file-keys", "dm-crypt")}
+    counts = ("writes", "syncs", "bytes_written", "flushes")
+    plain = [found["none"].metrics[name] for name in counts]
+    calls = {}
+    for scheme, result in found.items():
+        assert [result.metrics[name] for name in counts] == plain
+        calls[scheme] = {row.symbol for row in result.calls}
+    assert "xts_encrypt" not in calls["none"]
+    assert calls["fscrypt-v2"] == calls["file-keys"] >= {"fscrypt_encrypt_pagecache_blocks", "xts_encrypt"}
+    assert calls["dm-crypt"] >= {"dmcrypt_write", "crypt_alloc_buffer", "xts_encrypt"}
+    assert "fscrypt_encrypt_pagecache_blocks" not in calls["dm-crypt"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "sets", "message"),
+    [
+        ("inline", (), "'inline' with jobs that write: contexts and key slots of writes are not recorded"),
+        ("rfc2014", (), "'rfc2014' with jobs that write: the patches of 2014 are modelled for reading alone"),
+        ("ecryptfs", (), "'ecryptfs' with jobs that write: what jobs do to its lower file is not modelled;"),
+        (
+            "dm-crypt",
+            ("encryption.cipher=aes-cbc-essiv:sha256",),
+            "encryption.cipher 'aes-cbc-essiv:sha256' with jobs that write; allowed: aes-xts-plain64",
+        ),
+    ],
+)
+def test_schemes_that_jobs_do_not_write_through(
+    tmp_path: Path, scheme: str, sets: tuple[str, ...], message: str
+) -> None:
+    """One line: the scheme, why, what else there is."""
+    with pytest.raises(ConfigError) as caught:
+        run_on(tmp_path, scheme, *sets)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
