@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sim.config.traced import Columns
+
 GROUPS = ("copy", "page cache", "mapping", "buffer heads", "bio", "block layer", "driver", "decrypt", "other")
 """The cost groups of the stacked figures, in the order in which they are stacked."""
 
@@ -192,7 +194,7 @@ class CellResult:
     metrics: by name, see METRICS; one type per name in all cells. calls: one row per (stack, context).
     histograms: name -> {bin: count}, such as "bio_sectors" -> {256: 12}. io, reads: only of a traced run.
     jobs: only of fio jobs. image_sha256: of the image that was made for it and read; "" of a given one, whose
-    digest the configuration has.
+    digest the configuration has. columns: the long tables of a traced run, by name.
     """
 
     metrics: dict[str, Number]
@@ -202,3 +204,4 @@ class CellResult:
     reads: list[ReadRow] = field(default_factory=list)
     jobs: list[JobRow] = field(default_factory=list)
     image_sha256: str = ""
+    columns: dict[str, Columns] = field(default_factory=dict)

@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Final, final
 
+from mypy_extensions import mypyc_attr
+
 from sim.engine.clock import Clock
 from sim.engine.costs import PS_PER_NS
 from sim.engine.ledger import IRQ, KWORKER, TASK
@@ -26,6 +28,26 @@ SCHED_GRANULARITY_NS: Final = 1_000_000
 sysctl_sched_wakeup_granularity: who has run less by more than this goes first. Both are kernel/sched/fair.c's
 of Linux 6.1, and grow with the cores.
 """
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class CpuWatch:
+    """Sees all work that is put on the cores. A machine has none unless it keeps a trace."""
+
+    def ran(
+        self, core: int, context: str, task: Task | None, now: int, start: int, ns: int, first: bool
+    ) -> None:
+        """
+        At `now`, `ns` of work are put on a core, from `start` on unless other work comes before them.
+
+        task: whose it is; None: what a completion, an interrupt or a worker does. first: what tasks have left
+        to do on the core waits for it; for an interrupt workers do, too.
+        """
+        raise NotImplementedError
+
+    def queued(self, context: str) -> None:
+        """What was charged in this context, and is not on a core yet, is work that was queued for later."""
+        raise NotImplementedError
 
 
 class Due:
@@ -58,7 +80,7 @@ class Core:
 
     free_at: end of the last burst queued, of tasks or workers; irq_free_at, work_free_at: of the last
     interrupt, of the last worker's burst. workers: woken, and not asleep. vruntime: ns that workers without
-    priority have run, as CFS counts. busy_*: ns spent.
+    priority have run, as CFS counts. busy_*: ns spent. watch: sees all its work, or None.
     """
 
     __slots__ = (
@@ -71,6 +93,7 @@ class Core:
         "index",
         "irq_free_at",
         "vruntime",
+        "watch",
         "work_free_at",
         "workers",
     )
@@ -82,6 +105,7 @@ class Core:
         self.work_free_at = 0
         self.workers = 0
         self.vruntime = 0
+        self.watch: CpuWatch | None = None
         self._due: list[Due] = []
         self._work_due: list[Due] = []
         self.busy_task_ns = 0
@@ -201,6 +225,8 @@ class Task:
             start = core.irq_free_at
         ns = self.ps // PS_PER_NS
         self.ps -= ns * PS_PER_NS
+        if core.watch is not None:
+            core.watch.ran(core.index, TASK, self, self._clock.now, start, ns, False)
         core.free_at = end = start + ns
         core.busy_task_ns += ns
         self._burst.at = end
@@ -250,6 +276,8 @@ class Cpu:
         ns = ps // PS_PER_NS
         now = self._clock.now
         start = core.irq_free_at if core.irq_free_at > now else now
+        if core.watch is not None:
+            core.watch.ran(core.index, IRQ, None, now, start, ns, True)
         core.irq_free_at = start + ns
         core.busy_irq_ns += ns
         core.push_back(now, ns)
@@ -278,10 +306,15 @@ class Cpu:
         """Spend `ps` here and now, in the context that runs; what else the core has to do waits."""
         ns, now, core = ps // PS_PER_NS, self._clock.now, self.here
         if self.context == IRQ:
-            core.irq_free_at = max(core.irq_free_at, now) + ns
+            start = max(core.irq_free_at, now)
+            if core.watch is not None:
+                core.watch.ran(core.index, IRQ, None, now, start, ns, True)
+            core.irq_free_at = start + ns
             core.busy_irq_ns += ns
             core.push_back(now, ns)
         elif self.context == TASK:
+            if core.watch is not None:
+                core.watch.ran(core.index, TASK, None, now, now, ns, True)
             core.busy_task_ns += ns
             core.free_at = max(core.free_at, now)
             core.push_tasks_back(now - 1, ns)  # the task goes on behind it, also one that is due now
@@ -339,6 +372,8 @@ class Cpu:
         core.vruntime += ns
         now = self._clock.now
         end = core.work(now, ns, first)
+        if core.watch is not None:
+            core.watch.ran(core.index, KWORKER, None, now, end - ns, ns, first)
         if then is not None:
             step = _Step(end, core, KWORKER, then, argument)
             core.expect_of_worker(now, step)

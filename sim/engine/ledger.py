@@ -164,10 +164,27 @@ class Ledger:
         for site in (*self._sites, *self._fused):
             site.passes = site.units = 0
 
+    @property
+    def sites(self) -> list[Site]:
+        """All sites that were declared, in that order."""
+        return self._sites
+
+    @property
+    def fused(self) -> list[FusedSite]:
+        """All sites that were fused, in that order; their passes are not yet their parts'."""
+        return self._fused
+
     def rows(self) -> list[CallRow]:
         """Return the charges, one row per (stack, symbol, context), sorted, without empty ones."""
+        return self._priced(self._sums())
+
+    def rows_of(self, passed: list[tuple[Site, int, int]]) -> list[CallRow]:
+        """Return the charges of so many passes and units of some sites, as rows() does of all."""
+        return self._priced(_sums_of(passed))
+
+    def _priced(self, sums: dict[tuple[str, str, str], list[int]]) -> list[CallRow]:
         rows = []
-        for (full, symbol, context), (calls, units) in self._sums().items():
+        for (full, symbol, context), (calls, units) in sums.items():
             cost = self._costs[symbol]
             ps = calls * cost.self_ps + units * cost.unit_ps
             mi = calls * cost.self_mi + units * cost.unit_mi
@@ -192,17 +209,7 @@ class Ledger:
         Return (full stack, symbol, context) -> calls, units.
         """
         self._settle_fused()
-        sums: dict[tuple[str, str, str], list[int]] = {}
-        for site in self._sites:
-            if not site.passes and not site.units:
-                continue
-            for full, calls, units in site.symbols:
-                entry = sums.setdefault((full, _last(full), site.context), [0, 0])
-                entry[0] += site.passes * calls
-                entry[1] += site.passes * units
-                if full == site.unit_symbol and calls:
-                    entry[1] += site.units
-        return sums
+        return _sums_of([(site, site.passes, site.units) for site in self._sites])
 
     def calls(self) -> dict[str, int]:
         """Return the calls per symbol, over all stacks and contexts."""
@@ -223,6 +230,21 @@ class Ledger:
 
     def _name(self, symbol: str) -> str:
         return self._renamed.get(symbol, symbol)
+
+
+def _sums_of(passed: list[tuple[Site, int, int]]) -> dict[tuple[str, str, str], list[int]]:
+    """Return (full stack, symbol, context) -> calls, units of so many passes and units of some sites."""
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for site, passes, of_unit in passed:
+        if not passes and not of_unit:
+            continue
+        for full, calls, units in site.symbols:
+            entry = sums.setdefault((full, _last(full), site.context), [0, 0])
+            entry[0] += passes * calls
+            entry[1] += passes * units
+            if full == site.unit_symbol and calls:
+                entry[1] += of_unit
+    return sums
 
 
 class _Below(Ledger):

@@ -118,6 +118,9 @@ class WorkQueue:
         The cost of queueing is the caller's to charge; that of waking is charged here, to its core.
         """
         cpu = self._cpu
+        watch = cpu.here.watch
+        if watch is not None:
+            watch.queued(self.context)
         if self.softirq:
             for item in items:
                 cpu.interrupt(cpu.here, item.ps, item.done, item.argument)

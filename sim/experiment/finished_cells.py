@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from sim.config.cell import Cell, digest
 from sim.config.cell_result import CallRow, CellResult, IoRow, JobRow, ReadRow
+from sim.config.traced import packed, unpacked
 from sim.errors import ConfigError
 from sim.experiment.versions import versions
 from sim.volume.image_digests import recorded_digest
@@ -127,7 +128,8 @@ def _packed(result: CellResult) -> bytes:
     rows = {name: _values(getattr(result, name)) for name in _ROWS}
     histograms = {name: list(bins.items()) for name, bins in result.histograms.items()}
     said = {"metrics": result.metrics, "histograms": histograms, "image_sha256": result.image_sha256}
-    return json.dumps(said | rows).encode()
+    columns = {name: packed(table) for name, table in result.columns.items()}
+    return json.dumps(said | rows | {"columns": columns}).encode()
 
 
 def _values(rows: list[Any]) -> list[list[Any]]:
@@ -151,6 +153,7 @@ def _read(file: Path) -> CellResult | None:
                 [ReadRow(*row) for row in said["reads"]],
                 [JobRow(*row) for row in said["jobs"]],
                 said["image_sha256"],
+                {name: unpacked(table) for name, table in said["columns"].items()},
             )
     return None
 

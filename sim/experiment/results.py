@@ -9,6 +9,7 @@ Run directories: written aside, renamed when whole, the same to the byte for the
     jobs.parquet        one row per clone of a fio job, and per group that is reported as one
     io.parquet          one row per bio, with its stages; only of a traced run
     reads.parquet       one row per read(2); only of a traced run
+    (and the tables of sim.experiment.traced_tables; only of a traced run)
     figures/            SVG and PNG
     run.log.json        when, how long, how many workers: the only file that differs between two runs
 
@@ -38,6 +39,7 @@ from sim.errors import ConfigError
 from sim.experiment.attempts import Failure
 from sim.experiment.columns import CALLS, FAILED, HISTOGRAMS, IO, JOBS, KEYS, READS, column
 from sim.experiment.run_document import WrongRunError, check_manifest, check_metrics, check_rows
+from sim.experiment.traced_tables import write_traced
 from sim.experiment.versions import versions
 from sim.files import directory_beside
 
@@ -172,9 +174,10 @@ def write_results(
     _write(folder / "histograms.parquet", _histogram_rows(pairs), HISTOGRAMS)
     if any(result.jobs for result in results):
         _write(folder / "jobs.parquet", _job_rows(pairs), JOBS)
-    if any(result.reads for result in results):
+    if any(result.reads or result.columns for result in results):
         _write(folder / "io.parquet", _trace_rows(pairs, "io"), IO)
         _write(folder / "reads.parquet", _trace_rows(pairs, "reads"), READS)
+    write_traced(folder, pairs)
 
 
 def run_of(experiment: Experiment, cells: Sequence[Cell], results: Sequence[CellResult]) -> Run:

@@ -9,7 +9,7 @@ not there. Names are of Linux 6.1; the ledger's other names (3.16) are put in th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from sim.block.drivers.modules import DRIVERS
 from sim.block.queue.sites import RUN
@@ -64,6 +64,11 @@ def whole_stacks(machine: Machine, rows: Sequence[CallRow]) -> list[CallRow]:
             row = row._replace(calls=calls, units=units, ps=row.ps + had.ps, mi=row.mi + had.mi)
         sums[key] = row._replace(stack=stack)
     return [sums[key] for key in sorted(sums)]
+
+
+def whole_stack_of(machine: Machine) -> Callable[[str, str], str]:
+    """Return what makes a stack of a context whole, as in whole_stacks() of the ledger's rows at the end."""
+    return _Whole(machine, {name for row in machine.ledger.rows() for name in row.stack.split(";")}).stack
 
 
 def whole_charges(machine: Machine, charges: Sequence[Charge]) -> list[Charge]:

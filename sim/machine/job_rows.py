@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.config.cell_result import LATENCIES, PERCENTILES, JobRow, Number, percentile_name
+from sim.config.traced import Columns, Words, numbers
 from sim.units import MIB, NS_PER_S
 from sim.workload.fio.job import Job
 from sim.workload.player import Played
@@ -92,3 +93,32 @@ def _row(clones: Sequence[Clone], scope: str, name: str, number: int) -> JobRow:
         throughput_mib_s=read / MIB * NS_PER_S / runtime if runtime else 0.0,
         latencies_ns=numbers,
     )
+
+
+def write_columns(clones: Sequence[Clone]) -> Columns:
+    """Return the traced writes and syncs, a row each; empty without a trace."""
+    reader, number, start, latency = numbers(), numbers(), numbers(), numbers()
+    offset, length = numbers(), numbers()
+    job, file, call = Words(), Words(), Words()
+    for at, clone in enumerate(clones):
+        for count, (what, of, first, wrote, began, took) in enumerate(clone.played.wrote or ()):
+            reader.append(at)
+            number.append(count)
+            call.append(what)
+            job.append(clone.title)
+            file.append(clone.paths[of])
+            offset.append(first)
+            length.append(wrote)
+            start.append(began)
+            latency.append(took)
+    return {
+        "reader": reader,
+        "number": number,
+        "call": call,
+        "latency_ns": latency,
+        "job": job,
+        "file": file,
+        "offset": offset,
+        "length": length,
+        "start": start,
+    }

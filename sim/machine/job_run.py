@@ -17,7 +17,7 @@ from sim.config.cell_result import CellResult, JobRow, ReadRow
 from sim.errors import ReadpathError
 from sim.ext4.read.reader import Image
 from sim.machine.cell_metrics import check_delivery, result_of
-from sim.machine.job_rows import Clone, groups_of, job_rows
+from sim.machine.job_rows import Clone, groups_of, job_rows, write_columns
 from sim.machine.stage import Stage
 from sim.machine.verify import Verifier
 from sim.machine.volume_files import VolumeFile, preload, verifier_of
@@ -93,7 +93,7 @@ class JobRun:
             for file, span in zip(files, regions(job, sizes, number), strict=True):
                 end = -(-(span.start_bytes + span.length_bytes) // PAGE_BYTES)
                 preload(self._machine, file, span.start_bytes // PAGE_BYTES, end)
-        played = Played(log=[] if self._trace else None)
+        played = Played(log=[] if self._trace else None, wrote=[] if self._trace else None)
         self._clones.append(Clone(job, number, group, paths, played))
         writes = None
         if job.ddir != "read":
@@ -165,7 +165,8 @@ class JobRun:
         """Return what all clones came to (WorkloadPlayer)."""
         check_delivery(self._machine, self.players)
         rows, reads = self.job_rows(), self.read_rows()
-        return result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
+        result = result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
+        return replace(result, columns={"writes": write_columns(self._clones)} if self._mounted else {})
 
     def job_rows(self) -> list[JobRow]:
         """Return what each clone came to, and each group that is reported as one."""

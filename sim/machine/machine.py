@@ -75,10 +75,12 @@ class Machine:
                 lists=kernel.queue_rqs,
             ),
             device(self.clock),
-            spec.tracer,
+            spec.recorder.block if spec.recorder else spec.tracer,
             self.records,
             below=CryptTarget.SUBMITS if spec.dm_crypt else "",
         )
+        if spec.recorder is not None:
+            spec.recorder.attach(self.cpu, self.ledger, self.queue)
         self.crypt: CryptTarget | None = None
         if spec.dm_crypt is not None:
             self.crypt = CryptTarget(self.cpu, self.ledger, self.queue, spec.dm_crypt, spec.tracer)
@@ -101,7 +103,9 @@ class Machine:
             self.filemap = Filemap(*parts, kernel.folios or PAGES)
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
-        parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), self.path, io_pages
+        recorder = self.spec.recorder
+        path = self.path if recorder is None else recorder.watched(self.path)
+        parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
         return Filemap(*parts, kernel.folios or PAGES, entered, self.queue.limits.bio_based)
 

@@ -4,6 +4,8 @@ From a cell's configuration to a machine, a run and its results.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from sim.block.device.make import make_device
@@ -14,9 +16,11 @@ from sim.config.cell_result import CellResult
 from sim.engine.costs import CostTable, load_costs
 from sim.errors import ConfigError
 from sim.ext4.read.reader import Image
+from sim.machine.callers import whole_stack_of
 from sim.machine.machine import Machine
 from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
 from sim.machine.players import PLAYERS
+from sim.machine.recorder import Recorder
 from sim.machine.schemes import Scheme
 from sim.machine.spec import MachineSpec
 from sim.machine.stage import Stage
@@ -62,13 +66,19 @@ def _played(
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
     machine = _machine(cell, volume, trace, system, costs, device)
-    if config.workload.writes and trace:
-        raise ConfigError("--trace", "with a workload that writes", "a workload that reads")
+    if trace and config.workload.kind in ("secure_delete", "stream_write"):
+        raise ConfigError(
+            "--trace", f"with a workload {config.workload.kind}", "fio jobs, or a browser cache"
+        )
     player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace))
     player.start()
     machine.clock.run()
     machine.check_quiet(*player.mappings)
-    return player.result(), machine
+    if machine.spec.recorder is None:
+        return player.result(), machine
+    columns = machine.spec.recorder.columns(machine.clock.now, partial(whole_stack_of, machine))
+    result = player.result()
+    return replace(result, columns=columns | result.columns), machine
 
 
 def _machine(
@@ -107,6 +117,7 @@ def _machine(
         ra_pages=ra_pages,
         store=system.store(volume) if config.data == "real" else None,
         record_io=trace,
+        recorder=Recorder() if trace else None,
         wakeup_ns=config.machine.wakeup_ns,
         llc_cpus=config.machine.llc_cpus or 0,
         **system.machine_options(),

@@ -13,6 +13,7 @@ from sim.errors import ConfigError
 from sim.ext4.store import ByteStore
 from sim.fs.mappers import MakeMapper
 from sim.kernels import KERNELS, KernelVersion
+from sim.machine.recorder import Recorder
 from sim.paths.design import PathDesign
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
@@ -31,7 +32,8 @@ class MachineSpec:
     cache, its buffer heads included. limits: of the queue, without the plug's, which are the kernel's.
     large_folios: None: as the kernel has them. store: the device's bytes, None when data is off. ra_pages:
     readahead of the device.
-    tracer: sees every block event. record_io: keep an IoRecord per bio.
+    tracer: sees every block event. record_io: keep an IoRecord per bio. recorder: keeps the rest of a trace,
+    in the tracer's place.
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
     patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
@@ -51,6 +53,7 @@ class MachineSpec:
     store: ByteStore | None = None
     tracer: BlockTracer | None = None
     record_io: bool = False
+    recorder: Recorder | None = None
     dm_crypt: CryptTable | None = None
     sectors: DmCrypt | None = None
     ecryptfs: EcryptfsMount | None = None

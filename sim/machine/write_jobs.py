@@ -31,6 +31,7 @@ from sim.machine.machine import Machine
 from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import WRITE_PATHS, Ext4Writer
+from sim.paths.flusher import total_dirty
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
 
@@ -86,6 +87,9 @@ class MountedForWriting:
         )
         self._inodes: dict[int, LiveInode] = {}
         self._jobs = 0
+        if machine.spec.recorder is not None:
+            live = self.writer.inodes
+            machine.spec.recorder.gauges["dirty_pages"] = lambda: total_dirty(live.values())
 
     def inode(self, file: VolumeFile) -> LiveInode:
         """Return the inode of a file as it is written; what is read of it is of the same pages."""
@@ -155,7 +159,7 @@ class JobWrites(Writes):
     ) -> Generator[Any, Any, int]:
         """Write; -1: to be read. Before either it syncs if it is time, as fio does: never behind the last."""
         inode, file = self._inodes[number], self._files[number]
-        yield from self._sync_if_due(task, inode, played)
+        yield from self._sync_if_due(task, number, played)
         if self._reads():
             if inode.changed and isinstance(file.inode, FsInode):
                 inode.changed = False
@@ -168,29 +172,32 @@ class JobWrites(Writes):
         if job.sync != "none":
             yield from writer.sync.fsync(task, inode, job.sync == "dsync")
         played.writes_ns.append(task.time_ns - began)
+        if played.wrote is not None:
+            played.wrote.append(("write", number, offset, length, began, task.time_ns - began))
         played.bytes_written += length
         self._written += 1
         return length
 
-    def _sync_if_due(self, task: Task, inode: LiveInode, played: Played) -> Generator[Any, Any, None]:
+    def _sync_if_due(self, task: Task, number: int, played: Played) -> Generator[Any, Any, None]:
         """fsync(2) or fdatasync(2), not both, if so many writes are a multiple of what the job says."""
         for every, data_only in ((self._job.fsync_every, False), (self._job.fdatasync_every, True)):
             if every and self._written and not self._written % every:
-                yield from self._sync(task, inode, played, data_only)
+                yield from self._sync(task, number, played, data_only)
                 return
 
-    def _sync(
-        self, task: Task, inode: LiveInode, played: Played, data_only: bool
-    ) -> Generator[Any, Any, None]:
+    def _sync(self, task: Task, number: int, played: Played, data_only: bool) -> Generator[Any, Any, None]:
         began = task.time_ns
-        yield from self._mounted.writer.sync.fsync(task, inode, data_only)
+        yield from self._mounted.writer.sync.fsync(task, self._inodes[number], data_only)
         played.syncs_ns.append(task.time_ns - began)
+        if played.wrote is not None:
+            call = "fdatasync" if data_only else "fsync"
+            played.wrote.append((call, number, 0, 0, began, task.time_ns - began))
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
         """End the job: end_fsync of every file, and fsync_on_close."""
         for asked in (self._job.end_fsync, self._job.fsync_on_close):
-            for inode in self._inodes if asked else ():
-                yield from self._sync(task, inode, played, False)
+            for number in range(len(self._inodes)) if asked else ():
+                yield from self._sync(task, number, played, False)
         for inode in self._inodes:
             inode.open_files -= 1
         self._mounted.ended()

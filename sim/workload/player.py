@@ -30,7 +30,9 @@ class Played:
 
     ramp_reads, ramp_bytes, ramp_writes, ramp_written: of these, those of the job's ramp_time;
     measured_from_ns: when it was over. writes_ns, syncs_ns: as latencies_ns, of writes and syncs. log: of
-    each read the number of its file, offset and length in bytes, and when it began; None: not wanted.
+    each read the number of its file, offset and length in bytes, and when it began; None: not wanted. wrote:
+    likewise of each write and sync, in order: the call, the number of its file, offset, length, when it began
+    and how long it took.
     """
 
     started_ns: int = 0
@@ -46,6 +48,7 @@ class Played:
     ramp_written: int = 0
     writes_ns: list[int] = field(default_factory=list)
     syncs_ns: list[int] = field(default_factory=list)
+    wrote: list[tuple[str, int, int, int, int, int]] | None = None
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -73,7 +73,8 @@ class BlockQueue(BioQueue):
         below: str = "",
     ) -> None:
         """
-        `tracer` sees every event; `records` takes one entry a bio. With neither, nothing is kept.
+        `tracer` sees every event; `submitting` then says of which task, and of which bio (None: of a plug's
+        requests). `records` takes one entry a bio. With neither, nothing is kept.
 
         below: the folded stack of a stacked device's driver that hands bios down (it enters at
         submit_bio_noacct()); empty for a queue that file systems submit to.
@@ -95,6 +96,7 @@ class BlockQueue(BioQueue):
         self._cpu = cpu
         self._tracer = tracer
         self._records = records
+        self.submitting: tuple[Task, Bio | None] | None = None
         # Bound methods are objects, made whenever they are asked for.
         self._on_arrival: Callable[[Any], None] = self.dispatcher.arrive
         self._on_insertion: Callable[[Any], None] = self.dispatcher.inserted
@@ -127,6 +129,7 @@ class BlockQueue(BioQueue):
         count_size(stats.bio_sectors, sectors, count)
         stats.pending += count
         if self._tracer is not None:
+            self.submitting = task, bio
             for i in range(count):
                 self._tracer(action("Q", bio.opf), task.time_ns, bio.sector + i * sectors, sectors)
         if self._records is not None:
@@ -174,6 +177,7 @@ class BlockQueue(BioQueue):
                 if (yield from task.wait(event)):
                     task.ps += self._sites.tag_sleep.charge(1)
             before = self.stats.merges
+            self.submitting = task, blocked.bio
             self._pieces(task, blocked.bio, blocked.sector, blocked.cuts, blocked.plug, merge=False)
             if blocked.rest is not None:
                 self._submit_row(task, blocked.rest, blocked.plug)
@@ -225,6 +229,7 @@ class BlockQueue(BioQueue):
             stats.write_bios += 1
             stats.write_sectors += bio.sectors
         if self._tracer is not None:
+            self.submitting = task, bio
             self._tracer(action("Q", bio.opf), task.time_ns, bio.sector, bio.sectors)
         if self._records is not None:
             bio.record = IoRecord(bio.sector, bio.sectors, 1, task.time_ns)
@@ -358,6 +363,7 @@ class BlockQueue(BioQueue):
         self.stats.inserted += count
         self.stats.unplugs += plug.holds
         if self._tracer is not None:
+            self.submitting = task, None
             for request in requests:
                 self._tracer(action("I", request.opf), task.time_ns, request.sector, request.sectors)
         arrived = Arrived(requests, task.core, from_schedule, not plug.holds)
