@@ -64,6 +64,12 @@ def labels(incomplete: str) -> list[str]:
     return []
 
 
+def export_formats(incomplete: str) -> list[str]:
+    """Return the forms of `readpath export`."""
+    names = ["fio-json", "fio-json+", "fio-log", "blktrace", "blkparse", "perfetto", "collapsed"]
+    return _starting(names, incomplete)
+
+
 def formats(incomplete: str) -> list[str]:
     """Return the formats of figures."""
     return _starting(["svg", "png"], incomplete)

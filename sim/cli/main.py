@@ -11,10 +11,11 @@ import typer
 
 from sim.cli import complete
 from sim.cli.calibrate_app import app as calibrate
+from sim.cli.exchange import add_verbs
 from sim.cli.exits import INTERRUPTED, epilog
 from sim.cli.guard import flushed, guarded, prepare_streams
 from sim.cli.image.app import app as image_verbs
-from sim.cli.options import AsJson
+from sim.cli.options import AsJson, Formats, RunFolder, Where, formats_of
 from sim.cli.quiet import Quiet, with_quiet
 from sim.cli.usage import Verbs
 from sim.errors import ConfigError
@@ -43,28 +44,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RunFolder = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RUN", help="A run directory, as `readpath run` made it.", autocompletion=complete.runs
-    ),
-]
-Formats = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--format",
-        metavar="FORMAT",
-        help="svg or png [both]. Repeatable.",
-        autocompletion=complete.formats,
-    ),
-]
 Force = Annotated[
     bool, typer.Option("--force", help="Run it, however long or however much memory it would take.")
 ]
-
-
-def _formats(asked: list[str] | None) -> list[str]:
-    return list(dict.fromkeys(asked or ["svg", "png"]))
 
 
 def _version(wanted: bool) -> None:
@@ -118,7 +100,7 @@ def run(
         Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
     ] = Path("results/images"),
     trace: Annotated[
-        bool, typer.Option("--trace", help="Keep every bio with its stages, and every read(2).")
+        bool, typer.Option("--trace", help="Keep every bio, call and stretch of CPU work; `export` reads it.")
     ] = False,
     no_figures: Annotated[
         bool, typer.Option("--no-figures", help="Draw nothing; `readpath plot` does it later.")
@@ -150,7 +132,7 @@ def plot(
     """Draw the figures of a run again."""
     from sim.cli.plot import plot_run
 
-    plot_run(folder, _formats(formats), as_json, quiet, names)
+    plot_run(folder, formats_of(formats), as_json, quiet, names)
 
 
 @app.command("timeline")
@@ -175,7 +157,7 @@ def timeline(
     """Draw the timeline of one read window on each path, side by side."""
     from sim.cli.timeline import PATHS, draw_timelines
 
-    draw_timelines(output, _formats(formats), list(paths or PATHS), block_size, pages, latency, as_json)
+    draw_timelines(output, formats_of(formats), list(paths or PATHS), block_size, pages, latency, as_json)
 
 
 @app.command("list")
@@ -208,15 +190,7 @@ def init(
 @app.command("show")
 def show(
     folder: RunFolder,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--where",
-            metavar="AXIS=LABEL",
-            help="Only these cells: path=mpage. Repeatable.",
-            autocompletion=complete.labels,
-        ),
-    ] = None,
+    where: Where = None,
     diff: Annotated[
         tuple[str, str] | None,
         typer.Option(
@@ -347,6 +321,7 @@ def validate(
     raise typer.Exit(validate_cases(files or [], layouts, case, as_json, quiet, figure))
 
 
+add_verbs(app)
 app.add_typer(calibrate, name="calibrate")
 for _verbs in (app, image_verbs, calibrate):
     with_quiet(_verbs)

@@ -10,6 +10,7 @@ from typing import cast
 
 from rich.console import Console
 
+from sim.cli.labels import labels_of
 from sim.cli.render import console, print_table
 from sim.config.cell_result import Currency
 from sim.errors import ConfigError
@@ -38,14 +39,14 @@ def show_run(
     """
     if currency not in ("", *CURRENCIES):
         raise ConfigError("--currency", f"{currency!r} is none", ", ".join(CURRENCIES))
-    chosen = _labels("--where", where)
+    chosen = labels_of("--where", where)
     run = load_run(here_or_shipped(folder))
     cost = cast("Currency", currency or run.currency)
     if diff is None:
         table = symbols(run, chosen, stacks, cost)
         of = ", ".join(f"{axis}={label}" for axis, label in chosen.items()) or "all cells together"
     else:
-        first, second = (_labels("--diff", [side]) for side in diff)
+        first, second = (labels_of("--diff", [side]) for side in diff)
         table = difference_of_alike(run, chosen, first, second, cost)
         of = " ".join((f"A: {diff[0]}, B: {diff[1]}", *(f"{axis}={label}" for axis, label in chosen.items())))
     if as_json:
@@ -77,14 +78,3 @@ def _header(run: Run, rows: list[Row], table: Table, out: Console) -> None:
     )
     for line in lines:
         out.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
-def _labels(option: str, words: list[str]) -> dict[str, str]:
-    """Return axis -> label of "axis=label,axis=label" words."""
-    chosen = {}
-    for word in (part for joined in words for part in joined.split(",")):
-        axis, equals, label = word.partition("=")
-        if not equals:
-            raise ConfigError(f"{option} {word}", "is not understood", f"{option} AXIS=LABEL")
-        chosen[axis] = label
-    return chosen
