@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sim.cli import complete
-from sim.cli.options import AsJson, RunFolder, Where
+from sim.cli.options import AsJson, CurrencyWord, RunFolder, Where
 from sim.cli.quiet import Quiet
 
 
@@ -30,10 +30,7 @@ def export(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Where it goes [results/export/RUN-FORMAT]."),
     ] = None,
-    currency: Annotated[
-        str,
-        typer.Option("--currency", metavar="CURRENCY", help="Of stacks: ns or instructions [the run's own]."),
-    ] = "",
+    currency: CurrencyWord = "",
     between: Annotated[
         tuple[str, str] | None,
         typer.Option("--between", metavar="A B", help="Of perfetto, only what begins then: 2ms 2.5ms."),

@@ -15,7 +15,7 @@ from sim.cli.exchange import add_verbs
 from sim.cli.exits import INTERRUPTED, epilog
 from sim.cli.guard import flushed, guarded, prepare_streams
 from sim.cli.image.app import app as image_verbs
-from sim.cli.options import AsJson, Formats, RunFolder, Where, formats_of
+from sim.cli.options import AsJson, CurrencyWord, Diff, Formats, RunFolder, Where, formats_of
 from sim.cli.quiet import Quiet, with_quiet
 from sim.cli.usage import Verbs
 from sim.errors import ConfigError
@@ -126,13 +126,16 @@ def plot(
         list[str] | None,
         typer.Option("--figure", metavar="NAME", help="Only this one [all that the run has]. Repeatable."),
     ] = None,
+    where: Where = None,
+    diff: Diff = None,
+    currency: CurrencyWord = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw the figures of a run again."""
+    """Draw the figures of a run again; flame and flame_diff, of cells chosen as for `show`, if asked for."""
     from sim.cli.plot import plot_run
 
-    plot_run(folder, formats_of(formats), as_json, quiet, names)
+    plot_run(folder, formats_of(formats), as_json, quiet, names, where, diff, currency)
 
 
 @app.command("timeline")
@@ -191,17 +194,10 @@ def init(
 def show(
     folder: RunFolder,
     where: Where = None,
-    diff: Annotated[
-        tuple[str, str] | None,
-        typer.Option(
-            "--diff", metavar="A B", help="What A costs more than B: path=buffer_head path=page_io."
-        ),
-    ] = None,
+    diff: Diff = None,
     top: Annotated[int, typer.Option("--top", min=1, help="How many rows.")] = 30,
     stacks: Annotated[bool, typer.Option("--stacks", help="Per call stack instead of per symbol.")] = False,
-    currency: Annotated[
-        str, typer.Option("--currency", metavar="CURRENCY", help="ns or instructions [the run's own].")
-    ] = "",
+    currency: CurrencyWord = "",
     as_json: AsJson = False,
 ) -> None:
     """Show where the CPU time of a run went, or its instructions, by kernel symbol."""

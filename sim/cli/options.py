@@ -37,6 +37,14 @@ Where = Annotated[
     ),
 ]
 
+Diff = Annotated[
+    tuple[str, str] | None,
+    typer.Option("--diff", metavar="A B", help="What A costs more than B: path=buffer_head path=page_io."),
+]
+CurrencyWord = Annotated[
+    str, typer.Option("--currency", metavar="CURRENCY", help="ns or instructions [the run's own].")
+]
+
 
 def formats_of(asked: list[str] | None) -> list[str]:
     """Return the formats of figures: those asked for, or both."""

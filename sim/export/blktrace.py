@@ -62,6 +62,7 @@ def write_blktrace(events: Iterable[BlockEvent], cpus: int, folder: Path) -> lis
         files = [stack.enter_context(path.open("wb")) for path in paths]
         told: list[set[int]] = [set() for _ in paths]
         first = True
+        actions: dict[tuple[str, str], int] = {}
         for event in events:
             file = files[event.cpu]
             if first:
@@ -72,13 +73,15 @@ def write_blktrace(events: Iterable[BlockEvent], cpus: int, folder: Path) -> lis
                 told[event.cpu].add(event.pid)
                 name = event.comm.encode()[:COMM_LETTERS].ljust(COMM_LETTERS + 1, b"\0")
                 file.write(_packed(event, _PROCESS, event.pid, name))
-            _write(file, event)
+            action = actions.get((event.action, event.rwbs))
+            if action is None:
+                action = actions[event.action, event.rwbs] = action_of(event.action, event.rwbs)
+            _write(file, event, action)
     return paths
 
 
-def _write(file: BinaryIO, event: BlockEvent) -> None:
+def _write(file: BinaryIO, event: BlockEvent, action: int) -> None:
     more = struct.pack(">Q", event.number) if event.action in "UX" else b""
-    action = action_of(event.action, event.rwbs)
     place = event.sector, event.sectors * SECTOR_BYTES, action, event.pid, _DEVICE_NUMBER, event.cpu
     file.write(_RECORD.pack(_MAGIC_AND_VERSION, event.sequence, event.time_ns, *place, 0, len(more)) + more)
 

@@ -44,16 +44,19 @@ def block_events(run: Path, cell: int, seed: int) -> Iterator[BlockEvent]:
 
     Of a device whose driver takes bios there are no requests; its completions are those of the bios' stages.
     """
+    if not _takes_bios(run, cell, seed):
+        yield from _recorded(run, cell, seed)
+        return
     sequences: dict[int, int] = {}
-    events: Iterator[BlockEvent] = _recorded(run, cell, seed)
-    if _takes_bios(run, cell, seed):
-        events = merge(events, _ended(run, cell, seed), key=attrgetter("time_ns"))
-    for event in events:
+    both = merge(_recorded(run, cell, seed), _ended(run, cell, seed), key=attrgetter("time_ns"))
+    for event in both:
         sequences[event.cpu] = number = sequences.get(event.cpu, 0) + 1
         yield event._replace(sequence=number)
 
 
 def _recorded(run: Path, cell: int, seed: int) -> Iterator[BlockEvent]:
+    sequences: dict[int, int] = {}
+    flags: dict[tuple[str, bool], str] = {}
     for piece in pieces(run, "block", cell, seed):
         columns: Any = piece
         names = ("time_ns", "action", "rwbs", "sector", "sectors", "cpu", "pid", "comm", "count")
@@ -61,10 +64,12 @@ def _recorded(run: Path, cell: int, seed: int) -> Iterator[BlockEvent]:
             *(columns[name] for name in names), strict=True
         ):
             number = sector + sectors if action == "X" else count
-            shown = "swapper/0" if pid == 0 else comm[:COMM_LETTERS]
-            yield BlockEvent(
-                time_ns, action, _flags(rwbs, sectors), sector, sectors, cpu, 0, pid, shown, number
-            )
+            name = "swapper/0" if pid == 0 else comm[:COMM_LETTERS]
+            shown = flags.get((rwbs, sectors > 0))
+            if shown is None:
+                shown = flags[rwbs, sectors > 0] = _flags(rwbs, sectors)
+            sequences[cpu] = sequence = sequences.get(cpu, 0) + 1
+            yield BlockEvent(time_ns, action, shown, sector, sectors, cpu, sequence, pid, name, number)
 
 
 def _takes_bios(run: Path, cell: int, seed: int) -> bool:

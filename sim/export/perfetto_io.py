@@ -8,7 +8,7 @@ from a read window to the requests that bring its pages.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import Any
@@ -98,94 +98,90 @@ def _windows(run: Path, cell: int, seed: int, names: Names, between: tuple[int, 
 
 
 class _Requests:
-    """The requests under way: where each is shown, and which windows its bios are of."""
+    """
+    The requests under way: where each is shown, and which windows its bios are of.
 
-    def __init__(self, names: Names) -> None:
-        self.names = names
-        self.queue, self.device = Lanes(_QUEUE, "queued"), Lanes(_DEVICE, "device")
-        self.queued: dict[tuple[int, bool], tuple[int, int]] = {}
-        self.issued: dict[tuple[int, bool], list[int]] = {}
-        self.window_of: dict[int, list[tuple[int, int]]] = {}
-        self.in_flight = 0
+    packets() is given the events in order; of those in `between` it gives what they begin and end.
+    """
+
+    def __init__(self, names: Names, between: tuple[int, int]) -> None:
+        self._names, self._between = names, between
+        self._queue, self._device = Lanes(_QUEUE, "queued"), Lanes(_DEVICE, "device")
+        self._queued: dict[tuple[int, bool], int] = {}
+        self._issued: dict[tuple[int, bool], list[int]] = {}
+        self._bios: dict[int, tuple[int, int]] = {}
+        self._in_flight = 0
 
     def bio(self, sector: int, sectors: int, window: int) -> None:
         """A bio is submitted in a window."""
-        self.window_of.setdefault(sector, []).append((sectors, window))
+        self._bios[sector] = sectors, window
 
-    def windows(self, sector: int, sectors: int) -> list[int]:
+    def _windows(self, sector: int, sectors: int) -> list[int]:
         """Return the windows whose bios a request holds."""
         found: dict[int, None] = {}
-        at, end = sector, sector + sectors
-        while at < end:
-            waiting = self.window_of.get(at)
-            if not waiting:
+        end = sector + sectors
+        while sector < end:
+            length, window = self._bios.pop(sector, (0, -1))
+            if not length:
                 break
-            length, window = waiting.pop(0)
-            if not waiting:
-                del self.window_of[at]
             if window >= 0:
                 found[window + 1] = None
-            at += max(length, 1)
+            sector += length
         return list(found)
 
-    def begun(self, uuid: int, new: bytes, event: dict[str, Any], flows: list[int]) -> bytes:
-        """Return the packets of a slice that begins."""
-        said = {"sector": event["sector"], "sectors": event["sectors"]}
-        begin = self.names.event(Event.BEGIN, uuid, event["rwbs"], said, flows)
-        return new + self.names.told() + timed(begin, event["time_ns"])
+    def packets(self, action: str, ns: int, rwbs: str, sector: int, sectors: int) -> Iterator[bytes]:
+        """Yield what an event of the queue begins and ends."""
+        key = sector, "W" in rwbs
+        shown = self._between[0] <= ns < self._between[1]
+        match action:
+            case "G" if shown and sectors:
+                self._queued[key], new = self._queue.take()
+                yield self._begun(self._queued[key], new, ns, rwbs, sector, sectors, ())
+            case "F":
+                if (uuid := self._queued.pop((sector + sectors, key[1]), None)) is not None:
+                    self._queued[key] = uuid
+            case "D":
+                flows = self._windows(sector, sectors)
+                if (uuid := self._queued.pop(key, None)) is not None:
+                    yield timed(self._names.event(Event.END, uuid), ns)
+                    self._queue.give_back(uuid)
+                if shown:
+                    uuid, new = self._device.take()
+                    self._issued.setdefault(key, []).append(uuid)
+                    yield self._begun(uuid, new, ns, rwbs, sector, sectors, flows)
+                yield self._counted(1, ns, shown)
+            case "C":
+                if uuids := self._issued.get(key):
+                    uuid = uuids.pop(0)
+                    yield timed(self._names.event(Event.END, uuid), ns)
+                    self._device.give_back(uuid)
+                yield self._counted(-1, ns, shown)
 
-    def ended(self, uuid: int, ns: int) -> bytes:
-        """Return the packet of a slice that ends."""
-        return timed(self.names.event(Event.END, uuid), ns)
+    def _begun(
+        self, uuid: int, new: bytes, ns: int, rwbs: str, sector: int, sectors: int, flows: Iterable[int]
+    ) -> bytes:
+        said: dict[str, int | str] = {"sector": sector, "sectors": sectors}
+        begin = self._names.event(Event.BEGIN, uuid, rwbs, said, flows)
+        return new + self._names.told() + timed(begin, ns)
+
+    def _counted(self, more: int, ns: int, shown: bool) -> bytes:
+        self._in_flight += more
+        count = self._names.event(Event.COUNTER, _FIRST[_COUNTERS], value=self._in_flight)
+        return timed(count, ns) if shown else b""
 
 
 def _requests(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
     """Yield the requests in the queue and at the device, and how many are there."""
-    under_way = _Requests(names)
-    counter = _FIRST[_COUNTERS]
-    yield track(counter, "requests in flight", _COUNTERS, counter=True)
-    columns = ("time_ns", "action", "rwbs", "sector", "sectors", "window")
+    under_way = _Requests(names, between)
+    yield track(_FIRST[_COUNTERS], "requests in flight", _COUNTERS, counter=True)
     for piece in pieces(run, "block", cell, seed):
         rows: Any = piece
-        for values in zip(*(rows[name] for name in columns), strict=True):
-            event = dict(zip(columns, values, strict=True))
-            shown = between[0] <= event["time_ns"] < between[1]
-            yield from _request_event(under_way, event, shown)
-            if shown and event["action"] in "DC":
-                count = names.event(Event.COUNTER, counter, value=under_way.in_flight)
-                yield timed(count, event["time_ns"])
-
-
-def _request_event(under_way: _Requests, event: dict[str, Any], shown: bool) -> Iterator[bytes]:
-    """Yield what an event of the queue begins and ends."""
-    ns, sector, sectors = event["time_ns"], event["sector"], event["sectors"]
-    key = sector, "W" in event["rwbs"]
-    match event["action"]:
-        case "Q":
-            under_way.bio(sector, sectors, event["window"])
-        case "G" if shown and sectors:
-            uuid, new = under_way.queue.take()
-            under_way.queued[key] = uuid, ns
-            yield under_way.begun(uuid, new, event, [])
-        case "F":
-            if (moved := under_way.queued.pop((sector + sectors, key[1]), None)) is not None:
-                under_way.queued[key] = moved
-        case "D":
-            under_way.in_flight += 1
-            flows = under_way.windows(sector, sectors)
-            if (waited := under_way.queued.pop(key, None)) is not None:
-                yield under_way.ended(waited[0], ns)
-                under_way.queue.give_back(waited[0])
-            if shown:
-                uuid, new = under_way.device.take()
-                under_way.issued.setdefault(key, []).append(uuid)
-                yield under_way.begun(uuid, new, event, flows)
-        case "C":
-            under_way.in_flight -= 1
-            if uuids := under_way.issued.get(key):
-                uuid = uuids.pop(0)
-                yield under_way.ended(uuid, ns)
-                under_way.device.give_back(uuid)
+        columns = (rows[name] for name in ("action", "time_ns", "rwbs", "sector", "sectors", "window"))
+        for action, ns, rwbs, sector, sectors, window in zip(*columns, strict=True):
+            if action == "Q":
+                under_way.bio(sector, sectors, window)
+            elif action in "GFDC":
+                yield from under_way.packets(action, ns, rwbs, sector, sectors)
 
 
 def _gauges(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
