@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from sim.cli import complete
-from sim.cli.options import AsJson, CurrencyWord, RunFolder, Where
+from sim.cli.options import AsJson, CurrencyWord, Formats, RunFolder, Where, formats_of
 from sim.cli.quiet import Quiet
 
 
@@ -44,6 +44,55 @@ def export(
     export_run(folder, form, where or [], output, currency, between, as_json, quiet)
 
 
+Metric = Annotated[
+    str, typer.Option("--metric", metavar="NAME", help="A column of metrics.parquet [CPU per 4 KiB].")
+]
+Threshold = Annotated[
+    float, typer.Option("--threshold", metavar="RATIO", help="A change by less than this is none.")
+]
+
+
+def compare(
+    first: RunFolder,
+    second: Annotated[
+        Path, typer.Argument(metavar="RUN", help="The run that is judged.", autocompletion=complete.runs)
+    ],
+    metric: Metric = "",
+    threshold: Threshold = 1.05,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print Markdown, for a pull request.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare two runs cell by cell, the second with the first; exit 1 if a cell is worse."""
+    from sim.cli.compare import compare_runs
+
+    raise typer.Exit(compare_runs(first, second, metric, threshold, as_json, as_markdown, quiet))
+
+
+def history(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of run directories.")],
+    experiment: Annotated[
+        str, typer.Option("--experiment", metavar="NAME", help="Whose runs [of the only one there].")
+    ] = "",
+    metric: Metric = "",
+    threshold: Threshold = 1.05,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the figure goes.")
+    ] = Path("results/history"),
+    formats: Formats = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw a metric over the runs in a folder, with the steps in it."""
+    from sim.cli.history import show_history
+
+    wanted = formats_of(formats)
+    show_history(folder, experiment, metric, threshold, output, wanted, as_json, quiet)
+
+
 def add_verbs(app: typer.Typer) -> None:
     """Give the command these verbs."""
-    app.command("export")(export)
+    for verb in (export, compare, history):
+        app.command(verb.__name__)(verb)

@@ -10,7 +10,8 @@ MEANING = {
     DONE: "done; of `check`: all claims held",
     FOUND: "done, and something was found: what was read is not what was written (run), a claim failed"
     " (check), a count is not the kernel's (validate), an image is damaged (image check, image ls), some"
-    " cells could not be run and are told with their errors, the others are kept (run)",
+    " cells could not be run and are told with their errors, the others are kept (run), a cell is worse"
+    " (compare)",
     MISTAKE: "a mistake in what was asked, or something that the machine did not give (memory, room on the"
     " disk, a worker that was killed), told in one line (mistakes of a fio job in a line each); of `check`:"
     " none failed, but one cannot be told or is stale",

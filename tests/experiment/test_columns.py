@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from sim.config.cell_result import METRICS
 from sim.experiment import columns
+from sim.experiment.traced_columns import TRACED
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "run-directory.md"
 TABLES = {
@@ -18,6 +19,7 @@ TABLES = {
     "io": columns.IO,
     "jobs": columns.JOBS,
     "reads": columns.READS,
+    **TRACED,
 }
 
 
