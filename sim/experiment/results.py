@@ -174,7 +174,7 @@ def write_results(
     _write(folder / "histograms.parquet", _histogram_rows(pairs), HISTOGRAMS)
     if any(result.jobs for result in results):
         _write(folder / "jobs.parquet", _job_rows(pairs), JOBS)
-    if any(result.reads or result.columns for result in results):
+    if any(result.reads or result.columns for result in results):  # traced; of a job that writes, no reads
         _write(folder / "io.parquet", _trace_rows(pairs, "io"), IO)
         _write(folder / "reads.parquet", _trace_rows(pairs, "reads"), READS)
     write_traced(folder, pairs)

@@ -9,7 +9,7 @@ from a read window to the requests that bring its pages.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from heapq import heappop, heappush
+from heapq import heappop, heappush, merge
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,10 @@ _CALLS, _WINDOWS, _QUEUE, _DEVICE, _COUNTERS = 10, 11, 12, 13, 14
 _FIRST = {_CALLS: 100_000, _WINDOWS: 200_000, _QUEUE: 300_000, _DEVICE: 400_000, _COUNTERS: 500_000}
 _TITLES = {_CALLS: "jobs", _WINDOWS: "page cache windows", _QUEUE: "block queue", _DEVICE: "device"}
 _TITLES[_COUNTERS] = "counters"
+
+
+_Call = tuple[int, int, int, str, str, str, int, int]
+"""Reader, start and less the duration in ns, what, job, file, offset, length."""
 
 
 class Lanes:
@@ -54,27 +58,33 @@ def io_packets(run: Path, cell: int, seed: int, names: Names, between: tuple[int
 
 
 def _calls(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
-    """Yield the system calls of jobs, a track a clone."""
+    """Yield the system calls of jobs, a track a clone; one that begins with another, and is longer, first."""
     told = set[int]()
-    for table in ("reads", "writes"):
-        if not (run / f"{table}.parquet").is_file():
+    tables = [table for table in ("reads", "writes") if (run / f"{table}.parquet").is_file()]
+    calls = merge(*(_calls_of(run, table, cell, seed) for table in tables))
+    for reader, start, back, call, job, file, offset, length in calls:
+        if not between[0] <= start < between[1]:
             continue
-        for piece in pieces(run, table, cell, seed):
-            rows: Any = piece
-            calls = rows.get("call", ["read"] * len(rows["reader"]))
-            columns = (
-                rows[name] for name in ("reader", "job", "start", "latency_ns", "file", "offset", "length")
-            )
-            for call, reader, job, start, took, file, offset, length in zip(calls, *columns, strict=True):
-                if start is None or not between[0] <= start < between[1]:
-                    continue
-                uuid = _FIRST[_CALLS] + reader
-                if reader not in told:
-                    told.add(reader)
-                    yield track(uuid, f"{job} ({reader})", _CALLS, reader)
-                said = {"file": file, "offset": offset, "bytes": length}
-                begin = names.event(Event.BEGIN, uuid, call, said)
-                yield names.told() + timed(begin, start) + timed(names.event(Event.END, uuid), start + took)
+        uuid = _FIRST[_CALLS] + reader
+        if reader not in told:
+            told.add(reader)
+            yield track(uuid, f"{job} ({reader})", _CALLS, reader)
+        said: dict[str, int | str] = {"file": file, "offset": offset, "bytes": length}
+        begin = names.event(Event.BEGIN, uuid, call, said)
+        yield names.told() + timed(begin, start) + timed(names.event(Event.END, uuid), start - back)
+
+
+def _calls_of(run: Path, table: str, cell: int, seed: int) -> Iterator[_Call]:
+    """Yield the calls of a table in the order of their readers and times; not those of unknown place."""
+    for piece in pieces(run, table, cell, seed):
+        rows: Any = piece
+        calls = rows.get("call", ["read"] * len(rows["reader"]))
+        columns = (
+            rows[name] for name in ("reader", "start", "latency_ns", "job", "file", "offset", "length")
+        )
+        for call, reader, start, took, job, *place in zip(calls, *columns, strict=True):
+            if start is not None:
+                yield reader, start, -took, call, job, *place
 
 
 def _windows(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:

@@ -166,7 +166,8 @@ class JobRun:
         check_delivery(self._machine, self.players)
         rows, reads = self.job_rows(), self.read_rows()
         result = result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
-        return replace(result, columns={"writes": write_columns(self._clones)} if self._mounted else {})
+        wrote = self._trace and self._mounted is not None
+        return replace(result, columns={"writes": write_columns(self._clones)} if wrote else {})
 
     def job_rows(self) -> list[JobRow]:
         """Return what each clone came to, and each group that is reported as one."""
