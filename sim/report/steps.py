@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, log
-from statistics import median
+from statistics import median, median_low
 
 _NOISE = 3.0
 """A cut must be worth so many times the usual distance from one value to the next."""
@@ -33,9 +33,14 @@ class Step:
 
 
 def steps(values: Sequence[float], threshold: float) -> list[Step]:
-    """Return the steps of a series of values above 0; threshold: a smaller ratio than this is none."""
+    """
+    Return the steps of a series of values above 0; threshold: a smaller ratio than this is none.
+
+    Of two values nothing is known of their noise: then there is none.
+    """
     logs = [log(value) for value in values]
-    usual = median([abs(b - a) for a, b in pairwise(logs)]) if len(logs) > 1 else 0.0
+    changes = [abs(b - a) for a, b in pairwise(logs)]
+    usual = median_low(changes) if len(changes) > 1 else 0.0
     cuts = _cuts(logs, max(log(threshold), _NOISE * usual))
     levels = [exp(median(logs[a:b])) for a, b in zip([0, *cuts], [*cuts, len(logs)], strict=True)]
     found = [Step(at, before, after) for at, before, after in zip(cuts, levels, levels[1:], strict=False)]
