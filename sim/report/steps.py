@@ -36,7 +36,7 @@ def steps(values: Sequence[float], threshold: float) -> list[Step]:
     """
     Return the steps of a series of values above 0; threshold: a smaller ratio than this is none.
 
-    Of two values nothing is known of their noise: then there is none.
+    Of two values nothing is known of their noise: it is taken for none.
     """
     logs = [log(value) for value in values]
     changes = [abs(b - a) for a, b in pairwise(logs)]

@@ -103,11 +103,8 @@ def test_the_colour_of_a_change():
 
 def test_text_can_be_read_on_every_colour():
     """White on the dark ones, black on the others."""
-    assert (
-        {"blue", "brown"} >= set()
-        and is_dark(GROUP_COLOURS["block layer"])
-        and is_dark(GROUP_COLOURS["driver"])
-    )
+    assert is_dark(GROUP_COLOURS["block layer"])
+    assert is_dark(GROUP_COLOURS["driver"])
     assert not is_dark(GROUP_COLOURS["page cache"])
     assert not is_dark("#ffffff")
 

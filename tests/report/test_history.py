@@ -32,6 +32,7 @@ def test_what_is_small_is_no_step_and_the_last_run_can_be_one():
     assert [] == steps([100, 104, 104, 104], 1.05)
     assert [3] == [step.at for step in steps([100, 100, 100, 106], 1.05)]
     assert [] == steps([100], 1.05)
+    assert [1] == [step.at for step in steps([100, 106], 1.05)]
 
 
 def test_noise_is_no_step():
@@ -51,13 +52,12 @@ def test_levels_that_are_long_enough_are_found(levels):
     assert expected == [step.at for step in steps(values, 1.05)]
 
 
-def run(name: str, cost: float, labels=("buffer_head", "page_io"), started="") -> Run:
+def run(name: str, cost: float, labels=("buffer_head", "page_io")) -> Run:
     """Return a run of two paths, of which page_io costs half."""
     made = made_up(
         {"volume.block_size": ["1KiB", "4KiB"], "path": list(labels)},
         lambda of: {"cpu_ns_per_4k": cost / (2 if of["path"] == "page_io" else 1)},
     )
-    del started
     return replace(made, path=Path(name))
 
 
