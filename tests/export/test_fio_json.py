@@ -94,6 +94,12 @@ def test_the_disk_is_the_run_s(reads):
         assert row["back_merges"] + row["front_merges"] == disk["read_merges"]
         assert pytest.approx(100 * row["device_busy_ns"] / row["elapsed_ns"]) == disk["util"]
         assert disk["read_ticks"] == disk["in_queue"] > 0
+    row = reads.metrics[5]
+    (disk,) = fio_document(reads, 5, 0, False)["disk_util"]
+    assert row["bios"] == disk["read_ios"]
+    io = table(reads, "io", 5)
+    stages = sum(one["bios"] * (one["plug_ns"] + one["queue_ns"] + one["device_ns"]) for one in io)
+    assert stages // 10**6 == disk["read_ticks"]
 
 
 def test_syncs_are_apart(writes):
