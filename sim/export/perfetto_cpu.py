@@ -102,7 +102,7 @@ def _cut_packets(
     for ns, name, own in edges:
         kind = Event.BEGIN if name else Event.END
         events.append(timed(names.event(kind, uuid, name, _arguments(own)), ns))
-    events.append(timed(names.event(Event.END, uuid), piece[1]))
+    events.append(names.end(uuid, piece[1]))
     yield names.told()
     yield b"".join(events)
 
