@@ -183,9 +183,10 @@ def _requests(run: Path, cell: int, seed: int, names: Names, between: tuple[int,
     """Yield the requests in the queue and at the device, and how many are there."""
     under_way = _Requests(names, between)
     yield track(_FIRST[_COUNTERS], "requests in flight", _COUNTERS, counter=True)
-    for piece in pieces(run, "block", cell, seed):
+    names_of = ("action", "time_ns", "rwbs", "sector", "sectors", "window")
+    for piece in pieces(run, "block", cell, seed, names_of):
         rows: Any = piece
-        columns = (rows[name] for name in ("action", "time_ns", "rwbs", "sector", "sectors", "window"))
+        columns = (rows[name] for name in names_of)
         for action, ns, rwbs, sector, sectors, window in zip(*columns, strict=True):
             if action == "Q":
                 under_way.bio(sector, sectors, window)

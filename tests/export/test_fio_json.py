@@ -148,3 +148,24 @@ def test_fio_s_own_converter_reads_it(writes, tmp_path):
     at = lines[0].index("read_clat_ns_count")
     counts = [int(line[at]) for line in lines[1:] if line[at].strip()]
     assert writes.metrics[0]["reads"] == sum(counts)
+
+
+def test_fio_plot_draws_it(reads, tmp_path):
+    """fio-plot (PyPI) makes its bars and its histogram of our document."""
+    program = found("fio-plot")
+    if program is None:
+        pytest.skip("fio-plot is not installed")
+    document = fio_document(reads, 0, 0, True)
+    document["jobs"] = document["jobs"][:1]
+    (tmp_path / "cell0.json").write_text(json.dumps(document))
+    for form in ("-l", "-H"):
+        words = ["-i", ".", "-T", "t", form, "-r", "randread", "-d", "1", "-n", "2", "-f", "read"]
+        done = subprocess.run(
+            [program, *words, "-o", f"plot{form}.png"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stderr
+        assert (tmp_path / f"plot{form}.png").stat().st_size > 1000
