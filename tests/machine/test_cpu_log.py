@@ -109,6 +109,23 @@ def test_what_is_queued_for_a_worker_that_runs_waits_its_turn():
     assert [50, 1, 3] == [count for count in decrypted if count]
 
 
+def test_what_is_spent_in_passing_is_not_what_a_task_has_yet_to_settle():
+    """A task that has done much and not settled it wakes another: each stretch has its own calls."""
+    small = Small()
+    wakes = small.ledger.site(TASK, "", "try_to_wake_up")
+
+    def run():
+        small.task.ps += small.reads.charge(500)
+        small.cpu.spend(wakes.charge(1))
+        yield from small.task.settle()
+
+    small.clock.process(run())
+    small.clock.run()
+    small.rows()
+    calls = [[(row.symbol, row.calls) for row in rows] for rows in small.log.kinds()]
+    assert [[("try_to_wake_up", 1)], [("vfs_read", 500)]] == calls
+
+
 def test_what_is_never_spent_is_told_at_the_end():
     """A charge that no stretch was made for is a stretch of no length; nothing is lost."""
     small = Small()
