@@ -62,9 +62,13 @@ def _piece(schema: pa.Schema, cell: Cell, columns: Columns, first: int) -> pa.Ta
     return pa.table([arrays[name] for name in schema.names], schema=schema)
 
 
-def pieces(run: Path, name: str, cell: int, seed: int) -> Iterator[dict[str, list[object]]]:
+def pieces(
+    run: Path, name: str, cell: int, seed: int, columns: Sequence[str] = ()
+) -> Iterator[dict[str, list[object]]]:
     """
     Yield the rows of one cell with one seed, in order, as columns of Python's values, a row group at a time.
+
+    columns: only these; all if there are none.
 
     Raises ConfigError if the run has no such table, or it cannot be read: it was made without --trace, or by
     another readpath.
@@ -78,7 +82,8 @@ def pieces(run: Path, name: str, cell: int, seed: int) -> Iterator[dict[str, lis
             for number in range(table.num_row_groups):
                 if not _may_have(table.metadata.row_group(number), cell, seed):
                     continue
-                group = table.read_row_group(number, use_threads=False)
+                wanted = ["cell", "seed", *columns] if columns else None
+                group = table.read_row_group(number, columns=wanted, use_threads=False)
                 keys = group.column("cell").to_numpy(), group.column("seed").to_numpy()
                 chosen = np.flatnonzero((keys[0] == cell) & (keys[1] == seed))
                 if len(chosen):

@@ -74,7 +74,7 @@ def _recorded(run: Path, cell: int, seed: int) -> Iterator[BlockEvent]:
 
 def _takes_bios(run: Path, cell: int, seed: int) -> bool:
     """Tell whether nothing was ever issued: bios end in their submitter."""
-    return not any("D" in piece["action"] for piece in pieces(run, "block", cell, seed))
+    return not any("D" in piece["action"] for piece in pieces(run, "block", cell, seed, ("action",)))
 
 
 def _ended(run: Path, cell: int, seed: int) -> Iterator[BlockEvent]:

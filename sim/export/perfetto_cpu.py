@@ -74,12 +74,12 @@ def kinds_of(run: Path, cell: int, seed: int) -> dict[int, Kind]:
 
 def _pieces_of_split(run: Path, cell: int, seed: int) -> dict[int, list[tuple[int, int]]]:
     """Return the pieces of each stretch that has several, by its number."""
-    numbers = [np.asarray(piece["burst"], np.int64) for piece in pieces(run, "bursts", cell, seed)]
-    if not numbers:
-        return {}
-    split = np.bincount(np.concatenate(numbers)) > 1
+    numbers = [
+        np.asarray(piece["burst"], np.int64) for piece in pieces(run, "bursts", cell, seed, ("burst",))
+    ]
+    split = np.bincount(np.concatenate([*numbers, np.zeros(0, np.int64)])) > 1
     found: dict[int, list[tuple[int, int]]] = {}
-    for piece in pieces(run, "bursts", cell, seed):
+    for piece in pieces(run, "bursts", cell, seed, ("burst", "start_ns", "ns")) if split.any() else ():
         rows: Any = piece
         for burst, start, ns in zip(rows["burst"], rows["start_ns"], rows["ns"], strict=True):
             if split[burst]:
@@ -102,7 +102,7 @@ def _cut_packets(
     for ns, name, own in edges:
         kind = Event.BEGIN if name else Event.END
         events.append(timed(names.event(kind, uuid, name, _arguments(own)), ns))
-    events.append(timed(names.event(Event.END, uuid), piece[1]))
+    events.append(names.end(uuid, piece[1]))
     yield names.told()
     yield b"".join(events)
 

@@ -71,7 +71,7 @@ def _calls(run: Path, cell: int, seed: int, names: Names, between: tuple[int, in
             yield track(uuid, f"{job} ({reader})", _CALLS, reader)
         said: dict[str, int | str] = {"file": file, "offset": offset, "bytes": length}
         begin = names.event(Event.BEGIN, uuid, call, said)
-        yield names.told() + timed(begin, start) + timed(names.event(Event.END, uuid), start - back)
+        yield names.told() + timed(begin, start) + names.end(uuid, start - back)
 
 
 def _calls_of(run: Path, table: str, cell: int, seed: int) -> Iterator[_Call]:
@@ -104,7 +104,7 @@ def _windows(run: Path, cell: int, seed: int, names: Names, between: tuple[int, 
                 yield track(uuid, f"{comm} windows", _WINDOWS, pid)
             said = {"page": page, "pages": pages}
             begin = names.event(Event.BEGIN, uuid, call, said, (window + 1,))
-            yield names.told() + timed(begin, begins) + timed(names.event(Event.END, uuid), ends)
+            yield names.told() + timed(begin, begins) + names.end(uuid, ends)
 
 
 class _Requests:
@@ -153,7 +153,7 @@ class _Requests:
             case "D":
                 flows = self._windows(sector, sectors)
                 if (uuid := self._queued.pop(key, None)) is not None:
-                    yield timed(self._names.event(Event.END, uuid), ns)
+                    yield self._names.end(uuid, ns)
                     self._queue.give_back(uuid)
                 if shown:
                     uuid, new = self._device.take()
@@ -163,7 +163,7 @@ class _Requests:
             case "C":
                 if uuids := self._issued.get(key):
                     uuid = uuids.pop(0)
-                    yield timed(self._names.event(Event.END, uuid), ns)
+                    yield self._names.end(uuid, ns)
                     self._device.give_back(uuid)
                 yield self._counted(-1, ns, shown)
 
@@ -176,17 +176,17 @@ class _Requests:
 
     def _counted(self, more: int, ns: int, shown: bool) -> bytes:
         self._in_flight += more
-        count = self._names.event(Event.COUNTER, _FIRST[_COUNTERS], value=self._in_flight)
-        return timed(count, ns) if shown else b""
+        return self._names.count(_FIRST[_COUNTERS], self._in_flight, ns) if shown else b""
 
 
 def _requests(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
     """Yield the requests in the queue and at the device, and how many are there."""
     under_way = _Requests(names, between)
     yield track(_FIRST[_COUNTERS], "requests in flight", _COUNTERS, counter=True)
-    for piece in pieces(run, "block", cell, seed):
+    names_of = ("action", "time_ns", "rwbs", "sector", "sectors", "window")
+    for piece in pieces(run, "block", cell, seed, names_of):
         rows: Any = piece
-        columns = (rows[name] for name in ("action", "time_ns", "rwbs", "sector", "sectors", "window"))
+        columns = (rows[name] for name in names_of)
         for action, ns, rwbs, sector, sectors, window in zip(*columns, strict=True):
             if action == "Q":
                 under_way.bio(sector, sectors, window)
@@ -204,4 +204,4 @@ def _gauges(run: Path, cell: int, seed: int, names: Names, between: tuple[int, i
                 uuids[gauge] = _FIRST[_COUNTERS] + 1 + len(uuids)
                 yield track(uuids[gauge], gauge.replace("_", " "), _COUNTERS, 1 + len(uuids), counter=True)
             if between[0] <= ns < between[1]:
-                yield timed(names.event(Event.COUNTER, uuids[gauge], value=value), ns)
+                yield names.count(uuids[gauge], value, ns)

@@ -24,8 +24,13 @@ class Event(IntEnum):
     COUNTER = 4
 
 
+_SHORT = [bytes([value]) for value in range(128)]
+
+
 def varint(value: int) -> bytes:
     """Return a number of 0 or more as protobuf writes it."""
+    if value < 128:
+        return _SHORT[value]
     found = bytearray()
     while value > 127:
         found.append(value & 127 | 128)
@@ -73,6 +78,9 @@ def track(uuid: int, name: str, parent: int = 0, rank: int = 0, counter: bool = 
     return packet(block(60, content))
 
 
+_OF_SEQUENCE = number(10, _SEQUENCE) + number(13, _NEEDED)
+
+
 class Interned:
     """Names that are told once and then called by their number."""
 
@@ -102,6 +110,8 @@ class Names:
     def __init__(self) -> None:
         self.events = Interned(2)
         self.arguments = Interned(3)
+        self._heads: dict[tuple[Event, int, str], bytes] = {}
+        self._plain: dict[tuple[Event, int, int], tuple[bytes, bytes]] = {}
 
     def told(self) -> bytes:
         """Return the packet that tells the names that are new; nothing if there are none."""
@@ -118,9 +128,12 @@ class Names:
         value: int = 0,
     ) -> bytes:
         """Return an event without its time, to be given to `timed`."""
-        content = number(9, kind) + number(11, uuid)
-        if name:
-            content += number(10, self.events.of(name))
+        head = self._heads.get((kind, uuid, name))
+        if head is None:
+            head = number(9, kind) + number(11, uuid)
+            head += number(10, self.events.of(name)) if name else b""
+            self._heads[kind, uuid, name] = head
+        content = head
         for key, said in (arguments or {}).items():
             shown = text(6, said) if isinstance(said, str) else number(4, said)
             content += block(4, number(1, self.arguments.of(key)) + shown)
@@ -128,7 +141,23 @@ class Names:
             content += fixed(47, flow)
         if kind == Event.COUNTER:
             content += number(30, value)
-        return number(10, _SEQUENCE) + number(13, _NEEDED) + block(11, content)
+        return _OF_SEQUENCE + block(11, content)
+
+    def end(self, uuid: int, ns: int) -> bytes:
+        """Return the packet of the end of a slice."""
+        return self._at(Event.END, uuid, 0, ns)
+
+    def count(self, uuid: int, value: int, ns: int) -> bytes:
+        """Return the packet of a value of a counter."""
+        return self._at(Event.COUNTER, uuid, value, ns)
+
+    def _at(self, kind: Event, uuid: int, value: int, ns: int) -> bytes:
+        """Return the packet of an event that differs from others of its kind in nothing but the time."""
+        parts = self._plain.get((kind, uuid, value))
+        if parts is None:
+            whole, at = shaped(self.event(kind, uuid, value=value))
+            parts = self._plain[kind, uuid, value] = whole[:at], whole[at + TIME_BYTES :]
+        return parts[0] + padded(ns) + parts[1]
 
 
 def timed(event: bytes, ns: int) -> bytes:
@@ -144,8 +173,13 @@ def shaped(event: bytes) -> tuple[bytes, int]:
     return whole, len(whole) - len(content) + 1
 
 
+_MASKS = [(127 << 7 * at, at) for at in range(TIME_BYTES)]
+_MORE = int.from_bytes(bytes([128] * (TIME_BYTES - 1) + [0]), "little")
+
+
 def padded(ns: int) -> bytes:
-    """Return a time in TIME_BYTES."""
-    return bytes(
-        [*(ns >> 7 * at & 127 | 128 for at in range(TIME_BYTES - 1)), ns >> 7 * (TIME_BYTES - 1) & 127]
-    )
+    """Return a time in TIME_BYTES: seven bits a byte, all but the last marked as having more behind them."""
+    spread = _MORE
+    for mask, shift in _MASKS:
+        spread |= (ns & mask) << shift
+    return spread.to_bytes(TIME_BYTES, "little")

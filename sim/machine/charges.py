@@ -59,7 +59,19 @@ class Charges:
         for other, entries in by_context.items():
             self._wait(other, entries)
         missing = ns * PS_PER_NS - tally.ps_of(tuple(own))
+        itself = self._of_itself(own, ns) if missing <= -PS_PER_NS else None
+        if itself is not None:
+            own.remove(itself)
+            self._pending = tuple(own)  # what a task has done and not settled when it wakes another
+            return (itself,)
         return _sum([*own, *self._earlier(context, missing)]) if missing >= PS_PER_NS else tuple(own)
+
+    def _of_itself(self, entries: list[tuple[int, int, int]], ns: int) -> tuple[int, int, int] | None:
+        """Return the one of several charges that a stretch of `ns` is made of, if there is one."""
+        for entry in entries:
+            if abs(self._tally.ps_of((entry,)) - ns * PS_PER_NS) < PS_PER_NS:
+                return entry
+        return None
 
     def _earlier(self, context: str, missing: int) -> list[tuple[int, int, int]]:
         """Return charges of a context that wait, the first first, worth `missing` ps."""

@@ -94,6 +94,12 @@ def test_the_disk_is_the_run_s(reads):
         assert row["back_merges"] + row["front_merges"] == disk["read_merges"]
         assert pytest.approx(100 * row["device_busy_ns"] / row["elapsed_ns"]) == disk["util"]
         assert disk["read_ticks"] == disk["in_queue"] > 0
+    row = reads.metrics[5]
+    (disk,) = fio_document(reads, 5, 0, False)["disk_util"]
+    assert row["bios"] == disk["read_ios"]
+    io = table(reads, "io", 5)
+    stages = sum(one["bios"] * (one["plug_ns"] + one["queue_ns"] + one["device_ns"]) for one in io)
+    assert stages // 10**6 == disk["read_ticks"]
 
 
 def test_syncs_are_apart(writes):
@@ -142,3 +148,24 @@ def test_fio_s_own_converter_reads_it(writes, tmp_path):
     at = lines[0].index("read_clat_ns_count")
     counts = [int(line[at]) for line in lines[1:] if line[at].strip()]
     assert writes.metrics[0]["reads"] == sum(counts)
+
+
+def test_fio_plot_draws_it(reads, tmp_path):
+    """fio-plot (PyPI) makes its bars and its histogram of our document."""
+    program = found("fio-plot")
+    if program is None:
+        pytest.skip("fio-plot is not installed")
+    document = fio_document(reads, 0, 0, True)
+    document["jobs"] = document["jobs"][:1]
+    (tmp_path / "cell0.json").write_text(json.dumps(document))
+    for form in ("-l", "-H"):
+        words = ["-i", ".", "-T", "t", form, "-r", "randread", "-d", "1", "-n", "2", "-f", "read"]
+        done = subprocess.run(
+            [program, *words, "-o", f"plot{form}.png"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert 0 == done.returncode, done.stderr
+        assert (tmp_path / f"plot{form}.png").stat().st_size > 1000

@@ -88,6 +88,44 @@ def test_what_a_worker_does_is_its_own():
     ]
 
 
+def test_what_is_queued_for_a_worker_that_runs_waits_its_turn():
+    """Items that an interrupt queues while the worker is at another: each stretch has its own, in order."""
+    small = Small()
+    work = WorkQueue(small.cpu, small.ledger, "bound-highpri")
+    waker = Waker(small.ledger, "")
+
+    def queue(counts: tuple[int, ...]) -> None:
+        work.queue(waker, [Item(1, small.works.charge(count), lambda _: None, None) for count in counts])
+
+    core = small.cpu.cores[0]
+    small.cpu.interrupt(core, small.ends.charge(1), queue, (50,))
+    small.clock.call(2_000, lambda _: small.cpu.interrupt(core, small.ends.charge(2), queue, (1, 3)), None)
+    small.clock.run()
+    rows = small.rows()
+    kinds, columns = small.log.kinds(), small.log.columns()
+    workers = [row for row in range(len(rows)) if columns["context"][row] == "kworker"]
+    done = dict.fromkeys((columns["burst"][row], columns["kind"][row]) for row in workers)
+    decrypted = [sum(call.calls for call in kinds[kind] if call.symbol == "xts_decrypt") for _, kind in done]
+    assert [50, 1, 3] == [count for count in decrypted if count]
+
+
+def test_what_is_spent_in_passing_is_not_what_a_task_has_yet_to_settle():
+    """A task that has done much and not settled it wakes another: each stretch has its own calls."""
+    small = Small()
+    wakes = small.ledger.site(TASK, "", "try_to_wake_up")
+
+    def run():
+        small.task.ps += small.reads.charge(500)
+        small.cpu.spend(wakes.charge(1))
+        yield from small.task.settle()
+
+    small.clock.process(run())
+    small.clock.run()
+    small.rows()
+    calls = [[(row.symbol, row.calls) for row in rows] for rows in small.log.kinds()]
+    assert [[("try_to_wake_up", 1)], [("vfs_read", 500)]] == calls
+
+
 def test_what_is_never_spent_is_told_at_the_end():
     """A charge that no stretch was made for is a stretch of no length; nothing is lost."""
     small = Small()

@@ -65,6 +65,39 @@ def test_no_two_pieces_of_a_context_are_at_once(run):
             assert abs(spent[context] - row[f"cpu_{context}_ns"]) <= bursts  # each takes whole ns
 
 
+def test_a_stretch_is_as_long_as_its_calls(run):
+    """What a stretch was charged is how long it is, but for 1 % of all where that cannot be told."""
+    for cell, _ in cells_of(run):
+        charges = Counter[int]()
+        for row in table(run, "burst_calls", cell):
+            charges[row["kind"]] += row["ps"]
+        lengths, kinds = Counter[int](), dict[int, int]()
+        for row in table(run, "bursts", cell):
+            lengths[row["burst"]] += row["ns"]
+            kinds[row["burst"]] = row["kind"]
+        wrong = sum(
+            abs(charges[kinds[burst]] / 1000 - ns)
+            for burst, ns in lengths.items()
+            if abs(charges[kinds[burst]] / 1000 - ns) > 1
+        )
+        assert wrong <= sum(lengths.values()) / 100
+
+
+def test_who_asked_for_a_request_inserts_it(run):
+    """An I has the task of its request's G, though tasks take turns; a D of a task has its, too."""
+    for cell, _ in cells_of(run):
+        asked: dict[tuple[int, str], int] = {}
+        for event in table(run, "block", cell):
+            key = event["sector"], event["rwbs"]
+            match event["action"]:
+                case "G":
+                    asked[key] = event["pid"]
+                case "F":
+                    asked[key] = asked.pop((event["sector"] + event["sectors"], event["rwbs"]))
+                case "I":
+                    assert asked[key] == event["pid"]
+
+
 def test_the_events_are_counted_as_the_queue_counts(run):
     """Q, M, F and D are the run's bios, merges and requests, and the rows are in the order of their times."""
     for row in run.metrics:

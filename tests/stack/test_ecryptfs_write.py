@@ -130,11 +130,11 @@ def test_a_device_that_cannot_be_written_to(tmp_path: Path) -> None:
         run_cell(cell, ensure_image(cell, tmp_path / "images"), False)
 
 
-def test_a_trace_of_writes_is_refused(tmp_path: Path) -> None:
+def test_a_trace_of_a_stream_of_writes_is_refused(tmp_path: Path) -> None:
     """There are no rows for it yet; it is told, not left out."""
     (tmp_path / "s.toml").write_text(TEXT)
     [cell, *_] = load_experiment(tmp_path / "s.toml").cells
-    with pytest.raises(ConfigError, match="--trace: with a workload that writes"):
+    with pytest.raises(ConfigError, match="--trace: with a workload stream_write; allowed: fio jobs"):
         run_cell(cell, ensure_image(cell, tmp_path / "images"), True)
 
 
