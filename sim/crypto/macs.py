@@ -85,5 +85,3 @@ def mac_key_of(file_key: bytes) -> bytes:
     Who has it can judge the file's blocks and cannot read them: a scrubber may be given it.
     """
     return hkdf_sha512(file_key, b"readpath integrity mac\0", MAC_KEY_BYTES)
-
-

@@ -37,9 +37,7 @@ VECTORS = [
     (
         "aes-cmac",
         bytes.fromhex("2b7e151628aed2a6abf7158809cf4f3c"),
-        bytes.fromhex(
-            "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411"
-        ),
+        bytes.fromhex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e5130c81c46a35ce411"),
         "dfa66747de9ae63030ca32611497c827",
     ),
 ]
@@ -90,7 +88,9 @@ def test_every_single_bit(name: str) -> None:
         assert stored != algorithm.again(KEY, 3, bytes(other), stored)
 
 
-@given(st.sampled_from(sorted(ALGORITHMS)), st.binary(max_size=99), st.binary(max_size=99), st.integers(0, 99))
+@given(
+    st.sampled_from(sorted(ALGORITHMS)), st.binary(max_size=99), st.binary(max_size=99), st.integers(0, 99)
+)
 def test_what_was_made_holds(name: str, key: bytes, data: bytes, position: int) -> None:
     """And under another key of a keyed one it does not."""
     algorithm, key = ALGORITHMS[name], key[:KEY_BYTES].ljust(KEY_BYTES, b"k")

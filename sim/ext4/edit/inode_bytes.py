@@ -35,6 +35,17 @@ def add_sectors(raw: bytearray, sectors: int) -> None:
     struct.pack_into("<H", raw, _SECTORS_HIGH_AT, sectors >> 32)
 
 
+def set_size(raw: bytearray, size_bytes: int) -> None:
+    """Set how many bytes the contents have."""
+    struct.pack_into("<I", raw, _SIZE_AT, size_bytes & 0xFFFF_FFFF)
+    struct.pack_into("<I", raw, _SIZE_HIGH_AT, size_bytes >> 32)
+
+
+def set_root(raw: bytearray, root: bytes) -> None:
+    """Set the root of the extent tree."""
+    raw[_BLOCK_AT : _BLOCK_AT + len(root)] = root
+
+
 def set_links(raw: bytearray, links: int) -> None:
     """Set how many names there are."""
     struct.pack_into("<H", raw, _LINKS_AT, links)
@@ -57,11 +68,10 @@ def deleted(raw: bytes | memoryview, block_size: int, time_s: int) -> bytearray:
     left = bytearray(raw)
     set_links(left, 0)
     set_xattr_block(left, 0)
-    struct.pack_into("<I", left, _SIZE_AT, 0)
-    struct.pack_into("<I", left, _SIZE_HIGH_AT, 0)
+    set_size(left, 0)
     struct.pack_into("<I", left, _SECTORS_AT, 0)
     struct.pack_into("<H", left, _SECTORS_HIGH_AT, 0)
     struct.pack_into("<I", left, _DTIME_AT, time_s)
     root, _blocks = plan_tree([], block_size).encode([])
-    left[_BLOCK_AT : _BLOCK_AT + len(root)] = root
+    set_root(left, root)
     return left

@@ -12,6 +12,7 @@ import struct
 from sim.ext4.format.crc16 import crc16
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT
+from sim.ext4.format.extents import ENTRY_BYTES
 from sim.ext4.format.features import Incompat, RoCompat
 from sim.ext4.format.inode import GOOD_OLD_BYTES
 from sim.ext4.format.superblock import Superblock
@@ -100,6 +101,12 @@ class Checksums:
             struct.pack_into("<I", raw, _XATTR_AT, 0)
             crc = crc32c(crc32c(self.seed, block.to_bytes(8, "little")), raw)
             struct.pack_into("<I", raw, _XATTR_AT, crc)
+
+    def extent_block(self, raw: bytearray, inode: bytes | memoryview, number: int) -> None:
+        """Set the checksum behind the entries of a block of an extent tree; inode: the bytes of its inode."""
+        if self.on:
+            at = len(raw) // ENTRY_BYTES * ENTRY_BYTES
+            struct.pack_into("<I", raw, at, crc32c(self.inode_seed(inode, number), raw[:at]))
 
     def directory_block(self, raw: bytearray, directory: bytes | memoryview, number: int) -> None:
         """Set the checksum in the tail of a directory's block; directory: the bytes of its inode."""
