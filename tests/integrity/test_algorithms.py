@@ -125,6 +125,7 @@ def test_aead_and_sealed_tags() -> None:
     assert BLOCK == cipher.open(nonce(1, 2), sealed, tag, b"here")
     for wrong in ((nonce(1, 3), b"here"), (nonce(1, 2), b"there")):
         assert cipher.open(wrong[0], sealed, tag, wrong[1]) is None
+    assert tag == cipher.tag(nonce(1, 2), sealed, b"here") != cipher.tag(nonce(1, 2), BLOCK, b"here")
     seal = SealedTags(KEY)
     assert seal.seal(b"abcd", 1) == seal.seal(b"abcd", 1) != seal.seal(b"abcd", 2)
     assert 16 == len(seal.seal(b"abcd", 1))
