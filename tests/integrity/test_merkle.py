@@ -71,7 +71,7 @@ def test_a_naive_tree(data: bytes, salt: bytes) -> None:
 
 
 def test_sizes_that_a_kernel_was_seen_with() -> None:
-    """Blocks of hashes of 2 and 8 MiB, as recorded: 4 + 1, 16 + 1; the area begins at a multiple of 64 KiB."""
+    """Blocks of hashes of 2 and 8 MiB, as recorded: 4 + 1, 16 + 1; the area begins after whole 64 KiB."""
     assert [[4, 1], [16, 1]] == [level_blocks(mib << 20 >> 12, 4096) for mib in (2, 8)]
     area = area_of(100_000, 4096)
     assert (2 * ALIGN_BYTES // 4096, 1, 33, 34) == (area.first, area.tree_blocks, area.descriptor, area.end)

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.image.reading import cat, check, extents, inspect, ls
-from sim.cli.image.words import AsJson, ImagePath, InnerPath, Moved
+from sim.cli.image.words import AsJson, FileKeys, ImagePath, InnerPath, KeyUsers, Moved, VolumeKey
 from sim.cli.usage import Verbs
 
 app = typer.Typer(
@@ -64,6 +64,34 @@ def make(
 
 for verb in (ls, extents, cat, check):
     app.command(verb.__name__)(verb)
+
+
+@app.command("protect")
+def protect(
+    image: ImagePath,
+    layout: Annotated[str, typer.Option("--layout", help="table_all, table_data, per_extent, merkle.")],
+    algorithm: Annotated[
+        str,
+        typer.Option("--algorithm", help="crc32c, xxh64, sha256, blake2b; hmac-sha256, aes-cmac, ..."),
+    ],
+    scheme: Annotated[
+        str,
+        typer.Option("--scheme", help="checksum, mac, encrypt-then-mac, checksum-then-encrypt."),
+    ] = "checksum",
+    extent_blocks: Annotated[
+        int, typer.Option("--extent-blocks", help="With per_extent: blocks of a tag at most [0, any].")
+    ] = 0,
+    volume_key: VolumeKey = None,
+    keys: FileKeys = None,
+    users: KeyUsers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an image tags of its data, or bring them up to date; `check --data` checks the data by them."""
+    from sim.cli.image.data import Known, run_protect
+    from sim.integrity.plan import Plan
+
+    plan = Plan.of(layout, scheme, algorithm, extent_blocks)
+    run_protect(image, plan, Known(volume_key, keys, users or []), as_json)
 
 
 @app.command("encrypt")

@@ -10,10 +10,10 @@ import json
 import secrets
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sim.crypto.keys.file_keys import KeyRing
 from sim.crypto.keys.user_keys import KeyFile, PublicKey, UserKey
@@ -41,8 +41,11 @@ def note(text: str) -> None:
     print(f"readpath: note: {printable(text)}", file=sys.stderr)
 
 
+Editor = TypeVar("Editor", bound=ImageEditor)
+
+
 @contextmanager
-def changing(image: Path) -> Iterator[ImageEditor]:
+def changing(image: Path, kind: Callable[[Path], Editor]) -> Iterator[Editor]:
     """
     Yield an editor of an image that no other verb changes meanwhile; a second one waits and says so.
 
@@ -59,7 +62,7 @@ def changing(image: Path) -> Iterator[ImageEditor]:
                 str(image), f"cannot be read and changed ({error.strerror or error})", "an image file"
             ) from None
         remove_abandoned_files(file)
-        yield ImageEditor(image)
+        yield kind(image)
 
 
 def ask(user: str, what: str = "passphrase of") -> bytes:
