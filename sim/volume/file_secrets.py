@@ -18,8 +18,9 @@ def secrets_of(image: Image, volume_key: bytes, ring: KeyRing | None, users: Seq
     """
     Return the volume's key (b"" for none) and the keys of all files that these users open.
 
-    A file that none of them may read, or that is under another scheme, is left out; one in GCM, which has tags
-    of its own, counts as it is stored. Raises CryptoError for wrapped keys that are damaged or another file's.
+    A file that none of them may read, or that is under another scheme, is left out; one in GCM has tags of
+    its own, and counts as it is stored. Raises CryptoError for wrapped keys that are damaged or of another
+    file.
     """
     files: dict[int, FileSecret] = {}
     for path, inode in image.walk() if ring is not None else ():
