@@ -17,7 +17,7 @@ Only files have tags here: directories, symlinks and all metadata have none.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sim.errors import ImageError
@@ -76,22 +76,28 @@ def list_place(tagger: Tagger, inode: Inode) -> Place:
     return tagger.place(b"L", inode.number << 32 | LIST_BLOCK, numbers, inode.number, LIST_BLOCK)
 
 
-def list_tag(tagger: Tagger, inode: Inode, said: bytes, old: bytes) -> bytes:
-    """Return the own tag of a list: of its bytes, with no cipher and no plaintext."""
-    return tagger.of_tags(list_place(tagger, inode), said, old)
+def encode_list(plan: Plan, tagger: Tagger, inode: Inode, runs: Sequence[TaggedRun], old: bytes) -> bytes:
+    """Return a file's list with its own tag; old: the own tag of the list before."""
+    said = _HEAD.pack(_MAGIC, plan.extent_blocks, inode.size_bytes, len(runs))
+    said += b"".join(_RUN.pack(run.logical, run.blocks) + run.tag for run in runs)
+    return said + tagger.of_tags(list_place(tagger, inode), said, old)
 
 
-def write_lists(editor: FileEditor, plan: Plan, tagger: Tagger) -> None:
-    """Write the lists of all files, and encrypt what the cipher makes the tags of."""
+def write_lists(editor: FileEditor, plan: Plan, tagger: Tagger, fresh: bool) -> None:
+    """
+    Write the lists of all files, and encrypt what the cipher makes the tags of.
+
+    fresh: lists that are there are of no plan; files that the cipher is to seal are plaintext.
+    """
     for _path, inode in list(files_of(editor.image)):
-        _write_list(editor, plan, tagger, editor.image.inode(inode.number))
+        _write_list(editor, plan, tagger, editor.image.inode(inode.number), fresh)
 
 
-def _write_list(editor: FileEditor, plan: Plan, tagger: Tagger, inode: Inode) -> None:
+def _write_list(editor: FileEditor, plan: Plan, tagger: Tagger, inode: Inode, fresh: bool) -> None:
     image, size = editor.image, editor.image.block_size
-    old = decode(inode, plan) if joined(inode.xattrs, TAGS_KEY) else ([], b"")
+    old = decode(inode, plan) if joined(inode.xattrs, TAGS_KEY) and not fresh else ([], b"")
     had = {(run.logical, run.blocks): run.tag for run in old[0]}
-    body, count = bytearray(), 0
+    runs: list[TaggedRun] = []
     for logical, physical, blocks in runs_of(inode, plan.extent_blocks):
         place = run_place(tagger, inode, logical, blocks)
         stored = bytes(image.store.read(physical * size, blocks * size))
@@ -106,10 +112,8 @@ def _write_list(editor: FileEditor, plan: Plan, tagger: Tagger, inode: Inode) ->
             stored, tag = tagger.seal(place, stored, b"")
             for index in range(blocks):
                 editor.write_block(physical + index, stored[index * size : (index + 1) * size])
-        body += _RUN.pack(logical, blocks) + tag
-        count += 1
-    said = _HEAD.pack(_MAGIC, plan.extent_blocks, inode.size_bytes, count) + body
-    value = said + list_tag(tagger, inode, said, old[1])
+        runs.append(TaggedRun(logical, blocks, tag))
+    value = encode_list(plan, tagger, inode, runs, old[1])
     editor.set_xattrs(inode.number, replaced(inode.xattrs, TAGS_KEY, value))
 
 

@@ -48,13 +48,21 @@ def protect(editor: FileEditor, plan: Plan, secrets: Secrets) -> Tagger:
     if root.xattrs.get(PLAN_KEY) != said:
         editor.set_xattrs(ROOT_INODE, {**root.xattrs, PLAN_KEY: said})
     if plan.layout == "per_extent":
-        write_lists(editor, plan, tagger)
+        write_lists(editor, plan, tagger, fresh=had is None)
     elif plan.layout == "merkle":
         write_trees(editor, tagger)
     editor.settle()
     if plan.is_table:
         write_table(editor, plan, tagger, fresh=had is None)
     return tagger
+
+
+def plan_under(editor: FileEditor, secrets: Secrets) -> Plan:
+    """Return the plan of an image's tags; ImageError if it has none."""
+    plan = plan_of(editor.image, secrets.volume)
+    if plan is None:
+        raise ImageError(editor.image.name, "has no tags", "an image that was given some")
+    return plan
 
 
 def editor_has_plan(editor: FileEditor) -> bool:
