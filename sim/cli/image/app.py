@@ -94,6 +94,20 @@ def protect(
     run_protect(image, plan, Known(volume_key, keys, users or []), as_json)
 
 
+@app.command("attack")
+def attack(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[ATTACK]...", help="Which [all].")] = None,
+    schemes: Annotated[
+        list[str] | None, typer.Option("--scheme", help="On tags of this scheme alone. Repeatable [all].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run attacks on images with tags, made for that, and print who notices: tables in Markdown."""
+    from sim.cli.image.attack import run_attack
+
+    run_attack(names or [], schemes or [], as_json)
+
+
 @app.command("encrypt")
 def encrypt(
     image: ImagePath,

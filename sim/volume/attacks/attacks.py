@@ -13,7 +13,7 @@ from sim.integrity.plan import PLAN_KEY, Plan
 from sim.integrity.protect import protect
 from sim.integrity.tagger import Secrets
 from sim.volume.attacks.lab import BLOCK_BYTES, FILE_BLOCKS, Lab, edited
-from sim.volume.attacks.mallory import DATA, Move, Try, put_back, tries, with_blocks
+from sim.volume.attacks.mallory import DATA, Move, Try, flip_tag, put_back, tries, with_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,11 @@ def _torn(lab: Lab) -> Iterator[Try]:
 
 def _tags_lost(lab: Lab) -> Iterator[Try]:
     return _one(put_back(lab, lab.alone, lab.old, ["/a"]))
+
+
+def _tag_flip(lab: Lab) -> Iterator[Try]:
+    """The lowest bit of the last byte of what covers block 3 of /a, wherever it lies on the disk."""
+    return _one(flip_tag(lab, "/a", 3))
 
 
 def _swap_inside(lab: Lab) -> Iterator[Try]:
@@ -128,6 +133,7 @@ ATTACKS: Mapping[str, Attack] = {
         Attack(
             "lost_tag_write", "the data reaches the disk, its tags do not", True, _tags_lost, harmless=True
         ),
+        Attack("tag_bit_flip", "one bit of a tag is flipped", True, _tag_flip, harmless=True),
         Attack("swap_in_file", "two blocks of a file are exchanged", False, _swap_inside),
         Attack("swap_between_files", "two blocks of two files are exchanged", False, _swap_between),
         Attack("forged_block", "a block has chosen bytes", False, _forge),

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
 
 from sim.crypto.keys.data_units import Contents
@@ -30,6 +31,7 @@ from sim.ext4.store import MemoryStore
 from sim.integrity.algorithms import KEY_BYTES
 from sim.integrity.plan import Plan
 from sim.integrity.protect import protect
+from sim.integrity.tables import TABLE_PATH, Geometry, geometry
 from sim.integrity.tagger import Secrets
 from sim.integrity.update import WriteCost, update_block
 from sim.volume.file_secrets import secrets_of
@@ -55,9 +57,20 @@ class Lab:
     alone: bytes
     write_cost: WriteCost
 
+    @cached_property
+    def image(self) -> Image:
+        """The image after the writes."""
+        return image_of(self.new)
+
+    @cached_property
+    def shape(self) -> Geometry:
+        """The geometry of the table, the same in all three."""
+        plan = replace(self.plan, table_inode=self.image.lookup(TABLE_PATH).number)
+        return geometry(self.image, plan)
+
     def physical(self, path: str, logical: int) -> int:
         """Return where a block of a file lies: the same place in all three."""
-        extent = image_of(self.new).lookup(path).tree.find(logical)
+        extent = self.image.lookup(path).tree.find(logical)
         assert extent is not None
         return extent.physical + logical - extent.logical
 
@@ -79,8 +92,10 @@ def edited(raw: bytes, change: Callable[[FileEditor], object]) -> bytes:
         path.write_bytes(raw)
         editor = FileEditor(path)
         change(editor)
-        editor.commit()
-        return path.read_bytes()
+        made = bytearray(raw)
+        for at, data in editor.changes():
+            made[at : at + len(data)] = data
+        return bytes(made)
 
 
 def plain_image() -> bytes:
@@ -92,8 +107,9 @@ def plain_image() -> bytes:
         return path.read_bytes()
 
 
+@cache
 def make_lab(said: Said) -> Lab:
-    """Return the images of a plan."""
+    """Return the images of a plan, made once."""
     plan = Plan.of(*said)
     ring = KeyRing([UserKey(USER, NamedStream(15, "alice")(USER_KEY_BYTES))])
     volume_key = NamedStream(15, "volume")(KEY_BYTES) if plan.scheme.volume_key else b""

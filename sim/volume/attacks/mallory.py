@@ -14,9 +14,10 @@ from typing import NamedTuple
 from sim.ext4.edit.files import FileEditor
 from sim.integrity.algorithms import KEY_BYTES
 from sim.integrity.extents import TAGS_KEY, decode, encode_list, run_place, runs_of
+from sim.integrity.merkle import HASH_BYTES, area_of
 from sim.integrity.pieces import joined, replaced
-from sim.integrity.plan import SCHEMES, Plan
-from sim.integrity.tables import Geometry, geometry, own_place
+from sim.integrity.plan import SCHEMES
+from sim.integrity.tables import own_place
 from sim.integrity.tagger import FileSecret, Secrets, Tagger
 from sim.integrity.verity import SEAL_KEY, write_trees
 from sim.volume.attacks.lab import BLOCK_BYTES, Lab, edited, image_of
@@ -75,8 +76,7 @@ def tries(lab: Lab, base: bytes, moves: list[Move], back_to: bytes | None = None
         yield Try(MOVED_OWN, edited(data, lambda editor: _move_tags(lab, editor, moves, own=True)))
     yield Try(MADE, edited(data, lambda editor: make_tags(lab, editor, moves)))
     if back_to is not None:
-        old = back_to
-        yield Try(PUT_BACK, put_back(lab, data, old, sorted({move.path for move in moves})))
+        yield Try(PUT_BACK, put_back(lab, data, back_to, sorted({move.path for move in moves})))
 
 
 # -- tags ----------------------------------------------------------------------------------------------
@@ -86,24 +86,18 @@ def _tag(lab: Lab, raw: bytes, path: str, logical: int) -> bytes:
     """Return the tag that covers a block in one of the images."""
     image = image_of(raw)
     if lab.plan.is_table:
-        index, at, shape = _entry(lab, path, logical)
-        row = bytes(image.read_block(shape.own[index]))
+        row_at, at = _entry(lab, path, logical)
+        row = bytes(image.read_block(row_at))
         return row[at : at + lab.plan.tag_bytes]
     runs, _own = decode(image.lookup(path), lab.plan)
     return next(run.tag for run in runs if run.logical <= logical < run.logical + run.blocks)
 
 
-def _shape(lab: Lab) -> tuple[Plan, Geometry]:
-    image = image_of(lab.new)
-    plan = replace(lab.plan, table_inode=image.lookup("/.checksums").number)
-    return plan, geometry(image, plan)
-
-
-def _entry(lab: Lab, path: str, logical: int) -> tuple[int, int, Geometry]:
-    shape = _shape(lab)[1]
-    entry = shape.entry_of(lab.physical(path, logical))
-    assert entry is not None
-    return entry[0], entry[1] * lab.plan.tag_bytes, shape
+def _entry(lab: Lab, path: str, logical: int) -> tuple[int, int]:
+    """Return the physical block of the table that has the tag of a block, and at which byte."""
+    entry = lab.shape.entry_of(lab.physical(path, logical))
+    assert entry is not None, "a file's block has an entry"
+    return lab.shape.own[entry[0]], entry[1] * lab.plan.tag_bytes
 
 
 def _guesser(lab: Lab, editor: FileEditor) -> Tagger:
@@ -119,13 +113,14 @@ def _put(lab: Lab, editor: FileEditor, path: str, tags: Mapping[int, bytes], own
     tagger, image = _guesser(lab, editor), editor.image
     if lab.plan.is_table:
         for logical, tag in tags.items():
-            index, at, shape = _entry(lab, path, logical)
-            row = bytearray(editor.image.read_block(shape.own[index]))
+            row_at, at = _entry(lab, path, logical)
+            row = bytearray(editor.image.read_block(row_at))
             row[at : at + len(tag)] = tag
             if own:
                 size = lab.plan.tag_bytes
-                row[-size:] = tagger.of_tags(own_place(tagger, index), bytes(row[:-size]), bytes(row[-size:]))
-            editor.write_block(shape.own[index], row)
+                place = own_place(tagger, lab.shape.own.index(row_at))
+                row[-size:] = tagger.of_tags(place, bytes(row[:-size]), bytes(row[-size:]))
+            editor.write_block(row_at, row)
         return
     inode = image.lookup(path)
     runs, own_tag = decode(inode, lab.plan)
@@ -177,12 +172,11 @@ def put_back(lab: Lab, raw: bytes, old: bytes, paths: list[str]) -> bytes:
     """Return an image with the tags that some files had in an older one: table blocks, lists, trees."""
     image = image_of(old)
     if lab.plan.is_table:
-        shape = _shape(lab)[1]
         rows = {
-            shape.own[_entry(lab, path, run[0] + at)[0]]
+            _entry(lab, path, logical + at)[0]
             for path in paths
-            for run in runs_of(image.lookup(path), 0)
-            for at in range(run[2])
+            for logical, _physical, blocks in runs_of(image.lookup(path), 0)
+            for at in range(blocks)
         }
         return with_blocks(raw, {row: bytes(image.read_block(row)) for row in rows})
 
@@ -202,3 +196,18 @@ def put_back(lab: Lab, raw: bytes, old: bytes, paths: list[str]) -> bytes:
                 editor.set_xattrs(inode.number, replaced(inode.xattrs, TAGS_KEY, value))
 
     return edited(raw, put)
+
+
+def flip_tag(lab: Lab, path: str, logical: int) -> bytes:
+    """Return the image with one bit changed where the tag of a block lies: on the disk, by no editor."""
+    if lab.plan.layout == "merkle":
+        inode = lab.image.lookup(path)
+        area = area_of(inode.size_bytes, BLOCK_BYTES)
+        at = lab.physical(path, area.first) * BLOCK_BYTES + logical * HASH_BYTES
+    elif lab.plan.is_table:
+        row, inside = _entry(lab, path, logical)
+        at = row * BLOCK_BYTES + inside
+    else:
+        value = joined(lab.image.lookup(path).xattrs, TAGS_KEY)
+        at = lab.new.index(value) + value.index(_tag(lab, lab.new, path, logical))
+    return lab.new[:at] + bytes((lab.new[at] ^ 1,)) + lab.new[at + 1 :]

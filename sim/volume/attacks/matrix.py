@@ -2,8 +2,8 @@
 Every attack on every scheme and layout, run; who noticed, and what the tags cost.
 
 Judges: "key" has all keys; "anyone" has none; "e2fsck" sees metadata alone (our `check`, which says what
-`e2fsck -fn` says: tested); "anchor" is anyone who keeps one digest of all tags outside the image. An attack
-is noticed if every try of it is. Who sees something bad in the untouched image would be no judge: refused.
+`e2fsck -fn` says: tested); "anchor" has all keys and keeps one digest of all tags outside the image. An
+attack is noticed if every try of it is. Who sees something bad in an untouched image is no judge: refused.
 """
 
 from __future__ import annotations
@@ -100,12 +100,13 @@ def judged(lab: Lab, raw: bytes, kept: bytes) -> dict[str, bool]:
     """Return which judges notice something; kept: the anchor."""
     anyone = _found(raw, Secrets())
     bad = anyone is not None and bool(anyone.bad)
-    with_keys = _found(raw, lab.secrets)
+    with_keys = _found(raw, lab.secrets) if lab.secrets != Secrets() else anyone
+    key = with_keys is not None and bool(with_keys.bad)
     return {
-        "key": with_keys is None or bool(with_keys.bad),
+        "key": key,
         "anyone": bad,
         "e2fsck": bool(check_store(MemoryStore(raw), "image").problems),
-        "anchor": bad or anchor(image_of(raw)) != kept,
+        "anchor": key or anchor(image_of(raw)) != kept,
     }
 
 
