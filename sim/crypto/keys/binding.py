@@ -4,7 +4,7 @@ What a set of wrapped keys is for: the record that ties it to one file or group 
     1 purpose (1 a file, 2 a group)   1 shares needed, 0 without shares   2 form   4 generation of the inode
     16 UUID of the file system        16 digest of the name               16 id
 
-56 bytes, numbers big endian. In form 1, which files have, the id begins with 4 bytes of the inode's number and
+56 bytes, numbers big endian. In form 1, which files have, the id begins with 4 bytes of the inode number and
 12 are random; in form 0, which groups have and files of older versions had, all 16 are: such a set is read,
 and may lie in any inode of its name. The record lies in the set, is part of what every wrapping key is
 derived from, so that a set under a changed record opens for nobody, and is compared with where the set is
