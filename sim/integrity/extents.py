@@ -22,11 +22,13 @@ from typing import NamedTuple
 
 from sim.errors import ImageError
 from sim.ext4.edit.files import FileEditor
+from sim.ext4.edit.reflink import COUNTS_PATH
 from sim.ext4.format.xattr import INDEX_TRUSTED, XattrKey
 from sim.ext4.read.reader import Image, Inode
 from sim.integrity.findings import DATA, GONE, TAGS, Bad, Checked
 from sim.integrity.pieces import joined, replaced
 from sim.integrity.plan import Plan
+from sim.integrity.tables import TABLE_PATH
 from sim.integrity.tagger import LIST_BLOCK, Place, Tagger
 
 TAGS_KEY: XattrKey = (INDEX_TRUSTED, b"readpath.tags")
@@ -48,11 +50,15 @@ def list_bytes(plan: Plan, runs: int) -> int:
     return _HEAD.size + runs * (_RUN.size + plan.tag_bytes) + plan.tag_bytes
 
 
+OWN_FILES = (TABLE_PATH, COUNTS_PATH)
+"""Files that are no file's data, and have checksums of their own."""
+
+
 def files_of(image: Image) -> Iterator[tuple[str, Inode]]:
-    """Yield the regular files that have contents in blocks, each once."""
+    """Yield the regular files that have contents in blocks, each once; those of OWN_FILES are none."""
     seen = set[int]()
     for path, inode in image.walk():
-        if inode.is_regular and inode.has_contents and inode.number not in seen:
+        if path not in OWN_FILES and inode.is_regular and inode.has_contents and inode.number not in seen:
             seen.add(inode.number)
             yield path, inode
 
@@ -90,10 +96,11 @@ def write_lists(editor: FileEditor, plan: Plan, tagger: Tagger, fresh: bool) -> 
     fresh: lists that are there are of no plan; files that the cipher is to seal are plaintext.
     """
     for _path, inode in list(files_of(editor.image)):
-        _write_list(editor, plan, tagger, editor.image.inode(inode.number), fresh)
+        write_list(editor, plan, tagger, editor.image.inode(inode.number), fresh)
 
 
-def _write_list(editor: FileEditor, plan: Plan, tagger: Tagger, inode: Inode, fresh: bool) -> None:
+def write_list(editor: FileEditor, plan: Plan, tagger: Tagger, inode: Inode, fresh: bool) -> None:
+    """Write the list of one file; as `write_lists`."""
     image, size = editor.image, editor.image.block_size
     old = decode(inode, plan) if joined(inode.xattrs, TAGS_KEY) and not fresh else ([], b"")
     had = {(run.logical, run.blocks): run.tag for run in old[0]}

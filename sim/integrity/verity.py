@@ -26,7 +26,6 @@ from sim.integrity.merkle import (
     level_blocks,
     parse_descriptor,
 )
-from sim.integrity.tables import TABLE_PATH
 from sim.integrity.tagger import LIST_BLOCK, Place, Tagger
 
 SEAL_KEY: XattrKey = (INDEX_TRUSTED, b"readpath.seal")
@@ -51,9 +50,8 @@ def seal_place(tagger: Tagger, inode: Inode) -> Place:
 
 def write_trees(editor: FileEditor, tagger: Tagger) -> None:
     """Give every file its tree, and its seal where the plan has a key."""
-    for path, inode in list(files_of(editor.image)):
-        if path != TABLE_PATH:
-            _write_tree(editor, tagger, inode.number)
+    for _path, inode in list(files_of(editor.image)):
+        _write_tree(editor, tagger, inode.number)
     editor.add_ro_compat(int(RoCompat.VERITY))
 
 

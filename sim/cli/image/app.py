@@ -108,6 +108,32 @@ def attack(
     run_attack(names or [], schemes or [], as_json)
 
 
+@app.command("clone")
+def clone(
+    image: ImagePath,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file in the image.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The clone's name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Clone a file: a second one that shares its blocks until either is written."""
+    from sim.cli.image.sharing import run_clone
+
+    run_clone(image, source, target, as_json)
+
+
+@app.command("sharing")
+def sharing(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ENCRYPTION]...", help="Of which kind [all].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run clones under each kind of encryption and of tags, print what came of it: a table in Markdown."""
+    from sim.cli.image.sharing import run_sharing
+
+    run_sharing(names or [], as_json)
+
+
 @app.command("encrypt")
 def encrypt(
     image: ImagePath,

@@ -20,6 +20,7 @@ from sim.crypto.keys.policies import AnyOf, Escrow, KOfN, OwnerOnly, Policy
 from sim.crypto.keys.user_keys import GROUP_MARK, KeyFile
 from sim.errors import ConfigError
 from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.edit.reflink import ReflinkEditor
 from sim.ext4.read.reader import Image
 from sim.units import format_size
 from sim.volume import keyed_groups, keyed_image
@@ -277,8 +278,8 @@ def run_shred(image: Path, path: str, scan: bool = False, as_json: bool = False)
 
 
 def run_rm(image: Path, path: str, as_json: bool = False) -> None:
-    """Delete a file; needs no key."""
-    with changing(image, ImageEditor) as editor:
+    """Delete a file; needs no key. What a clone shares with it stays."""
+    with changing(image, ReflinkEditor) as editor:
         freed = editor.remove(path)
         editor.commit(in_place=True)
     tell(as_json, f"{path}: removed, {freed} blocks freed", path=path, freed_blocks=freed)

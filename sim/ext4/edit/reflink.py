@@ -172,6 +172,7 @@ class ReflinkEditor(FileEditor):
         last = inode.raw.links == 1 and inode.is_regular and inode.has_contents
         held = [block for block in _blocks(inode.tree.extents) if block in self._counts] if last else []
         if held:
+            self._whole_only = True  # counts and extents change together, or not at all
             gone = set(held)
             kept = [piece for extent in inode.tree.extents for piece in _without(extent, gone)]
             self.set_extents(inode.number, kept)

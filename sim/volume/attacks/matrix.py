@@ -80,10 +80,11 @@ def anchor(image: Image) -> bytes:
     """Return a digest of all tags of an image; what keeps it outside notices whatever they do not fit."""
     digest = hashlib.sha256()
     digest.update(image.lookup("/").xattrs.get(PLAN_KEY, b""))
-    for path, inode in files_of(image):
+    tables = [inode for name, inode in image.children(image.lookup("/")) if name == TABLE_PATH[1:]]
+    for inode in tables:
+        digest.update(image.read_file(inode))
+    for _path, inode in files_of(image):
         digest.update(inode.number.to_bytes(4, "little"))
-        if path == TABLE_PATH:
-            digest.update(image.read_file(inode))
         for key in (TAGS_KEY, SEAL_KEY):
             digest.update(joined(inode.xattrs, key))
         for logical, physical, length, _unwritten in inode.tree.extents:
