@@ -172,6 +172,19 @@ def test_a_file_that_lost_or_gained_blocks(tmp_path, said) -> None:
     assert {(GONE, "/a"), (GONE, "/b")} == {(bad.what, bad.path) for bad in found.bad}
 
 
+def test_a_block_that_nobody_has_made_a_tag_of(tmp_path) -> None:
+    """A hole that was filled with a block behind the tags' back: told with its place."""
+    _plan, secrets = protected(tmp_path / "a.img", ("per_extent", "checksum", "crc32c", 0))
+    editor = FileEditor(tmp_path / "a.img")
+    inode = editor.image.lookup("/b")
+    assert inode.tree.find(3) is None
+    (extra,) = editor.new_extents(3, 1, "here")
+    editor.set_extents(inode.number, sorted([*inode.tree.extents, extra]))
+    editor.commit()
+    (bad,) = check_data(Image.open(tmp_path / "a.img"), secrets).bad
+    assert (GONE, "/b", 3, extra.physical) == (bad.what, bad.path, bad.logical, bad.physical)
+
+
 @pytest.mark.parametrize("kind", MKE2FS_KINDS)
 @pytest.mark.parametrize("layout", ["table_all", "table_data", "per_extent", "merkle"])
 def test_images_of_mke2fs(tmp_path, kind, layout) -> None:

@@ -46,6 +46,26 @@ def test_a_key_of_one_file_judges_that_file(tmp_path) -> None:
     assert mac_key_of(FILE_KEY) not in (FILE_KEY[:32], VOLUME_KEY)
 
 
+@pytest.mark.parametrize("said", [("checksum", "crc32c"), ("mac", "aes-cmac"), ("mac", "aes-256-gcm")])
+def test_equal_data_in_two_places_has_two_tags(said) -> None:
+    """In a table, with extents, of the table's own blocks, lists and roots: so none can take another's place."""
+    plan = Plan.of("table_all", *said)
+    tagger = Tagger(plan, bytes(16), Secrets(VOLUME_KEY if said[0] == "mac" else b""), frozenset())
+    places = [tagger.block(at, 0, 0) for at in range(5)]
+    places += [
+        tagger.extent(inode, generation, logical, blocks)
+        for inode in (12, 13)
+        for generation in (0, 1)
+        for logical in (0, 1)
+        for blocks in (1, 2)
+    ]
+    places += [tagger.place(letter, at, (at,), 0, 0) for letter in (b"B", b"L", b"S") for at in range(3)]
+    other = Tagger(plan, bytes(15) + b"1", tagger._secrets, frozenset())
+    places += [other.block(at, 0, 0) for at in range(5)]
+    tags = [tagger.make(place, bytes(BLOCK), b"") for place in places]
+    assert len(set(places)) == len(set(tags)) == len(tags)
+
+
 def test_no_key_is_shown() -> None:
     """By the repr of what holds them."""
     secret = FileSecret(FILE_KEY, lambda data, _block: data)

@@ -134,6 +134,14 @@ def sharing(
     run_sharing(names or [], as_json)
 
 
+@app.command("reads")
+def reads(as_json: AsJson = False) -> None:
+    """Count what verifying makes a reader read, under each layout of tags: a table in Markdown."""
+    from sim.cli.image.reads import run_image_reads
+
+    run_image_reads(as_json)
+
+
 @app.command("encrypt")
 def encrypt(
     image: ImagePath,
