@@ -3,8 +3,8 @@ The Merkle tree of fs-verity, byte for byte: blocks of hashes behind a file's la
 
     contents   hole to the next 64 KiB   tree, its root block first   descriptor   zeros   4 its bytes
 
-A hash is SHA-256 of a block (after the salt, filled up to the 64 bytes of SHA-256's own blocks); what lies
-behind the file's last byte counts as zeros. Levels lie root first, each from a block of its own. A file of
+A hash is SHA-256 of a block (after the salt, filled up to the 64 bytes of SHA-256's own blocks); behind the
+file's last byte there are zeros. Levels lie root first, each from a block of its own. A file of
 one block has no tree: its root hash is that of the block. Sources: Documentation/filesystems/fsverity.rst
 and ext4/verity.rst, Linux 6.1; the `fsverity` program is asked by the tests.
 

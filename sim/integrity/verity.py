@@ -32,14 +32,23 @@ SEAL_KEY: XattrKey = (INDEX_TRUSTED, b"readpath.seal")
 
 
 def data_blocks(image: Image, inode: Inode) -> Iterator[tuple[int, int | None, bytes]]:
-    """Yield (logical, physical, bytes) of a file's blocks: holes, and behind the last byte, zeros."""
-    size, left = image.block_size, inode.size_bytes
+    """Yield (logical, physical, bytes) of a file's blocks, whole as a page is hashed; holes are zeros."""
     for logical, length, physical in image.runs(inode):
         for index in range(length):
             at = None if physical is None else physical + index
-            data = bytes(size) if at is None else bytes(image.read_block(at, inode.place))
-            yield logical + index, at, data[:left].ljust(size, b"\0")
-            left -= size
+            data = bytes(image.block_size) if at is None else bytes(image.read_block(at, inode.place))
+            yield logical + index, at, data
+
+
+def _clear_tail(editor: FileEditor, inode: Inode) -> None:
+    """Zero what lies behind the last byte of a file in clear, as a kernel has done that wrote it."""
+    size, used = editor.image.block_size, inode.size_bytes % editor.image.block_size
+    last = inode.tree.find(inode.blocks - 1) if used and not inode.is_encrypted else None
+    if last is not None and not last.unwritten:
+        at = last.physical + inode.blocks - 1 - last.logical
+        data = bytes(editor.image.read_block(at))
+        if any(data[used:]):
+            editor.write_block(at, data[:used].ljust(size, b"\0"))
 
 
 def seal_place(tagger: Tagger, inode: Inode) -> Place:
@@ -57,6 +66,7 @@ def write_trees(editor: FileEditor, tagger: Tagger) -> None:
 
 def _write_tree(editor: FileEditor, tagger: Tagger, number: int) -> None:
     inode, size = editor.image.inode(number), editor.image.block_size
+    _clear_tail(editor, inode)
     tree = build_tree((data for _at, _physical, data in data_blocks(editor.image, inode)), size)
     tagger.hashed_bytes += (inode.blocks + tree.blocks) * size
     descriptor = Descriptor(size, inode.size_bytes, tree.root)

@@ -109,6 +109,16 @@ def test_on_an_image_as_ext4_has_it(tmp_path: Path) -> None:
     assert (256).to_bytes(4, "little") == bytes(
         image.read_block(last.physical + area.end - 1 - last.logical)
     )[-4:]
+    whole = path.read_bytes()
+    physical = image.lookup("/f").tree.find(size // 4096)
+    behind = (physical.physical + size // 4096 - physical.logical) * 4096 + 4095
+    path.write_bytes(whole[:behind] + b"!" + whole[behind + 1 :])
+    (bad,) = check_data(Image.open(path), Secrets()).bad
+    assert ("data", "/f", size // 4096) == (bad.what, bad.path, bad.logical)
+    editor = FileEditor(path)
+    protect(editor, Plan.of("merkle", "checksum", "sha256"), Secrets())
+    editor.commit()
+    assert whole == path.read_bytes()  # zeros behind the last byte again
     debugfs(path, "sif /f size 299999", write=True)
     (bad,) = check_data(Image.open(path), Secrets()).bad
     assert ("missing", "/f") == (bad.what, bad.path)

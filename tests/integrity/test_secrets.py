@@ -48,7 +48,7 @@ def test_a_key_of_one_file_judges_that_file(tmp_path) -> None:
 
 @pytest.mark.parametrize("said", [("checksum", "crc32c"), ("mac", "aes-cmac"), ("mac", "aes-256-gcm")])
 def test_equal_data_in_two_places_has_two_tags(said) -> None:
-    """In a table, with extents, of the table's own blocks, lists and roots: so none can take another's place."""
+    """In a table, with extents, of the table's own blocks, lists and roots: none takes another's place."""
     plan = Plan.of("table_all", *said)
     tagger = Tagger(plan, bytes(16), Secrets(VOLUME_KEY if said[0] == "mac" else b""), frozenset())
     places = [tagger.block(at, 0, 0) for at in range(5)]
