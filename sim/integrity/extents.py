@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from sim.errors import ImageError
@@ -181,14 +182,22 @@ def _check_file(image: Image, plan: Plan, tagger: Tagger, path: str, inode: Inod
         logical + at: physical + at for logical, physical, blocks in runs_of(inode, 0) for at in range(blocks)
     }
     for logical, blocks, tag in runs:
-        places = [mapped.pop(block, None) for block in range(logical, logical + blocks)]
         done.units += 1
-        stored = b"".join(bytes(image.read_block(block)) for block in places if block is not None)
-        if None in places:
+        if not 0 < blocks <= len(mapped) or any(at not in mapped for at in range(logical, logical + blocks)):
             say(GONE, logical, None, tag, b"", blocks)
             continue
+        places = [mapped.pop(block) for block in range(logical, logical + blocks)]
+        stored = _stored(image, places)
         found = tagger.again(run_place(tagger, inode, logical, blocks), stored, tag)
         if found != tag:
             say(DATA, logical, places[0], tag, found, blocks)
     for logical, physical in sorted(mapped.items()):
         say(GONE, logical, physical, b"", b"")
+
+
+def _stored(image: Image, places: Sequence[int]) -> bytes:
+    """Return the bytes of some physical blocks, those in a row read in one go."""
+    size = image.block_size
+    if places[-1] - places[0] == len(places) - 1 and all(b - a == 1 for a, b in pairwise(places)):
+        return bytes(image.store.read(places[0] * size, len(places) * size))
+    return b"".join(bytes(image.read_block(block)) for block in places)

@@ -66,6 +66,9 @@ def write_trees(editor: FileEditor, tagger: Tagger) -> None:
 
 def _write_tree(editor: FileEditor, tagger: Tagger, number: int) -> None:
     inode, size = editor.image.inode(number), editor.image.block_size
+    if area_of(inode.size_bytes, size).tree_blocks > editor.image.blocks_count:
+        problem = f"a tree over {inode.blocks} blocks, holes included"
+        raise ImageError(inode.place, problem, "a file whose tree the image can hold")
     _clear_tail(editor, inode)
     tree = build_tree((data for _at, _physical, data in data_blocks(editor.image, inode)), size)
     tagger.hashed_bytes += (inode.blocks + tree.blocks) * size
