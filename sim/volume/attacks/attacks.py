@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from sim.ext4.edit.files import FileEditor
+from sim.ext4.format.extents import Extent
 from sim.ext4.format.inode import ROOT_INODE
 from sim.integrity.plan import PLAN_KEY, Plan
 from sim.integrity.protect import protect
 from sim.integrity.tagger import Secrets
 from sim.volume.attacks.lab import BLOCK_BYTES, FILE_BLOCKS, Lab, edited
-from sim.volume.attacks.mallory import DATA, Move, Try, flip_tag, put_back, tries, with_blocks
+from sim.volume.attacks.mallory import DATA, Move, Try, flip_tag, guessed, put_back, tries, with_blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,44 @@ def _swap_between(lab: Lab) -> Iterator[Try]:
     return tries(lab, lab.new, moves)
 
 
+def _remapped(lab: Lab, change: Callable[[FileEditor], None]) -> Iterator[Try]:
+    """Change which blocks files have; then make every tag anew that needs no key of others."""
+    raw = edited(lab.new, change)
+    yield Try("maps alone", raw)
+    if not lab.plan.scheme.volume_key:
+        yield Try("maps, all tags made", edited(raw, lambda editor: protect(editor, lab.plan, guessed(lab))))
+
+
+def _swap_maps_inside(lab: Lab) -> Iterator[Try]:
+    """Exchange where the halves of /a are found, in the root of its tree; no block of data changes."""
+
+    def change(editor: FileEditor) -> None:
+        inode, half = editor.image.lookup("/a"), FILE_BLOCKS // 2
+        first, *behind = inode.tree.extents
+        halves = [
+            Extent(0, first.physical + half, half, False),
+            Extent(half, first.physical, half, False),
+        ]
+        # A tree behind the contents may lie in the same extent.
+        more = first.length - FILE_BLOCKS
+        rest = [Extent(FILE_BLOCKS, first.physical + FILE_BLOCKS, more, False)] if more else []
+        editor.set_extents(inode.number, [*halves, *rest, *behind])
+
+    return _remapped(lab, change)
+
+
+def _swap_maps_between(lab: Lab) -> Iterator[Try]:
+    """Exchange all blocks of /a and /b: each inode has the other's map, and nothing else."""
+
+    def change(editor: FileEditor) -> None:
+        first, second = (editor.image.lookup(path) for path in ("/a", "/b"))
+        maps = list(first.tree.extents), list(second.tree.extents)
+        editor.set_extents(first.number, maps[1])
+        editor.set_extents(second.number, maps[0])
+
+    return _remapped(lab, change)
+
+
 def _forge(lab: Lab) -> Iterator[Try]:
     chosen = with_blocks(lab.new, {lab.physical("/a", 3): b"chosen".ljust(BLOCK_BYTES, b"!")})
     yield from tries(lab, lab.new, [Move("/a", 3, chosen, "/a", 3)])
@@ -136,6 +175,8 @@ ATTACKS: Mapping[str, Attack] = {
         Attack("tag_bit_flip", "one bit of a tag is flipped", True, _tag_flip, harmless=True),
         Attack("swap_in_file", "two blocks of a file are exchanged", False, _swap_inside),
         Attack("swap_between_files", "two blocks of two files are exchanged", False, _swap_between),
+        Attack("remap_in_file", "a file's map exchanges its halves", False, _swap_maps_inside),
+        Attack("remap_between_files", "two files have each other's maps", False, _swap_maps_between),
         Attack("forged_block", "a block has chosen bytes", False, _forge),
         Attack("rollback_block", "a block is put back, others were written since", False, _rollback_block),
         Attack("rollback_file", "a file is put back, nothing else was written since", False, _rollback_file),

@@ -100,12 +100,15 @@ def _entry(lab: Lab, path: str, logical: int) -> tuple[int, int]:
     return lab.shape.own[entry[0]], entry[1] * lab.plan.tag_bytes
 
 
-def _guesser(lab: Lab, editor: FileEditor) -> Tagger:
-    """Return a tagger with keys of Mallory's, and none where the scheme has none."""
+def guessed(lab: Lab) -> Secrets:
+    """Return keys of Mallory's, and none where the scheme has none."""
     guess = bytes(KEY_BYTES)
     cipher = {number: FileSecret(guess * 2, lambda data, _block: data) for number in lab.secrets.files}
-    secrets = Secrets(guess if lab.plan.scheme.volume_key else b"", cipher)
-    return Tagger(lab.plan, editor.image.uuid, secrets, frozenset(lab.secrets.files))
+    return Secrets(guess if lab.plan.scheme.volume_key else b"", cipher)
+
+
+def _guesser(lab: Lab, editor: FileEditor) -> Tagger:
+    return Tagger(lab.plan, editor.image.uuid, guessed(lab), frozenset(lab.secrets.files))
 
 
 def _put(lab: Lab, editor: FileEditor, path: str, tags: Mapping[int, bytes], own: bool) -> None:
