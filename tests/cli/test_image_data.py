@@ -119,6 +119,17 @@ def test_files_own_keys(image: Path, key: Path, tmp_path: Path, scheme: str, alg
     assert (0, "10 not judged for want of a key") == (code, lines[-1].partition(", ")[2])
 
 
+def test_a_verb_that_leaves_tags_behind_says_so(image: Path) -> None:
+    """And a check tells what it wrote, until the tags are brought up to date."""
+    words = ("--layout", "table_data", "--algorithm", "crc32c")
+    run("protect", image, *words)
+    said = CliRunner().invoke(app, ["rm", str(image), "/b"])
+    assert "run `image protect` again" in said.stderr
+    assert 4 == check(image)[0]
+    assert "" == CliRunner().invoke(app, ["protect", str(image), *words]).stderr
+    assert 0 == check(image)[0]
+
+
 def test_mistakes(image: Path) -> None:
     """One line each."""
     words = ("--layout", "table_all", "--algorithm")

@@ -20,8 +20,10 @@ from sim.crypto.keys.user_keys import KeyFile, PublicKey, UserKey
 from sim.crypto.streams import NamedStream, Random
 from sim.errors import CryptoError, ImageError
 from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.format.inode import ROOT_INODE
 from sim.ext4.read.reader import Image
 from sim.files import locked, remove_abandoned_files
+from sim.integrity.plan import PLAN_KEY
 from sim.text import printable
 from sim.volume import keyed_groups
 
@@ -45,9 +47,11 @@ Editor = TypeVar("Editor", bound=ImageEditor)
 
 
 @contextmanager
-def changing(image: Path, kind: Callable[[Path], Editor]) -> Iterator[Editor]:
+def changing(image: Path, kind: Callable[[Path], Editor], *, stale: bool = True) -> Iterator[Editor]:
     """
     Yield an editor of an image that no other verb changes meanwhile; a second one waits and says so.
+
+    stale: what is changed leaves tags of the data behind, and a note says so if there are any.
 
     Raises ImageError for an image that cannot be opened to be changed.
     """
@@ -62,7 +66,13 @@ def changing(image: Path, kind: Callable[[Path], Editor]) -> Iterator[Editor]:
                 str(image), f"cannot be read and changed ({error.strerror or error})", "an image file"
             ) from None
         remove_abandoned_files(file)
-        yield kind(image)
+        editor = kind(image)
+        tagged = PLAN_KEY in editor.image.inode(ROOT_INODE).xattrs
+        yield editor
+        if tagged and stale:
+            note(
+                f"{image}: has tags of its data, which this verb does not keep up: run `image protect` again"
+            )
 
 
 def ask(user: str, what: str = "passphrase of") -> bytes:

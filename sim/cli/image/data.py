@@ -49,7 +49,7 @@ def run_protect(image: Path, plan: Plan, known: Known, as_json: bool = False) ->
     """Give an image the tags of a plan, or bring them up to date; print what was done."""
     if plan.scheme.aead:
         raise ConfigError("--scheme", "'aead'", AEAD_HINT)
-    with changing(image, FileEditor) as editor:
+    with changing(image, FileEditor, stale=False) as editor:
         tagger = protect(editor, plan, known.secrets(editor.image))
         written = editor.commit()
     words = f"{plan.layout}, {plan.scheme.name}, {plan.algorithm.name}, {plan.tag_bytes} bytes a tag"
