@@ -24,12 +24,12 @@ from typing import NamedTuple
 from sim.errors import ImageError
 from sim.ext4.edit.files import FileEditor
 from sim.ext4.edit.reflink import COUNTS_PATH
+from sim.ext4.format.features import RoCompat
 from sim.ext4.format.xattr import INDEX_TRUSTED, XattrKey
 from sim.ext4.read.reader import Image, Inode
 from sim.integrity.findings import DATA, GONE, TAGS, Bad, Checked
 from sim.integrity.pieces import joined, replaced
 from sim.integrity.plan import Plan
-from sim.integrity.tables import TABLE_PATH
 from sim.integrity.tagger import LIST_BLOCK, Place, Tagger
 
 TAGS_KEY: XattrKey = (INDEX_TRUSTED, b"readpath.tags")
@@ -51,15 +51,16 @@ def list_bytes(plan: Plan, runs: int) -> int:
     return _HEAD.size + runs * (_RUN.size + plan.tag_bytes) + plan.tag_bytes
 
 
-OWN_FILES = (TABLE_PATH, COUNTS_PATH)
-"""Files that are no file's data, and have checksums of their own."""
-
-
 def files_of(image: Image) -> Iterator[tuple[str, Inode]]:
-    """Yield the regular files that have contents in blocks, each once; those of OWN_FILES are none."""
+    """
+    Yield the regular files that have contents in blocks, each once.
+
+    Counts of shared blocks are no file's data, and have checksums of their own.
+    """
     seen = set[int]()
+    counts = COUNTS_PATH if image.superblock.has(RoCompat.SHARED_BLOCKS) else ""
     for path, inode in image.walk():
-        if path not in OWN_FILES and inode.is_regular and inode.has_contents and inode.number not in seen:
+        if path != counts and inode.is_regular and inode.has_contents and inode.number not in seen:
             seen.add(inode.number)
             yield path, inode
 

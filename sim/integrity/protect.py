@@ -41,7 +41,7 @@ def protect(editor: FileEditor, plan: Plan, secrets: Secrets) -> Tagger:
         what = "the volume" if without[0] == 0 else f"inode {without[0]}"
         raise ImageError(editor.image.name, f"no key of {what}", f"keys for {plan.scheme.name}")
     if plan.is_table:
-        plan = replace(plan, table_inode=make_table(editor, plan))
+        plan = replace(plan, table_inode=make_table(editor, plan, 0 if had is None else had.table_inode))
     tagger.plan = plan
     root = editor.image.inode(ROOT_INODE)
     said = plan.encode(secrets.volume)

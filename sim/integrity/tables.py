@@ -103,15 +103,15 @@ def own_place(tagger: Tagger, index: int) -> Place:
     return tagger.place(b"B", OWN_POSITION | index, (index,), 0, 0)
 
 
-def make_table(editor: FileEditor, plan: Plan) -> int:
-    """Return the inode of the table, made if the image has none of the right size."""
+def make_table(editor: FileEditor, plan: Plan, known: int) -> int:
+    """
+    Return the inode of the table; known: of the one that the image has, 0 for none, then it is made.
+
+    Raises ImageError for another file of the table's name.
+    """
+    if known:
+        return known
     size = table_blocks(plan, editor.image) * editor.image.block_size
-    for shown, inode in editor.image.children(editor.image.lookup("/")):
-        if shown == TABLE_PATH[1:]:
-            if inode.size_bytes == size:
-                return inode.number
-            editor.remove(TABLE_PATH)
-            break
     return editor.add_file(TABLE_PATH, size, 0o400, FLAG_IMMUTABLE)
 
 

@@ -138,6 +138,21 @@ def test_another_editor_refuses(image: Path) -> None:
         ImageEditor(image)
 
 
+def test_a_file_of_the_name_that_is_somebodys(tmp_path: Path) -> None:
+    """It is not read for counts, may be deleted, and stands in the way of a clone, which is told."""
+    path = tmp_path / "a.img"
+    make_image(
+        path, ImageSpec((FileSpec("/a", 3000), FileSpec(COUNTS_PATH, 2000)), BLOCK, size_bytes=200 * BLOCK)
+    )
+    with pytest.raises(ImageError, match="refcounts: is there already"):
+        ReflinkEditor(path).clone("/a", "/a2")
+    editor = ReflinkEditor(path)
+    editor.remove(COUNTS_PATH)
+    editor.clone("/a", "/a2")
+    editor.commit()
+    e2fsck(path)
+
+
 def test_damaged_counts(image: Path) -> None:
     """A flipped bit, and counts that are not those of the files: told, nothing changed."""
     clone(image, ("/a", "/a2"))

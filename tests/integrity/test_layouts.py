@@ -10,6 +10,8 @@ from tools import MKE2FS_KINDS, debugfs, e2fsck, mke2fs
 
 from sim.errors import ConfigError, ImageError
 from sim.ext4.edit.files import FileEditor
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 from sim.integrity.findings import DATA, GONE, PLAN, TAGS
@@ -131,6 +133,24 @@ def test_another_plan_is_refused(tmp_path) -> None:
     with pytest.raises(ImageError, match="no key of the volume; allowed: keys for mac"):
         protect(editor, Plan.of("table_all", "mac", "aes-cmac"), Secrets())
     assert check_data(Image.open(tmp_path / "b.img"), Secrets()) is None
+
+
+def test_a_file_of_the_tables_name_that_is_somebodys(tmp_path) -> None:
+    """It is not written over, and with extents it has tags as every file."""
+    path = tmp_path / "a.img"
+    make_image(path, ImageSpec((FileSpec("/.checksums", 3 * BLOCK),), BLOCK, size_bytes=200 * BLOCK))
+    before = path.read_bytes()
+    with pytest.raises(ImageError, match="checksums: is there already"):
+        protect(FileEditor(path), Plan.of("table_all", "checksum", "crc32c"), Secrets())
+    editor = FileEditor(path)
+    protect(editor, Plan.of("per_extent", "checksum", "crc32c"), Secrets())
+    editor.commit()
+    physical = Image.open(path).lookup("/.checksums").tree.extents[0].physical
+    raw = bytearray(path.read_bytes())
+    assert before[physical * BLOCK : (physical + 3) * BLOCK] == raw[physical * BLOCK : (physical + 3) * BLOCK]
+    raw[physical * BLOCK] ^= 1
+    (bad,) = checked(raw, Secrets()).bad
+    assert (DATA, "/.checksums") == (bad.what, bad.path)
 
 
 def test_who_has_the_key_believes_no_other_plan(tmp_path) -> None:

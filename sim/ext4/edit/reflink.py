@@ -55,7 +55,13 @@ class Changed:
 
 
 def counts_of(image: Image) -> dict[int, int]:
-    """Return how many files have each shared block, as the image says; ImageError if that is damaged."""
+    """
+    Return how many files have each shared block, as the image says; ImageError if that is damaged.
+
+    Without the feature shared_blocks a file of the name is anybody's.
+    """
+    if not image.superblock.has(RoCompat.SHARED_BLOCKS):
+        return {}
     for number, name, _type in image.entries(image.inode(ROOT_INODE)):
         if name == COUNTS_PATH[1:].encode():
             inode = image.inode(number)
@@ -214,8 +220,7 @@ class ReflinkEditor(FileEditor):
 
     def _put_counts(self) -> None:
         """Write the file of counts, and the feature; without a shared block both go."""
-        names = {shown for shown, _inode in self.image.children(self.image.lookup("/"))}
-        present = COUNTS_PATH[1:] in names
+        present = self.image.superblock.has(RoCompat.SHARED_BLOCKS)
         if not self._counts:
             if present:
                 super().remove(COUNTS_PATH)
