@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.errors import ConfigError
-from sim.integrity.csum_tree import csums_per_item, leaf_of, leaves, stored_bytes
+from sim.integrity.csum_tree import ReadCounts, csums_per_item, leaf_of, leaves, read_counts, stored_bytes
 from sim.integrity.interleaved import BUFFER_SECTORS, Interleaved
 
 SMALL, LARGE = Interleaved(512, 4), Interleaved(4096, 4)
@@ -92,3 +92,39 @@ def test_btrfs_leaves_as_recorded() -> None:
     ]
     assert 16384 == stored_bytes(1 << 20, 16384, "sha256")
     assert csums_per_item(16384, "sha256") == (16384 - 101 - 50) // 32 - 1
+
+
+KIB, MIB = 1 << 10, 1 << 20
+RANDOM = [(20_480 + 151_552 * number, 4096) for number in range(32)]
+IN_PIECES = [(number * 16 * KIB, 16 * KIB) for number in range(64)]
+LONG = [
+    (0, 512 * KIB),
+    *((512 * KIB + number * MIB, MIB) for number in range(15)),
+    (15 * MIB + 512 * KIB, 512 * KIB),
+]
+GROWING = [(0, 16), (16, 64), (80, 256), (336, 512), (848, 176)]
+
+
+@pytest.mark.parametrize(
+    ("bios", "extents", "node", "counts"),
+    [
+        (LONG, [(0, 16 * MIB)], 16384, ReadCounts(17, 18, 4096, 19, 2)),
+        (RANDOM, [(0, 16 * MIB)], 16384, ReadCounts(32, 32, 32, 33, 1)),
+        (IN_PIECES, IN_PIECES, 16384, ReadCounts(64, 64, 256, 128, 0)),
+        ([(at % MIB, size) for at, size in RANDOM], IN_PIECES, 4096, ReadCounts(32, 32, 32, 58, 0)),
+        (
+            [(at % (512 * KIB), size) for at, size in RANDOM],
+            [(number * 4096, 4096) for number in range(128)],
+            16384,
+            ReadCounts(32, 32, 32, 64, 0),
+        ),
+        ([(0, 16 * KIB), (16 * KIB, 48 * KIB)], [(0, 64 * KIB)], 4096, ReadCounts(2, 2, 16, 3, 0)),
+        ([(at * KIB, size * KIB) for at, size in GROWING], [(0, MIB)], 4096, ReadCounts(5, 5, 256, 6, 0)),
+    ],
+)
+def test_btrfs_reads_as_recorded(bios, extents, node, counts) -> None:
+    """
+    Contiguous in order and at random, extents of one and of four blocks: calls by name, leaves read.
+    A csum tree of one leaf is its root, and in memory.
+    """
+    assert counts == read_counts(bios, extents, node, "crc32c", in_root=counts.leaves == 0)
