@@ -11,6 +11,9 @@ crc32c), into the xattr block, or, if it is longer, into inodes of its own (ea_i
 holds against a hash. A run is an extent of the tree, cut every so many blocks; unwritten ones
 have no tag, for they read as zeros. Every written block must be in a run, and the file as long as it was.
 
+A tag is of a run's place in its file (per_extent): nobody else can use it, a clone neither. Or of its place
+on the device (per_extent_place): a clone may have the same tags, in a list whose own tag names the clone.
+
 Only files have tags here: directories, symlinks and all metadata have none.
 """
 
@@ -73,9 +76,9 @@ def runs_of(inode: Inode, most: int) -> Iterator[tuple[int, int, int]]:
                 yield logical + at, physical + at, min(most or length, length - at)
 
 
-def run_place(tagger: Tagger, inode: Inode, logical: int, blocks: int) -> Place:
+def run_place(tagger: Tagger, inode: Inode, logical: int, blocks: int, physical: int) -> Place:
     """Return the place of a run."""
-    return tagger.extent(inode.number, inode.raw.generation, logical, blocks)
+    return tagger.extent(inode.number, inode.raw.generation, logical, blocks, physical)
 
 
 def list_place(tagger: Tagger, inode: Inode) -> Place:
@@ -108,7 +111,7 @@ def write_list(editor: FileEditor, plan: Plan, tagger: Tagger, inode: Inode, fre
     had = {(run.logical, run.blocks): run.tag for run in old[0]}
     runs: list[TaggedRun] = []
     for logical, physical, blocks in runs_of(inode, plan.extent_blocks):
-        place = run_place(tagger, inode, logical, blocks)
+        place = run_place(tagger, inode, logical, blocks, physical)
         stored = bytes(image.store.read(physical * size, blocks * size))
         was = had.get((logical, blocks), b"")
         if not tagger.makes_tags(place):
@@ -189,7 +192,7 @@ def _check_file(image: Image, plan: Plan, tagger: Tagger, path: str, inode: Inod
             continue
         places = [mapped.pop(block) for block in range(logical, logical + blocks)]
         stored = _stored(image, places)
-        found = tagger.again(run_place(tagger, inode, logical, blocks), stored, tag)
+        found = tagger.again(run_place(tagger, inode, logical, blocks, places[0]), stored, tag)
         if found != tag:
             say(DATA, logical, places[0], tag, found, blocks)
     for logical, physical in sorted(mapped.items()):

@@ -54,8 +54,9 @@ SCHEMES: Mapping[str, Scheme] = {
         Scheme("aead", volume_key=True, file_keys=True, aead=True),
     )
 }
-LAYOUTS = ("table_all", "table_data", "per_extent", "merkle")
-_TABLES = LAYOUTS[:2]
+LAYOUTS = ("table_all", "table_data", "per_extent", "merkle", "per_extent_place")
+_TABLES = ("table_all", "table_data")
+_LISTS = ("per_extent", "per_extent_place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,12 @@ class Plan:
         elif chosen.keyed != keyed:
             fitting = ", ".join(one.name for one in ALGORITHMS.values() if one.keyed == keyed)
             raise ConfigError(f"scheme {scheme}", algorithm, fitting)
+        if layout == "per_extent_place" and chosen.counted:
+            # A place that another block was at before has no counter that goes on.
+            raise ConfigError(f"layout {layout}", algorithm, "an algorithm without a counter")
         if found.aead and algorithm != "aes-256-gcm":
             raise ConfigError(f"scheme {scheme}", algorithm, "aes-256-gcm")
-        if not 0 <= extent_blocks <= 1 << 15 or (extent_blocks and layout != "per_extent"):
+        if not 0 <= extent_blocks <= 1 << 15 or (extent_blocks and layout not in _LISTS):
             raise ConfigError(
                 f"layout {layout}", f"extents of {extent_blocks} blocks", "0 to 32768, per_extent"
             )
@@ -97,6 +101,11 @@ class Plan:
     def tag_bytes(self) -> int:
         """Bytes of a tag as it is kept: a sealed one has 16."""
         return TAG_BYTES if self.scheme.plain else self.algorithm.tag_bytes
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the tags lie in lists, of files."""
+        return self.layout in _LISTS
 
     @property
     def is_table(self) -> bool:

@@ -47,7 +47,7 @@ def protect(editor: FileEditor, plan: Plan, secrets: Secrets) -> Tagger:
     said = plan.encode(secrets.volume)
     if root.xattrs.get(PLAN_KEY) != said:
         editor.set_xattrs(ROOT_INODE, {**root.xattrs, PLAN_KEY: said})
-    if plan.layout == "per_extent":
+    if plan.is_list:
         write_lists(editor, plan, tagger, fresh=had is None)
     elif plan.layout == "merkle":
         write_trees(editor, tagger)
@@ -89,7 +89,7 @@ def check_data(image: Image, secrets: Secrets) -> Checked | None:
         return Checked(bad=[Bad(PLAN, "/", ROOT_INODE, None, None, b"", text)])
     if plan.is_table:
         done = check_table(image, plan, tagger)
-    elif plan.layout == "per_extent":
+    elif plan.is_list:
         done = check_lists(image, plan, tagger)
     else:
         done = check_trees(image, tagger)

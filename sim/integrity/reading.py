@@ -53,7 +53,7 @@ class Reader:
         self._have = set[int]()
         self._tags = set[int]()
         self._shape = geometry(image, plan) if plan.is_table else None
-        self._runs = decode(self._inode, plan)[0] if plan.layout == "per_extent" else []
+        self._runs = decode(self._inode, plan)[0] if plan.is_list else []
 
     def read(self, first: int, blocks: int) -> ReadCost:
         """Return what a read of logical blocks costs; holes are none."""
@@ -65,7 +65,7 @@ class Reader:
         asked = [logical for logical in places if logical not in self._have]
         if self._plan.is_table:
             return self._by_table({logical: places[logical] for logical in asked})
-        if self._plan.layout == "per_extent":
+        if self._plan.is_list:
             return self._by_list(asked)
         return self._by_tree(asked)
 

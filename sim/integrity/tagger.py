@@ -2,8 +2,8 @@
 Tags of units: a unit is what one tag is of, a block in a table, a run of blocks with an extent.
 
 Contexts, which are hashed before the data: a letter, the file system's UUID, and the place: T physical block;
-E inode, generation, logical block, blocks; B a block of the table itself; L a file's list of tags; S a file's
-Merkle root. Little endian, 8 bytes each.
+E inode, generation, logical block, blocks; P first physical block, blocks; B a block of the table itself; L a
+file's list of tags; S a file's Merkle root. Little endian, 8 bytes each.
 """
 
 from __future__ import annotations
@@ -87,8 +87,10 @@ class Tagger:
         """Return the place of a block in a table."""
         return self.place(b"T", physical, (physical,), inode, logical)
 
-    def extent(self, inode: int, generation: int, logical: int, blocks: int) -> Place:
-        """Return the place of a run of blocks of a file."""
+    def extent(self, inode: int, generation: int, logical: int, blocks: int, physical: int) -> Place:
+        """Return the place of a run of blocks: of a file, or, with per_extent_place, of the device."""
+        if self.plan.layout == "per_extent_place":
+            return self.place(b"P", physical, (physical, blocks), inode, logical)
         return self.place(b"E", inode << 32 | logical, (inode, generation, logical, blocks), inode, logical)
 
     def can_judge(self, inode: int) -> bool:

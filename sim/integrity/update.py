@@ -46,7 +46,7 @@ def update_block(editor: FileEditor, secrets: Secrets, path: str, logical: int, 
     physical = extent.physical + logical - extent.logical
     if plan.is_table:
         return _in_table(editor, plan, tagger, physical, (inode.number, logical), data)
-    if plan.layout == "per_extent":
+    if plan.is_list:
         return _in_list(editor, plan, tagger, inode.number, logical, data)
     editor.write_block(physical, data)
     write_trees(editor, tagger)
@@ -88,7 +88,7 @@ def _in_list(
     assert extent is not None, "a run is of blocks that are there"
     first = extent.physical + run.logical - extent.logical
     stored = bytes(image.store.read(first * size, run.blocks * size))
-    place, at = run_place(tagger, inode, run.logical, run.blocks), (logical - run.logical) * size
+    place, at = run_place(tagger, inode, run.logical, run.blocks, first), (logical - run.logical) * size
     if tagger.makes_tags(place):
         plain = tagger.open(place, stored, run.tag)
         if plain is None:

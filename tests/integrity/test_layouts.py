@@ -105,13 +105,17 @@ def test_without_keys(images, said) -> None:
 def test_schemes_and_layouts_that_do_not_go_together() -> None:
     """One line each, with what does."""
     for words, told in (
-        (("tabel", "checksum", "crc32c"), "layout: 'tabel'.*table_all, table_data, per_extent, merkle"),
+        (
+            ("tabel", "checksum", "crc32c"),
+            "layout: 'tabel'.*table_all, table_data, per_extent, merkle, per_extent_place",
+        ),
         (("table_all", "sum", "crc32c"), "scheme: 'sum'.*checksum, mac"),
         (("table_all", "checksum", "aes-cmac"), "scheme checksum: aes-cmac.*crc32c, xxh64, sha256, blake2b"),
         (("table_all", "mac", "sha256"), "scheme mac: sha256.*hmac-sha256, aes-cmac, aes-256-gcm"),
         (("merkle", "checksum", "crc32c"), "layout merkle: checksum with crc32c.*sha256"),
         (("per_extent", "aead", "aes-cmac"), "scheme aead: aes-cmac"),
         (("table_all", "checksum", "crc32c", 4), "extents of 4 blocks"),
+        (("per_extent_place", "mac", "aes-256-gcm"), "aes-256-gcm; allowed: an algorithm without a counter"),
     ):
         with pytest.raises(ConfigError, match=told):
             Plan.of(*words)

@@ -21,7 +21,7 @@ def test_equal_blocks_have_unlike_tags(tmp_path) -> None:
     image = Image.open(path)
     inode = image.lookup("/a")
     tagger = Tagger(plan, image.uuid, secrets, frozenset(secrets.files))
-    place = tagger.extent(inode.number, 0, 3, 1)
+    place = tagger.extent(inode.number, 0, 3, 1, 99)
     zero = bytes(BLOCK)
     cipher = tagger.make(place, zero, b"")
     plain = plan.algorithm.make(b"", 0, place.context + secrets.files[inode.number].decrypt(zero, 3))
@@ -53,7 +53,7 @@ def test_equal_data_in_two_places_has_two_tags(said) -> None:
     tagger = Tagger(plan, bytes(16), Secrets(VOLUME_KEY if said[0] == "mac" else b""), frozenset())
     places = [tagger.block(at, 0, 0) for at in range(5)]
     places += [
-        tagger.extent(inode, generation, logical, blocks)
+        tagger.extent(inode, generation, logical, blocks, 99)
         for inode in (12, 13)
         for generation in (0, 1)
         for logical in (0, 1)

@@ -33,6 +33,8 @@ PLANS = [
     ),
     *(("per_extent", "checksum", "crc32c", most) for most in (0, 1, 2, 8)),
     ("per_extent", "checksum", "blake2b", 1),
+    ("per_extent_place", "checksum", "crc32c", 2),
+    ("per_extent_place", "encrypt-then-mac", "aes-cmac", 0),
     ("table_data", "checksum", "xxh64", 0),
     ("merkle", "checksum", "sha256", 0),
     ("merkle", "mac", "sha256", 0),

@@ -124,12 +124,13 @@ def test_the_verb() -> None:
     """Some attacks on one scheme, as JSON and as tables; a name that is none is told."""
     said = json.loads(run("attack", "bit_flip", "forged_block", "--scheme", "mac", "--json").stdout)
     rows = {(row["layout"], row["extent_blocks"], row["attack"]): row for row in said["attacks"]}
-    assert 10 == len(rows)
+    assert 12 == len(rows)
     assert ["key", "anchor"] == rows["table_all", 0, "forged_block"]["noticed_by"]
     assert 4 == rows["per_extent", 1, "forged_block"]["tries"]
     assert {"key", "anyone", "anchor"} == set(JUDGES) - {"e2fsck"}
     assert (
-        "| bit_flip | key | key | key | key | anyone |" in run("attack", "--scheme", "mac", "bit_flip").stdout
+        "| bit_flip | key | key | key | key | key | anyone |"
+        in run("attack", "--scheme", "mac", "bit_flip").stdout
     )
     with pytest.raises(ConfigError, match=r"'melt'; allowed: bit_flip, "):
         run("attack", "melt")

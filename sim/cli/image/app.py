@@ -69,7 +69,9 @@ for verb in (ls, extents, cat, check):
 @app.command("protect")
 def protect(
     image: ImagePath,
-    layout: Annotated[str, typer.Option("--layout", help="table_all, table_data, per_extent, merkle.")],
+    layout: Annotated[
+        str, typer.Option("--layout", help="table_all, table_data, per_extent, per_extent_place, merkle.")
+    ],
     algorithm: Annotated[
         str,
         typer.Option("--algorithm", help="crc32c, xxh64, sha256, blake2b; hmac-sha256, aes-cmac, ..."),

@@ -57,7 +57,7 @@ def _group(outcome: Outcome) -> tuple[str, str]:
 
 def layout_word(said: Said) -> str:
     """Return a layout's name, with the blocks of an extent where it has some."""
-    return said[0] if said[0] != "per_extent" else f"{said[0]} {said[3] or 'any'}"
+    return f"{said[0]} {said[3] or 'any'}" if said[0].startswith("per_extent") else said[0]
 
 
 def cell(outcome: Outcome) -> str:

@@ -162,7 +162,7 @@ def make_tags(lab: Lab, editor: FileEditor, moves: list[Move]) -> None:
         for logical, physical, blocks in runs_of(inode, 1 if lab.plan.is_table else lab.plan.extent_blocks):
             covered = wanted & set(range(logical, logical + blocks))
             if covered:
-                place = run_place(tagger, inode, logical, blocks)
+                place = run_place(tagger, inode, logical, blocks, physical)
                 if lab.plan.is_table:
                     place = tagger.block(physical, inode.number, logical)
                 stored = bytes(image.store.read(physical * BLOCK_BYTES, blocks * BLOCK_BYTES))

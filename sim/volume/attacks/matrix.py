@@ -38,6 +38,8 @@ PLANS: tuple[Said, ...] = (
         ("checksum-then-encrypt", "crc32c"),
         ("aead", "aes-256-gcm"),
     ) for layout, blocks in _ALL),
+    ("per_extent_place", "checksum", "crc32c", 1),
+    ("per_extent_place", "mac", "hmac-sha256", 1),
     ("merkle", "checksum", "sha256", 0),
     ("merkle", "mac", "sha256", 0),
 )  # fmt: skip
@@ -139,7 +141,7 @@ def cost(said: Said) -> Cost:
     inode = image.lookup("/a")
     if plan.is_table:
         stored, read = image.lookup(TABLE_PATH).size_bytes, 2 * BLOCK_BYTES
-    elif plan.layout == "per_extent":
+    elif plan.is_list:
         lists = [len(joined(one.xattrs, TAGS_KEY)) for _path, one in files_of(image)]
         stored = sum(lists)
         read = (plan.extent_blocks or FILE_BLOCKS) * BLOCK_BYTES + len(joined(inode.xattrs, TAGS_KEY))

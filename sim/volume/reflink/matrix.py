@@ -19,8 +19,8 @@ from sim.ext4.format.inode import FLAG_VERITY
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
 from sim.integrity.algorithms import KEY_BYTES
-from sim.integrity.extents import TAGS_KEY, write_list
-from sim.integrity.pieces import joined, replaced
+from sim.integrity.extents import TAGS_KEY, decode, encode_list, write_list
+from sim.integrity.pieces import replaced
 from sim.integrity.plan import Plan
 from sim.integrity.protect import check_data, keyed_files, plan_under, protect
 from sim.integrity.tagger import FileSecret, Secrets, Tagger
@@ -43,6 +43,7 @@ LAYOUTS: dict[str, tuple[str, str, str, int] | None] = {
     "table_data": ("table_data", "checksum", "crc32c", 0),
     "per_extent 1": ("per_extent", "checksum", "crc32c", 1),
     "per_extent any": ("per_extent", "checksum", "crc32c", 0),
+    "per_extent_place any": ("per_extent_place", "checksum", "crc32c", 0),
     "merkle": ("merkle", "checksum", "sha256", 0),
     "table_data, MAC": ("table_data", "encrypt-then-mac", "aes-cmac", 0),
     "per_extent any, MAC": ("per_extent", "encrypt-then-mac", "aes-cmac", 0),
@@ -160,7 +161,7 @@ class _Run:
             self.cell.costs.append(adopted)
         if self.plan is None:
             return
-        if self.plan.layout == "per_extent":
+        if self.plan.is_list:
             self._clone_list(editor)
         elif self.plan.layout == "merkle":
             editor.set_flags(editor.image.lookup(CLONE).number, FLAG_VERITY)
@@ -168,21 +169,21 @@ class _Run:
             self._clone_in_table(editor)
 
     def _clone_list(self, editor: ReflinkEditor) -> None:
-        """Try the source's list as it is; a tag that names its file needs the clone's data hashed again."""
-        assert self.plan is not None
-        source, clone = editor.image.lookup(SOURCE), editor.image.lookup(CLONE)
-        copied = joined(source.xattrs, TAGS_KEY)
-        editor.set_xattrs(clone.number, replaced(clone.xattrs, TAGS_KEY, copied))
+        """Try the source's tags in a list of the clone's; tags that name their file are made again."""
         secrets = self.secrets(editor.image)
-        checked = check_data(editor.image, secrets)
-        assert checked is not None
-        if not checked.bad:
-            return
         plan = plan_under(editor, secrets)
         tagger = Tagger(plan, editor.image.uuid, secrets, keyed_files(editor.image, secrets))
-        write_list(editor, plan, tagger, editor.image.lookup(CLONE), fresh=True)
-        self.cell.hashed_bytes = tagger.hashed_bytes
-        self.cell.costs.append("all data of the clone is read and hashed, for a list of its own")
+        source, clone = editor.image.lookup(SOURCE), editor.image.lookup(CLONE)
+        copied = encode_list(plan, tagger, clone, decode(source, plan)[0], b"")
+        editor.set_xattrs(clone.number, replaced(clone.xattrs, TAGS_KEY, copied))
+        self.cell.costs.append("a list of the clone's own, with the source's tags")
+        checked = check_data(editor.image, secrets)
+        assert checked is not None
+        if checked.bad:
+            tagger.hashed_bytes = 0
+            write_list(editor, plan, tagger, editor.image.lookup(CLONE), fresh=True)
+            self.cell.hashed_bytes = tagger.hashed_bytes
+            self.cell.costs[-1] = "all data of the clone is read and hashed, for a list of its own"
 
     def _clone_in_table(self, editor: ReflinkEditor) -> None:
         """Bring the table up to date for the metadata that changed; the shared blocks' tags stay."""
