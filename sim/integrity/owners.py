@@ -18,6 +18,9 @@ class Owner(NamedTuple):
     logical: int
 
 
+NOBODY = Owner("-", 0, 0)
+
+
 class Owners:
     """The owners of an image's blocks. Of blocks that files share, the first file in the walk has them."""
 
@@ -41,4 +44,4 @@ class Owners:
             inside = physical - self._starts[index]
             if inside < length:
                 return Owner(path, inode, logical + inside)
-        return Owner("-", 0, 0)
+        return NOBODY

@@ -32,7 +32,8 @@ def crc32c(seed: int, data: bytes | bytearray | memoryview) -> int:
     Return the register after `data`, from `seed`; the published CRC is crc32c(0xFFFFFFFF, data) ^
     0xFFFFFFFF.
     """
-    return int(google_crc32c.extend(seed ^ _INVERTED, bytes(data))) ^ _INVERTED
+    whole = data if isinstance(data, bytes) else bytes(data)
+    return int(google_crc32c.extend(seed ^ _INVERTED, whole)) ^ _INVERTED
 
 
 def crc32c_rows(seeds: npt.NDArray[np.uint32], rows: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint32]:
