@@ -4,7 +4,7 @@ Exit codes: what they mean, in one place. `--help` and docs/command-line.md say 
 
 from __future__ import annotations
 
-DONE, FOUND, MISTAKE, FAULT, INTERRUPTED, CLOSED = 0, 1, 2, 3, 130, 141
+DONE, FOUND, MISTAKE, FAULT, UNCORRECTED, INTERRUPTED, CLOSED = 0, 1, 2, 3, 4, 130, 141
 
 MEANING = {
     DONE: "done; of `check`: all claims held",
@@ -16,6 +16,8 @@ MEANING = {
     " disk, a worker that was killed), told in one line (mistakes of a fio job in a line each); of `check`:"
     " none failed, but one cannot be told or is stale",
     FAULT: "a fault in readpath, please report it: the line names a file that has the traceback",
+    UNCORRECTED: "data was found that is not what was written, and left as it is (image check --data), as"
+    " e2fsck's 4",
     INTERRUPTED: "interrupted (Ctrl-C)",
     CLOSED: "whoever read the output went away (as `head` does), without a word",
 }

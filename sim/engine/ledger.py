@@ -249,21 +249,6 @@ def _sums_of(passed: list[tuple[Site, int, int]]) -> dict[tuple[str, str, str], 
     return sums
 
 
-def _sums_of(passed: list[tuple[Site, int, int]]) -> dict[tuple[str, str, str], list[int]]:
-    """Return (full stack, symbol, context) -> calls, units of so many passes and units of some sites."""
-    sums: dict[tuple[str, str, str], list[int]] = {}
-    for site, passes, of_unit in passed:
-        if not passes and not of_unit:
-            continue
-        for full, calls, units in site.symbols:
-            entry = sums.setdefault((full, _last(full), site.context), [0, 0])
-            entry[0] += passes * calls
-            entry[1] += passes * units
-            if full == site.unit_symbol and calls:
-                entry[1] += of_unit
-    return sums
-
-
 class _Below(Ledger):
     """Another ledger, with a caller before the stacks of tasks."""
 

@@ -104,7 +104,7 @@ class MetadataBytes:
 
     def _node(self, inode: LiveInode, node: Node) -> bytes:
         raw = bytearray(encoded(node).ljust(self._image.block_size, b"\0"))
-        self._sums.extent_block(raw, self._copied[inode.number], inode.number, node.room)
+        self._sums.extent_block(raw, self._copied[inode.number], inode.number)
         return bytes(raw)
 
     def _descriptor_block(self, block: int, index: int) -> bytes:

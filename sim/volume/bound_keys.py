@@ -43,11 +43,11 @@ def new_binding(image: Image, path: str, random: Random) -> Binding:
     """
     Return what the keys of a file are to be bound to.
 
-    A file with several names (hard links) is bound to none of them.
+    A file with several names (hard links) is bound to none of them, and to its inode.
     """
     inode = image.lookup(path)
     name = true_name(image, path) if inode.raw.links == 1 else None
-    return Binding.new(FOR_FILE, image.uuid, inode.raw.generation, name, random)
+    return Binding.new(FOR_FILE, image.uuid, inode.raw.generation, name, random, inode=inode.number)
 
 
 def new_group_binding(image: Image, group: str, random: Random) -> Binding:
@@ -66,7 +66,7 @@ def check_file(
     binding = binding_of(raw, inode.place)
     if binding is not None:
         name = NO_NAME if path is None else name_digest(true_name(image, path))
-        here = Binding(FOR_FILE, image.uuid, inode.raw.generation, name, binding.id)
+        here = Binding(FOR_FILE, image.uuid, inode.raw.generation, name, binding.id, inode=inode.number)
         binding.check(here, inode.place, moved=moved)
     return binding
 

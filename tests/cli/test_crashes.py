@@ -305,7 +305,7 @@ def test_killed_after_every_call(tmp_path: Path, images: Callable[[str, int], tu
         assert path.read_bytes() == (old if "rename" not in {c.kind for c in calls[:cut_after]} else new)
         beside = {file.name for file in tmp_path.iterdir()} - {"a.img"}
         left += bool(beside)
-        with changing(path):
+        with changing(path, ImageEditor):
             pass
         assert {"a.img"} == {file.name for file in tmp_path.iterdir()}
     assert left >= len(calls) - 3

@@ -236,6 +236,40 @@ def test_another_file_system_and_another_inode(image: Path, base: Path) -> None:
 
 
 @both_formats
+def test_a_set_belongs_to_its_inode(image: Path, base: Path, form: str) -> None:
+    """
+    Files of two names each, which are bound to no name: exchanged sets, and a set moved, are told by the
+    inode. One of an older version, which knows no inode, is read where its name is.
+    """
+    for path in ("/secret", "/lunch"):
+        debugfs(image, f"ln {path} {path}2", f"sif {path} links_count 2", write=True)
+        encrypt(image, path, base, "--user", "alice", "--format", form)
+    for path in ("/secret", "/lunch2"):
+        assert TEXTS[path.rstrip("2")] == reads(image, path, base, "alice")
+    numbers = {path: Image.open(image).lookup(path).number for path in ("/secret", "/lunch")}
+    bound = binding_of(keys(image, "/secret"))
+    assert (numbers["/secret"], numbers["/secret"].to_bytes(4, "big")) == (bound.inode, bound.id[:4])
+    before = {path: keys(image, path) for path in numbers}
+    put_keys(image, "/secret", before["/lunch"])
+    put_keys(image, "/lunch", before["/secret"])
+    for path, other in (("/secret", "/lunch"), ("/lunch2", "/secret")):
+        with pytest.raises(
+            CryptoError, match=f"EIO: the wrapped keys are of inode {numbers[other]}: they were"
+        ):
+            run("cat", image, path, "--keys", base / "alice.toml", "--as", "alice")
+        with pytest.raises(CryptoError, match="of inode"):
+            run("share", image, path, "mallory", "--keys", base / "all.toml", "--as", "alice")
+    for path, raw in before.items():
+        put_keys(image, path, raw)
+    assert TEXTS["/lunch"] == reads(image, "/lunch", base, "alice")
+    random, user = NamedStream(9, "old"), secret_keys(base / "alice.toml")[0]
+    older = Binding.new(1, Image.open(image).uuid, bound.generation, None, random)
+    key = KeyRing([user]).unwrap(before["/secret"], "alice")
+    put_keys(image, "/secret", wrap(form, key, [user], random, older))
+    assert (0, TEXTS["/secret"]) == (older.inode, reads(image, "/secret", base, "alice"))
+
+
+@both_formats
 def test_unshare_leaves_as_many_shares_as_are_needed(image: Path, base: Path, form: str) -> None:
     """2 of 3, and an authority: one share can go, no second one; the authority always can."""
     words = [word for user in USERS[:3] for word in ("--user", user)]

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sim.cli.image.reading import cat, check, extents, inspect, ls
-from sim.cli.image.words import AsJson, ImagePath, InnerPath, Moved
+from sim.cli.image.words import AsJson, FileKeys, ImagePath, InnerPath, KeyUsers, Moved, VolumeKey
 from sim.cli.usage import Verbs
 
 app = typer.Typer(
@@ -64,6 +64,84 @@ def make(
 
 for verb in (ls, extents, cat, check):
     app.command(verb.__name__)(verb)
+
+
+@app.command("protect")
+def protect(
+    image: ImagePath,
+    layout: Annotated[
+        str, typer.Option("--layout", help="table_all, table_data, per_extent, per_extent_place, merkle.")
+    ],
+    algorithm: Annotated[
+        str,
+        typer.Option("--algorithm", help="crc32c, xxh64, sha256, blake2b; hmac-sha256, aes-cmac, ..."),
+    ],
+    scheme: Annotated[
+        str,
+        typer.Option("--scheme", help="checksum, mac, encrypt-then-mac, checksum-then-encrypt."),
+    ] = "checksum",
+    extent_blocks: Annotated[
+        int, typer.Option("--extent-blocks", help="With per_extent: blocks of a tag at most [0, any].")
+    ] = 0,
+    volume_key: VolumeKey = None,
+    keys: FileKeys = None,
+    users: KeyUsers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give an image tags of its data, or bring them up to date; `check --data` checks the data by them."""
+    from sim.cli.image.data import Known, run_protect
+    from sim.integrity.plan import Plan
+
+    plan = Plan.of(layout, scheme, algorithm, extent_blocks)
+    run_protect(image, plan, Known(volume_key, keys, users or []), as_json)
+
+
+@app.command("attack")
+def attack(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[ATTACK]...", help="Which [all].")] = None,
+    schemes: Annotated[
+        list[str] | None, typer.Option("--scheme", help="On tags of this scheme alone. Repeatable [all].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run attacks on images with tags, made for that, and print who notices: tables in Markdown."""
+    from sim.cli.image.attack import run_attack
+
+    run_attack(names or [], schemes or [], as_json)
+
+
+@app.command("clone")
+def clone(
+    image: ImagePath,
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A file in the image.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The clone's name.")],
+    as_json: AsJson = False,
+) -> None:
+    """Clone a file: a second one that shares its blocks until either is written."""
+    from sim.cli.image.sharing import run_clone
+
+    run_clone(image, source, target, as_json)
+
+
+@app.command("sharing")
+def sharing(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[ENCRYPTION]...", help="Of which kind [all].")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run clones under each kind of encryption and of tags, print what came of it: a table in Markdown."""
+    from sim.cli.image.sharing import run_sharing
+
+    run_sharing(names or [], as_json)
+
+
+@app.command("reads")
+def reads(as_json: AsJson = False) -> None:
+    """Count what verifying makes a reader read, under each layout of tags: a table in Markdown."""
+    from sim.cli.image.reads import run_image_reads
+
+    run_image_reads(as_json)
 
 
 @app.command("encrypt")

@@ -10,18 +10,20 @@ import json
 import secrets
 import sys
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sim.crypto.keys.file_keys import KeyRing
 from sim.crypto.keys.user_keys import KeyFile, PublicKey, UserKey
 from sim.crypto.streams import NamedStream, Random
 from sim.errors import CryptoError, ImageError
 from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.format.inode import ROOT_INODE
 from sim.ext4.read.reader import Image
 from sim.files import locked, remove_abandoned_files
+from sim.integrity.plan import PLAN_KEY
 from sim.text import printable
 from sim.volume import keyed_groups
 
@@ -41,10 +43,15 @@ def note(text: str) -> None:
     print(f"readpath: note: {printable(text)}", file=sys.stderr)
 
 
+Editor = TypeVar("Editor", bound=ImageEditor)
+
+
 @contextmanager
-def changing(image: Path) -> Iterator[ImageEditor]:
+def changing(image: Path, kind: Callable[[Path], Editor], *, stale: bool = True) -> Iterator[Editor]:
     """
     Yield an editor of an image that no other verb changes meanwhile; a second one waits and says so.
+
+    stale: what is changed leaves tags of the data behind, and a note says so if there are any.
 
     Raises ImageError for an image that cannot be opened to be changed.
     """
@@ -59,7 +66,13 @@ def changing(image: Path) -> Iterator[ImageEditor]:
                 str(image), f"cannot be read and changed ({error.strerror or error})", "an image file"
             ) from None
         remove_abandoned_files(file)
-        yield ImageEditor(image)
+        editor = kind(image)
+        tagged = PLAN_KEY in editor.image.inode(ROOT_INODE).xattrs
+        yield editor
+        if tagged and stale:
+            note(
+                f"{image}: has tags of its data, which this verb does not keep up: run `image protect` again"
+            )
 
 
 def ask(user: str, what: str = "passphrase of") -> bytes:

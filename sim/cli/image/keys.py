@@ -19,6 +19,8 @@ from sim.crypto.keys.file_keys import FORMATS, MODE_GROUP_KEY, REMOVAL_NOTE, Fil
 from sim.crypto.keys.policies import AnyOf, Escrow, KOfN, OwnerOnly, Policy
 from sim.crypto.keys.user_keys import GROUP_MARK, KeyFile
 from sim.errors import ConfigError
+from sim.ext4.edit.editor import ImageEditor
+from sim.ext4.edit.reflink import ReflinkEditor
 from sim.ext4.read.reader import Image
 from sim.units import format_size
 from sim.volume import keyed_groups, keyed_image
@@ -67,7 +69,7 @@ def run_encrypt(
     policy = policy_of(users, needed, escrow)
     named = [*users, *filter(None, [escrow])]
     groups = [name for name in named if name.startswith(GROUP_MARK)]
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         file = KeyFile(keys)
         ring = ring_of(file, members, [name for name in named if not name.startswith(GROUP_MARK)])
         openers = list(KeyRing([*ring, *file.read_keys()]))
@@ -126,7 +128,7 @@ def run_rekey(
     _check_words(form, mode)
     for user in {*without} & {*keep, *escrow}:
         raise ConfigError("image rekey", f"{user} is kept and left out", "one of them")
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         keyed_image.require_file(editor.image, path)
         file = KeyFile(keys)
         kept = [user for user in (*keep, *escrow) if not user.startswith(GROUP_MARK)]
@@ -158,7 +160,7 @@ def run_rekey(
 
 def run_scrub(image: Path, as_json: bool = False) -> None:
     """Zero an image's free blocks and the log of its journal; needs no key."""
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         count = editor.scrub()
         editor.commit(in_place=True)
     said = f"{image}: {format_size(count)} of free blocks and journal are zeros"
@@ -193,7 +195,7 @@ def run_group(
         raise ConfigError("image group", "--user without --keys", "--keys FILE")
     random = randomness(seed, f"group {group}")
     ring = ring_of(KeyFile(keys), [] if opener is None else [opener], members)
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         if opener is None:
             key = FileKey.generate(random, MODE_GROUP_KEY)
             binding = new_group_binding(editor.image, group, random)
@@ -207,7 +209,7 @@ def run_group(
 
 
 def _leave(image: Path, group: str, user: str, keys: Path | None, as_json: bool) -> None:
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         wrapped = keyed_groups.group_format(editor.image, group)
         label = user if keys is None else wrapped.label(ring_of(KeyFile(keys), [], [user]).recipient(user))
         keyed_groups.leave_group(editor, group, label)
@@ -221,7 +223,7 @@ def run_share(
 ) -> None:
     """Wrap a file's key for one user more; `opener` can read it."""
     ring = ring_of(KeyFile(keys), [opener], [user])
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         random = randomness(seed, f"share {path} {user}")
         keyed_image.require_file(editor.image, path)
         openers = openers_of(editor.image, ring, opener)
@@ -235,7 +237,7 @@ def run_adduser(
 ) -> None:
     """Share every file that `opener` can read with another user."""
     ring = ring_of(KeyFile(keys), [opener], [user])
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         random = randomness(seed, f"adduser {user}")
         openers = openers_of(editor.image, ring, opener)
         done = keyed_image.share_all(editor, openers, ring.recipient(user), random)
@@ -249,7 +251,7 @@ def run_adduser(
 
 def run_unshare(image: Path, path: str, user: str, keys: Path | None, as_json: bool = False) -> None:
     """Take a user's wrapped key from a file, and tell what that cannot undo."""
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         inode = keyed_image.require_file(editor.image, path)
         form = format_of(keyed_image.wrapped_keys(inode), inode.place)
         label = user if keys is None else form.label(ring_of(KeyFile(keys), [], [user]).recipient(user))
@@ -261,7 +263,7 @@ def run_unshare(image: Path, path: str, user: str, keys: Path | None, as_json: b
 
 def run_shred(image: Path, path: str, scan: bool = False, as_json: bool = False) -> None:
     """Make a file unreadable for ever by clobbering its wrapped keys; needs no key."""
-    with changing(image) as editor:
+    with changing(image, ImageEditor) as editor:
         keyed_image.require_file(editor.image, path)
         done = keyed_image.shred(editor, path, scan)
         editor.commit(in_place=True)
@@ -276,8 +278,8 @@ def run_shred(image: Path, path: str, scan: bool = False, as_json: bool = False)
 
 
 def run_rm(image: Path, path: str, as_json: bool = False) -> None:
-    """Delete a file; needs no key."""
-    with changing(image) as editor:
+    """Delete a file; needs no key. What a clone shares with it stays."""
+    with changing(image, ReflinkEditor) as editor:
         freed = editor.remove(path)
         editor.commit(in_place=True)
     tell(as_json, f"{path}: removed, {freed} blocks freed", path=path, freed_blocks=freed)

@@ -1,7 +1,8 @@
 """
 The verbs of `readpath image` that only read, four of them also through dm-crypt.
 
-Exit codes: 0 done; 1 `check` or `ls` has found damage; 2 something cannot be read, as ReadpathError tells.
+Exit codes: 0 done; 1 `check` or `ls` has found damage, 4 `check --data` bad data; 2 something cannot be read,
+as ReadpathError tells.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from sim.cli.image.words import AsJson, ImagePath, InnerPath, Moved
+from sim.cli.image.words import AsJson, FileKeys, ImagePath, InnerPath, KeyUsers, Moved, VolumeKey
 from sim.errors import ConfigError
 
 Cipher = Annotated[
@@ -122,6 +123,12 @@ def cat(
 
 def check(
     image: ImagePath,
+    data: Annotated[
+        bool, typer.Option("--data", help="Hold the data against its tags too; exit code 4 if any is bad.")
+    ] = False,
+    volume_key: VolumeKey = None,
+    keys: FileKeys = None,
+    users: KeyUsers = None,
     cipher: Cipher = None,
     keyfile: DeviceKey = None,
     sector_size: SectorSize = None,
@@ -129,10 +136,15 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Walk everything in an image and tell what is wrong; exit code 1 if anything is."""
+    from sim.cli.image.data import Known
     from sim.cli.image.opening import Around
     from sim.cli.image.verbs import run_check
 
-    code = run_check(image, as_json, Around(cipher, keyfile, sector_size, iv_large_sectors))
+    known = Known(volume_key, keys, users or [])
+    if not data and known != Known(users=[]):
+        raise ConfigError("image check", "keys without --data", "--data")
+    around = Around(cipher, keyfile, sector_size, iv_large_sectors)
+    code = run_check(image, as_json, around, known if data else None)
     if code:
         raise typer.Exit(code)
 

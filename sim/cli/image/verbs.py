@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from sim.cli.exits import DONE, FOUND
+from sim.cli.image.data import Known, data_check
 from sim.cli.image.opening import Around, open_image
 from sim.errors import ConfigError
 from sim.ext4.check.run import check_store
@@ -127,10 +128,17 @@ def run_extents(image_path: Path, path: str, as_json: bool = False, around: Arou
             )
 
 
-def run_check(image_path: Path, as_json: bool = False, around: Around | None = None) -> int:
-    """Print every problem of an image; return the exit code, 1 if there is any."""
+def run_check(
+    image_path: Path, as_json: bool = False, around: Around | None = None, known: Known | None = None
+) -> int:
+    """
+    Print every problem of an image; return the exit code, 1 if there is any.
+
+    known: check the data too, with these keys; 4 if any of it is bad.
+    """
     findings = check_store((around or Around()).store(image_path), str(image_path))
     problems = findings.problems
+    data = None if known is None else data_check(image_path, around or Around(), known)
     if as_json:
         document = {
             "image": str(image_path),
@@ -138,7 +146,7 @@ def run_check(image_path: Path, as_json: bool = False, around: Around | None = N
             "notes": findings.notes + findings.unclean,
             "unchecked": findings.unchecked,
         }
-        print(json.dumps(document, indent=1))
+        print(json.dumps(document if data is None else {**document, "data": data.document}, indent=1))
     else:
         for problem in problems:
             print(printable(problem))
@@ -147,4 +155,8 @@ def run_check(image_path: Path, as_json: bool = False, around: Around | None = N
         for left in findings.unchecked:
             print(f"not checked: {left}")
         print(f"{image_path}: {len(problems) or 'no'} problem{'s' if len(problems) != 1 else ''}")
+        for line in data.lines if data is not None else ():
+            print(line)
+    if data is not None and data.code:
+        return data.code
     return FOUND if problems else DONE

@@ -11,7 +11,7 @@ from sim.ext4.format.superblock import Superblock
 from sim.ext4.read.reader import Image
 
 _STATE_CLEAN = 1
-_NOT_KEPT_UP = (
+_NOT_KEPT_UP: tuple[RoCompat | Incompat, ...] = (
     RoCompat.QUOTA,
     RoCompat.READONLY,
     RoCompat.SHARED_BLOCKS,
@@ -21,9 +21,14 @@ _NOT_KEPT_UP = (
 )
 
 
-def refuse_unchangeable(sb: Superblock, place: str) -> None:
-    """Raise ImageError for an image with a feature that is not kept up here, or not unmounted cleanly."""
+def refuse_unchangeable(sb: Superblock, place: str, kept_up: int = 0) -> None:
+    """
+    Raise ImageError for an image with a feature that is not kept up here, or not unmounted cleanly.
+
+    kept_up: bits of ro_compat that the caller does keep up.
+    """
     features = [feature for feature in _NOT_KEPT_UP if sb.has(feature)]
+    features = [f for f in features if not (isinstance(f, RoCompat) and f & kept_up)]
     if sb.has(RoCompat.UNINIT_BG) and not sb.has(RoCompat.METADATA_CSUM):
         features.append(RoCompat.UNINIT_BG)
     for feature in features:

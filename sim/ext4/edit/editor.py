@@ -42,7 +42,7 @@ class ImageEditor:
     Raises ImageError for an image that is not sound, uses what is not kept up here, or has no room.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept_up: int = 0) -> None:
         self.path = path
         self._file = path.resolve()  # what a link leads to is changed, not the link
         below = MmapStore(self._file)
@@ -51,7 +51,7 @@ class ImageEditor:
         self._whole_only = False
         self._scrubbed: list[tuple[int, int]] = []
         self.image = Image(self._store, str(path))
-        refuse_unchangeable(self.image.superblock, str(path))
+        refuse_unchangeable(self.image.superblock, str(path), kept_up)
         refuse_unsound(self.image, str(path))
         self._checksums = Checksums(self.image.superblock)
         self._groups = Groups(self.image, self._store, self._checksums)

@@ -22,6 +22,7 @@ _FREE_BLOCKS_LOW, _FREE_BLOCKS_HIGH = 0x0C, 0x158
 _FREE_INODES = 0x10
 _INCOMPAT = 0x60
 _COMPAT = 0x5C
+_RO_COMPAT = 0x64
 _GROUP_FREE_BLOCKS, _GROUP_FREE_INODES, _GROUP_UNUSED = (0x0C, 0x2C), (0x0E, 0x2E), (0x1C, 0x32)
 
 
@@ -90,16 +91,18 @@ class Groups:
         self._checksums.superblock(raw)
         self._store.write(SUPERBLOCK_OFFSET, raw)
 
-    def add_features(self, incompat: int, compat: int = 0) -> None:
-        """Set feature bits, in the superblock and in its backups."""
+    def add_features(self, incompat: int, compat: int = 0, ro_compat: int = 0, *, clear: int = 0) -> None:
+        """Set feature bits, in the superblock and in its backups; clear: bits of ro_compat to take away."""
         sb = self._image.superblock
         for group in range(sb.groups_count):
             if not sb.has_backup(group):
                 continue
             at = SUPERBLOCK_OFFSET if group == 0 else sb.group_blocks(group).start * sb.block_size
             raw = bytearray(self._store.read(at, SUPERBLOCK_BYTES))
-            struct.pack_into("<I", raw, _INCOMPAT, struct.unpack_from("<I", raw, _INCOMPAT)[0] | incompat)
-            struct.pack_into("<I", raw, _COMPAT, struct.unpack_from("<I", raw, _COMPAT)[0] | compat)
+            for at_word, more in ((_INCOMPAT, incompat), (_COMPAT, compat), (_RO_COMPAT, ro_compat)):
+                struct.pack_into("<I", raw, at_word, struct.unpack_from("<I", raw, at_word)[0] | more)
+            kept = struct.unpack_from("<I", raw, _RO_COMPAT)[0] & ~clear
+            struct.pack_into("<I", raw, _RO_COMPAT, kept)
             self._checksums.superblock(raw)
             self._store.write(at, raw)
 

@@ -89,11 +89,10 @@ def deleted(raw: bytes | memoryview, block_size: int, time_s: int) -> bytearray:
     left = bytearray(raw)
     set_links(left, 0)
     set_xattr_block(left, 0)
-    struct.pack_into("<I", left, _SIZE_AT, 0)
-    struct.pack_into("<I", left, _SIZE_HIGH_AT, 0)
+    set_size(left, 0)
     struct.pack_into("<I", left, _SECTORS_AT, 0)
     struct.pack_into("<H", left, _SECTORS_HIGH_AT, 0)
     struct.pack_into("<I", left, _DTIME_AT, time_s)
     root, _blocks = plan_tree([], block_size).encode([])
-    left[_BLOCK_AT : _BLOCK_AT + len(root)] = root
+    set_root(left, root)
     return left

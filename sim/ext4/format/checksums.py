@@ -102,13 +102,11 @@ class Checksums:
             crc = crc32c(crc32c(self.seed, block.to_bytes(8, "little")), raw)
             struct.pack_into("<I", raw, _XATTR_AT, crc)
 
-    def extent_block(self, raw: bytearray, inode: Bytes, number: int, room: int) -> None:
-        """
-        Set the checksum behind the `room` entries of an extent tree's block; inode: the bytes of its own.
-        """
+    def extent_block(self, raw: bytearray, inode: Bytes, number: int) -> None:
+        """Set the checksum behind the entries of a block of an extent tree; inode: the bytes of its inode."""
         if self.on:
-            tail = (1 + room) * ENTRY_BYTES
-            struct.pack_into("<I", raw, tail, crc32c(self.inode_seed(inode, number), raw[:tail]))
+            at = len(raw) // ENTRY_BYTES * ENTRY_BYTES
+            struct.pack_into("<I", raw, at, crc32c(self.inode_seed(inode, number), raw[:at]))
 
     def directory_block(self, raw: bytearray, directory: bytes | memoryview, number: int) -> None:
         """Set the checksum in the tail of a directory's block; directory: the bytes of its inode."""

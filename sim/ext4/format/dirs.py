@@ -16,6 +16,7 @@ MAX_NAME_BYTES = 255
 
 _ENTRY = struct.Struct("<IHBB")
 _ALIGN = 4
+_TAIL_TYPE = 0xDE
 
 
 class DirEntry(NamedTuple):
@@ -97,6 +98,27 @@ def read_block(
             entries.append(DirEntry(inode, name, file_type))
         at += length
     return entries, wrong
+
+
+def add_entry(raw: bytearray, entry: DirEntry) -> bool:
+    """
+    Put a name into a directory block, in the first record with room for it; return whether there was one.
+
+    The record of a checksum at the end is none. Not for the blocks of a hash tree.
+    """
+    at, need = 0, _length(entry.name)
+    while at < len(raw):
+        inode, length, name_length, file_type = _ENTRY.unpack_from(raw, at)
+        used = _length(bytes(name_length)) if inode else 0
+        if length - used >= need and not (inode == 0 and file_type == _TAIL_TYPE):
+            if inode:
+                struct.pack_into("<H", raw, at + 4, used)
+                at, length = at + used, length - used
+            head = _ENTRY.pack(entry.inode, length, len(entry.name), entry.file_type)
+            raw[at : at + length] = (head + entry.name).ljust(length, b"\0")
+            return True
+        at += length
+    return False
 
 
 def drop_entry(raw: bytearray, name: bytes) -> bool:

@@ -1,0 +1,3 @@
+"""
+Reflink, tags and encryption together: what a clone can share, run.
+"""
