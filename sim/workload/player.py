@@ -121,6 +121,8 @@ def play(
             got = -1
             if writes is not None:
                 got = yield from writes.issue(task, number, offset, length, played)
+                if got < 0:
+                    began = task.time_ns  # the sync before a read is none of its time
             wrote = got >= 0
             if not wrote:
                 got = yield from read(task, files[number], offset, length)

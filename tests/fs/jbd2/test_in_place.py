@@ -42,7 +42,7 @@ def test_a_block_is_dirty_in_place_between_two_transactions() -> None:
     journal.request(2)
     rig.run_for(1_000_000)
     assert buffers.dirty_blocks == [200, 201]
-    assert journal.log.kept == [[201], [200]]
+    assert journal.log.clean() == [[201], [200]]
 
 
 def test_a_block_that_changes_while_it_is_committed() -> None:
@@ -82,7 +82,7 @@ def test_a_checkpoint_commits_what_changes_first() -> None:
     assert journal.committed == 2
     assert [bio for bio in bios if bio[1] in (200, 201)] == [("WS", 201, 1)]
     assert bios[-3:] == [("WS", 201, 1), ("FWS", 0, 0), ("WFSM", LOG, 1)]
-    assert journal.log.kept == [[200]]
+    assert journal.log.clean() == [[200]]
     assert rig.writer.buffers.dirty_blocks == [200]
 
 
@@ -124,4 +124,4 @@ def test_nothing_to_bring_in_place() -> None:
     rig.bios()
     rig.run(journal.do_checkpoint(rig.task))
     assert rig.bios() == [("FWS", 0, 0), ("WFSM", LOG, 1)]
-    assert journal.log.kept == []
+    assert journal.log.clean() == []

@@ -79,7 +79,7 @@ def test_two_that_find_the_log_full_make_one_checkpoint() -> None:
     rig.run_for(10_000_000)
     assert rig.bios()[200:] == [("FWS", 0, 0), ("WFSM", LOG, 1)]
     assert rig.writer.buffers.dirty_blocks == list(range(2200, 2800))
-    assert [len(blocks) for blocks in journal.log.kept] == [200] * 3
+    assert [len(blocks) for blocks in journal.log.clean()] == [200] * 3
     assert journal.running is not None
     assert journal.running.metadata() == [200, 201]
 
@@ -120,4 +120,4 @@ def test_a_reserved_handle_comes_to_a_locked_transaction() -> None:
     journal.stop(worker)
     rig.run_for(1_000_000)
     assert [block for _, block, _ in rig.bios()] == [LOG + 1, LOG + 2, LOG + 3, LOG + 4]
-    assert journal.log.kept == [[200, 201]]
+    assert journal.log.clean() == [[200, 201]]
