@@ -188,10 +188,11 @@ def test_every_written_block_is_read_once(
 
 
 def test_a_block_larger_than_a_command_is_cut() -> None:
-    """Blocks of 64 KiB, at last two in a folio, and commands of at most 16 KiB: four of each block."""
+    """Blocks of 64 KiB, at last eight in a folio, and commands of at most 16 KiB: four of each block."""
     limits = QueueLimits(32, 128, 64)
-    rig = Rig("buffer_head", [(0, 64, 16)], MIB, 64 * KIB, kernel="7.3", limits=limits)
-    calls = rig.run(sequential(MIB, 128 * KIB))
-    assert [4] * 32 + [5] * 224 == list(rig.mapping.orders)  # type: ignore[attr-defined]
-    assert (16, 48) == (calls["__bh_submit"], rig.machine.queue.stats.splits)
-    assert [(64 * 128 + 32 * n, 32) for n in range(64)] == sorted((s, n) for _, s, n in rig.letters("D"))
+    options = {"kernel": "7.3", "limits": limits, "ra_pages": 128}
+    rig = Rig("buffer_head", [(0, 64, 32)], 2 * MIB, 64 * KIB, **options)  # type: ignore[arg-type]
+    calls = rig.run(sequential(2 * MIB, 128 * KIB))
+    assert 7 == max(rig.mapping.orders)  # type: ignore[attr-defined]
+    assert (32, 96) == (calls["__bh_submit"], rig.machine.queue.stats.splits)
+    assert [(64 * 128 + 32 * n, 32) for n in range(128)] == sorted((s, n) for _, s, n in rig.letters("D"))
