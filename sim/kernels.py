@@ -105,10 +105,11 @@ class KernelVersion:
     readahead: makes its policy. plug_*: see QueueLimits. renamed: its names for symbols of the same duty.
     folios: the rules of its page cache, and of its large folios, None without. folios_unasked: files have
     them unless told otherwise (on a path whose design has them there). encrypt_forbids_folios: no file of a
-    file system with the feature encrypt has them, plain ones neither; else encrypted files have none. paths:
-    what its read paths do. queue_rqs: a plug's requests go down as a list (since 5.16). newest_first: a plug
-    is a stack, its newest request goes down first (until 6.12). rest_checked: what is left of a bio that was
-    cut passes submit_bio_noacct() again. costs: of symbols that 6.1 does not have, as in a profile's [cost].
+    file system with the feature encrypt has them, plain ones neither; else encrypted files have none.
+    large_blocks: file systems may have blocks larger than a page. paths: what its read paths do. queue_rqs: a
+    plug's requests go down as a list (since 5.16). newest_first: a plug is a stack, its newest request goes
+    down first (until 6.12). rest_checked: what is left of a bio that was cut passes submit_bio_noacct()
+    again. costs: of symbols that 6.1 does not have, as in a profile's [cost].
     """
 
     name: str
@@ -120,6 +121,7 @@ class KernelVersion:
     folios: FolioRules | None = None
     folios_unasked: bool = False
     encrypt_forbids_folios: bool = False
+    large_blocks: bool = False
     paths: rules.PathRules = rules.LINUX_6_1
     queue_rqs: bool = True
     newest_first: bool = True
@@ -143,6 +145,7 @@ KERNELS: dict[str, KernelVersion] = {
             LINUX_7_3,
             folios_unasked=True,
             encrypt_forbids_folios=True,
+            large_blocks=True,
             paths=rules.LINUX_7_3,
             newest_first=False,
             rest_checked=False,

@@ -123,6 +123,8 @@ class Bio:
             self.opf,
         )
         part.record = self.record
+        if self.vectors is not None:
+            part.vectors = self.vectors[first : first + count]
         part.crypt = self.crypt
         return part
 

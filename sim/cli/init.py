@@ -22,7 +22,7 @@ data = "real"                 # "off": the same counts and times without moving 
 profile = "linux-6.1-epyc-7001"    # what each kernel function costs; or a .toml of your own
 cpus = 4
 memory = "1GiB"               # the page cache's limit
-kernel = "6.1"                # readahead and names of 3.16 or 6.1
+kernel = "6.1"                # of 3.16, 6.1, 6.12 or 7.3
 
 [device]
 profile = "nvme"              # hdd-2020, emmc, ... (readpath list); or a .toml of your own

@@ -152,7 +152,9 @@ def timeline(
             autocompletion=complete.paths,
         ),
     ] = None,
-    block_size: Annotated[str, typer.Option("--block-size", help="1KiB, 2KiB, 4KiB.")] = "1KiB",
+    block_size: Annotated[
+        str, typer.Option("--block-size", help="1KiB, 2KiB, 4KiB; with kernel 7.3 up to 64KiB.")
+    ] = "1KiB",
     pages: Annotated[int, typer.Option("--pages", help="Pages of the window.")] = 8,
     latency: Annotated[str, typer.Option("--latency", help="Of each command of the device.")] = "25us",
     as_json: AsJson = False,

@@ -31,7 +31,7 @@ from sim.fs.mappers import MAPPERS
 from sim.kernels import KERNELS
 from sim.paths.registry import PATHS
 from sim.paths.writepages.designs import READS_AS, WRITE_PATHS
-from sim.units import PAGE_BYTES
+from sim.units import PAGE_BYTES, format_size
 
 
 def _writes(value: object) -> object:
@@ -95,11 +95,25 @@ class CellConfig(Model):
             without = [name for name, version in KERNELS.items() if not version.folios_unasked]
             if kernel not in without:
                 raise custom(f"cache.pages: buffers with kernel {kernel}", f"kernel {', '.join(without)}")
-        per_page = PAGE_BYTES // (self.volume.block_size_bytes or 1024)
+        block_size = self.volume.block_size_bytes or 1024
+        if block_size > PAGE_BYTES:
+            self._blocks_fit(block_size)
+        per_page = max(PAGE_BYTES // block_size, 1)
         if isinstance(pages, SomePages) and pages.uptodate_blocks >= per_page:
             problem = f"cache.pages: uptodate_blocks {pages.uptodate_blocks} of {per_page} blocks a page"
             raise custom(problem, f"0 to {per_page - 1}")
         return self
+
+    def _blocks_fit(self, block_size: int) -> None:
+        """Raise for blocks larger than a page where the kernel, or the encryption, allows none."""
+        able = [name for name, version in KERNELS.items() if version.large_blocks]
+        said = f"volume.block_size {format_size(block_size)}"
+        if isinstance(self.machine.kernel, str) and self.machine.kernel not in able:
+            raise custom(
+                f"{said} with kernel {self.machine.kernel}", f"up to 4KiB, or kernel {', '.join(able)}"
+            )
+        if self.encryption.scheme not in ("none", "dm-crypt"):
+            raise custom(f"{said} with encryption.scheme {self.encryption.scheme!r}", "none or dm-crypt")
 
     @property
     def reads_through(self) -> str | CodeRef:

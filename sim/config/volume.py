@@ -13,6 +13,7 @@ from sim.config.layouts import Contiguous, Layout
 from sim.config.table import Model, custom
 from sim.config.values import FileRef, PositiveBytes
 from sim.ext4.format.journal import LEAST_BLOCKS
+from sim.ext4.format.superblock import BLOCK_SIZES
 from sim.units import KIB, PAGE_BYTES, format_size
 
 
@@ -100,8 +101,9 @@ class Volume(Model):
             raise custom("keys without image", "keys only for a given image: a made one has its own")
         if not (self.files or self.objects):
             raise custom("nothing to read", "files, or image")
-        if self.block_size_bytes is None or self.block_size_bytes not in (1024, 2048, 4096):
-            raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", "1KiB, 2KiB, 4KiB")
+        if self.block_size_bytes is None or self.block_size_bytes not in BLOCK_SIZES:
+            known = ", ".join(map(format_size, BLOCK_SIZES))
+            raise custom(f"block_size {self.block_size_bytes} bytes is not modelled", known)
         least = LEAST_BLOCKS * self.block_size_bytes
         journal = self.journal_bytes or least
         most = MOST_JOURNAL_BLOCKS * self.block_size_bytes

@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.block.io_record import STAGES
 from sim.config.cell_result import CellResult, IoRow, JobRow, Number, ReadRow
+from sim.engine.ledger import CallRow
 from sim.errors import ConfigError, InvariantError
 from sim.machine.callers import whole_stacks
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
@@ -77,7 +78,7 @@ def result_of(
         "get_block_calls": calls.get("ext4_get_block", 0),
         "pages_cached": machine.cache.cached,
         "buffer_head_pages": machine.cache.head_pages,
-        "buffer_heads": calls.get("create_empty_buffers", 0) * max(PAGE_BYTES // machine.spec.block_size, 1),
+        "buffer_heads": _buffer_heads(machine, rows),
         "device_busy_ns": machine.queue.stats.busy_ns,
         "throughput_mib_s": moved / MIB * NS_PER_S / elapsed,
         "open_ns": sum(openings) / len(openings) if openings else 0.0,
@@ -88,6 +89,15 @@ def result_of(
         metrics |= written | _device_writes(machine)
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), reads, jobs)
+
+
+def _buffer_heads(machine: Machine, rows: Sequence[CallRow]) -> int:
+    """Return how many buffer heads pages of files were given: a page has as many as blocks, a folio more."""
+    if machine.large_folios:
+        made = [row for row in rows if row.symbol == "alloc_buffer_head" and "read_full_folio" in row.stack]
+        return sum(row.calls for row in made)
+    pages = sum(row.calls for row in rows if row.symbol == "create_empty_buffers")
+    return pages * (PAGE_BYTES // machine.spec.block_size)
 
 
 def _device_writes(machine: Machine) -> dict[str, Number]:

@@ -18,6 +18,7 @@ from sim.machine.recorder import Recorder
 from sim.paths.design import PathDesign
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
+from sim.units import PAGE_BYTES, format_size
 
 EXTENTS = "extents"
 FSCRYPT_QUEUE = "unbound-highpri"
@@ -74,6 +75,19 @@ def kernel_of(kernel: str | KernelVersion) -> KernelVersion:
     if kernel not in KERNELS:
         raise ConfigError("machine.kernel", f"{kernel!r} is not modelled", ", ".join(KERNELS))
     return KERNELS[kernel]
+
+
+def check_block_size(spec: MachineSpec, kernel: KernelVersion) -> None:
+    """Raise ConfigError for blocks larger than a page where the kernel has none."""
+    if spec.block_size <= PAGE_BYTES:
+        return
+    said, place = format_size(spec.block_size), "volume.block_size"
+    if not kernel.large_blocks:
+        able = ", ".join(name for name, version in KERNELS.items() if version.large_blocks)
+        raise ConfigError(place, f"{said} on kernel {kernel.name}", f"up to 4KiB, or kernel {able}")
+    if spec.encrypt_feature or spec.ecryptfs is not None:
+        what = "the feature encrypt" if spec.encrypt_feature else "eCryptfs"
+        raise ConfigError(place, f"{said} with {what}", "up to 4KiB")
 
 
 def has_large_folios(spec: MachineSpec, kernel: KernelVersion, design: PathDesign) -> bool:

@@ -26,7 +26,7 @@ from sim.fs.status_cache import WRITTEN
 from sim.paths.page_bio import FALLBACK_SYMBOLS, INLINE_SYMBOLS
 from sim.paths.post_read import BufferEndIo
 from sim.paths.rules import LINUX_6_1, PathRules
-from sim.units import PAGE_BYTES, SECTOR_BYTES
+from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
 
 Attach = Callable[[Mapping, int, int], None]
 """Notes that pages [start, end) of a mapping have buffer heads now."""
@@ -268,6 +268,8 @@ class BufferHeadReader:
             [(lblk, blocks)],
             ahead,
         )
+        if self._sectors > PAGE_SECTORS:
+            bio.vectors = [self._sectors] * blocks
         bio.crypt = file.inode.crypt(lblk, physical)
         if bio.crypt is not None:
             task.ps += self._s_contexts.charge(blocks)

@@ -94,6 +94,9 @@ class ExtentWalkPath(ReadPath):
         plug = Plug(holds=False)
         task.ps += self._s_folio.charge(1)
         bio = self._bios.open(task, file, plug)
+        if file.mapping.min_order:
+            yield from self._read_block(task, file, bio, file.mapping.bounds(page), plug)
+            return
         runs = yield from self._map_all(task, file, page, page + 1, plug)
         known = file.mapping.known_blocks.pop(page, -1)
         task.ps += self._s_state.charge(known < 0)
@@ -102,6 +105,23 @@ class ExtentWalkPath(ReadPath):
             runs = [piece for run in runs for piece in _unknown(run, page * self._per_page, gaps)]
         task.ps += self._s_piece.charge(len(runs))
         yield from self._read_runs(task, file, bio, page, page + 1, runs)
+        bio.submit()
+        if task.blocked is not None:
+            yield from self._queue.wait_for_tag(task)
+
+    def _read_block(
+        self, task: Task, file: OpenFile, bio: PageBio, folio: PageRange, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """The folio of a block that is larger than a page."""
+        mapping = file.mapping
+        runs = yield from self._map_all(task, file, *folio, plug)
+        idle, in_blocks = self._count_folios(mapping, *folio, runs)
+        task.ps += self._s_folio_state.charge(in_blocks)
+        for run in runs:
+            self._add_pieces(task, bio, mapping, run)
+        for first, stop in idle:
+            task.ps += self._s_unlock.charge(1)
+            mapping.set_uptodate(first, stop)
         bio.submit()
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)

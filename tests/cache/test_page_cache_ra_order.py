@@ -108,3 +108,14 @@ def test_the_cut_keeps_to_the_smallest_order() -> None:
     """Smallest order 2: [0, 10) is 8 pages and a folio that reaches to page 12; never one of 2."""
     assert [(0, 3), (8, 2)] == list(split_window(0, 10, 3, least=2))
     assert [(0, 3), (8, 1)] == list(split_window(0, 10, 3))
+
+
+def test_a_cached_block_is_stepped_over_as_one() -> None:
+    """Blocks of 16 KiB, the second cached, read with POSIX_FADV_RANDOM: two batches, of 1 and 2 folios."""
+    rig = Rig("page_io", [(0, 4096, 16)], 256 * KIB, 16 * KIB, kernel="7.3")
+    rig.machine.cache.insert(rig.mapping, 4, 8)
+    rig.mapping.set_uptodate(4, 8)
+    calls = rig.run([(0, 64 * KIB)], random=True)
+    counted = ("read_pages", "force_page_cache_ra", "filemap_add_folio")
+    assert [2, 1, 3] == [calls[name] for name in counted]
+    assert [32, 64] == [sectors for _, _, sectors in rig.letters("Q")]

@@ -164,7 +164,7 @@ def test_layout_words() -> None:
     ("table", "words"),
     [
         ({"blocksize": 4096}, "did you mean 'block_size'"),
-        ({"block_size": 8192}, "1KiB, 2KiB or 4KiB"),
+        ({"block_size": 3072}, "1KiB, 2KiB, 4KiB, 8KiB, 16KiB, 32KiB, 64KiB"),
         ({"files": [{"size": 1}]}, "a name or a path"),
         ({"files": [{"name": "a", "size": 1, "layout": "weird"}]}, "kind: 'weird'"),
         (

@@ -170,8 +170,9 @@ GOLDEN = [
     ),
     (
         'block_size = "4KiB"',
-        'block_size = "8KiB"',
-        "e.toml:9: volume: block_size 8192 bytes is not modelled; allowed: 1KiB, 2KiB, 4KiB",
+        'block_size = "3KiB"',
+        "e.toml:9: volume: block_size 3072 bytes is not modelled; "
+        "allowed: 1KiB, 2KiB, 4KiB, 8KiB, 16KiB, 32KiB, 64KiB",
     ),
     ('size = "1MiB"', "size = 0", "e.toml:11: volume.files[0].size: 0 cannot be used; allowed: >= 1"),
     (

@@ -42,7 +42,7 @@ def _damaged(data: bytes, offset: int, new: bytes) -> bytearray:
 
 SUPERBLOCK_DAMAGE = {
     "magic": (0x38, "<H", 0x1234, "this is no ext4 image"),
-    "block size code": (0x18, "<I", 6, "block size code is 6"),
+    "block size code": (0x18, "<I", 7, "block size code is 7"),
     "huge block size code": (0x18, "<I", 0xFFFFFFFF, "block size code"),
     "blocks": (0x04, "<I", 0xFFFFFFFF, "inodes"),
     "no blocks": (0x04, "<I", 0, "0 blocks"),

@@ -185,3 +185,14 @@ def test_every_written_block_is_read_once(
     )
     assert [first + i for _, first, length in extents for i in range(length)] == read
     assert calls["block_read_full_folio"] == calls["folio_end_read"]
+
+
+def test_a_block_larger_than_a_command_is_cut() -> None:
+    """Blocks of 64 KiB, at last eight in a folio, and commands of at most 16 KiB: four of each block."""
+    limits = QueueLimits(32, 128, 64)
+    options = {"kernel": "7.3", "limits": limits, "ra_pages": 128}
+    rig = Rig("buffer_head", [(0, 64, 32)], 2 * MIB, 64 * KIB, **options)  # type: ignore[arg-type]
+    calls = rig.run(sequential(2 * MIB, 128 * KIB))
+    assert 7 == max(rig.mapping.orders)  # type: ignore[attr-defined]
+    assert (32, 96) == (calls["__bh_submit"], rig.machine.queue.stats.splits)
+    assert [(64 * 128 + 32 * n, 32) for n in range(128)] == sorted((s, n) for _, s, n in rig.letters("D"))

@@ -159,7 +159,7 @@ class BlockQueue(BioQueue):
         """Tell whether the bios of a row have to be taken each by itself."""
         if self.limits.bio_based:
             return bio.end_io.queues_work(bio)
-        return not plug.holds
+        return not plug.holds or bio.unit_sectors > self.limits.max_sectors
 
     def _tags_of(self, task: Task) -> Tags:
         """Return the tags of the hardware queue that a task's requests go to."""

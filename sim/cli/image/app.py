@@ -49,7 +49,7 @@ def make(
         ),
     ] = None,
     size: Annotated[str | None, typer.Option("--size", help="Of the device [what the files need].")] = None,
-    block_size: Annotated[str | None, typer.Option("--block-size", help="1KiB, 2KiB or 4KiB [4KiB].")] = None,
+    block_size: Annotated[str | None, typer.Option("--block-size", help="1KiB to 64KiB [4KiB].")] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Of contents, layouts, times and uuid [0].")
     ] = None,

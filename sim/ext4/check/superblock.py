@@ -16,6 +16,7 @@ from sim.ext4.format.inode import GOOD_OLD_BYTES
 from sim.ext4.format.judging import no_superblock, superblock_faults
 from sim.ext4.format.superblock import (
     MAX_LOG_BLOCK_SIZE,
+    MOST_GROUP_BLOCKS,
     SUPERBLOCK_BYTES,
     SUPERBLOCK_MAGIC,
     SUPERBLOCK_OFFSET,
@@ -79,7 +80,7 @@ def _copies(store: ByteStore, primary: Superblock) -> Iterator[tuple[Superblock,
     """Yield the sound copies in group 1, where each block size, or the damaged one, puts it, and where."""
     for log in range(MAX_LOG_BLOCK_SIZE + 1):
         size = 1024 << log
-        per_group = {8 * size}
+        per_group = {8 * size, min(8 * size, MOST_GROUP_BLOCKS)}
         if log == primary.log_block_size:
             per_group.add(primary.blocks_per_group)
         for block in sorted(count + (log == 0) for count in per_group if count):

@@ -48,7 +48,8 @@ def _encode(entries: list[DirEntry], block_size: int) -> bytes:
     raw = bytearray()
     for number, (inode, name, file_type) in enumerate(entries, start=1):
         length = _length(name) if number < len(entries) else block_size - len(raw)
-        raw += (_ENTRY.pack(inode, length, len(name), file_type) + name).ljust(length, b"\0")
+        said = min(length, 0xFFFF)  # 64 KiB do not fit in 16 bits
+        raw += (_ENTRY.pack(inode, said, len(name), file_type) + name).ljust(length, b"\0")
     return bytes(raw)
 
 

@@ -11,7 +11,6 @@ from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT
 from sim.ext4.format.features import Incompat, RoCompat, refuse_unsupported
 from sim.ext4.format.inode import FIRST_USER_INODE, GOOD_OLD_BYTES
 from sim.ext4.format.superblock import (
-    BLOCK_SIZES,
     MAX_LOG_BLOCK_SIZE,
     SUPERBLOCK_MAGIC,
     Superblock,
@@ -53,12 +52,11 @@ def _refuse_unread(sb: Superblock, place: str) -> None:
     if sb.rev_level != 1:
         raise ImageError(place, f"the revision is {sb.rev_level}", "1 (dynamic inode sizes)")
     refuse_unsupported(sb.incompat, sb.ro_compat, place)
-    if sb.log_block_size >= len(BLOCK_SIZES):
+    if sb.log_block_size > MAX_LOG_BLOCK_SIZE:
         raise ImageError(
             place,
-            f"the block size code is {sb.log_block_size}"
-            + (f" ({sb.block_size} bytes)" if sb.log_block_size <= MAX_LOG_BLOCK_SIZE else ""),
-            "0, 1 or 2 (1, 2 or 4 KiB)",
+            f"the block size code is {sb.log_block_size}",
+            f"0 to {MAX_LOG_BLOCK_SIZE} (1 to 64 KiB)",
         )
 
 

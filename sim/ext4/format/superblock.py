@@ -18,7 +18,9 @@ from sim.ext4.store import ByteStore
 SUPERBLOCK_OFFSET = 1024
 SUPERBLOCK_BYTES = 1024
 SUPERBLOCK_MAGIC = 0xEF53
-BLOCK_SIZES = (1024, 2048, 4096)
+BLOCK_SIZES = (1024, 2048, 4096, 8192, 16384, 32768, 65536)
+MOST_GROUP_BLOCKS = (1 << 16) - 8
+"""What mke2fs makes at most: a group descriptor of 32 bytes counts to 16 bits (EXT2_MAX_BLOCKS_PER_GROUP)."""
 
 _FIELDS: dict[str, tuple[int, str]] = {
     "inodes_count": (0x00, "<I"),

@@ -20,6 +20,7 @@ from sim.ext4.format.descriptor import GroupDescriptor
 from sim.ext4.format.features import Compat, Incompat, RoCompat
 from sim.ext4.format.superblock import (
     BLOCK_SIZES,
+    MOST_GROUP_BLOCKS,
     SUPERBLOCK_OFFSET,
     Superblock,
 )
@@ -52,12 +53,12 @@ def plan_superblock(
     ConfigError, naming `place`, on a block size or a device that cannot be used.
     """
     if block_size not in BLOCK_SIZES:
-        raise ConfigError(f"{place}: block_size", f"{block_size}", "1024, 2048 or 4096 bytes")
+        raise ConfigError(f"{place}: block_size", f"{block_size}", ", ".join(map(str, BLOCK_SIZES)))
     blocks = size_bytes // block_size
     if not 64 <= blocks <= MOST_BLOCKS:
         raise ConfigError(f"{place}: size", f"{blocks} blocks of {block_size} bytes", "64 to 2^28 blocks")
     first = 1 if block_size == 1024 else 0
-    per_group = 8 * block_size
+    per_group = min(8 * block_size, MOST_GROUP_BLOCKS)
     time_s = _EPOCH_S + int.from_bytes(named_key(seed, "time")[:8], "little") % _EPOCH_SPREAD_S
     sb = Superblock(
         inodes_count=0,

@@ -1,7 +1,7 @@
 """
 The specification of an image as a TOML table.
 
-    block_size = "4KiB"                 # 1KiB, 2KiB, 4KiB [4KiB]
+    block_size = "4KiB"                 # 1KiB to 64KiB [4KiB]
     size = "256MiB"                     # of the device [what the files need]
     seed = 1                            # [0]
     directories = ["/empty"]            # [none]
@@ -29,7 +29,7 @@ from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
 from sim.ext4.make.layout import Aged, Contiguous, Fragmented, Layout, Pattern, Scattered, unwritten
 from sim.ext4.make.spec import FileSpec, ImageSpec
-from sim.units import KIB, parse_size
+from sim.units import KIB, format_size, parse_size
 
 LAYOUT_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "contiguous": (),
@@ -53,9 +53,9 @@ def read_spec(path: Path) -> ImageSpec:
 def parse_spec(place: str, table: Mapping[str, object], folder: Path) -> ImageSpec:
     """Return the specification in a table; relative paths in it start at `folder`."""
     _known(place, table, ("block_size", "size", "seed", "directories", "files"))
-    block_size = parse_size(f"{place}: block_size", table.get("block_size", BLOCK_SIZES[-1]))
+    block_size = parse_size(f"{place}: block_size", table.get("block_size", 4 * KIB))
     if block_size not in BLOCK_SIZES:
-        raise ConfigError(f"{place}: block_size", f"{block_size}", "1KiB, 2KiB or 4KiB")
+        raise ConfigError(f"{place}: block_size", f"{block_size}", ", ".join(map(format_size, BLOCK_SIZES)))
     size = table.get("size")
     files = _typed(place, table, "files", list, [])
     directories = _typed(place, table, "directories", list, [])
