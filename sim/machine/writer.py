@@ -18,8 +18,9 @@ from sim.ext4.format.extents import MAX_UNWRITTEN_BLOCKS
 from sim.fs.allocation import Allocator
 from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.ext4_super import Ext4Super, MountOptions
-from sim.fs.jbd2.commit import Jbd2Journal, OrderedData
+from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.jbd2.log import Log, tags_per_descriptor
+from sim.fs.jbd2.ordered_data import OrderedData
 from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
 from sim.fs.map_flags import CREATE, NO_NORMALIZE, UNWRITTEN
 from sim.fs.map_write import WriteMapper

@@ -1,0 +1,46 @@
+"""
+The data of inodes, as a journal's commits see it: what must be written before, what the log has itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from mypy_extensions import mypyc_attr
+
+from sim.engine.cpu import Task
+from sim.errors import InvariantError
+from sim.fs.live_inode import LiveInode
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class OrderedData:
+    """The data of inodes, as a commit sees it."""
+
+    def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
+        """Write out an inode's dirty pages whose blocks exist."""
+        raise NotImplementedError
+
+    def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
+        """Wait for an inode's pages under write-back."""
+        raise NotImplementedError
+
+    def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
+        """A block of a file's data belongs to the journal."""
+        what = f"block {block}, {lblk} of inode {inode.number},"
+        raise InvariantError(f"{what} is journalled where no data is")
+
+    def is_dirty(self, block: int) -> bool:
+        """Tell whether a committed block of a file's data is still to be written in place."""
+        del block
+        return False
+
+    def clean(self, block: int) -> None:
+        """A checkpoint writes such a block."""
+        del block
+
+    def refiled(self, task: Task, block: int) -> bool:
+        """A block is committed: tell whether it is one of a file's data, dirty in its page from now on."""
+        del task, block
+        return False
