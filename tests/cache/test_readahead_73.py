@@ -73,12 +73,18 @@ def test_a_miss_begins_with_order_zero() -> None:
     assert 5 == ra.order
 
 
+class _OfOnePage(Linux73):
+    """Windows of a page."""
+
+    def _ramp_up(self, size: int, max_pages: int) -> int:
+        del size, max_pages
+        return 1
+
+
 def test_nothing_is_left_of_a_window_that_is_not_cut() -> None:
     """Window [33, 34) and order 5: its end rounded down would be before its start, so it stays."""
     ra = RaState(start=25, size=8, async_size=8, order=3)
-    policy = Linux73()
-    policy._ramp_up = lambda size, max_pages: 1  # type: ignore[method-assign,assignment]  # noqa: ARG005
-    assert Window(33, 1, 1, True) == policy.ondemand(ra, 25, 1, True, 32, 32, _Pages(33))
+    assert Window(33, 1, 1, True) == _OfOnePage().ondemand(ra, 25, 1, True, 32, 32, _Pages(33))
 
 
 def test_a_limit_that_is_no_power_of_two_aligns_to_its_own() -> None:
