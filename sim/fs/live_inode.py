@@ -35,6 +35,15 @@ def same(state: int, blocks: int) -> bytes:
     return _EVERY[state] * blocks
 
 
+def known_blocks(state: bytearray, base: int, blocks: int) -> int:
+    """Return which of the blocks from `base` on are up to date: bit n for block n."""
+    known = 0
+    for block in range(blocks):
+        if state[base + block] & BH_UPTODATE:
+            known |= 1 << block
+    return known
+
+
 class LiveInode:
     """
     An inode in memory. changed: its map is another than it was. number: of the inode, table_block: that holds

@@ -66,21 +66,20 @@ class Machine:
         self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns, spec.llc_cpus)
         costs = spec.costs.extended(self.design.name, self.design.costs)
         self.ledger = Ledger(costs.extended(f"kernel {kernel.name}", kernel.costs), kernel.renamed)
-        limits = spec.limits
         self.records: list[IoRecord] | None = [] if spec.record_io else None
         self.queue = BlockQueue(
             self.clock,
             self.cpu,
             self.ledger,
             replace(
-                limits,
+                spec.limits,
                 plug_requests=kernel.plug_requests,
                 plug_flush_sectors=kernel.plug_flush_sectors,
                 plug_sorted=kernel.plug_sorted,
                 lists=kernel.queue_rqs,
                 newest_first=kernel.newest_first,
                 rest_checked=kernel.rest_checked,
-                max_segment_sectors=DRIVERS[limits.driver].max_segment_sectors,
+                max_segment_sectors=DRIVERS[spec.limits.driver].max_segment_sectors,
             ),
             device(self.clock),
             spec.recorder.block if spec.recorder else spec.tracer,
@@ -110,7 +109,7 @@ class Machine:
             spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
         )
         self.path = self._build_path()
-        self.filemap = self._fs_filemap = self._build_filemap(kernel, _io_pages(limits))
+        self.filemap = self._fs_filemap = self._build_filemap(kernel, _io_pages(spec.limits))
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
             upper = EcryptfsPath(self.ledger, self.disk, self._nested, self.filemap, spec.ecryptfs)

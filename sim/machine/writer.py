@@ -43,14 +43,9 @@ from sim.paths.writepages.generic import (
     MpageWritepages,
 )
 from sim.paths.writepages.iomap import IomapWritepages
-from sim.paths.writepages.page_io import (
-    WRITEPAGES,
-    PageIo,
-    WriteBackEnds,
-    WriteBackWait,
-    total_under_way,
-)
+from sim.paths.writepages.page_io import WRITEPAGES, PageIo, WriteBackEnds
 from sim.paths.writepages.rounds import Ext4Writepages
+from sim.paths.writepages.wait import WriteBackWait, total_under_way
 from sim.units import NS_PER_S, PAGE_BYTES
 
 DIRTY_BACKGROUND_PERCENT: Final = 10
@@ -203,6 +198,10 @@ class Ext4Writer:
             clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait, self.out
         )
         self.buffered.write_back = self.flusher.finish
+        self._place(ledger)
+
+    def _place(self, ledger: Ledger) -> None:
+        """Find the places of what makes committed data dirty."""
         self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
         self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
 

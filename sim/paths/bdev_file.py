@@ -31,7 +31,8 @@ from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
 from sim.paths.write_calls import GRAB, chain
 from sim.paths.writepages.generic import BlockWriteFullPage, WriteCachePages
-from sim.paths.writepages.page_io import WriteBackEnds, WriteBackWait
+from sim.paths.writepages.page_io import WriteBackEnds
+from sim.paths.writepages.wait import WriteBackWait
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 CALLER: Final = "entry_SYSCALL_64;vfs_write;blkdev_write_iter;__generic_file_write_iter;generic_perform_write"

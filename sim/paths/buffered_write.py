@@ -22,14 +22,12 @@ from typing import Any
 from sim.block.bio import Plug
 from sim.block.opf import REQ_OP_READ
 from sim.cache.page_cache import PageCache
-from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.cache.pages import ABSENT, PRESENT, UPTODATE, Mapping
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger, under
+from sim.engine.ledger import Ledger
 from sim.errors import InvariantError
 from sim.fs.allocation import STOPS_DELAYING, WRITES_BACK
-from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import (
     BH_DELAY,
@@ -40,28 +38,25 @@ from sim.fs.live_inode import (
     BH_UNWRITTEN,
     BH_UPTODATE,
     LiveInode,
+    known_blocks,
 )
 from sim.fs.map_flags import CREATE
 from sim.fs.map_write import SLEEPS, WriteMapper
 from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.paths.write_calls import (
-    BEGIN,
-    CALLER,
     DELALLOC,
     FALL_BACK,
-    GRAB,
     JOURNALLED,
     MODES,
     NODELALLOC,
     PLAIN,
-    calls_of_page,
-    calls_of_write,
 )
 from sim.paths.write_rows import Model, WriteRows
+from sim.paths.write_sites import WriteSites
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
-class BufferedWrite:
+class BufferedWrite(WriteSites):
     """Writes files of one file system through the page cache."""
 
     def __init__(
@@ -78,6 +73,7 @@ class BufferedWrite:
         False: each alone, with the same result. write_back, set by who mounts: try_to_writeback_inodes_sb(),
         which has all dirty pages written.
         """
+        super().__init__(ledger)
         self.rows = True
         self._clock = clock
         self._cache = cache
@@ -86,50 +82,7 @@ class BufferedWrite:
         self._reads = reads
         self._per_page = sb.per_page
         self.write_back: Callable[[Task], Generator[Any, Any, None]] = _nothing_to_write
-        site = ledger.site
-        self._s_call = site(TASK, "", calls_of_write())
-        caps = "ext4_buffered_write_iter;file_remove_privs;ext4_xattr_get"
-        self._s_caps = site(TASK, caps, "ext4_get_inode_loc ext4_get_inode_loc;__ext4_get_inode_loc")
-        self._s_page = [
-            site(TASK, "", calls_of_page(mode), unit="copy_page_from_iter_atomic") for mode in MODES
-        ]
-        self._s_new = [site(TASK, f"{CALLER};{begin}", INSERT_SYMBOLS) for begin in BEGIN]
-        self._s_heads = [
-            site(TASK, f"{CALLER};{begin}", "create_empty_buffers create_empty_buffers;alloc_page_buffers")
-            for begin in BEGIN
-        ]
-        self._s_head = [
-            site(TASK, f"{CALLER};{begin};create_empty_buffers;alloc_page_buffers", "alloc_buffer_head")
-            for begin in BEGIN
-        ]
-        self._s_stable = [site(TASK, f"{CALLER};{begin};{GRAB}", "folio_wait_stable") for begin in BEGIN]
-        self._s_get_block = site(
-            TASK, f"{CALLER};ext4_write_begin", "ext4_get_block ext4_get_block;_ext4_get_block"
-        )
-        self._s_read = site(
-            TASK,
-            f"{CALLER};ext4_block_write_begin",
-            f"ext4_read_bh_lock {under('ext4_read_bh_lock', BH_SYMBOLS)}",
-        )
-        self._s_read_plain = site(TASK, f"{CALLER};__block_write_begin_int", BH_WBC)
-        crypt = under(
-            "fscrypt_crypt_block",
-            "fscrypt_generate_iv crypto_skcipher_decrypt*2 crypto_skcipher_decrypt;xts_decrypt",
-        )
-        decrypt = "fscrypt_decrypt_pagecache_blocks"
-        self._s_decrypt = site(
-            TASK,
-            f"{CALLER};ext4_block_write_begin",
-            f"{decrypt} {under(decrypt, f'fscrypt_crypt_block {crypt}')}",
-            unit="xts_decrypt",
-        )
-        self._s_dirty = site(TASK, f"{CALLER};block_write_end", "mark_buffer_dirty")
-        self._s_dirty_page = site(
-            TASK, f"{CALLER};block_write_end;mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty"
-        )
-        self._s_journalled = site(TASK, f"{CALLER};ext4_write_begin", "do_journal_get_write_access")
         self._rows = [self._rows_of(mode, mapper) if mode in (DELALLOC, PLAIN) else None for mode in MODES]
-        self._s_write_end_fn = site(TASK, f"{CALLER};ext4_journalled_write_end", "write_end_fn")
 
     def _rows_of(self, mode: int, mapper: WriteMapper) -> WriteRows:
         """Return what takes pages together. What it may charge: all of _piece(), where nothing sleeps."""
@@ -225,12 +178,13 @@ class BufferedWrite:
             self._journal_blocks(task, inode, base + first, base + last)
         else:
             self._dirty_blocks(task, inode, page, base + first, base + last)
-        state = inode.state
-        if mapping.state[page] != UPTODATE and self._all_uptodate(state, base):
-            mapping.state[page] = UPTODATE
-            mapping.known_blocks.pop(page, None)
-        elif mapping.state[page] != UPTODATE:
-            self._partly(mapping, state, page, base)
+        if mapping.state[page] != UPTODATE:
+            known = known_blocks(inode.state, base, self._per_page)
+            if known == (1 << self._per_page) - 1:
+                mapping.state[page] = UPTODATE
+                mapping.known_blocks.pop(page, None)
+            else:
+                mapping.known_blocks[page] = known
         yield from self._grow(task, inode, page * PAGE_BYTES + end, mode, handle)
         if handle:
             sb.stop(task)
@@ -380,17 +334,6 @@ class BufferedWrite:
             state[block] = (state[block] & ~BH_NEW) | BH_UPTODATE | BH_JBDDIRTY
         inode.mapping.tag_journalled(first // self._per_page, True)
         sb.note_sync(task, inode, data=True)
-
-    def _all_uptodate(self, state: bytearray, base: int) -> bool:
-        return all(state[block] & BH_UPTODATE for block in range(base, base + self._per_page))
-
-    def _partly(self, mapping: Mapping, state: bytearray, page: int, base: int) -> None:
-        """Note which blocks of a page are up to date."""
-        known = 0
-        for block in range(self._per_page):
-            if state[base + block] & BH_UPTODATE:
-                known |= 1 << block
-        mapping.known_blocks[page] = known
 
     def _grow(
         self, task: Task, inode: LiveInode, end: int, mode: int, handle: bool

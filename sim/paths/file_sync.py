@@ -22,7 +22,7 @@ from sim.fs.live_inode import LiveInode
 from sim.fs.write_out import WriteOut, sector_of
 from sim.fs.writeback_control import WB_SYNC_ALL, WB_SYNC_NONE, WritebackControl
 from sim.paths.write_calls import chain
-from sim.paths.writepages.page_io import WriteBackWait
+from sim.paths.writepages.wait import WriteBackWait
 from sim.units import SECTOR_BYTES
 
 

@@ -22,7 +22,8 @@ from sim.fs.live_inode import LiveInode
 from sim.fs.write_out import Pending, WriteOut
 from sim.fs.writeback_control import WB_BACKGROUND, WB_SYNC_ALL, WB_TAGGED, WritebackControl
 from sim.paths.file_sync import WriteBack
-from sim.paths.writepages.page_io import PAGEVEC, WriteBackWait
+from sim.paths.writepages.page_io import PAGEVEC
+from sim.paths.writepages.wait import WriteBackWait
 
 
 class Flusher:

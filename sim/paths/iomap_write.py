@@ -25,7 +25,15 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.fs.es_tree import ES_DELAYED
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, BH_UPTODATE, LiveInode
+from sim.fs.live_inode import (
+    BH_DELAY,
+    BH_DIRTY,
+    BH_MAPPED,
+    BH_UNWRITTEN,
+    BH_UPTODATE,
+    LiveInode,
+    known_blocks,
+)
 from sim.fs.map_flags import CREATE
 from sim.fs.map_write import WriteMapper
 from sim.fs.write_out import WriteOut, sector_of
@@ -198,12 +206,9 @@ class IomapWrite:
 
     def _know(self, inode: LiveInode, page: int) -> None:
         """iomap_set_range_uptodate(): which blocks of the page are up to date."""
-        base, known = page * self._per_page, 0
-        for block in range(self._per_page):
-            if inode.state[base + block] & BH_UPTODATE:
-                known |= 1 << block
-        mapping = inode.mapping
-        if all(inode.state[block] & BH_UPTODATE for block in range(base, base + self._per_page)):
+        mapping, per_page = inode.mapping, self._per_page
+        known = known_blocks(inode.state, page * per_page, per_page)
+        if known == (1 << per_page) - 1:
             mapping.state[page] = UPTODATE
             mapping.known_blocks.pop(page, None)
         else:

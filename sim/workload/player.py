@@ -121,17 +121,15 @@ def play(
             got = -1
             if writes is not None:
                 got = yield from writes.issue(task, number, offset, length, played)
-                if got < 0:
-                    began = task.time_ns  # the sync before a read is none of its time
             wrote = got >= 0
             if not wrote:
+                began = began if writes is None else task.time_ns  # without the sync before it
                 got = yield from read(task, files[number], offset, length)
                 played.bytes_read += got
                 note(task.time_ns - began)
-            now = task.time_ns
-            if log is not None and not wrote:
-                log.append((number, offset, got, began))
-            began = now
+                if log is not None:
+                    log.append((number, offset, got, began))
+            began = now = task.time_ns
             if pace is not None:
                 yield from pace.behind(now, got, wrote, played)
         else:

@@ -12,8 +12,8 @@ from sim.cache.pages import ABSENT, Mapping
 from sim.fs.live_inode import LiveInode
 from sim.machine.writer import DIRTY_BACKGROUND_PERCENT, DIRTY_PERCENT, WRITEBACK_INTERVAL_NS
 from sim.paths.flusher import total_dirty
-from sim.paths.writepages.page_io import total_under_way
 from sim.paths.writepages.rounds import Ext4Writepages
+from sim.paths.writepages.wait import total_under_way
 
 PAGE = 4096
 

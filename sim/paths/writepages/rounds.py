@@ -25,34 +25,13 @@ from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo
+from sim.paths.writepages.scan import Scan
 from sim.units import PAGE_BYTES
 
 MAX_WRITEPAGES_EXTENT: Final = 2048
 """Blocks that one extent collects at most."""
 PAGE_IS_BUFFERS: Final = 4
 """A page that is looked at once more than it is written takes as long as so many of its buffers."""
-
-
-class _Scan:
-    """
-    Where a call has come to (struct mpage_da_data).
-
-    first: the first page not yet written, next: behind the last one looked at. lblk, length, flags: the
-    extent that is being collected. over: the whole range was scanned. endless: the range has no end, and
-    behind its last page is looked once more. io: the bio under construction, anew in each round. kept: blocks
-    that were collected and are to be mapped in the next round, from lblk on. sync: pages on their way are
-    waited for; else they are passed over.
-    """
-
-    __slots__ = ("endless", "first", "flags", "io", "kept", "lblk", "length", "next", "over", "sync")
-
-    def __init__(self, io: IoSubmit, endless: bool, sync: bool) -> None:
-        self.endless = endless
-        self.sync = sync
-        self.first = self.next = 0
-        self.lblk = self.length = self.flags = self.kept = 0
-        self.over = False
-        self.io = io
 
 
 class Ext4Writepages:
@@ -124,7 +103,7 @@ class Ext4Writepages:
     ) -> Generator[Any, Any, None]:
         io_end = IoEnd(inode)
         flags = wbc.data_flags
-        scan = _Scan(IoSubmit(inode, io_end, flags), wbc.cyclic, wbc.sync)
+        scan = Scan(IoSubmit(inode, io_end, flags), wbc.cyclic, wbc.sync)
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
         self._release(task, scan)
@@ -178,7 +157,7 @@ class Ext4Writepages:
         for event in waiting or ():
             event.succeed()
 
-    def _release(self, task: Task, scan: _Scan) -> None:
+    def _release(self, task: Task, scan: Scan) -> None:
         """mpage_release_unused_pages(): collected and not written: they are looked at again."""
         if scan.first < scan.next and not scan.kept:
             pages = scan.next - scan.first
@@ -189,7 +168,7 @@ class Ext4Writepages:
     # -- collecting ------------------------------------------------------------------------------------
 
     def _prepare(
-        self, task: Task, inode: LiveInode, tagged: bytearray, scan: _Scan, mapping: bool, plug: Plug
+        self, task: Task, inode: LiveInode, tagged: bytearray, scan: Scan, mapping: bool, plug: Plug
     ) -> Generator[Any, Any, None]:
         """mpage_prepare_extent_to_map(): write what is mapped, collect the first extent that is not."""
         scan.length = scan.flags = 0
@@ -228,7 +207,7 @@ class Ext4Writepages:
             task.ps += self._s_lookup.charge(1)
         scan.over = True
 
-    def _row(self, inode: LiveInode, tagged: bytearray, scan: _Scan, page: int) -> int:
+    def _row(self, inode: LiveInode, tagged: bytearray, scan: Scan, page: int) -> int:
         """
         Return how many pages from `page` on are taken as the one before was: into its bio, or into the extent
         that is being collected. None of them makes a bio go.
@@ -254,7 +233,7 @@ class Ext4Writepages:
                 return 0
         return most if inode.mapping.writeback.find(1, page, page + most) < 0 else 0
 
-    def _take_row(self, task: Task, scan: _Scan, page: int, pages: int, seen: int) -> None:
+    def _take_row(self, task: Task, scan: Scan, page: int, pages: int, seen: int) -> None:
         """Do for pages, see _row(), what is done for each; seen: pages before them, at least one."""
         task.ps += self._s_lookup.charge((seen + pages - 1) // PAGEVEC - (seen - 1) // PAGEVEC)
         task.ps += self._s_wait.charge(pages) + self._s_bufs.charge(pages)
@@ -264,7 +243,7 @@ class Ext4Writepages:
             self._submit_row(task, scan, page, pages)
         scan.next = page + pages
 
-    def _submit_row(self, task: Task, scan: _Scan, page: int, pages: int) -> None:
+    def _submit_row(self, task: Task, scan: Scan, page: int, pages: int) -> None:
         """mpage_submit_page() of pages that go into the bio under construction."""
         task.ps += self._s_submit.charge(pages)
         scan.first = page + pages
@@ -282,7 +261,7 @@ class Ext4Writepages:
         self,
         task: Task,
         inode: LiveInode,
-        scan: _Scan,
+        scan: Scan,
         page: int,
         start: int,
         mapping: bool,
@@ -309,7 +288,7 @@ class Ext4Writepages:
             return False
         return True
 
-    def _add(self, scan: _Scan, lblk: int, state: int, mapping: bool) -> bool:
+    def _add(self, scan: Scan, lblk: int, state: int, mapping: bool) -> bool:
         """mpage_add_bh_to_extent()."""
         if not state & BH_DIRTY or not state & BH_MAPPED or not state & NEEDS_MAPPING:
             return not scan.length
@@ -326,7 +305,7 @@ class Ext4Writepages:
             return True
         return False
 
-    def _submit_page(self, task: Task, scan: _Scan, page: int, plug: Plug) -> None:
+    def _submit_page(self, task: Task, scan: Scan, page: int, plug: Plug) -> None:
         """mpage_submit_page()."""
         task.ps += self._s_submit.charge(1)
         scan.first = page + 1
@@ -335,7 +314,7 @@ class Ext4Writepages:
     # -- mapping ---------------------------------------------------------------------------------------
 
     def _map_and_submit(
-        self, task: Task, inode: LiveInode, scan: _Scan, plug: Plug
+        self, task: Task, inode: LiveInode, scan: Scan, plug: Plug
     ) -> Generator[Any, Any, None]:
         """mpage_map_and_submit_extent(): map what was collected, as often as it goes on; write its pages."""
         task.ps += self._s_vector.charge(1)
@@ -348,7 +327,7 @@ class Ext4Writepages:
             found = yield from self._mapper.map_blocks(task, inode, scan.lblk, scan.length, flags, plug)
             if found.unwritten:
                 assert scan.io.io_end is not None
-                _join(scan.io.io_end.vectors, scan.lblk, found.length)
+                scan.io.io_end.add(scan.lblk, found.length)
             self._submit_mapped(task, inode, scan, scan.lblk, found.physical, found.length, plug)
         disksize = min(scan.first * self._sb.block_size * self._per_page, inode.size)
         if disksize > inode.disksize:
@@ -359,7 +338,7 @@ class Ext4Writepages:
         self,
         task: Task,
         inode: LiveInode,
-        scan: _Scan,
+        scan: Scan,
         lblk: int,
         physical: int,
         length: int,
@@ -399,7 +378,7 @@ class Ext4Writepages:
         if self._once and end < collected:
             scan.lblk, scan.kept = end, collected - end
 
-    def _map_row(self, inode: LiveInode, scan: _Scan, page: int, most: int, place: int) -> int:
+    def _map_row(self, inode: LiveInode, scan: Scan, page: int, most: int, place: int) -> int:
         """
         Give the blocks of pages their places, where all are alike and go into the bio under construction;
         return how many pages.
@@ -414,11 +393,3 @@ class Ext4Writepages:
         inode.state[base:end] = same(now & ~NEEDS_MAPPING, end - base)
         inode.place[base:end] = array("q", range(place, place + end - base))
         return most if self._io.row(io, page, most) == most else 0
-
-
-def _join(vectors: list[list[int]], lblk: int, length: int) -> None:
-    """Add blocks to what is to be converted."""
-    if vectors and vectors[-1][0] + vectors[-1][1] == lblk:
-        vectors[-1][1] += length
-    else:
-        vectors.append([lblk, length])
