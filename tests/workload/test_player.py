@@ -179,9 +179,10 @@ def test_passes_of_loops_are_alike_and_those_in_time_go_on():
         assert max(once, again, last) - min(once, again, last) <= 3
     file = stage.machine.open(stage.mapping, stage.inode, random=False)
     state, file.position = file.ra, 4096
-    _begin_pass(stage.machine.filemap, (file,), Job(name="a", time_based=True))
+    task = stage.machine.cpu.task(0, "again")
+    list(_begin_pass(stage.machine.filemap, (file,), Job(name="a", time_based=True), task, Played(), None))
     assert (state, 4096) == (file.ra, file.position)
-    _begin_pass(stage.machine.filemap, (file,), Job(name="a"))
+    list(_begin_pass(stage.machine.filemap, (file,), Job(name="a"), task, Played(), None))
     assert file.ra is not state
     assert file.position == -1
 
