@@ -1,5 +1,5 @@
 """
-The verbs that give results away: export, compare, history.
+The verbs that give results away: export, compare, history, report.
 """
 
 from __future__ import annotations
@@ -92,7 +92,32 @@ def history(
     show_history(folder, experiment, metric, threshold, output, wanted, as_json, quiet)
 
 
+def report(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run directories, as `readpath run` made them.",
+            autocompletion=complete.runs,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The page [results/reports/RUN.html]."),
+    ] = None,
+    claims: Annotated[Path, typer.Option("--claims", metavar="DIR", help="The folder of claims.")] = Path(
+        "experiments/claims"
+    ),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write runs as one HTML page: answer, figures, tables, flame graph, configuration, sources."""
+    from sim.cli.report import report_runs
+
+    report_runs(folders, output, claims, as_json, quiet)
+
+
 def add_verbs(app: typer.Typer) -> None:
     """Give the command these verbs."""
-    for verb in (export, compare, history):
+    for verb in (export, compare, history, report):
         app.command(verb.__name__)(verb)
