@@ -220,7 +220,10 @@
     const [a, b] = state.sides;
     const line = place("show-command");
     const { axes, folder } = runOf(0);
-    if (a.run !== b.run) { line.textContent = "readpath compare says how two runs differ, cell by cell."; return; }
+    if (a.run !== b.run) {
+      line.textContent = `readpath compare ${[0, 1].map((side) => quoted(`results/runs/${runOf(side).folder}`)).join(" ")}`;
+      return;
+    }
     const label = (side, at) => `${axes[at].name}=${axes[at].labels[state.sides[side].labels[at]]}`;
     const differ = axes.map((_, at) => at).filter((at) => a.labels[at] !== b.labels[at]);
     const alike = axes.map((_, at) => at).filter((at) => axes[at].labels.length > 1 && !differ.includes(at));

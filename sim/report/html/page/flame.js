@@ -48,10 +48,11 @@ const readpathFlame = (() => {
     return found.sort((a, b) => a.frame.depth - b.frame.depth || a.left - b.left);
   }
 
-  // White text where that is easier to read than black.
+  // White text where that stands out more than black: WCAG's relative luminance, at which both do the same.
   const isDark = (fill) => {
-    const [red, green, blue] = [1, 3, 5].map((at) => parseInt(fill.slice(at, at + 2), 16));
-    return 0.299 * red + 0.587 * green + 0.114 * blue < 110;
+    const linear = [1, 3, 5].map((at) => parseInt(fill.slice(at, at + 2), 16) / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] < 0.1791;
   };
 
   const shortened = (name, pixels) => {

@@ -87,12 +87,13 @@ const readpathTables = (() => {
     return apply;
   }
 
-  // Columns of sentences get room to be read.
+  // Columns of sentences get room to be read, short names are not broken.
   function widen(table) {
     const rows = [...table.tBodies[0].rows].slice(0, 200);
     [...table.tHead.rows[0].cells].forEach((head, at) => {
       const longest = Math.max(0, ...rows.map((row) => row.cells[at].textContent.length));
-      if (longest > 60) for (const row of [table.tHead.rows[0], ...table.tBodies[0].rows]) row.cells[at].classList.add("long");
+      const room = longest > 60 ? "long" : longest <= 30 ? "short" : "";
+      if (room) for (const row of [table.tHead.rows[0], ...table.tBodies[0].rows]) row.cells[at].classList.add(room);
     });
   }
 
