@@ -1,5 +1,5 @@
 """
-The verbs that give results away: export, compare, history, report.
+The verbs that give results away: export, compare, history, report; and what editors ask for: schema.
 """
 
 from __future__ import annotations
@@ -117,7 +117,25 @@ def report(
     report_runs(folders, output, claims, as_json, quiet)
 
 
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="[experiment|claims|machine|device]",
+            help="The kind of document.",
+            autocompletion=complete.schemas,
+        ),
+    ] = "experiment",
+    _as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the JSON Schema of experiments, claims, or profiles of machines and devices."""
+    from sim.cli.schema import show_schema
+
+    show_schema(kind, quiet and not _as_json)
+
+
 def add_verbs(app: typer.Typer) -> None:
     """Give the command these verbs."""
-    for verb in (export, compare, history, report):
+    for verb in (export, compare, history, report, schema):
         app.command(verb.__name__)(verb)
