@@ -1,5 +1,5 @@
 """
-The verbs that give results away: export, compare, history, report; and what editors ask for: schema.
+The verbs that give results away: export, compare, history, report; and schema, for editors, and doctor.
 """
 
 from __future__ import annotations
@@ -135,7 +135,14 @@ def schema(
     show_schema(kind, quiet and not _as_json)
 
 
+def doctor(as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Say what is there and what is missing: programs, fonts, room, folders; each with what it is for."""
+    from sim.cli.doctor import show_findings
+
+    show_findings(as_json, quiet)
+
+
 def add_verbs(app: typer.Typer) -> None:
     """Give the command these verbs."""
-    for verb in (export, compare, history, report, schema):
+    for verb in (export, compare, history, report, schema, doctor):
         app.command(verb.__name__)(verb)
