@@ -248,6 +248,7 @@ def test_every_cost_of_every_machine_has_a_kind():
     assert FITTED == said["filemap_read"]["kind"]
     assert ASSUMED == said["mpage_read_folio"]["kind"] == said["folio_put_wait_locked"]["kind"]
     assert ASSUMED == kind_of({"source": "assumption: like another", "method": ""}, "mine")
+    assert ASSUMED == said["asm_common_interrupt"]["kind"]  # its instructions are recorded, its ns are not
     assert {} == entries("mine.toml")
 
 

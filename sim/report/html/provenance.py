@@ -5,6 +5,7 @@ CPU time is of each; the same of the device's constants.
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from importlib import resources
@@ -53,7 +54,7 @@ def provenance(run: Run) -> Html:
         {"profile": profile, "symbol": symbol, "share": 100 * ns / whole, **constants[profile, symbol]}
         for (profile, symbol), ns in sorted(spent.items(), key=lambda item: (-item[1], item[0]))
     ]
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("symbol", "symbol"),
         Column("% of CPU", "share", ".2f"),
         Column("ns a call", "self", ",.4g"),
@@ -62,9 +63,12 @@ def provenance(run: Run) -> Html:
         Column("± relative", "spread", ".2f"),
         Column("kind", "kind"),
         Column("source", "source"),
-        Column("machine", "profile"),
     )
-    costs = table(Table(columns, tuple(rows), labels=("symbol",)), "Cost constants", ["kind", "profile"])
+    machines = _profiles(run, "machine")
+    caption = f"Cost constants of {', '.join(machines)}"
+    if len(machines) > 1:
+        columns += (Column("machine", "profile"),)
+    costs = table(Table(columns, tuple(rows), labels=("symbol",)), caption, ["kind", "profile"])
     parts.append(tag("details", tag("summary", f"{len(rows)} cost constants with their sources"), costs))
     parts += map(_device, _profiles(run, "device"))
     return joined(parts)
@@ -109,7 +113,7 @@ def entries(profile: str) -> dict[str, dict[str, Any]]:
 
 def kind_of(entry: dict[str, Any], profile: str) -> str:
     """Return which of KINDS an entry of a profile is, by its method, its source and the profile it is in."""
-    if profile == UNMEASURED or str(entry.get("source", "")).startswith(_ASSUMPTION):
+    if profile == UNMEASURED or re.search(rf"(?:^|ns: ){_ASSUMPTION}", str(entry.get("source", ""))):
         return ASSUMED
     return _OF_METHOD.get(str(entry.get("method", "")), STATED)
 
