@@ -128,6 +128,8 @@ def test_numbers_words_and_code_of_one_s_own_are_valid():
         'volume.files.layout = [{ label = "a", value = { kind = "contiguous" } }]\n'
     )
     assert [] == wrong("experiment", read(text))
+    rest = '[device]\nscheduler = "none"\n[volume]\nfiles = [{ layout = { kind = "sparse" } }]\n'
+    assert [] == wrong("experiment", read(f'title = "the matrix has the others"\n{rest}'))
 
 
 def test_wrong_claims_and_profiles_are_not_valid():

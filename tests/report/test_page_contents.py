@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from traced_kit import READS, traced
 
-from sim.claims.claims import load_claims
+from sim.claims.claims import Claim, load_claims
 from sim.engine.costs import load_costs, machine_profile_names
 from sim.experiment.results import Run, load_run
 from sim.experiment.trace import load_trace
@@ -26,10 +26,8 @@ from sim.report.tables import symbols
 
 ROOT = Path(__file__).parents[2]
 CLAIMS = load_claims(ROOT / "experiments" / "claims")
-TEXT = (
-    READS.replace("3KiB", "8KiB")
-    + '"volume.block_size" = ["1KiB", "4KiB"]\npath = ["buffer_head", "page_io"]\n'
-)
+AXES = '"volume.block_size" = ["1KiB", "4KiB"]\npath = ["buffer_head", "page_io"]\n'
+TEXT = f"{READS.replace('3KiB', '8KiB')}{AXES}[run]\nseeds = 2\n"
 
 
 class Page(HTMLParser):
@@ -76,7 +74,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Run:
-    """A traced run of four cells."""
+    """A traced run of four cells with two seeds."""
     return traced(tmp_path_factory.mktemp("traced"), TEXT)
 
 
@@ -132,10 +130,11 @@ def test_ids_are_unique_and_all_that_refers_finds_one(run):
 
 def test_a_text_is_only_a_text(run):
     """A title that is HTML, ends a script or holds what no document can, is shown and does nothing."""
-    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\x00\ud800 & \u2028"
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)></script \x00\ud800 & \u2028"
     text = report([changed(run, title=evil, question=evil), changed(run, title=evil)], [[], []])
     page = Page(text)
     assert 2 == len(page.scripts)
+    assert not set("<>&") & set(page.scripts[0])
     assert [] == [name for name, _ in page.elements if name == "img"]
     assert page.calls["runs"][0]["title"].startswith("</script><script>alert(1)</script>")
     assert "<script>alert(1)</script><img" in page.text
@@ -154,6 +153,42 @@ def test_the_answer_is_a_claim_that_holds_with_its_number():
     shown = [row for row in page.rows if len(row) == 9 and row[6] in {claim.rule() for claim in claims}]
     assert [claim.said for claim in claims] == [row[1] for row in shown]
     assert f"{len(claims)} claims on this experiment: " in page.text
+
+
+def claim(name: str, margin: float) -> Claim:
+    """Return a claim on the pages that a cell reads."""
+    return Claim.model_validate(
+        {
+            "name": name,
+            "sentence": f"{name} pages are read",
+            "source": "us",
+            "measure": {"metric": "pages_read"},
+            "kind": "at least",
+            "margin": margin,
+            "margin_source": "none",
+        }
+    )
+
+
+def test_a_claim_that_fails_is_told_and_is_no_answer(run):
+    """The answer is one that holds; below it stands what does not, and in the table its verdict."""
+    text = report([run], [[claim("many", 1e9), claim("some", 1)]])
+    page = Page(text)
+    assert 'class="lead">some pages are read: ' in text
+    assert "What does not hold:many pages are read: " in page.text
+    assert "2 claims on this experiment: 1 failed, 1 held." in page.text
+    assert ["failed", "held"] == [
+        row[0] for row in page.rows if row[1:2] in (["many pages are read"], ["some pages are read"])
+    ]
+    assert "stale" not in page.text
+
+
+def test_a_run_of_another_model_is_stale(run):
+    """Its verdicts are those of `readpath check`, with what they would be."""
+    old = changed(run, versions={**run.manifest["versions"], "model": "0" * 64})
+    page = Page(report([old], [[claim("some", 1)]]))
+    assert "All of this is stale: the run is of model 00000000, not " in page.text
+    assert ["held (stale)"] == [row[0] for row in page.rows if "some pages are read" in row]
 
 
 def test_without_claims_the_answer_is_what_the_cells_cost(run, text):
@@ -180,7 +215,8 @@ def test_stages_are_those_of_the_trace(run, text):
 def test_the_page_has_the_calls_of_each_cell(run, text):
     """What its script divides: the sums of `readpath show`."""
     (said,) = Page(text).calls["runs"]
-    for cell, row in zip(said["cells"], run.metrics, strict=True):
+    rows = {row["cell"]: row for row in run.metrics}
+    for cell, row in zip(said["cells"], rows.values(), strict=True):
         labels = {
             axis["key"]: axis["labels"][at] for axis, at in zip(said["axes"], cell["labels"], strict=True)
         }
@@ -194,6 +230,10 @@ def test_the_page_has_the_calls_of_each_cell(run, text):
         for one in symbols(run, labels).rows:
             expected[one["symbol"]] = expected.get(one["symbol"], 0) + one["calls"]
         assert expected == whole
+        both = [one for one in run.metrics if one["cell"] == row["cell"]]
+        assert 2 == len(both)
+        assert sum(one["pages_read"] for one in both) == cell["pages"]
+        assert sum(one["bytes_read"] for one in both) == cell["of4k"] * 4096
     assert [["1KiB", "buffer_head"], ["1KiB", "page_io"]] == [
         [axis["labels"][at] for axis, at in zip(said["axes"], said["cells"][place]["labels"], strict=True)]
         for place in said["first"]
@@ -212,16 +252,17 @@ def test_too_many_calls_are_left_out_aloud(run, monkeypatch):
 def test_cells_that_failed_are_told_and_no_figure_compares(run):
     """As `readpath run` has it."""
     gone = run.metrics[0]
-    failed = [
-        {"cell": gone["cell"], "seed": 0, "labels": "1KiB buffer_head", "error": "no room", "fault": False}
-    ]
-    rows = [row for row in run.metrics if row is not gone]
+    told = {"labels": "1KiB buffer_head", "error": "no room", "fault": False}
+    failed = [{"cell": gone["cell"], "seed": seed, **told} for seed in (0, 1)]
+    rows = [row for row in run.metrics if row["cell"] != gone["cell"]]
     calls = [row for row in run.calls if row["cell"] != gone["cell"]]
     jobs = [row for row in run.jobs if row["cell"] != gone["cell"]]
     short = dataclasses.replace(run, metrics=rows, calls=calls, jobs=jobs, failed=failed)
     page = Page(report([short], [[]]))
-    assert ["1KiB buffer_head", "0", "no room"] in page.rows
-    assert "1 of 4 have none." in page.text
+    assert [["1KiB buffer_head", seed, "no room"] for seed in "01"] == [
+        row for row in page.rows if "no room" in row
+    ]
+    assert "2 of 8 have none." in page.text
     assert "figure" not in [name for name, _ in page.elements]
 
 
