@@ -21,7 +21,7 @@ from sim.report.html.document import MARK, report
 from sim.report.html.elements import Html, tag
 from sim.report.html.explorer import MOST_BYTES
 from sim.report.html.pictures import SHOWS, inline
-from sim.report.html.provenance import ASSUMED, FITTED, KINDS, entries, kind_of
+from sim.report.html.provenance import ASSUMED, FITTED, KINDS, OWN, entries, kind_of, provenance
 from sim.report.tables import symbols
 
 ROOT = Path(__file__).parents[2]
@@ -303,3 +303,11 @@ def test_the_shares_of_kinds_are_those_of_the_calls(run, text):
     whole = sum(spent.values())
     words = ", ".join(f"{100 * ns / whole:.1f} % {kind}" for kind, ns in spent.items() if ns)
     assert f"Of the CPU time of this run: {words}." in Page(text).text
+
+
+@pytest.mark.parametrize("name", ["kernels", "large_folios", "device_bound"])
+def test_a_symbol_that_another_kernel_calls_otherwise_has_its_source(name):
+    """Every cost of the committed runs is known, with the name that the profile has for it."""
+    text = provenance(load_run(ROOT / "results" / "reference" / name))
+    assert OWN not in text
+    assert ("the cost of copy_page_to_iter; " in text) == (name == "large_folios")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from browser import chromium, emulate, narrow, open_page
+from traced_kit import READS, traced
 
 from sim.claims.claims import load_claims
 from sim.experiment.results import Run, load_run
@@ -298,6 +300,30 @@ def test_whoever_cannot_see_it_is_told(opened):
         "const one = document.activeElement; return [one.textContent, getComputedStyle(one).outlineStyle]"
     )
     assert ["Skip to the answer", "solid"] == said
+
+
+def test_pages_with_little_on_them_load_too(browser, tmp_path, monkeypatch):
+    """One cell, which is both A and B; two runs, of which cells are compared; and calls that are left out."""
+    text = READS.replace("3KiB", "8KiB") + 'path = ["page_io"]\n'
+    one = traced(tmp_path / "one", text, trace=False)
+    file = tmp_path / "page.html"
+    file.write_text(report([one], [[]]), encoding="utf-8")
+    open_page(browser, file)
+    assert {"+0.0"} == {row[4] for row in texts(browser, "#difference table")}
+    other = dataclasses.replace(one, manifest={**one.manifest, "title": "other"})
+    file.write_text(report([one, other], [[], []]), encoding="utf-8")
+    open_page(browser, file)
+    selects = "[...document.querySelectorAll('#pickers fieldset select')]"
+    chosen = f"return {selects}.map((one) => one.selectedOptions[0].text)"
+    assert ["t", "other"] == browser.execute_script(chosen)
+    choose(browser, "#pickers fieldset:nth-of-type(2) select", "t")
+    assert ["t", "t"] == browser.execute_script(chosen)
+    monkeypatch.setattr("sim.report.html.explorer.MOST_BYTES", 10)
+    file.write_text(report([one], [[]]), encoding="utf-8")
+    open_page(browser, file)
+    assert [] == browser.get_log("browser")
+    press(browser, "#cells ~ .data th button", "MiB/s")
+    assert 1 == len(texts(browser, "#cells ~ .data table"))
 
 
 def test_it_prints(opened):

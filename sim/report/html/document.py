@@ -67,14 +67,14 @@ def report(runs: Sequence[Run], claims: Sequence[Sequence[Claim]]) -> str:
 
 
 def _titles(runs: Sequence[Run]) -> list[str]:
-    """Return a title for each run; where two have the same, with the hash of the configuration."""
-    times = Counter(run.manifest["title"] for run in runs)
-    hashes = Counter(folder_name(run) for run in runs)
-    found: list[str] = []
-    for number, run in enumerate(runs, start=1):
-        title = run.manifest["title"]
-        more = f" ({folder_name(run)})" if times[title] > 1 else ""
-        found.append(f"{title}{more}" + (f" [{number}]" if hashes[folder_name(run)] > 1 else ""))
+    """Return a title for each run; of equal ones with the directory's name, and with a number if that is."""
+    titles = [str(run.manifest["title"]) for run in runs]
+    folders = [folder_name(run) for run in runs]
+    times, alike = Counter(titles), Counter(zip(titles, folders, strict=True))
+    found = []
+    for number, (title, folder) in enumerate(zip(titles, folders, strict=True), start=1):
+        more = f" ({folder})" if times[title] > 1 else ""
+        found.append(f"{title}{more}" + (f" [{number}]" if alike[title, folder] > 1 else ""))
     return found
 
 

@@ -16,6 +16,7 @@ from sim.calibrate.profile import METHODS
 from sim.documents import parse_toml
 from sim.engine.costs import UNMEASURED, machine_profile_names
 from sim.experiment.results import Run
+from sim.kernels import KERNELS
 from sim.report.html.elements import Html, joined, table, tag
 from sim.report.table import Column, Table
 
@@ -86,13 +87,18 @@ def _called(said: dict[str, Any]) -> str:
 
 def _costs(run: Run) -> tuple[dict[tuple[str, str], dict[str, Any]], dict[tuple[str, str], int]]:
     """Return, per machine profile and symbol that took time, its constant, and its ns over all cells."""
-    of_cell = {cell["cell"]: _called(cell["config"]["machine"]) for cell in run.manifest["cells"]}
+    machines = {cell["cell"]: cell["config"]["machine"] for cell in run.manifest["cells"]}
+    tables = {profile: entries(profile) for profile in _profiles(run, "machine")}
+    constants: dict[tuple[str, str], dict[str, Any]] = {}
     spent: dict[tuple[str, str], int] = defaultdict(int)
     for row in run.calls:
         if row["ns"]:
-            spent[of_cell[row["cell"]], row["symbol"]] += row["ns"]
-    tables = {profile: entries(profile) for profile in dict.fromkeys(of_cell.values())}
-    return {key: _constant(tables[key[0]].get(key[1])) for key in spent}, dict(spent)
+            machine = machines[row["cell"]]
+            key = (_called(machine), row["symbol"])
+            spent[key] += row["ns"]
+            if key not in constants:
+                constants[key] = _constant(tables[key[0]], row["symbol"], machine.get("kernel"))
+    return constants, dict(spent)
 
 
 def entries(profile: str) -> dict[str, dict[str, Any]]:
@@ -118,11 +124,17 @@ def kind_of(entry: dict[str, Any], profile: str) -> str:
     return _OF_METHOD.get(str(entry.get("method", "")), STATED)
 
 
-def _constant(entry: dict[str, Any] | None) -> dict[str, Any]:
+def _constant(table: dict[str, dict[str, Any]], symbol: str, kernel: object) -> dict[str, Any]:
+    """Return what a profile says of a symbol, also of one that this kernel calls otherwise."""
+    renamed = KERNELS[kernel].renamed if isinstance(kernel, str) and kernel in KERNELS else {}
+    named = next((old for old, new in renamed.items() if new == symbol and old in table), symbol)
     keys = ("self", "per_unit", "unit", "spread", "kind", "source")
+    entry = table.get(symbol) or table.get(named)
     if entry is None:
         return dict.fromkeys(keys) | {"kind": OWN, "unit": "", "source": ""}
-    return {key: entry.get(key) for key in keys} | {"unit": entry.get("unit", "")}
+    other = f"the cost of {named}; " if symbol not in table else ""
+    source = f"{other}{entry.get('source', '')}"
+    return {key: entry.get(key) for key in keys} | {"unit": entry.get("unit", ""), "source": source}
 
 
 def _device(name: str) -> Html:
