@@ -42,15 +42,15 @@ def answers(run: Run, claims: Sequence[Claim]) -> list[str]:
             untold.append("; ".join(finding.notes) or f"{claim.name}: the seeds lie too far apart")
         else:
             told.append(finding)
-    lines = [f"- {_said(finding)}" for finding in told if finding.verdict == "held"]
-    lines += [f"- not so: {_said(finding)}" for finding in told if finding.verdict != "held"]
+    lines = [f"- {said(finding)}" for finding in told if finding.verdict == "held"]
+    lines += [f"- not so: {said(finding)}" for finding in told if finding.verdict != "held"]
     if untold:
         why = " / ".join(dict.fromkeys(untold))
         lines.append(f"{len(untold)} of {len(told) + len(untold)} claims cannot be told from this run: {why}")
     return lines
 
 
-def _said(finding: Finding) -> str:
+def said(finding: Finding) -> str:
     """Return a sentence, least and largest mean of its own cells, where it holds or why it does not."""
     claim, points = finding.claim, finding.parts[0].points
     means = [point.interval.mean for point in points]

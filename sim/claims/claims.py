@@ -174,7 +174,7 @@ def _said(labels: dict[str, Any]) -> str:
     return ", ".join(texts)
 
 
-class _File(Model):
+class ClaimsFile(Model):
     experiment: str
     claim: tuple[Claim, ...] = Field(strict=False, min_length=1)
 
@@ -217,9 +217,9 @@ def refuse_unknown_experiments(folder: Path, known: Collection[str]) -> None:
             raise ConfigError(str(path), f"experiment: {name!r} is none{hint}", f"a file {beside}")
 
 
-def _parse(path: Path) -> _File:
+def _parse(path: Path) -> ClaimsFile:
     raw = read_toml(path, str(path), "see experiments/claims")
     try:
-        return _File.model_validate(raw)
+        return ClaimsFile.model_validate(raw)
     except ValidationError as error:
-        raise from_validation(error, _File, raw, str(path)) from None
+        raise from_validation(error, ClaimsFile, raw, str(path)) from None

@@ -70,6 +70,11 @@ def export_formats(incomplete: str) -> list[str]:
     return _starting(names, incomplete)
 
 
+def schemas(incomplete: str) -> list[str]:
+    """Return the documents that have a schema."""
+    return _starting(["experiment", "claims", "machine", "device"], incomplete)
+
+
 def formats(incomplete: str) -> list[str]:
     """Return the formats of figures."""
     return _starting(["svg", "png"], incomplete)

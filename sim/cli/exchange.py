@@ -1,5 +1,5 @@
 """
-The verbs that give results away: export, compare, history.
+The verbs that give results away: export, compare, history, report; and schema, for editors, and doctor.
 """
 
 from __future__ import annotations
@@ -92,7 +92,57 @@ def history(
     show_history(folder, experiment, metric, threshold, output, wanted, as_json, quiet)
 
 
+def report(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...",
+            help="Run directories, as `readpath run` made them.",
+            autocompletion=complete.runs,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The page [results/reports/RUN.html]."),
+    ] = None,
+    claims: Annotated[Path, typer.Option("--claims", metavar="DIR", help="The folder of claims.")] = Path(
+        "experiments/claims"
+    ),
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write runs as one HTML page: answer, figures, tables, flame graph, configuration, sources."""
+    from sim.cli.report import report_runs
+
+    report_runs(folders, output, claims, as_json, quiet)
+
+
+def schema(
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="[experiment|claims|machine|device]",
+            help="The kind of document.",
+            autocompletion=complete.schemas,
+        ),
+    ] = "experiment",
+    _as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Print the JSON Schema of experiments, claims, or profiles of machines and devices."""
+    from sim.cli.schema import show_schema
+
+    show_schema(kind, quiet and not _as_json)
+
+
+def doctor(as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Say what is there and what is missing: programs, fonts, room, folders; each with what it is for."""
+    from sim.cli.doctor import show_findings
+
+    show_findings(as_json, quiet)
+
+
 def add_verbs(app: typer.Typer) -> None:
     """Give the command these verbs."""
-    for verb in (export, compare, history):
+    for verb in (export, compare, history, report, schema, doctor):
         app.command(verb.__name__)(verb)

@@ -36,7 +36,7 @@ PS_PER_NS: Final = 1000
 MILLI: Final = 1000
 """Thousandths of an instruction in one."""
 
-_ENTRY_KEYS: Final = (
+ENTRY_KEYS: Final = (
     "self",
     "per_unit",
     "unit",
@@ -53,17 +53,17 @@ _ENTRY_KEYS: Final = (
     "source",
     "method",
 )
-_TOP_KEYS: Final = ("name", "about", "clock", "base", "cost", "free")
+TOP_KEYS: Final = ("name", "about", "clock", "base", "cost", "free")
 DEFAULT_MACHINE: Final = "linux-6.1-epyc-7001"
 """The machine profile whose times `make truth-ns` has recorded."""
 UNMEASURED: Final = "unmeasured"
 """What no recording has, assumed: no machine, but the base of those that are."""
 DRAWS_SUFFIX: Final = ".draws"
 """Of the file beside a fitted profile that has other values of its constants, also TOML."""
-_CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
+CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
 _MOST: Final = 10**9
 """The largest number of a profile: a second a call, a thousand million instructions."""
-_INTERVALS = tuple(key for key in _ENTRY_KEYS if key.endswith("interval"))
+_INTERVALS = tuple(key for key in ENTRY_KEYS if key.endswith("interval"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _pace(place: str, table: dict[str, Any]) -> Pace | None:
     clock = table.get("clock")
     if clock is None:
         return None
-    _known(f"{place}: clock.", clock, _CLOCK_KEYS)
+    _known(f"{place}: clock.", clock, CLOCK_KEYS)
     at = f"{place}: clock"
     ns = _number(at, clock, "ns_per_instruction")
     pace = _number(at, clock, "ghz") * _number(at, clock, "ipc") or (1 / ns if ns else 0)
@@ -231,7 +231,7 @@ def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
     `place` names the file in errors. Raises ConfigError on an unknown key, a negative or missing number, a
     missing unit or source.
     """
-    _known(f"{place}: ", table, _TOP_KEYS)
+    _known(f"{place}: ", table, TOP_KEYS)
     pace = _pace(place, table)
     costs = {
         symbol: _parse_cost(f"{place}: cost.{symbol}", symbol, entry, pace)
@@ -251,10 +251,10 @@ def parse_costs(place: str, table: dict[str, Any]) -> CostTable:
 def _parse_cost(at: str, symbol: str, entry: dict[str, Any], stated: Pace | None) -> Cost:
     """Return one entry; of ns and instructions, what it does not give follows at the pace `stated`."""
     pace = stated.instruction_ps if stated is not None else None
-    _known(f"{at}.", entry, _ENTRY_KEYS)
+    _known(f"{at}.", entry, ENTRY_KEYS)
     for key in ("group", "source") if pace else ("self", "group", "source"):
         if key not in entry:
-            raise ConfigError(at, f"{key!r} is missing", ", ".join(_ENTRY_KEYS))
+            raise ConfigError(at, f"{key!r} is missing", ", ".join(ENTRY_KEYS))
     if ("per_unit" in entry or "unit_instructions" in entry) != ("unit" in entry):
         raise ConfigError(at, "per_unit and unit go together", "both or neither")
     for key in _INTERVALS:

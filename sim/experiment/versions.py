@@ -22,10 +22,11 @@ def model_digest() -> str:
     """
     Return SHA-256 (hex) over the simulator's own code and profiles: the model's version.
 
-    What only shows results (report, export, cli, api.py) is not of the model.
+    What only shows or describes (report, export, schema, cli, api.py) is not of the model.
     """
     return code_digest(
-        "sim", without=("report", "export", "claims", "calibrate", "records", "cli", "api.py", "shipped")
+        "sim",
+        without=("report", "export", "schema", "claims", "calibrate", "records", "cli", "api.py", "shipped"),
     )
 
 

@@ -30,7 +30,7 @@ from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, BH_UPTODATE, LiveInode
 from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
 from sim.paths.write_calls import GRAB, chain
-from sim.paths.writepages.generic import BlockWriteFullPage, WriteCachePages
+from sim.paths.writepages.generic import GENERIC_CALLER, BlockWriteFullPage
 from sim.paths.writepages.page_io import WriteBackEnds
 from sim.paths.writepages.wait import WriteBackWait
 from sim.units import PAGE_BYTES, SECTOR_BYTES
@@ -76,7 +76,7 @@ class BdevFile:
             "",
             "end_page_writeback folio_end_writeback folio_end_writeback;__folio_end_writeback",
         )
-        up = WriteCachePages.caller
+        up = GENERIC_CALLER
         full = f"{up};__writepage;blkdev_writepage;block_write_full_page"
         self._write_back = BlockWriteFullPage(
             ledger,

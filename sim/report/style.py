@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -126,6 +127,16 @@ RC: Any = {  # Any: matplotlib types the keys one by one
     "savefig.dpi": 220,
     "svg.hashsalt": "readpath",  # ids in the SVG do not change from run to run
 }
+
+
+def font_file() -> str | None:
+    """Return the file of FONT, None if matplotlib has it not."""
+    from matplotlib.font_manager import findfont  # takes a second where its cache is to be made
+
+    try:
+        return str(Path(findfont(FONT, fallback_to_default=False)))
+    except ValueError:
+        return None
 
 
 @contextmanager

@@ -102,15 +102,15 @@ _SECTORS = {"sectors": 1, "KiB": KIB // SECTOR_BYTES}
 _RPM = {"rpm": 1}
 _FLAG = {"flag": 0}
 
-_KINDS: dict[str, type[Model] | None] = {"ramdisk": None, "null_blk": None, "ssd": SsdModel, "hdd": HddModel}
+KINDS: dict[str, type[Model] | None] = {"ramdisk": None, "null_blk": None, "ssd": SsdModel, "hdd": HddModel}
 """Memory takes no time of its own: what the CPU does there is the machine's."""
 
 COPIES = {"ramdisk": "memcpy_page", "null_blk": "copy_from_nullb"}
 """Kind of a device that is memory -> the symbol that its driver copies data with."""
 
-_WRITE_KINDS: dict[str, type[WriteModel]] = {"ssd": SsdWrite, "hdd": HddWrite}
+WRITE_KINDS: dict[str, type[WriteModel]] = {"ssd": SsdWrite, "hdd": HddWrite}
 
-_NAMES = {
+NAMES = {
     "driver": tuple(DRIVERS),
     "scheduler": ("none", "mq-deadline"),
     "placement": ("striped", "least-busy"),
@@ -118,7 +118,7 @@ _NAMES = {
     "ncq": ("fifo", "sptf"),
 }
 
-_UNITS: dict[str, Mapping[str, int]] = {
+UNITS: dict[str, Mapping[str, int]] = {
     "max_sectors": _SECTORS,
     "max_segments": _COUNT,
     "queue_depth": _COUNT,
@@ -171,8 +171,8 @@ _MAY_BE_ZERO = {
 }
 _COUNT_MOST, _TIME_MOST_NS = 1 << 16, 10**12
 _MOST: dict[str, float] = {
-    **dict.fromkeys((name for name, units in _UNITS.items() if units is _COUNT), _COUNT_MOST),
-    **dict.fromkeys((name for name, units in _UNITS.items() if units is _TIME), _TIME_MOST_NS),
+    **dict.fromkeys((name for name, units in UNITS.items() if units is _COUNT), _COUNT_MOST),
+    **dict.fromkeys((name for name, units in UNITS.items() if units is _TIME), _TIME_MOST_NS),
     "rpm": 1_000_000,
     "latency_sigma": 10,
     "ncq_ageing": 1_000_000,
@@ -224,20 +224,20 @@ def parse_device_profile(place: str, name: str, text: str) -> DeviceProfile:
     entries += ["model"] * (not is_memory) + ["write"] * has_write
     _check_names(place, document, entries, "entry")
     kind = document["kind"]
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise ConfigError(f"{place}: kind", f"{kind!r} is not known", _nearest(str(kind), _KINDS))
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise ConfigError(f"{place}: kind", f"{kind!r} is not known", _nearest(str(kind), KINDS))
     if not isinstance(document["title"], str):
         raise ConfigError(f"{place}: title", f"{document['title']!r} is not a text")
     constants: list[tuple[str, Constant]] = []
     limits = DeviceLimits(**_group(place, "limits", DeviceLimits, document["limits"], constants))
-    model_type = _KINDS[kind]
+    model_type = KINDS[kind]
     model: Model | None = None
     if model_type is not None:
         model = model_type(**_group(place, "model", model_type, document["model"], constants))
         check_model(place, model)
     write: WriteModel | None = None
     if has_write:
-        write_type = _WRITE_KINDS[kind]
+        write_type = WRITE_KINDS[kind]
         write = write_type(**_group(place, "write", write_type, document["write"], constants))
         check_buffer(place, write)
     return DeviceProfile(name, kind, document["title"], limits, model, tuple(constants), write)
@@ -299,13 +299,13 @@ def varied(profile: DeviceProfile, name: str, factor: float) -> DeviceProfile:
 
 def _converted(place: str, name: str, constant: Constant) -> Value:
     """Return the value in the unit of its field: ns, bytes, sectors, bytes per second."""
-    units = _NAME_UNIT if name in _NAMES else _UNITS[name]
+    units = _NAME_UNIT if name in NAMES else UNITS[name]
     if constant.unit not in units:
         raise ConfigError(place, f"unit {constant.unit!r}", ", ".join(units))
     value = constant.value
-    if name in _NAMES:
-        if not isinstance(value, str) or value not in _NAMES[name]:
-            raise ConfigError(place, f"{value!r} is not known", ", ".join(_NAMES[name]))
+    if name in NAMES:
+        if not isinstance(value, str) or value not in NAMES[name]:
+            raise ConfigError(place, f"{value!r} is not known", ", ".join(NAMES[name]))
         return value
     if units is _FLAG:
         if not isinstance(value, bool):

@@ -33,6 +33,8 @@ from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, Page
 from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
+GENERIC_CALLER: Final = "do_writepages;generic_writepages;write_cache_pages"
+"""Who calls for each page in generic_writepages()."""
 MPAGE_CALLER: Final = "do_writepages;mpage_writepages;write_cache_pages"
 """Who calls for each page in mpage_writepages()."""
 
@@ -40,7 +42,7 @@ MPAGE_CALLER: Final = "do_writepages;mpage_writepages;write_cache_pages"
 class WriteCachePages:
     """write_cache_pages(): every dirty page of a file in order; what is done with each is a subclass's."""
 
-    caller = "do_writepages;generic_writepages;write_cache_pages"
+    caller = GENERIC_CALLER
 
     def __init__(
         self, ledger: Ledger, queue: BioQueue, ends: WriteBackEnds, block_size: int, entered: str

@@ -1,0 +1,3 @@
+"""
+The report of runs: one HTML file that loads nothing from outside.
+"""
