@@ -56,7 +56,7 @@ class CryptWrites(EndIo):
         self._flushes = _Flushes(self)
         self._tree: list[Bio] = []
         self._running = False
-        self._thread: Task = cpu.task(0, "dmcrypt_write")
+        self._sorter: Task = cpu.task(0, "dmcrypt_write")
         site = ledger.site
         entry = (
             "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
@@ -134,7 +134,7 @@ class CryptWrites(EndIo):
 
     def _write(self) -> Generator[Any, Any, None]:
         """dmcrypt_write(): submit what there is, in the order of sectors."""
-        task = self._thread
+        task = self._sorter
         while self._tree:
             batch = sorted(self._tree, key=_sector)
             self._tree.clear()
