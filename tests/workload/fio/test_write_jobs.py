@@ -230,6 +230,15 @@ def test_a_mixed_job_reads_and_writes(tmp_path: Path) -> None:
     assert reads
 
 
+def test_a_read_has_not_the_time_of_the_sync_before_it(tmp_path: Path) -> None:
+    """fsync=1: behind each write, before whatever comes next; a disk's flush takes milliseconds, a read none."""
+    lines = ("rw=randrw", "size=256k", "fsync=1", "invalidate=0", "pre_read=1")
+    found = run(tmp_path, *lines).metrics
+    assert found["reads"] > 10
+    assert found["syncs"] > 10
+    assert found["latency_p99_ns"] * 5 < found["sync_latency_p50_ns"]
+
+
 def test_a_durable_write_takes_longer(tmp_path: Path) -> None:
     """O_DSYNC waits for the device in each write; without it a write is a copy into the page cache."""
     plain = run(tmp_path, "rw=write").metrics
