@@ -231,7 +231,7 @@ def test_a_mixed_job_reads_and_writes(tmp_path: Path) -> None:
 
 
 def test_a_read_has_not_the_time_of_the_sync_before_it(tmp_path: Path) -> None:
-    """fsync=1: behind each write, before whatever comes next; its flush takes long, a cached read does not."""
+    """fsync=1: behind each write, before what comes next; its flush takes long, a cached read does not."""
     lines = ("rw=randrw", "size=256k", "fsync=1", "invalidate=0", "pre_read=1")
     found = run(tmp_path, *lines).metrics
     assert found["reads"] > 10
