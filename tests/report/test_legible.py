@@ -43,6 +43,7 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
         times["sync_latency_mean_ns"] = ns
         counts = dict.fromkeys(("bytes_read", "bytes_deleted", "bytes_written", "bytes_recovered"), 4096)
         counts |= {"bytes_streamed": 4096, "syncs": 1}
+        counts |= {"crash_states": 200, "crash_unsound": 200, "crash_losing": 1, "crash_stale": 0}
         left = {"keys_left": 1, "blocks_left": -1}
         pages = {"pages_read": 1, "peak_pages": value, "buffer_heads": value, "map_calls": value}
         return {"cpu_ns_per_4k": ns, "throughput_mib_s": value, **times, **counts, **left, **pages}
@@ -101,6 +102,10 @@ AXES = {
             "device.profile": ["nvme", "sata-ssd", "hdd"],
             **LAYOUTS_20,
         },
+    ),
+    "crash": (
+        {"mount": ["ordered", "journal"]},
+        {"mount": ["ordered, nodelalloc", "writeback", "journal", LONG], **LAYOUTS_20, **SCHEMES},
     ),
     "fsync_storm": (
         {"workload.job.numjobs": ["1", "8"], "mount.data": ["ordered", "journal"]},
