@@ -62,7 +62,11 @@ def _one_bio_per_block(patch: pytest.MonkeyPatch) -> None:
 def _map_every_block(patch: pytest.MonkeyPatch) -> None:
     """mpage and page_io are made as the counterfactual is: one call a block."""
     init = MpagePath.__init__
-    patch.setattr(MpagePath, "__init__", lambda self, *parts, **_named: init(self, *parts[:8], per_block=True))
+
+    def made(self: MpagePath, *parts: Any, **_named: Any) -> None:
+        init(self, *parts[:8], per_block=True)
+
+    patch.setattr(MpagePath, "__init__", made)
 
 
 def _lose_merges(patch: pytest.MonkeyPatch) -> None:
