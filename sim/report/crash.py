@@ -13,7 +13,7 @@ from sim.experiment.results import Row, Run
 from sim.report.measure import tick_marks
 from sim.report.page import GAP, Frame, Names, Strip, mark
 from sim.report.panels import mean, others, run_footer, said
-from sim.report.style import LOSES, TICK_POINTS, WIDTH_INCHES
+from sim.report.style import LOSES, TALLEST_INCHES, TICK_POINTS, WIDTH_INCHES
 
 PROMISES = {
     "crash_unsound": "not sound, log replayed",
@@ -22,6 +22,8 @@ PROMISES = {
 }
 """Counts of states that break a promise, and what a panel calls it."""
 _ROW_INCHES, _ROWS_A_STRIP = 0.22, 16
+_AROUND_INCHES = 2.5
+"""What a page has around its rows, at most."""
 _FULL = 100
 
 
@@ -38,8 +40,9 @@ def crash(run: Run) -> list[Figure]:
         name="share of the disk's states after a power cut, %",
         foot=run_footer(run),
     )
-    parts = [range(at, min(at + _ROWS_A_STRIP, len(rows))) for at in range(0, len(rows), _ROWS_A_STRIP)]
     each = max(_ROW_INCHES, names.each)
+    most = max(min(_ROWS_A_STRIP, int((TALLEST_INCHES - _AROUND_INCHES) / each)), 1)
+    parts = [range(at, min(at + most, len(rows))) for at in range(0, len(rows), most)]
     strips = [Strip(each * len(part), titles=tuple(PROMISES.values())) for part in parts]
     table = {name: [mean(run, fixed, _share(name)) for fixed in rows] for name in PROMISES}
     pages = []

@@ -105,7 +105,7 @@ AXES = {
     ),
     "crash": (
         {"mount": ["ordered", "journal"]},
-        {"mount": ["ordered, nodelalloc", "writeback", "journal", LONG], **LAYOUTS_20, **SCHEMES},
+        {"mount": ["ordered, nodelalloc", "writeback", "journal", LONG], **LAYOUTS_20},
     ),
     "fsync_storm": (
         {"workload.job.numjobs": ["1", "8"], "mount.data": ["ordered", "journal"]},
