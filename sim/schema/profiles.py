@@ -4,7 +4,7 @@ The schemas of profiles: what a machine's code costs, and what a device is.
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 from sim.block.device.profile import COPIES, KINDS, NAMES, UNITS, WRITE_KINDS, DeviceLimits
@@ -107,9 +107,10 @@ def device_schema() -> Schema:
 
 
 def _constants(record: type[Any]) -> Schema:
-    """Return the table of a record's constants, all of which must be there."""
+    """Return the table of a record's constants, of which those without a default must be there."""
     text = record.__doc__ or ""
     names = [field.name for field in fields(record)]
+    needed = [field.name for field in fields(record) if field.default is MISSING]
     said = said_of(text, names)
     properties = {}
     for name in names:
@@ -119,7 +120,7 @@ def _constants(record: type[Any]) -> Schema:
         "type": "object",
         "additionalProperties": False,
         "properties": properties,
-        "required": names,
+        "required": needed,
     }
 
 

@@ -26,6 +26,8 @@ SHOWS = {
     "secure_delete": "Deleting a file for good: time over its size, what is written, CPU, and what is left",
     "journal_modes": "Bytes to the device per byte written and the time of a sync, by data= mode",
     "crash": "How many of a disk's states after a power cut break a promise, by cell",
+    "fsync_storm": "Syncs a second, the time of one and commits per sync, over the number of writers",
+    "allocation": "Delayed and immediate allocation: CPU time, and how often write-back looks at a page",
     "latency_cdf": "Distribution of the latency of read(2), by path",
     "stages": "The time of an I/O by stage: plug, queue, device, interrupt, decryption, waking",
 }
