@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from documents import commands, do, put_experiment
 from tools import found
 from typer.testing import CliRunner
 
 from sim.cli.main import app
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "export.md"
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
 SMALL = """\
 title = "t"
 data = "off"
@@ -30,18 +29,11 @@ path = ["buffer_head", "page_io"]
 """
 
 
-def commands() -> list[list[str]]:
-    """Return the commands of the document, in order."""
-    lines = re.findall(r"^ {4}(\S.*)$", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE)
-    return [shlex.split(line) for line in lines]
-
-
 @pytest.fixture
 def _place(tmp_path, monkeypatch):
     """A folder with the experiment under the name that the document has, and a run before."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "experiments").mkdir()
-    (tmp_path / "experiments" / "founding_claim.toml").write_text(SMALL)
+    put_experiment(SMALL)
     words = ["run", "experiments/founding_claim.toml", "-o", "results/runs/BEFORE", "-q", "--no-figures"]
     assert 0 == CliRunner().invoke(app, words).exit_code
 
@@ -50,12 +42,10 @@ def _place(tmp_path, monkeypatch):
 def test_every_command_does_what_it_says(tmp_path):
     """Run, export in each form, tools that read it, plot, compare, history: all end with 0."""
     done = 0
-    for words in commands():
+    for words in commands(DOCUMENT):
         if words[0] == "readpath":
             where = ["--where", "block_size=4KiB"] if "flame" in words else []
-            out = ["-o", "results/runs/RUN", "-j", "1", "--no-figures"] if words[1] == "run" else []
-            result = CliRunner().invoke(app, [*words[1:], *where, *out])
-            assert 0 == result.exit_code, (words, result.output, result.stderr)
+            do(words, *where)
             if words[1] == "run":
                 shutil.copytree("results/runs/RUN", "results/runs/AFTER")
         elif found(words[0]):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from documents import commands, do, put_experiment
 
-from sim.cli.main import app
 from sim.report.html.document import MARK
 from sim.report.html.explorer import MOST_BYTES
 
@@ -33,21 +31,16 @@ path = ["buffer_head", "page_io"]
 def _place(tmp_path, monkeypatch):
     """A folder with the experiment under the name that the document has."""
     monkeypatch.chdir(tmp_path)
-    Path("experiments").mkdir()
-    Path("experiments/founding_claim.toml").write_text(SMALL)
+    put_experiment(SMALL)
 
 
 @pytest.mark.usefixtures("_place")
 def test_every_command_writes_what_it_says():
     """Run, then a page of one run, of two, and of a committed one."""
-    lines = re.findall(r"^ {4}(readpath .*)$", DOCUMENT, re.MULTILINE)
-    for line in lines:
-        words = shlex.split(line)[1:]
-        if words[0] == "run":
-            words += ["-o", "results/runs/RUN", "-j", "1", "--no-figures"]
-        done = CliRunner().invoke(app, words)
-        assert 0 == done.exit_code, (words, done.output, done.stderr)
-        if words[0] == "run":
+    lines = commands(DOCUMENT)
+    for words in lines:
+        do(words)
+        if words[1] == "run":
             for name in ("BEFORE", "AFTER"):
                 shutil.copytree("results/runs/RUN", f"results/runs/{name}")
     written = ["results/reports/RUN.html", "page.html", "both.html", "memory.html"]
