@@ -29,7 +29,15 @@ from sim.fs.write_out import sector_of
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
-from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, PageIo, WriteBackEnds
+from sim.paths.writepages.page_io import (
+    PAGEVEC,
+    DataBio,
+    IoEnd,
+    IoSubmit,
+    PageIo,
+    WriteBackEnds,
+    bios_of_page,
+)
 from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
@@ -96,11 +104,9 @@ class WriteCachePages:
     def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
         """folio_wait_writeback(): a page is still on its way from before."""
         task.ps += self._s_wait.charge(1)
-        for data in list(inode.under_way):
-            if data.pages.has(page) and not data.ended:
-                self.queue.flush_for_sleep(task, plug)
-                data.event = self.ends.event() if data.event is None else data.event
-                yield from task.wait(data.event)
+        for data in bios_of_page(inode, page):
+            self.queue.flush_for_sleep(task, plug)
+            yield from task.wait(data.awaited(self.ends.clock))
 
     def flags_of(self, wbc: WritebackControl) -> int:
         """Return the flags of all bios of one call."""
@@ -262,22 +268,7 @@ class MpageWritepages(WriteCachePages):
         """mpage_bio_submit()."""
         if not io.pages:
             return
-        data = DataBio(io.inode, None, io.pages)
-        io.inode.under_way.append(data)
-        sectors = (io.next - io.first) * (self.size // SECTOR_BYTES)
-        bio = Bio(
-            sector_of(io.first, self.size),
-            sectors,
-            1,
-            len(io.pages),
-            self._ends,
-            data,
-            io.blocks,
-            False,
-            io.flags,
-        )
-        io.pages, io.blocks = PageRuns(), []
-        self.queue.submit(task, bio, plug)
+        self.queue.submit(task, io.take_bio(self.size, len(io.pages), self._ends), plug)
 
 
 class JournalledWritepages(WriteCachePages):

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any, Final
 
-from sim.block.bio import MAX_VECTORS, Bio, Plug
+from sim.block.bio import MAX_VECTORS, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.pages import UPTODATE
 from sim.engine.cpu import Task
@@ -31,14 +31,12 @@ from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UPTODATE, NEEDS_MAPPING, LiveInode
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
-from sim.fs.write_out import sector_of
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
-from sim.paths.writepages.page_io import PAGEVEC, DataBio, IoEnd, IoSubmit, WriteBackEnds
-from sim.paths.writepages.page_runs import PageRuns
+from sim.paths.writepages.page_io import PAGEVEC, IoEnd, IoSubmit, WriteBackEnds, bios_of_page
 from sim.paths.writepages.rounds import MAX_WRITEPAGES_EXTENT
-from sim.units import PAGE_BYTES, SECTOR_BYTES
+from sim.units import PAGE_BYTES
 
 IOEND_BATCH_PAGES: Final = 4096
 """IOEND_BATCH_SIZE: pages that one ioend takes."""
@@ -126,10 +124,8 @@ class IomapWritepages:
         if writeback is None or not writeback[page]:
             return
         task.ps += self._s_wait.charge(1)
-        for data in list(inode.under_way):
-            if data.pages.has(page) and not data.ended:
-                data.event = self._ends.event() if data.event is None else data.event
-                yield from task.wait(data.event)
+        for data in bios_of_page(inode, page):
+            yield from task.wait(data.awaited(self._ends.clock))
 
     def _write_page(
         self, task: Task, inode: LiveInode, io: IoSubmit, page: int, at_hand: _Mapping, plug: Plug
@@ -270,21 +266,4 @@ class IomapWritepages:
 
     def _send(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """Send the bio under construction; vectors: pages of the ioend so far."""
-        data = DataBio(io.inode, io.io_end, io.pages)
-        if io.io_end is not None:
-            io.io_end.references += 1
-        io.inode.under_way.append(data)
-        sectors = (io.next - io.first) * (self._size // SECTOR_BYTES)
-        bio = Bio(
-            sector_of(io.first, self._size),
-            sectors,
-            1,
-            len(io.pages),
-            self._ends,
-            data,
-            io.blocks,
-            False,
-            io.flags,
-        )
-        io.pages, io.blocks = PageRuns(), []
-        self._queue.submit(task, bio, plug)
+        self._queue.submit(task, io.take_bio(self._size, len(io.pages), self._ends), plug)

@@ -12,6 +12,7 @@ Left out: errors, vectors that join because their pages are neighbours in memory
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
@@ -79,6 +80,19 @@ class DataBio:
         self.ended = False
         self.event: Any = None
 
+    def awaited(self, clock: Clock) -> Any:
+        """Return the event of its end, for somebody who waits for it."""
+        if self.event is None:
+            self.event = clock.event()
+        return self.event
+
+
+def bios_of_page(inode: LiveInode, page: int) -> Iterator[DataBio]:
+    """Yield those bios under way that have blocks of a page and have not ended when their turn comes."""
+    for data in list(inode.under_way):
+        if data.pages.has(page) and not data.ended:
+            yield data
+
 
 class IoSubmit:
     """
@@ -99,6 +113,18 @@ class IoSubmit:
         self.pages = PageRuns()
         self.blocks: list[tuple[int, int]] = []
 
+    def take_bio(self, block_size: int, vectors: int, ends: EndIo) -> Bio:
+        """Return the bio, to be sent at once, which its inode and IoEnd now know of; begin an empty one."""
+        data = DataBio(self.inode, self.io_end, self.pages)
+        if self.io_end is not None:
+            self.io_end.references += 1
+        self.inode.under_way.append(data)
+        sectors = (self.next - self.first) * (block_size // SECTOR_BYTES)
+        first = sector_of(self.first, block_size)
+        bio = Bio(first, sectors, 1, vectors, ends, data, self.blocks, False, self.flags)
+        self.pages, self.blocks = PageRuns(), []
+        return bio
+
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Converter:
@@ -117,17 +143,13 @@ class WriteBackEnds(EndIo):
     """
 
     def __init__(self, clock: Clock, ledger: Ledger, end: str, finish: str, page: str) -> None:
-        self._clock = clock
+        self.clock = clock
         contexts = (IRQ, TASK, KWORKER)
         self._s_end = {context: ledger.site(context, "bio_endio", end) for context in contexts}
         self._s_finish = {context: ledger.site(context, "bio_endio", finish) for context in contexts}
         self._s_page = {context: ledger.site(context, "bio_endio", page) for context in contexts}
         self.converter = Converter()
         self._parts: dict[int, bytearray] = {}
-
-    def event(self) -> Any:
-        """Return an event, for somebody who waits for a page."""
-        return self._clock.event()
 
     def began(self, inode: LiveInode, page: int) -> None:
         """Count one more bio that has blocks of a page."""
@@ -230,7 +252,6 @@ class PageIo:
         self.ends = ends
         self._size = block_size
         self._per_page = PAGE_BYTES // block_size
-        self._sectors = block_size // SECTOR_BYTES
         page = f"{caller};ext4_bio_write_page"
         self._s_page = ledger.site(
             TASK,
@@ -362,20 +383,6 @@ class PageIo:
         """ext4_io_submit(): send the bio, if there is one."""
         if not io.pages:
             return
-        data = DataBio(io.inode, io.io_end, io.pages)
-        if io.io_end is not None:
-            io.io_end.references += 1
-        io.inode.under_way.append(data)
-        bio = Bio(
-            sector_of(io.first, self._size),
-            (io.next - io.first) * self._sectors,
-            1,
-            io.vectors,
-            self.ends,
-            data,
-            io.blocks,
-            False,
-            io.flags,
-        )
-        io.pages, io.blocks, io.vectors, io.last_block = PageRuns(), [], 0, -1
+        bio = io.take_bio(self._size, io.vectors, self.ends)
+        io.vectors, io.last_block = 0, -1
         self._queue.submit(task, bio, plug)

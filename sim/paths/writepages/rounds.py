@@ -24,7 +24,7 @@ from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
-from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo
+from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo, bios_of_page
 from sim.paths.writepages.scan import Scan
 from sim.units import PAGE_BYTES
 
@@ -147,7 +147,7 @@ class Ext4Writepages:
         if inode.mapper_waits is not None:
             self._queue.flush_for_sleep(task, plug)
         while inode.mapper_waits is not None:
-            event = self._io.ends.event()
+            event = self._io.ends.clock.event()
             inode.mapper_waits.append(event)
             yield from task.wait(event)
         inode.mapper_waits = []
@@ -251,11 +251,9 @@ class Ext4Writepages:
 
     def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
         """A page is still on its way from before: wait until it has come there."""
-        for data in list(inode.under_way):
-            if data.pages.has(page) and not data.ended:
-                self._queue.flush_for_sleep(task, plug)
-                data.event = self._io.ends.event() if data.event is None else data.event
-                yield from task.wait(data.event)
+        for data in bios_of_page(inode, page):
+            self._queue.flush_for_sleep(task, plug)
+            yield from task.wait(data.awaited(self._io.ends.clock))
 
     def _process(
         self,

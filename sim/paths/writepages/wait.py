@@ -10,7 +10,7 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.live_inode import LiveInode
-from sim.paths.writepages.page_io import PAGEVEC
+from sim.paths.writepages.page_io import PAGEVEC, bios_of_page
 
 
 class WriteBackWait:
@@ -55,16 +55,13 @@ class WriteBackWait:
         files = list(inodes)
         while total_under_way(files) > most:
             data = next(inode.under_way[0] for inode in files if inode.under_way)
-            data.event = self._clock.event() if data.event is None else data.event
-            yield from task.wait(data.event)
+            yield from task.wait(data.awaited(self._clock))
 
     def _wait_for(self, task: Task, inode: LiveInode, page: int) -> Generator[Any, Any, None]:
         """folio_wait_writeback()."""
-        for data in list(inode.under_way):
-            if data.pages.has(page) and not data.ended:
-                data.event = self._clock.event() if data.event is None else data.event
-                if (yield from task.wait(data.event)):
-                    task.ps += self._s_sleep.charge(1)
+        for data in bios_of_page(inode, page):
+            if (yield from task.wait(data.awaited(self._clock))):
+                task.ps += self._s_sleep.charge(1)
 
 
 def total_under_way(inodes: Iterable[LiveInode]) -> int:
