@@ -24,6 +24,11 @@ _NAME_LETTERS = 50
 """So many letters of a file's name are in that of a new one beside it: 255 bytes are the most a name has."""
 
 
+def find_program(name: str) -> str | None:
+    """Return the path of a program, one for administrators too; None where it is not installed."""
+    return shutil.which(name, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
+
+
 def code_digest(*packages: str, without: tuple[str, ...] = ()) -> str:
     """
     Return SHA-256 (hex) over the names and contents of all .py and .toml files of packages of ours.

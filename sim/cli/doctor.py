@@ -21,6 +21,7 @@ from typing import Literal
 from sim import __version__
 from sim.engine.mode import compiled
 from sim.errors import ConfigError
+from sim.files import find_program
 from sim.report.style import FONT, font_file
 from sim.text import printable
 from sim.units import GIB
@@ -29,9 +30,6 @@ State = Literal["there", "missing", "low"]
 
 ROOM_BYTES = 4 * GIB
 """As much as the images of all shipped experiments take; those of the main one take less than a quarter."""
-
-_SYSTEM = ":/usr/sbin:/sbin"
-"""Where programs for administrators are, whoever asks."""
 
 PROGRAMS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (
@@ -85,8 +83,7 @@ def examined() -> Iterator[Found]:
     cores = len(os.sched_getaffinity(0))
     yield Found("Python", "there", platform.python_version(), f"{cores} cores: as many workers run at once")
     for names, package, purpose in PROGRAMS:
-        paths = (shutil.which(name, path=os.environ.get("PATH", os.defpath) + _SYSTEM) for name in names)
-        path = next(filter(None, paths), None)
+        path = next(filter(None, map(find_program, names)), None)
         said = path or f"apt-get install {package}"
         yield Found(" or ".join(names), "there" if path else "missing", said, purpose)
     for name, purpose in MODULES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections import namedtuple
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from sim.cli.doctor import MODULES, PROGRAMS, ROOM_BYTES
 from sim.cli.main import app
 
 ROOT = Path(__file__).parents[2]
+SYSTEM = ":/usr/sbin:/sbin"
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -47,7 +49,8 @@ def test_programs_are_looked_for_where_they_would_be_run(tmp_path, monkeypatch):
     for name in ("fio", "clang"):
         (tools / name).touch(0o755)
     (tools / "btt").touch(0o644)
-    monkeypatch.setattr(doctor, "_SYSTEM", "")
+    which = shutil.which
+    monkeypatch.setattr("shutil.which", lambda name, path: which(name, path=path.removesuffix(SYSTEM)))
     monkeypatch.setenv("PATH", str(tools))
     said = found()
     for names, package, purpose in PROGRAMS:

@@ -4,7 +4,6 @@ The real e2fsck as an oracle: what it replays of a log, and whether it finds the
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -15,11 +14,6 @@ STAMPED = (range(0x30, 0x34), range(0x178, 0x180), range(0x3FC, 0x400))
 """
 Bytes of the superblock that e2fsck sets with every run: the time of writing, kilobytes written, its checksum.
 """
-
-
-def find_e2fsck() -> str | None:
-    """Return the path of e2fsck, None where it is not installed."""
-    return shutil.which("e2fsck", path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin")
 
 
 class E2fsck:

@@ -13,7 +13,8 @@ from sim.config.cell_result import Number
 from sim.config.crash import Crash
 from sim.engine.streams import stream
 from sim.errors import ConfigError
-from sim.machine.crash.e2fsck import E2fsck, find_e2fsck
+from sim.files import find_program
+from sim.machine.crash.e2fsck import E2fsck
 from sim.machine.crash.history import FileHistory
 from sim.machine.crash.judge import Judge, Verdicts
 from sim.machine.crash.states import EVERYTHING, NOTHING, SOME, CutLog, boundaries
@@ -60,13 +61,13 @@ def crash_run(
     log = list(mounted.log)
     verdicts, rng = Verdicts(), stream(seed, "what a power cut leaves")
     with ExitStack() as stack:
-        program = find_e2fsck()
+        program = find_program("e2fsck")
         fsck = stack.enter_context(E2fsck(program)) if program else None
         judge = Judge(mounted, mounted.base, files, fsck)
         for at_ns in moments(said, log, end_ns, seed):
+            cut = CutLog(log, at_ns, volatile)
             for number in range(said.states):
                 what = (NOTHING, EVERYTHING, SOME)[min(number, 2)]
-                cut = CutLog(log, at_ns, volatile)
                 if number and not cut.open:
                     break  # there is but one state
                 verdicts.add(judge.judge(cut.written(what, rng), at_ns), f"{at_ns} ns, {what}")

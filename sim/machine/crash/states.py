@@ -46,15 +46,17 @@ class CutLog:
         self._safe = [
             ended and (not volatile or bio.fua) for bio, ended in zip(self._log, self._ended, strict=True)
         ]
-        for number, bio in enumerate(self._log):
-            if self._ended[number] and bio.preflush:
-                self._flushed(bio)
+        done = [ended and bio.preflush for bio, ended in zip(self._log, self._ended, strict=True)]
+        self._safe = self._flushed(done)
 
-    def _flushed(self, flush: WrittenBio) -> None:
-        """What had completed when a flush was submitted is safe once that is done."""
-        for number, bio in enumerate(self._log):
-            if self._ended[number] and bio.ended_ns <= flush.submitted_ns:
-                self._safe[number] = True
+    def _flushed(self, done: Sequence[bool]) -> list[bool]:
+        """Return what is safe if these bios' flushes are done: all that had completed before the last."""
+        flushes = [bio for bio, flushed in zip(self._log, done, strict=True) if flushed]
+        last = max((bio.submitted_ns for bio in flushes), default=-1)
+        return [
+            safe or (ended and bio.ended_ns <= last)
+            for bio, ended, safe in zip(self._log, self._ended, self._safe, strict=True)
+        ]
 
     @property
     def open(self) -> int:
@@ -68,10 +70,8 @@ class CutLog:
         what: of the bios that are not safe NOTHING, EVERYTHING, or SOME: each at random whole, gone, or torn.
         """
         chosen = [self._sectors(bio, what, rng) for bio in self._log]
-        for bio, sectors in zip(self._log, chosen, strict=True):
-            if bio.preflush and bio.data and sectors.any():
-                self._flushed(bio)
-        for bio, sectors, safe in zip(self._log, chosen, self._safe, strict=True):
+        begun = [bio.preflush and bool(sectors.any()) for bio, sectors in zip(self._log, chosen, strict=True)]
+        for bio, sectors, safe in zip(self._log, chosen, self._flushed(begun), strict=True):
             if safe or sectors.all():
                 if bio.data:
                     yield bio.offset, bio.data

@@ -75,7 +75,7 @@ def test_states_of_a_moment(run: Played, monkeypatch: pytest.MonkeyPatch) -> Non
         return Verdict()
 
     monkeypatch.setattr(Judge, "judge", judge)
-    monkeypatch.setattr(crash_run_module, "find_e2fsck", lambda: None)
+    monkeypatch.setattr(crash_run_module, "find_program", lambda _: None)
     first, last = run.mounted.log[0], run.end_ns
     verdicts = crash_run(
         Crash(at=first.submitted_ns, states=5), run.mounted, run.files, last, run.volatile, 1
@@ -92,7 +92,7 @@ def test_states_of_a_moment(run: Played, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_without_e2fsck(run: Played, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its counts are -1: that nobody asked is no verdict."""
-    monkeypatch.setattr(crash_run_module, "find_e2fsck", lambda: None)
+    monkeypatch.setattr(crash_run_module, "find_program", lambda _: None)
     asked = Crash(at="bios", points=2, states=1)
     verdicts = crash_run(asked, run.mounted, run.files, run.end_ns, run.volatile, 1)
     assert (verdicts.states, verdicts.e2fsck, verdicts.differs) == (2, -1, -1)
