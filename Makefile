@@ -17,7 +17,7 @@ SECONDS ?= 60
 # everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run fast slow test mutants fuzz bench truth truth-ns lint baselines readme constraints clean
+.PHONY: help run fast slow test pytest mutants fuzz bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make fast   compile the core in place (needs a C compiler; two to four minutes)"
@@ -65,7 +65,11 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint
+# Side by side: mypy takes a minute, on one core.
+test: $(VENV)/ready
+	$(MAKE) --no-print-directory --jobs=2 lint pytest
+
+pytest: $(VENV)/ready
 	$(BIN)/pytest --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 # One fault at a time in a copy of the tree; the tests that are about it must fail (lists in tests/mutants/).

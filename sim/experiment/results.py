@@ -67,6 +67,18 @@ class Run:
     histograms: list[Row]
     jobs: list[Row] = field(default_factory=list)
     failed: list[Row] = field(default_factory=list)
+    _rows: dict[tuple[str, ...], dict[tuple[str, ...], list[Row]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def rows_at(self, fixed: Mapping[str, str]) -> list[Row]:
+        """Return the metrics rows with these labels: of a cell, or of several if an axis is not named."""
+        axes = tuple(fixed)
+        if axes not in self._rows:
+            index = self._rows[axes] = {}
+            for row in self.metrics:
+                index.setdefault(tuple(row[axis] for axis in axes), []).append(row)
+        return self._rows[axes].get(tuple(fixed.values()), [])
 
     @property
     def axes(self) -> dict[str, list[str]]:

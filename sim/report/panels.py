@@ -102,7 +102,7 @@ def said(run: Run, fixed: Mapping[str, str]) -> str:
 
 def cells_at(run: Run, fixed: Mapping[str, str]) -> set[int]:
     """Return the numbers of the cells with these labels."""
-    return {row["cell"] for row in run.metrics if all(row[axis] == label for axis, label in fixed.items())}
+    return {row["cell"] for row in run.rows_at(fixed)}
 
 
 def mean(run: Run, fixed: Mapping[str, str], value: Callable[[Row], float]) -> float:
@@ -111,7 +111,7 @@ def mean(run: Run, fixed: Mapping[str, str], value: Callable[[Row], float]) -> f
 
     Raises ConfigError if the run has no such cell.
     """
-    rows = [row for row in run.metrics if all(row[axis] == label for axis, label in fixed.items())]
+    rows = run.rows_at(fixed)
     if not rows:
         raise ConfigError(str(run.path), f"no cell {dict(fixed)}", "a whole run")
     return fmean(value(row) for row in rows)
