@@ -70,6 +70,13 @@ def export_formats(incomplete: str) -> list[str]:
     return _starting(names, incomplete)
 
 
+def trace_formats(incomplete: str) -> list[str]:
+    """Return the formats of traces."""
+    from sim.workload.traces.formats import FORMATS
+
+    return _starting(list(FORMATS), incomplete)
+
+
 def schemas(incomplete: str) -> list[str]:
     """Return the documents that have a schema."""
     return _starting(["experiment", "claims", "machine", "device"], incomplete)

@@ -42,6 +42,7 @@ PROGRAMS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("fio",), "fio", "tests: jobs and results beside the real ones"),
     (("blkparse",), "blktrace", "reads export --format blktrace; tests of it"),
     (("btt",), "blktrace", "sums the stages of export --format blktrace; tests of it"),
+    (("strace",), "strace", "tests: traces of a program that knows what it reads"),
     (("openssl",), "openssl", "tests: ciphers beside another implementation"),
     (("chromium",), "chromium", "tests: the page of readpath report in a browser"),
     (("chromedriver",), "chromium-driver", "tests: drives chromium"),
@@ -50,6 +51,7 @@ PROGRAMS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 """Programs, any of which will do; the Debian package they are in; what they are for."""
 
 MODULES = (
+    ("darshan", "tests: real traces to replay"),
     ("selenium", "tests: talks to chromedriver"),
     ("mypyc", "make fast: makes C of the core"),
     ("pytest", "make test"),

@@ -1,5 +1,6 @@
 """
-The verbs that give results away: export, compare, history, report; and schema, for editors, and doctor.
+The verbs that give results away: export, compare, history, report; and schema, for editors, doctor, and
+trace, for what others give.
 """
 
 from __future__ import annotations
@@ -142,7 +143,38 @@ def doctor(as_json: AsJson = False, quiet: Quiet = False) -> None:
     show_findings(as_json, quiet)
 
 
+def trace(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="A trace; several become one.")],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="fio-iolog, blkparse, darshan-dxt, strace or csv [told from its first lines].",
+            autocompletion=complete.trace_formats,
+        ),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="WHAT=NAME", help="Of a CSV: offset=Offset. Repeatable."),
+    ] = None,
+    header: Annotated[
+        str, typer.Option("--header", metavar="A,B,...", help="Of a CSV whose first line is data.")
+    ] = "",
+    time_unit: Annotated[
+        str | None, typer.Option("--time-unit", metavar="UNIT", help="Of a CSV: s, ms, us, ns, 100ns.")
+    ] = None,
+    block: Annotated[bool, typer.Option("--block", help="A CSV of a block device, not of files.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tell what is in a trace that could be replayed: counts, sizes, order; what is skipped, and why."""
+    from sim.cli.trace import show_trace
+
+    show_trace(files, form, columns or [], header, time_unit, block, as_json, quiet)
+
+
 def add_verbs(app: typer.Typer) -> None:
     """Give the command these verbs."""
-    for verb in (export, compare, history, report, schema, doctor):
+    for verb in (export, compare, history, report, schema, doctor, trace):
         app.command(verb.__name__)(verb)

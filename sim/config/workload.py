@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_serializer, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_serializer, model_serializer, model_validator
 
 from sim.config.table import Model, custom
-from sim.config.values import PositiveBytes, TimeNs
+from sim.config.values import FileRef, PositiveBytes, TimeNs
 from sim.units import PAGE_BYTES
 from sim.workload.fio.job import Job
+from sim.workload.traces.csv_table import Table
 
 
 class BrowserCache(Model):
@@ -69,23 +70,73 @@ class StreamWrite(Model):
         return self
 
 
+Format = Literal["fio-iolog", "blkparse", "darshan-dxt", "strace", "csv"]
+Column = Literal["offset", "length", "file", "process", "op", "time", "took"]
+TimeUnit = Literal["s", "ms", "us", "ns", "100ns"]
+
+
+class Replay(Model):
+    """
+    Traces, played again (docs/traces.md).
+
+    files: one or several, each with processes of its own. format: None, told from the first lines. pauses:
+    as recorded, or none at all. columns, header, time_unit, kind: of a CSV, see `table`.
+    """
+
+    files: tuple[FileRef, ...] = Field(alias="file", min_length=1, strict=False)
+    format: Format | None = None
+    pauses: Literal["recorded", "none"] = "recorded"
+    columns: dict[Column, str] = Field(default_factory=dict)
+    header: tuple[str, ...] = Field(default=(), strict=False)
+    time_unit: TimeUnit | None = None
+    kind: Literal["file", "block"] = "file"
+
+    @model_validator(mode="after")
+    def _csv(self) -> Self:
+        said = [key for key in ("columns", "header", "time_unit", "kind") if key in self.model_fields_set]
+        if said and self.format not in (None, "csv"):
+            raise custom(f"{said[0]} with format {self.format!r}", "csv, which alone has columns")
+        return self
+
+    @property
+    def table(self) -> Table | None:
+        """How its CSV is read; None if nothing is said of one."""
+        said = bool(self.model_fields_set & {"columns", "header", "time_unit", "kind"})
+        return (
+            Table(
+                {str(key): name for key, name in self.columns.items()}, self.time_unit, self.header, self.kind
+            )
+            if said
+            else None
+        )
+
+
 class Workload(Model):
     """
     Who reads what: the jobs of a fio job file or of inline tables, all at once as in fio; or a browser cache;
-    or how a file is deleted; or a stream of writes.
+    or how a file is deleted; or a stream of writes; or traces.
     """
 
     jobs: tuple[Job, ...] = Field(default=(), alias="job")
     browser_cache: BrowserCache | None = None
     secure_delete: SecureDelete | None = None
     stream_write: StreamWrite | None = None
+    replay: Replay | None = None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        others = (self.browser_cache, self.secure_delete, self.stream_write)
+        others = (self.browser_cache, self.secure_delete, self.stream_write, self.replay)
         if bool(self.jobs) + sum(other is not None for other in others) != 1:
-            raise custom("no workload, or two", "job, browser_cache, secure_delete or stream_write")
+            raise custom("no workload, or two", "job, browser_cache, secure_delete, stream_write or replay")
         return self
+
+    @model_serializer(mode="wrap")
+    def _canonical(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`replay` came later than the first runs: it is in a hash where it is set, not before."""
+        said: dict[str, Any] = plain(self)
+        if self.replay is None:
+            del said["replay"]
+        return said
 
     @field_serializer("jobs")
     def _canonical_jobs(self, jobs: tuple[Job, ...]) -> list[dict[str, Any]]:

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from sim.block.device.profile import load_device_profile
 from sim.config.values import FileRef
+from sim.config.workload import Replay
 from sim.documents import read_bytes, short, why
 from sim.engine.costs import load_costs
 from sim.errors import ConfigError
 from sim.files import content_digest
+from sim.volume.traces import read_traces
+from sim.workload.traces.trace import Trace
 
 
 class Beside:
@@ -22,6 +25,7 @@ class Beside:
         self.path = path
         self._hashes: dict[str, str] = {}
         self._usable: set[tuple[str, str]] = set()
+        self._traces: dict[str, Trace] = {}
 
     def read(self, place: str, name: str) -> bytes:
         """Return a file's content; raise ConfigError at `place` if there is none."""
@@ -38,6 +42,14 @@ class Beside:
             except (OSError, ValueError) as error:
                 raise self._missing(place, name, f"cannot be read ({why(error)})") from None
         return FileRef(path=name, sha256=self._hashes[name])
+
+    def trace(self, said: Replay) -> Trace:
+        """Return the trace of a replay table, whose files are resolved."""
+        key = said.model_dump_json()
+        if key not in self._traces:
+            paths = [self.path.parent / ref.path for ref in said.files]
+            self._traces[key] = read_traces(paths, said.format, said.table)
+        return self._traces[key]
 
     def check_profile(self, kind: str, file: FileRef) -> None:
         """Raise ConfigError if a "machine" or "device" profile of one's own cannot be used."""

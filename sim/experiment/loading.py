@@ -36,6 +36,7 @@ from sim.experiment.matrix import (
     several,
 )
 from sim.experiment.workload_jobs import CommandLine, put_jobs
+from sim.experiment.workload_replay import put_replay
 from sim.files import shipped_profiles
 from sim.own_code import is_own, parse
 
@@ -166,6 +167,7 @@ def _validated(body: Raw, overrides: list[Override], beside: Beside) -> CellConf
     raw = apply(body, overrides)
     try:
         put_jobs(raw, overrides, beside)
+        put_replay(raw, beside)
         _resolve_files(raw, beside)
         return CellConfig.model_validate(raw)
     except ValidationError as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from sim.machine.browser_run import BrowserRun
 from sim.machine.delete_run import DeleteRun
 from sim.machine.job_run import JobRun
+from sim.machine.replay_run import ReplayRun
 from sim.machine.stage import Stage, WorkloadPlayer
 from sim.machine.write_run import WriteRun
 
@@ -20,4 +21,5 @@ PLAYERS: dict[str, Callable[[Stage], WorkloadPlayer]] = {
     "browser_cache": BrowserRun,
     "secure_delete": DeleteRun,
     "stream_write": WriteRun,
+    "replay": ReplayRun,
 }

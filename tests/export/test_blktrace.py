@@ -15,6 +15,8 @@ from sim.experiment.results import Run
 from sim.export.blkparse import blkparse_lines
 from sim.export.blktrace import events_of, write_blktrace
 from sim.export.block_events import DEVICE, block_events
+from sim.units import SECTOR_BYTES
+from sim.workload.traces.formats import read_trace
 
 
 def program(name: str) -> str:
@@ -152,3 +154,16 @@ def test_the_records_are_numbered_and_dated(reads, tmp_path):
                 times.append(time)
         assert list(range(1, len(numbers) + 1)) == numbers
         assert sorted(times) == times
+
+
+def test_the_text_is_a_trace_that_can_be_replayed(reads):
+    """Read back as a trace, it has the bios that were queued, each at its time."""
+    events = list(block_events(reads.path, 0, 0))
+    trace = read_trace("\n".join(blkparse_lines(events)), "out.txt")
+    queued = [event for event in events if event.action == "Q"]
+    first = queued[0].time_ns
+    assert sorted((event.time_ns - first, event.sector, event.sectors) for event in queued) == sorted(
+        (access.at_ns, access.offset // SECTOR_BYTES, access.length // SECTOR_BYTES)
+        for access in trace.accesses
+    )
+    assert len(events) == trace.lines

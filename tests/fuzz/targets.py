@@ -298,6 +298,12 @@ def _files(pattern: str) -> list[Path]:
 
 _OF_TOML = (_TOML, _TOML, mutate.lines, mutate.raw)
 _OF_JSON = (mutate.in_json, mutate.in_json, mutate.raw)
+
+
+def _trace(folder: Path, content: bytes, _rng: random.Random) -> None:
+    verb("trace", _write(folder, "trace.csv" if b"offset,length" in content[:100] else "trace", content))
+
+
 TARGETS = {
     "experiment": Target(_files("experiment/*"), _OF_TOML, _experiment),
     "job": Target(_files("job/*"), (mutate.lines, mutate.lines, mutate.raw), _job),
@@ -312,6 +318,7 @@ TARGETS = {
     "run": Target(_files("run/*/manifest.json"), _OF_JSON, _run_folder),
     "record": Target(_files("record/*"), _OF_JSON, _record),
     "keys": Target(_files("keys/*"), _OF_TOML, _keys),
+    "trace": Target(_files("trace/*"), (mutate.lines, mutate.raw), _trace),
     "image": Target(_files("image/*"), (mutate_image.image,), _image),
     "image-change": Target(_files("image/*"), (mutate_image.image,), _image_change),
 }
