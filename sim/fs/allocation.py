@@ -39,6 +39,7 @@ STOPS_DELAYING: Final = 2
 WATERMARK_PER_CPU: Final = 4 * 32
 """Free blocks beside the delayed ones below which nothing is delayed (EXT4_FREECLUSTERS_WATERMARK)."""
 _NEW: Final = "ext4_mb_new_blocks"
+_FREE: Final = "ext4_free_blocks"
 
 
 class Allocator:
@@ -98,6 +99,22 @@ class Allocator:
         """Take a node's block back."""
         raise NotImplementedError
 
+    def free_data(self, task: Task, inode: LiveInode, block: int, count: int) -> Generator[Any, Any, None]:
+        """Take blocks of a file's data back (ext4_free_blocks())."""
+        raise NotImplementedError
+
+    def unpromise(self, inode: LiveInode) -> None:
+        """An inode's delayed blocks are not wanted any more (ext4_da_release_space())."""
+        raise NotImplementedError
+
+    def forget(self, inode: LiveInode) -> None:
+        """An inode is free: nothing is known of it."""
+        raise NotImplementedError
+
+    def committed(self, task: Task, tid: int) -> None:
+        """What transactions up to this one have freed may be given out again."""
+        del task, tid
+
     def closed(self, task: Task, inode: LiveInode) -> None:
         """Nobody writes the file any more, and none of its blocks is delayed: nothing stays preallocated."""
         raise NotImplementedError
@@ -118,7 +135,7 @@ class Ext4Allocator(Allocator):
         self.pid = pid
         self._ledger = ledger
         self._inodes: dict[int, MbInode] = {}
-        self._sites: dict[str, Site] = {}
+        self._sites: dict[tuple[str, str], Site] = {}
         self._s_claim = ledger.site(TASK, "", "ext4_da_update_reserve_space")
         self._s_page = ledger.site(TASK, f"{_NEW};ext4_mb_init_cache", INSERT_SYMBOLS)
 
@@ -217,15 +234,50 @@ class Ext4Allocator(Allocator):
         inode.taken -= 1
         sb = self._mounted()
         self.mb.free_blocks(block, 1, task.handle.transaction.tid if task.handle is not None else 0)
-        self._charge(task)
+        self._charge(task, _FREE)
         self._in_transaction(task, self.mb.geometry.group_of(block))
         if sb.journal is not None:
             sb.journal.revoke(task, block)
 
+    def free_data(self, task: Task, inode: LiveInode, block: int, count: int) -> Generator[Any, Any, None]:
+        """
+        ext4_free_blocks() of data: with data=ordered they are given out again when that is committed.
+
+        A range that reaches into further groups is freed group by group, each with its bitmap.
+        """
+        sb, geometry = self._mounted(), self.mb.geometry
+        ordered = sb.journal is not None and sb.options.data != "writeback"
+        tid = task.handle.transaction.tid if ordered and task.handle is not None else 0
+        while count:
+            group = geometry.group_of(block)
+            part = min(count, geometry.blocks_per_group - geometry.offset_of(block))
+            self.mb.free_blocks(block, part, tid)
+            self._charge(task, _FREE)
+            for read in self.mb.take_reads():
+                yield from sb.buffers.read(task, read.block, Plug(holds=False))
+            self._in_transaction(task, group)
+            inode.taken -= part
+            yield from sb.mark_dirty_sync(task, inode)
+            block, count = block + part, count - part
+
+    def unpromise(self, inode: LiveInode) -> None:
+        """ext4_da_release_space()."""
+        self.mb.release_claim(inode.reserved)
+        inode.reserved = 0
+
+    def forget(self, inode: LiveInode) -> None:
+        """ext4_clear_inode()."""
+        self._inodes.pop(inode.number, None)
+
+    def committed(self, task: Task, tid: int) -> None:
+        """ext4_process_freed_data()."""
+        if self.mb.committed(tid):
+            self._charge(task)
+
     def closed(self, task: Task, inode: LiveInode) -> None:
         """ext4_discard_preallocations()."""
         self.mb.discard_preallocations(self._mb_inode(inode))
-        self._charge(task)
+        self._charge(task, "ext4_discard_preallocations")
 
     def forget_counts(self) -> None:
         """Let what was done so far be of before: nothing of it is charged."""
@@ -298,15 +350,15 @@ class Ext4Allocator(Allocator):
         for block in blocks:
             sb.dirty_metadata(task, block)
 
-    def _charge(self, task: Task) -> None:
-        """Charge for what mballoc has called since it was last asked."""
+    def _charge(self, task: Task, caller: str = _NEW) -> None:
+        """Charge for what mballoc has called since it was last asked. caller: of all but itself."""
         counts = self.mb.counts
         pages = counts.mb_init_cache
         for symbol, calls in counts.by_symbol().items():
-            site = self._sites.get(symbol)
+            site = self._sites.get((caller, symbol))
             if site is None:
-                stack = "" if symbol == _NEW else _NEW
-                site = self._sites[symbol] = self._ledger.site(TASK, stack, symbol)
+                stack = "" if symbol == caller else caller
+                site = self._sites[caller, symbol] = self._ledger.site(TASK, stack, symbol)
             task.ps += site.charge(calls)
         if pages:
             task.ps += self._s_page.charge(pages)

@@ -2,7 +2,7 @@
 A mounted ext4 as the write side sees it: mount options, journal, where metadata lies; and changing an inode
 (fs/ext4/inode.c, ext4_jbd2.c of Linux 6.1).
 
-Left out: quotas, fast commits, extended attributes that grow, bigalloc, the orphan list.
+Left out: quotas, fast commits, extended attributes that grow, bigalloc. The list of orphans: sim.fs.unlink.
 """
 
 from __future__ import annotations
@@ -83,6 +83,15 @@ class Ext4Super:
             f" {reserve};ext4_get_inode_loc;__ext4_get_inode_loc {mark};ext4_mark_iloc_dirty"
             f" {mark};ext4_mark_iloc_dirty;ext4_fc_track_inode",
         )
+        alone = "ext4_reserve_inode_write"
+        self._s_reserve_alone = ledger.site(
+            TASK,
+            "",
+            f"{alone} {alone};ext4_get_inode_loc {alone};ext4_get_inode_loc;__ext4_get_inode_loc",
+        )
+        self._s_mark_alone = ledger.site(
+            TASK, "", "ext4_mark_iloc_dirty ext4_mark_iloc_dirty;ext4_fc_track_inode"
+        )
         self._s_dirty = ledger.site(TASK, "", "__mark_inode_dirty")
         self._s_dirty_inode = ledger.site(TASK, "__mark_inode_dirty", "ext4_dirty_inode")
         self._s_no_journal = {
@@ -115,6 +124,11 @@ class Ext4Super:
         """What was set aside is not needed."""
         if self.journal is not None and credits:
             self.journal.unreserve(credits)
+
+    def ensure_credits(self, task: Task, credits: int) -> Generator[Any, Any, None]:
+        """ext4_journal_ensure_credits()."""
+        if self.journal is not None:
+            yield from self.journal.ensure_credits(task, credits)
 
     def must_wait(self, credits: int, reserve: int) -> bool:
         """Tell whether starting a handle, with a reserve, would sleep."""
@@ -168,8 +182,24 @@ class Ext4Super:
     def mark_inode_dirty(self, task: Task, inode: LiveInode) -> None:
         """ext4_mark_inode_dirty(): copy the inode into its block of the table, under the task's handle."""
         task.ps += self._s_reserve.charge(1)
+        self._get_table_access(task, inode)
+        self._copy_inode(task, inode)
+
+    def reserve_inode_write(self, task: Task, inode: LiveInode) -> None:
+        """ext4_reserve_inode_write(), of who marks the inode later."""
+        task.ps += self._s_reserve_alone.charge(1)
+        self._get_table_access(task, inode)
+
+    def mark_iloc_dirty(self, task: Task, inode: LiveInode) -> None:
+        """ext4_mark_iloc_dirty(), of who has reserved the inode."""
+        task.ps += self._s_mark_alone.charge(1)
+        self._copy_inode(task, inode)
+
+    def _get_table_access(self, task: Task, inode: LiveInode) -> None:
         self.buffers.getblk(task, 1)
         self.get_write_access(task, inode.table_block)
+
+    def _copy_inode(self, task: Task, inode: LiveInode) -> None:
         if self.bytes is not None:
             self.bytes.inode_copied(inode, task.time_ns)
         self.dirty_metadata(task, inode.table_block)

@@ -52,7 +52,8 @@ class LiveInode:
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
     blocks go out encrypted. journalled: its data goes through the log. taken: blocks that it got since it was
     opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular: a file, no
-    directory. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
+    directory. links: how many names it has. dtime: seconds when it was deleted, or an orphan's next one.
+    dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
     mapper_waits: who waits until another has mapped its pages; None while nobody does.
     """
 
@@ -62,10 +63,12 @@ class LiveInode:
         "datasync_tid",
         "dirty",
         "disksize",
+        "dtime",
         "encrypted",
         "es",
         "group",
         "journalled",
+        "links",
         "mapper_waits",
         "mapping",
         "nosec",
@@ -114,7 +117,8 @@ class LiveInode:
         self.sync_tid = self.datasync_tid = 0
         self.tick = -1
         self.nosec = not encrypted
-        self.open_files = 1
+        self.open_files = self.links = 1
+        self.dtime = 0
         self.under_way: list[Any] = []
         self.bytes: FileBytes | None = None
 

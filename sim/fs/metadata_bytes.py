@@ -2,9 +2,9 @@
 The bytes of a mounted ext4's metadata: what each block that the write side changes holds.
 
 A block is made when it is asked for, of what is in memory: inodes as they were last copied into their block
-of the table, nodes of extent trees, block bitmaps, group descriptors; the rest of it is as on the image. All
-checksums are set (metadata_csum). Left out: inodes and names that are new, the superblock's counts (a kernel
-leaves them as they are until the file system is unmounted, e2fsck counts anew), atime.
+of the table, nodes of extent trees, block bitmaps, group descriptors; names and inode bitmaps are NameBytes'.
+The rest is as on the image. All checksums are set (metadata_csum). Left out: the superblock's counts (a
+kernel leaves them as they are until the file system is unmounted, e2fsck counts anew), atime.
 """
 
 from __future__ import annotations
@@ -18,23 +18,27 @@ from sim.ext4.edit import inode_bytes
 from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT, GroupDescriptor
 from sim.ext4.format.extents import ROOT_BYTES
+from sim.ext4.format.inode import FLAG_EXTENTS, TYPE_REGULAR, RawInode
 from sim.ext4.read.reader import Image
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import Node, encoded, nodes_below
 from sim.fs.mballoc.groups import Group, Groups
+from sim.fs.name_bytes import NameBytes
 from sim.units import NS_PER_S, SECTOR_BYTES
 
 JournalledData = Callable[[int], bytes | None]
 """Return what a block of a file's data, which the journal has, holds; None for a block that is none."""
 
 _FREE_LOW_AT, _FLAGS_AT, _FREE_HIGH_AT = 0x0C, 0x12, 0x2C
+_NEW_MODE: Final = TYPE_REGULAR | 0o644
 _NO_CHANGE: Final = b""
 
 
 class MetadataBytes:
     """
     image: as it was mounted. groups: of the allocator. inodes: that are open, by number. data: journalled.
-    epoch_s: the wall clock's seconds when the simulated clock says 0: the image's last write.
+    names: None while none changes. epoch_s: the wall clock's seconds when the simulated clock says 0: the
+    image's last write. given: blocks whose bytes are said, whatever is in memory.
     """
 
     def __init__(
@@ -46,7 +50,11 @@ class MetadataBytes:
         self._inodes = inodes
         self._data = data
         self._sums = Checksums(image.superblock)
+        self.names: NameBytes | None = None
+        self.given: dict[int, bytes] = {}
         self._copied: dict[int, bytearray] = {}
+        self._tables: dict[int, int] = {}
+        self._made = 0
         self._sectors: dict[int, int] = {}
         self._bitmaps = {group.bitmap_block: group for group in groups.every}
         sb = image.superblock
@@ -55,13 +63,39 @@ class MetadataBytes:
 
     # -- inodes --------------------------------------------------------------------------------------
 
+    def inode_made(self, inode: LiveInode, now_ns: int) -> None:
+        """__ext4_new_inode(): an empty file of root's; its generation, random in a kernel, is a number."""
+        self._made += 1
+        now = self.epoch_s * NS_PER_S + now_ns
+        size = self._image.superblock.inode_size
+        fresh = RawInode(
+            mode=_NEW_MODE,
+            links=1,
+            flags=FLAG_EXTENTS,
+            atime_ns=now,
+            ctime_ns=now,
+            mtime_ns=now,
+            generation=self._made,
+        ).encode()
+        self._keep(inode, bytearray(fresh.ljust(size, b"\0")[:size]))
+
+    def _keep(self, inode: LiveInode, raw: bytearray) -> None:
+        self._copied[inode.number] = raw
+        self._sectors[inode.number] = inode_bytes.sectors(raw)
+        self._tables[inode.number] = inode.table_block
+
+    def xattr_block_dropped(self, inode: LiveInode) -> None:
+        """An inode has no xattr block any more."""
+        inode_bytes.set_xattr_block(self._copied[inode.number], 0)
+
     def inode_copied(self, inode: LiveInode, now_ns: int) -> None:
         """ext4_do_update_inode(): size, blocks, times and the root of the tree go into the inode's bytes."""
-        raw = self._copied.get(inode.number)
-        if raw is None:
-            raw = bytearray(self._image.inode(inode.number).raw_bytes)
-            self._copied[inode.number] = raw
-            self._sectors[inode.number] = inode_bytes.sectors(raw)
+        if inode.number not in self._copied:
+            self._keep(inode, bytearray(self._image.inode(inode.number).raw_bytes))
+        raw = self._copied[inode.number]
+        if inode.regular:
+            inode_bytes.set_links(raw, inode.links)
+            inode_bytes.set_deleted(raw, inode.dtime)
         inode_bytes.set_size(raw, inode.disksize)
         taken = inode.taken * (self._image.block_size // SECTOR_BYTES)
         inode_bytes.set_sectors(raw, self._sectors[inode.number] + taken)
@@ -73,6 +107,9 @@ class MetadataBytes:
 
     def block(self, block: int) -> bytes:
         """Return what a block of metadata, or of journalled data, holds now."""
+        given = self.given.get(block)
+        if given is not None:
+            return given
         group = self._bitmaps.get(block)
         if group is not None:
             return self._groups.packed_bitmap(group.number)
@@ -82,6 +119,10 @@ class MetadataBytes:
         data = self._data(block)
         if data is not None:
             return data
+        if self.names is not None:
+            named = self.names.block(block)
+            if named is not None:
+                return named
         table = self._table_block(block)
         if table:
             return table
@@ -96,7 +137,7 @@ class MetadataBytes:
         held, size = bytearray(self._image.read_block(block)), self._image.superblock.inode_size
         per_group, found = self._image.superblock.inodes_per_group, False
         for number, raw in self._copied.items():
-            if self._inodes[number].table_block == block:
+            if self._tables[number] == block:
                 at = (number - 1) % per_group * size % len(held)
                 held[at : at + size] = raw
                 found = True
@@ -111,19 +152,21 @@ class MetadataBytes:
         held, size = bytearray(self._image.read_block(block)), self._image.superblock.descriptor_bytes
         first = index * self._per_block
         for group in self._groups.every[first : first + self._per_block]:
+            at = (group.number - first) * size
+            raw = held[at : at + size]
             if group.bitmap is not None and not group.uninit:
-                at = (group.number - first) * size
-                raw = held[at : at + size]
                 self._describe(raw, group)
-                held[at : at + size] = raw
+            if self.names is not None:
+                self.names.describe(raw, group.number)
+            self._sums.descriptor(raw, group.number)
+            held[at : at + size] = raw
         return bytes(held)
 
     def _describe(self, raw: bytearray, group: Group) -> None:
-        """Put free blocks, flags and checksums of a group into its descriptor."""
+        """Put free blocks, flags and the bitmap's checksum of a group into its descriptor."""
         struct.pack_into("<H", raw, _FREE_LOW_AT, group.described_free & 0xFFFF)
         if len(raw) >= DESCRIPTOR_BYTES_64BIT:
             struct.pack_into("<H", raw, _FREE_HIGH_AT, group.described_free >> 16)
         flags = struct.unpack_from("<H", raw, _FLAGS_AT)[0]
         struct.pack_into("<H", raw, _FLAGS_AT, flags & ~GroupDescriptor.BLOCK_UNINIT)
         self._sums.block_bitmap(self._groups.packed_bitmap(group.number), raw)
-        self._sums.descriptor(raw, group.number)

@@ -15,7 +15,7 @@ from sim.engine.clock import Clock
 from sim.errors import InvariantError
 from sim.ext4.check.run import check_image
 from sim.ext4.edit.overlay import OverlayStore
-from sim.ext4.edit.replay import count_free_blocks, note_mounted, replay_journal
+from sim.ext4.edit.replay import count_free, note_mounted, replay_journal
 from sim.ext4.format.features import Incompat, RoCompat
 from sim.ext4.format.journal import log_of
 from sim.ext4.format.journal_blocks import LogCompat, LogFormat, LogIncompat
@@ -60,6 +60,7 @@ class MountedBytes:
         self._log: LogBytes | None = None
         self.log: list[WrittenBio] = []
         self._unwritten: dict[str, bytes] = {}
+        self._gone: set[str] = set()
         self.files: dict[str, tuple[VolumeFile, LiveInode]] = {}
 
     def record(self, queue: BioQueue, clock: Clock) -> RecordedQueue:
@@ -86,6 +87,11 @@ class MountedBytes:
             file.mapping, self.volume.block_size, self.disk, expected, file.encrypt, decrypt
         )
         self.files[file.path] = file, inode
+
+    def gone(self, path: str) -> None:
+        """A file has lost its name."""
+        del self.files[path]
+        self._gone.add(path)
 
     def expected(self, file: VolumeFile) -> bytes | bytearray:
         """Return what a reader must find in a file now."""
@@ -125,11 +131,14 @@ class MountedBytes:
         """
         store = OverlayStore(self.disk)
         replay_journal(store, self.volume.name)
-        count_free_blocks(store, self.volume.name)
+        count_free(store, self.volume.name)
         image = Image(store, self.volume.name)
         problems = check_image(image)
         if problems:
             raise InvariantError(f"the image that was written is not sound: {problems[0]}")
+        left = self._gone & {path for path, _ in image.walk()}
+        if left:
+            raise InvariantError(f"{min(left)} was unlinked, and the image has it")
         for path, (_, inode) in self.files.items():
             found = self.read_back(image, path)
             assert inode.bytes is not None

@@ -131,8 +131,8 @@ def _machine(
 
 
 def _store(config: CellConfig, store: ByteStore) -> ByteStore:
-    """Return the device's bytes; what jobs write lies over the image's."""
-    return OverlayStore(store) if any(job.ddir != "read" for job in config.workload.jobs) else store
+    """Return the device's bytes; what is written lies over the image's."""
+    return OverlayStore(store) if config.workload.writes else store
 
 
 def _limits(config: CellConfig, profile: DeviceProfile) -> QueueLimits:

@@ -21,6 +21,7 @@ from sim.engine.ledger import TASK, Ledger
 from sim.fs.bdev_buffers import BH_SYMBOLS
 from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, LiveInode
 from sim.fs.write_out import sector_of
+from sim.machine.eviction import PageEviction, buffered_pages
 from sim.machine.writer import Ext4Writer
 from sim.units import SECTOR_BYTES
 
@@ -44,9 +45,7 @@ class Unmount:
         self._s_journalled = ledger.site(TASK, f"{_PUT};ext4_evict_inode", "jbd2_complete_transaction")
         evict = f"{_PUT};ext4_evict_inode;truncate_inode_pages_range"
         free = "try_to_free_buffers"
-        release = f"jbd2_journal_try_to_free_buffers jbd2_journal_try_to_free_buffers;{free}"
-        self._s_page = ledger.site(TASK, evict, f"block_invalidate_folio {release} folio_unlock")
-        self._s_page_no_journal = ledger.site(TASK, evict, f"block_invalidate_folio {free} folio_unlock")
+        self._pages = PageEviction(ledger, writer, cache, evict)
         self._s_page_journalled = ledger.site(
             TASK, evict, f"jbd2_journal_invalidate_folio jbd2_journal_invalidate_folio;{free} folio_unlock"
         )
@@ -92,7 +91,7 @@ class Unmount:
         """ext4_evict_inode(): its pages with their buffer heads, and what was preallocated."""
         writer, mapping = self._writer, inode.mapping
         journal = writer.journal
-        pages = self._buffered(inode)
+        pages = buffered_pages(inode)
         if inode.journalled and journal is not None and mapping.pages > mapping.state.count(ABSENT):
             task.ps += self._s_journalled.charge(1)
             yield from journal.complete(task, inode.datasync_tid)
@@ -104,17 +103,11 @@ class Unmount:
                 for block in range(page * per_page, (page + 1) * per_page):
                     if inode.state[block] & (BH_MAPPED | BH_DIRTY) == BH_MAPPED:
                         journal.log.leaves(inode.place[block])
+            task.ps += self._s_head.charge(len(pages) * writer.sb.per_page)
+            self._cache.drop(mapping)
         else:
-            site = self._s_page if journal is not None else self._s_page_no_journal
-            task.ps += site.charge(len(pages))
-        task.ps += self._s_head.charge(len(pages) * writer.sb.per_page)
-        self._cache.drop(mapping)
+            self._pages.drop(task, inode)
         writer.allocator.closed(task, inode)
-
-    def _buffered(self, inode: LiveInode) -> list[int]:
-        """Return the pages that have buffer heads."""
-        buffered = inode.mapping.buffered
-        return [page for page, has in enumerate(buffered) if has] if buffered is not None else []
 
     def _commit_super(self, task: Task) -> Generator[Any, Any, None]:
         """ext4_commit_super(): the superblock, past the journal."""

@@ -22,6 +22,7 @@ from sim.errors import ConfigError
 from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.features import Compat, Incompat, RoCompat
 from sim.ext4.format.journal import JOURNAL_INODE
+from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.allocation import Ext4Allocator
 from sim.fs.ext4_super import MountOptions
@@ -32,6 +33,7 @@ from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
 from sim.machine.crash.history import FileHistory, WriteCall
 from sim.machine.crash.run import crash_metrics, crash_run
+from sim.machine.files import MountedFiles, live_inode
 from sim.machine.machine import Machine
 from sim.machine.mounted_bytes import MountedBytes
 from sim.machine.volume_files import VolumeFile
@@ -80,6 +82,9 @@ class MountedForWriting:
             said.commit_ns,
         )
         mb = MbAllocator(geometry_of(volume), seeds_of(volume), ImageBitmaps(volume))
+        self._blocks = mb
+        self._names: MountedFiles | None = None
+        self._on_disk: dict[int, Inode] = {}
         self._volume = volume
         self._machine = machine
         self.bytes: MountedBytes | None = None
@@ -111,6 +116,18 @@ class MountedForWriting:
             live = self.writer.inodes
             machine.spec.recorder.gauges["dirty_pages"] = lambda: total_dirty(live.values())
 
+    def names(self) -> MountedFiles:
+        """Return the files as names; ConfigError for a root that they cannot be changed in."""
+        if self._names is None:
+            machine = self._machine
+            disk = self.bytes.disk if self.bytes is not None else None
+            self._names = MountedFiles(
+                machine.ledger, self.writer, machine.cache, self._volume, self._blocks, disk
+            )
+            for number, on_disk in self._on_disk.items():
+                self._names.known(self._inodes[number], on_disk)
+        return self._names
+
     def inode(self, file: VolumeFile) -> LiveInode:
         """Return the inode of a file as it is written; what is read of it is of the same pages."""
         found = self._inodes.get(file.on_disk.number)
@@ -118,47 +135,49 @@ class MountedForWriting:
             found.open_files += 1
             return found
         assert isinstance(file.inode, FsInode)
-        volume, number = self._volume, file.on_disk.number
-        sb = volume.superblock
-        group, at = divmod(number - 1, sb.inodes_per_group)
-        block = volume.group(group).inode_table + at * sb.inode_size // volume.block_size
-        live = LiveInode(
-            number,
-            block,
-            group,
-            file.on_disk.size_bytes,
-            file.on_disk.tree,
-            volume.block_size,
-            file.mapping,
-            file.inode.encrypted,
-        )
+        number = file.on_disk.number
+        live = live_inode(self._volume, file.on_disk, file.mapping, file.inode.encrypted)
         self._inodes[number] = live
+        self._on_disk[number] = file.on_disk
         self.writer.add(live)
         self._histories[number] = FileHistory()
         if self.bytes is not None:
             self.bytes.of(file, live)
-        self.writer.buffers.warm([block])
+        self.writer.buffers.warm([live.table_block])
         if file.inode.map.status.entries:
             self.writer.buffers.warm(file.on_disk.tree.blocks)
         return live
 
-    def write_out(self) -> None:
+    def unlink(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
+        """unlink(2) of a file in the root."""
+        yield from self.names().unlink(task, file.path.removeprefix("/"), inode)
+        self._inodes.pop(inode.number, None)
+        if self.bytes is not None:
+            self.bytes.gone(file.path)
+
+    def write_out(self, in_place: bool = False) -> None:
         """
         Behind the measured part: bring all that was written to the disk, and look whether it is there.
 
-        Raises InvariantError if the image is not sound then, or a file is another.
+        in_place: metadata, too, not only into the log. Raises InvariantError if the image is not sound then,
+        or a file is another.
         """
         assert self.bytes is not None
         machine, writer = self._machine, self.writer
         if writer.journal is not None:
             writer.journal.open()
-        machine.clock.process(self._sync(machine.cpu.task(0, "sync")))
+        machine.clock.process(self._sync(machine.cpu.task(0, "sync"), in_place))
         machine.clock.run()
         self.bytes.check()
 
-    def _sync(self, task: Task) -> Generator[Any, Any, None]:
+    def _sync(self, task: Task, in_place: bool) -> Generator[Any, Any, None]:
         for inode in self._inodes.values():
             yield from self.writer.sync.fsync(task, inode)
+        journal = self.writer.journal
+        if journal is not None:
+            yield from journal.complete(task, journal.next_tid - 1)
+        if in_place:
+            yield from self.writer.flusher.syncfs(task)
         self.writer.stop_timers()
 
     def stamped(self, inode: LiveInode, offset: int, length: int) -> bytes:

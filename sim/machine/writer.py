@@ -86,6 +86,10 @@ class _Files(OrderedData):
             return None
         return found[0].bytes.blocks(found[1], 1)
 
+    def committed(self, task: Task, tid: int) -> None:
+        """ext4_journal_commit_callback()."""
+        self._writer.allocator.committed(task, tid)
+
     def is_dirty(self, block: int) -> bool:
         """Tell whether a committed block of a file's data is still to be written in place."""
         found = self._committed.get(block)

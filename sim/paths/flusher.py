@@ -113,6 +113,13 @@ class Flusher:
         if self._running is not None:
             yield self._running
 
+    def idle(self, task: Task) -> Generator[Any, Any, None]:
+        """Wait until the pass that is under way, if one is, has come to its end."""
+        if self._running is not None:
+            yield from task.settle()
+        if self._running is not None:
+            yield self._running
+
     def syncfs(self, task: Task) -> Generator[Any, Any, None]:
         """sync_filesystem(): the flusher, the journal, then all inodes with waiting, then the device."""
         yield from self.finish(task, WB_TAGGED)

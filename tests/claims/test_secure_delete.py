@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.results import Run
 from sim.experiment.runner import execute
-from sim.fs.jbd2.flush import Jbd2
+from sim.fs.jbd2.commit import Jbd2Journal
+from sim.fs.jbd2.erase import LogErase
 from sim.machine.delete_run import DeleteRun
 from sim.machine.run_cell import run_cell
-from sim.paths.writeback import Ext4Writeback
+from sim.machine.writer import Ext4Writer
 from sim.report.figures import FIGURES
 from sim.report.tables import summary
 from sim.volume.images import ensure_image
@@ -77,9 +78,10 @@ def test_claims_hold_on_small_files(sound: Run) -> None:
 
 def test_counts_of_each_method(sound: Run) -> None:
     """
-    Exact: clobbering writes the journal's superblock, commits descriptor, xattr block and record, writes the
-    block in place, the superblock twice more, and the one copy in the log; zeroing writes the 1,023 blocks of
-    the log instead of that.
+    Exact: unlinking writes the journal's superblock, and a transaction of descriptor, revocation, directory,
+    inode, superblock, two bitmaps, their descriptor and record. Clobbering writes the superblock, a
+    transaction of xattr block and inode, both in place, the superblock twice more, and the one copy in the
+    log; zeroing writes the 1,023 blocks of the log instead of that.
     """
     counts = {
         row["workload.secure_delete"]: (row["bytes_written"] // 4096, row["write_bios"], row["flushes"])
@@ -87,9 +89,9 @@ def test_counts_of_each_method(sound: Run) -> None:
         if row["volume.files.size"] == "64KiB" and row["volume.files.layout"] == "16 KiB extents"
     }
     assert {
-        "unlink": (9, 9, 1),
-        "clobber": (8, 8, 3),
-        "clobber, zero log": (7 + 1023, 11, 3),
+        "unlink": (10, 10, 1),
+        "clobber": (10, 10, 3),
+        "clobber, zero log": (9 + 1023, 13, 3),
         "overwrite": (16, 4, 1),
         "overwrite 3 times": (48, 12, 3),
     } == counts
@@ -102,17 +104,19 @@ def _forget_the_journal(patch: pytest.MonkeyPatch) -> None:
         yield from ()
 
     patch.setattr(DeleteRun, "_copies_in_log", lambda _self, _raw: [])
-    patch.setattr(Jbd2, "zero_log", nothing)
+    patch.setattr(LogErase, "zero", nothing)
 
 
 def _skip_the_tail(patch: pytest.MonkeyPatch) -> None:
-    """The last page of what is dirty is not written out."""
-    whole = Ext4Writeback.writepages
+    """The last page of the file is not written."""
+    whole = Ext4Writer.write
 
-    def shorter(self: Any, task: Any, inode: Any, runs: Sequence[tuple[int, int]], contents: Any) -> Any:
-        return whole(self, task, inode, [*runs[:-1], (runs[-1][0], runs[-1][1] - 1)], contents)
+    def shorter(self: Any, task: Any, inode: Any, offset: int, length: int, data: bytes) -> Any:
+        end = min(offset + length, inode.size - 4096)
+        if end > offset:
+            yield from whole(self, task, inode, offset, end - offset, data[: end - offset])
 
-    patch.setattr(Ext4Writeback, "writepages", shorter)
+    patch.setattr(Ext4Writer, "write", shorter)
 
 
 def _do_not_write_in_place(patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +125,7 @@ def _do_not_write_in_place(patch: pytest.MonkeyPatch) -> None:
     def nothing(*_: Any) -> Any:
         yield from ()
 
-    patch.setattr(Jbd2, "checkpoint", nothing)
+    patch.setattr(Jbd2Journal, "flush", nothing)
 
 
 MUTATIONS: list[tuple[Callable[[pytest.MonkeyPatch], None], set[str]]] = [

@@ -72,6 +72,11 @@ def set_links(raw: bytearray, links: int) -> None:
     struct.pack_into("<H", raw, _LINKS_AT, links)
 
 
+def set_deleted(raw: bytearray, time_s: int) -> None:
+    """Set when it was deleted, in seconds; of an orphan the number of the next one."""
+    struct.pack_into("<I", raw, _DTIME_AT, time_s & 0xFFFF_FFFF)
+
+
 def set_xattr_block(raw: bytearray, block: int) -> None:
     """Set where the xattr block is; 0 for none."""
     struct.pack_into("<I", raw, _XATTR_AT, block & 0xFFFF_FFFF)
@@ -92,7 +97,7 @@ def deleted(raw: bytes | memoryview, block_size: int, time_s: int) -> bytearray:
     set_size(left, 0)
     struct.pack_into("<I", left, _SECTORS_AT, 0)
     struct.pack_into("<H", left, _SECTORS_HIGH_AT, 0)
-    struct.pack_into("<I", left, _DTIME_AT, time_s)
+    set_deleted(left, time_s)
     root, _blocks = plan_tree([], block_size).encode([])
     set_root(left, root)
     return left

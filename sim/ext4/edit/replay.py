@@ -16,7 +16,7 @@ from sim.ext4.format.superblock import SUPERBLOCK_BYTES, SUPERBLOCK_OFFSET, pars
 from sim.ext4.read.reader import Image
 from sim.ext4.read.replay import LogReader, Replay
 
-_FREE_AT, _STATE_AT, _INCOMPAT_AT, _FREE_HIGH_AT = 0x0C, 0x3A, 0x60, 0x158
+_FREE_AT, _FREE_INODES_AT, _STATE_AT, _INCOMPAT_AT, _FREE_HIGH_AT = 0x0C, 0x10, 0x3A, 0x60, 0x158
 _VALID, _HAS_ERRORS = 0x1, 0x2
 
 
@@ -38,17 +38,19 @@ def replay_journal(store: OverlayStore, name: str = "image") -> Replay:
         raise
 
 
-def count_free_blocks(store: OverlayStore, name: str = "image") -> None:
+def count_free(store: OverlayStore, name: str = "image") -> None:
     """
-    Have the superblock count the free blocks that its group descriptors have.
+    Have the superblock count the free blocks and inodes that its group descriptors have.
 
     A kernel changes it when a file system is unmounted; after a crash e2fsck does so, without a word.
     """
     image = Image(store, name)
-    free = sum([image.group(number).free_blocks for number in range(image.superblock.groups_count)])
+    groups = [image.group(number) for number in range(image.superblock.groups_count)]
+    free = sum([group.free_blocks for group in groups])
     raw = bytearray(store.read(SUPERBLOCK_OFFSET, SUPERBLOCK_BYTES))
     struct.pack_into("<I", raw, _FREE_AT, free & 0xFFFF_FFFF)
     struct.pack_into("<I", raw, _FREE_HIGH_AT, free >> 32)
+    struct.pack_into("<I", raw, _FREE_INODES_AT, sum([group.free_inodes for group in groups]))
     Checksums(image.superblock).superblock(raw)
     store.write(SUPERBLOCK_OFFSET, raw)
 

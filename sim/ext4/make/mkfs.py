@@ -26,6 +26,7 @@ from sim.ext4.format.inode import (
     ea_inode,
 )
 from sim.ext4.format.journal import JOURNAL_INODE, LEAST_BLOCKS, Journal
+from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.ext4.format.xattr import (
     ENCRYPTION_NAME,
     INDEX_ENCRYPTION,
@@ -99,9 +100,12 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
         for item in [file.item for file in files] + [item for item, _blocks in folders]:
             _write_item(writer, frame, item)
         if log is not None:
-            _write_journal(writer, frame, log, files)
+            _write_item(writer, frame, log)
         directory_inodes = [item.inode for item, _blocks in folders]
         superblock = frame.write(writer, names.last_inode, directory_inodes)
+        if log is not None:
+            root = [extent.physical for item, _blocks in folders[:1] for extent in item.extents]
+            _write_journal(writer, frame, log, files, root)
     identity = str(uuid.UUID(bytes=superblock.uuid))
     return Manifest(spec.block_size, superblock.blocks_count, identity, spec.seed, records)
 
@@ -294,17 +298,25 @@ def _write_item(writer: SparseWriter, frame: Frame, item: Item) -> None:
     writer.write(frame.inode_offset(item.inode), raw.encode() + body)
 
 
-def _write_journal(writer: SparseWriter, frame: Frame, item: Item, files: list[File]) -> None:
-    """Write the journal: a transaction of inode and xattr block for each file with one, and an empty log."""
-    _write_item(writer, frame, item)
+def _write_journal(
+    writer: SparseWriter, frame: Frame, item: Item, files: list[File], root: list[int]
+) -> None:
+    """
+    Write the journal: a transaction that made the names of files with an xattr block, one of inode and xattr
+    block for each of them, and an empty log. root: blocks of the root directory.
+    """
     sb, size = frame.superblock, frame.superblock.block_size
     blocks = [block for e in item.extents for block in range(e.physical, e.physical + e.length)]
     journal = Journal(blocks, size, sb.uuid)
-    for file in files:
-        if not file.item.xattr_block:
-            continue
-        own = (frame.inode_offset(file.item.inode) // size, file.item.xattr_block)
-        transaction = journal.commit([(at, writer.read(at * size, size)) for at in own], sb.mkfs_time_s)
+    own = [
+        (frame.inode_offset(file.item.inode) // size, file.item.xattr_block)
+        for file in files
+        if file.item.xattr_block
+    ]
+    descriptors = sb.first_data_block + 1
+    made = (SUPERBLOCK_OFFSET // size, descriptors, *root, *dict.fromkeys(table for table, _ in own))
+    for changed in (made, *own) if own else ():
+        transaction = journal.commit([(at, writer.read(at * size, size)) for at in changed], sb.mkfs_time_s)
         for at, data in (*transaction.logged, transaction.commit):
             writer.write(at * size, data)
         journal.checkpointed()

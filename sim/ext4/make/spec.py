@@ -51,8 +51,8 @@ class ImageSpec:
 
     size_bytes: of the device; None for as much as the files need, and a little more. seed: contents,
     aged layouts, times and uuid follow from it. directories: further, empty ones. journal_blocks: of a
-    journal, 0 for none; its log is empty, but what it was is still in it: inode and xattr block of every file
-    with one, as when they were written.
+    journal, 0 for none; its log is empty, but what it was is still in it: that the names of files with an
+    xattr block were made, then inode and xattr block of each, as when they were written.
     """
 
     files: tuple[FileSpec, ...] = ()

@@ -8,7 +8,7 @@ the log begins now. Left out: errors, discards.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from sim.block.bio import Plug
@@ -25,6 +25,8 @@ from sim.fs.jbd2.transaction import Transaction, Transactions
 from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
 from sim.units import SECTOR_BYTES
 
+Erase = Callable[[Task], Generator[Any, Any, None]]
+"""What is done to the blocks of a log that nobody needs."""
 STACK: Final = "jbd2_journal_commit_transaction"
 LOG_FLAGS: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE
 
@@ -220,6 +222,26 @@ class CheckpointedLog(Transactions):
         self.log.dropped()
         if self.log.before_oldest():
             yield from self._cleanup_tail(task)
+
+    def flush(self, task: Task, erase: Erase | None = None) -> Generator[Any, Any, None]:
+        """
+        jbd2_journal_flush(): commit what there is, bring all in place, have the log empty.
+
+        erase: done to the log before its superblock says so.
+        """
+        last = self.running or self.committing
+        if last is not None:
+            self.ask(task, last.tid)
+            yield from self._sleep_until_committed(task, last)
+        while self.log.checkpoints:
+            yield from self.do_checkpoint(task)
+        if erase is not None:
+            yield from erase(task)
+        if self.bytes is not None:
+            self.bytes.tail(self.committed + 1, 0)
+        yield from self._write_superblock(task, REQ_FUA)
+        self.log.move_tail()
+        self.is_empty = True
 
     def _cleanup_tail(self, task: Task) -> Generator[Any, Any, None]:
         """

@@ -141,6 +141,7 @@ class Jbd2Journal(CheckpointedLog):
         transaction.credits = 0
         self._refile(task, metadata)
         self.committed = transaction.tid
+        self.data.committed(task, transaction.tid)
         yield from task.settle()
         if transaction.ended is not None:
             transaction.ended.succeed()

@@ -31,6 +31,10 @@ class OrderedData:
         what = f"block {block}, {lblk} of inode {inode.number},"
         raise InvariantError(f"{what} is journalled where no data is")
 
+    def committed(self, task: Task, tid: int) -> None:
+        """A transaction is committed: what it freed may be used again."""
+        del task, tid
+
     def is_dirty(self, block: int) -> bool:
         """Tell whether a committed block of a file's data is still to be written in place."""
         del block

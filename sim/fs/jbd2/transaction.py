@@ -245,6 +245,25 @@ class Transactions:
         task.handle = handle
         return handle
 
+    def ensure_credits(self, task: Task, credits: int) -> Generator[Any, Any, None]:
+        """
+        Have so many credits left of a task's handle: jbd2_journal_extend(), else jbd2__journal_restart().
+        """
+        handle: Handle | None = task.handle
+        if handle is None:
+            raise InvariantError(f"task {task.name} has no handle to extend")
+        more, running = credits - handle.credits, handle.transaction
+        if more <= 0:
+            return
+        if not running.locked and running.credits + more <= self.limit:
+            running.credits += more
+            handle.credits += more
+            return
+        refs, handle.refs = handle.refs, 1
+        self.stop(task)
+        restarted = yield from self.start(task, credits)
+        restarted.refs = refs
+
     def filed(self, block: int) -> None:
         """A transaction has a block that may be dirty in place, to change it or to free it."""
 

@@ -18,7 +18,7 @@ import numpy as np
 from sim.errors import ImageError
 from sim.ext4.check.run import check_image
 from sim.ext4.edit.overlay import OverlayStore
-from sim.ext4.edit.replay import count_free_blocks, replay_journal
+from sim.ext4.edit.replay import count_free, replay_journal
 from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
@@ -116,7 +116,7 @@ class Judge:
         for offset, data in store.changes():
             ours[offset : offset + len(data)] = data
         self._ask_e2fsck(verdict, disk, ours)
-        count_free_blocks(store)
+        count_free(store)
         image = Image(store, "after the power cut")
         problems = check_image(image)
         verdict.unsound = problems[0] if problems else ""
