@@ -22,6 +22,7 @@ from sim.config.crash import Crash
 from sim.config.encryption import Encryption
 from sim.config.fio_jobs import check_jobs, files_of_jobs
 from sim.config.mount import Mount
+from sim.config.new_files import check_new_files
 from sim.config.system import Device, Machine
 from sim.config.table import Model, custom
 from sim.config.values import CodeRef, FileRef, one_of
@@ -87,6 +88,7 @@ class CellConfig(Model):
     def _jobs_can_run(self) -> Self:
         check_paths(self)
         check_jobs(self)
+        check_new_files(self)
         if self.crash is not None:
             check_crash(self)
         pages = self.cache.pages

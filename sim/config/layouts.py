@@ -59,6 +59,18 @@ class Hole(Model):
     kind: Literal["hole"]
 
 
+class Empty(Model):
+    """No byte yet: a job that only writes makes it as long as its size, for which there is room."""
+
+    kind: Literal["empty"]
+
+
+class Absent(Model):
+    """Not there yet: a job that only writes makes it, as long as its size, for which there is room."""
+
+    kind: Literal["absent"]
+
+
 class Aged(Model):
     """
     Extents of random length, mean `extent` bytes, shuffled within `window` neighbours, other files' blocks
@@ -96,6 +108,8 @@ class Recorded(Model):
 
 
 Layout = Annotated[
-    Contiguous | Fragmented | Sparse | Unwritten | Hole | Aged | Scattered | Recorded,
+    Contiguous | Fragmented | Sparse | Unwritten | Hole | Empty | Absent | Aged | Scattered | Recorded,
     Field(discriminator="kind"),
 ]
+GROWING = ("empty", "absent")
+"""Kinds of files that have no byte before a job writes them."""

@@ -90,7 +90,7 @@ class JobRun:
         paths = ["/" + found.path for found in find_files(job, number, self._known)]
         files = [self._file(path) for path in paths]
         opened = tuple(self._open(job, file, len(files) == 1) for file in files)
-        sizes = [file.inode.size_bytes for file in files]
+        sizes = [file.job_bytes for file in files]
         if job.pre_read:
             for file, span in zip(files, regions(job, sizes, number), strict=True):
                 end = -(-(span.start_bytes + span.length_bytes) // PAGE_BYTES)

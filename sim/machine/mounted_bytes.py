@@ -88,6 +88,12 @@ class MountedBytes:
         )
         self.files[file.path] = file, inode
 
+    def made(self, file: VolumeFile, inode: LiveInode) -> None:
+        """A file was made."""
+        inode.bytes = FileBytes(file.mapping, self.volume.block_size, self.disk, bytearray())
+        self.files[file.path] = file, inode
+        self._gone.discard(file.path)
+
     def gone(self, path: str) -> None:
         """A file has lost its name."""
         del self.files[path]

@@ -6,20 +6,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from sim.cache.pages import Mapping
 from sim.config.cell import Cell
 from sim.config.cell_result import CellResult
+from sim.config.layouts import GROWING
+from sim.config.volume import VolumeFile as Said
 from sim.ext4.read.reader import Image
 from sim.machine.machine import Machine
 from sim.machine.schemes import Opener, Scheme
-from sim.machine.volume_files import VolumeFile, open_volume_file
+from sim.machine.volume_files import VolumeFile, absent_file, open_volume_file
 from sim.volume.images import plaintext_digests
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stage:
     """image: the file that `volume` lies in. system: how it is encrypted. trace: keep every read and bio."""
 
@@ -32,7 +35,17 @@ class Stage:
 
     def open_file(self, path: str) -> VolumeFile:
         """Return a file of the volume, caches in the state that the experiment asks for."""
-        return open_volume_file(self.cell, self.image, self.volume, self.machine, path, self.system)
+        said = self.growing.get(path)
+        if said is not None and said.layout.kind == "absent":
+            return absent_file(self.volume, self.machine, path, said.size_bytes)
+        grows_to = 0 if said is None else said.size_bytes
+        return open_volume_file(self.cell, self.image, self.volume, self.machine, path, self.system, grows_to)
+
+    @cached_property
+    def growing(self) -> dict[str, Said]:
+        """What the experiment says of files that have no byte yet, by path."""
+        files = self.cell.config.volume.files
+        return {f"/{file.name}": file for file in files if file.layout.kind in GROWING}
 
     def opener(self) -> Opener | None:
         """Return how a file is opened before it is read; None if that costs nothing."""

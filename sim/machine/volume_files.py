@@ -16,6 +16,7 @@ from sim.crypto.keys.data_units import XtsContents
 from sim.crypto.keys.keyfile import read_keys
 from sim.engine.streams import stream
 from sim.errors import ConfigError, CryptoError
+from sim.ext4.format.extents import ExtentTree
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.file_bytes import Encrypt
@@ -37,25 +38,56 @@ from sim.volume.images import keys_of
 
 @dataclass(slots=True)
 class VolumeFile:
-    """A file of the volume as the machine sees it."""
+    """
+    A file of the volume as the machine sees it. found: on the image; None for one that is not there yet.
+    grows_to: how long jobs make one that has no byte yet, in bytes; 0 for others.
+    """
 
     path: str
     inode: FsInode | EcryptfsInode
     mapping: Mapping
-    on_disk: Inode
+    found: Inode | None
 
     xattr_blocks: list[list[int]]
     """See sim.machine.schemes.xattr_blocks."""
 
     encrypt: Encrypt | None = None
+    grows_to: int = 0
+
+    @property
+    def on_disk(self) -> Inode:
+        """Its inode on the image."""
+        assert self.found is not None
+        return self.found
+
+    @property
+    def job_bytes(self) -> int:
+        """How long it is for a job: as long as it is, or is to become."""
+        return self.grows_to or self.inode.size_bytes
+
+
+def absent_file(volume: Image, machine: Machine, path: str, grows_to: int) -> VolumeFile:
+    """Return a file that is not there before a job makes it."""
+    inode = FsInode(ExtentTree(0, [], [0], [0], [()]), 0, volume.block_size)
+    return VolumeFile(path, inode, machine.mapping(inode), None, [], grows_to=grows_to)
 
 
 def open_volume_file(
-    cell: Cell, image: Path, volume: Image, machine: Machine, path: str, system: Scheme
+    cell: Cell,
+    image: Path,
+    volume: Image,
+    machine: Machine,
+    path: str,
+    system: Scheme,
+    grows_to: int = 0,
 ) -> VolumeFile:
-    """Look a file up, find its key, and bring caches into the asked-for state."""
+    """
+    Look a file up, find its key, and bring caches into the asked-for state.
+
+    grows_to: how long jobs make it, if it may be empty.
+    """
     on_disk = volume.lookup(path)
-    if not on_disk.is_regular or not on_disk.size_bytes:
+    if not on_disk.is_regular or not (on_disk.size_bytes or grows_to):
         raise ConfigError(path, f"is a {on_disk.type_word} of {on_disk.size_bytes} bytes", "a file with data")
     cipher: ContentsCipher | XtsContents | None = None
     has_key = on_disk.is_encrypted or system.wraps_keys
@@ -84,10 +116,10 @@ def open_volume_file(
         machine.buffers.warm(list(indirect.nodes.values()) if indirect is not None else on_disk.tree.blocks)
     opened = system.upper_inode(machine, volume, on_disk, inode, path)
     mapping = machine.mapping(opened)
-    if isinstance(opened, FsInode):
+    if isinstance(opened, FsInode) and on_disk.size_bytes:
         _fill_page_cache(cell, machine, mapping, opened, path)
     encrypt = cipher.encrypt_blocks if cipher is not None else None
-    return VolumeFile(path, opened, mapping, on_disk, xattr_blocks(volume, on_disk), encrypt)
+    return VolumeFile(path, opened, mapping, on_disk, xattr_blocks(volume, on_disk), encrypt, grows_to)
 
 
 def _fill_page_cache(cell: Cell, machine: Machine, mapping: Mapping, inode: FsInode, path: str) -> None:

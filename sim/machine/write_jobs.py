@@ -1,10 +1,13 @@
 """
 fio jobs that write, on a machine: the volume mounted for writing, its files open, and what each job does.
 
+Files that are not there yet are made when a job comes to them, and taken away where it says so; fio closes
+each file at the end of a pass, which is modelled for files that grow or are taken away, and for no others.
+
 A job's writes go through generic_perform_write() into the page cache; the flusher and its fsync(2) write them
 out, the journal commits. Which I/O of a mixed job is a write is drawn anew for each, from the seed; fio's own
 draws are others. With real data, what is written is stamps (sim.workload.stamps), and reaches files, log and
-metadata of a disk that lies over the image. Left out: files that do not exist yet, dm-crypt and eCryptfs.
+metadata of a disk that lies over the image. Left out: eCryptfs.
 """
 
 from __future__ import annotations
@@ -85,6 +88,7 @@ class MountedForWriting:
         self._blocks = mb
         self._names: MountedFiles | None = None
         self._on_disk: dict[int, Inode] = {}
+        self._made: dict[str, LiveInode] = {}
         self._volume = volume
         self._machine = machine
         self.bytes: MountedBytes | None = None
@@ -128,6 +132,24 @@ class MountedForWriting:
                 self._names.known(self._inodes[number], on_disk)
         return self._names
 
+    def open(self, task: Task, file: VolumeFile) -> Generator[Any, Any, LiveInode]:
+        """open(2) with O_CREAT of a file that a job makes: the first who does makes it."""
+        inode = self._made.get(file.path)
+        if inode is not None:
+            inode.open_files += 1
+            return inode
+        inode = yield from self.names().create(task, file.path.removeprefix("/"), file.mapping)
+        self._made[file.path] = self._inodes[inode.number] = inode
+        self._histories[inode.number] = FileHistory()
+        if self.bytes is not None:
+            self.bytes.made(file, inode)
+        return inode
+
+    def close(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
+        """close(2) of a file that may be opened again."""
+        self._made[file.path] = inode
+        yield from self.names().close(task, inode)
+
     def inode(self, file: VolumeFile) -> LiveInode:
         """Return the inode of a file as it is written; what is read of it is of the same pages."""
         found = self._inodes.get(file.on_disk.number)
@@ -139,6 +161,8 @@ class MountedForWriting:
         live = live_inode(self._volume, file.on_disk, file.mapping, file.inode.encrypted)
         self._inodes[number] = live
         self._on_disk[number] = file.on_disk
+        if self._names is not None:
+            self._names.known(live, file.on_disk)
         self.writer.add(live)
         self._histories[number] = FileHistory()
         if self.bytes is not None:
@@ -149,9 +173,13 @@ class MountedForWriting:
         return live
 
     def unlink(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
-        """unlink(2) of a file in the root."""
-        yield from self.names().unlink(task, file.path.removeprefix("/"), inode)
-        self._inodes.pop(inode.number, None)
+        """unlink(2) of a file in the root, which nobody else writes."""
+        name = file.path.removeprefix("/")
+        if "/" in name:
+            raise ConfigError("workload.job", f"unlinks {name}", "files in the root of the volume")
+        del self._inodes[inode.number]
+        self._made.pop(file.path, None)
+        yield from self.names().unlink(task, name, inode)
         if self.bytes is not None:
             self.bytes.gone(file.path)
 
@@ -220,15 +248,19 @@ class MountedForWriting:
 
 
 class JobWrites(Writes):
-    """What one clone of a job writes, and how it syncs."""
+    """What one clone of a job writes, how it syncs, which files it makes and takes away."""
 
     def __init__(
         self, mounted: MountedForWriting, job: Job, files: list[VolumeFile], seed: int, clone: int
     ) -> None:
+        """Raises ConfigError where names are to be made or taken away, and the volume's root is left out."""
         self._mounted = mounted
         self._job = job
         self._files = files
-        self._inodes = [mounted.inode(file) for file in files]
+        self._closes = job.unlink or job.unlink_each_loop or any(file.grows_to for file in files)
+        if self._closes:
+            mounted.names()
+        self._inodes = [None if file.found is None else mounted.inode(file) for file in files]
         self._share = {"read": 100, "write": 0}.get(job.ddir, job.rwmixread)
         self._draws = stream(seed, f"{job.name} {clone} reads or writes")
         self._drawn: list[int] = []
@@ -244,11 +276,19 @@ class JobWrites(Writes):
             self._drawn = self._draws.integers(0, 100, _DRAWN).tolist()
         return self._drawn.pop() < self._share
 
+    def _open(self, task: Task, number: int) -> Generator[Any, Any, LiveInode]:
+        """Return a file's inode, open; make it if it is not there."""
+        inode = self._inodes[number]
+        if inode is None:
+            inode = self._inodes[number] = yield from self._mounted.open(task, self._files[number])
+        return inode
+
     def issue(
         self, task: Task, number: int, offset: int, length: int, played: Played
     ) -> Generator[Any, Any, int]:
         """Write; -1: to be read. Before either it syncs if it is time, as fio does: never behind the last."""
-        inode, file = self._inodes[number], self._files[number]
+        file = self._files[number]
+        inode = yield from self._open(task, number)
         self._last = number
         yield from self._sync_if_due(task, number, played)
         if self._reads():
@@ -258,7 +298,7 @@ class JobWrites(Writes):
                 file.inode.map.status.fill()
             return -1
         writer, job, began = self._mounted.writer, self._job, task.time_ns
-        length = min(length, inode.size - offset)
+        length = min(length, max(inode.size, file.job_bytes) - offset)
         data = self._mounted.stamped(inode, offset, length)
         write = self._mounted.writes
         yield from writer.write(task, inode, offset, length, data)
@@ -282,10 +322,11 @@ class JobWrites(Writes):
                 return
 
     def _sync(self, task: Task, number: int, played: Played, data_only: bool) -> Generator[Any, Any, None]:
+        inode = yield from self._open(task, number)
         began = task.time_ns
-        yield from self._mounted.writer.sync.fsync(task, self._inodes[number], data_only)
+        yield from self._mounted.writer.sync.fsync(task, inode, data_only)
         played.syncs_ns.append(task.time_ns - began)
-        self._mounted.synced(self._inodes[number], began, task.time_ns)
+        self._mounted.synced(inode, began, task.time_ns)
         if played.wrote is not None:
             call = "fdatasync" if data_only else "fsync"
             played.wrote.append((call, number, 0, 0, began, task.time_ns - began))
@@ -294,18 +335,35 @@ class JobWrites(Writes):
         """
         fio looks for the next I/O of a pass before it knows that there is none, and syncs if it is time; the
         next pass does so again. Not behind the last pass, where all bytes are done.
+
+        Then it closes its files, and unlinks them with unlink_each_loop.
         """
         if self._job.loops > 1:
             yield from self._sync_if_due(task, self._last, played)
+        if self._closes:
+            yield from self._close(task, self._job.unlink_each_loop)
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
-        """End the job: end_fsync of every file, and fsync_on_close."""
+        """End the job: end_fsync of every file, fsync_on_close, unlink."""
         for asked in (self._job.end_fsync, self._job.fsync_on_close):
             for number in range(len(self._inodes)) if asked else ():
                 yield from self._sync(task, number, played, False)
+        if self._closes:
+            yield from self._close(task, self._job.unlink)
         for inode in self._inodes:
-            inode.open_files -= 1
+            if inode is not None:
+                inode.open_files -= 1
         self._mounted.ended()
+
+    def _close(self, task: Task, unlinks: bool) -> Generator[Any, Any, None]:
+        """Close all files, and unlink them; the next pass opens them anew, or makes them."""
+        for number, file in enumerate(self._files):
+            inode = self._inodes[number]
+            if inode is not None:
+                yield from self._mounted.close(task, file, inode)
+                self._inodes[number] = None
+                if unlinks:
+                    yield from self._mounted.unlink(task, file, inode)
 
 
 def write_metrics(players: Sequence[Played]) -> dict[str, float | int]:

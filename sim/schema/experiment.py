@@ -110,7 +110,10 @@ def _describe(definition: Schema, table: type[Model]) -> None:
         properties["at"]["anyOf"] = [{"enum": list(get_args(Moments))}, dict(_TIME)]
 
 
-_LAYOUTS = ("Contiguous", "Fragmented", "Sparse", "Unwritten", "Hole", "Aged", "Scattered", "Recorded")
+_LAYOUTS = (
+    *("Contiguous", "Fragmented", "Sparse", "Unwritten", "Hole", "Empty", "Absent"),
+    *("Aged", "Scattered", "Recorded"),
+)
 """A layout is known by its kind, which is therefore required."""
 
 

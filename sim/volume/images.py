@@ -115,15 +115,24 @@ def _make(cell: Cell, folder: Path) -> None:
     plain = [
         FileSpec(
             path=f"/{file.name}",
-            size_bytes=file.size_bytes,
+            size_bytes=0 if file.layout.kind == "empty" else file.size_bytes,
             layout=_layout(cell, file, block_size),
             filled=volume.contents == "random",
         )
         for file in volume.all_files
+        if file.layout.kind != "absent"
     ]
+    growing = [file for file in volume.files if file.layout.kind in layouts.GROWING]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
     log_blocks = (volume.journal_bytes or 0) // block_size
-    spec = ImageSpec(files, block_size, seed=volume.seed, journal_blocks=log_blocks)
+    spec = ImageSpec(
+        files,
+        block_size,
+        seed=volume.seed,
+        journal_blocks=log_blocks,
+        new_files=len(growing),
+        new_bytes=sum(file.size_bytes for file in growing),
+    )
     made = make_image(folder / IMAGE, spec)
     manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
     if said.scheme in ("fscrypt-v2", "inline"):
@@ -146,7 +155,7 @@ class _Seeded:
 def _layout(cell: Cell, file: VolumeFile, block_size: int) -> Layout:
     """Return the layout of a file as the image maker takes it: bytes turned into blocks."""
     said = file.layout
-    if isinstance(said, layouts.Contiguous):
+    if isinstance(said, layouts.Contiguous | layouts.Empty | layouts.Absent):
         return ext4_layout.Contiguous()
     if isinstance(said, layouts.Fragmented):
         return ext4_layout.Fragmented(said.blocks(block_size))

@@ -77,7 +77,7 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
     files = _files(place, spec, names)
     encrypted = any(file.spec.encryption for file in files)
     size = _auto_size(place, spec, files, names) if spec.size_bytes is None else spec.size_bytes
-    inodes = names.last_inode
+    inodes = names.last_inode + spec.new_files
     hidden = any(file.item.hidden for file in files)
     superblock = plan_superblock(place, spec.block_size, size, inodes, spec.seed, encrypted, hidden)
     frame = Frame(place, clear_of_backups(superblock, _absolute_runs(files)))
@@ -170,6 +170,8 @@ def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> 
     """Return the bytes of a device that holds everything with about 2 % to spare, in whole MiB."""
     room = entries_per_block(spec.block_size)
     need = names.blocks_needed(spec.block_size) + 64 + spec.journal_blocks
+    # A tree of many extents, and preallocations of files that are being written.
+    need += -(-spec.new_bytes // spec.block_size) * 11 // 10 + 8 * spec.new_files
     top = 0
     for file in files:
         # Backups of the superblock cut long pieces, hence the constant; a neighbour has as many pieces.
@@ -184,7 +186,8 @@ def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> 
     blocks = max(need, top + 1)
     for _round in range(3):  # more blocks, more groups, more overhead: this settles at once
         size = (blocks * spec.block_size * 51 // 50 + 2 * MIB) // MIB * MIB
-        sb = plan_superblock(place, spec.block_size, size, names.last_inode, spec.seed, False)
+        inodes = names.last_inode + spec.new_files
+        sb = plan_superblock(place, spec.block_size, size, inodes, spec.seed, False)
         blocks = max(need + overhead_blocks(sb), top + 1)
     return size
 

@@ -50,7 +50,8 @@ class ImageSpec:
     A whole image.
 
     size_bytes: of the device; None for as much as the files need, and a little more. seed: contents,
-    aged layouts, times and uuid follow from it. directories: further, empty ones. journal_blocks: of a
+    aged layouts, times and uuid follow from it. directories: further, empty ones. new_files, new_bytes: as
+    many are to be made later, of so many bytes in all, for which there is room. journal_blocks: of a
     journal, 0 for none; its log is empty, but what it was is still in it: that the names of files with an
     xattr block were made, then inode and xattr block of each, as when they were written.
     """
@@ -61,6 +62,8 @@ class ImageSpec:
     seed: int = 0
     directories: tuple[str, ...] = ()
     journal_blocks: int = 0
+    new_files: int = 0
+    new_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

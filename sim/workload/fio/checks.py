@@ -20,6 +20,7 @@ _LAWS = ("zipf", "pareto", "normal", "zoned", "zoned_abs")
 
 
 _OF_WRITES = ("fsync", "fdatasync", "end_fsync", "fsync_on_close", "sync", "overwrite", "fallocate")
+_OF_NEW_FILES = ("create_on_open", "allow_file_create")
 
 
 def without_effect(job: Job) -> dict[str, str]:
@@ -40,6 +41,11 @@ def without_effect(job: Job) -> dict[str, str]:
         found["time_based"] = "no runtime"
     if job.ddir == "read":
         found |= dict.fromkeys(_OF_WRITES, "only writes do")
+        found["unlink"] = "after all reads"
+    if job.ddir != "write":
+        found |= dict.fromkeys(_OF_NEW_FILES, "a file that is read is laid out by the volume")
+    elif not job.create_on_open and not job.unlink_each_loop:
+        found["allow_file_create"] = "files are laid out by the volume"
     if job.ddir == "mixed":
         found |= dict.fromkeys(("overwrite", "fallocate"), "a file that is read is written before")
     if job.ddir != "mixed":
@@ -47,6 +53,10 @@ def without_effect(job: Job) -> dict[str, str]:
     if not job.thinktime_ns:
         found["thinktime_blocks"] = "no thinktime"
     return found
+
+
+def _makes_files(job: Job) -> bool:
+    return job.ddir == "write" and (job.create_on_open or job.unlink_each_loop)
 
 
 def _engine_joins(job: Job, engine: str) -> bool:
@@ -89,6 +99,24 @@ _CONFLICTS: tuple[tuple[str, Callable[[Job, str], bool], str, str], ...] = (
         lambda job, _: job.lfsr and job.rw == "randread" and job.bs_limits_bytes[0] != job.bs_limits_bytes[1],
         "lfsr with reads of several sizes, some of which it would read twice, is not modelled",
         "tausworthe, or one bs",
+    ),
+    (
+        "unlink_each_loop",
+        lambda job, _: job.unlink_each_loop and job.ddir != "write",
+        "what is read is not there in the second loop",
+        "0, or rw=write, randwrite",
+    ),
+    (
+        "allow_file_create",
+        lambda job, _: not job.allow_file_create and _makes_files(job),
+        "with create_on_open or unlink_each_loop there is no file to open",
+        "1",
+    ),
+    (
+        "create_on_open",
+        lambda job, _: job.create_on_open and job.overwrite and job.ddir == "write",
+        "with overwrite=1 is a file that is written before it is there",
+        "one of the two",
     ),
     (
         "ramp_time",

@@ -135,19 +135,26 @@ def laid_out(jobs: Sequence[Job]) -> dict[str, int]:
 
 def layouts_of(jobs: Sequence[Job]) -> dict[str, str]:
     """
-    Return name -> layout ("unwritten", "hole") of those files of `laid_out` that have no written blocks.
+    Return name -> layout ("unwritten", "hole", "empty", "absent") of those files of `laid_out` that have no
+    written blocks.
 
     The first job that names a file makes it (extend_file() of fio 3.33's filesetup.c): one that only writes,
-    and does not overwrite, preallocates it or only sets its size; any other writes it first.
+    and does not overwrite, preallocates it, or only sets its size, or leaves it empty, or has it made by
+    open(2); any other writes it first. All are made before any job runs: one that is too short by then is
+    made anew by the next job that names it.
     """
     found: dict[str, str] = {}
     for job in jobs:
         kind = "contiguous"
         if job.ddir == "write" and not job.overwrite:
-            kind = "unwritten" if job.preallocates else "hole"
+            kind = "unwritten" if job.preallocates else "empty" if job.grows else "hole"
+            kind = "absent" if job.create_on_open else kind
         for clone in range(job.numjobs):
             for path in file_names(job, clone):
-                found.setdefault(path.rstrip("/").rpartition("/")[2], kind)
+                name = path.rstrip("/").rpartition("/")[2]
+                known = found.get(name, "absent")
+                if known == "absent" or (known == "empty" and kind != "absent"):
+                    found[name] = kind
     return {name: kind for name, kind in found.items() if kind != "contiguous"}
 
 

@@ -47,8 +47,10 @@ class Job:
     percent of the region, or bytes if "zoned_abs"). All but "random" read blocks twice.
     percentage_random: how many of a random job's reads are; the others go on where the last one ended.
 
-    overwrite, preallocates: of a file that fio lays out for a job which only writes: its blocks are written
-    before; they are allocated before (fallocate).
+    overwrite, preallocates, grows: of a file that fio lays out for a job which only writes: its blocks are
+    written before; they are allocated before (fallocate); it begins empty. create_on_open: it is not there
+    before the job opens it; allow_file_create: that may make it. unlink: a job that writes takes its files
+    away at its end; unlink_each_loop: between its loops.
 
     Which files: see `files`. filename: as written, None = see there. directory, filename_format, nrfiles.
     openfiles: so many are read in turn, 0 = all. file_service_type: how they take turns, after
@@ -113,6 +115,11 @@ class Job:
     sync: Literal["none", "sync", "dsync"] = _added("none")
     overwrite: bool = _added(False)
     preallocates: bool = _added(True)
+    grows: bool = _added(False)
+    create_on_open: bool = _added(False)
+    allow_file_create: bool = _added(True)
+    unlink: bool = _added(False)
+    unlink_each_loop: bool = _added(False)
     sequence: int = _added(1)
     rw_sequencer: Literal["sequential", "identical"] = _added("sequential")
     stride_bytes: int = _added(0)

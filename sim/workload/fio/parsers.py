@@ -262,8 +262,13 @@ PARSERS: dict[str, Parser] = {
     "rwmixwrite": lambda option, value, base: {"rwmixread": 100 - _percent(option, _last(value), base)},
     "overwrite": _flag("overwrite"),
     "fallocate": lambda option, value, _base: {
-        "preallocates": word(option, value)[0] not in ("none", "truncate", "0")
+        "preallocates": word(option, value)[0] not in ("none", "truncate", "0"),
+        "grows": word(option, value)[0] in ("none", "0"),
     },
+    "create_on_open": _flag("create_on_open"),
+    "allow_file_create": _flag("allow_file_create"),
+    "unlink": _flag("unlink"),
+    "unlink_each_loop": _flag("unlink_each_loop"),
     "fsync": _whole("fsync_every"),
     "fdatasync": _whole("fdatasync_every"),
     "end_fsync": _flag("end_fsync"),

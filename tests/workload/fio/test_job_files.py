@@ -313,6 +313,7 @@ CHOICES = {
     "fsync_on_close": ("0", "1"),
     "sync": ("none", "sync", "dsync", "0", "1"),
     "overwrite": ("0", "1"),
+    "unlink": ("0", "1"),
     "fallocate": ("none", "native", "posix", "keep", "truncate", "0", "1"),
     "bs": ("4k", "1024", "64k", "0x2000", "2ki", "8k,4k", ",4k"),
     "ba": ("4k", "512"),
@@ -366,8 +367,11 @@ CHOICES = {
     "cpus_allowed": ("0", "0-1", "1,0"),
 }
 """Modelled options with values: what a job may say."""
-ELSEWHERE = {"name", "kb_base", "filename", "directory", "wait_for", "pre_read", "ioscheduler", "rate_iops"}
-"""Those that need something of the jobs beside them."""
+ELSEWHERE = {
+    *("name", "kb_base", "filename", "directory", "wait_for", "pre_read", "ioscheduler", "rate_iops"),
+    *("create_on_open", "allow_file_create", "unlink_each_loop"),
+}
+"""Those that need something of the jobs beside them, or of their other options."""
 
 
 @needs_fio

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from crash_cells import cell_text, played
 from fio_log import needs_fio
+from written_image import check_written
 
 from sim.config.cell_result import CellResult
 from sim.errors import ConfigError
@@ -280,6 +282,42 @@ def test_several_files_are_written_as_fio_does(tmp_path: Path, lines: tuple[str,
     assert (job["write"]["total_ios"], job["sync"]["total_ios"]) == (16, syncs)
 
 
+NEW_FILES = [
+    ("create_on_open=1", "nrfiles=3", "fsync=2"),
+    ("create_on_open=1", "bs=24k", "fdatasync=2"),
+    ("fallocate=none", "rw=randwrite", "fsync=4"),
+    ("fallocate=none", "nrfiles=2", "file_service_type=sequential", "bs=512", "fsync=7"),
+    ("create_on_open=1", "loops=3", "unlink_each_loop=1", "fsync=5"),
+    ("fallocate=none", "loops=2", "unlink_each_loop=1", "unlink=1", "nrfiles=2", "fsync=1"),
+    ("unlink=1", "nrfiles=2"),
+    ("rw=randrw", "unlink=1", "end_fsync=1"),
+]
+"""Lines of a job that makes files, makes them longer, or takes them away."""
+
+
+@needs_fio
+@pytest.mark.parametrize("lines", NEW_FILES, ids=" ".join)
+def test_files_are_made_and_taken_away_as_fio_does(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    """As many writes, bytes and syncs as fio's; the same files are there at the end, as long, and sound."""
+    said = ["[a]", SIZE, "rw=write", "ioengine=psync", *lines]
+    text = cell_text('journal = "4MiB"', 'job = "x.fio"', crash="")
+    (tmp_path / "x.fio").write_text("\n".join(said) + "\n")
+    found = played(text, tmp_path)
+    done = subprocess.run(
+        ["fio", "--output-format=json+", "x.fio"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    job, metrics = json.loads(done.stdout)["jobs"][0], found.result.metrics
+    if "rw=randrw" not in lines:  # which I/O is a read is drawn
+        assert (metrics["writes"], metrics["syncs"], metrics["bytes_streamed"]) == (
+            job["write"]["total_ios"],
+            job["sync"]["total_ios"],
+            job["write"]["io_bytes"],
+        )
+    check_written(found, tmp_path)
+    left = {f"/{file.name}": file.stat().st_size for file in tmp_path.glob("a.0.*")}
+    assert {path: inode.size for path, (_, inode) in found.mounted.files.items()} == left
+
+
 @needs_fio
 @pytest.mark.parametrize(
     ("lines", "allocated"),
@@ -289,6 +327,7 @@ def test_several_files_are_written_as_fio_does(tmp_path: Path, lines: tuple[str,
         (("fallocate=keep",), True),
         (("fallocate=none",), False),
         (("fallocate=truncate",), False),
+        (("create_on_open=1",), False),
         (("overwrite=1",), True),
         (("rw=randrw", "fallocate=none"), True),
     ],
@@ -302,12 +341,12 @@ def test_files_are_made_as_fio_makes_them(tmp_path: Path, lines: tuple[str, ...]
     (tmp_path / "x.fio").write_text("\n".join(said) + "\n")
     (cell,) = fio_experiment(tmp_path / "x.fio", None, ()).cells
     kind = cell.config.volume.files[0].layout.kind
-    assert (kind != "hole") == allocated
+    assert (kind not in ("hole", "empty", "absent")) == allocated
     assert (kind == "contiguous") == any(line.startswith(("overwrite", "rw=")) for line in lines)
     subprocess.run(["fio", "x.fio"], capture_output=True, check=True, cwd=tmp_path)
     found = (tmp_path / "f").stat()
-    grows = {"fallocate=keep", "fallocate=none"} & set(lines) and "rw=randrw" not in lines
-    assert (found.st_size == 65536) == (not grows)  # the one difference that is told
+    grows = kind in ("empty", "absent") or "fallocate=keep" in lines  # the one difference that is told
+    assert (found.st_size == 65536) == (not grows)
     assert (found.st_blocks * 512 >= 65536) == allocated
 
 
@@ -324,7 +363,51 @@ def test_the_first_job_of_a_file_makes_it(tmp_path: Path) -> None:
 
     assert kinds("rw=write", "rw=read") == ["unwritten"]
     assert kinds("rw=read", "rw=write") == ["contiguous"]
-    assert kinds("rw=write\nfallocate=none", "rw=write") == ["hole"]
+    assert kinds("rw=write\nfallocate=truncate", "rw=write") == ["hole"]
+    assert kinds("rw=write\nfallocate=none", "rw=write\ncreate_on_open=1") == ["empty"]
+
+
+@needs_fio
+@pytest.mark.parametrize("first", ["fallocate=none", "create_on_open=1"])
+@pytest.mark.parametrize("second", ["rw=write", "rw=write\nfallocate=truncate", "rw=read", "rw=randrw"])
+def test_a_file_that_is_too_short_is_made_anew(tmp_path: Path, first: str, second: str) -> None:
+    """All files are made before any job runs: what a later job needs of one has been done by then."""
+    text = f"[global]\nsize=64k\nfilename=f\nnumber_ios=1\n[a]\nrw=write\n{first}\n[b]\nstonewall\n{second}\n"
+    (tmp_path / "x.fio").write_text(text)
+    (cell,) = fio_experiment(tmp_path / "x.fio", None, ()).cells
+    kind = cell.config.volume.files[0].layout.kind
+    subprocess.run(["fio", "x.fio"], capture_output=True, check=True, cwd=tmp_path)
+    found = (tmp_path / "f").stat()
+    assert found.st_size == 65536
+    assert (kind != "hole") == (found.st_blocks * 512 >= 65536)
+    assert (kind == "contiguous") == ("rw=write" not in second)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("rw=read", "unlink_each_loop=1"), "unlink_each_loop: what is read is not there in the second loop"),
+        (("rw=randrw", "unlink_each_loop=1"), "unlink_each_loop: what is read is not there in the second"),
+        (
+            ("rw=write", "create_on_open=1", "allow_file_create=0"),
+            "allow_file_create: with create_on_open or unlink_each_loop there is no file to open; allowed: 1",
+        ),
+        (("rw=write", "create_on_open=1", "overwrite=1"), "create_on_open: with overwrite=1 is a file that"),
+    ],
+)
+def test_files_that_cannot_be_made_are_refused(lines: tuple[str, ...], said: str) -> None:
+    """One line that names the option, where fio fails, too, or does something else."""
+    (line,) = refused(*lines)
+    assert said in line
+
+
+def test_what_says_nothing_of_new_files_is_told() -> None:
+    """A job that reads has its files; one that makes none need not be allowed to."""
+    assert {name for name, _, _ in job_of("rw=read", "create_on_open=1", "unlink=1").unused} == {
+        "create_on_open",
+        "unlink",
+    }
+    assert {name for name, _, _ in job_of("rw=write", "allow_file_create=0").unused} == {"allow_file_create"}
 
 
 # -- encryption --------------------------------------------------------------------------------------------

@@ -1,0 +1,291 @@
+"""
+Files that are made, grow and are taken away on a mounted image: what e2fsck, debugfs and a naive model say of
+them, what goes into the log, and what is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from core_kit import FixedLatency, priced
+from crash_cells import cell_of, cell_text, played
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tools import MKE2FS_KINDS, mke2fs
+from write_kit import LIMITS
+from written_image import check_written
+
+from sim.engine.cpu import Task
+from sim.errors import ConfigError, ReadpathError
+from sim.experiment.loading import load_experiment
+from sim.ext4.edit.overlay import OverlayStore
+from sim.ext4.edit.replay import replay_journal
+from sim.ext4.make.mkfs import make_image
+from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.reader import Image
+from sim.fs.live_inode import LiveInode
+from sim.machine.machine import Machine
+from sim.machine.run_cell import run_cell
+from sim.machine.spec import MachineSpec
+from sim.machine.volume_files import VolumeFile, absent_file
+from sim.machine.write_jobs import MountedForWriting
+
+SIZES = {"1KiB": "1MiB", "4KiB": "4MiB"}
+MOUNTS = {
+    "ordered": "",
+    "writeback, nodelalloc": 'data = "writeback"\ndelalloc = false',
+    "nodelalloc": "delalloc = false",
+    "dioread_lock": "dioread_nolock = false",
+}
+CLONES = (
+    "--name=a --rw=write --bs=4k --filesize=40k --nrfiles=8 --fsync=3 --create_on_open=1 --unlink=1",
+    "--name=b --rw=randwrite --bs=4k --size=256k --fallocate=none --fdatasync=5 --randrepeat=0",
+    "--name=c --rw=write --bs=6k --size=48k --nrfiles=2 --loops=3 --unlink_each_loop=1 --end_fsync=1",
+    "--name=d --rw=randrw --bs=1k --size=64k --unlink=1 --fsync=4",
+)
+FILES = {"b.0.0": 256 * 1024, "c.0.0": 24 * 1024, "c.0.1": 24 * 1024}
+"""What is left of them, and how long it is."""
+
+
+def line_of(*jobs: str) -> str:
+    """Return the workload of these jobs, together."""
+    return f"job = 'fio {' '.join(jobs)}'"
+
+
+def left(image: Image) -> dict[str, int]:
+    """Return the files of an image and their sizes."""
+    return {path.lstrip("/"): inode.size_bytes for path, inode in image.walk() if inode.is_regular}
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize("size", SIZES)
+def test_an_image_made_here(tmp_path: Path, size: str, mount: str) -> None:
+    """Its log replayed by e2fsck, it is sound, has the files that are left, and in them what was written."""
+    volume = f'block_size = "{size}"\njournal = "{SIZES[size]}"'
+    run = played(cell_text(volume, line_of(*CLONES), MOUNTS[mount], crash=""), tmp_path)
+    assert left(check_written(run, tmp_path)) == FILES
+
+
+def test_data_that_the_log_has(tmp_path: Path) -> None:
+    """data=journal: files are made and grow; they are not taken away."""
+    jobs = line_of("--name=a --rw=write --bs=4k --filesize=40k --nrfiles=4 --fsync=3 --create_on_open=1")
+    run = played(cell_text('journal = "4MiB"', jobs, 'data = "journal"', crash=""), tmp_path)
+    assert left(check_written(run, tmp_path)) == {f"a.0.{number}": 40 * 1024 for number in range(4)}
+
+
+@pytest.mark.parametrize("kind", MKE2FS_KINDS)
+def test_an_image_of_mke2fs(tmp_path: Path, kind: str) -> None:
+    """
+    Checksums of metadata and 64 bit, and without: a file of many extents, whose tree has nodes, is taken
+    away, and its room is used by another.
+    """
+    folder = tmp_path / "files"
+    folder.mkdir()
+    with (folder / "f").open("wb") as file:
+        for at in range(32):
+            file.seek(at * 8192)
+            file.write(4096 * bytes([at + 1]))
+        file.truncate(256 * 1024)
+    (folder / "g").write_bytes(128 * 1024 * b"g")
+    mke2fs(tmp_path / "x.img", folder, *MKE2FS_KINDS[kind], size="16M")
+    jobs = line_of(
+        "--name=a --filename=f --rw=write --bs=4k --size=128k --fsync=9 --unlink=1",
+        "--name=b --filename=g --rw=write --bs=4k --size=128k --loops=3 --unlink_each_loop=1",
+    )
+    run = played(cell_text('image = "x.img"', jobs, crash=""), tmp_path)
+    assert left(check_written(run, tmp_path)) == {"g": 128 * 1024}
+
+
+class Naive:
+    """An image on which files are made, and the same done to a dictionary."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "x.img"
+        old = (FileSpec("/old", 40_000), FileSpec("/older", 3_000))
+        make_image(path, ImageSpec(old, 1024, journal_blocks=1024, new_files=8, new_bytes=1 << 20))
+        volume = 'journal = "1MiB"\nblock_size = "1KiB"'
+        self.cell, _ = cell_of(cell_text(volume, line_of("--name=a --rw=write --size=4k"), crash=""), folder)
+        self.volume = Image.open(path)
+
+    def play(self, steps: list[tuple[str, int, int, int]]) -> None:
+        """Do steps on a fresh mount; look at what is on the disk at the end."""
+        spec = MachineSpec(
+            "page_io",
+            1024,
+            LIMITS,
+            priced(),
+            memory_pages=1 << 20,
+            store=OverlayStore(self.volume.store),
+        )
+        machine = Machine(spec, lambda clock: FixedLatency(clock, 50_000))
+        mounted = MountedForWriting(machine, self.volume, self.cell.config)
+        user = User(machine, mounted, self.volume)
+        mounted.began()
+        machine.clock.process(user.do(machine.cpu.task(0, "user"), steps))
+        machine.clock.run()
+        mounted.write_out()
+        assert mounted.bytes is not None
+        kept = OverlayStore(mounted.bytes.disk)
+        replay_journal(kept)
+        image = Image(kept, "after")
+        found = {path.lstrip("/"): image.read_file(inode) for path, inode in image.walk() if inode.is_regular}
+        assert found == {name: bytes(data) for name, data in user.expected.items()}
+
+
+class User:
+    """Who makes, writes, syncs, closes and unlinks files; expected: what they are to be."""
+
+    def __init__(self, machine: Machine, mounted: MountedForWriting, volume: Image) -> None:
+        self.machine = machine
+        self.mounted = mounted
+        self.volume = volume
+        self.expected = {
+            path.lstrip("/"): bytearray(volume.read_file(inode))
+            for path, inode in volume.walk()
+            if inode.is_regular
+        }
+        self.files: dict[str, VolumeFile] = {}
+        self.open: dict[str, LiveInode] = {}
+
+    def do(self, task: Task, steps: list[tuple[str, int, int, int]]) -> Generator[Any, Any, None]:
+        """Do steps: (what, number of the file, offset, length)."""
+        for what, number, offset, length in steps:
+            yield from self.step(task, what, f"f{number}", offset, length)
+            yield from task.settle()
+        for name in list(self.open):
+            yield from self.mounted.close(task, self.files[name], self.open.pop(name))
+        self.mounted.ended()
+
+    def step(self, task: Task, what: str, name: str, offset: int, length: int) -> Generator[Any, Any, None]:
+        """Do one: what has no file to be done to makes it."""
+        if name not in self.open:
+            if name not in self.files:
+                self.files[name] = absent_file(self.volume, self.machine, f"/{name}", 1 << 20)
+            self.open[name] = yield from self.mounted.open(task, self.files[name])
+            self.expected.setdefault(name, bytearray())
+        inode, file = self.open[name], self.files[name]
+        if what == "write":
+            data = self.mounted.stamped(inode, offset, length)
+            yield from self.mounted.writer.write(task, inode, offset, length, data)
+            held = self.expected[name]
+            held.extend(bytes(max(offset + length - len(held), 0)))
+            held[offset : offset + length] = data
+        elif what == "fsync":
+            yield from self.mounted.writer.sync.fsync(task, inode)
+        elif what == "wait":
+            yield self.machine.clock.timeout(length * 1_000_000)
+        elif what == "close":
+            yield from self.mounted.close(task, file, self.open.pop(name))
+        elif what == "unlink":
+            yield from self.mounted.close(task, file, self.open.pop(name))
+            yield from self.mounted.unlink(task, file, inode)
+            del self.expected[name]
+        elif what == "unlink open":
+            del self.open[name], self.expected[name]
+            yield from self.mounted.unlink(task, file, inode)
+            yield from self.mounted.writer.sync.fsync(task, inode)
+            yield from self.mounted.names().close(task, inode)
+
+
+@pytest.fixture(scope="module")
+def naive(tmp_path_factory: pytest.TempPathFactory) -> Naive:
+    """One image for all."""
+    return Naive(tmp_path_factory.mktemp("naive"))
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["write", "write", "write", "fsync", "wait", "close", "unlink", "unlink open"]),
+        st.integers(0, 3),
+        st.integers(0, 30_000),
+        st.integers(1, 9_000),
+    ),
+    max_size=30,
+)
+
+
+@given(steps=STEPS)
+@settings(deadline=None, max_examples=25)
+def test_files_are_what_a_dictionary_says(naive: Naive, steps: list[tuple[str, int, int, int]]) -> None:
+    """Whatever is done in whatever order: the image is sound, its files are those, with those bytes."""
+    naive.play(steps)
+
+
+def test_an_orphan_is_not_lost(naive: Naive) -> None:
+    """Two files are unlinked while they are open, and closed in the other order; a third stays."""
+    one, two, three = (("write", number, 0, 9000) for number in range(3))
+    naive.play([one, two, three, ("unlink open", 0, 0, 0), ("wait", 1, 0, 6000), ("unlink open", 1, 0, 0)])
+
+
+VOLUME = 'journal = "4MiB"\nfiles = [{ name = "f", size = "64KiB", layout = { kind = "%s" } }]'
+JOB = "--name=a --filename=f --bs=4k"
+
+
+@pytest.mark.parametrize(
+    ("kind", "jobs", "more", "said"),
+    [
+        (
+            "empty",
+            ["--rw=read"],
+            "",
+            "job 'a': reads from 'f', a file of layout 'empty'; allowed",
+        ),
+        ("absent", ["--rw=randrw"], "", "from 'f', a file of layout 'absent'; allowed: jobs that only write"),
+        ("absent", ["--rw=write --pre_read=1"], "", "job 'a': pre_read of 'f', a file of layout 'absent'"),
+        (
+            "absent",
+            ["--rw=write"],
+            '[encryption]\nscheme = "fscrypt-v2"',
+            "'fscrypt-v2': keys of new files are not modelled; allowed: none, dm-crypt",
+        ),
+        ("empty", ["--rw=write"], '[crash]\nat = "bios"', "crash with layout 'empty': what is left of names"),
+        (
+            "contiguous",
+            ["--rw=write --unlink=1"],
+            '[crash]\nat = "bios"',
+            "crash with unlink in job 'a': what is left of names is not judged; allowed: files that stay",
+        ),
+        (
+            "contiguous",
+            ["--rw=write --unlink=1"],
+            '[mount]\ndata = "journal"',
+            "mount.data \"journal\" with unlink in job 'a': data that the log has is not taken back",
+        ),
+        (
+            "contiguous",
+            ["--rw=write --loops=2 --unlink_each_loop=1"],
+            '[encryption]\nscheme = "fscrypt-v2"',
+            "'fscrypt-v2': keys of new files are not modelled; allowed: none, dm-crypt",
+        ),
+        (
+            "contiguous",
+            ["--rw=write --unlink=1 --numjobs=2"],
+            "",
+            "job 'a' unlinks 'f', which others use; allowed: a file of its own for each clone",
+        ),
+    ],
+)
+def test_what_is_not_modelled_is_refused(
+    tmp_path: Path, kind: str, jobs: list[str], more: str, said: str
+) -> None:
+    """One line that says what does not go together, and what does."""
+    text = cell_text(VOLUME % kind, line_of(*(f"{JOB} {job}" for job in jobs)), crash="").replace(
+        "[mount]", ""
+    )
+    (tmp_path / "x.toml").write_text(f"{text}\n{more}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(tmp_path / "x.toml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_root_of_several_blocks_is_refused(tmp_path: Path) -> None:
+    """Names are put into directories of one block."""
+    volume = 'journal = "1MiB"\nblock_size = "1KiB"'
+    jobs = line_of("--name=a --rw=write --bs=1k --filesize=1k --nrfiles=70 --create_on_open=1")
+    cell, image = cell_of(cell_text(volume, jobs, crash=""), tmp_path)
+    with pytest.raises(ReadpathError, match=r"no room for 'a.0.\d+'; allowed: directories of one block"):
+        run_cell(cell, image, False)
