@@ -177,9 +177,10 @@ class MountedForWriting:
         name = file.path.removeprefix("/")
         if "/" in name:
             raise ConfigError("workload.job", f"unlinks {name}", "files in the root of the volume")
+        names = self.names()
         del self._inodes[inode.number]
         self._made.pop(file.path, None)
-        yield from self.names().unlink(task, name, inode)
+        yield from names.unlink(task, name, inode)
         if self.bytes is not None:
             self.bytes.gone(file.path)
 
