@@ -106,6 +106,12 @@ def run(
         bool, typer.Option("--no-figures", help="Draw nothing; `readpath plot` does it later.")
     ] = False,
     force: Force = False,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS|local", help="Run the cells on a Dask cluster (docs/cluster.md)."
+        ),
+    ] = "",
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -114,7 +120,9 @@ def run(
 
     figures = not no_figures
     raise typer.Exit(
-        run_experiment(file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet, force)
+        run_experiment(
+            file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet, force, scheduler
+        )
     )
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from sim.experiment.finished_cells import count_kept
 from sim.experiment.fio_experiment import experiment_of, is_job_file
 from sim.experiment.notes import notes_of
 from sim.experiment.results import Run
-from sim.experiment.runner import Progress, Watcher, default_folder, execute
+from sim.experiment.runner import Elsewhere, Progress, Watcher, default_folder, execute
 from sim.experiment.workers import WorkerLostError
 from sim.machine.run_cell import run_cell
 from sim.report.job_table import job_results
@@ -49,6 +50,7 @@ def run_experiment(
     as_json: bool,
     quiet: bool,
     force: bool,
+    scheduler: str = "",
 ) -> int:
     """
     Run the experiment of `file`, with the jobs of the command line `fio` if there is one; print its summary.
@@ -56,6 +58,7 @@ def run_experiment(
     file: an experiment file, the name of one in experiments/, or a job file (.fio). Returns the exit code.
 
     figures: draw what the run has; else its figures/ is empty. force: however long it would take.
+    scheduler: the address of a Dask scheduler whose workers run the cells, or "local"; "": processes here.
     Raises ReadpathError for whatever cannot be used.
     """
     from sim.report.figures import draw
@@ -71,7 +74,7 @@ def run_experiment(
     target = output or default_folder(experiment, RUNS)
     heard = _Heard(quiet)
     try:
-        with progress(wanted=not quiet) as watch:
+        with progress(wanted=not quiet) as watch, _elsewhere(scheduler, at_once) as elsewhere:
             heard.watch = watch
             run = execute(
                 experiment,
@@ -82,6 +85,7 @@ def run_experiment(
                 jobs=at_once,
                 trace=trace,
                 watch=heard,
+                elsewhere=elsewhere,
             )
     except (KeyboardInterrupt, WorkerLostError):
         if not quiet:
@@ -92,11 +96,25 @@ def run_experiment(
         _print_json(experiment, run, heard.taken_up, said, notes)
     elif not quiet:
         _print_tables(experiment, run, said)
+    return _told(run)
+
+
+def _told(run: Run) -> int:
+    """Say on standard error what is wrong with a run; return the exit code."""
     _tell_wrong(run)
     tell_failed(run)
     if any(row["fault"] for row in run.failed):
         return FAULT
     return FOUND if wrong_data(run) or run.failed else DONE
+
+
+def _elsewhere(scheduler: str, jobs: int) -> AbstractContextManager[Elsewhere | None]:
+    """Return what runs cells on a cluster; None where they run here."""
+    if not scheduler:
+        return nullcontext()
+    from sim.experiment.cluster import cluster
+
+    return cluster(scheduler, jobs)
 
 
 def _claims(file: Path | None, fio: str | None, experiment: Experiment) -> list[Claim]:

@@ -93,14 +93,24 @@ def run_and_keep(
     run_cell: RunCell, folder: Path, key: str, cell: Cell, image: Path | None, trace: bool
 ) -> CellResult:
     """Run a cell and keep its result under `key`; a function that a worker can import."""
-    result = replace(run_cell(cell, image, trace), image_sha256=recorded_digest(image))
+    result = run_with_digest(run_cell, cell, image, trace)
+    keep(folder, key, result)
+    return result
+
+
+def run_with_digest(run_cell: RunCell, cell: Cell, image: Path | None, trace: bool) -> CellResult:
+    """Run a cell; its result names the image that it read."""
+    return replace(run_cell(cell, image, trace), image_sha256=recorded_digest(image))
+
+
+def keep(folder: Path, key: str, result: CellResult) -> None:
+    """Keep a result under `key`, if it can be."""
     body = _packed(result)
     aside = folder / f".{key}.{os.getpid()}"
     with suppress(OSError, ConfigError):  # a result that cannot be kept is none the worse
         make_folder(folder)
         aside.write_bytes(hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
         aside.rename(folder / key)
-    return result
 
 
 def count_kept(target: Path) -> int:

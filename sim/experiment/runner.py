@@ -22,6 +22,7 @@ from sim.experiment.attempts import Failure, attempt, raise_if_all
 from sim.experiment.finished_cells import (
     forget,
     forget_if_empty,
+    keep,
     kept_folder,
     keys_of_cells,
     make_folder,
@@ -59,6 +60,16 @@ MakeImage = Callable[[Cell], Path | None]
 """Returns the image a cell reads, making it if needed; a function of a module or a partial of one."""
 
 
+class Elsewhere(Protocol):
+    """Runs cells on other machines."""
+
+    def __call__(
+        self, run_cell: RunCell, make_image: MakeImage, cells: Sequence[tuple[Cell, str]], trace: bool
+    ) -> Iterator[tuple[str, CellResult | Failure]]:
+        """Yield (key, result) of each of (cell, key), as they are ready."""
+        ...
+
+
 @dataclass(frozen=True)
 class Progress:
     """
@@ -92,13 +103,14 @@ def execute(
     jobs: int = 1,
     trace: bool = False,
     watch: Watcher = lambda _progress: None,
+    elsewhere: Elsewhere | None = None,
 ) -> Run:
     """
     Run all cells and return the run directory `target`, which appears when it is whole.
 
     draw: called with the run, its (new) folder for figures, and what shares out work. jobs: worker processes;
     1 = this process. trace: keep every bio and read(2) too. watch: called in this process after every image
-    and cell.
+    and cell. elsewhere: runs the cells instead of `jobs` processes, which then only draw.
 
     A cell that cannot be run, or whose image cannot be made, is a row of failed.parquet with its error, and
     the others are run. Only if none can be, the first error is raised (InvariantError if it is no
@@ -119,17 +131,18 @@ def execute(
             watch(Progress("kept", taken_up, len(cells), experiment.stem))
         failed: dict[str, Failure] = {}
         rest = [(cell, key) for cell, key in zip(cells, keys, strict=True) if key not in done]
-        with workers(jobs) as each:
-            images = _images_of([cell for cell, _ in rest], make_image, each, watch)
-            runs = [(_ran, run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in rest]
-            for at, ((cell, key), result) in enumerate(
-                zip(rest, each(attempt, runs), strict=True), start=taken_up + 1
-            ):
+        with workers(jobs if elsewhere is None else 1) as each:
+            if elsewhere is None:
+                ran = _here(run_cell, make_image, rest, kept, trace, each, watch)
+            else:
+                ran = _kept_here(elsewhere(run_cell, make_image, rest, trace), kept)
+            names = {key: cell.name for cell, key in rest}
+            for at, (key, result) in enumerate(ran, start=taken_up + 1):
                 if isinstance(result, Failure):
                     failed[key] = result
                 else:
                     done[key] = result
-                watch(Progress("cells", at, len(cells), cell.name))
+                watch(Progress("cells", at, len(cells), names[key]))
             results = raise_if_all([failed.get(key) or done[key] for key in keys])
             write_results(folder, experiment, cells, results)
             (folder / "figures").mkdir()
@@ -139,6 +152,32 @@ def execute(
     if not failed:  # else the same command tries those again, and takes up the others
         forget(kept)
     return load_run(target)
+
+
+def _here(
+    run_cell: RunCell,
+    make_image: MakeImage,
+    cells: Sequence[tuple[Cell, str]],
+    kept: Path,
+    trace: bool,
+    each: Each,
+    watch: Watcher,
+) -> Iterator[tuple[str, CellResult | Failure]]:
+    """Yield (key, result) of cells in order: images first, then cells on what `each` shares out to."""
+    images = _images_of([cell for cell, _ in cells], make_image, each, watch)
+    runs = [(_ran, run_cell, kept, key, cell, images[volume_key(cell)], trace) for cell, key in cells]
+    for (_, key), result in zip(cells, each(attempt, runs), strict=True):
+        yield key, result
+
+
+def _kept_here(
+    results: Iterator[tuple[str, CellResult | Failure]], kept: Path
+) -> Iterator[tuple[str, CellResult | Failure]]:
+    """Keep what comes from elsewhere as it comes, so that a client that is killed can go on."""
+    for key, result in results:
+        if not isinstance(result, Failure):
+            keep(kept, key, result)
+        yield key, result
 
 
 def _remarks(experiment: Experiment, failed: dict[str, Failure]) -> dict[str, Any]:
