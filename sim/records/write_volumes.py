@@ -19,10 +19,8 @@ from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.geometry import BitmapSource, GroupSeed, MbGeometry
 from sim.fs.namei import InodeTables
 from sim.machine.volume_shape import JournalShape, VolumeShape
+from sim.machine.write_jobs import TAG_BYTES
 from sim.units import SECTOR_BYTES
-
-TAG_BYTES = {(False, False): 8, (False, True): 12, (True, False): 16, (True, True): 16}
-"""Bytes of a descriptor's tag, by (checksums, 64 bit)."""
 
 
 @dataclass(frozen=True, slots=True)

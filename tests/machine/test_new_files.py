@@ -374,6 +374,16 @@ def test_what_is_not_modelled_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_a_root_that_is_too_large_from_the_start(tmp_path: Path) -> None:
+    """Its names lie in several blocks: none is put in or taken out."""
+    files = ", ".join(f'{{ name = "file number {number}", size = "1KiB" }}' for number in range(60))
+    volume = f'journal = "1MiB"\nblock_size = "1KiB"\nfiles = [{files}]'
+    jobs = "job = [{ name = 'a', rw = 'write', filename = 'file number 7', bs = '1k', unlink = 1 }]"
+    cell, image = cell_of(cell_text(volume, jobs, crash=""), tmp_path)
+    with pytest.raises(ConfigError, match=r"its root of 2048 bytes is .*; allowed: a root of one block"):
+        run_cell(cell, image, False)
+
+
 def test_a_root_of_several_blocks_is_refused(tmp_path: Path) -> None:
     """Names are put into directories of one block."""
     volume = 'journal = "1MiB"\nblock_size = "1KiB"'
