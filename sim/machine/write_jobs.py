@@ -345,10 +345,13 @@ class JobWrites(Writes):
             yield from self._close(task, self._job.unlink_each_loop)
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
-        """End the job: end_fsync of every file, fsync_on_close, unlink."""
+        """End the job: end_fsync of every file, and fsync_on_close."""
         for asked in (self._job.end_fsync, self._job.fsync_on_close):
             for number in range(len(self._inodes)) if asked else ():
                 yield from self._sync(task, number, played, False)
+
+    def close(self, task: Task) -> Generator[Any, Any, None]:
+        """Close the files, and unlink them: fio counts neither as the job's time."""
         if self._closes:
             yield from self._close(task, self._job.unlink)
         for inode in self._inodes:

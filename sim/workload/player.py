@@ -68,7 +68,11 @@ class Writes:
         raise NotImplementedError
 
     def end(self, task: Task, played: Played) -> Generator[Any, Any, None]:
-        """Do what is done at the end of a job."""
+        """Do what is done at the end of a job, in its time."""
+        raise NotImplementedError
+
+    def close(self, task: Task) -> Generator[Any, Any, None]:
+        """Do what is done behind the job's time."""
         raise NotImplementedError
 
 
@@ -141,6 +145,9 @@ def play(
     played.ended_ns = clock.now
     if pace is not None:
         pace.ended(played)
+    if writes is not None:
+        yield from writes.close(task)
+        yield from task.settle()
 
 
 def _end_ramp(played: Played) -> None:
