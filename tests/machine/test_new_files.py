@@ -137,6 +137,9 @@ class Naive:
         user = self.user()
         user.run(user.do(steps))
         user.mounted.write_out()
+        allocator = user.mounted.writer.allocator
+        assert isinstance(allocator, Ext4Allocator)
+        assert allocator.mb.dirty == 0  # nothing is promised to anyone any more
         disk = user.disk()
         kept = OverlayStore(disk)
         replay_journal(kept)
