@@ -13,10 +13,10 @@ from sim.config.cell_result import CellResult, IoRow, JobRow, Number, ReadRow
 from sim.engine.ledger import CallRow
 from sim.errors import ConfigError, InvariantError
 from sim.machine.callers import whole_stacks
+from sim.machine.job_writes import write_metrics
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.machine import Machine
 from sim.machine.verify import Verifier
-from sim.machine.write_jobs import write_metrics
 from sim.units import MIB, NS_PER_S, PAGE_BYTES, SECTOR_BYTES
 from sim.workload.player import Played
 

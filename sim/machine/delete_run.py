@@ -171,8 +171,8 @@ class DeleteRun:
             for offset in range(0, whole, WRITE_BYTES):
                 length = min(WRITE_BYTES, whole - offset)
                 data = self._pattern(number, offset, length)
-                yield from self._writer.write(task, self._inode, offset, length, data)
-            yield from self._writer.sync.fsync(task, self._inode, data_only=True)
+                yield from self._mounted.write(task, self._inode, offset, length, data)
+            yield from self._mounted.fsync(task, self._inode, data_only=True)
 
     # -- bytes ---------------------------------------------------------------------------------------
 

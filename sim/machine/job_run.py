@@ -18,10 +18,11 @@ from sim.errors import ReadpathError
 from sim.ext4.read.reader import Image
 from sim.machine.cell_metrics import check_delivery, result_of
 from sim.machine.job_rows import Clone, groups_of, job_rows, write_columns
+from sim.machine.job_writes import JobWrites
 from sim.machine.stage import Stage
 from sim.machine.verify import Verifier, WrittenVerifier
 from sim.machine.volume_files import VolumeFile, preload, verifier_of
-from sim.machine.write_jobs import JobWrites, MountedForWriting
+from sim.machine.write_jobs import MountedForWriting
 from sim.units import NS_PER_S, PAGE_BYTES
 from sim.workload.fio.file_service import regions, stretches
 from sim.workload.fio.files import file_names, find_files

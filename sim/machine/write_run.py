@@ -65,12 +65,12 @@ class WriteRun:
         for offset in range(0, self._size, self._bs):
             length = min(self._bs, self._size - offset)
             if self._upper is None:
-                yield from writer.write(task, self._inode, offset, length)
+                yield from self._mounted.write(task, self._inode, offset, length)
             else:
                 self._upper.write(task, self._file, dirty, offset, length)
         yield from task.settle()
         _hand_over(self._inode, dirty.take(self._inode.mapping), writer.sb.per_page)
-        yield from writer.sync.fsync(task, self._inode)
+        yield from self._mounted.fsync(task, self._inode)
         self._ended_ns = self._machine.clock.now
         writer.stop_timers()
 
