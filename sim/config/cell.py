@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, model_validator
 
 from sim.config.cache_state import Cache, SomePages
-from sim.config.checks import check_crash, check_delete, check_paths, check_scheme, check_stream
+from sim.config.checks import check_crash, check_delete, check_design, check_paths, check_scheme, check_stream
 from sim.config.crash import Crash
 from sim.config.encryption import Encryption
 from sim.config.fio_jobs import check_jobs, files_of_jobs
@@ -87,6 +87,7 @@ class CellConfig(Model):
     @model_validator(mode="after")
     def _jobs_can_run(self) -> Self:
         check_paths(self)
+        check_design(self)
         check_jobs(self)
         check_new_files(self)
         if self.crash is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sim.config.layouts import Aged
 from sim.config.table import custom
 from sim.config.workload import SecureDelete
+from sim.paths.registry import DESIGNS
 from sim.paths.writepages.designs import READS_AS, WRITE_PATHS
 from sim.units import PAGE_BYTES, SECTOR_BYTES, format_size
 
@@ -46,6 +47,24 @@ def check_paths(config: CellConfig) -> None:
             f"path {config.path!r} with a workload in which no job writes",
             f"{READS_AS[str(config.path)]}: they differ in writing alone",
         )
+
+
+def check_design(config: CellConfig) -> None:
+    """Raise for a kernel, a scheme, a mount or a mapping that the design which reads is not of."""
+    said, kernel = config.reads_through, config.machine.kernel
+    if not isinstance(said, str):
+        return
+    design, scheme, data = DESIGNS[said], config.encryption.scheme, config.mount.data
+    if design.kernels and isinstance(kernel, str) and kernel not in design.kernels:
+        raise custom(f"path {said!r} with kernel {kernel}", f"kernel {', '.join(design.kernels)}")
+    if not design.plain_files:
+        return
+    if scheme not in ("none", "dm-crypt", "ecryptfs"):
+        raise custom(f"path {said!r} with encryption.scheme {scheme!r}", "none, dm-crypt, ecryptfs")
+    if data == "journal":
+        raise custom(f"path {said!r} with mount.data {data!r}", "ordered, writeback")
+    if config.mapping != "extents":
+        raise custom(f"path {said!r} with mapping {config.mapping!r}", "extents")
 
 
 def check_stream(config: CellConfig) -> None:

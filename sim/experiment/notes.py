@@ -1,15 +1,17 @@
 """
-What a run tells beside its results: what of its fio jobs changes nothing, which files stand for others.
+What a run tells beside its results: what of its fio jobs changes nothing, which files stand for others, which
+path is a prediction.
 """
 
 from __future__ import annotations
 
 from sim.config.cell import Experiment
 from sim.config.fio_jobs import files_of_jobs
+from sim.paths.registry import DESIGNS
 
 
 def notes_of(experiment: Experiment) -> list[str]:
-    """Return the notes of an experiment, a line each: one of options, one of files, if there is anything."""
+    """Return the notes of an experiment, a line each, of options, files and paths, if there is anything."""
     reasons: dict[str, list[str]] = {}
     files: dict[str, str] = {}
     for cell in experiment.cells:
@@ -22,7 +24,12 @@ def notes_of(experiment: Experiment) -> list[str]:
             names = [file.name for file in config.volume.all_files]
             found = files_of_jobs(config.workload.jobs, names)
             files |= {file.instead_of: file.path for _, file in found if file.instead_of is not None}
-    notes = []
+    read = dict.fromkeys(str(cell.config.reads_through) for cell in experiment.cells)
+    notes = [
+        f"path {name} is a prediction: {DESIGNS[name].predicted}"
+        for name in read
+        if name in DESIGNS and DESIGNS[name].predicted
+    ]
     if reasons:
         said = "; ".join(f"{', '.join(options)} ({why})" for why, options in reasons.items())
         notes.append(f"fio options that change nothing here: {said}")

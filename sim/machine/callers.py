@@ -47,6 +47,9 @@ _OF_A_CALL = (
 )
 """Several system calls come to these."""
 
+_READAHEADS = ("mpage_readahead", "ext4_readahead", "iomap_readahead", "ext4_iomap_readahead")
+"""What ->readahead is, by path."""
+
 _NOT_READS = ("vfs_open", "ext4_unlink", "ext4_sync_file", "ext4_xattr_set", "ext4_file_write_iter")
 """A run that has one of these submits bios from elsewhere than reads too."""
 
@@ -113,7 +116,7 @@ def _callers(machine: Machine, only_reads: bool) -> dict[tuple[str, str], str]:
     readahead = _PAGES if machine.large_folios else f"{_PAGES};page_cache_ra_unbounded"
     queued = "submit_bio" if limits.bio_based else "blk_finish_plug;__blk_flush_plug;blk_mq_flush_plug_list"
     task = {"filemap_read": f"{SYSCALL};vfs_read;{reads}", "read_pages": readahead, **_OTHER_CALLS}
-    task |= dict.fromkeys(("mpage_readahead", "ext4_readahead", "iomap_readahead"), "read_pages")
+    task |= dict.fromkeys(_READAHEADS, "read_pages")
     task |= dict.fromkeys(_OF_A_CALL, SYSCALL)
     below = _PAGES if only_reads else SYSCALL
     task |= dict.fromkeys(("ext4_map_blocks", "submit_bio", "blk_finish_plug"), below)

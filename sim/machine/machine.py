@@ -37,7 +37,7 @@ from sim.fs.mappers import MakeMapper, mapper_factory
 from sim.fs.merkle import MerkleTree, VerityState
 from sim.fs.status_cache import END_OF_BLOCKS
 from sim.kernels import KERNELS, KernelVersion
-from sim.machine.spec import EXTENTS, MachineSpec, check_block_size, has_large_folios, kernel_of
+from sim.machine.spec import EXTENTS, MachineSpec, check_file, check_kernel, has_large_folios, kernel_of
 from sim.paths.page_data import Contents
 from sim.paths.parts import PathParts
 from sim.paths.post_read_steps import FSCRYPT, RFC2014
@@ -58,7 +58,7 @@ class Machine:
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
         kernel, self.design = kernel_of(spec.kernel), design_of(spec.path)
         self.kernel = kernel
-        check_block_size(spec, kernel)
+        check_kernel(spec, kernel, self.design)
         self.large_folios = has_large_folios(spec, kernel, self.design)
         self.folio_pairs = kernel.folios is not None and kernel.folios.pairs
         self.spec = spec
@@ -177,6 +177,8 @@ class Machine:
 
     def mapping(self, inode: FsInode | EcryptfsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""
+        if isinstance(inode, FsInode):
+            check_file(self.design, inode)
         plain = isinstance(inode, FsInode) and not inode.encrypted and not inode.inline
         if self.kernel.encrypt_forbids_folios and self.spec.encrypt_feature:
             plain = False

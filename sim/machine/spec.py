@@ -12,6 +12,7 @@ from sim.crypto.dmcrypt import DmCrypt
 from sim.engine.costs import CostTable
 from sim.errors import ConfigError
 from sim.ext4.store import ByteStore
+from sim.fs.fs_inode import FsInode
 from sim.fs.mappers import MakeMapper
 from sim.kernels import KERNELS, KernelVersion
 from sim.machine.recorder import Recorder
@@ -77,8 +78,11 @@ def kernel_of(kernel: str | KernelVersion) -> KernelVersion:
     return KERNELS[kernel]
 
 
-def check_block_size(spec: MachineSpec, kernel: KernelVersion) -> None:
-    """Raise ConfigError for blocks larger than a page where the kernel has none."""
+def check_kernel(spec: MachineSpec, kernel: KernelVersion, design: PathDesign) -> None:
+    """Raise ConfigError for a path that the kernel does not have, or for blocks larger than a page there."""
+    if design.kernels and kernel.name not in design.kernels:
+        told = f"{design.name} with kernel {kernel.name}"
+        raise ConfigError("path", told, f"kernel {', '.join(design.kernels)}")
     if spec.block_size <= PAGE_BYTES:
         return
     said, place = format_size(spec.block_size), "volume.block_size"
@@ -101,3 +105,13 @@ def has_large_folios(spec: MachineSpec, kernel: KernelVersion, design: PathDesig
     if large and spec.ecryptfs is not None:
         raise ConfigError("machine.large_folios", "not modelled below eCryptfs", "false")
     return large
+
+
+def check_file(design: PathDesign, inode: FsInode) -> None:
+    """Raise ConfigError for a file that the design does not read; fs-verity is machine's enable_verity()."""
+    if not design.plain_files:
+        return
+    if inode.encrypted or inode.inline:
+        raise ConfigError("path", f"{design.name} with an encrypted file", "plain files")
+    if inode.map.indirect is not None:
+        raise ConfigError("path", f"{design.name} with a file without extents", "files with extents")

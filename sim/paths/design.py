@@ -30,6 +30,9 @@ class PathDesign:
     page_state: see PageState. heads_on_every_page: reading through it leaves buffer heads on all pages.
     large_folios: the kernels on which its files may have large folios. recorded_as: its name in records of
     kernels. listed: experiments may name it.
+    kernels: those that it is of, () for any. plain_files: it reads no file that is encrypted by the file
+    system, has fs-verity or no extents, and none with data=journal. predicted: why no recording can speak of
+    it, if it stands for code of a kernel; figures and notes say so.
     costs: of its own symbols, as in a machine profile's [cost]. mapper: what finds blocks on it, instead of
     what the experiment says (ledger, buffers, block size). post_read: steps beside decryption.
     """
@@ -45,6 +48,9 @@ class PathDesign:
     large_folios: tuple[str, ...] = ()
     recorded_as: str = ""
     listed: bool = True
+    kernels: tuple[str, ...] = ()
+    plain_files: bool = False
+    predicted: str = ""
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mapper: Callable[..., Any] | None = None
     post_read: tuple[MakeStep, ...] = ()

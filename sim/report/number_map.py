@@ -18,7 +18,7 @@ from sim.experiment.results import Run
 from sim.report.measure import height_of, number, width_of, wrapped
 from sim.report.page import BARE, EDGE, Frame, Names, Strip
 from sim.report.panels import run_footer, words
-from sim.report.style import COLUMN_INCHES, TICK_POINTS, WIDTH_INCHES
+from sim.report.style import COLUMN_INCHES, TICK_POINTS, WIDTH_INCHES, path_word
 
 Table = list[list[float]]
 """Numbers: a list per row, a number per layout in each."""
@@ -52,7 +52,7 @@ class NumberMap:
 
     def pages(self, run: Run) -> list[Figure]:
         """Return the pages."""
-        kinds, names = run.axes[self.layouts], Names.of(self.rows)
+        kinds, names = run.axes[self.layouts], Names.of([path_word(row) for row in self.rows])
         texts = {number(value) for table in self.tables for row in table for value in row}
         cell = max(width_of(text, TICK_POINTS) for text in texts) + _AROUND
         needed = names.inches + EDGE + cell * len(kinds)

@@ -27,6 +27,7 @@ from sim.report.style import (
     LINE_MARKERS,
     TICK_POINTS,
     path_looks,
+    path_word,
 )
 from sim.report.tables import short_axes
 
@@ -90,8 +91,8 @@ def phrase(axes: Sequence[str], axis: str, label: str) -> str:
 
 
 def spaced(label: str) -> str:
-    """Return a size with a space before its unit: "1 KiB"; any other label as it is."""
-    return re.sub(r"^([0-9]+)([KMGT]?i?B)$", r"\1 \2", label)
+    """Return a size with a space before its unit: "1 KiB"; a path as path_word(); others as they are."""
+    return re.sub(r"^([0-9]+)([KMGT]?i?B)$", r"\1 \2", path_word(label))
 
 
 def said(run: Run, fixed: Mapping[str, str]) -> str:
@@ -159,7 +160,7 @@ def styles(axis: str | None, labels: Sequence[str]) -> dict[str, dict[str, Any]]
 
 def line_entries(looks: Mapping[str, Mapping[str, Any]]) -> tuple[Line2D, ...]:
     """Return legend entries of `styles`."""
-    return tuple(Line2D([], [], label=label, **look) for label, look in looks.items())
+    return tuple(Line2D([], [], label=path_word(label), **look) for label, look in looks.items())
 
 
 def number_behind(panel: Axes, end: float, place: float, value: float, text: str | None = None) -> None:

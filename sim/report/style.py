@@ -28,8 +28,9 @@ FONT = "DejaVu Sans"  # comes with matplotlib: the same on every machine
 TEXT_POINTS, TICK_POINTS, SMALL_POINTS = 7.5, 7.0, 6.0
 """Fonts of titles and legends, of tick labels and numbers, and of notes."""
 
-_BLACK, _GREY, _BROWN = "#000000", "#c8c8c8", "#4d2600"
+_BLACK, _GREY, _BROWN, _INDIGO = "#000000", "#c8c8c8", "#4d2600", "#332288"
 OKABE_ITO = {
+    "black": _BLACK,
     "orange": "#E69F00",
     "sky": "#56B4E9",
     "green": "#009E73",
@@ -68,7 +69,7 @@ PATH_COLOURS = {name: OKABE_ITO[DESIGNS[name].colour] for name in PATHS}
 PATH_MARKERS = {name: DESIGNS[name].marker for name in PATHS}
 """Read path -> marker: paths often cost the same, and then a cross in a square shows both."""
 
-SPARE_COLOURS = (_BLACK, OKABE_ITO["yellow"], _BROWN, "#909090")
+SPARE_COLOURS = (_INDIGO, OKABE_ITO["yellow"], _BROWN, "#909090")
 SPARE_MARKERS = "v<>*PX"
 """Of paths that are not ours, in turn; together they give 12 looks before one comes twice."""
 
@@ -80,6 +81,11 @@ def path_looks(labels: Sequence[str]) -> list[tuple[str, str]]:
         (PATH_COLOURS[label], PATH_MARKERS[label]) if label in PATH_COLOURS else next(spare)
         for label in labels
     ]
+
+
+def path_word(label: str) -> str:
+    """Return what figures call a label: of a path that is a prediction they say so."""
+    return f"{label} (predicted)" if label in DESIGNS and DESIGNS[label].predicted else label
 
 
 LINE_COLOURS = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from core_kit import PATHS, Rig, sequential
+from core_kit import ALL_PATHS, Rig, sequential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -151,7 +151,7 @@ def test_small_reads_touch_a_folio_once() -> None:
     assert (160, len(folios_of(rig))) == (calls["copy_folio_to_iter"], calls["folio_mark_accessed"])
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 def test_folios_of_one_page_cost_what_pages_cost(path: str) -> None:
     """The loops over folios, given folios of order 0: call for call what the loops over pages make."""
     extents = [(0, 1000, 40), (44, 2000, 7), (60, 3000, 100)]
@@ -188,7 +188,7 @@ def test_a_folio_across_two_extents_confuses_ext4_and_not_iomap() -> None:
     assert 8 + 8 + 192 + 2 * 7 == calls["page_io"]["ext4_map_blocks"]
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", ALL_PATHS)
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_what_is_read_is_what_is_on_the_device(path: str, data: st.DataObject) -> None:

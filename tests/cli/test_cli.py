@@ -138,7 +138,7 @@ MISTAKES = [
     (
         ["run", "e.toml", "--set", "path=x"],
         "--set path: 'x' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, iomap, per_block, "
-        "page_io_unzeroed, page_io_one_scan, or FILE.py:NAME",
+        "ext4_iomap, page_io_unzeroed, page_io_one_scan, or FILE.py:NAME",
     ),
     (
         ["run", "e.toml", "--set", "volume.files=[{name='broken',size=4096}]", "-j1"],

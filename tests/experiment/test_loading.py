@@ -179,7 +179,7 @@ GOLDEN = [
         '"page_io", "mpage"',
         '"page_io", "mpages"',
         "e.toml:17: matrix.path: 'mpages' is not known; allowed: buffer_head, mpage, page_io, page_io_pure, "
-        "iomap, per_block, page_io_unzeroed, page_io_one_scan, or FILE.py:NAME",
+        "iomap, per_block, ext4_iomap, page_io_unzeroed, page_io_one_scan, or FILE.py:NAME",
     ),
     (
         '["page_io", "mpage"]',
@@ -300,7 +300,7 @@ GOLDEN_SETS = [
     (
         "path=nosuch",
         "--set path: 'nosuch' is not known; allowed: buffer_head, mpage, page_io, "
-        "page_io_pure, iomap, per_block, page_io_unzeroed, page_io_one_scan, or FILE.py:NAME",
+        "page_io_pure, iomap, per_block, ext4_iomap, page_io_unzeroed, page_io_one_scan, or FILE.py:NAME",
     ),
     (
         "volume.files.layout.kind=x",

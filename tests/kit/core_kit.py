@@ -16,9 +16,13 @@ from sim.fs.fs_inode import FsInode
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
 from sim.paths.design import PathDesign
-from sim.paths.registry import PATHS
+from sim.paths.registry import DESIGNS
+from sim.paths.registry import PATHS as ALL_PATHS
 
-__all__ = ["PATHS", "TREE_AT", "FixedLatency", "Rig", "sequential"]
+__all__ = ["ALL_PATHS", "PATHS", "TREE_AT", "FixedLatency", "Rig", "sequential"]
+PATHS = tuple(path for path in ALL_PATHS if not DESIGNS[path].kernels)
+"""The paths of any kernel; rigs are of 6.1 unless told otherwise."""
+
 TREE_AT = 1 << 20
 """Where the blocks of extent trees lie: one in every 8 blocks from here, beyond all data."""
 

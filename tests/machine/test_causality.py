@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from core_kit import Rig
+from core_kit import PATHS, Rig
 
 from sim.block.queue.limits import QueueLimits
 from sim.calibrate.constants import counting_table
 from sim.engine.costs import load_costs
-from sim.paths.registry import PATHS
 
 KIB = 1024
 RAM = QueueLimits(1 << 20, 1 << 16, 1 << 16, bio_based=True, driver="brd", copies="memcpy_page")

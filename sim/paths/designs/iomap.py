@@ -32,9 +32,14 @@ CALLER = "iomap_readahead;iomap_readpage_iter"
 
 def make(parts: PathParts) -> ExtentWalkPath:
     """Build it."""
-    bios = parts.page_bios(parts.page_end_io(END_IO), CALLER, "bio_add_folio", per_piece=True)
+    return build(parts, SYMBOLS, CALLER)
+
+
+def build(parts: PathParts, symbols: WalkSymbols, caller: str) -> ExtentWalkPath:
+    """Build iomap's walk for a file system whose calls are `symbols`; its bios are made below `caller`."""
+    bios = parts.page_bios(parts.page_end_io(END_IO), caller, "bio_add_folio", per_piece=True)
     own_bios = parts.rules.own_bios
-    return ExtentWalkPath(parts.ledger, parts.queue, parts.mapper, bios, parts.block_size, SYMBOLS, own_bios)
+    return ExtentWalkPath(parts.ledger, parts.queue, parts.mapper, bios, parts.block_size, symbols, own_bios)
 
 
 DESIGN = PathDesign(
