@@ -57,6 +57,8 @@ def said(finding: Finding) -> str:
     first, last = _figures(min(means)), _figures(max(means))
     found = first if first == last else f"{first} to {last}"
     more = [claim.holds] if finding.verdict == "held" else [claim.learnt, *finding.notes]
+    if finding.recorded is not None and finding.verdict == "held":
+        more = [finding.recorded.note, *more]
     tail = "; ".join(text for text in more if text)
     return f"{claim.said}: {found}" + (f" ({tail})" if tail else "")
 

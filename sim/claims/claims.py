@@ -17,6 +17,7 @@ A file has `experiment` (the stem of the experiment file it is about) and one [[
     definition      true for what cannot fail, as it follows from the set-up or the workload's arithmetic:
               it is checked, and not counted as a finding
     expect    "held", or "failed" for a claim that was made and turned out wrong; learnt says what that taught
+    recorded  the instructions that a kernel spent on the same: see Recorded. They have to keep the margin too
 
 A measure is one of metric = "name", calls = [symbols], ns = [symbols], groups = [cost groups], in ns; `per`
 divides it by what the cell read: "page", "4KiB", "block", or "bio". [[claim.elsewhere]] (of, expect, because)
@@ -104,6 +105,20 @@ class Elsewhere(Model):
     because: str
 
 
+class Recorded(Model):
+    """
+    The same ratio, of instructions that a kernel was recorded to spend: those of `case` over those of `over`.
+
+    Both are VERSION/CASE of results/kernel/VERSION/matrix-instructions.jsonl. within: how far the simulated
+    ratio may be from it, as a share of it, on any cell; within_source: where that comes from.
+    """
+
+    case: str
+    over: str
+    within: Annotated[float, Field(strict=False, gt=0, lt=1)]
+    within_source: str = Field(min_length=1)
+
+
 class Claim(Model):
     """One claim; see the module for its keys."""
 
@@ -125,6 +140,7 @@ class Claim(Model):
     holds: str = ""
     figure: str = ""
     elsewhere: tuple[Elsewhere, ...] = Field(default=(), strict=False)
+    recorded: Recorded | None = None
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -136,6 +152,11 @@ class Claim(Model):
             raise custom("less with over, or without by", "less together with by, without over")
         if (self.expect == "failed") != bool(self.learnt):
             raise custom("a claim that failed without what was learnt, or the other way", "both or neither")
+        ratio = bool(self.over) and self.measure.metric == "instructions_per_4k"
+        if self.recorded is not None and not (ratio and self.expect == "held"):
+            raise custom(
+                "recorded with such a claim", "a ratio (over) of instructions_per_4k, expected to hold"
+            )
         if self.definition and self.expect == "failed":
             raise custom("a definition that fails", "a claim")
         return self
@@ -144,7 +165,9 @@ class Claim(Model):
     def digest(self) -> str:
         """Return what HISTORY.md names a state by: of all that the verdict hangs on, not of words."""
         words = {"sentence", "source", "margin_source", "learnt", "holds", "figure", "name"}
-        without_words = dict.fromkeys(words, True) | {"elsewhere": {"__all__": {"because"}}}
+        without_words: dict[str, Any] = dict.fromkeys(words, True)
+        without_words["elsewhere"] = {"__all__": {"because"}}
+        without_words["recorded"] = {"within_source": True} if self.recorded is not None else True
         said = self.model_dump(mode="json", exclude=without_words)
         text = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:12]

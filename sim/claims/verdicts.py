@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sim.claims.beside import Beside, beside
 from sim.claims.claims import Claim, Measure, Selection
 from sim.claims.intervals import Interval, Verdict, judge
 from sim.errors import ConfigError
@@ -53,12 +54,17 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A claim and what became of it. notes: one line each, for whoever reads the verdict."""
+    """
+    A claim and what became of it.
+
+    notes: one line each, for whoever reads the verdict. recorded: what a kernel says, if the claim names it.
+    """
 
     claim: Claim
     verdict: Verdict
     parts: tuple[Part, ...]
     notes: tuple[str, ...] = field(default=())
+    recorded: Beside | None = None
 
     @property
     def worst(self) -> Point | None:
@@ -191,7 +197,8 @@ def evaluate(claim: Claim, cells: Cells) -> Finding:
     """
     parts = [_part(claim, cells, claim.of, claim.expect, claim.learnt)]
     parts += [_part(claim, cells, claim.of | at.of, at.expect, at.because) for at in claim.elsewhere]
-    verdicts = [part.verdict for part in parts]
+    found = beside(claim, [value for point in parts[0].points for value in point.values])
+    verdicts = [part.verdict for part in parts] + ([] if found is None else [found.verdict])
     verdict: Verdict = "held"
     if "failed" in verdicts:
         verdict = "failed"
@@ -203,7 +210,8 @@ def evaluate(claim: Claim, cells: Cells) -> Finding:
         verdict = "refuted"
     notes = [part.missing for part in parts if part.missing]
     notes += [_contrary(part) for part in parts[claim.expect == "held" :] if part.verdict == "failed"]
-    return Finding(claim, verdict, tuple(parts), tuple(dict.fromkeys(notes)))
+    notes += [] if found is None else [found.note]
+    return Finding(claim, verdict, tuple(parts), tuple(dict.fromkeys(notes)), found)
 
 
 def _contrary(part: Part) -> str:

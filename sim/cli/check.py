@@ -27,6 +27,7 @@ from sim.claims.baseline import (
     recorded,
     write_baseline,
 )
+from sim.claims.beside import Beside
 from sim.claims.claims import Claim, load_claims, refuse_unknown_experiments
 from sim.claims.intervals import AS_SAID
 from sim.claims.verdicts import Cells, Finding, evaluate
@@ -215,6 +216,7 @@ def _finding(finding: Finding, axes: list[str]) -> dict[str, Any]:
         "margin_source": claim.margin_source,
         "holds": claim.holds,
         "figure": claim.figure or None,
+        "recorded": _recorded(finding.recorded),
         "notes": list(finding.notes),
         "parts": [
             {
@@ -236,6 +238,10 @@ def _finding(finding: Finding, axes: list[str]) -> dict[str, Any]:
             for part in finding.parts
         ],
     }
+
+
+def _recorded(found: Beside | None) -> dict[str, Any] | None:
+    return None if found is None else {"ratio": found.ratio, "simulated_off": list(found.off)}
 
 
 def _finite(value: float) -> float | None:

@@ -6,6 +6,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     cpu_per_4k      CPU time per 4 KiB, stacked by cost group: every run has it
     overhead_map    buffer_head over an extent path, block size x layout: where the extent path loses
     map_calls       calls of ext4_map_blocks per block, path x layout
+    folios          cost, map calls, bios and buffer heads over layouts: what large folios win, lose, and why
     device_bound    elapsed time, CPU share and ratio per device
     readahead       CPU time and throughput over the readahead window
     concurrency     the same over the number of readers
@@ -42,6 +43,7 @@ from sim.report.crash import crash
 from sim.report.curves import concurrency, file_size, fsync_storm, readahead
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
+from sim.report.folios import folios
 from sim.report.journal_modes import journal_modes
 from sim.report.latency import latency_cdf
 from sim.report.map_calls import map_calls
@@ -56,6 +58,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "cpu_per_4k": cpu_per_4k,
     "overhead_map": overhead_map,
     "map_calls": map_calls,
+    "folios": folios,
     "device_bound": device_bound,
     "readahead": readahead,
     "concurrency": concurrency,

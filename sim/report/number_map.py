@@ -24,8 +24,11 @@ Table = list[list[float]]
 """Numbers: a list per row, a number per layout in each."""
 
 _LAYOUT = "volume.files.layout"
-_ROW_INCHES, _AROUND, _SLANT = 0.17, 0.08, 40
-"""The height of a row, what a cell is wider than its number, and how names are turned that are too wide."""
+_ROW_INCHES, _AROUND, _SLANT, _WORD = 0.17, 0.08, 40, 0.8
+"""
+The height of a row, what a cell is wider than its number, how names are turned that are too wide, and the
+longest word that is not broken in one that stands upright.
+"""
 
 
 def layout_axis(run: Run) -> str | None:
@@ -64,7 +67,7 @@ class NumberMap:
         pages = []
         for first in range(0, len(kinds), each):
             some = slice(first, first + each)
-            below = _Below.of(kinds[some], room / len(kinds[some]), names.inches)
+            below = Below.of(kinds[some], room / len(kinds[some]), names.inches)
             frame = Frame(
                 width=width,
                 lefts=(names.inches,),
@@ -77,7 +80,7 @@ class NumberMap:
             pages += self._pages(frame, names, below, some)
         return pages
 
-    def _pages(self, frame: Frame, names: Names, below: _Below, some: slice) -> list[Figure]:
+    def _pages(self, frame: Frame, names: Names, below: Below, some: slice) -> list[Figure]:
         height = max(_ROW_INCHES, names.each) * len(self.rows)
         strips = [Strip(height, titles=(title,), under=BARE / 2) for title in self.titles]
         pages = []
@@ -93,17 +96,17 @@ class NumberMap:
 
 
 def _upright(labels: Sequence[str], lines: int) -> tuple[str, ...]:
-    """Return labels broken into at most so many lines each, none longer than it must be."""
-    inches = 0.0
-    texts = tuple(labels)
-    while any(text.count("\n") >= lines for text in texts) or not inches:
+    """Return labels broken into at most so many lines each, at words as long as these are no sentences."""
+    inches = min(max(width_of(word, TICK_POINTS) for label in labels for word in label.split()), _WORD)
+    texts = tuple(wrapped(label, inches, TICK_POINTS) for label in labels)
+    while any(text.count("\n") >= lines for text in texts):
         inches += 0.1
         texts = tuple(wrapped(label, inches, TICK_POINTS) for label in labels)
     return texts
 
 
 @dataclass(frozen=True, slots=True)
-class _Below:
+class Below:
     """Names below a map, each under its column: broken into lines, or turned where that is not enough."""
 
     texts: tuple[str, ...]
@@ -111,7 +114,7 @@ class _Below:
     degrees: int
 
     @classmethod
-    def of(cls, labels: Sequence[str], cell: float, left: float) -> _Below:
+    def of(cls, labels: Sequence[str], cell: float, left: float) -> Below:
         """Return names for columns of `cell` inches, of which the first begins `left` of the page's edge."""
         room = cell - _AROUND
         if all(width_of(word, TICK_POINTS) <= room for label in labels for word in label.split()):

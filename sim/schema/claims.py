@@ -5,7 +5,7 @@ The schema of files of claims.
 from __future__ import annotations
 
 from sim.claims import claims
-from sim.claims.claims import Claim, ClaimsFile, Elsewhere, Measure
+from sim.claims.claims import Claim, ClaimsFile, Elsewhere, Measure, Recorded
 from sim.config.cell_result import GROUPS, METRICS
 from sim.schema.documented import DIALECT, Schema, columns_of, first_paragraph, in_words
 
@@ -19,6 +19,7 @@ def claims_schema() -> Schema:
     said |= {
         "learnt": "what a claim that failed taught",
         "elsewhere": first_paragraph(Elsewhere.__doc__ or ""),
+        "recorded": first_paragraph(Recorded.__doc__ or ""),
     }
     definitions = made["$defs"]
     for key, words in said.items():

@@ -27,7 +27,9 @@ def made_up(
     rows, cells = [], []
     for cell, labels in enumerate(product(*axes.values())):
         named = dict(zip(axes, labels, strict=True))
-        config = {"path": named.get("path", "page_io"), "volume": {"block_size_bytes": 4096}}
+        machine = {"kernel": named.get("machine.kernel", "6.1"), "currency": "ns", "profile": ""}
+        path = named.get("path", "page_io")
+        config = {"path": path, "machine": machine, "volume": {"block_size_bytes": 4096}}
         cells.append({"cell": cell, "labels": named, "config": config})
         rows += [{"cell": cell, "seed": seed, **named, **metrics(named)} for seed in seeds]
     manifest = {

@@ -23,6 +23,7 @@ from sim.config.cell_result import GROUPS
 from sim.experiment.results import Run
 from sim.experiment.trace import Trace
 from sim.machine.timeline import LAYOUTS, Timeline, watch
+from sim.paths.registry import DESIGNS
 from sim.report import traced
 from sim.report.figures import FIGURES
 from sim.report.kernel_figure import PANELS, Point, kernel_figure
@@ -31,6 +32,7 @@ from sim.report.timeline import timeline_pages
 from sim.report.tornado import tornado
 
 PATHS = list(PATH_COLOURS)
+OF_6_1 = [path for path in PATHS if not DESIGNS[path].kernels]
 LONG = "a name with many words, which somebody wrote into an experiment"
 
 
@@ -45,7 +47,13 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
         counts |= {"bytes_streamed": 4096, "syncs": 1}
         counts |= {"crash_states": 200, "crash_unsound": 200, "crash_losing": 1, "crash_stale": 0}
         left = {"keys_left": 1, "blocks_left": -1}
-        pages = {"pages_read": 1, "peak_pages": value, "buffer_heads": value, "map_calls": value}
+        pages = {
+            "pages_read": 1,
+            "peak_pages": value,
+            "buffer_heads": value,
+            "map_calls": value,
+            "bios": value,
+        }
         return {"cpu_ns_per_4k": ns, "throughput_mib_s": value, **times, **counts, **left, **pages}
 
     def groups(seed: int) -> dict[str, float]:
@@ -57,6 +65,7 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
 
 BLOCKS = {"volume.block_size": ["1KiB", "4KiB"]}
 LAYOUTS_20 = {"volume.files.layout": [f"{n}-block extents" for n in range(1, 20)] + [LONG]}
+LAYOUTS_8 = {"volume.files.layout": [f"{1 << n}-block extents" for n in range(8)]}
 LAYOUTS_2 = {"volume.files.layout": ["contiguous", "sparse"]}
 SCHEMES = {"encryption": ["none", "fscrypt v2", "dm-crypt 4096 inline", LONG]}
 PAIR = {"path": ["buffer_head", "page_io"]}
@@ -68,6 +77,10 @@ AXES = {
     "cpu_per_4k": ({"path": ["page_io"]}, {**SCHEMES, **BLOCKS, **EVERY}),
     "overhead_map": ({**LAYOUTS_2, **BLOCKS, **PAIR}, {**LAYOUTS_20, **BLOCKS, **EVERY}),
     "map_calls": ({**LAYOUTS_2, **PAIR}, {**LAYOUTS_20, **BLOCKS, **EVERY}),
+    "folios": (
+        {**LAYOUTS_2, "machine.kernel": ["6.1", "7.3"]},
+        {**LAYOUTS_8, **BLOCKS, "machine.kernel": ["3.16", "6.1", "6.12", "7.3", LONG], **PAIR},
+    ),
     "device_bound": (
         {"device.profile": ["nvme", "hdd"], **PAIR},
         {"device.profile": ["nvme", "hdd", "sata-ssd-2021", LONG], **BLOCKS, **EVERY},
@@ -163,7 +176,7 @@ def watched(path: str, layout: str, pages: int, latency_ns: int) -> Timeline:
 
 @pytest.mark.parametrize(
     ("paths", "pages", "latency_ns"),
-    [(["page_io"], 1, 1), (PATHS, 8, 8_000), (["buffer_head", "mpage", "page_io", "iomap"], 16, 1_000_000)],
+    [(["page_io"], 1, 1), (OF_6_1, 8, 8_000), (["buffer_head", "mpage", "page_io", "iomap"], 16, 1_000_000)],
 )
 def test_timelines(paths, pages, latency_ns):
     """From one page on a device that answers at once to many on a slow one; notes lie on no bar."""

@@ -24,9 +24,11 @@ SHIPPED = Path(__file__).parents[2] / "experiments"
 TITLES = {
     "concurrency",
     "device_bound",
+    "ext4_iomap",
     "founding_claim",
     "fragmentation",
     "kernels",
+    "large_folios",
     "memory",
     "per_block_vs_per_extent",
     "readahead",

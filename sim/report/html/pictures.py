@@ -17,6 +17,7 @@ SHOWS = {
     "overhead_map": "Cost of buffer heads over that of an extent path, by block size and layout: above 1 the"
     " extent path wins, below 1 it loses",
     "map_calls": "Calls of ext4_map_blocks per block, by path and layout",
+    "folios": "Cost, map calls, bios and buffer heads per 4 KiB over layouts: what large folios win and lose",
     "device_bound": "Elapsed time, share of CPU and ratio, by device",
     "readahead": "CPU time and throughput over the readahead window",
     "concurrency": "CPU time and throughput over the number of readers",
