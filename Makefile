@@ -91,6 +91,7 @@ baselines: $(VENV)/ready
 	done
 	cp results/runs/reference/per_block_vs_per_extent/figures/cpu_per_4k.png $(REFERENCE)/per_block_vs_per_extent.png
 	cp results/runs/reference/fragmentation/figures/overhead_map.png $(REFERENCE)/fragmentation.png
+	cp results/runs/reference/large_folios/figures/folios.png $(REFERENCE)/large_folios.png
 	cp results/runs/reference/crash/figures/crash.png $(REFERENCE)/crash.png
 	cp results/runs/reference/device_bound/figures/device_bound.png $(REFERENCE)/device_bound.png
 	$(BIN)/readpath timeline -o $(REFERENCE) --format png

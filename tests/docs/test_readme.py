@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 from of_experiments import RESULTS
+from of_folios import FOLIOS
 from of_records import RECORDS
 from quote import README, Quote, written
 
 
-@pytest.mark.parametrize("quotes", [RESULTS, RECORDS], ids=["experiments", "records"])
+@pytest.mark.parametrize("quotes", [RESULTS, FOLIOS, RECORDS], ids=["experiments", "folios", "records"])
 def test_every_number_is_what_its_command_says(quotes: tuple[Quote, ...]) -> None:
     """`make readme` would change nothing."""
     text = README.read_text(encoding="utf-8")
