@@ -72,8 +72,8 @@ def _recorded(*names: str) -> Sequence[float]:
 
 FOLIOS: tuple[Quote, ...] = (
     Quote(
-        "in extents of 16 a page takes {:.2f} calls of `ext4_map_blocks`, {:.2f} bios and {:.2f} buffer heads,"
-        " where 6.1 takes {:.2f}, {:.2f} and {:.2f}",
+        "in extents of 16 a page takes {:.2f} calls of `ext4_map_blocks`, {:.2f} bios and {:.2f} buffer"
+        " heads, where 6.1 takes {:.2f}, {:.2f} and {:.2f}",
         lambda: [*_folios("7.3"), *_folios("6.1")],
     ),
     Quote(

@@ -6,17 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 from sim.claims.claims import Claim
 from sim.claims.intervals import Verdict, judge
 from sim.errors import ConfigError
-from sim.records.json_lines import read_lines
-from sim.shipped import here_or_shipped
-
-KERNEL = Path("results/kernel")
-FILE = "matrix-instructions.jsonl"
+from sim.records.instructions import FILE, KERNEL, per_page
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +50,8 @@ def beside(claim: Claim, simulated: Sequence[float]) -> Beside | None:
 
 def _instructions(claim: Claim, name: str) -> float:
     """Return instructions per page of VERSION/CASE."""
-    version, _, case = name.partition("/")
-    file = here_or_shipped(KERNEL / version / FILE)
-    found = _cases(file) if file.is_file() else {}
-    if case not in found:
+    found = per_page(name)
+    if found is None:
         allowed = f"VERSION/CASE, a case of {KERNEL}/VERSION/{FILE}"
         raise ConfigError(f"claim {claim.name}", f"recorded: there is no {name!r}", allowed)
-    return found[case]
-
-
-@cache
-def _cases(file: Path) -> dict[str, float]:
-    return {record["case"]: record["t_median"] / record["pages_read"] for record in read_lines(file)}
+    return found

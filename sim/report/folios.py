@@ -1,7 +1,8 @@
 """
 What large folios win and lose, and why: cost, map calls, bios and buffer heads per 4 KiB read, over layouts.
 
-A line per kernel, or per path where the run has one kernel; a row of panels per block size.
+A line per kernel, or per path where the run has one kernel; a row of panels per block size. Stars are what a
+kernel was recorded to spend, in the cells that are recorded cases (sim.records.instructions).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from matplotlib.figure import Figure
 
 from sim.experiment.results import Row, Run
 from sim.kernels import KERNELS
+from sim.records.instructions import of_cell
 from sim.report.measure import tick_marks, width_of
 from sim.report.number_map import Below, layout_axis
 from sim.report.page import BARE, EDGE, Frame, Strip, mark
@@ -42,6 +44,16 @@ _NEWEST: Final = tuple(OKABE_ITO[name] for name in ("sky", "black", "blue", "ver
 """Colours of kernels, the last one's last."""
 _WIDEST, _THINNER = (2.2, 6.8), (0.5, 1.2)
 """Line and marker of the first line in points, and what each later one has less: equal lines show."""
+
+_RECORDED: Final = {
+    "color": "#606060",
+    "marker": "*",
+    "markersize": 6.5,
+    "markeredgewidth": 0.4,
+    "markeredgecolor": "white",
+    "markerfacecolor": None,
+    "linestyle": "none",
+}
 
 Value = Callable[[Row], float]
 
@@ -105,6 +117,9 @@ def _page(run: Run, layouts: str, lines: str, rows: list[Labels], fixed: Labels)
     ends = [
         max(value for table in tables for line in table[at].values() for value in line) for at in range(4)
     ]
+    recorded = [_recorded(run, layouts, lines, fixed | row, currency) for row in rows]
+    known = [point for table in recorded for points in table.values() for _, point in points]
+    ends[0] = max(ends[0], *known, 0.0)
     limits = [end * _ROOM or 1.0 for end in ends]
     marks = [tick_marks(limit, _HEIGHT_INCHES, upright=True) for limit in limits]
     ticks = [max(width_of(text, TICK_POINTS) for text in some.values()) for some in marks]
@@ -124,7 +139,10 @@ def _page(run: Run, layouts: str, lines: str, rows: list[Labels], fixed: Labels)
         width=WIDTH_INCHES,
         lefts=lefts,
         heading=": ".join(filter(None, (said(run, fixed), "per 4 KiB read"))),
-        legend=line_entries({_called(lines, label): look for label, look in looks.items()}),
+        legend=line_entries(
+            {_called(lines, label): look for label, look in looks.items()}
+            | ({"recorded": _RECORDED} if known else {})
+        ),
         titles=tuple(name for name, _ in shown),
         under=below.inches - BARE,
         name=words([layouts])[layouts],
@@ -134,6 +152,9 @@ def _page(run: Run, layouts: str, lines: str, rows: list[Labels], fixed: Labels)
     for at, row_panels in enumerate(panels):
         for column, axes in enumerate(row_panels):
             _draw(axes, tables[at][column], looks)
+            for line, points in ({} if column else recorded[at]).items():
+                look = {**looks[line], **_RECORDED, "color": looks[line]["color"]}
+                axes.plot([x for x, _ in points], [y for _, y in points], **look)
             axes.set_ylim(0, limits[column])
             mark(axes, "y", marks[column])
             below.write(axes, shown=at == len(panels) - 1)
@@ -150,6 +171,23 @@ def _table(run: Run, layouts: str, lines: str, fixed: Labels, value: Value) -> d
         line: [mean(run, {**fixed, lines: line, layouts: kind}, value) for kind in run.axes[layouts]]
         for line in run.axes[lines]
     }
+
+
+def _recorded(
+    run: Run, layouts: str, lines: str, fixed: Labels, currency: str
+) -> dict[str, list[tuple[int, float]]]:
+    """Return, for each line, (number of the layout, 1,000 instructions) of the cells that are recorded."""
+    configs = {
+        tuple(cell["labels"][axis] for axis in run.axes): cell["config"] for cell in run.manifest["cells"]
+    }
+    found: dict[str, list[tuple[int, float]]] = {}
+    for line in run.axes[lines] if currency == "instructions" else ():
+        for at, kind in enumerate(run.axes[layouts]):
+            labels = {**fixed, lines: line, layouts: kind}
+            spent = of_cell(configs[tuple(labels[axis] for axis in run.axes)])
+            if spent is not None:
+                found.setdefault(line, []).append((at, spent / 1000))
+    return found
 
 
 def _draw(axes: Axes, table: dict[str, list[float]], looks: dict[str, dict[str, Any]]) -> None:

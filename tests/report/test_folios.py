@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import matplotlib as mpl
 import pytest
 from run_kit import made_up
 
-from sim.experiment.results import Run
+from sim.experiment.results import Run, load_run
+from sim.records.instructions import per_page
 from sim.report.folios import MOST_LAYOUTS, folios
 from sim.report.style import RC
 
@@ -72,3 +75,26 @@ def test_a_row_per_block_size_and_a_page_per_path() -> None:
 def test_other_runs_have_none(axes: dict[str, list[str]]) -> None:
     """Without a kernel with large folios, or where layouts do not vary or have no room for their names."""
     assert [] == folios(run(**axes))
+
+
+def test_stars_are_what_was_recorded() -> None:
+    """The committed run of large_folios, page_io with 1 KiB blocks: the recorded cells, and no others."""
+    committed = load_run(Path(__file__).parents[2] / "results" / "reference" / "large_folios")
+    with mpl.rc_context(RC):
+        figure = folios(committed)[0]
+    stars = [line for line in figure.axes[0].lines if line.get_marker() == "*"]
+    frag = "icount_bs1024/bs1024/ext4/{}/seq128k/warm{}"
+    cases = {
+        "6.1": {
+            at: f"linux-6.1.192/icount2_bs1024/bs1024/ext4/{layout}/seq128k/warm"
+            for at, layout in ((0, "contig"), (2, "frag16"), (3, "frag4"), (4, "frag1"))
+        },
+        "7.3, large folios off": {2: f"linux-7.3.4/{frag.format('frag16', '/small')}"},
+        "7.3": {at: f"linux-7.3.4/{frag.format(layout, '')}" for at, layout in ((0, "contig"), (4, "frag1"))},
+    }
+    expected = [
+        [(at, spent / 1000) for at, case in line.items() if (spent := per_page(case)) is not None]
+        for line in cases.values()
+    ]
+    assert expected == [list(zip(line.get_xdata(), line.get_ydata(), strict=True)) for line in stars]
+    assert [4, 1, 2] == [len(points) for points in expected]
