@@ -145,6 +145,9 @@ def of_the_counts(case: Case) -> Iterator[Contradiction]:
         yield Contradiction(f"{DRIVER_PROBE} against rq_issue on {on}", probed, blk["rq_issue"])
     if on != NULL_BLK and probed:
         yield Contradiction(f"{DRIVER_PROBE} on device {record['device']!r}", probed, 0)
+    inserted = counts.get("dd_insert_requests")
+    if record.get("scheduler", "none") != "none" and inserted is not None and inserted != blk["unplug"]:
+        yield Contradiction("dd_insert_requests against its tracepoint unplug", inserted, blk["unplug"])
     inlined = "blk_mq_flush_plug_list" not in VERSIONS[name].compared
     if inlined and "blk_mq_flush_plug_list" in counts and record.get("scheduler", "none") == "none":
         flushed, listed = counts.get("__blk_flush_plug", 0), counts["blk_mq_flush_plug_list"]

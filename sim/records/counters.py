@@ -207,6 +207,9 @@ BY_TIME: Final = (
 )
 """What an elevator decides: what merges with what, and what goes down together."""
 
+UNMERGED: Final = (*PER_REQUEST, "bio_backmerge", "bio_frontmerge", "rq_insert", "rq_sectors_hist")
+"""Of these, what it does not decide where no bio lies beside another: each is a request."""
+
 
 @dataclass(frozen=True, slots=True)
 class SameEvent:

@@ -88,12 +88,21 @@ def not_compared(case: Case, machine: Machine) -> dict[str, str]:
     if limits.bio_based:
         found |= dict.fromkeys(counters.BLOCK_EVENTS, TAKES_BIOS)
     if limits.scheduler != "none":
-        found |= dict.fromkeys((*counters.BY_TIME, *of_virtio), ELEVATOR)
+        decided = counters.UNMERGED if _nothing_merges(case, machine) else ()
+        found |= {name: ELEVATOR for name in (*counters.BY_TIME, *of_virtio) if name not in decided}
     if machine.ledger.calls().get("ext4_read_bh"):
         version = VERSIONS[kernel_name(record, case.name)]
         listed = [counter for counter in ("blk_mq_flush_plug_list",) if counter in version.compared]
         found |= dict.fromkeys(("__blk_flush_plug", *listed), AWAKE)
     return found
+
+
+def _nothing_merges(case: Case, machine: Machine) -> bool:
+    """Return whether all bios are of a block of the file, and none of these is beside another on the disk."""
+    extents = case.layout.extents
+    starts = {extent.physical for extent in extents}
+    apart = all(extent.length == 1 and extent.physical + 1 not in starts for extent in extents)
+    return apart and not machine.ledger.calls().get("ext4_read_bh")
 
 
 def _has_many_pages(record: dict[str, Any], machine: Machine) -> bool:
