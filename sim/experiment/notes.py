@@ -10,6 +10,12 @@ from sim.config.fio_jobs import files_of_jobs
 from sim.paths.registry import DESIGNS
 
 
+def predicted_paths(experiment: Experiment) -> dict[str, str]:
+    """Return the read paths of an experiment that are predictions, each with why."""
+    read = dict.fromkeys(str(cell.config.reads_through) for cell in experiment.cells)
+    return {name: DESIGNS[name].predicted for name in read if name in DESIGNS and DESIGNS[name].predicted}
+
+
 def notes_of(experiment: Experiment) -> list[str]:
     """Return the notes of an experiment, a line each, of options, files and paths, if there is anything."""
     reasons: dict[str, list[str]] = {}
@@ -24,12 +30,7 @@ def notes_of(experiment: Experiment) -> list[str]:
             names = [file.name for file in config.volume.all_files]
             found = files_of_jobs(config.workload.jobs, names)
             files |= {file.instead_of: file.path for _, file in found if file.instead_of is not None}
-    read = dict.fromkeys(str(cell.config.reads_through) for cell in experiment.cells)
-    notes = [
-        f"path {name} is a prediction: {DESIGNS[name].predicted}"
-        for name in read
-        if name in DESIGNS and DESIGNS[name].predicted
-    ]
+    notes = [f"path {name} is a prediction: {why}" for name, why in predicted_paths(experiment).items()]
     if reasons:
         said = "; ".join(f"{', '.join(options)} ({why})" for why, options in reasons.items())
         notes.append(f"fio options that change nothing here: {said}")

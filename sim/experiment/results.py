@@ -38,6 +38,7 @@ from sim.documents import read_json, short
 from sim.errors import ConfigError
 from sim.experiment.attempts import Failure
 from sim.experiment.columns import CALLS, FAILED, HISTOGRAMS, IO, JOBS, KEYS, READS, column
+from sim.experiment.notes import predicted_paths
 from sim.experiment.run_document import WrongRunError, check_manifest, check_metrics, check_rows
 from sim.experiment.traced_tables import write_traced
 from sim.experiment.versions import versions
@@ -103,7 +104,7 @@ def manifest(experiment: Experiment, images: Mapping[int, str]) -> dict[str, Any
 
     images: cell -> SHA-256 of the image that was made for it (see `content_digest`).
     """
-    first = experiment.seeds[0]
+    first, predicted = experiment.seeds[0], predicted_paths(experiment)
     return {
         "format": FORMAT,
         "experiment": experiment.stem,
@@ -123,6 +124,7 @@ def manifest(experiment: Experiment, images: Mapping[int, str]) -> dict[str, Any
             for cell in experiment.cells
             if cell.seed == first
         ],
+        **({"predicted": predicted} if predicted else {}),
         "versions": versions(experiment.cells),
         "platform": {"system": platform.system(), "machine": platform.machine()},
     }

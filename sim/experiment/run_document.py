@@ -93,6 +93,7 @@ class _Manifest(_Said):
     seeds: list[int] = Field(min_length=1)
     cells: list[_Cell] = Field(min_length=1)
     versions: _Versions
+    predicted: dict[str, str] = Field(default_factory=dict)
 
 
 def check_manifest(said: Any) -> None:

@@ -14,6 +14,7 @@ from small_files import DISK, small_files
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.experiment.notes import notes_of
+from sim.experiment.results import manifest
 from sim.ext4.format.extents import Extent
 from sim.ext4.format.indirect import IndirectMap
 from sim.ext4.store import MemoryStore
@@ -134,11 +135,15 @@ def test_an_experiment_that_asks_for_it_is_refused(tmp_path: Path, said: str, me
 
 
 def test_it_is_called_a_prediction(tmp_path: Path) -> None:
-    """In the notes of a run, and in figures; the recorded paths are not."""
+    """In the manifest and the notes of a run, and in figures; the recorded paths are not."""
     file = tmp_path / "e.toml"
     file.write_text(TEXT)
-    (note,) = notes_of(load_experiment(file))
+    experiment = load_experiment(file)
+    assert ["ext4_iomap"] == list(manifest(experiment, {})["predicted"])
+    (note,) = notes_of(experiment)
     assert note.startswith("path ext4_iomap is a prediction: no kernel with ")
-    assert [] == notes_of(load_experiment(file, ["path=iomap"]))
+    recorded = load_experiment(file, ["path=iomap"])
+    assert [] == notes_of(recorded)
+    assert "predicted" not in manifest(recorded, {})
     assert "ext4_iomap (predicted)" == path_word("ext4_iomap") == spaced("ext4_iomap")
     assert "iomap" == path_word("iomap")

@@ -311,3 +311,11 @@ def test_a_symbol_that_another_kernel_calls_otherwise_has_its_source(name):
     text = provenance(load_run(ROOT / "results" / "reference" / name))
     assert OWN not in text
     assert ("the cost of copy_page_to_iter; " in text) == (name != "device_bound")
+
+
+def test_a_prediction_is_said_where_the_costs_come_from():
+    """The committed run of ext4_iomap says why; a run of recorded paths has nothing of it."""
+    reference = ROOT / "results" / "reference"
+    said = "Path ext4_iomap is a prediction: no kernel with "
+    assert said in provenance(load_run(reference / "ext4_iomap"))
+    assert "is a prediction" not in provenance(load_run(reference / "kernels"))

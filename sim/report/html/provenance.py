@@ -48,6 +48,10 @@ def provenance(run: Run) -> Html:
         shares[constants[profile, symbol]["kind"]] += ns
     words = [f"{100 * shares[kind] / whole:.1f} % {kind}" for kind in KINDS if shares[kind]]
     parts = [
+        *(
+            tag("p", f"Path {name} is a prediction: {why}.")
+            for name, why in run.manifest.get("predicted", {}).items()
+        ),
         tag("p", f"Of the CPU time of this run: {', '.join(words)}."),
         tag("ul", [tag("li", tag("strong", kind), f": {KINDS[kind]}") for kind in KINDS if shares[kind]]),
     ]
