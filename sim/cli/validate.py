@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.render import console, print_table, progress
+from sim.cli.validate_peers import PEER_GROUPS, peer_document, print_peers
 from sim.cli.validate_writes import WRITE_GROUPS, print_not_compared, print_writes, write_document
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
@@ -21,6 +22,8 @@ from sim.experiment.runner import Progress
 from sim.records.counters import AT_LEAST, NOT_COMPARED, RENAMED
 from sim.records.kernel_case import PATH_NAMES, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
+from sim.records.peer_case import is_of_peers, load_peer_cases
+from sim.records.peer_compare import validate_peers
 from sim.records.versions import FIRST, VERSIONS, kernel_name
 from sim.records.write_compare import VOLUMES, load_write_cases, validate_writes
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
@@ -36,6 +39,7 @@ COUNTS_FILES = {
 }
 """Files of calls, by the folder of the kernel."""
 WRITE_FILES = tuple(f"linux-6.1.192/writes/{name}.jsonl" for name in WRITE_GROUPS)
+PEER_FILES = tuple(f"linux-6.1.192/peers/{name}.jsonl" for name in PEER_GROUPS)
 SHOWN = 15
 DIFFERS = 1
 
@@ -56,20 +60,23 @@ def validate_cases(
     """
     if figure is not None:
         check_formats([figure.suffix.lstrip(".")])
-    cases, writes = [], []
+    cases, writes, peers = [], [], []
     for file in map(here_or_shipped, files or recorded_files()):
-        if (file.parent / VOLUMES).exists():
+        if is_of_peers(file):
+            peers += load_peer_cases(file)
+        elif (file.parent / VOLUMES).exists():
             writes += load_write_cases(file)
         else:
             cases += load_cases(file, layouts or file.parent / "layouts")
     cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
     writes = [case for case in writes if fnmatch(case.name, glob)]
-    if not cases and not writes:
+    peers = [case for case in peers if fnmatch(case.name, glob)]
+    if not cases and not writes and not peers:
         raise ConfigError(
             "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
         )
     with progress(wanted=not quiet) as watch:
-        numbers, total = count(1), len(cases) + len(writes)
+        numbers, total = count(1), len(cases) + len(writes) + len(peers)
         outcomes = validate(
             cases,
             load_costs(DEFAULT_MACHINE),
@@ -78,10 +85,13 @@ def validate_cases(
         written = validate_writes(
             writes, lambda case: watch(Progress("cases", next(numbers), total, case.name))
         )
+        of_peers = validate_peers(
+            peers, lambda case: watch(Progress("cases", next(numbers), total, case.name))
+        )
     differences = [difference for outcome in outcomes for difference in outcome.differences]
-    write_differences = [difference for outcome in written for difference in outcome.differences]
+    others = [difference for outcome in (*written, *of_peers) for difference in outcome.differences]
     if as_json:
-        document = [*map(_document, outcomes), *map(write_document, written)]
+        document = [*map(_document, outcomes), *map(write_document, written), *map(peer_document, of_peers)]
         print(json.dumps(document, indent=2))
     elif not quiet:
         out = console()
@@ -94,15 +104,17 @@ def validate_cases(
             out.print(line, markup=False, highlight=False, soft_wrap=True)
         if written:
             print_writes(written, out)
+        if of_peers:
+            print_peers(of_peers, out)
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")
-    return DIFFERS if differences or write_differences else 0
+    return DIFFERS if differences or others else 0
 
 
 def recorded_files() -> list[Path]:
     """Return all files that are compared unless others are named."""
     counts = [f"{kernel}/{name}.jsonl" for kernel, names in COUNTS_FILES.items() for name in names]
-    return [RECORDED / name for name in (*counts, *WRITE_FILES)]
+    return [RECORDED / name for name in (*counts, *WRITE_FILES, *PEER_FILES)]
 
 
 def _document(outcome: Outcome) -> dict[str, Any]:

@@ -54,11 +54,16 @@ def print_writes(outcomes: Sequence[WriteOutcome], out: Console) -> None:
         out.print(said, markup=False, highlight=False, soft_wrap=True)
     if len(differences) > SHOWN:
         out.print(f"  {len(differences) - SHOWN} more: --json", highlight=False)
+    print_left_out([outcome.left_out for outcome in outcomes], out)
+
+
+def print_left_out(left_out: Sequence[dict[str, str]], out: Console) -> None:
+    """Print, for each reason, in how many cases which counters are not compared; a case: counter -> why."""
     reasons: Counter[str] = Counter()
     counters: dict[str, set[str]] = {}
-    for outcome in outcomes:
-        reasons.update(set(outcome.left_out.values()))
-        for counter, why in outcome.left_out.items():
+    for of_case in left_out:
+        reasons.update(set(of_case.values()))
+        for counter, why in of_case.items():
             counters.setdefault(why, set()).add(counter)
     for why, number in sorted(reasons.items()):
         names = sorted(counters[why])

@@ -90,9 +90,13 @@ class Interleaved:
         tags = self.interleave // self.block_sectors * self.tag_bytes
         return -(-tags // _RUN_STEP_BYTES) * _RUN_STEP_BYTES // SECTOR_BYTES
 
+    def area_of(self, sector: int) -> int:
+        """Return the area (a metadata run and its data) that a sector of the mapped device lies in."""
+        return sector // self.interleave
+
     def data_sector(self, sector: int) -> int:
         """Return where a sector of the mapped device lies on the disk."""
-        return self.start + (sector // self.interleave + 1) * self.run_sectors + sector
+        return self.start + (self.area_of(sector) + 1) * self.run_sectors + sector
 
     def tag_byte(self, sector: int) -> int:
         """Return the byte of the disk at which the tag of the block with a sector begins."""
@@ -102,7 +106,7 @@ class Interleaved:
 
     def buffer_of(self, sector: int) -> int:
         """Return the first sector on the disk of the buffer with the tag of a block (dm-bufio)."""
-        area = sector // self.interleave
+        area = self.area_of(sector)
         run = self.start + area * (self.run_sectors + self.interleave)
         inside = self.tag_byte(sector) // SECTOR_BYTES - run
         return run + inside // BUFFER_SECTORS * BUFFER_SECTORS

@@ -1,0 +1,169 @@
+"""
+The journal of dm-integrity in mode J: entries, sections, commits, and copies to their places
+(drivers/md/dm-integrity.c, Linux 6.1).
+
+An entry takes a block. Entries fill sections in a row; a commit pads the last one and writes whole
+sections. At half of the journal (journal_watermark) a commit is started, and after it all committed
+sections are copied to their places: a bio for each run of blocks that follow each other within a section.
+
+The commit that the watermark starts finds what there is when the writer next sleeps. What enters while it,
+and the copying after it, are at work waits for the next one, which begins with the next request to the
+device.
+
+Left out: replay, autocommit after 10 s, journals that are encrypted or have a MAC, and blocks that are
+newer in the journal than those that are copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from sim.block.opf import REQ_FUA, REQ_OP_WRITE, REQ_SYNC
+from sim.integrity.interleaved import SUPERBLOCK_SECTORS, Interleaved
+from sim.peers.dm_bufio import BufferCache
+from sim.peers.tally import Tally
+
+WATERMARK_PERCENT = 50
+"""DEFAULT_JOURNAL_WATERMARK."""
+
+
+class Journal:
+    """
+    A journal that is empty at first.
+
+    write_tag: told of each sector whose tag is to be written when blocks are copied to their places.
+    """
+
+    def __init__(
+        self, layout: Interleaved, tally: Tally, buffers: BufferCache, write_tag: Callable[[int], None]
+    ) -> None:
+        self._layout = layout
+        self._tally = tally
+        self._buffers = buffers
+        self._write_tag = write_tag
+        self._entries: list[int | None] = [None] * (layout.sections * layout.section_entries)
+        self._free = len(self._entries)
+        self._threshold = (len(self._entries) * (100 - WATERMARK_PERCENT) + 50) // 100
+        self._next = 0
+        """The entry that is taken next."""
+        self._uncommitted = 0
+        """The first section that is not committed."""
+        self._committed = 0
+        """Entries from there backwards that are committed and not copied."""
+        self._queued = False
+        self._working = False
+
+    def pending(self, sector: int) -> bool:
+        """Tell whether a block lies in the journal and not in its place."""
+        return sector in self._entries
+
+    def begin_request(self) -> None:
+        """Let a queued commit begin: a bio is allocated, which may sleep."""
+        if self._queued and not self._working:
+            self._queued = False
+            self._working = self._commit()
+
+    def take(self, sector: int, blocks: int) -> int:
+        """
+        Return how many of the blocks from a sector could be entered; 0: there is no room until
+        `copy_to_places`.
+        """
+        taken = min(blocks, self._free)
+        if not taken:
+            return 0
+        for number in range(taken):
+            self._entries[self._next] = sector + number * self._layout.block_sectors
+            self._next = (self._next + 1) % len(self._entries)
+        self._free -= taken
+        self._tally.call("__journal_read_write")
+        if self._free <= self._threshold:
+            self._queued = True
+        return taken
+
+    def copy_to_places(self) -> None:
+        """Copy all that is committed to its place (integrity_writer), and have room again."""
+        if not self._working:
+            self.begin_request()
+        self._working = False
+        self._tally.call("integrity_writer", "do_journal_write")
+        per, count = self._layout.section_entries, len(self._entries)
+        first = (self._uncommitted * per - self._committed) % count
+        for section in range(self._committed // per):
+            start = (first + section * per) % count
+            for at, run in self._runs(start):
+                self._copy(start // per, at - start, run)
+            self._entries[start : start + per] = [None] * per
+        self._tally.call("dm_bufio_write_dirty_buffers_async")
+        self._buffers.write_dirty()
+        self._tally.call("dm_integrity_flush_buffers")
+        self._buffers.flush()
+        self._free += self._committed
+        self._committed = 0
+
+    def settle(self) -> None:
+        """End what the watermark has begun: the copying after its commit."""
+        if self._working:
+            self.copy_to_places()
+
+    def flush(self) -> None:
+        """Commit for a flush: first what was queued before, then what is there (integrity_commit)."""
+        for _again in range(1 + self._queued):
+            self._working = self._commit()
+        self._queued = False
+
+    def _commit(self) -> bool:
+        """Write the sections that are not committed; return whether copying is to follow."""
+        self._tally.call("integrity_commit")
+        per, count = self._layout.section_entries, len(self._entries)
+        over = self._next % per
+        if over:
+            self._free -= per - over
+            self._next = (self._next + per - over) % count
+        sections = (self._next // per - self._uncommitted) % self._layout.sections
+        if not sections and self._free + self._committed < count:
+            sections = self._layout.sections
+        if not sections:
+            return self._working
+        self._write_sections(sections)
+        self._uncommitted = (self._uncommitted + sections) % self._layout.sections
+        self._committed += sections * per
+        return self._free <= self._threshold
+
+    def _write_sections(self, sections: int) -> None:
+        """Write sections from the first uncommitted one, in two bios where they go round the journal's end."""
+        self._tally.call("write_journal")
+        to_end = self._layout.sections - self._uncommitted
+        opf = REQ_OP_WRITE | REQ_FUA | (REQ_SYNC if sections <= to_end else 0)
+        for first, number in ((self._uncommitted, min(sections, to_end)), (0, sections - to_end)):
+            if number > 0:
+                size = self._layout.section_sectors
+                self._tally.call("rw_journal_sectors")
+                self._tally.dm_io(SUPERBLOCK_SECTORS + first * size, number * size, opf)
+
+    def _runs(self, start: int) -> Iterator[tuple[int, int]]:
+        """Yield (entry, blocks) of a section: blocks in a row that follow each other in one area."""
+        per, step = self._layout.section_entries, self._layout.block_sectors
+        at = start
+        while at < start + per:
+            sector = self._entries[at]
+            if sector is None:
+                at += 1
+                continue
+            end = at + 1
+            while end < start + per and self._entries[end] == sector + (end - at) * step:
+                if self._layout.area_of(sector + (end - at) * step) != self._layout.area_of(sector):
+                    break
+                end += 1
+            yield at, end - at
+            at = end
+
+    def _copy(self, section: int, entry: int, blocks: int) -> None:
+        """Copy blocks that lie in a row, from one entry of a section on."""
+        sector = self._entries[section * self._layout.section_entries + entry]
+        assert sector is not None
+        step = self._layout.block_sectors
+        self._tally.call("add_new_range")
+        self._tally.call("find_newer_committed_node", times=2)
+        for number in range(blocks):
+            self._write_tag(sector + number * step)
+        self._tally.dm_io(self._layout.data_sector(sector), blocks * step, REQ_OP_WRITE)

@@ -1,0 +1,113 @@
+"""
+A recorded case of a peer (results/kernel/README.md has the form), and what a model predicts of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from sim.errors import ConfigError
+from sim.peers.script import Step, steps
+from sim.peers.tally import REQ_RAHEAD, Queued, Tally
+from sim.records.json_lines import read_lines
+from sim.records.write_bios import FLAGS, RAHEAD
+
+ALL: Final = "*"
+"""In `left_out`: of all phases, or all that a phase counts."""
+BIOS: Final = "bios"
+"""In `left_out`: the list of bios."""
+_KEYS: Final = ("case", "group", "script", "setup", "phases", "bios", "files")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerCase:
+    """A record. at: where it stands, for errors."""
+
+    record: dict[str, Any]
+    at: str
+
+    @property
+    def name(self) -> str:
+        """The record's own name."""
+        return str(self.record["case"])
+
+    @property
+    def group(self) -> str:
+        """What it is about: dm-integrity, btrfs ..."""
+        return str(self.record["group"])
+
+    @property
+    def variant(self) -> str:
+        """How it was set up: the first part of its name."""
+        return self.name.split("/")[0]
+
+    def steps(self) -> Iterator[Step]:
+        """Yield what the case's program asks for."""
+        return steps(self.record["script"], self.at)
+
+    def counts(self, phase: str) -> dict[str, int]:
+        """Return what a phase was recorded to call; nothing of a phase that is not there."""
+        found = [entry["counts"] for entry in self.record["phases"] if entry["name"] == phase]
+        return dict(found[0]) if found else {}
+
+    def bios(self, phase: str) -> list[Queued]:
+        """Return the bios of a phase, in order; a row of a record may stand for several."""
+        numbers = {number for number, entry in enumerate(self.record["phases"]) if entry["name"] == phase}
+        found = []
+        for number, sector, sectors, flags, _who, device, *times in self.record["bios"]:
+            if number not in numbers:
+                continue
+            known = sum(ours for bit, ours in FLAGS.items() if flags & bit)
+            known |= REQ_RAHEAD if flags & RAHEAD else 0
+            unknown = flags & ~sum(FLAGS) & ~RAHEAD
+            for at in range(times[0] if times else 1):
+                found.append(Queued(device, sector + at * sectors, sectors, known | unknown << 16))
+        return found
+
+    def extents(self, tag: str, path: str) -> list[list[int]]:
+        """Return FIEMAP's rows of a file at a time. Raises ConfigError where there are none."""
+        for entry in self.record["files"]:
+            if entry["tag"] == tag and entry["path"] == path:
+                return [list(map(int, row)) for row in entry["extents"]]
+        raise ConfigError(f"{self.at}: files", f"no {tag!r} of {path}", "one, as the model needs it")
+
+
+def as_it_is(bio: Queued) -> Queued | None:
+    """Compare all of a bio."""
+    return bio
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """
+    What a model says of a case. phases: by name. left_out: (phase, counter) -> why it is not compared.
+    comparable: what of a bio is compared; None: nothing of it.
+    """
+
+    phases: dict[str, Tally]
+    left_out: dict[tuple[str, str], str] = field(default_factory=dict)
+    comparable: Callable[[Queued], Queued | None] = as_it_is
+
+
+def is_of_peers(path: Path) -> bool:
+    """Tell whether a file's first record is one of a peer; False also for what cannot be read."""
+    try:
+        first = read_lines(path)[:1]
+    except ConfigError:
+        return False
+    return bool(first) and "group" in first[0] and "setup" in first[0]
+
+
+def load_peer_cases(path: Path) -> list[PeerCase]:
+    """Return the cases of a file of peers. Raises ConfigError for what is not of this form."""
+    cases = []
+    for number, record in enumerate(read_lines(path), start=1):
+        at = f"{path}:{number}"
+        missing = [key for key in _KEYS if key not in record]
+        if missing:
+            raise ConfigError(at, f"has no {missing[0]!r}", "a record of a peer")
+        cases.append(PeerCase(record, at))
+    return cases

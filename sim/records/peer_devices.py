@@ -1,0 +1,52 @@
+"""
+Recorded cases of dm-integrity, and of dm-crypt with an AEAD above it, as the models run them.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from sim.errors import ConfigError
+from sim.integrity.interleaved import Interleaved
+from sim.peers.device_run import Device, run_direct
+from sim.peers.dm_crypt_aead import AeadDevice
+from sim.peers.dm_integrity import IntegrityDevice
+from sim.peers.tally import Tally
+from sim.records.peer_case import PeerCase, Prediction
+
+_LINE: Final = re.compile(r"integrity \S+ 0 (\S+) ([A-Z]) \d+ (.*)$")
+"""The end of a record's `table`: tag size or "-", mode, options."""
+_HASHES: Final = {"crc32c": 4}
+"""internal_hash -> bytes of a tag."""
+
+
+def predict_device(case: PeerCase) -> Prediction:
+    """Run a case's direct reads, writes and flushes. Raises ConfigError for a table that is not modelled."""
+    layout, own_hash = table_of(case)
+    tally = Tally()
+    device: Device = IntegrityDevice(layout, tally, own_hash)
+    top = "dm0"
+    if case.group == "dm-crypt-aead":
+        device, top = AeadDevice(IntegrityDevice(layout, tally, own_hash), tally, layout.block_sectors), "dm1"
+    return Prediction(run_direct(case.steps(), device, top, tally))
+
+
+def table_of(case: PeerCase) -> tuple[Interleaved, bool]:
+    """Return the layout that a record's table line asks for, and whether it has a checksum of its own."""
+    line = str(case.record.get("table", ""))
+    found = _LINE.search(line)
+    if found is None:
+        raise ConfigError(f"{case.at}: table", repr(line), "a line of dm-integrity")
+    options = dict(word.split(":", 1) for word in found[3].split() if ":" in word)
+    hash_name = options.get("internal_hash", "")
+    if hash_name and hash_name not in _HASHES:
+        raise ConfigError(f"{case.at}: internal_hash", repr(hash_name), ", ".join(_HASHES))
+    layout = Interleaved(
+        int(options.get("block_size", 512)),
+        _HASHES[hash_name] if hash_name else int(found[1]),
+        int(options.get("interleave_sectors", 32768)),
+        int(options.get("journal_sectors", 2048)),
+        found[2],
+    )
+    return layout, bool(hash_name)
