@@ -89,7 +89,9 @@ def validate_cases(
             peers, lambda case: watch(Progress("cases", next(numbers), total, case.name))
         )
     differences = [difference for outcome in outcomes for difference in outcome.differences]
-    others = [difference for outcome in (*written, *of_peers) for difference in outcome.differences]
+    others = any(outcome.differences for outcome in written) or any(
+        outcome.differences for outcome in of_peers
+    )
     if as_json:
         document = [*map(_document, outcomes), *map(write_document, written), *map(peer_document, of_peers)]
         print(json.dumps(document, indent=2))

@@ -136,7 +136,7 @@ class IntegrityDevice:
         self._tally.call("block_bitmap_op")
 
     def _write_journalled(self, sector: int, sectors: int) -> None:
-        """Enter a piece into the journal; what it has no room for waits in a worker until blocks were copied."""
+        """Enter a piece into the journal; what finds no room waits in a worker until blocks were copied."""
         self._tally.call("dm_integrity_map_continue")
         blocks = sectors // self._layout.block_sectors
         self._hash(blocks)
@@ -182,7 +182,7 @@ class IntegrityDevice:
         self._move_tags(sector, 0, self._layout.tag_bytes, write=True)
 
     def _move_tags(self, sector: int, skip: int, length: int, write: bool) -> None:
-        """Go through bytes of tags from `skip` behind a block's own, buffer by buffer (dm_integrity_rw_tag)."""
+        """Go through bytes of tags, from `skip` behind a block's own (dm_integrity_rw_tag)."""
         self._tally.call("dm_integrity_rw_tag")
         start = self._layout.buffer_of(sector)
         at = self._layout.tag_byte(sector) + skip - start * SECTOR_BYTES

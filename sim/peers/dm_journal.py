@@ -130,7 +130,7 @@ class Journal:
         return self._free <= self._threshold
 
     def _write_sections(self, sections: int) -> None:
-        """Write sections from the first uncommitted one, in two bios where they go round the journal's end."""
+        """Write sections from the first uncommitted one; two bios where they go round the journal's end."""
         self._tally.call("write_journal")
         to_end = self._layout.sections - self._uncommitted
         opf = REQ_OP_WRITE | REQ_FUA | (REQ_SYNC if sections <= to_end else 0)

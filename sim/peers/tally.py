@@ -57,9 +57,7 @@ class Tally:
         self.bios.append(Queued(device, sector, sectors, opf))
 
     def to_disk(self, sector: int, sectors: int, opf: int, apart: bool = True) -> None:
-        """
-        Queue a bio at the disk, have it done and ended. apart: its pages lie apart in memory, each is a segment.
-        """
+        """Queue a bio at the disk, have it done and ended. apart: each of its pages is a segment."""
         self.queue(DISK, sector, sectors, opf)
         cuts = rests(sectors, apart)
         self.call("blk_mq_submit_bio", "bio_endio", times=1 + cuts)

@@ -63,8 +63,10 @@ class PeerCase:
             known = sum(ours for bit, ours in FLAGS.items() if flags & bit)
             known |= REQ_RAHEAD if flags & RAHEAD else 0
             unknown = flags & ~sum(FLAGS) & ~RAHEAD
-            for at in range(times[0] if times else 1):
-                found.append(Queued(device, sector + at * sectors, sectors, known | unknown << 16))
+            found += [
+                Queued(device, sector + at * sectors, sectors, known | unknown << 16)
+                for at in range(times[0] if times else 1)
+            ]
         return found
 
     def extents(self, tag: str, path: str) -> list[list[int]]:
