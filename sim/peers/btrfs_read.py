@@ -17,6 +17,7 @@ from __future__ import annotations
 from sim.block.opf import REQ_META, REQ_OP_READ
 from sim.integrity.csum_tree import SECTOR_BYTES as BLOCK_BYTES
 from sim.peers.btrfs_layout import BtrfsFile
+from sim.peers.page_reads import Folios
 from sim.peers.tally import REQ_RAHEAD, Tally
 from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
 
@@ -41,8 +42,9 @@ class BtrfsReader:
         self._leaves = set[int]()
         """Leaves of the tree of checksums that were read."""
 
-    def read_pages(self, start: int, end: int) -> None:
-        """Read the pages [start, end) of the file, which readahead asks for (extent_readahead)."""
+    def read_folios(self, folios: Folios) -> None:
+        """Read pages in a row, which readahead asks for (extent_readahead)."""
+        start, end = folios[0][0], folios[-1][1]
         self._tally.call("extent_readahead")
         self._tally.call("btrfs_do_readpage", "submit_extent_page", times=end - start)
         current, bio_at, bio_pages = -1, 0, 0

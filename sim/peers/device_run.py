@@ -36,7 +36,7 @@ def run_direct(steps: Iterable[Step], device: Device, name: str, tally: Tally) -
 
     device: already set up, and counting in `tally`. name: whose queue the program's own bios go to.
     """
-    return run_counted(steps, tally, lambda request: _do(request, device, name, tally))
+    return run_counted(steps, tally, lambda step: _do(step.request, device, name, tally))
 
 
 def _do(request: Request, device: Device, name: str, tally: Tally) -> None:

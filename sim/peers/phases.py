@@ -6,17 +6,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from sim.peers.script import UNCOUNTED, Request, Step
+from sim.peers.script import UNCOUNTED, Step
 from sim.peers.tally import Tally
 
 
 def run_counted(
-    steps: Iterable[Step], tally: Tally, do: Callable[[Request], None], phases: Iterable[str] = ()
+    steps: Iterable[Step], tally: Tally, do: Callable[[Step], None], phases: Iterable[str] = ()
 ) -> dict[str, Tally]:
     """
     Return what each phase counts, by its name, in order.
 
-    do: does a request, counting in `tally`. phases: those that are run; none named: all but uncounted ones.
+    do: does what a step asks for, counting in `tally`. phases: those that are run; none named: all
+    that are counted.
     """
     wanted = frozenset(phases)
     counted: dict[str, Tally] = {}
@@ -24,7 +25,7 @@ def run_counted(
         if step.phase == UNCOUNTED or (wanted and step.phase not in wanted):
             continue
         calls, bios = tally.calls.copy(), len(tally.bios)
-        do(step.request)
+        do(step)
         phase = counted.setdefault(step.phase, Tally())
         phase.calls.update(tally.calls - calls)
         phase.bios += tally.bios[bios:]

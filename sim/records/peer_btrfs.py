@@ -12,7 +12,7 @@ from sim.peers.btrfs_layout import BtrfsFile, read_extents
 from sim.peers.btrfs_read import RA_PAGES, WHERE_LEAVES_LIE, BtrfsReader
 from sim.peers.page_reads import PageReads
 from sim.peers.phases import run_counted
-from sim.peers.script import Request
+from sim.peers.script import Step
 from sim.peers.tally import Queued, Tally
 from sim.records.peer_case import ALL, PeerCase, Prediction
 
@@ -39,13 +39,13 @@ def predict_btrfs(case: PeerCase) -> Prediction:
 def _predict_read(case: PeerCase) -> Prediction:
     tally = Tally()
     file = file_of(case)
-    pages = PageReads(tally, file.size, RA_PAGES, BtrfsReader(file, tally).read_pages)
+    pages = PageReads(tally, file.size, RA_PAGES, BtrfsReader(file, tally).read_folios)
 
-    def do(request: Request) -> None:
-        if request.kind == "random":
+    def do(step: Step) -> None:
+        if step.request.kind == "random":
             pages.random = True
-        elif request.kind == "read":
-            pages.read(request.offset, request.length)
+        elif step.request.kind == "read":
+            pages.read(step.request.offset, step.request.length)
 
     phases = run_counted(case.steps(), tally, do, READ_PHASES)
     left_out = {("umount", ALL): UMOUNT, (ALL, "sectors of tree blocks"): PLACES}
