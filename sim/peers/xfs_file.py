@@ -48,8 +48,7 @@ class XfsFile:
         """Return how many extents the blocks make."""
         ordered = sorted(self.places.items())
         return 1 + sum(
-            (block - before, at - there) != (1, 1)
-            for (before, there), (block, at) in pairwise(ordered)
+            (block - before, at - there) != (1, 1) for (before, there), (block, at) in pairwise(ordered)
         )
 
     def extent_end(self, block: int) -> int:

@@ -14,7 +14,8 @@ from sim.peers.page_reads import PageReads
 from sim.peers.phases import run_counted
 from sim.peers.script import Step
 from sim.peers.tally import Queued, Tally
-from sim.records.peer_case import ALL, PeerCase, Prediction
+from sim.records.peer_btrfs_writes import UMOUNT, predict_write
+from sim.records.peer_case import ALL, PeerCase, Prediction, rows_of
 
 IMAGES: Final = {
     "btrfs16k": (16384, "crc32c"),
@@ -24,7 +25,6 @@ IMAGES: Final = {
 """Images of the recordings: bytes of a node, algorithm of the checksums."""
 FILE: Final = "/mnt/f"
 READ_PHASES: Final = ("read", "again")
-UMOUNT: Final = "umount: a commit of trees whose shape is the whole file system's"
 PLACES: Final = "where the allocator put tree blocks; their number and size are compared"
 
 
@@ -32,13 +32,12 @@ def predict_btrfs(case: PeerCase) -> Prediction:
     """Run a case. Raises ConfigError for an image or phases that no model has."""
     names = [phase["name"] for phase in case.record["phases"]]
     if "read" not in names:
-        return Prediction({}, dict.fromkeys(((name, ALL) for name in names), "not modelled"))
-    return _predict_read(case)
+        return predict_write(case, _file(case, rows_of(case, "after", FILE)))
+    return _predict_read(case, _file(case, rows_of(case, "before", FILE)))
 
 
-def _predict_read(case: PeerCase) -> Prediction:
+def _predict_read(case: PeerCase, file: BtrfsFile) -> Prediction:
     tally = Tally()
-    file = file_of(case)
     pages = PageReads(tally, file.size, RA_PAGES, BtrfsReader(file, tally).read_folios)
 
     def do(step: Step) -> None:
@@ -52,8 +51,8 @@ def _predict_read(case: PeerCase) -> Prediction:
     return Prediction(phases, left_out, _without_places)
 
 
-def file_of(case: PeerCase) -> BtrfsFile:
-    """Return the file that a case reads, as FIEMAP had it before."""
+def _file(case: PeerCase, rows: list[list[int]]) -> BtrfsFile:
+    """Return the file of a case, of which FIEMAP said `rows`."""
     image = str(case.record["image"])
     if image not in IMAGES:
         raise ConfigError(f"{case.at}: image", repr(image), ", ".join(IMAGES))
@@ -61,7 +60,6 @@ def file_of(case: PeerCase) -> BtrfsFile:
     script = [line.split() for line in case.record["script"]]
     made = {words[2] for words in script if words[0] == "open" and words[3] == "c"}
     nodatasum = any(words[0] == "mount" and "nodatasum" in words[3] for words in script)
-    rows = case.extents("before", FILE)
     return BtrfsFile(read_extents(rows), node_bytes, "" if nodatasum else algorithm, len(made))
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from sim.block.opf import REQ_META
 from sim.errors import ConfigError
 from sim.peers.script import Step, steps
 from sim.peers.tally import REQ_RAHEAD, Queued, Tally
 from sim.records.json_lines import read_lines
 from sim.records.write_bios import FLAGS, RAHEAD
+from sim.units import SECTOR_BYTES
 
 ALL: Final = "*"
 """In `left_out`: of all phases, or all that a phase counts."""
@@ -75,6 +77,24 @@ class PeerCase:
             if entry["tag"] == tag and entry["path"] == path:
                 return [list(map(int, row)) for row in entry["extents"]]
         raise ConfigError(f"{self.at}: files", f"no {tag!r} of {path}", "one, as the model needs it")
+
+
+def rows_of(case: PeerCase, tag: str, path: str) -> list[list[int]]:
+    """
+    Return FIEMAP's rows of a file; of a case that did not ask, one extent from the first bio of data on.
+
+    Such cases made their only file in one go.
+    """
+    if any((entry["tag"], entry["path"]) == (tag, path) for entry in case.record["files"]):
+        return case.extents(tag, path)
+    asked = [step.request for step in case.steps() if step.request.kind in ("read", "write")]
+    phases = [str(entry["name"]) for entry in case.record["phases"]]
+    data = [
+        bio.sector for name in phases for bio in case.bios(name) if bio.sectors and not bio.opf & REQ_META
+    ]
+    if not asked or not data:
+        raise ConfigError(f"{case.at}: files", f"no {tag!r} of {path}, and no data moved", "one, or bios")
+    return [[0, min(data) * SECTOR_BYTES, max(each.offset + each.length for each in asked), 0]]
 
 
 def as_it_is(bio: Queued) -> Queued | None:

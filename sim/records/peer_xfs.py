@@ -18,7 +18,7 @@ from sim.peers.script import Step
 from sim.peers.tally import Queued, Tally
 from sim.peers.xfs_file import SHARED, file_of
 from sim.peers.xfs_write import XfsWriter, log_times, read_buffer
-from sim.records.peer_case import ALL, PeerCase, Prediction
+from sim.records.peer_case import ALL, PeerCase, Prediction, rows_of
 
 FILE: Final = "/mnt/f"
 COUNTED: Final = ("read", "write", "clone", "sync")
@@ -54,11 +54,9 @@ def predict_xfs(case: PeerCase) -> Prediction:
 def _read(case: PeerCase) -> dict[str, Tally]:
     """Read: shared blocks lie where FIEMAP has them; a case without FIEMAP made its file in one extent."""
     tally = Tally()
-    first = min(bio.sector for bio in case.bios("read")) * 512
-    size = max(r.offset + r.length for s in case.steps() for r in (s.request,) if r.kind == "read")
-    rows = [[0, first, size, 0]]
+    rows = rows_of(case, "before", FILE)
     reader = IomapReader(file_of(rows, rows), tally)
-    pages = PageReads(tally, size, RA_PAGES, reader.read_folios, large=True)
+    pages = PageReads(tally, rows[-1][0] + rows[-1][2], RA_PAGES, reader.read_folios, large=True)
 
     def do(step: Step) -> None:
         if step.request.kind == "read":
