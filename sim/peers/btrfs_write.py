@@ -40,18 +40,19 @@ PIECES: Final = "prepare_pages"
 class BtrfsWriter:
     """
     Writes a file. file: nodes and checksums; its extents are not looked at. places: page -> byte of the
-    disk of what was written last, which the allocator alone knows. written: bytes of data before. known:
-    pages that are cached.
+    disk of what was written last, which the allocator alone knows. written: bytes of data before, of all
+    files. size: bytes of the file, all of them cached.
     """
 
     def __init__(
-        self, file: BtrfsFile, tally: Tally, places: Mapping[int, int], written: int = 0, known: int = 0
+        self, file: BtrfsFile, tally: Tally, places: Mapping[int, int], written: int = 0, size: int = 0
     ) -> None:
         self._file = file
         self._tally = tally
         self._places = places
         self._written = written
-        self._cached = set(range(known))
+        self.size = size
+        self._cached = set(range(-(-size // PAGE_BYTES)))
         self._dirty = set[int]()
         self.new_chunk = False
         """The transaction took a new chunk."""
@@ -67,6 +68,7 @@ class BtrfsWriter:
         self._cached.update(pages)
         self._dirty.update(pages)
         self._written += length
+        self.size = max(self.size, offset + length)
         self.new_chunk = self.new_chunk or self._written - length <= FIRST_CHUNK_BYTES < self._written
 
     def fsync(self) -> None:

@@ -15,7 +15,7 @@ from sim.peers.btrfs_write import ONE_PIECE_PAGES, PIECES, BtrfsWriter, count_pi
 from sim.peers.phases import run_counted
 from sim.peers.script import UNCOUNTED, Step
 from sim.peers.tally import Queued, Tally
-from sim.records.peer_case import ALL, PeerCase, Prediction
+from sim.records.peer_case import ALL, PeerCase, Prediction, check_mapped
 from sim.units import PAGE_BYTES
 
 COUNTED: Final = ("write", "sync", "commit")
@@ -34,18 +34,23 @@ PIECE: Final = "into how many pieces a write of more than 8 pages is cut: a coun
 OVERWRITTEN: Final = "extents that are looked at piece by piece when they are written over"
 CHUNK: Final = "a new chunk of the disk was taken: a change of several trees"
 DROPPED: Final = "nodes of the log tree that is dropped are cleaned: how many, its shape decides"
+HOLE: Final = "a write behind the end of the file makes a hole, whose range is locked and unlocked"
 UMOUNT: Final = "a commit of trees whose shape is the whole file system's"
 
 
 def predict_write(case: PeerCase, file: BtrfsFile) -> Prediction:
     """Run a case that writes. file: as it is in the end."""
     tally = Tally()
-    writer = _writer(case, file, tally)
-    chunk_in = set[str]()
+    places = _places(file)
+    writer = _writer(case, file, tally, places)
+    chunk_in, hole_in = set[str](), set[str]()
 
     def do(step: Step) -> None:
         request = step.request
         if request.kind == "write":
+            check_mapped(case, request, places)
+            if request.offset > writer.size:
+                hole_in.add(step.phase)
             writer.write(request.offset, request.length)
             if writer.new_chunk:
                 chunk_in.add(step.phase)
@@ -59,19 +64,25 @@ def predict_write(case: PeerCase, file: BtrfsFile) -> Prediction:
         left_out |= _left_out(case, name, phase, chunk=name in chunk_in)
         if chunk_in and phase.calls["btrfs_commit_transaction"]:
             left_out[name, "folio_clear_dirty_for_io"] = DROPPED
+        if name in hole_in:
+            left_out |= dict.fromkeys(((name, "clear_extent_bit"), (name, "set_extent_bit")), HOLE)
     return Prediction(phases, left_out, _no_nodes)
 
 
-def _writer(case: PeerCase, file: BtrfsFile, tally: Tally) -> BtrfsWriter:
-    """Return a writer for which what the case does before its first phase has happened."""
-    places = {
+def _places(file: BtrfsFile) -> dict[int, int]:
+    """Return where each page of a file lies: page -> byte of the disk."""
+    return {
         (extent.offset + at) // PAGE_BYTES: extent.disk + at
         for extent in file.extents
         for at in range(0, extent.length, PAGE_BYTES)
     }
+
+
+def _writer(case: PeerCase, file: BtrfsFile, tally: Tally, places: dict[int, int]) -> BtrfsWriter:
+    """Return a writer for which what the case does before its first phase has happened."""
     before = [s.request for s in case.steps() if s.phase == UNCOUNTED and s.request.kind == "write"]
-    known = max((r.offset + r.length for r in before if r.fd == 0), default=0) // PAGE_BYTES
-    return BtrfsWriter(file, tally, places, sum(r.length for r in before), known)
+    size = max((r.offset + r.length for r in before if r.fd == 0), default=0)
+    return BtrfsWriter(file, tally, places, sum(r.length for r in before), size)
 
 
 def _take_from(case: PeerCase, file: BtrfsFile, name: str, phase: Tally) -> None:

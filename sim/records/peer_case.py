@@ -4,18 +4,18 @@ A recorded case of a peer (results/kernel/README.md has the form), and what a mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from sim.block.opf import REQ_META
 from sim.errors import ConfigError
-from sim.peers.script import Step, steps
+from sim.peers.script import Request, Step, steps
 from sim.peers.tally import REQ_RAHEAD, Queued, Tally
 from sim.records.json_lines import read_lines
 from sim.records.write_bios import FLAGS, RAHEAD
-from sim.units import SECTOR_BYTES
+from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 ALL: Final = "*"
 """In `left_out`: of all phases, or all that a phase counts."""
@@ -95,6 +95,15 @@ def rows_of(case: PeerCase, tag: str, path: str) -> list[list[int]]:
     if not asked or not data:
         raise ConfigError(f"{case.at}: files", f"no {tag!r} of {path}, and no data moved", "one, or bios")
     return [[0, min(data) * SECTOR_BYTES, max(each.offset + each.length for each in asked), 0]]
+
+
+def check_mapped(case: PeerCase, request: Request, pages: Container[int]) -> None:
+    """Raise ConfigError for a request of pages of which the record's FIEMAP says nothing."""
+    for page in range(request.offset // PAGE_BYTES, -(-(request.offset + request.length) // PAGE_BYTES)):
+        if page not in pages:
+            raise ConfigError(
+                f"{case.at}: files", f"no extent has page {page}", "one for each that is written"
+            )
 
 
 def as_it_is(bio: Queued) -> Queued | None:

@@ -18,7 +18,7 @@ from sim.peers.script import Step
 from sim.peers.tally import Queued, Tally
 from sim.peers.xfs_file import SHARED, file_of
 from sim.peers.xfs_write import XfsWriter, log_times, read_buffer
-from sim.records.peer_case import ALL, PeerCase, Prediction, rows_of
+from sim.records.peer_case import ALL, PeerCase, Prediction, check_mapped, rows_of
 
 FILE: Final = "/mnt/f"
 COUNTED: Final = ("read", "write", "clone", "sync")
@@ -73,7 +73,8 @@ def _write(case: PeerCase) -> dict[str, Tally]:
     ticks = {name: case.counts(name).get("xfs_trans_commit", 0) * plain for name in COUNTED}
     tally = Tally()
     logs = [bio.sectors for name in COUNTED for bio in case.bios(name) if _of_the_log(bio)]
-    writer = XfsWriter(file_of(before, after), tally, logs)
+    file = file_of(before, after)
+    writer = XfsWriter(file, tally, logs)
 
     def do(step: Step) -> None:
         request = step.request
@@ -81,6 +82,7 @@ def _write(case: PeerCase) -> dict[str, Tally]:
             if ticks[step.phase]:
                 ticks[step.phase] -= 1
                 writer.new_times()
+            check_mapped(case, request, file.places.keys() & file.places_later.keys())
             writer.write(request.offset, request.length)
         elif request.kind == "fsync":
             writer.fsync()
