@@ -11,10 +11,6 @@ Left out: leaves that splits have left half full, and the tree's upper nodes (in
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from sim.errors import ConfigError
 
 HEADER_BYTES = 101
@@ -41,53 +37,3 @@ def leaves(size_bytes: int, node_bytes: int, algorithm: str) -> int:
 def leaf_of(byte: int, node_bytes: int, algorithm: str) -> int:
     """Return the number, among an extent's leaves, of the one with the checksum of a byte."""
     return byte // SECTOR_BYTES // csums_per_item(node_bytes, algorithm)
-
-
-def stored_bytes(size_bytes: int, node_bytes: int, algorithm: str) -> int:
-    """Return the bytes of leaves for so many bytes of data in a row."""
-    return leaves(size_bytes, node_bytes, algorithm) * node_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReadCounts:
-    """
-    Calls of a cold read, by the kernel's names: bios btrfs_lookup_bio_sums, csum_lookups btrfs_lookup_csum,
-    checks btrfs_check_data_csum, searches btrfs_search_slot. leaves: of the csum tree that are read.
-    """
-
-    bios: int
-    csum_lookups: int
-    checks: int
-    searches: int
-    leaves: int
-
-
-def read_counts(
-    bios: Sequence[tuple[int, int]],
-    extents: Sequence[tuple[int, int]],
-    node_bytes: int,
-    algorithm: str,
-    *,
-    in_root: bool = False,
-) -> ReadCounts:
-    """
-    Return what reading costs: each bio looks up its checksums once, and once more for each further item that
-    it needs; a file extent is looked up when it is first read; every block is checked.
-
-    bios, extents: (byte of the file, bytes), sorted by the caller as they come; a bio lies in one extent.
-    in_root: the csum tree is one leaf, which is in memory from the mount on.
-    """
-    lookups = checks = 0
-    met, leaf_set = set[int](), set[tuple[int, int]]()
-    starts = [start for start, _length in extents]
-    for first, length in bios:
-        extent = bisect_right(starts, first) - 1
-        inside = first - starts[extent]
-        items = range(
-            leaf_of(inside, node_bytes, algorithm), leaf_of(inside + length - 1, node_bytes, algorithm) + 1
-        )
-        lookups += len(items)
-        checks += -(-length // SECTOR_BYTES)
-        met.add(extent)
-        leaf_set.update((extent, item) for item in items)
-    return ReadCounts(len(bios), lookups, checks, lookups + len(met), 0 if in_root else len(leaf_set))

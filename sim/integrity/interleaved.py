@@ -26,7 +26,6 @@ _RUN_STEP_BYTES = 256 * SECTOR_BYTES
 _ENTRY_STEP_BYTES = 8
 _SECTOR_ROOM_BYTES = SECTOR_BYTES - 8
 """Of a sector of a section's head: its last 8 bytes are the commit's id."""
-_FLUSH_SECTORS = 8
 MODES = ("D", "J", "B")
 
 
@@ -70,10 +69,6 @@ class Interleaved:
         """Sectors of a section: its head, and the data of its entries."""
         return SECTION_HEAD_SECTORS + self.section_entries * self.block_sectors
 
-    def journalled_sectors(self, blocks: int) -> int:
-        """Return the sectors of sections that a flush writes of so many blocks in mode J: whole ones."""
-        return -(-blocks // self.section_entries) * self.section_sectors
-
     @property
     def sections(self) -> int:
         """How many sections the journal has."""
@@ -110,35 +105,3 @@ class Interleaved:
         run = self.start + area * (self.run_sectors + self.interleave)
         inside = self.tag_byte(sector) // SECTOR_BYTES - run
         return run + inside // BUFFER_SECTORS * BUFFER_SECTORS
-
-    def flushed(self, sector: int) -> tuple[int, int]:
-        """Return (sector, sectors) of what a flush writes of a buffer after one block was written."""
-        at = self.tag_byte(sector) // SECTOR_BYTES
-        start = self.buffer_of(sector)
-        return start + (at - start) // _FLUSH_SECTORS * _FLUSH_SECTORS, _FLUSH_SECTORS
-
-    def read_bios(self, reads: list[tuple[int, int]]) -> list[tuple[int, int]]:
-        """
-        Return the bios that reads of (sector, sectors) bring to the disk, no tag being in memory before.
-
-        Each inside one area, as the target splits them. The data, and a buffer of tags when it is first
-        needed. Left out: buffers that memory pressure takes away.
-        """
-        bios: list[tuple[int, int]] = []
-        held = set[int]()
-        for sector, sectors in reads:
-            bios.append((self.data_sector(sector), sectors))
-            for at in range(sector, sector + sectors, self.block_sectors):
-                buffer = self.buffer_of(at)
-                if buffer not in held:
-                    held.add(buffer)
-                    bios.append((buffer, BUFFER_SECTORS))
-        return bios
-
-    def checksums(self, sectors: int) -> int:
-        """Return how often a block is hashed for a bio of so many sectors (integrity_sector_checksum)."""
-        return sectors // self.block_sectors
-
-    def overhead(self) -> float:
-        """Return the share of the device that runs of tags take."""
-        return self.run_sectors / (self.run_sectors + self.interleave)

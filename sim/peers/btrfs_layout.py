@@ -18,7 +18,7 @@ from sim.integrity.csum_tree import (
     HEADER_BYTES,
     ITEM_BYTES,
     SECTOR_BYTES,
-    csums_per_item,
+    leaf_of,
     leaves,
 )
 
@@ -78,8 +78,7 @@ class BtrfsFile:
 
     def csum_item(self, disk: int) -> int:
         """Return which item of the checksums holds that of a byte of the disk; each fills a leaf."""
-        first = self.extents[0].disk
-        return (disk - first) // SECTOR_BYTES // csums_per_item(self.node_bytes, self.algorithm)
+        return leaf_of(disk - self.extents[0].disk, self.node_bytes, self.algorithm)
 
 
 def read_extents(rows: Sequence[Sequence[int]]) -> tuple[Extent, ...]:

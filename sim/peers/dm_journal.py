@@ -4,14 +4,14 @@ The journal of dm-integrity in mode J: entries, sections, commits, and copies to
 
 An entry takes a block. Entries fill sections in a row; a commit pads the last one and writes whole
 sections. At half of the journal (journal_watermark) a commit is started, and after it all committed
-sections are copied to their places: a bio for each run of blocks that follow each other within a section.
+sections are copied to their places: a bio for each run of blocks that follow each other within a section,
+less those at its ends that are committed anew behind it.
 
 The commit that the watermark starts finds what there is when the writer next sleeps. What enters while it,
 and the copying after it, are at work waits for the next one, which begins with the next request to the
 device.
 
-Left out: replay, autocommit after 10 s, journals that are encrypted or have a MAC, and blocks that are
-newer in the journal than those that are copied.
+Left out: replay, autocommit after 10 s, journals that are encrypted or have a MAC.
 """
 
 from __future__ import annotations
@@ -88,10 +88,11 @@ class Journal:
         self._tally.call("integrity_writer", "do_journal_write")
         per, count = self._layout.section_entries, len(self._entries)
         first = (self._uncommitted * per - self._committed) % count
+        newest = self._newest(first)
         for section in range(self._committed // per):
             start = (first + section * per) % count
             for at, run in self._runs(start):
-                self._copy(start // per, at - start, run)
+                self._copy(at, run, newest)
             self._entries[start : start + per] = [None] * per
         self._tally.call("dm_bufio_write_dirty_buffers_async")
         self._buffers.write_dirty()
@@ -157,13 +158,37 @@ class Journal:
             yield at, end - at
             at = end
 
-    def _copy(self, section: int, entry: int, blocks: int) -> None:
-        """Copy blocks that lie in a row, from one entry of a section on."""
-        sector = self._entries[section * self._layout.section_entries + entry]
+    def _newest(self, first: int) -> dict[int, int]:
+        """Return the last entry of each committed block, from the first committed entry on."""
+        count = len(self._entries)
+        found: dict[int, int] = {}
+        for number in range(self._committed):
+            sector = self._entries[(first + number) % count]
+            if sector is not None:
+                found[sector] = (first + number) % count
+        return found
+
+    def _copy(self, entry: int, blocks: int, newest: dict[int, int]) -> None:
+        """
+        Copy blocks of entries in a row, without those at either end of which a newer one is committed.
+        """
+        self._tally.call("add_new_range")
+        end = entry + blocks
+        while entry < end and self._is_old(entry, newest):
+            entry += 1
+        while entry < end and self._is_old(end - 1, newest):
+            end -= 1
+        if entry == end:
+            return
+        sector = self._entries[entry]
         assert sector is not None
         step = self._layout.block_sectors
-        self._tally.call("add_new_range")
-        self._tally.call("find_newer_committed_node", times=2)
-        for number in range(blocks):
+        for number in range(end - entry):
             self._write_tag(sector + number * step)
-        self._tally.dm_io(self._layout.data_sector(sector), blocks * step, REQ_OP_WRITE)
+        self._tally.dm_io(self._layout.data_sector(sector), (end - entry) * step, REQ_OP_WRITE)
+
+    def _is_old(self, entry: int, newest: dict[int, int]) -> bool:
+        """Tell whether a block is committed anew behind this entry."""
+        self._tally.call("find_newer_committed_node")
+        sector = self._entries[entry]
+        return sector is not None and newest[sector] != entry

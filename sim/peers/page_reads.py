@@ -108,8 +108,20 @@ class PageReads(Cached):
         end = min(window.start + window.pages, self._pages)
         mark = window.start + window.pages - window.lookahead
         order = window_order(marked_pages.bit_length() - 1, window.pages, MAX_ORDER)
-        cut = split_window(window.start, end, order, PAGES.pairs)
-        self._insert([(first, first + (1 << this)) for first, this in cut], mark)
+        folios: Folios = []
+        at = window.start
+        for first, this in split_window(window.start, end, order, PAGES.pairs):
+            at = first + (1 << this)
+            if any(page in self._folio_of for page in range(first, at)):
+                at = first
+                break
+            folios.append((first, at))
+        self._insert(folios, mark)
+        if at < end:
+            # A page is there already: what is left is read page by page.
+            left = window.start + window.pages - at
+            stop, mark = self._policy.place(at, left, window.lookahead, self._pages - 1)
+            self._single_pages(at, stop, mark)
 
     def _single_pages(self, start: int, end: int, mark: int) -> None:
         """Read what is missing of [start, end), page by page, and put the mark."""

@@ -17,7 +17,7 @@ from sim.units import MIB
 MOST_BYTES: Final = 4 * MIB
 """The program splits what is larger."""
 UNCOUNTED: Final = "-"
-SYNCS: Final = {0: "", 1: "fsync", 2: "fdatasync"}
+SYNCS: Final = ("", "fsync", "fdatasync")
 """A writing line's last word: what follows each write."""
 
 
@@ -64,7 +64,8 @@ def requests(words: tuple[str, ...]) -> Iterator[Request]:
     """Yield what a line asks for."""
     verb = words[0]
     if verb in ("r", "w"):
-        yield from _cut("read" if verb == "r" else "write", *_numbers(words[1:4]))
+        fd, offset, length = _numbers(words[1:4])
+        yield from _cut("read" if verb == "r" else "write", fd, offset, length)
     elif verb in ("rseq", "wseq"):
         fd, offset, length, total = _numbers(words[1:5])
         sync = SYNCS[int(words[5])] if verb == "wseq" else ""

@@ -1,0 +1,170 @@
+"""dm-integrity: golden bios and calls by hand, and against a model that looks block by block."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.block.opf import REQ_FUA, REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
+from sim.errors import ConfigError
+from sim.integrity.interleaved import Interleaved
+from sim.peers.dm_integrity import IntegrityDevice
+from sim.peers.tally import Tally
+
+READ, WRITE = REQ_OP_READ | REQ_SYNC, REQ_OP_WRITE | REQ_SYNC
+
+
+def device(
+    mode: str, block: int = 4096, interleave: int = 32768, tag: int = 0
+) -> tuple[IntegrityDevice, Tally]:
+    """Return a device on a disk of nothing but calls; tag: bytes of one that comes with the bios."""
+    tally = Tally()
+    return IntegrityDevice(Interleaved(block, tag or 4, interleave, mode=mode), tally, not tag), tally
+
+
+def bios(tally: Tally) -> list[tuple[int, int]]:
+    """Return sector and sectors of the bios."""
+    return [(bio.sector, bio.sectors) for bio in tally.bios]
+
+
+@pytest.mark.parametrize(
+    ("mode", "block", "hashes", "bitmap"), [("D", 512, 8, 0), ("J", 4096, 1, 0), ("B", 512, 8, 1)]
+)
+def test_a_cold_read_of_4k(mode: str, block: int, hashes: int, bitmap: int) -> None:
+    """The data, a buffer of tags; a hash a block, done by a worker. The second time no tags are read."""
+    target, tally = device(mode, block)
+    target.read(2048, 8, READ)
+    first = (1944, 128) if block == 512 else (1968, 128)
+    assert [(4248 if block == 512 else 4272, 8), first] == bios(tally)
+    assert (hashes, bitmap, 2, 1) == tuple(
+        tally.calls[name]
+        for name in (
+            "integrity_sector_checksum",
+            "block_bitmap_op",
+            "dm_integrity_map_continue",
+            "integrity_bio_wait",
+        )
+    )
+    target.read(2048, 8, READ)
+    assert 3 == len(tally.bios)
+
+
+def test_a_bio_is_cut_at_an_area_and_at_the_largest_request() -> None:
+    """1 MiB is 1,280 and 768 sectors; where areas are of 256 sectors, eight of these."""
+    assert [(8192, 1280), (9472, 768)] == device("D")[0].pieces(8192, 2048)
+    assert [(8192 + 256 * n, 256) for n in range(8)] == device("D", interleave=256)[0].pieces(8192, 2048)
+    assert [(32760, 8), (32768, 16)] == device("D")[0].pieces(32760, 24)
+
+
+def test_direct_writes_tags_at_the_flush() -> None:
+    """Data once, tags read before they are changed, 4 KiB of them written, then one flush."""
+    target, tally = device("D")
+    target.write(2048, 256, WRITE)
+    target.flush()
+    assert [(4272, 256), (1968, 128), (1968, 8), (0, 0)] == bios(tally)
+
+
+def test_the_bitmap_is_written_before_a_region() -> None:
+    """Once for 16 MiB: before the data of the first write into it, past the disk's cache."""
+    target, tally = device("B")
+    for sector in (0, 8, 32768):
+        target.write(sector, 8, WRITE)
+    assert [(8, 8), (2224, 8), (1968, 128), (2232, 8), (8, 8)] == bios(tally)[:5]
+    assert WRITE | REQ_FUA == tally.bios[0].opf
+    assert (2, 2, 11) == tuple(
+        tally.calls[name] for name in ("bitmap_block_work", "integrity_bio_wait", "block_bitmap_op")
+    )
+
+
+def test_the_journal_takes_whole_sections() -> None:
+    """4 KiB cost a section of 392 sectors, at the flush; nothing before."""
+    target, tally = device("J")
+    target.write(2048, 8, WRITE)
+    assert [] == bios(tally)
+    target.flush()
+    assert [(8, 392)] == bios(tally)
+    with pytest.raises(ConfigError, match="what is in the journal"):
+        target.read(2048, 8, READ)
+
+
+def test_a_full_journal_is_copied_to_its_places() -> None:
+    """
+    1 MiB in a journal of 240 blocks: the commit that half of it starts finds 160, which are copied section by
+    section; the other 96 wait for the flush and go round the journal's end.
+    """
+    target, tally = device("J")
+    target.write(8192, 2048, WRITE)
+    assert [
+        (8, 1568), (1968, 128), (10416, 384), (10800, 384), (11184, 384), (11568, 128), (1976, 8), (0, 0),
+    ] == bios(tally)  # fmt: skip
+    before = len(tally.bios)
+    target.flush()
+    assert [(1576, 392), (8, 392)] == bios(tally)[before:]
+    assert (3, 3, 160) == tuple(
+        tally.calls[name] for name in ("integrity_commit", "__journal_read_write", "dm_integrity_rw_tag")
+    )
+
+
+def test_tags_that_come_along_are_stored_by_the_page() -> None:
+    """160 blocks of 28 bytes are two pages of tags, the 96 behind them lie in the second one's rest."""
+    target, tally = device("D", tag=28)
+    target.write(0, 2048, WRITE)
+    assert 3 == tally.calls["dm_integrity_rw_tag"]
+    assert 0 == tally.calls["integrity_sector_checksum"]
+
+
+@given(
+    st.sampled_from([512, 4096]),
+    st.sampled_from([256, 32768]),
+    st.sampled_from([0, 28]),
+    st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 200)), min_size=1, max_size=6),
+)
+def test_reads_as_block_by_block(block: int, interleave: int, tag: int, reads: list[tuple[int, int]]) -> None:
+    """Data bios cover what is asked for; each block's tag lies in a buffer that is read, and no other is."""
+    target, tally = device("D", block, interleave, tag)
+    layout = Interleaved(block, tag or 4, interleave)
+    data, buffers = set[int](), set[int]()
+    for start, length in reads:
+        sector, sectors = start * 8, length * 8
+        target.read(sector, sectors, READ)
+        for at in range(sector, sector + sectors, layout.block_sectors):
+            data.add(layout.data_sector(at))
+            for byte in (layout.tag_byte(at), layout.tag_byte(at) + layout.tag_bytes - 1):
+                run = layout.start + at // interleave * (layout.run_sectors + interleave)
+                buffers.add(run + (byte // 512 - run) // 128 * 128)
+    read = [bio for bio in tally.bios if bio.opf == REQ_OP_READ]
+    assert sorted(buffers) == sorted(bio.sector for bio in read)
+    assert all(bio.sectors == 128 for bio in read)
+    covered = {
+        at
+        for bio in tally.bios
+        if bio.opf == READ
+        for at in range(bio.sector, bio.sector + bio.sectors, layout.block_sectors)
+    }
+    assert covered == data
+    blocks = sum(length * 8 // layout.block_sectors for _start, length in reads)
+    assert tally.calls["integrity_sector_checksum"] == (0 if tag else blocks)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 64)), min_size=1, max_size=20))
+def test_a_journal_loses_no_block(writes: list[tuple[int, int]]) -> None:
+    """
+    What was written is in the journal's sections that a flush has written, or in its place: every copied run
+    begins at the place of a written block, and there is room again.
+    """
+    target, tally = device("J")
+    places = set[int]()
+    layout = Interleaved(4096, 4)
+    for start, length in writes:
+        target.write(start * 8, length * 8, WRITE)
+        places |= {layout.data_sector((start + at) * 8) for at in range(length)}
+        target.flush()
+    blocks = sum(length for _start, length in writes)
+    assert blocks == tally.calls["integrity_sector_checksum"]
+    journalled = sum(bio.sectors for bio in tally.bios if bio.opf & REQ_FUA)
+    assert journalled % 392 == 0
+    assert journalled // 392 >= -(-blocks // 48)
+    copied = [bio for bio in tally.bios if bio.opf == REQ_OP_WRITE and bio.sector >= 2224]
+    assert {at for bio in copied for at in range(bio.sector, bio.sector + bio.sectors, 8)} <= places
+    assert tally.calls["dm_integrity_rw_tag"] == sum(bio.sectors for bio in copied) // 8
