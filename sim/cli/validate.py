@@ -20,11 +20,12 @@ from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
 from sim.records.counters import AT_LEAST, NOT_COMPARED, RENAMED
-from sim.records.kernel_case import PATH_NAMES, load_cases
+from sim.records.kernel_case import PATH_NAMES, Case, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
-from sim.records.peer_case import is_of_peers, load_peer_cases
+from sim.records.peer_case import PeerCase, is_of_peers, load_peer_cases
 from sim.records.peer_compare import validate_peers
 from sim.records.versions import FIRST, VERSIONS, kernel_name
+from sim.records.write_case import WriteCase
 from sim.records.write_compare import VOLUMES, load_write_cases, validate_writes
 from sim.report.kernel_figure import PANELS, Point, draw_kernel_figure
 from sim.report.panels import check_formats
@@ -60,21 +61,7 @@ def validate_cases(
     """
     if figure is not None:
         check_formats([figure.suffix.lstrip(".")])
-    cases, writes, peers = [], [], []
-    for file in map(here_or_shipped, files or recorded_files()):
-        if is_of_peers(file):
-            peers += load_peer_cases(file)
-        elif (file.parent / VOLUMES).exists():
-            writes += load_write_cases(file)
-        else:
-            cases += load_cases(file, layouts or file.parent / "layouts")
-    cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
-    writes = [case for case in writes if fnmatch(case.name, glob)]
-    peers = [case for case in peers if fnmatch(case.name, glob)]
-    if not cases and not writes and not peers:
-        raise ConfigError(
-            "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
-        )
+    cases, writes, peers = _chosen(files or recorded_files(), layouts, glob)
     with progress(wanted=not quiet) as watch:
         numbers, total = count(1), len(cases) + len(writes) + len(peers)
         outcomes = validate(
@@ -111,6 +98,28 @@ def validate_cases(
     if figure is not None:
         draw_kernel_figure(_points(outcomes), figure, "readpath validate")
     return DIFFERS if differences or others else 0
+
+
+def _chosen(
+    files: list[Path], layouts: Path | None, glob: str
+) -> tuple[list[Case], list[WriteCase], list[PeerCase]]:
+    """Return the cases of reading, of writing, of peers. Raises ConfigError when none matches."""
+    cases, writes, peers = [], [], []
+    for file in map(here_or_shipped, files):
+        if is_of_peers(file):
+            peers += load_peer_cases(file)
+        elif (file.parent / VOLUMES).exists():
+            writes += load_write_cases(file)
+        else:
+            cases += load_cases(file, layouts or file.parent / "layouts")
+    cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
+    writes = [case for case in writes if fnmatch(case.name, glob)]
+    peers = [case for case in peers if fnmatch(case.name, glob)]
+    if not cases and not writes and not peers:
+        raise ConfigError(
+            "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
+        )
+    return cases, writes, peers
 
 
 def recorded_files() -> list[Path]:
