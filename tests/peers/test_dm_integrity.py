@@ -168,3 +168,40 @@ def test_a_journal_loses_no_block(writes: list[tuple[int, int]]) -> None:
     copied = [bio for bio in tally.bios if bio.opf == REQ_OP_WRITE and bio.sector >= 2224]
     assert {at for bio in copied for at in range(bio.sector, bio.sector + bio.sectors, 8)} <= places
     assert tally.calls["dm_integrity_rw_tag"] == sum(bio.sectors for bio in copied) // 8
+
+
+def test_a_list_of_tags_goes_on_in_the_next_piece() -> None:
+    """A block at the end of an area, 146 behind it: their tags begin in the list's first page."""
+    target, tally = device("D", tag=28)
+    target.write(32760, 8 + 146 * 8, WRITE)
+    assert 1 + 2 == tally.calls["dm_integrity_rw_tag"]
+
+
+def test_a_tag_over_two_buffers_reads_both() -> None:
+    """The tag of block 2,340 has 16 of its 28 bytes in the first buffer."""
+    target, tally = device("D", tag=28)
+    target.read(2340 * 8, 8, READ)
+    assert [(1856, 128), (1984, 128)] == bios(tally)[1:]
+    assert (1, 2) == (tally.calls["dm_integrity_rw_tag"], tally.calls["dm_bufio_read"])
+
+
+def test_copies_end_where_areas_do() -> None:
+    """Areas of 32 blocks, sections of 48: the first section's blocks go to two areas."""
+    target, tally = device("J", interleave=256)
+    target.write(8192, 2048, WRITE)
+    copied = [bio.sectors for bio in tally.bios if bio.opf == REQ_OP_WRITE and bio.sectors > 8]
+    assert [256, 128, 128, 256, 256] == copied
+
+
+def test_a_block_that_is_committed_anew_is_copied_once() -> None:
+    """What is old at the end of a run stays in the journal; its newer copy goes to its place."""
+    target, tally = device("J")
+    for _time in range(2):
+        target.write(0, 8, WRITE)
+        target.flush()
+    target.write(8000, 24 * 8, WRITE)
+    target.write(0, 8, WRITE)
+    assert [(2224, 8), (10224, 192)] == [
+        (bio.sector, bio.sectors) for bio in tally.bios if bio.opf == REQ_OP_WRITE and bio.sector >= 2224
+    ]
+    assert 1 + 2 + 2 == tally.calls["find_newer_committed_node"]
