@@ -11,16 +11,19 @@ fsync then commits. A commit writes all changed nodes, and both superblocks.
 Given from outside, since the trees' shape decides it: how many nodes there are to write, in which bios; and
 into how many pieces a write(2) is cut, which a counter of the task's decides above 8 pages.
 
-Left out: the trees themselves, so searches, nodes copied, items; nodatacow, compression, inline extents,
-writes that end within a page.
+Left out: the trees themselves, so searches, nodes copied, items (but rows of checksums, and how often such
+of free extents are deleted); nodatacow, compression, inline extents, writes that end within a page.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
+from sim.integrity.csum_tree import CSUM_BYTES, leaf_of
+from sim.peers.btrfs_extents import OwnExtents, ranges
 from sim.peers.btrfs_layout import BtrfsFile
 from sim.peers.btrfs_read import BIO_PAGES, HASHED_AT_ONCE
 from sim.peers.tally import FLUSH, Tally
@@ -35,28 +38,31 @@ SUPER_WRITE: Final = REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_PRIO
 ONE_PIECE_PAGES: Final = 8
 """A write of no more is one piece (btrfs_buffered_write)."""
 PIECES: Final = "prepare_pages"
+ORDERED_SUM_BYTES: Final = 32
+"""struct btrfs_ordered_sum, without the checksums behind it."""
 
 
 class BtrfsWriter:
     """
     Writes a file. file: nodes and checksums; its extents are not looked at. places: page -> byte of the
-    disk of what was written last, which the allocator alone knows. written: bytes of data before, of all
-    files. size: bytes of the file, all of them cached.
+    disk of what was written last, which the allocator alone knows. written: bytes of data before, of
+    other files.
     """
 
-    def __init__(
-        self, file: BtrfsFile, tally: Tally, places: Mapping[int, int], written: int = 0, size: int = 0
-    ) -> None:
+    def __init__(self, file: BtrfsFile, tally: Tally, places: Mapping[int, int], written: int = 0) -> None:
         self._file = file
         self._tally = tally
         self._places = places
         self._written = written
-        self.size = size
-        self._cached = set(range(-(-size // PAGE_BYTES)))
+        self.size = 0
+        self._cached = set[int]()
         self._dirty = set[int]()
         self.new_chunk = False
         """The transaction took a new chunk."""
         self._changed = False
+        self._logged = False
+        """Whether the file was logged before: a new one is logged whole."""
+        self._extents = OwnExtents()
 
     def write(self, offset: int, length: int) -> None:
         """Write bytes, whole pages, as pwrite(2) does."""
@@ -74,7 +80,9 @@ class BtrfsWriter:
     def fsync(self) -> None:
         """Make the file durable (btrfs_sync_file): by the log tree, or by a commit."""
         self._tally.call("btrfs_sync_file", "btrfs_sync_log", "btrfs_log_inode")
-        self._write_back()
+        sums = self._write_back()
+        self._store_sums(sums if self._logged else self._sums_of_all())
+        self._logged = True
         if self.new_chunk:
             self._commit()
         else:
@@ -88,42 +96,73 @@ class BtrfsWriter:
 
     def _commit(self) -> None:
         self._tally.call("btrfs_commit_transaction")
+        self._tally.call("btrfs_del_csums", times=self._extents.forget_freed())
         self._supers(SUPERBLOCKS)
         self._changed = self.new_chunk = False
 
-    def _write_back(self) -> None:
-        """Write the dirty pages to their new places (extent_writepages)."""
+    def _write_back(self) -> int:
+        """
+        Write the dirty pages to their new places (extent_writepages); return into how many rows their
+        checksums fall: of a bio, one for each extent in it.
+        """
         self._tally.call("btrfs_writepages", "extent_writepages")
         if not self._dirty:
-            return
+            return 0
         pages = sorted(self._dirty)
         self._dirty.clear()
         self._changed = True
-        ranges = sum(page - 1 not in pages[:number] for number, page in enumerate(pages))
-        self._tally.call("btrfs_run_delalloc_range", "cow_file_range", times=ranges)
-        self._tally.call("btrfs_add_ordered_extent", "btrfs_finish_ordered_io", times=ranges)
-        self._tally.call("insert_reserved_file_extent", times=ranges)
+        rows = ranges(pages)
+        self._tally.call("btrfs_run_delalloc_range", "cow_file_range", times=len(rows))
+        self._tally.call("btrfs_add_ordered_extent", "btrfs_finish_ordered_io", times=len(rows))
+        self._tally.call("insert_reserved_file_extent", times=len(rows))
+        for row in rows:
+            self._extents.write(row)
         # A page is looked at when it gets its place, and when it is sent.
         self._tally.call("folio_clear_dirty_for_io", times=2 * len(pages))
         self._tally.call("__extent_writepage", "submit_extent_page", "btrfs_get_extent", times=len(pages))
         self._tally.call("__folio_start_writeback", "folio_end_writeback", "bio_add_page", times=len(pages))
-        for disk, count, full in self._runs(pages):
+        sums = 0
+        for bio, full in self._bios(pages):
             self._tally.call("bio_add_page", times=full)
-            self._data_bio(disk, count)
+            self._data_bio(self._places[bio[0]], len(bio))
+            sums += len({self._extents.number(page) for page in bio})
+        sums = sums if self._file.algorithm else 0
+        self._store_sums(sums)
+        return sums
 
-    def _runs(self, pages: Sequence[int]) -> Iterator[tuple[int, int, bool]]:
+    def _bios(self, pages: Sequence[int]) -> Iterator[tuple[list[int], bool]]:
+        """Yield (pages, full) of the bios. full: one page more was tried, and did not fit."""
+        bio = [pages[0]]
+        for page in pages[1:]:
+            joins = self._places[page] == self._places[bio[-1]] + PAGE_BYTES
+            if not joins or len(bio) == BIO_PAGES:
+                yield bio, joins
+                bio = []
+            bio.append(page)
+        yield bio, False
+
+    def _store_sums(self, rows: int) -> None:
+        """Put rows of checksums into a tree: that of checksums, or the log."""
+        self._tally.call("btrfs_csum_file_blocks", times=rows)
+
+    def _sums_of_all(self) -> int:
         """
-        Yield (byte of the disk, pages, full) of the bios. full: one page more was tried, and did not fit.
+        Return into how many rows all checksums of a new file fall, as they are copied out of the tree for its
+        first fsync: item by item, a page's worth at a time.
         """
-        start, count = self._places[pages[0]], 0
-        for page in pages:
-            disk = self._places[page]
-            joins = disk == start + count * PAGE_BYTES
-            if not joins or count == BIO_PAGES:
-                yield start, count, joins
-                start, count = disk, 0
-            count += 1
-        yield start, count, False
+        if not self._file.algorithm:
+            return 0
+        most = (PAGE_BYTES - ORDERED_SUM_BYTES) // CSUM_BYTES[self._file.algorithm]
+        rows, start = 0, min(self._places[page] for page, _end in self._extents.runs())
+        for first, end in self._extents.runs():
+            self._tally.call("btrfs_lookup_csums_range")
+            disk = self._places[first] - start
+            items = Counter(
+                leaf_of(disk + page * PAGE_BYTES, self._file.node_bytes, self._file.algorithm)
+                for page in range(end - first)
+            )
+            rows += sum(-(-blocks // most) for blocks in items.values())
+        return rows
 
     def _data_bio(self, disk: int, pages: int) -> None:
         if self._file.algorithm:

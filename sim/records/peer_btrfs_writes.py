@@ -7,13 +7,14 @@ cut, and where the allocator put the data (FIEMAP after).
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 from sim.block.opf import REQ_META, REQ_OP_WRITE, REQ_PRIO
 from sim.peers.btrfs_layout import BtrfsFile
 from sim.peers.btrfs_write import ONE_PIECE_PAGES, PIECES, BtrfsWriter, count_pieces, write_nodes
 from sim.peers.phases import run_counted
-from sim.peers.script import UNCOUNTED, Step
+from sim.peers.script import UNCOUNTED, Request, Step
 from sim.peers.tally import Queued, Tally
 from sim.records.peer_case import ALL, PeerCase, Prediction, check_mapped
 from sim.units import PAGE_BYTES
@@ -23,14 +24,14 @@ TREES: Final = "the shape of all trees decides it: what is searched, copied, ins
 OF_TREES: Final = (
     *("btrfs_search_slot", "read_block_for_search", "find_extent_buffer", "alloc_extent_buffer"),
     *("btrfs_cow_block", "btrfs_force_cow_block", "btrfs_reserve_extent", "btrfs_insert_empty_items"),
-    *("btrfs_run_delayed_refs", "btrfs_lookup_csum", "btrfs_csum_file_blocks", "btrfs_lookup_csums_range"),
-    *("btrfs_del_csums", "btrfs_read_extent_buffer", "read_extent_buffer_pages", "btrfs_drop_extents"),
-    *("crypto_shash_update",),
+    *("btrfs_run_delayed_refs", "btrfs_lookup_csum", "btrfs_read_extent_buffer"),
+    *("read_extent_buffer_pages", "btrfs_drop_extents", "crypto_shash_update"),
 )
 NODES: Final = "how many nodes of trees are written, and in which bios; what each costs is compared"
 BITS: Final = "ranges of the extent tree of ordered data and of trees' nodes meet and merge"
 OF_BITS: Final = ("clear_extent_bit", "set_extent_bit", "filemap_add_folio")
 PIECE: Final = "into how many pieces a write of more than 8 pages is cut: a counter of the task's decides"
+FINISHED: Final = "whether an ordered extent has ended when its checksums are logged: time decides"
 OVERWRITTEN: Final = "extents that are looked at piece by piece when they are written over"
 CHUNK: Final = "a new chunk of the disk was taken: a change of several trees"
 DROPPED: Final = "nodes of the log tree that is dropped are cleaned: how many, its shape decides"
@@ -54,8 +55,8 @@ def predict_write(case: PeerCase, file: BtrfsFile) -> Prediction:
             writer.write(request.offset, request.length)
             if writer.new_chunk:
                 chunk_in.add(step.phase)
-        elif request.kind in ("fsync", "syncfs"):
-            getattr(writer, request.kind)()
+        else:
+            _sync(writer, request)
 
     phases = run_counted(case.steps(), tally, do, COUNTED)
     left_out = {("umount", ALL): UMOUNT, (ALL, "sectors of nodes of trees"): NODES}
@@ -80,9 +81,25 @@ def _places(file: BtrfsFile) -> dict[int, int]:
 
 def _writer(case: PeerCase, file: BtrfsFile, tally: Tally, places: dict[int, int]) -> BtrfsWriter:
     """Return a writer for which what the case does before its first phase has happened."""
-    before = [s.request for s in case.steps() if s.phase == UNCOUNTED and s.request.kind == "write"]
-    size = max((r.offset + r.length for r in before if r.fd == 0), default=0)
-    return BtrfsWriter(file, tally, places, sum(r.length for r in before), size)
+    first = next(n for n, step in enumerate(case.steps()) if step.phase != UNCOUNTED)
+    before = [step.request for step in islice(case.steps(), first)]
+    others = sum(request.length for request in before if request.kind == "write" and request.fd)
+    writer = BtrfsWriter(file, tally, places, others)
+    for request in before:
+        if request.kind == "write" and not request.fd:
+            check_mapped(case, request, places)
+            writer.write(request.offset, request.length)
+        elif not request.fd:
+            _sync(writer, request)
+    return writer
+
+
+def _sync(writer: BtrfsWriter, request: Request) -> None:
+    """Do what asks for durability, of the file or of all; nothing for another request."""
+    if request.kind == "fsync":
+        writer.fsync()
+    elif request.kind in ("sync", "syncfs"):
+        writer.syncfs()
 
 
 def _take_from(case: PeerCase, file: BtrfsFile, name: str, phase: Tally) -> None:
@@ -104,8 +121,10 @@ def _left_out(case: PeerCase, name: str, phase: Tally, chunk: bool) -> dict[tupl
         found |= {(name, counter): CHUNK for counter in OF_BITS}
     if any(request.length > ONE_PIECE_PAGES * PAGE_BYTES for request in writes):
         found[name, PIECES] = PIECE
-    if writes and "new" not in case.name.split("/")[1]:
-        found[name, "btrfs_get_extent"] = OVERWRITTEN
+    if "new" not in case.name.split("/")[1]:
+        found[name, "btrfs_lookup_csums_range"] = FINISHED
+        if writes:
+            found[name, "btrfs_get_extent"] = OVERWRITTEN
     return found
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.block.opf import REQ_META
+from sim.peers.btrfs_extents import OwnExtents, ranges
 from sim.peers.btrfs_layout import BtrfsFile, Extent, read_extents
 from sim.peers.btrfs_read import RA_PAGES, BtrfsReader
 from sim.peers.btrfs_write import BtrfsWriter, write_nodes
@@ -54,6 +55,12 @@ def test_extents_of_a_page_as_recorded() -> None:
     assert (128, 256, 128) == tuple(
         tally.calls[name] for name in ("submit_bio", "btrfs_search_slot", "read_block_for_search")
     )
+
+
+def test_rows_of_pages() -> None:
+    """Sorted pages, in rows without gaps."""
+    assert [[1, 2], [4], [7, 8]] == ranges([1, 2, 4, 7, 8])
+    assert [] == ranges([])
 
 
 @pytest.mark.parametrize(
@@ -132,6 +139,57 @@ def test_ranges_are_extents_of_their_own() -> None:
     assert (2, 2, 3) == tuple(
         tally.calls[name] for name in ("cow_file_range", "btrfs_add_ordered_extent", "__extent_writepage")
     )
+
+
+def test_checksums_are_stored_in_rows() -> None:
+    """
+    A new file's are put into the tree bio by bio, then copied into the log, 1,016 at a time (SHA-256: 127),
+    cut where a leaf ends; from then on the log has them as the bios had.
+    """
+    found = []
+    for size, algorithm in ((16 * MIB, "crc32c"), (MIB, "sha256"), (MIB, "")):
+        target, tally = writer(size, algorithm)
+        target.write(0, size)
+        target.fsync()
+        first = tally.calls["btrfs_csum_file_blocks"]
+        target.write(0, 8192)
+        target.write(16384, 4096)
+        target.fsync()
+        found.append(
+            (first, tally.calls["btrfs_csum_file_blocks"] - first, tally.calls["btrfs_lookup_csums_range"])
+        )
+    assert [(16 + 4 + 1, 4, 1), (1 + 3, 4, 1), (0, 0, 0)] == found
+
+
+def test_checksums_of_free_extents_are_deleted() -> None:
+    """With the commit, once for each extent of which nothing is left."""
+    target, tally = writer(MIB)
+    for page in range(4):
+        target.write(page * 4096, 4096)
+        target.fsync()
+    target.syncfs()
+    target.write(0, 8192)
+    target.fsync()
+    assert 0 == tally.calls["btrfs_del_csums"]
+    target.syncfs()
+    assert 2 == tally.calls["btrfs_del_csums"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 6)), max_size=25))
+def test_extents_as_page_by_page(writes: list[tuple[int, int]]) -> None:
+    """An extent is free when nobody has its pages; runs are the pages' owners, in order."""
+    extents, owner, alive = OwnExtents(), dict[int, int](), set[int]()
+    for number, (start, length) in enumerate(writes):
+        extents.write(range(start, start + length))
+        owner |= dict.fromkeys(range(start, start + length), number)
+        alive.add(number)
+        gone = alive - set(owner.values())
+        assert len(gone) == extents.forget_freed()
+        alive -= gone
+    covered = [page for first, end in extents.runs() for page in range(first, end)]
+    assert covered == sorted(owner)
+    assert all(len({owner[page] for page in range(first, end)}) == 1 for first, end in extents.runs())
+    assert owner == {page: extents.number(page) for page in owner}
 
 
 def test_a_new_chunk_makes_fsync_commit() -> None:
