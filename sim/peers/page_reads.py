@@ -40,6 +40,7 @@ class PageReads(Cached):
     ) -> None:
         self.random = False
         self._tally = tally
+        self._size = size_bytes
         self._pages = -(-size_bytes // PAGE_BYTES)
         self._ra_pages = ra_pages
         self._read_folios = read_folios
@@ -65,16 +66,28 @@ class PageReads(Cached):
         first, end = self._folio_of[index]
         return end - first
 
-    def read(self, offset: int, length: int) -> None:
-        """Read bytes, as pread(2) does."""
+    def read_on(self, offset: int, length: int) -> None:
+        """Read bytes, as a program does that reads on until it has them all or nothing comes."""
+        while length:
+            got = self.read(offset, length)
+            if not got:
+                return
+            offset, length = offset + got, length - got
+
+    def read(self, offset: int, length: int) -> int:
+        """Read bytes, as pread(2) does; return how many there were before the end of the file."""
         self._tally.call("filemap_read")
         index, last = offset // PAGE_BYTES, -(-(offset + length) // PAGE_BYTES)
         limit = min(last, self._pages)
+        end = min(offset + length, self._size)
+        if end <= offset:
+            return 0
         while index < limit:
             if index not in self._folio_of:
                 self._ask(index, last - index, marker=False)
             index = self._batch(index, limit, last)
-        self._ra.prev_page = (offset + length) // PAGE_BYTES
+        self._ra.prev_page = end // PAGE_BYTES
+        return end - offset
 
     def _batch(self, index: int, limit: int, last: int) -> int:
         """Take up to a batch of cached folios, the last one perhaps with the mark; return the page after."""

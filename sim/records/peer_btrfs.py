@@ -44,7 +44,7 @@ def _predict_read(case: PeerCase, file: BtrfsFile) -> Prediction:
         if step.request.kind == "random":
             pages.random = True
         elif step.request.kind == "read":
-            pages.read(step.request.offset, step.request.length)
+            pages.read_on(step.request.offset, step.request.length)
 
     phases = run_counted(case.steps(), tally, do, READ_PHASES)
     left_out = {("umount", ALL): UMOUNT, (ALL, "sectors of tree blocks"): PLACES}

@@ -60,7 +60,7 @@ def _read(case: PeerCase) -> dict[str, Tally]:
 
     def do(step: Step) -> None:
         if step.request.kind == "read":
-            pages.read(step.request.offset, step.request.length)
+            pages.read_on(step.request.offset, step.request.length)
 
     return run_counted(case.steps(), tally, do, COUNTED)
 

@@ -47,6 +47,18 @@ def test_random_reads_bring_what_is_asked_for() -> None:
     assert [[(5, 6)], [(90, 91)]] == found
 
 
+def test_a_program_reads_on_until_nothing_comes() -> None:
+    """64 KiB of a file where 128 were asked for: a second read finds the end, and asks for nothing."""
+    tally = Tally()
+    found: list[Folios] = []
+    pages = PageReads(tally, 64 << 10, 1024, found.append)
+    pages.read_on(0, 128 << 10)
+    pages.read_on(0, 64 << 10)
+    assert [16] == [len(folios) for folios in found]
+    assert 2 + 1 == tally.calls["filemap_read"]
+    assert [0, 4096, 100] == [pages.read(at, 4096) for at in (64 << 10, 0, (64 << 10) - 100)]
+
+
 @given(
     st.integers(1, 600),
     st.sampled_from([32, 1024]),
