@@ -47,13 +47,13 @@ class AeadDevice:
 
     def flush(self) -> None:
         """Hand a flush down as it is."""
-        self._tally.call("dm_submit_bio", "bio_alloc_bioset", "crypt_map", "bio_endio")
+        self._tally.call("dm_submit_bio", "bio_alloc_bioset", "crypt_map", "bio_endio", "block_bio_complete")
         self._tally.queue("dm0", 0, 0, FLUSH)
         self._below.flush()
 
     def _cloned(self) -> None:
         """Clone a bio twice, for device mapper and for the target, with room for tags."""
-        self._tally.call("dm_submit_bio", "crypt_map", "crypt_convert", "crypt_endio")
+        self._tally.call("dm_submit_bio", "crypt_map", "crypt_convert", "crypt_endio", "block_bio_complete")
         self._tally.call("kcryptd_crypt", "kcryptd_queue_crypt", "dm_crypt_integrity_io_alloc")
         self._tally.call("bio_integrity_add_page", "bio_integrity_alloc")
         self._tally.call("bio_alloc_bioset", times=2)

@@ -81,7 +81,7 @@ class IntegrityDevice:
 
     def flush(self) -> None:
         """Make all that was written durable, for a flush that was queued to the device."""
-        self._tally.call("dm_submit_bio", "bio_alloc_bioset")
+        self._tally.call("dm_submit_bio", "bio_alloc_bioset", "block_bio_complete")
         self._tally.call("dm_integrity_map", "submit_flush_bio")
         if self._layout.mode == "J":
             self._journal.flush()
@@ -103,8 +103,9 @@ class IntegrityDevice:
 
     def _clones(self, sector: int, sectors: int) -> Iterator[tuple[int, int]]:
         """Yield what device mapper makes of a bio: a clone for each piece, the rest queued anew."""
+        self._tally.call("block_bio_complete")
         for at, length in self.pieces(sector, sectors):
-            self._tally.call("submit_bio_noacct_nocheck", times=at > sector)
+            self._tally.call("submit_bio_noacct_nocheck", "block_split", times=at > sector)
             self._tally.call("dm_submit_bio", "bio_alloc_bioset", "dm_integrity_map")
             self._tally.call("bio_endio", times=2)
             self._journal.begin_request()

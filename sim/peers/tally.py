@@ -2,8 +2,8 @@
 What the block layer counts of a bio on its way to the disk, and the list of all bios that were queued.
 
 Counted as kprobes see it on Linux 6.1: submit_bio, submit_bio_noacct_nocheck, blk_mq_submit_bio, bio_split,
-bio_alloc_bioset, bio_endio. A bio that the disk's limits do not take is cut; the rest is queued anew,
-without being seen again.
+bio_alloc_bioset, bio_endio, and the tracepoints block_bio_queue, block_split, block_bio_complete. A bio
+that the disk's limits do not take is cut; the rest is queued anew, without being seen again.
 
 Left out: requests, and what merges in a plug (sim.block has them); time.
 """
@@ -53,7 +53,7 @@ class Tally:
 
     def queue(self, device: str, sector: int, sectors: int, opf: int) -> None:
         """Queue a bio: the tracer sees it."""
-        self.call("submit_bio_noacct_nocheck")
+        self.call("submit_bio_noacct_nocheck", "block_bio_queue")
         self.bios.append(Queued(device, sector, sectors, opf))
 
     def to_disk(self, sector: int, sectors: int, opf: int, apart: bool = True) -> None:
@@ -61,7 +61,7 @@ class Tally:
         self.queue(DISK, sector, sectors, opf)
         cuts = rests(sectors, apart)
         self.call("blk_mq_submit_bio", "bio_endio", times=1 + cuts)
-        self.call("submit_bio_noacct_nocheck", "bio_split", "bio_alloc_bioset", times=cuts)
+        self.call("submit_bio_noacct_nocheck", "bio_split", "bio_alloc_bioset", "block_split", times=cuts)
 
     def submit_to_disk(self, sector: int, sectors: int, opf: int, apart: bool = True) -> None:
         """As `to_disk`, for who submits a bio of his own (submit_bio)."""

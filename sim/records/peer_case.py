@@ -21,6 +21,8 @@ ALL: Final = "*"
 """In `left_out`: of all phases, or all that a phase counts."""
 BIOS: Final = "bios"
 """In `left_out`: the list of bios."""
+EVENTS: Final = ("bio_queue", "bio_complete", "split")
+"""Block events that requests have no part in; their tracepoints are block_bio_queue and so on."""
 _KEYS: Final = ("case", "group", "script", "setup", "phases", "bios", "files")
 
 
@@ -51,9 +53,15 @@ class PeerCase:
         return steps(self.record["script"], self.at)
 
     def counts(self, phase: str) -> dict[str, int]:
-        """Return what a phase was recorded to call; nothing of a phase that is not there."""
-        found = [entry["counts"] for entry in self.record["phases"] if entry["name"] == phase]
-        return dict(found[0]) if found else {}
+        """
+        Return what a phase was recorded to call, and what of block events is compared; nothing of a phase
+        that is not there.
+        """
+        for entry in self.record["phases"]:
+            if entry["name"] == phase:
+                events = {f"block_{name}": entry["blk"].get(name, 0) for name in EVENTS}
+                return {name: number for name, number in (entry["counts"] | events).items() if number}
+        return {}
 
     def bios(self, phase: str) -> list[Queued]:
         """Return the bios of a phase, in order; a row of a record may stand for several."""
@@ -140,5 +148,9 @@ def load_peer_cases(path: Path) -> list[PeerCase]:
         missing = [key for key in _KEYS if key not in record]
         if missing:
             raise ConfigError(at, f"has no {missing[0]!r}", "a record of a peer")
+        for place, phase in enumerate(record["phases"]):
+            missing = [key for key in ("name", "counts", "blk") if key not in phase]
+            if missing:
+                raise ConfigError(at, f"phases[{place}] has no {missing[0]!r}", "a phase of a record")
         cases.append(PeerCase(record, at))
     return cases

@@ -25,7 +25,7 @@ MODELS: Final[Mapping[str, Callable[[PeerCase], Prediction]]] = {
     "xfs-reflink": predict_xfs,
 }
 """A record's group -> who predicts it."""
-REQUESTS: Final = ("block events", "requests and merges are the block layer's: the other recordings hold it")
+REQUESTS: Final = ("block events of requests", "these are the block layer's: the other recordings hold it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +59,15 @@ def compare_peer_case(case: PeerCase) -> PeerOutcome:
     out = dict((REQUESTS,))
     for entry in case.record["phases"]:
         name = str(entry["name"])
-        reasons = _reasons(prediction, name)
-        named = {counter for counter in reasons if counter in entry["counts"] or counter not in NOT_COMPARED}
+        recorded, reasons = case.counts(name), _reasons(prediction, name)
+        named = {counter for counter in reasons if counter in recorded or counter not in NOT_COMPARED}
         out |= {_label(prediction, name, counter): reasons[counter] for counter in named}
         if ALL in reasons:
             continue
         mine = prediction.phases.get(name, Tally())
-        for counter in sorted((entry["counts"].keys() | mine.calls.keys()) - reasons.keys()):
+        for counter in sorted((recorded.keys() | mine.calls.keys()) - reasons.keys()):
             compared += 1
-            kernel, ours = entry["counts"].get(counter, 0), mine.calls[counter]
+            kernel, ours = recorded.get(counter, 0), mine.calls[counter]
             if kernel != ours:
                 differences.append(PeerDifference(case.name, name, counter, kernel, ours))
         if BIOS in reasons:

@@ -62,8 +62,8 @@ def test_phases_count_what_falls_into_them() -> None:
     script = ["r 0 0 1", "mark a", "w 0 0 1", "fsync 0", "mark b", "r 0 0 1", "mark a", "r 0 0 1", "mark -"]
     found = run_counted(steps(script, "here"), tally, do, ("a",))
     assert ["write", "fsync", "read"] == seen
-    assert {"a": {"write": 1, "fsync": 1, "read": 1, "submit_bio_noacct_nocheck": 3}} == {
-        name: dict(phase.calls) for name, phase in found.items()
-    }
+    assert {
+        "a": {"write": 1, "fsync": 1, "read": 1, "submit_bio_noacct_nocheck": 3, "block_bio_queue": 3}
+    } == {name: dict(phase.calls) for name, phase in found.items()}
     assert [1, 2, 3] == [bio.sector for bio in found["a"].bios]
     assert ["a", "b"] == list(run_counted(steps(script, "here"), tally, do))

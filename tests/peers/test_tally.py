@@ -45,6 +45,8 @@ def test_a_bio_that_is_cut_ends_twice() -> None:
     assert [Queued("null", 8, 1280, REQ_OP_WRITE)] == tally.bios
     assert {
         "submit_bio": 1,
+        "block_bio_queue": 1,
+        "block_split": 1,
         "submit_bio_noacct_nocheck": 2,
         "blk_mq_submit_bio": 2,
         "bio_split": 1,

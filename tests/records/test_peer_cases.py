@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from functools import cache
@@ -18,10 +19,10 @@ from sim.records.write_counters import NOT_COMPARED
 
 DATA = Path(__file__).parents[2] / "results" / "kernel" / "linux-6.1.192" / "peers"
 GOLDEN = {
-    "dm-integrity": (26, 732),
-    "dm-crypt-aead": (4, 157),
-    "btrfs": (16, 785),
-    "xfs-reflink": (7, 255),
+    "dm-integrity": (26, 814),
+    "dm-crypt-aead": (4, 170),
+    "btrfs": (16, 812),
+    "xfs-reflink": (7, 265),
 }
 """Group: cases, and numbers that are compared in them."""
 READ = "dmint_D_4096/direct/read4k"
@@ -68,7 +69,7 @@ def test_nothing_is_left_out_in_silence() -> None:
     """Of devices all is compared but what other tasks do; of file systems the rest has its reasons."""
     for group in ("dm-integrity", "dm-crypt-aead"):
         for outcome in map(compare_peer_case, cases_of(group)):
-            assert {"queue_work_on", "block events"} == outcome.left_out.keys()
+            assert {"queue_work_on", "block events of requests"} == outcome.left_out.keys()
             assert NOT_COMPARED["queue_work_on"] == outcome.left_out["queue_work_on"]
     left = {name: compare_peer_case(case_of(name)).left_out for name in (WRITE, BTRFS_WRITE)}
     assert "phase umount" in left[WRITE]
@@ -172,4 +173,8 @@ def test_a_file_that_is_none(tmp_path: Path) -> None:
     path = tmp_path / "peers.jsonl"
     path.write_text('{"case": "a", "group": "btrfs", "setup": ""}\n')
     with pytest.raises(ConfigError, match=r"peers\.jsonl:1: has no 'script'"):
+        load_peer_cases(path)
+    whole = case_of(READ).record
+    path.write_text(json.dumps(whole | {"phases": [{"name": "io", "counts": {}}]}) + "\n")
+    with pytest.raises(ConfigError, match=r"peers\.jsonl:1: phases\[0\] has no 'blk'"):
         load_peer_cases(path)
