@@ -22,11 +22,15 @@ def model_digest() -> str:
     """
     Return SHA-256 (hex) over the simulator's own code and profiles: the model's version.
 
-    What only shows or describes (report, export, schema, cli, api.py) is not of the model.
+    What only shows or describes (report, export, schema, cli, api.py), or is held against recordings alone
+    (peers, records), is not of the model.
     """
     return code_digest(
         "sim",
-        without=("report", "export", "schema", "claims", "calibrate", "records", "cli", "api.py", "shipped"),
+        without=(
+            *("report", "export", "schema", "claims", "calibrate", "records", "peers"),
+            *("cli", "api.py", "shipped"),
+        ),
     )
 
 
