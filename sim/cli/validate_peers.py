@@ -16,7 +16,7 @@ from sim.cli.validate_writes import SHOWN, print_left_out
 from sim.records.peer_compare import PeerOutcome
 from sim.report.table import Column, Table
 
-PEER_GROUPS = ("dm-integrity", "dm-crypt-aead", "btrfs", "xfs-reflink")
+PEER_GROUPS = ("dm-integrity", "dm-crypt-aead", "btrfs", "xfs-reflink", "fs-verity")
 """The groups of recordings that are run: one file each."""
 
 

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
+from sim.peers.rows import rows_of
+
 
 class OwnExtents:
     """The extents of one file, by number, in the order in which they were written."""
@@ -44,18 +46,7 @@ class OwnExtents:
 
     def runs(self) -> Iterator[tuple[int, int]]:
         """Yield (first page, page after the last) of each extent as far as it is in use, in order."""
-        for row in ranges(sorted(self._of)):
+        for row in rows_of(sorted(self._of)):
             for _number, pages in groupby(row, self._of.__getitem__):
                 used = list(pages)
                 yield used[0], used[-1] + 1
-
-
-def ranges(pages: list[int]) -> list[list[int]]:
-    """Return sorted pages in rows without gaps."""
-    rows: list[list[int]] = []
-    for page in pages:
-        if rows and rows[-1][-1] == page - 1:
-            rows[-1].append(page)
-        else:
-            rows.append([page])
-    return rows

@@ -23,9 +23,10 @@ from typing import Final
 
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.integrity.csum_tree import CSUM_BYTES, leaf_of
-from sim.peers.btrfs_extents import OwnExtents, ranges
+from sim.peers.btrfs_extents import OwnExtents
 from sim.peers.btrfs_layout import BtrfsFile
 from sim.peers.btrfs_read import BIO_PAGES, HASHED_AT_ONCE
+from sim.peers.rows import rows_of
 from sim.peers.tally import FLUSH, Tally
 from sim.units import MIB, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
 
@@ -111,7 +112,7 @@ class BtrfsWriter:
         pages = sorted(self._dirty)
         self._dirty.clear()
         self._changed = True
-        rows = ranges(pages)
+        rows = rows_of(pages)
         self._tally.call("btrfs_run_delalloc_range", "cow_file_range", times=len(rows))
         self._tally.call("btrfs_add_ordered_extent", "btrfs_finish_ordered_io", times=len(rows))
         self._tally.call("insert_reserved_file_extent", times=len(rows))

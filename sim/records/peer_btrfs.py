@@ -47,7 +47,7 @@ def _predict_read(case: PeerCase, file: BtrfsFile) -> Prediction:
             pages.read_on(step.request.offset, step.request.length)
 
     phases = run_counted(case.steps(), tally, do, READ_PHASES)
-    left_out = {("umount", ALL): UMOUNT, (ALL, "sectors of tree blocks"): PLACES}
+    left_out = {("umount", ALL): UMOUNT, (ALL, "places of tree blocks"): PLACES}
     return Prediction(phases, left_out, _without_places)
 
 

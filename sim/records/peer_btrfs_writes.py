@@ -59,7 +59,7 @@ def predict_write(case: PeerCase, file: BtrfsFile) -> Prediction:
             _sync(writer, request)
 
     phases = run_counted(case.steps(), tally, do, COUNTED)
-    left_out = {("umount", ALL): UMOUNT, (ALL, "sectors of nodes of trees"): NODES}
+    left_out = {("umount", ALL): UMOUNT, (ALL, "bios of nodes of trees"): NODES}
     for name, phase in phases.items():
         _take_from(case, file, name, phase)
         left_out |= _left_out(case, name, phase, chunk=name in chunk_in)

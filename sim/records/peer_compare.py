@@ -15,6 +15,7 @@ from sim.peers.tally import Queued, Tally
 from sim.records.peer_btrfs import predict_btrfs
 from sim.records.peer_case import ALL, BIOS, PeerCase, Prediction
 from sim.records.peer_devices import predict_device
+from sim.records.peer_verity import predict_verity
 from sim.records.peer_xfs import predict_xfs
 from sim.records.write_counters import NOT_COMPARED
 
@@ -23,6 +24,7 @@ MODELS: Final[Mapping[str, Callable[[PeerCase], Prediction]]] = {
     "dm-crypt-aead": predict_device,
     "btrfs": predict_btrfs,
     "xfs-reflink": predict_xfs,
+    "fs-verity": predict_verity,
 }
 """A record's group -> who predicts it."""
 REQUESTS: Final = ("block events of requests", "these are the block layer's: the other recordings hold it")

@@ -35,7 +35,8 @@ def predict_xfs(case: PeerCase) -> Prediction:
     """Run a case. Raises ConfigError where a record has not what the model needs."""
     left_out = {
         ("umount", ALL): UMOUNT,
-        (ALL, "sectors of the log"): LOG,
+        (ALL, "places and lengths of records of the log"): LOG,
+        (ALL, "bios of metadata that is read"): BUFFERS,
         (ALL, "xfs_buf_submit"): BUFFERS,
         (ALL, "xfs_buf_ioapply"): BUFFERS,
     }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.block.opf import REQ_META
-from sim.peers.btrfs_extents import OwnExtents, ranges
+from sim.peers.btrfs_extents import OwnExtents
 from sim.peers.btrfs_layout import BtrfsFile, Extent, read_extents
 from sim.peers.btrfs_read import RA_PAGES, BtrfsReader
 from sim.peers.btrfs_write import BtrfsWriter, write_nodes
@@ -55,12 +55,6 @@ def test_extents_of_a_page_as_recorded() -> None:
     assert (128, 256, 128) == tuple(
         tally.calls[name] for name in ("submit_bio", "btrfs_search_slot", "read_block_for_search")
     )
-
-
-def test_rows_of_pages() -> None:
-    """Sorted pages, in rows without gaps."""
-    assert [[1, 2], [4], [7, 8]] == ranges([1, 2, 4, 7, 8])
-    assert [] == ranges([])
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ GOLDEN = {
     "dm-crypt-aead": (4, 170),
     "btrfs": (16, 812),
     "xfs-reflink": (7, 265),
+    "fs-verity": (2, 113),
 }
 """Group: cases, and numbers that are compared in them."""
 READ = "dmint_D_4096/direct/read4k"
