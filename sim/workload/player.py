@@ -139,6 +139,13 @@ def play(
         else:
             continue
         break
+    yield from _end(clock, task, played, pace, writes)
+
+
+def _end(
+    clock: Clock, task: Task, played: Played, pace: _Pace | None, writes: Writes | None
+) -> Generator[Any, Any, None]:
+    """End a job: what belongs to its time, and what comes behind it."""
     if writes is not None:
         yield from writes.end(task, played)
     yield from task.settle()

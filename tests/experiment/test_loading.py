@@ -201,7 +201,7 @@ GOLDEN = [
         '"fragmented"',
         '"fragment"',
         "e.toml:18: matrix.volume.files.layout.kind: 'fragment' is not known; allowed: contiguous, "
-        "fragmented, sparse, unwritten, hole, aged, random, fiemap, filefrag",
+        "fragmented, sparse, unwritten, hole, empty, absent, aged, random, fiemap, filefrag",
     ),
     (
         '"16KiB"',
