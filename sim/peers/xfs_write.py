@@ -99,15 +99,14 @@ class XfsWriter:
             self._tally.submit_to_disk(0, 0, FLUSH)
         self._to_log = False
 
-    def clone_to(self, other_is_empty: bool = True) -> None:
+    def clone(self) -> None:
         """Share all blocks with an empty file (FICLONE): a transaction each for flags, extents, the size."""
         self._tally.call("xfs_file_remap_range", "xfs_reflink_remap_blocks")
         extents = self._file.extents()
         self._tally.call("xfs_reflink_remap_extent", times=extents)
         self._tally.call("xfs_refcountbt_init_cursor", "xfs_refcount_adjust_extents", times=extents)
         self._tally.call("xfs_bmapi_read", times=2 * extents)
-        transactions = 1 + extents + other_is_empty
-        self._tally.call("xfs_trans_alloc", "xfs_trans_commit", times=transactions)
+        self._tally.call("xfs_trans_alloc", "xfs_trans_commit", times=1 + extents + 1)
         self._to_log = True
 
     def _map(self, block: int, end: int) -> int:

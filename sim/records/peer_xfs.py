@@ -40,9 +40,7 @@ def predict_xfs(case: PeerCase) -> Prediction:
         (ALL, "xfs_buf_submit"): BUFFERS,
         (ALL, "xfs_buf_ioapply"): BUFFERS,
     }
-    if case.counts("read"):
-        return Prediction(_read(case), left_out, _comparable)
-    phases = _write(case)
+    phases = _read(case) if case.counts("read") else _write(case)
     _take_from(case, phases)
     for name, phase in phases.items():
         if phase.calls["xfs_file_buffered_write"]:
@@ -88,7 +86,7 @@ def _write(case: PeerCase) -> dict[str, Tally]:
         elif request.kind == "fsync":
             writer.fsync()
         elif request.kind == "clone":
-            writer.clone_to()
+            writer.clone()
 
     return run_counted(case.steps(), tally, do, COUNTED)
 

@@ -94,7 +94,7 @@ def test_a_clone_as_recorded() -> None:
     """Three transactions for one extent, which the log gets at fsync."""
     tally = Tally()
     target = XfsWriter(shared_file(shared=False), tally, [3])
-    target.clone_to()
+    target.clone()
     target.fsync()
     assert (3, 1, 2) == tuple(
         tally.calls[name] for name in ("xfs_trans_commit", "xfs_reflink_remap_extent", "xfs_bmapi_read")
