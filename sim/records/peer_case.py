@@ -123,12 +123,15 @@ def as_it_is(bio: Queued) -> Queued | None:
 class Prediction:
     """
     What a model says of a case. phases: by name. left_out: (phase, counter) -> why it is not compared.
-    comparable: what of a bio is compared; None: nothing of it.
+    comparable: what of a bio is compared; None: nothing of it. together: phases in a row of which only the
+    sum is compared, and why.
     """
 
     phases: dict[str, Tally]
     left_out: dict[tuple[str, str], str] = field(default_factory=dict)
     comparable: Callable[[Queued], Queued | None] = as_it_is
+    together: tuple[str, ...] = ()
+    why_together: str = ""
 
 
 def is_of_peers(path: Path) -> bool:

@@ -59,23 +59,25 @@ def compare_peer_case(case: PeerCase) -> PeerOutcome:
     differences: list[PeerDifference] = []
     compared = 0
     out = dict((REQUESTS,))
-    for entry in case.record["phases"]:
-        name = str(entry["name"])
-        recorded, reasons = case.counts(name), _reasons(prediction, name)
-        named = {counter for counter in reasons if counter in recorded or counter not in NOT_COMPARED}
+    for names in _groups(case, prediction):
+        name = "+".join(names)
+        if len(names) > 1:
+            out[f"border of {name}"] = prediction.why_together
+        recorded, mine = _sums(case, prediction, names)
+        reasons = _reasons(prediction, names)
+        named = {counter for counter in reasons if counter in recorded.calls or counter not in NOT_COMPARED}
         out |= {_label(prediction, name, counter): reasons[counter] for counter in named}
         if ALL in reasons:
             continue
-        mine = prediction.phases.get(name, Tally())
-        for counter in sorted((recorded.keys() | mine.calls.keys()) - reasons.keys()):
+        for counter in sorted((recorded.calls.keys() | mine.calls.keys()) - reasons.keys()):
             compared += 1
-            kernel, ours = recorded.get(counter, 0), mine.calls[counter]
+            kernel, ours = recorded.calls[counter], mine.calls[counter]
             if kernel != ours:
                 differences.append(PeerDifference(case.name, name, counter, kernel, ours))
         if BIOS in reasons:
             continue
         compared += 1
-        wrote, written = _seen(case.bios(name), prediction), _seen(mine.bios, prediction)
+        wrote, written = _seen(recorded.bios, prediction), _seen(mine.bios, prediction)
         if wrote != written:
             differences.append(
                 PeerDifference(case.name, name, BIOS, _first(wrote, written), _first(written, wrote))
@@ -92,9 +94,34 @@ def validate_peers(cases: Sequence[PeerCase], watch: Callable[[PeerCase], None])
     return outcomes
 
 
-def _reasons(prediction: Prediction, phase: str) -> dict[str, str]:
-    """Return the counters of a phase that are not compared, each with why."""
-    mine = {c: why for (of, c), why in prediction.left_out.items() if of in (ALL, phase)}
+def _groups(case: PeerCase, prediction: Prediction) -> list[tuple[str, ...]]:
+    """Return the phases that are compared: each alone, or those whose border is time's together."""
+    groups: list[tuple[str, ...]] = []
+    for name in dict.fromkeys(str(entry["name"]) for entry in case.record["phases"]):
+        if name not in prediction.together:
+            groups.append((name,))
+        elif groups and groups[-1][0] in prediction.together:
+            groups[-1] += (name,)
+        else:
+            groups.append((name,))
+    return groups
+
+
+def _sums(case: PeerCase, prediction: Prediction, names: tuple[str, ...]) -> tuple[Tally, Tally]:
+    """Return what phases were recorded to do, and what the model does in them."""
+    recorded, mine = Tally(), Tally()
+    for name in names:
+        recorded.calls.update(case.counts(name))
+        recorded.bios += case.bios(name)
+        ours = prediction.phases.get(name, Tally())
+        mine.calls.update(ours.calls)
+        mine.bios += ours.bios
+    return recorded, mine
+
+
+def _reasons(prediction: Prediction, phases: tuple[str, ...]) -> dict[str, str]:
+    """Return the counters of phases that are not compared, each with why."""
+    mine = {c: why for (of, c), why in prediction.left_out.items() if of in (ALL, *phases)}
     return {"queue_work_on": NOT_COMPARED["queue_work_on"]} | mine
 
 

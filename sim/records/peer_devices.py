@@ -17,6 +17,7 @@ from sim.records.peer_case import PeerCase, Prediction
 
 _LINE: Final = re.compile(r"integrity \S+ 0 (\S+) ([A-Z]) \d+ (.*)$")
 """The end of a record's `table`: tag size or "-", mode, options."""
+BESIDE: Final = "blocks are copied to their places beside the flush that committed them: time decides"
 _HASHES: Final = {"crc32c": 4}
 """internal_hash -> bytes of a tag."""
 
@@ -29,7 +30,10 @@ def predict_device(case: PeerCase) -> Prediction:
     top = "dm0"
     if case.group == "dm-crypt-aead":
         device, top = AeadDevice(IntegrityDevice(layout, tally, own_hash), tally, layout.block_sectors), "dm1"
-    return Prediction(run_direct(case.steps(), device, top, tally))
+    phases = run_direct(case.steps(), device, top, tally)
+    if phases.get("sync", Tally()).calls["integrity_writer"]:
+        return Prediction(phases, together=("sync", "settle"), why_together=BESIDE)
+    return Prediction(phases)
 
 
 def table_of(case: PeerCase) -> tuple[Interleaved, bool]:
