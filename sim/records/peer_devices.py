@@ -12,12 +12,15 @@ from sim.integrity.interleaved import Interleaved
 from sim.peers.device_run import Device, run_direct
 from sim.peers.dm_crypt_aead import AeadDevice
 from sim.peers.dm_integrity import IntegrityDevice
+from sim.peers.script import Request
 from sim.peers.tally import Tally
 from sim.records.peer_case import PeerCase, Prediction
+from sim.units import SECTOR_BYTES
 
 _LINE: Final = re.compile(r"integrity \S+ 0 (\S+) ([A-Z]) \d+ (.*)$")
 """The end of a record's `table`: tag size or "-", mode, options."""
 BESIDE: Final = "blocks are copied to their places beside the flush that committed them: time decides"
+EARLY: Final = "tags are changed beside the request: whether a buffer goes out before the flush, time decides"
 _HASHES: Final = {"crc32c": 4}
 """internal_hash -> bytes of a tag."""
 
@@ -33,7 +36,17 @@ def predict_device(case: PeerCase) -> Prediction:
     phases = run_direct(case.steps(), device, top, tally)
     if phases.get("sync", Tally()).calls["integrity_writer"]:
         return Prediction(phases, together=("sync", "settle"), why_together=BESIDE)
+    if layout.mode != "J" and any(_buffers(layout, step.request) > 1 for step in case.steps()):
+        return Prediction(phases, together=("io", "sync"), why_together=EARLY)
     return Prediction(phases)
+
+
+def _buffers(layout: Interleaved, request: Request) -> int:
+    """Return how many buffers have the tags of what a request writes."""
+    if request.kind != "write":
+        return 0
+    first, end = request.offset // SECTOR_BYTES, (request.offset + request.length) // SECTOR_BYTES
+    return len({layout.buffer_of(sector) for sector in range(first, end, layout.block_sectors)})
 
 
 def table_of(case: PeerCase) -> tuple[Interleaved, bool]:

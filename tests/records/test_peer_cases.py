@@ -84,6 +84,20 @@ def test_what_goes_on_beside_a_flush_may_end_later() -> None:
         assert "border of sync+settle" in outcome.left_out
 
 
+@pytest.mark.parametrize(
+    ("mode", "length", "together"),
+    [("D", 1 << 20, ("io", "sync")), ("B", 1 << 20, ("io", "sync")), ("D", 131_072, ()), ("J", 131_072, ())],
+)
+def test_tags_in_several_buffers_may_go_out_early(mode: str, length: int, together: tuple[str, ...]) -> None:
+    """One request over areas of 128 KiB: workers change tags beside it, so only the sum is compared."""
+    table = (
+        f"0 N integrity /dev/nullb0 0 - {mode} 4 internal_hash:crc32c block_size:4096 interleave_sectors:256"
+    )
+    script = ["mark io", f"w 0 4194304 {length}", "mark sync", "fsync 0", "mark -"]
+    record = {"group": "dm-integrity", "table": table, "script": script}
+    assert together == predict_device(PeerCase(record, "here")).together
+
+
 RECORDED = {0: 0, 1: 4, 2: 8, 11: 44, 17: 20, 19: 28, 35: 140}
 """Our flags of a bio -> a record's."""
 
