@@ -76,8 +76,6 @@ def _check_writes(config: CellConfig) -> None:
         raise custom(f"encryption.scheme {scheme!r} with jobs that write: {_NOT_WRITTEN[scheme]}", allowed)
     if scheme == "dm-crypt" and cipher not in WRITE_CIPHERS:
         raise custom(f"encryption.cipher {cipher!r} with jobs that write", ", ".join(WRITE_CIPHERS))
-    if scheme == "dm-crypt" and config.data == "real":
-        raise custom('data "real" with jobs that write through dm-crypt', 'data = "off"')
     writes = str(config.writes_through)
     if scheme not in ("none", "dm-crypt") and WRITE_DESIGNS[writes].loop != "page_io":
         encrypts = ", ".join(name for name, design in WRITE_DESIGNS.items() if design.loop == "page_io")

@@ -13,7 +13,7 @@ from sim.block.protocols import BioQueue
 from sim.cache.filemap import SLEEP_SYMBOLS
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import IRQ, TASK, Ledger, Site
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 from sim.units import SECTOR_BYTES
 
 
@@ -65,9 +65,10 @@ class WriteOut(EndIo):
         self.queue = queue
         self.disk = disk
         self._clock = clock
-        self._s_end = {context: ledger.site(context, "bio_endio", ended) for context in (IRQ, TASK)}
+        contexts = (IRQ, TASK, KWORKER)
+        self._s_end = {context: ledger.site(context, "bio_endio", ended) for context in contexts}
         self._s_page: dict[str, Site] = (
-            {context: ledger.site(context, "bio_endio", ended_page) for context in (IRQ, TASK)}
+            {context: ledger.site(context, "bio_endio", ended_page) for context in contexts}
             if ended_page
             else {}
         )

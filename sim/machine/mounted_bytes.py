@@ -1,16 +1,21 @@
 """
 The bytes of a volume that is mounted for writing: on its disk, in its log, in its files.
 
-The image is not touched: what is written lies over it in memory.
+The image is not touched: what is written lies over it in memory. On dm-crypt the disk has ciphertext, and the
+file system sees it decrypted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from sim.block.bio import Bio
 from sim.block.protocols import BioQueue
+from sim.block.queue.submit import BlockQueue
 from sim.block.write_log import RecordedQueue, WrittenBio
+from sim.cache.pages import runs_of
+from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
 from sim.engine.clock import Clock
 from sim.errors import InvariantError
 from sim.ext4.check.run import check_image
@@ -22,6 +27,7 @@ from sim.ext4.format.journal_blocks import LogCompat, LogFormat, LogIncompat
 from sim.ext4.format.journal_super import LogSuperblock
 from sim.ext4.read.free_runs import free_runs
 from sim.ext4.read.reader import Image
+from sim.ext4.store import ByteStore
 from sim.fs.file_bytes import FileBytes
 from sim.fs.fs_inode import FsInode
 from sim.fs.jbd2.log_bytes import LogBytes
@@ -32,6 +38,8 @@ from sim.fs.write_out import Pending
 from sim.machine.volume_files import VolumeFile, plain_contents
 from sim.machine.writer import Ext4Writer
 from sim.paths.writepages.page_io import DataBio
+from sim.stack.crypt_bytes import CryptBytes
+from sim.stack.dm_crypt import CryptTarget
 from sim.units import SECTOR_BYTES
 from sim.workload.stamps import stamped
 
@@ -41,21 +49,32 @@ DELETED: Final = (1 << 32) - 1
 
 class MountedBytes:
     """
-    volume: the image, as it was. disk: what is on the disk now, which is where reads come from. base: what
-    was on the disk when it was mounted, for power cuts.
+    volume: the image, as it was. disk: what is on the disk now, as the file system sees it, which is where
+    reads come from. base: what was on the disk when it was mounted, for power cuts, as it lies there.
     """
 
-    def __init__(self, volume: Image, disk: OverlayStore, leftovers: bool = False) -> None:
-        """leftovers: free blocks have what somebody has deleted, so that a file that shows it can be told."""
+    def __init__(
+        self, volume: Image, raw: OverlayStore, leftovers: bool = False, sectors: DmCrypt | None = None
+    ) -> None:
+        """
+        raw: the disk. leftovers: free blocks have what somebody has deleted, so that a file that shows it can
+        be told. sectors: how the disk is encrypted, if it is as a whole.
+        """
         self.volume = volume
-        self.disk = disk
-        note_mounted(disk)
+        self.disk: ByteStore = raw if sectors is None else DmCryptStore(raw, sectors, volume.name)
         self.base = b""
+        self._raw = raw
+        self._sectors = sectors
+        self._plain_base = b""
+        mounted = OverlayStore(self.disk)
+        note_mounted(mounted)
+        for first, count in free_runs(volume, uninitialised=True) if leftovers else ():
+            at = first * volume.block_size
+            mounted.write(at, stamped(DELETED, at, count * volume.block_size, 0))
+        for at, data in mounted.changes():
+            raw.write(at, data if sectors is None else sectors.encrypt(data, at // SECTOR_BYTES))
         if leftovers:
-            for first, count in free_runs(volume, uninitialised=True):
-                at = first * volume.block_size
-                disk.write(at, stamped(DELETED, at, count * volume.block_size, 0))
-            self.base = bytes(disk.read(0, disk.size_bytes))
+            self.base = bytes(raw.read(0, raw.size_bytes))
         self._metadata: MetadataBytes | None = None
         self._log: LogBytes | None = None
         self.log: list[WrittenBio] = []
@@ -63,11 +82,20 @@ class MountedBytes:
         self._gone: set[str] = set()
         self.files: dict[str, tuple[VolumeFile, LiveInode]] = {}
 
-    def record(self, queue: BioQueue, clock: Clock) -> RecordedQueue:
-        """Return a queue over `queue` that brings what is written to the disk."""
-        recorded = RecordedQueue(queue, clock, self.contents, self.disk.write)
+    def record(self, queue: BlockQueue, crypt: CryptTarget | None, clock: Clock) -> BioQueue:
+        """
+        Return the queue to write to, such that what the device gets is brought to the disk, and noted.
+
+        queue: the device's. crypt: the target over it, if there is one.
+        """
+        held = None if self._sectors is None else CryptBytes(self._sectors, self.contents)
+        contents = self.contents if held is None else held.of
+        recorded = RecordedQueue(queue, clock, contents, self._raw.write)
         self.log = recorded.log
-        return recorded
+        if crypt is None or held is None:
+            return recorded
+        crypt.keep_bytes(held, recorded)
+        return crypt
 
     def attach(self, writer: Ext4Writer, groups: Groups, asynchronous: bool) -> None:
         """Have the bytes of all that a writer changes. asynchronous: mounted with journal_async_commit."""
@@ -153,6 +181,24 @@ class MountedBytes:
                 pairs = zip(found, inode.bytes.expected, strict=False)
                 at = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
                 raise InvariantError(f"{path}: " + (problem if at is None else f"byte {at} is another"))
+
+    def after(self, written: Iterable[tuple[int, bytes]]) -> bytearray:
+        """Return the disk as the file system sees it that has these bytes (offset, bytes) over `base`."""
+        raw, changed = bytearray(self.base), list(written)
+        for offset, data in changed:
+            raw[offset : offset + len(data)] = data
+        if self._sectors is None:
+            return raw
+        if not self._plain_base:
+            self._plain_base = self._sectors.decrypt(self.base, 0)
+        disk, size = bytearray(self._plain_base), self._sectors.sector_bytes
+        touched = {
+            at for offset, data in changed for at in range(offset // size, -(-(offset + len(data)) // size))
+        }
+        for first, end in runs_of(sorted(touched)):
+            piece = raw[first * size : end * size]
+            disk[first * size : end * size] = self._sectors.decrypt(piece, first * size // SECTOR_BYTES)
+        return disk
 
     def read_back(self, image: Image, path: str) -> bytes:
         """Return a file's plaintext as an image has it."""

@@ -83,8 +83,9 @@ class MountedForWriting:
         self.bytes: MountedBytes | None = None
         queue = machine.disk
         if isinstance(machine.spec.store, OverlayStore):
-            self.bytes = MountedBytes(volume, machine.spec.store, leftovers=config.crash is not None)
-            queue = self.bytes.record(machine.disk, machine.clock)
+            crash = config.crash is not None
+            self.bytes = MountedBytes(volume, machine.spec.store, crash, machine.spec.sectors)
+            queue = self.bytes.record(machine.queue, machine.crypt, machine.clock)
         self.writer = Ext4Writer(
             machine.clock,
             machine.cpu,

@@ -7,7 +7,8 @@ completes, a work item on kcryptd (unbound) decrypts the pages in place, sector 
 the file system's bio. With no_read_workqueue that is done at once where the completion runs, unless that is
 a hard interrupt, in which the kernel's ciphers refuse to work: then it goes to kcryptd all the same.
 
-Everything that passes is decrypted: the blocks of an extent tree as well as data. Writes: dm_crypt_write.py.
+Everything that passes is decrypted: the blocks of an extent tree as well as data. Writes: dm_crypt_write.py;
+their bytes, where they are kept: crypt_bytes.py.
 Left out: integrity tags, the read queue that a failed allocation falls back to, asynchronous ciphers.
 """
 
@@ -28,6 +29,7 @@ from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import IRQ, TASK, Ledger
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.errors import InvariantError
+from sim.stack.crypt_bytes import CryptBytes
 from sim.stack.dm_crypt_write import CryptWrites
 from sim.units import SECTOR_BYTES
 
@@ -89,7 +91,8 @@ class CryptTarget(BioQueue):
         self._cpu = cpu
         self._ledger = ledger
         self._write_half: CryptWrites | None = None
-        self._below = below
+        self._bytes: CryptBytes | None = None
+        self._below: BioQueue = below
         self._sector_bytes = table.sector_bytes
         self._at_once = table.no_read_workqueue and not DRIVERS[below.limits.driver].hard_irq
         self._tracer = tracer
@@ -119,6 +122,10 @@ class CryptTarget(BioQueue):
             context: _Decryption(ledger, context, f"bio_endio;{at}", "", symbols) for context in (IRQ, TASK)
         }
 
+    def keep_bytes(self, held: CryptBytes, below: BioQueue) -> None:
+        """Have the bytes of all that is written; `below` stands before the device and takes them there."""
+        self._bytes, self._below = held, below
+
     def _writes(self) -> CryptWrites:
         """Return the half that writes, which is made with the first write."""
         if self._write_half is None:
@@ -140,6 +147,8 @@ class CryptTarget(BioQueue):
             self.pending += 1
             if self._tracer is not None:
                 self._tracer(action("Q", bio.opf), task.time_ns, bio.sector, bio.unit_sectors)
+            if self._bytes is not None and bio.unit_sectors:
+                self._bytes.take(bio)
             self._writes().submit(task, bio, plug)
             return
         if bio.count > 1 and bio.opf & REQ_OP_MASK:

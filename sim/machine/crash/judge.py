@@ -83,28 +83,24 @@ class Judge:
     """
     Judges states of the disk of one run.
 
-    mounted: the volume, with what its files held before. base: the disk's bytes when it was mounted. files:
-    by path the inode's number and what was written. fsck: the real one, None if it is not installed.
+    mounted: the volume, with what it and its files held before. files: by path the inode's number and what
+    was written. fsck: the real one, None if it is not installed.
     """
 
     def __init__(
         self,
         mounted: MountedBytes,
-        base: bytes,
         files: dict[str, tuple[int, FileHistory]],
         fsck: E2fsck | None,
     ) -> None:
         self._mounted = mounted
-        self._base = base
         self._files = files
         self._fsck = fsck
         self._before = {path: _whole(mounted.read_back(mounted.volume, path)) for path in files}
 
     def judge(self, written: Iterable[tuple[int, bytes]], at_ns: int) -> Verdict:
         """Return what becomes of a disk that has these bytes (offset, bytes) after a power cut at `at_ns`."""
-        disk = bytearray(self._base)
-        for offset, data in written:
-            disk[offset : offset + len(data)] = data
+        disk = self._mounted.after(written)
         verdict = Verdict()
         store = OverlayStore(MemoryStore(disk))
         try:

@@ -63,7 +63,7 @@ def crash_run(
     with ExitStack() as stack:
         program = find_program("e2fsck")
         fsck = stack.enter_context(E2fsck(program)) if program else None
-        judge = Judge(mounted, mounted.base, files, fsck)
+        judge = Judge(mounted, files, fsck)
         for at_ns in moments(said, log, end_ns, seed):
             cut = CutLog(log, at_ns, volatile)
             for number in range(said.states):

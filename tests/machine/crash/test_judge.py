@@ -28,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
 def judge_of(run: Played, fsck: E2fsck | None = None) -> Judge:
     """Return a judge of a run."""
-    return Judge(run.mounted, run.mounted.base, run.files, fsck)
+    return Judge(run.mounted, run.files, fsck)
 
 
 def whole(run: Played, at: int) -> list[tuple[int, bytes]]:
