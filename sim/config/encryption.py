@@ -116,6 +116,11 @@ class Encryption(Model):
         return self.scheme in ("file-keys", "rfc2014")
 
     @property
+    def encrypts_files(self) -> bool:
+        """Whether files of the file system below all others are encrypted, by it or by the device."""
+        return self.wraps_keys or self.scheme in ("fscrypt-v2", "inline")
+
+    @property
     def packets(self) -> int:
         """Wrapped keys in the xattr of a file."""
         return self.users if self.policy in ("any-of", "k-of-n") else int(self.wraps_keys)

@@ -60,26 +60,19 @@ def check_jobs(config: CellConfig) -> None:
     _check_cache_is_kept(config)
 
 
-_NOT_WRITTEN = {
-    "inline": "contexts and key slots of writes are not recorded",
-    "rfc2014": "the patches of 2014 are modelled for reading alone",
-    "ecryptfs": "what jobs do to its lower file is not modelled; workload.stream_write is",
-}
-"""Schemes that jobs do not write through, and why."""
-
-
 def _check_writes(config: CellConfig) -> None:
-    """Raise for what cannot be written: ciphers below or above the file system."""
+    """Raise for what cannot be written: ciphers without a cost, and paths that encrypt nothing."""
     scheme, cipher = config.encryption.scheme, config.encryption.cipher
-    if scheme in _NOT_WRITTEN:
-        allowed = "none, fscrypt-v2, file-keys, dm-crypt"
-        raise custom(f"encryption.scheme {scheme!r} with jobs that write: {_NOT_WRITTEN[scheme]}", allowed)
-    if scheme == "dm-crypt" and cipher not in WRITE_CIPHERS:
-        raise custom(f"encryption.cipher {cipher!r} with jobs that write", ", ".join(WRITE_CIPHERS))
+    ciphers = {"dm-crypt": WRITE_CIPHERS, "ecryptfs": ("aes-128",)}.get(scheme)
+    if ciphers is not None and cipher not in ciphers:
+        raise custom(f"encryption.cipher {cipher!r} with jobs that write", ", ".join(ciphers))
     writes = str(config.writes_through)
-    if scheme not in ("none", "dm-crypt") and WRITE_DESIGNS[writes].loop != "page_io":
+    if config.encryption.encrypts_files and WRITE_DESIGNS[writes].loop != "page_io":
         encrypts = ", ".join(name for name, design in WRITE_DESIGNS.items() if design.loop == "page_io")
-        raise custom(f"path {writes!r} encrypts nothing that is written", encrypts)
+        what = (
+            "encrypts nothing that is written" if scheme != "inline" else "gives what it writes no contexts"
+        )
+        raise custom(f"path {writes!r} {what}", encrypts)
     if config.volume.image is None and config.volume.journal_bytes is None and config.mount.data != "ordered":
         raise custom(
             f"mount.data {config.mount.data!r} on a volume without journal", 'volume.journal = "16MiB"'

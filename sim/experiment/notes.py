@@ -1,6 +1,6 @@
 """
 What a run tells beside its results: what of its fio jobs changes nothing, which files stand for others, which
-path is a prediction.
+path is a prediction, what a kernel does instead of what is asked for.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ def predicted_paths(experiment: Experiment) -> dict[str, str]:
 
 
 def notes_of(experiment: Experiment) -> list[str]:
-    """Return the notes of an experiment, a line each, of options, files and paths, if there is anything."""
+    """Return the notes of an experiment, a line each: options, files, paths, journals, if there is any."""
     reasons: dict[str, list[str]] = {}
+    ordered: dict[str, None] = {}
     files: dict[str, str] = {}
     for cell in experiment.cells:
         config = cell.config
@@ -26,6 +27,12 @@ def notes_of(experiment: Experiment) -> list[str]:
             for option, _value, why in job.unused:
                 if option not in reasons.setdefault(why, []):
                     reasons[why].append(option)
+        if (
+            config.mount.data == "journal"
+            and config.encryption.encrypts_files
+            and any(job.ddir != "read" for job in config.workload.jobs)
+        ):
+            ordered[config.encryption.scheme] = None
         if config.volume.image is None:
             names = [file.name for file in config.volume.all_files]
             found = files_of_jobs(config.workload.jobs, names)
@@ -37,4 +44,7 @@ def notes_of(experiment: Experiment) -> list[str]:
     if files:
         said = "; ".join(f"{path} for {name}" for name, path in files.items())
         notes.append(f"files of the volume that stand for those of the job: {said}")
+    if ordered:
+        said = f"{', '.join(ordered)} with mount.data journal: "
+        notes.append(f"{said}ext4 does not journal encrypted files, they are as with ordered and nodelalloc")
     return notes

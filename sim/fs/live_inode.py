@@ -50,10 +50,11 @@ class LiveInode:
     it. size: in bytes; disksize: what the disk's inode says of it. state, place: of every buffer head, by
     logical block. reserved: delayed blocks. sync_tid, datasync_tid: of the transactions that fsync(2) and
     fdatasync(2) wait for. tick: when its times were set last. open_files: who may write. encrypted: its
-    blocks go out encrypted. journalled: its data goes through the log. taken: blocks that it got since it was
-    opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular: a file, no
-    directory. links: how many names it has. dtime: seconds when it was deleted, or an orphan's next one.
-    dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
+    blocks lie encrypted on the disk; by fs/crypto: fs_layer_crypto, by the device: inline_crypto (see
+    fscrypt_inode_uses_inline_crypto()). journalled: its data goes through the log. taken: blocks that it got
+    since it was opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular:
+    a file, no directory. links: how many names it has. dtime: seconds when it was deleted, or an orphan's
+    next one. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
     mapper_waits: who waits until another has mapped its pages; None while nobody does.
     """
 
@@ -66,7 +67,9 @@ class LiveInode:
         "dtime",
         "encrypted",
         "es",
+        "fs_layer_crypto",
         "group",
+        "inline_crypto",
         "journalled",
         "links",
         "mapper_waits",
@@ -97,7 +100,9 @@ class LiveInode:
         block_size: int,
         mapping: Mapping,
         encrypted: bool = False,
+        inline: bool = False,
     ) -> None:
+        """inline: where it is encrypted, the device does it."""
         self.mapper_waits: list[Any] | None = None
         self.number = number
         self.table_block = table_block
@@ -107,6 +112,8 @@ class LiveInode:
         self.es = EsTree()
         self.mapping = mapping
         self.encrypted = encrypted
+        self.fs_layer_crypto = encrypted and not inline
+        self.inline_crypto = encrypted and inline
         self.journalled = False
         self.regular = True
         self.changed = self.dirty = False

@@ -89,12 +89,15 @@ class WriteOut(EndIo):
         opf: int = REQ_OP_WRITE | REQ_SYNC,
         pages: int = 0,
         ahead: bool = False,
+        crypt: tuple[Any, int] | None = None,
     ) -> Pending:
         """
         Submit one bio; return it on its way. pages: of a file, whose writeback it ends. ahead: REQ_RAHEAD.
+        crypt: of a bio that the device en- or decrypts, see Bio.
         """
         pending = Pending(pages, contents)
         bio = Bio(sector, sectors, 1, segments, self, pending, blocks, ahead, opf)
+        bio.crypt = crypt
         self.queue.submit(task, bio, plug)
         return pending
 

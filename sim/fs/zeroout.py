@@ -1,7 +1,9 @@
 """
 Writing zeros over blocks instead of splitting an unwritten extent: sb_issue_zeroout() and
 __blkdev_issue_zeroout() of Linux 6.1 (block/blk-lib.c), for a device that has no WRITE ZEROES; for an
-encrypted file fscrypt_zeroout_range() (fs/crypto/bio.c), whose zeros are encrypted block by block.
+encrypted file fscrypt_zeroout_range() (fs/crypto/bio.c), whose zeros are encrypted block by block, or by the
+device: then a bio has a context, and for each further page it is asked whether its number goes on
+(fscrypt_zeroout_range_inline_crypt(), which waits for each bio; here for the last, as for the others).
 """
 
 from __future__ import annotations
@@ -25,21 +27,24 @@ class PageZeroout(Zeroout):
     """Bios of the zero page, as many vectors as it takes; waits for the last."""
 
     def __init__(
-        self, clock: Clock, ledger: Ledger, queue: BioQueue, block_size: int, disk: Disk | None
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        queue: BioQueue,
+        block_size: int,
+        disk: Disk | None,
+        crypt: str,
+        context: str,
     ) -> None:
+        """crypt: what encrypting a block of zeros calls. context: of a bio that the device encrypts."""
         self._queue = queue
         self._size = block_size
         self._out = WriteOut(clock, ledger, queue, disk, "", "", "ext4_issue_zeroout;submit_bio_wait")
         self._s_bio = ledger.site(TASK, "ext4_issue_zeroout", "bio_alloc_bioset")
         self._s_page = ledger.site(TASK, "ext4_issue_zeroout", "bio_add_page")
-        block = "fscrypt_crypt_block"
-        self._s_crypt = ledger.site(
-            TASK,
-            "ext4_issue_zeroout",
-            f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt*2"
-            f" {block};crypto_skcipher_encrypt;xts_encrypt",
-            unit="xts_encrypt",
-        )
+        self._s_crypt = ledger.site(TASK, "ext4_issue_zeroout", crypt, unit="xts_encrypt")
+        self._s_context = ledger.site(TASK, "ext4_issue_zeroout", context)
+        self._s_mergeable = ledger.site(TASK, "ext4_issue_zeroout", "fscrypt_mergeable_bio")
 
     def zero(
         self,
@@ -57,8 +62,10 @@ class PageZeroout(Zeroout):
             length = min(most, count - first)
             pages = -(-length * size // PAGE_BYTES)
             task.ps += self._s_bio.charge(1) + self._s_page.charge(pages)
-            if inode.encrypted:
+            if inode.fs_layer_crypto:
                 task.ps += self._s_crypt.charge_units(length, length * size)
+            elif inode.inline_crypto:
+                task.ps += self._s_context.charge(1) + self._s_mergeable.charge(pages - 1)
             at, zeros = (block + first) * size, bytes(length * size)
             if inode.bytes is not None:
                 zeros = inode.bytes.on_disk(zeros, lblk + first)
@@ -72,6 +79,7 @@ class PageZeroout(Zeroout):
                     [(0, length)],
                     lambda at=at, zeros=zeros: [(at, zeros)],  # type: ignore[misc]
                     REQ_OP_WRITE | REQ_SYNC,
+                    crypt=(inode, block - lblk) if inode.inline_crypto else None,
                 )
             )
         self._queue.flush_for_sleep(task, plug)

@@ -35,6 +35,7 @@ from sim.machine.volume_files import VolumeFile
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import Ext4Writer
 from sim.paths.flusher import total_dirty
+from sim.paths.write_ciphers import FSCRYPT_WRITES, RFC2014_WRITES
 from sim.units import SECTOR_BYTES
 from sim.workload.stamps import stamped
 
@@ -97,6 +98,7 @@ class MountedForWriting:
             Ext4Allocator(machine.ledger, mb),
             name,
             memory_pages=machine.spec.memory_pages,
+            ciphers=RFC2014_WRITES if machine.spec.rfc2014 else FSCRYPT_WRITES,
         )
         if self.bytes is not None:
             self.bytes.attach(self.writer, mb.groups, said.journal_async_commit)
@@ -148,7 +150,8 @@ class MountedForWriting:
             return found
         assert isinstance(file.inode, FsInode)
         number = file.on_disk.number
-        live = live_inode(self._volume, file.on_disk, file.mapping, file.inode.encrypted)
+        encrypted, inline = file.inode.encrypted or file.inode.inline, file.inode.inline
+        live = live_inode(self._volume, file.on_disk, file.mapping, encrypted, inline)
         self._inodes[number] = live
         self._on_disk[number] = file.on_disk
         if self._names is not None:

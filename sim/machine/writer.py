@@ -34,7 +34,9 @@ from sim.paths.buffered_write import BufferedWrite
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
 from sim.paths.iomap_write import IomapWrite
-from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, chain
+from sim.paths.page_bio import INLINE_SYMBOLS
+from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, WRITE, chain
+from sim.paths.write_ciphers import FSCRYPT_WRITES, WriteCiphers
 from sim.paths.writepages.designs import WriteDesign, write_design_of
 from sim.paths.writepages.generic import (
     MPAGE_CALLER,
@@ -157,8 +159,13 @@ class Ext4Writer:
         plain: bool = False,
         disk: Disk | None = None,
         memory_pages: int = 0,
+        ciphers: WriteCiphers = FSCRYPT_WRITES,
+        caller: str = WRITE,
     ) -> None:
-        """memory_pages: of the machine, which decides how many may be dirty; 0: any number."""
+        """
+        memory_pages: of the machine, which decides how many may be dirty; 0: any number. ciphers: what
+        encrypts files that are encrypted. caller: the folded stack that writes files, see BufferedWrite.
+        """
         design = write_design_of(path)
         self.clock = clock
         self.loop = design.loop
@@ -182,30 +189,33 @@ class Ext4Writer:
         self.allocator = allocator
         allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
-        self.mapper = WriteMapper(ledger, self.sb, trees, PageZeroout(clock, ledger, queue, size, disk))
+        zeroout = PageZeroout(clock, ledger, queue, size, disk, ciphers.zeros, INLINE_SYMBOLS)
+        self.mapper = WriteMapper(ledger, self.sb, trees, zeroout)
         reads = WriteOut(clock, ledger, queue, None, _END_BIO, "", "__wait_on_buffer")
         self.out = WriteOut(
             clock, ledger, queue, disk, f"{_END_BIO} {_END_BIO};end_buffer_write_sync", "", "__wait_on_buffer"
         )
-        self.buffered = BufferedWrite(clock, ledger, cache, self.sb, self.mapper, reads)
-        self._make_page_io(ledger, queue, cpu, design)
+        self.buffered = BufferedWrite(
+            clock, ledger, cache, self.sb, self.mapper, reads, ciphers.decrypt, caller
+        )
+        self._make_page_io(ledger, queue, cpu, design, ciphers)
         self._make_generic(ledger, queue)
         self._make_iomap(ledger, queue, cpu, cache, reads)
+        self._make_sync(ledger, queue, cpu)
+        self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
+        self._most_dirty = memory_pages * DIRTY_PERCENT // 100
+
+    def _make_sync(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> None:
+        """Make what has files written out: system calls, the flusher, commits of their data."""
+        self._timer = self._over = False
+        clock, flusher = self.clock, cpu.task(0, "flusher")
         self.wait = WriteBackWait(clock, ledger, queue)
         self.write_back = _Chosen(self)
         self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
-        self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
-        self._most_dirty = memory_pages * DIRTY_PERCENT // 100
-        self._timer = False
-        self._over = False
         self.flusher = Flusher(
-            clock, ledger, cpu.task(0, "flusher"), self.sb, self.inodes, self.write_back, self.wait, self.out
+            clock, ledger, flusher, self.sb, self.inodes, self.write_back, self.wait, self.out
         )
         self.buffered.write_back = self.flusher.finish
-        self._place(ledger)
-
-    def _place(self, ledger: Ledger) -> None:
-        """Find the places of what makes committed data dirty."""
         self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
         self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
 
@@ -240,7 +250,9 @@ class Ext4Writer:
         journal.data = self.files
         return journal
 
-    def _make_page_io(self, ledger: Ledger, queue: BioQueue, cpu: Cpu, design: WriteDesign) -> None:
+    def _make_page_io(
+        self, ledger: Ledger, queue: BioQueue, cpu: Cpu, design: WriteDesign, ciphers: WriteCiphers
+    ) -> None:
         """Make ext4's own write-back, of allocated pages and of journalled data."""
         size = self.buffers.block_size
         self.ends = WriteBackEnds(
@@ -253,7 +265,7 @@ class Ext4Writer:
         self.ends.converter = Conversions(
             self.clock, ledger, cpu.task(0, "kworker"), self.sb, self.mapper, self.ends
         )
-        page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES, design.clears_vectors)
+        page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES, design.clears_vectors, ciphers.encrypt)
         self.rounds = Ext4Writepages(ledger, queue, self.sb, self.mapper, page_io, design.scans_once)
         self.journalled = JournalledWritepages(ledger, queue, page_io, size)
         commit = "jbd2_journal_commit_transaction;jbd2_journal_submit_inode_data_buffers;generic_writepages"

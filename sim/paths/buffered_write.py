@@ -43,6 +43,7 @@ from sim.fs.live_inode import (
 from sim.fs.map_flags import CREATE
 from sim.fs.map_write import SLEEPS, WriteMapper
 from sim.fs.write_out import Pending, WriteOut, sector_of
+from sim.paths.post_read_steps import FSCRYPT, CipherCalls
 from sim.paths.write_calls import (
     DELALLOC,
     FALL_BACK,
@@ -50,6 +51,7 @@ from sim.paths.write_calls import (
     MODES,
     NODELALLOC,
     PLAIN,
+    WRITE,
 )
 from sim.paths.write_rows import Model, WriteRows
 from sim.paths.write_sites import WriteSites
@@ -67,13 +69,16 @@ class BufferedWrite(WriteSites):
         sb: Ext4Super,
         mapper: WriteMapper,
         reads: WriteOut,
+        decrypt: CipherCalls = FSCRYPT,
+        caller: str = WRITE,
     ) -> None:
         """
-        reads: on whose way blocks come that are read first. rows: pages that are alike are taken together;
-        False: each alone, with the same result. write_back, set by who mounts: try_to_writeback_inodes_sb(),
-        which has all dirty pages written.
+        reads: on whose way blocks come that are read first. decrypt: what their decryption calls. rows: pages
+        that are alike are taken together; False: each alone, with the same result. write_back, set by who
+        mounts: try_to_writeback_inodes_sb(), which has all dirty pages written. caller: the folded stack that
+        calls ->write_iter; it is counted itself where that is write(2).
         """
-        super().__init__(ledger)
+        super().__init__(ledger, decrypt, caller)
         self.rows = True
         self._clock = clock
         self._cache = cache
@@ -281,14 +286,17 @@ class BufferedWrite(WriteSites):
                     [(block, 1)],
                     None,
                     REQ_OP_READ,
+                    crypt=(inode, place - block) if inode.inline_crypto else None,
                 )
             )
+            if inode.inline_crypto:
+                task.ps += self._s_context.charge(1)
         yield from self._reads.wait(task, pending)
         for at in partial:
             inode.state[base + at] |= BH_UPTODATE
             if inode.bytes is not None:
                 inode.bytes.came(base + at, inode.place[base + at])
-            if inode.encrypted:
+            if inode.fs_layer_crypto:
                 task.ps += self._s_decrypt.charge_units(1, size)
 
     # -- what write_end does ---------------------------------------------------------------------------

@@ -22,6 +22,13 @@ INLINE_SYMBOLS: Final = (
 )
 """What a bio costs that the device decrypts: its context, from its making to its end."""
 
+_SET: Final = "fscrypt_set_bio_crypt_ctx_bh"
+WRITE_CONTEXT: Final = (
+    f"{_SET} {_SET};fscrypt_set_bio_crypt_ctx {_SET};fscrypt_set_bio_crypt_ctx;bio_crypt_set_ctx"
+    " __blk_crypto_bio_prep __bio_crypt_free_ctx"
+)
+"""The same of a bio that is made for a buffer head: ext4's that write, and what a write reads first."""
+
 FALLBACK_SYMBOLS: Final = (
     "fscrypt_set_bio_crypt_ctx;fscrypt_generate_iv fscrypt_set_bio_crypt_ctx;bio_crypt_set_ctx"
     " /submit_bio;__blk_crypto_submit_bio"

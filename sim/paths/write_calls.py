@@ -20,9 +20,9 @@ what NODELALLOC does.
 """
 
 MODES: Final = (DELALLOC, NODELALLOC, JOURNALLED, PLAIN, FALL_BACK)
-CALLER: Final = (
-    "entry_SYSCALL_64;vfs_write;ext4_file_write_iter;ext4_buffered_write_iter;generic_perform_write"
-)
+WRITE: Final = "entry_SYSCALL_64;vfs_write"
+"""The folded stack of write(2) that calls ->write_iter; who writes a file below its own has another."""
+LOOP: Final = "ext4_file_write_iter;ext4_buffered_write_iter;generic_perform_write"
 GRAB: Final = "grab_cache_page_write_begin;pagecache_get_page;__filemap_get_folio"
 BEGIN: Final = (
     "ext4_da_write_begin",
@@ -47,17 +47,15 @@ _NODELALLOC_END: Final = "ext4_write_end ext4_write_end;block_write_end ext4_wri
 _CREDITS: Final = chain("ext4_writepage_trans_blocks;ext4_ext_index_trans_blocks")
 
 
-def calls_of_write() -> str:
-    """Return what one write(2) calls, its pages apart."""
-    return chain(CALLER)
+def calls_of_write(caller: str) -> str:
+    """Return what one write of a file calls, its pages apart: with write(2), or below another caller."""
+    return chain(f"{WRITE};{LOOP}") if caller == WRITE else under(caller, chain(LOOP))
 
 
-def calls_of_page(mode: int) -> str:
+def calls_of_page(mode: int, caller: str) -> str:
     """Return what every page of a write calls, whatever is cached of it."""
-    common = under(
-        CALLER,
-        f"copy_page_from_iter_atomic {BALANCE}",
-    )
+    up = f"{caller};{LOOP}"
+    common = under(up, f"copy_page_from_iter_atomic {BALANCE}")
     begin = BEGIN[mode]
     if mode == DELALLOC:
         inner = f"ext4_nonda_switch {GRABBED} {_STABLE} ext4_block_write_begin"
@@ -73,5 +71,5 @@ def calls_of_page(mode: int) -> str:
     if mode == FALL_BACK:
         before = "ext4_da_write_begin ext4_da_write_begin;ext4_nonda_switch"
         end = f"ext4_da_write_end {under('ext4_da_write_end', _NODELALLOC_END)}"
-        return f"{common} {under(CALLER, f'{before} {begin} {under(begin, inner)} {end}')}"
-    return f"{common} {under(CALLER, f'{begin} {under(begin, inner)} {end}')}"
+        return f"{common} {under(up, f'{before} {begin} {under(begin, inner)} {end}')}"
+    return f"{common} {under(up, f'{begin} {under(begin, inner)} {end}')}"

@@ -9,63 +9,69 @@ from collections.abc import Callable
 from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.engine.ledger import TASK, Ledger, Site, under
 from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
-from sim.paths.write_calls import BEGIN, CALLER, GRAB, MODES, calls_of_page, calls_of_write
+from sim.paths.page_bio import WRITE_CONTEXT
+from sim.paths.post_read_steps import CipherCalls
+from sim.paths.write_calls import BEGIN, GRAB, LOOP, MODES, calls_of_page, calls_of_write
 
 MakeSite = Callable[..., Site]
 """Ledger.site()."""
 
 
 class WriteSites:
-    """The sites of one file system."""
+    """
+    The sites of one file system. decrypt: what is called for a block that was read first. caller: of its
+    ->write_iter.
+    """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._place(ledger.site)
-        self._place_blocks(ledger.site)
+    def __init__(self, ledger: Ledger, decrypt: CipherCalls, caller: str) -> None:
+        self._up = f"{caller};{LOOP}"
+        self._place(ledger.site, caller)
+        self._place_blocks(ledger.site, decrypt)
 
-    def _place(self, site: MakeSite) -> None:
+    def _place(self, site: MakeSite, caller: str) -> None:
         """Find the places of what a call and each of its pages make."""
-        self._s_call = site(TASK, "", calls_of_write())
+        up = self._up
+        self._s_call = site(TASK, "", calls_of_write(caller))
         caps = "ext4_buffered_write_iter;file_remove_privs;ext4_xattr_get"
         self._s_caps = site(TASK, caps, "ext4_get_inode_loc ext4_get_inode_loc;__ext4_get_inode_loc")
         self._s_page = [
-            site(TASK, "", calls_of_page(mode), unit="copy_page_from_iter_atomic") for mode in MODES
+            site(TASK, "", calls_of_page(mode, caller), unit="copy_page_from_iter_atomic") for mode in MODES
         ]
-        self._s_new = [site(TASK, f"{CALLER};{begin}", INSERT_SYMBOLS) for begin in BEGIN]
+        self._s_new = [site(TASK, f"{up};{begin}", INSERT_SYMBOLS) for begin in BEGIN]
         self._s_heads = [
-            site(TASK, f"{CALLER};{begin}", "create_empty_buffers create_empty_buffers;alloc_page_buffers")
+            site(TASK, f"{up};{begin}", "create_empty_buffers create_empty_buffers;alloc_page_buffers")
             for begin in BEGIN
         ]
         self._s_head = [
-            site(TASK, f"{CALLER};{begin};create_empty_buffers;alloc_page_buffers", "alloc_buffer_head")
+            site(TASK, f"{up};{begin};create_empty_buffers;alloc_page_buffers", "alloc_buffer_head")
             for begin in BEGIN
         ]
-        self._s_stable = [site(TASK, f"{CALLER};{begin};{GRAB}", "folio_wait_stable") for begin in BEGIN]
+        self._s_stable = [site(TASK, f"{up};{begin};{GRAB}", "folio_wait_stable") for begin in BEGIN]
 
-    def _place_blocks(self, site: MakeSite) -> None:
+    def _place_blocks(self, site: MakeSite, decrypt: CipherCalls) -> None:
         """Find the places of what blocks of a page make."""
+        up = self._up
         self._s_get_block = site(
-            TASK, f"{CALLER};ext4_write_begin", "ext4_get_block ext4_get_block;_ext4_get_block"
+            TASK, f"{up};ext4_write_begin", "ext4_get_block ext4_get_block;_ext4_get_block"
         )
         self._s_read = site(
             TASK,
-            f"{CALLER};ext4_block_write_begin",
+            f"{up};ext4_block_write_begin",
             f"ext4_read_bh_lock {under('ext4_read_bh_lock', BH_SYMBOLS)}",
         )
-        self._s_read_plain = site(TASK, f"{CALLER};__block_write_begin_int", BH_WBC)
-        crypt = under(
-            "fscrypt_crypt_block",
-            "fscrypt_generate_iv crypto_skcipher_decrypt*2 crypto_skcipher_decrypt;xts_decrypt",
-        )
-        decrypt = "fscrypt_decrypt_pagecache_blocks"
+        self._s_read_plain = site(TASK, f"{up};__block_write_begin_int", BH_WBC)
         self._s_decrypt = site(
             TASK,
-            f"{CALLER};ext4_block_write_begin",
-            f"{decrypt} {under(decrypt, f'fscrypt_crypt_block {crypt}')}",
+            f"{up};ext4_block_write_begin",
+            f"{decrypt.page} {decrypt.unit}",
             unit="xts_decrypt",
         )
-        self._s_dirty = site(TASK, f"{CALLER};block_write_end", "mark_buffer_dirty")
-        self._s_dirty_page = site(
-            TASK, f"{CALLER};block_write_end;mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty"
+        self._s_context = site(
+            TASK, f"{up};ext4_block_write_begin;ext4_read_bh_lock;submit_bh_wbc", WRITE_CONTEXT
         )
-        self._s_journalled = site(TASK, f"{CALLER};ext4_write_begin", "do_journal_get_write_access")
-        self._s_write_end_fn = site(TASK, f"{CALLER};ext4_journalled_write_end", "write_end_fn")
+        self._s_dirty = site(TASK, f"{up};block_write_end", "mark_buffer_dirty")
+        self._s_dirty_page = site(
+            TASK, f"{up};block_write_end;mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty"
+        )
+        self._s_journalled = site(TASK, f"{up};ext4_write_begin", "do_journal_get_write_access")
+        self._s_write_end_fn = site(TASK, f"{up};ext4_journalled_write_end", "write_end_fn")

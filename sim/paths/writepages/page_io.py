@@ -5,8 +5,11 @@ A bio takes blocks as long as they follow one another on the disk and its 256 ve
 of which it has neighbouring blocks. An `IoEnd` stands for the bios of one round of ext4_writepages(): where
 extents are still unwritten, its last reference hands it to a worker that converts them, and only then is
 write-back over. Encrypted pages are encrypted whole, into bounce pages, before their bios are built.
+Where the device encrypts (blk-crypto) there are none: a bio has a context with its first data unit number
+(fscrypt_set_bio_crypt_ctx_bh()), and takes a block if that has the next one (fscrypt_mergeable_bio_bh()).
 
-Left out: errors, vectors that join because their pages are neighbours in memory.
+Left out: errors, vectors that join because their pages are neighbours in memory; key slots, as for reads; on
+a kernel with blk-crypto, the calls above for files in the clear, which return at once.
 """
 
 from __future__ import annotations
@@ -34,8 +37,10 @@ from sim.fs.live_inode import (
     same,
 )
 from sim.fs.write_out import sector_of
-from sim.paths.page_bio import ARRAY_VECTORS
+from sim.paths.page_bio import ARRAY_VECTORS, WRITE_CONTEXT
+from sim.paths.post_read_steps import CipherCalls
 from sim.paths.write_calls import chain
+from sim.paths.write_ciphers import FSCRYPT_WRITES
 from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
@@ -122,6 +127,8 @@ class IoSubmit:
         sectors = (self.next - self.first) * (block_size // SECTOR_BYTES)
         first = sector_of(self.first, block_size)
         bio = Bio(first, sectors, 1, vectors, ends, data, self.blocks, False, self.flags)
+        if self.inode.inline_crypto:
+            bio.crypt = self.inode, self.first - self.blocks[0][0]
         self.pages, self.blocks = PageRuns(), []
         return bio
 
@@ -235,7 +242,7 @@ class PageIo:
     """
     ext4_bio_write_page(), and what it does to the bio under construction.
 
-    caller: the folded stack that submits pages. clears_vectors: see WriteDesign.
+    caller: the folded stack that submits pages. clears_vectors: see WriteDesign. encrypt: a page.
     """
 
     def __init__(
@@ -246,6 +253,7 @@ class PageIo:
         block_size: int,
         caller: str,
         clears_vectors: bool = True,
+        encrypt: CipherCalls = FSCRYPT_WRITES.encrypt,
     ) -> None:
         self._cleared = ARRAY_VECTORS[MAX_VECTORS] if clears_vectors else 0
         self._queue = queue
@@ -253,33 +261,20 @@ class PageIo:
         self._size = block_size
         self._per_page = PAGE_BYTES // block_size
         page = f"{caller};ext4_bio_write_page"
-        self._s_page = ledger.site(
-            TASK,
-            "",
-            f"{page} {page};__folio_start_writeback {page};folio_unlock",
-        )
+        self._s_page = ledger.site(TASK, "", f"{page} {page};__folio_start_writeback {page};folio_unlock")
         self._s_block = ledger.site(TASK, page, "io_submit_add_bh io_submit_add_bh;bio_add_page")
-        self._s_nothing = ledger.site(
-            TASK,
-            page,
-            "end_page_writeback "
-            + under("end_page_writeback", chain("folio_end_writeback;__folio_end_writeback")),
-        )
+        ended = under("end_page_writeback", chain("folio_end_writeback;__folio_end_writeback"))
+        self._s_nothing = ledger.site(TASK, page, f"end_page_writeback {ended}")
         self._s_no_room = ledger.site(TASK, f"{page};io_submit_add_bh", "bio_add_page")
         free = "/bio_endio;bio_put;bio_free;bvec_free"
         self._s_bio = ledger.site(
             TASK, page, f"bio_alloc_bioset bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc"
         )
-        encrypt = "fscrypt_encrypt_pagecache_blocks"
-        block = f"{encrypt};fscrypt_crypt_block"
-        self._s_encrypt = ledger.site(TASK, page, encrypt)
-        self._s_crypt = ledger.site(
-            TASK,
-            page,
-            f"{block} {block};fscrypt_generate_iv {block};crypto_skcipher_encrypt*2"
-            f" {block};crypto_skcipher_encrypt;xts_encrypt",
-            unit="xts_encrypt",
-        )
+        self._s_encrypt = ledger.site(TASK, page, encrypt.page)
+        self._s_crypt = ledger.site(TASK, page, encrypt.unit, unit="xts_encrypt")
+        add, mergeable = f"{page};io_submit_add_bh", "fscrypt_mergeable_bio_bh"
+        self._s_mergeable = ledger.site(TASK, add, f"{mergeable} {mergeable};fscrypt_mergeable_bio")
+        self._s_context = ledger.site(TASK, add, WRITE_CONTEXT)
 
     def write_page(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> None:
         """mpage_submit_page() and ext4_bio_write_page(): the dirty, mapped blocks of one page."""
@@ -307,7 +302,7 @@ class PageIo:
             task.ps += self._s_nothing.charge(1)
             return
         mapping.tag_writeback(page, True)
-        if inode.encrypted:
+        if inode.fs_layer_crypto:
             task.ps += self._s_encrypt.charge(1) + self._s_crypt.charge_units(end, end * self._size)
         for block in chosen:
             self._add(task, io, page, block, plug)
@@ -315,7 +310,7 @@ class PageIo:
     def _add(self, task: Task, io: IoSubmit, page: int, block: int, plug: Plug) -> None:
         """io_submit_add_bh(): add a block to the bio, sending that first if it does not follow."""
         place = io.inode.place[block]
-        if io.pages and place != io.next:
+        if io.pages and (place != io.next or not self._mergeable(task, io, block)):
             self.submit(task, io, plug)
         joins = io.pages.last == page and io.last_block == block - 1
         if not joins and io.vectors == MAX_VECTORS:
@@ -323,6 +318,8 @@ class PageIo:
             self.submit(task, io, plug)
         if not io.pages:
             task.ps += self._s_bio.charge_units(1, self._cleared)
+            if io.inode.inline_crypto:
+                task.ps += self._s_context.charge(1)
             io.first = io.next = place
         task.ps += self._s_block.charge(1)
         if not joins:
@@ -338,6 +335,13 @@ class PageIo:
         io.next += 1
         io.last_block = block
 
+    def _mergeable(self, task: Task, io: IoSubmit, block: int) -> bool:
+        """fscrypt_mergeable_bio_bh(): whether a block that follows on the disk follows in number, too."""
+        if not io.inode.inline_crypto:
+            return True
+        task.ps += self._s_mergeable.charge(1)
+        return io.last_block == block - 1
+
     def row(self, io: IoSubmit, page: int, most: int) -> int:
         """
         Return how many pages from `page` on, of at most `most`, are all alike for write_page() and go into
@@ -347,6 +351,8 @@ class PageIo:
         base = page * per_page
         pages = min(most, MAX_VECTORS - io.vectors, inode.size // PAGE_BYTES - page)
         if pages <= 1 or not io.pages or inode.place[base] != io.next:
+            return 0
+        if inode.inline_crypto and io.last_block != base - 1:
             return 0
         end = base + pages * per_page
         state = inode.state[base]
@@ -365,9 +371,11 @@ class PageIo:
         task.ps += self._s_page.charge(pages) + self._s_block.charge(blocks)
         mapping.begin_writeback(page, page + pages)
         inode.state[base : base + blocks] = same(inode.state[base] & ~BH_DIRTY, blocks)
-        if inode.encrypted:
+        if inode.fs_layer_crypto:
             task.ps += self._s_encrypt.charge(pages)
             task.ps += self._s_crypt.charge_units(blocks, blocks * self._size)
+        elif inode.inline_crypto:
+            task.ps += self._s_mergeable.charge(blocks)
         io.pages.extend(page, page + pages)
         self.ends.began_row(inode, page, page + pages)
         io.vectors += pages

@@ -423,7 +423,8 @@ def run_on(tmp_path: Path, scheme: str, *sets: str) -> CellResult:
 
 def test_schemes_write_the_same_bytes(tmp_path: Path) -> None:
     """Whatever encrypts, as much reaches the device, and its cache is emptied as often."""
-    found = {scheme: run_on(tmp_path, scheme) for scheme in ("none", "fscrypt-v2", "file-keys", "dm-crypt")}
+    schemes = ("none", "fscrypt-v2", "file-keys", "inline", "rfc2014", "dm-crypt")
+    found = {scheme: run_on(tmp_path, scheme) for scheme in schemes}
     counts = ("writes", "syncs", "bytes_written", "flushes")
     plain = [found["none"].metrics[name] for name in counts]
     calls = {}
@@ -432,6 +433,9 @@ def test_schemes_write_the_same_bytes(tmp_path: Path) -> None:
         calls[scheme] = {row.symbol for row in result.calls}
     assert "xts_encrypt" not in calls["none"]
     assert calls["fscrypt-v2"] == calls["file-keys"] >= {"fscrypt_encrypt_pagecache_blocks", "xts_encrypt"}
+    assert calls["rfc2014"] >= {"ext4_encrypt", "xts_aesni_setkey", "xts_encrypt"}
+    assert calls["inline"] - calls["none"] >= {"fscrypt_set_bio_crypt_ctx_bh", "fscrypt_mergeable_bio_bh"}
+    assert "xts_encrypt" not in calls["inline"]
     assert calls["dm-crypt"] >= {"dmcrypt_write", "crypt_alloc_buffer", "xts_encrypt"}
     assert "fscrypt_encrypt_pagecache_blocks" not in calls["dm-crypt"]
 
@@ -439,9 +443,12 @@ def test_schemes_write_the_same_bytes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("scheme", "sets", "message"),
     [
-        ("inline", (), "'inline' with jobs that write: contexts and key slots of writes are not recorded"),
-        ("rfc2014", (), "'rfc2014' with jobs that write: the patches of 2014 are modelled for reading alone"),
-        ("ecryptfs", (), "'ecryptfs' with jobs that write: what jobs do to its lower file is not modelled;"),
+        (
+            "inline",
+            ("path=mpage", "mount.delalloc=false"),
+            "path 'mpage' gives what it writes no contexts of blk-crypto; allowed: page_io",
+        ),
+        ("rfc2014", ("path=iomap",), "path 'iomap' encrypts nothing that is written; allowed: page_io"),
         (
             "dm-crypt",
             ("encryption.cipher=aes-cbc-essiv:sha256",),
