@@ -446,7 +446,7 @@ def test_schemes_write_the_same_bytes(tmp_path: Path) -> None:
         (
             "inline",
             ("path=mpage", "mount.delalloc=false"),
-            "path 'mpage' gives what it writes no contexts of blk-crypto; allowed: page_io",
+            "path 'mpage' gives what it writes no contexts; allowed: page_io",
         ),
         ("rfc2014", ("path=iomap",), "path 'iomap' encrypts nothing that is written; allowed: page_io"),
         (
