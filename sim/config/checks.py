@@ -23,6 +23,11 @@ def check_crash(config: CellConfig) -> None:
     """Raise for a [crash] table where nothing can be judged."""
     if config.data != "real" or not any(job.ddir != "read" for job in config.workload.jobs):
         raise custom("crash with data off, or without jobs that write", 'data = "real", and rw = "write"')
+    if config.encryption.scheme == "ecryptfs":
+        problem = (
+            "crash with encryption.scheme 'ecryptfs': a torn sector spoils the next in CBC"
+        )
+        raise custom(problem, "another scheme")
     for job in config.workload.jobs:
         if any(size % SECTOR_BYTES for size in job.bs_limits_bytes):
             raise custom(

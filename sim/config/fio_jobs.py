@@ -11,6 +11,7 @@ from sim.config.table import custom
 from sim.errors import ConfigError
 from sim.paths.writepages.designs import WRITE_DESIGNS
 from sim.stack.dm_crypt_write import WRITE_CIPHERS
+from sim.stack.ecryptfs_upper import ENCRYPTS
 from sim.workload.fio.files import Found, find_files
 from sim.workload.fio.job import Job
 
@@ -63,7 +64,7 @@ def check_jobs(config: CellConfig) -> None:
 def _check_writes(config: CellConfig) -> None:
     """Raise for what cannot be written: ciphers without a cost, and paths that encrypt nothing."""
     scheme, cipher = config.encryption.scheme, config.encryption.cipher
-    ciphers = {"dm-crypt": WRITE_CIPHERS, "ecryptfs": ("aes-128",)}.get(scheme)
+    ciphers = {"dm-crypt": WRITE_CIPHERS, "ecryptfs": tuple(ENCRYPTS)}.get(scheme)
     if ciphers is not None and cipher not in ciphers:
         raise custom(f"encryption.cipher {cipher!r} with jobs that write", ", ".join(ciphers))
     writes = str(config.writes_through)
@@ -73,6 +74,9 @@ def _check_writes(config: CellConfig) -> None:
             "encrypts nothing that is written" if scheme != "inline" else "gives what it writes no contexts"
         )
         raise custom(f"path {writes!r} {what}", encrypts)
+    if scheme == "ecryptfs" and WRITE_DESIGNS[writes].loop == "iomap":
+        others = ", ".join(name for name, design in WRITE_DESIGNS.items() if design.loop != "iomap")
+        raise custom(f"path {writes!r} below eCryptfs is not modelled", others)
     if config.volume.image is None and config.volume.journal_bytes is None and config.mount.data != "ordered":
         raise custom(
             f"mount.data {config.mount.data!r} on a volume without journal", 'volume.journal = "16MiB"'

@@ -109,7 +109,7 @@ class Machine:
             spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
         )
         self.path = self._build_path()
-        self.filemap = self._fs_filemap = self._build_filemap(kernel, _io_pages(spec.limits))
+        self.filemap = self.fs_filemap = self._build_filemap(kernel, _io_pages(spec.limits))
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
             upper = EcryptfsPath(self.ledger, self.disk, self._nested, self.filemap, spec.ecryptfs)
@@ -173,7 +173,7 @@ class Machine:
         Left out: the second reading at open, which finds it in memory, and the parsing of the packets.
         """
         lower = inode.lower
-        return self._fs_filemap.read(task, self.open(lower.mapping, lower.inode), 0, PAGE_BYTES)
+        return self.fs_filemap.read(task, self.open(lower.mapping, lower.inode), 0, PAGE_BYTES)
 
     def mapping(self, inode: FsInode | EcryptfsInode) -> Mapping:
         """Return a new, empty mapping for `inode`."""

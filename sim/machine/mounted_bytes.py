@@ -16,6 +16,7 @@ from sim.block.queue.submit import BlockQueue
 from sim.block.write_log import RecordedQueue, WrittenBio
 from sim.cache.pages import runs_of
 from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
+from sim.crypto.ecryptfs import HEADER_BYTES, LowerHeader
 from sim.engine.clock import Clock
 from sim.errors import InvariantError
 from sim.ext4.check.run import check_image
@@ -35,11 +36,12 @@ from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.groups import Groups
 from sim.fs.metadata_bytes import MetadataBytes
 from sim.fs.write_out import Pending
-from sim.machine.volume_files import VolumeFile, plain_contents
+from sim.machine.volume_files import VolumeFile, ext4_side, plain_contents
 from sim.machine.writer import Ext4Writer
 from sim.paths.writepages.page_io import DataBio
 from sim.stack.crypt_bytes import CryptBytes
 from sim.stack.dm_crypt import CryptTarget
+from sim.stack.ecryptfs_upper import UpperFile
 from sim.units import SECTOR_BYTES
 from sim.workload.stamps import stamped
 
@@ -81,6 +83,7 @@ class MountedBytes:
         self._unwritten: dict[str, bytes] = {}
         self._gone: set[str] = set()
         self.files: dict[str, tuple[VolumeFile, LiveInode]] = {}
+        self._uppers: dict[str, UpperFile] = {}
 
     def record(self, queue: BlockQueue, crypt: CryptTarget | None, clock: Clock) -> BioQueue:
         """
@@ -107,14 +110,17 @@ class MountedBytes:
             superblock = mounted_log(superblock, self.volume, asynchronous)
             self._log = journal.bytes = LogBytes(superblock, places, metadata.block, metadata.epoch_s)
 
-    def of(self, file: VolumeFile, inode: LiveInode) -> None:
-        """Have the bytes of a file."""
-        expected = bytearray(plain_contents(self.volume, file.on_disk, file.inode))
-        decrypt = getattr(file.inode, "decrypt", None)
+    def of(self, file: VolumeFile, inode: LiveInode, upper: UpperFile | None) -> None:
+        """Have the bytes of a file. upper: over it, on eCryptfs."""
+        on_ext4, mapping = ext4_side(file)
+        expected = bytearray(plain_contents(self.volume, file.on_disk, on_ext4))
         inode.bytes = FileBytes(
-            file.mapping, self.volume.block_size, self.disk, expected, file.encrypt, decrypt
+            mapping, self.volume.block_size, self.disk, expected, file.encrypt, on_ext4.decrypt
         )
         self.files[file.path] = file, inode
+        if upper is not None:
+            upper.expected = bytearray(plain_contents(self.volume, file.on_disk, file.inode))
+            self._uppers[file.path] = upper
 
     def made(self, file: VolumeFile, inode: LiveInode) -> None:
         """A file was made."""
@@ -129,6 +135,9 @@ class MountedBytes:
 
     def expected(self, file: VolumeFile) -> bytes | bytearray:
         """Return what a reader must find in a file now."""
+        upper = self._uppers.get(file.path)
+        if upper is not None:
+            return upper.expected
         live = self.files.get(file.path)
         if live is not None and live[1].bytes is not None:
             return live[1].bytes.expected
@@ -176,11 +185,9 @@ class MountedBytes:
         for path, (_, inode) in self.files.items():
             found = self.read_back(image, path)
             assert inode.bytes is not None
-            if found != inode.bytes.expected:
-                problem = f"{len(found)} bytes on the disk, {len(inode.bytes.expected)} were written"
-                pairs = zip(found, inode.bytes.expected, strict=False)
-                at = next((at for at, (one, other) in enumerate(pairs) if one != other), None)
-                raise InvariantError(f"{path}: " + (problem if at is None else f"byte {at} is another"))
+            _same(path, found, inode.bytes.expected)
+            if path in self._uppers:
+                _same(f"{path} on eCryptfs", self.decrypted(found, path), self._uppers[path].expected)
 
     def after(self, written: Iterable[tuple[int, bytes]]) -> bytearray:
         """Return the disk as the file system sees it that has these bytes (offset, bytes) over `base`."""
@@ -201,10 +208,28 @@ class MountedBytes:
         return disk
 
     def read_back(self, image: Image, path: str) -> bytes:
-        """Return a file's plaintext as an image has it."""
-        on_disk, decrypt = image.lookup(path), getattr(self.files[path][0].inode, "decrypt", None)
-        inode = FsInode(on_disk.tree, on_disk.size_bytes, image.block_size, decrypt=decrypt)
+        """Return a file as an image has it: in plaintext, but on eCryptfs the lower file."""
+        on_disk, (on_ext4, _) = image.lookup(path), ext4_side(self.files[path][0])
+        inode = FsInode(on_disk.tree, on_disk.size_bytes, image.block_size, decrypt=on_ext4.decrypt)
         return plain_contents(image, on_disk, inode)
+
+    def decrypted(self, lower: bytes, path: str) -> bytes:
+        """Return the plaintext of a lower file of eCryptfs, of the size that its header says."""
+        key = self._uppers[path].inode.key
+        assert key is not None
+        header = LowerHeader.parse(lower, path)
+        return key.decrypt_extents(lower[HEADER_BYTES:], 0)[: header.size_bytes]
+
+
+def _same(what: str, found: bytes, expected: bytes | bytearray) -> None:
+    """Raise InvariantError, naming the first byte that differs, unless a file has what was written."""
+    if found == expected:
+        return
+    at = next(
+        (at for at, (one, other) in enumerate(zip(found, expected, strict=False)) if one != other), None
+    )
+    problem = f"{len(found)} bytes on the disk, {len(expected)} were written"
+    raise InvariantError(f"{what}: " + (problem if at is None else f"byte {at} is another"))
 
 
 def mounted_log(superblock: LogSuperblock, volume: Image, asynchronous: bool) -> LogSuperblock:

@@ -153,6 +153,15 @@ def _cipher(cell: Cell, image: Path, volume: Image, inode: Inode, path: str) -> 
     )
 
 
+def ext4_side(file: VolumeFile) -> tuple[FsInode, Mapping]:
+    """Return a file of ext4 and its pages: on eCryptfs the lower one's."""
+    if isinstance(file.inode, EcryptfsInode):
+        lower = file.inode.lower
+        assert isinstance(lower.inode, FsInode)
+        return lower.inode, lower.mapping
+    return file.inode, file.mapping
+
+
 def preload(machine: Machine, file: VolumeFile, start: int, end: int) -> None:
     """Have pages [start, end) of a file of no upper file system cached, as fio's pre_read leaves them."""
     assert isinstance(file.inode, FsInode)

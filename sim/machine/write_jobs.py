@@ -3,7 +3,7 @@ A volume that is mounted for writing on a machine: its files open, what is writt
 away.
 
 With real data, what is written is stamps (sim.workload.stamps), and reaches files, log and metadata of a disk
-that lies over the image. Left out: eCryptfs.
+that lies over the image. On eCryptfs the upper file is written, and ext4 writes the lower one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.allocation import Ext4Allocator
 from sim.fs.ext4_super import MountOptions
-from sim.fs.fs_inode import FsInode
 from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
@@ -31,11 +30,14 @@ from sim.machine.crash.run import crash_metrics, crash_run
 from sim.machine.files import MountedFiles, live_inode
 from sim.machine.machine import Machine
 from sim.machine.mounted_bytes import MountedBytes
-from sim.machine.volume_files import VolumeFile
+from sim.machine.volume_files import VolumeFile, ext4_side
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import Ext4Writer
 from sim.paths.flusher import total_dirty
+from sim.paths.write_calls import WRITE
 from sim.paths.write_ciphers import FSCRYPT_WRITES, RFC2014_WRITES
+from sim.stack.ecryptfs import EcryptfsInode
+from sim.stack.ecryptfs_upper import LOWER_WRITE, EcryptfsUpper, UpperFile
 from sim.units import SECTOR_BYTES
 from sim.workload.stamps import stamped
 
@@ -99,7 +101,11 @@ class MountedForWriting:
             name,
             memory_pages=machine.spec.memory_pages,
             ciphers=RFC2014_WRITES if machine.spec.rfc2014 else FSCRYPT_WRITES,
+            caller=WRITE if machine.spec.ecryptfs is None else LOWER_WRITE,
         )
+        self._uppers: dict[int, UpperFile] = {}
+        if machine.spec.ecryptfs is not None:
+            self._upper = _upper_of(machine, self.writer)
         if self.bytes is not None:
             self.bytes.attach(self.writer, mb.groups, said.journal_async_commit)
         self._inodes: dict[int, LiveInode] = {}
@@ -143,25 +149,30 @@ class MountedForWriting:
         yield from self.names().close(task, inode)
 
     def inode(self, file: VolumeFile) -> LiveInode:
-        """Return the inode of a file as it is written; what is read of it is of the same pages."""
+        """
+        Return the inode of a file as it is written; what is read of it is of the same pages. On eCryptfs the
+        inode is the lower file's.
+        """
         found = self._inodes.get(file.on_disk.number)
         if found is not None:
             found.open_files += 1
             return found
-        assert isinstance(file.inode, FsInode)
+        on_ext4, mapping = ext4_side(file)
         number = file.on_disk.number
-        encrypted, inline = file.inode.encrypted or file.inode.inline, file.inode.inline
-        live = live_inode(self._volume, file.on_disk, file.mapping, encrypted, inline)
+        encrypted, inline = on_ext4.encrypted or on_ext4.inline, on_ext4.inline
+        live = live_inode(self._volume, file.on_disk, mapping, encrypted, inline)
         self._inodes[number] = live
         self._on_disk[number] = file.on_disk
         if self._names is not None:
             self._names.known(live, file.on_disk)
         self.writer.add(live)
         self._histories[number] = FileHistory()
+        if isinstance(file.inode, EcryptfsInode):
+            self._uppers[number] = UpperFile(file.inode, file.mapping, live)
         if self.bytes is not None:
-            self.bytes.of(file, live)
+            self.bytes.of(file, live, self._uppers.get(number))
         self.writer.buffers.warm([live.table_block])
-        if file.inode.map.status.entries:
+        if on_ext4.map.status.entries:
             self.writer.buffers.warm(file.on_disk.tree.blocks)
         return live
 
@@ -181,11 +192,17 @@ class MountedForWriting:
         self, task: Task, inode: LiveInode, offset: int, length: int, data: bytes = b""
     ) -> Generator[Any, Any, None]:
         """write(2) of an open file."""
-        return self.writer.write(task, inode, offset, length, data)
+        upper = self._uppers.get(inode.number)
+        if upper is None:
+            return self.writer.write(task, inode, offset, length, data)
+        return self._upper.write(task, upper, offset, length, data)
 
     def fsync(self, task: Task, inode: LiveInode, data_only: bool = False) -> Generator[Any, Any, None]:
         """fsync(2) of an open file, or fdatasync(2)."""
-        return self.writer.sync.fsync(task, inode, data_only)
+        upper = self._uppers.get(inode.number)
+        if upper is None:
+            return self.writer.sync.fsync(task, inode, data_only)
+        return self._upper.fsync(task, upper, data_only)
 
     def write_out(self, in_place: bool = False) -> None:
         """
@@ -249,3 +266,10 @@ class MountedForWriting:
         self._jobs -= 1
         if not self._jobs:
             self.writer.stop_timers()
+
+
+def _upper_of(machine: Machine, writer: Ext4Writer) -> EcryptfsUpper:
+    """Return what writes the files of eCryptfs over a mounted ext4."""
+    assert machine.spec.ecryptfs is not None
+    parts = machine.clock, machine.ledger, machine.cache, machine.fs_filemap
+    return EcryptfsUpper(*parts, writer.write, writer.sync.fsync, machine.spec.ecryptfs.cipher)

@@ -7,8 +7,8 @@ The lower file has its own pages and its own readahead, so everything is cached 
 lower window starts where the upper window has come to, and its bios stay in the upper's plug until that is
 flushed or the task sleeps.
 
-All opens of a file share one lower file, and with it one readahead state. Left out: writes, the header in an
-xattr, holes (eCryptfs writes every page), encrypted names.
+All opens of a file share one lower file, and with it one readahead state. Writes: ecryptfs_upper.py. Left
+out: the header in an xattr, holes (eCryptfs writes every page), encrypted names.
 """
 
 from __future__ import annotations
@@ -101,13 +101,9 @@ class EcryptfsPath(ReadPath):
         self._disk = disk
         self._nested = nested
         self._lower = lower
-        page, decrypt = "ecryptfs_read_folio", "ecryptfs_read_folio;ecryptfs_decrypt_page"
-        cipher = CIPHERS[mount.cipher]
-        symbols = (
-            f"{page} {decrypt} {decrypt};ecryptfs_read_lower {decrypt};ecryptfs_derive_iv"
-            f" {decrypt};crypt_scatterlist {decrypt};crypt_scatterlist;crypto_skcipher_decrypt*2"
-            f" {decrypt};crypt_scatterlist;{cipher} {page};unlock_page {page};unlock_page;folio_unlock"
-        )
+        page = "ecryptfs_read_folio"
+        calls, cipher = decrypt_calls(f"{page};ecryptfs_decrypt_page", mount.cipher)
+        symbols = f"{page} {calls} {page};unlock_page {page};unlock_page;folio_unlock"
         self._s_page = ledger.site(TASK, "read_pages", symbols, unit=cipher)
         self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols, unit=cipher)
 
@@ -116,7 +112,7 @@ class EcryptfsPath(ReadPath):
         inode: EcryptfsInode = file.inode
         yield from self._lower.read(task, inode.lower, (page + HEADER_PAGES) * PAGE_BYTES, PAGE_BYTES)
         task.ps += self._s_folio.charge_units(1, PAGE_BYTES)
-        _decrypt(file.mapping, inode, page, page + 1)
+        decrypt_pages(file.mapping, inode, page, page + 1)
         yield from task.settle()
         file.mapping.set_uptodate(page, page + 1)
 
@@ -140,7 +136,7 @@ class EcryptfsPath(ReadPath):
                     self._lower.read_each_cached(task, lower, index, pages)
                 else:
                     pages = 1
-                    _decrypt(file.mapping, inode, cipher, page)  # before reclaim can take a lower page
+                    decrypt_pages(file.mapping, inode, cipher, page)  # before reclaim can take a lower page
                     cipher = page
                     for event in self._lower.read(task, lower, index * PAGE_BYTES, PAGE_BYTES):
                         # Every event is a sleep: io_schedule() flushes the plug. What was decrypted so far
@@ -151,14 +147,25 @@ class EcryptfsPath(ReadPath):
                         yield event
                 task.ps += self._s_page.charge_units(pages, pages * PAGE_BYTES)
                 page += pages
-            _decrypt(file.mapping, inode, cipher, end)
+            decrypt_pages(file.mapping, inode, cipher, end)
             yield from task.settle()
             file.mapping.set_uptodate(unlocked, end)
         del self._nested.outer[task]
         self._disk.finish_plug(task, plug)
 
 
-def _decrypt(mapping: Mapping, inode: EcryptfsInode, page: int, end: int) -> None:
+def decrypt_calls(decrypt: str, cipher: str) -> tuple[str, str]:
+    """Return what decrypting a page calls, from the folded stack `decrypt` on, and the cipher among it."""
+    symbol = CIPHERS[cipher]
+    calls = (
+        f"{decrypt} {decrypt};ecryptfs_read_lower {decrypt};ecryptfs_derive_iv"
+        f" {decrypt};crypt_scatterlist {decrypt};crypt_scatterlist;crypto_skcipher_decrypt*2"
+        f" {decrypt};crypt_scatterlist;{symbol}"
+    )
+    return calls, symbol
+
+
+def decrypt_pages(mapping: Mapping, inode: EcryptfsInode, page: int, end: int) -> None:
     """Decrypt lower pages into the upper pages [page, end), if data is real."""
     source, target = inode.lower.mapping.content, mapping.content
     if target is None or page == end:
