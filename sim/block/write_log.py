@@ -2,7 +2,8 @@
 Every bio that writes, with its bytes: what a disk was told, and when.
 
 It is put between a file system and its device. The bytes are taken when a bio is submitted (a page that is
-changed under write-back may reach a real disk either way, or torn), and reach the disk when it completes.
+changed under write-back may reach a real disk either way, or torn), and reach the disk when it completes:
+before its completion tells anyone, for then the next write of the same place may be submitted.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ class _Recorded(EndIo):
         self._queue = queue
 
     def charge(self, bio: Bio, context: str) -> int:
-        """Return the cost of the bio's own completion (EndIo)."""
+        """Have the bytes on the disk; return the cost of the bio's own completion (EndIo)."""
+        self._queue.reached(self._entry)
         return self._below.charge(bio, context)
 
     def done(self, bio: Bio) -> None:
-        """The device has it (EndIo)."""
+        """Note when it ended (EndIo)."""
         self._queue.ended(self._entry)
         self._below.done(bio)
 
@@ -93,11 +95,14 @@ class RecordedQueue(BioQueue):
             bio.end_io = _Recorded(bio.end_io, entry, self)
         self._below.submit(task, bio, plug)
 
+    def reached(self, entry: WrittenBio) -> None:
+        """The device has the bytes of a bio."""
+        if entry.data:
+            self._disk(entry.offset, entry.data)
+
     def ended(self, entry: WrittenBio) -> None:
         """A bio has completed."""
         entry.ended_ns = self._clock.now
-        if entry.data:
-            self._disk(entry.offset, entry.data)
 
     def wait_for_tag(self, task: Task) -> Generator[object, object, None]:
         """Sleep until all that a blocked task has submitted has its requests."""

@@ -352,6 +352,24 @@ class Mapping(Cached):
             for page in [page for page in waiters if start <= page < end]:
                 self._wake(page, brought)
 
+    def lock(self, page: int) -> bool:
+        """Lock a page that is to be filled by who writes it; False: it is up to date, nobody waits for it."""
+        if self.state[page] & UPTODATE:
+            return False
+        self.state[page] = LOCKED
+        return True
+
+    def unlock(self, page: int, known: int, every: int) -> None:
+        """Unlock it: up to date, or with `known` blocks, a bit each, if these are not `every` one."""
+        if known == every:
+            self.known_blocks.pop(page, None)
+            self.set_uptodate(page, page + 1)
+            return
+        self.known_blocks[page] = known
+        self.state[page] = PRESENT
+        if self.waiters:
+            self._wake(page, None)
+
     def _wake(self, page: int, brought: Any) -> None:
         """Wake who waits for a page, if anyone does."""
         event = self.waiters.get(page)

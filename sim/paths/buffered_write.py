@@ -22,7 +22,7 @@ from typing import Any
 from sim.block.bio import Plug
 from sim.block.opf import REQ_OP_READ
 from sim.cache.page_cache import PageCache
-from sim.cache.pages import ABSENT, PRESENT, UPTODATE, Mapping
+from sim.cache.pages import ABSENT, PRESENT, Mapping
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import Ledger
@@ -39,6 +39,7 @@ from sim.fs.live_inode import (
     BH_UPTODATE,
     LiveInode,
     known_blocks,
+    same,
 )
 from sim.fs.map_flags import CREATE
 from sim.fs.map_write import SLEEPS, WriteMapper
@@ -157,7 +158,9 @@ class BufferedWrite(WriteSites):
                 mode = FALL_BACK
         task.ps += self._s_page[mode].charge_units(1, end - start)
         yield from self._wait_for_page(task, mapping, page)
-        self._have_page(task, mapping, page, mode)
+        self._have_page(task, inode, page, mode)
+        held = page, page + 1
+        mapping.held.append(held)
         handle = mode in (NODELALLOC, JOURNALLED, FALL_BACK)
         if handle:
             credits = sb.write_credits(inode)
@@ -165,7 +168,8 @@ class BufferedWrite(WriteSites):
                 sb.start_at_once(task, credits)
             else:
                 yield from sb.start(task, credits)
-        uptodate = mapping.state[page] == UPTODATE
+                yield from self._wait_for_page(task, mapping, page)
+        uptodate = not mapping.lock(page)
         size = sb.block_size
         first, last = start // size, -(-end // size)
         base = page * self._per_page
@@ -183,13 +187,10 @@ class BufferedWrite(WriteSites):
             self._journal_blocks(task, inode, base + first, base + last)
         else:
             self._dirty_blocks(task, inode, page, base + first, base + last)
-        if mapping.state[page] != UPTODATE:
+        if not uptodate:
             known = known_blocks(inode.state, base, self._per_page)
-            if known == (1 << self._per_page) - 1:
-                mapping.state[page] = UPTODATE
-                mapping.known_blocks.pop(page, None)
-            else:
-                mapping.known_blocks[page] = known
+            mapping.unlock(page, known, (1 << self._per_page) - 1)
+        mapping.held.remove(held)
         yield from self._grow(task, inode, page * PAGE_BYTES + end, mode, handle)
         if handle:
             sb.stop(task)
@@ -200,8 +201,9 @@ class BufferedWrite(WriteSites):
             event = mapping.waiter(page, self._clock)
             yield from task.wait(event)
 
-    def _have_page(self, task: Task, mapping: Mapping, page: int, mode: int) -> None:
-        """Find the page or make it, and give it buffer heads."""
+    def _have_page(self, task: Task, inode: LiveInode, page: int, mode: int) -> None:
+        """Find the page or make it, and give it buffer heads: those that it had before went with reclaim."""
+        mapping, per_page = inode.mapping, self._per_page
         if mapping.state[page] == ABSENT:
             task.ps += self._s_new[mode].charge(1)
             self._cache.insert(mapping, page, page + 1)
@@ -210,7 +212,8 @@ class BufferedWrite(WriteSites):
         else:
             task.ps += self._s_stable[mode].charge(1)
         if mapping.buffered is None or not mapping.buffered[page]:
-            task.ps += self._s_heads[mode].charge(1) + self._s_head[mode].charge(self._per_page)
+            task.ps += self._s_heads[mode].charge(1) + self._s_head[mode].charge(per_page)
+            inode.state[page * per_page : (page + 1) * per_page] = same(0, per_page)
             self._cache.attach_buffers(mapping, page, page + 1)
 
     def _map(

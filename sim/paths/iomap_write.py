@@ -19,7 +19,7 @@ from sim.block.bio import Plug
 from sim.block.opf import REQ_OP_READ
 from sim.cache.page_cache import PageCache
 from sim.cache.page_cache_ra import INSERT_SYMBOLS
-from sim.cache.pages import ABSENT, PRESENT, UPTODATE
+from sim.cache.pages import ABSENT, PRESENT
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
@@ -140,6 +140,8 @@ class IomapWrite:
             lblk = block + at
             if physical:
                 place[lblk] = physical + at
+            if inode.mapping.state[lblk // self._per_page] == ABSENT:
+                state[lblk] = 0
             if not state[lblk] & BH_DIRTY:
                 state[lblk] = (state[lblk] & ~_FRESH) | BH_MAPPED | kind | (BH_UPTODATE if new else 0)
 
@@ -151,6 +153,7 @@ class IomapWrite:
         """iomap_write_iter(): write bytes [start, end) of a file, within one page."""
         mapping, state, size = inode.mapping, inode.state, self._sb.block_size
         page = start // PAGE_BYTES
+        first, last = start // size, -(-end // size)
         task.ps += self._s_page.charge_units(1, end - start)
         while mapping.has_locked(page, page + 1):
             yield from task.wait(mapping.waiter(page, self._clock))
@@ -161,10 +164,10 @@ class IomapWrite:
             self._cache.insert(mapping, page, page + 1)
             mapping.state[page] = PRESENT
             mapping.known_blocks[page] = 0
+            self._forget(inode, page, first, last)
         else:
             task.ps += self._s_stable.charge(1)
-        first, last = start // size, -(-end // size)
-        whole = mapping.state[page] == UPTODATE
+        whole = not mapping.lock(page)
         if not whole and (start % size or end % size):
             yield from self._read_first(task, inode, start, end)
         if inode.bytes is not None:
@@ -175,6 +178,13 @@ class IomapWrite:
             task.ps += self._s_dirty_page.charge(1)
         if not whole:
             self._know(inode, page)
+
+    def _forget(self, inode: LiveInode, page: int, first: int, last: int) -> None:
+        """Know nothing of a new page's blocks but those in [first, last): it may have been there before."""
+        base = page * self._per_page
+        for block in range(base, base + self._per_page):
+            if not first <= block < last:
+                inode.state[block] = 0
 
     def _read_first(self, task: Task, inode: LiveInode, start: int, end: int) -> Generator[Any, Any, None]:
         """iomap_read_folio_sync(): the blocks that are touched, where one is only partly written."""
@@ -206,10 +216,5 @@ class IomapWrite:
 
     def _know(self, inode: LiveInode, page: int) -> None:
         """iomap_set_range_uptodate(): which blocks of the page are up to date."""
-        mapping, per_page = inode.mapping, self._per_page
-        known = known_blocks(inode.state, page * per_page, per_page)
-        if known == (1 << per_page) - 1:
-            mapping.state[page] = UPTODATE
-            mapping.known_blocks.pop(page, None)
-        else:
-            mapping.known_blocks[page] = known
+        known = known_blocks(inode.state, page * self._per_page, self._per_page)
+        inode.mapping.unlock(page, known, (1 << self._per_page) - 1)

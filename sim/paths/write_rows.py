@@ -61,7 +61,7 @@ class Model:
 
     def is_worth_it(self, delalloc: bool) -> bool:
         """Tell whether the page behind may be like this one, before anything is known of it."""
-        if self.state < 0:
+        if self.state < 0 or (self.state and not self.has_buffers):
             return False
         return bool(self.state & BH_MAPPED) or (delalloc and self.end > (self.page + 1) * self.per_page)
 
