@@ -65,7 +65,7 @@ class MountedBytes:
         self.volume = volume
         self.disk: ByteStore = raw if sectors is None else DmCryptStore(raw, sectors, volume.name)
         self.base = b""
-        self._raw = raw
+        self.raw = raw
         self._sectors = sectors
         self._plain_base = b""
         mounted = OverlayStore(self.disk)
@@ -93,7 +93,7 @@ class MountedBytes:
         """
         held = None if self._sectors is None else CryptBytes(self._sectors, self.contents)
         contents = self.contents if held is None else held.of
-        recorded = RecordedQueue(queue, clock, contents, self._raw.write)
+        recorded = RecordedQueue(queue, clock, contents, self.raw.write)
         self.log = recorded.log
         if crypt is None or held is None:
             return recorded

@@ -201,12 +201,16 @@ class WriteRig:
         number: int = 12,
         known: bool = True,
         encrypted: bool = False,
+        inline: bool = False,
     ) -> LiveInode:
-        """Open a file whose extents fit into the root. known: its status tree knows them and the holes."""
+        """
+        Open a file whose extents fit into the root. known: its status tree knows them and the holes. inline:
+        the device encrypts it.
+        """
         tree = ExtentTree(0, [Extent(*each) for each in extents], [0], [0], [()])
         mapping = Mapping(-(-size // PAGE_BYTES), False)
         inode = LiveInode(
-            number, TABLE, 0, size, tree, self.writer.sb.block_size, mapping, encrypted=encrypted
+            number, TABLE, 0, size, tree, self.writer.sb.block_size, mapping, encrypted, inline
         )
         self.writer.add(inode)
         if known:
