@@ -25,6 +25,7 @@ from sim.fs.live_tree import END, Path
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
 from sim.machine.writer import Ext4Writer, JournalShape, VolumeShape
+from sim.paths.write_ciphers import FSCRYPT_WRITES, WriteCiphers
 from sim.units import PAGE_BYTES
 
 T = TypeVar("T")
@@ -154,6 +155,7 @@ class WriteRig:
         plain: bool = False,
         depth: int = 0,
         costs: CostTable | None = None,
+        ciphers: WriteCiphers = FSCRYPT_WRITES,
         **said: Any,
     ) -> None:
         self.events: list[tuple[str, int, int, int]] = []
@@ -182,6 +184,7 @@ class WriteRig:
             path,
             plain,
             memory_pages=memory_pages,
+            ciphers=ciphers,
         )
         self.writer.buffers.warm([TABLE, BITMAP, DESCRIPTORS])
         self.task = machine.cpu.task(0, "writer")
@@ -209,9 +212,7 @@ class WriteRig:
         """
         tree = ExtentTree(0, [Extent(*each) for each in extents], [0], [0], [()])
         mapping = Mapping(-(-size // PAGE_BYTES), False)
-        inode = LiveInode(
-            number, TABLE, 0, size, tree, self.writer.sb.block_size, mapping, encrypted, inline
-        )
+        inode = LiveInode(number, TABLE, 0, size, tree, self.writer.sb.block_size, mapping, encrypted, inline)
         self.writer.add(inode)
         if known:
             inode.es.insert(0, END, ES_HOLE, 0)

@@ -1,7 +1,7 @@
 """
 What was written through a scheme of encryption, read again without the code that wrote it: OpenSSL's
-ciphers, one data unit a call, over the raw bytes of the device; key derivation and IVs as their documents have
-them.
+ciphers, one data unit a call, over the raw bytes of the device; key derivation and IVs as their documents
+have them.
 """
 
 from __future__ import annotations
