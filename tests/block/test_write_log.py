@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from write_kit import WriteRig
 
-from sim.block.bio import Bio, Plug
+from sim.block.bio import Bio, EndIo, Plug
 from sim.block.opf import REQ_FUA, REQ_OP_READ, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
 from sim.block.write_log import NOT_ENDED, RecordedQueue
 from sim.errors import InvariantError
@@ -114,3 +114,29 @@ def test_a_bio_without_its_bytes(count: int, wrong: Callable[[Bio], bytes]) -> N
     bio = Bio(8, 1, count, 1, told.out, Pending(0, None), [], False, REQ_OP_WRITE)
     with pytest.raises(InvariantError, match="a write at sector 8: "):
         queue.submit(told.rig.task, bio, Plug(holds=False))
+
+
+def test_bytes_are_there_before_a_completion_tells_anyone() -> None:
+    """Who is told that a page is written may write it again; that bio's bytes must come later."""
+    told = Told()
+
+    class Asks(EndIo):
+        """Notes what the disk has by then."""
+
+        def charge(self, bio: Bio, context: str) -> int:
+            """Look."""
+            del bio, context
+            seen.append(len(told.disk))
+            return 0
+
+        def done(self, bio: Bio) -> None:
+            """Look again."""
+            del bio
+            seen.append(len(told.disk))
+
+    seen: list[int] = []
+    told.queue.submit(
+        told.rig.task, Bio(8, 2, 1, 1, Asks(), None, [], False, REQ_OP_WRITE), Plug(holds=False)
+    )
+    told.rig.machine.clock.run()
+    assert seen == [1, 1]

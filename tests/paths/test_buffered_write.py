@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from write_kit import DATA, Bump, WriteRig
 
-from sim.cache.pages import PRESENT, UPTODATE
+from sim.cache.pages import MARKED, PRESENT, UPTODATE
+from sim.ext4.format.extents import Extent, ExtentTree
+from sim.fs.fs_inode import FsInode
 from sim.fs.live_inode import (
     BH_DELAY,
     BH_DIRTY,
@@ -91,6 +93,62 @@ def test_neither_a_hole_nor_an_unwritten_block_is_read(unwritten: bool) -> None:
     assert rig.bios() == []
     kind = BH_UNWRITTEN if unwritten else BH_DELAY
     assert inode.state[0] == DONE | kind
+
+
+@pytest.mark.parametrize("path", ["page_io", "iomap"])
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_a_page_that_comes_back_knows_nothing(block_size: int, path: str) -> None:
+    """Written, synced and dropped: its buffer heads are gone, so a part of a block is read first again."""
+    rig = WriteRig(block_size, path=path)
+    inode = rig.file(PAGE, [(0, 500, PAGE // block_size, False)])
+    rig.run(rig.write(inode, 0, PAGE), rig.fsync(inode))
+    assert rig.machine.cache.drop(inode.mapping) == 1
+    rig.bios()
+    rig.start(rig.write(inode, 100, 200))
+    rig.run_for(1_000_000)
+    assert [("R", 500, 1)] == rig.bios()
+    assert (UPTODATE if block_size == PAGE else PRESENT) == inode.mapping.state[0]
+    if block_size < PAGE:
+        assert inode.mapping.known_blocks[0] == 1
+
+
+@pytest.mark.parametrize("delalloc", [True, False])
+@pytest.mark.parametrize("path", ["page_io", "iomap"])
+def test_two_that_write_parts_of_a_block(path: str, delalloc: bool) -> None:
+    """The page is locked while the first reads the block: the second waits, and finds it."""
+    rig = WriteRig(path=path, delalloc=delalloc)
+    inode = rig.file(PAGE, [(0, 500, 1, False)])
+    for name, offset in (("one", 0), ("other", 512)):
+        task = rig.machine.cpu.task(0, name)
+        rig.start(rig.writer.write(task, inode, offset, 512), task=task)
+    rig.run_for(1_000_000)
+    assert [("R", 500, 1)] == rig.bios()
+    assert inode.mapping.state[0] == UPTODATE
+    assert not inode.mapping.held
+
+
+def test_who_reads_a_page_waits_for_who_writes_it() -> None:
+    """It is not read from the disk a second time, over what is being written."""
+    rig = WriteRig()
+    machine, inode = rig.machine, rig.file(PAGE, [(0, 500, 1, False)])
+    task, tree = machine.cpu.task(1, "reader"), ExtentTree(0, [Extent(0, 500, 1, False)], [0], [0], [()])
+    file = machine.open(inode.mapping, FsInode(tree, PAGE, PAGE))
+    rig.start(rig.write(inode, 0, 512))
+    rig.start(machine.filemap.read(task, file, 0, PAGE), task=task)
+    rig.run_for(1_000_000)
+    assert [("R", 500, 1)] == rig.bios()
+
+
+def test_a_page_with_the_mark_of_readahead_is_up_to_date() -> None:
+    """Nothing is read for a part of it, and the mark stays."""
+    rig = WriteRig()
+    inode = rig.file(PAGE, [(0, 500, 1, False)])
+    rig.machine.cache.insert(inode.mapping, 0, 1, mark=0)
+    inode.mapping.set_uptodate(0, 1)
+    rig.start(rig.write(inode, 0, 512))
+    rig.run_for(1_000_000)
+    assert [] == rig.bios()
+    assert inode.mapping.state[0] == UPTODATE | MARKED
 
 
 # -- delayed and immediate allocation ------------------------------------------------------------------------
