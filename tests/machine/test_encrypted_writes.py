@@ -8,6 +8,7 @@ from __future__ import annotations
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 from crash_cells import Played, cell_text, played
 from tools import e2fsck, tool
@@ -18,6 +19,7 @@ from sim.experiment.loading import load_experiment
 from sim.experiment.notes import notes_of
 from sim.ext4.read.reader import Image
 from sim.machine.crash.e2fsck import E2fsck
+from sim.machine.crash.states import SOME, CutLog
 from sim.volume.scheme_image import secret
 from sim.workload.stamps import MAGIC
 
@@ -120,6 +122,20 @@ def test_power_cuts_through_dm_crypt(tmp_path: Path, sector_size: int) -> None:
     assert len(written) > 200_000
     assert MAGIC.to_bytes(8, "little") not in written
     assert b"\xc0\x3b\x39\x98" not in written
+
+
+@pytest.mark.parametrize("sector_size", [512, 4096])
+def test_a_cut_disk_is_decrypted_whole(tmp_path: Path, sector_size: int) -> None:
+    """Whatever sectors of 512 bytes are there: as if all of the disk had been decrypted after the cut."""
+    more = f"sector_size = {sector_size}"
+    run = played(text_of("dm-crypt", "4KiB", "ordered", more, CRASH), tmp_path)
+    log, rng = run.mounted.log, np.random.default_rng(4)
+    cuts = [list(CutLog(log, bio.submitted_ns, volatile=True).written(SOME, rng)) for bio in log]
+    left = next(cut for cut in cuts if any(len(data) == 512 for _, data in cut))  # torn
+    disk = bytearray(run.mounted.base)
+    for offset, data in left:
+        disk[offset : offset + len(data)] = data
+    assert decrypted_device(bytes(disk), device_key(run), sector_size) == run.mounted.after(left)
 
 
 def test_power_cuts_through_dm_crypt_find_what_is_broken(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from test_write_rows import states
-from write_kit import Bump, WriteRig
+from write_kit import DATA, Bump, WriteRig
 
 from sim.paths.write_ciphers import FSCRYPT_WRITES, RFC2014_WRITES, WriteCiphers
 from sim.paths.writepages.page_io import PageIo
@@ -96,6 +96,24 @@ def test_rows_of_pages_are_as_each_alone(
         inode = rig.file(20 * PAGE, extents, encrypted=True, inline=inline)
         rig.run(rig.write(inode, 0, 6 * PAGE), rig.write(inode, 8 * PAGE, 12 * PAGE), rig.fsync(inode))
         found.append([rig.calls(), rig.events, states(inode)])
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_new_blocks_behind_old_ones(monkeypatch: pytest.MonkeyPatch, block_size: int) -> None:
+    """Pages that get their blocks at write-back, just behind those of pages that are not their neighbours."""
+    per = PAGE // block_size
+    found = []
+    for rows in (True, False):
+        if not rows:
+            monkeypatch.setattr(PageIo, "row", lambda *_: 0)
+        rig = WriteRig(block_size, allocator=Bump(in_order=True))
+        rig.writer.buffered.rows = rig.writer.rounds.rows = rows
+        inode = rig.file(20 * PAGE, [(0, DATA + 2 * per, 6 * per, False)], encrypted=True, inline=True)
+        rig.run(rig.write(inode, 0, 6 * PAGE), rig.write(inode, 8 * PAGE, 6 * PAGE), rig.fsync(inode))
+        bios = [(at - DATA, blocks) for _, at, blocks in rig.bios() if at >= DATA]
+        assert bios == [(2 * per, 6 * per), (8 * per, 6 * per)]
+        found.append([rig.calls(), states(inode)])
     assert found[0] == found[1]
 
 

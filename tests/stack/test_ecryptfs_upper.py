@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from crash_cells import cell_of, cell_text, played
+from write_kit import WriteRig
 
+from sim.cache.pages import Mapping
 from sim.config.cell_result import CellResult
+from sim.engine.cpu import Task
 from sim.errors import ConfigError
+from sim.fs.fs_inode import FsInode
+from sim.fs.live_inode import LiveInode
 from sim.machine.run_cell import played_cell, run_cell
+from sim.stack.ecryptfs import EcryptfsInode
+from sim.stack.ecryptfs_upper import EcryptfsUpper, UpperFile
 
 VOLUME = 'block_size = "4KiB"\njournal = "4MiB"\nfiles = [{ name = "f", size = "1MiB" }]'
 PAGES = 256
+PAGE = 4096
 
 
 def text_of(job: str, more: str = "", mount: str = "", volume: str = VOLUME, data: str = "off") -> str:
@@ -94,8 +103,33 @@ def test_what_is_encrypted_is_cached_twice(tmp_path: Path) -> None:
     assert lower.buffered.count(1) == PAGES + 1
 
 
-def test_one_writes_at_a_time(tmp_path: Path) -> None:
-    """inode_lock(): of two jobs on one file each write is whole, though each sleeps below in between."""
+def test_one_writes_at_a_time() -> None:
+    """inode_lock(): the second write begins when the first is over, though that sleeps below in between."""
+    rig, order = WriteRig(), list[tuple[str, int]]()
+    machine, lower = rig.machine, rig.file(5 * PAGE, [(0, 100, 5, False)])
+
+    def write_lower(
+        task: Task, inode: LiveInode, offset: int, length: int, data: bytes
+    ) -> Generator[Any, Any, None]:
+        del inode, length, data
+        order.append((task.name, offset // PAGE))
+        yield from task.wait(machine.clock.timeout(1000))
+
+    parts = machine.clock, machine.ledger, machine.cache, machine.filemap
+    upper = EcryptfsUpper(*parts, write_lower, rig.writer.sync.fsync, "aes-128")
+    opened = machine.open(lower.mapping, FsInode(lower.tree.snapshot(), 5 * PAGE, PAGE))
+    file = UpperFile(EcryptfsInode(3 * PAGE, opened, None), Mapping(3, False), lower)
+    for name in ("one", "other"):
+        task = machine.cpu.task(0, name)
+        rig.start(upper.write(task, file, 0, 2 * PAGE), task=task)
+    machine.clock.run()
+    pages = [2, 0, 3, 0]  # a page, and the header with the size
+    assert [(name, page) for name in ("one", "other") for page in pages] == order
+    assert not file.locked
+
+
+def test_jobs_on_one_file(tmp_path: Path) -> None:
+    """Three that write it at once, and sleep below: what is there is what each wrote last."""
     job = 'numjobs = 3, rw = "randwrite", bsrange = "512-64k", blockalign = "512", io_size = "512k"'
     run = played(text_of(f"{job}, randrepeat = 0", mount="delalloc = false", data="real"), tmp_path)
     assert run.result.metrics["digest_ok"] == 1
