@@ -345,14 +345,13 @@ class PageIo:
     def row(self, io: IoSubmit, page: int, most: int) -> int:
         """
         Return how many pages from `page` on, of at most `most`, are all alike for write_page() and go into
-        the bio under construction: every block dirty and mapped, one behind the other on the disk.
+        the bio under construction: every block dirty and mapped, one behind the other on the disk, and, as its
+        caller sees to, behind the page in it.
         """
         inode, per_page = io.inode, self._per_page
         base = page * per_page
         pages = min(most, MAX_VECTORS - io.vectors, inode.size // PAGE_BYTES - page)
         if pages <= 1 or not io.pages or inode.place[base] != io.next:
-            return 0
-        if inode.inline_crypto and io.last_block != base - 1:
             return 0
         end = base + pages * per_page
         state = inode.state[base]
