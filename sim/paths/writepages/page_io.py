@@ -345,8 +345,8 @@ class PageIo:
     def row(self, io: IoSubmit, page: int, most: int) -> int:
         """
         Return how many pages from `page` on, of at most `most`, are all alike for write_page() and go into
-        the bio under construction: every block dirty and mapped, one behind the other on the disk, and, as its
-        caller sees to, behind the page in it.
+        the bio under construction: every block dirty and mapped, one behind the other on the disk. The caller
+        sees to it that the page is behind the last one in the bio.
         """
         inode, per_page = io.inode, self._per_page
         base = page * per_page
