@@ -24,9 +24,7 @@ def check_crash(config: CellConfig) -> None:
     if config.data != "real" or not any(job.ddir != "read" for job in config.workload.jobs):
         raise custom("crash with data off, or without jobs that write", 'data = "real", and rw = "write"')
     if config.encryption.scheme == "ecryptfs":
-        problem = (
-            "crash with encryption.scheme 'ecryptfs': a torn sector spoils the next in CBC"
-        )
+        problem = "crash with encryption.scheme 'ecryptfs': a torn sector spoils the next in CBC"
         raise custom(problem, "another scheme")
     for job in config.workload.jobs:
         if any(size % SECTOR_BYTES for size in job.bs_limits_bytes):

@@ -179,7 +179,6 @@ class WriteMapper:
         self, task: Task, inode: LiveInode, lblk: int, want: int, flags: int, plug: Plug
     ) -> Generator[Any, Any, MappedBlocks]:
         """The second half of ext4_map_blocks(): under i_data_sem, something is changed."""
-        inode.changed = True
         task.ps += self._s_walk.charge(1)
         path = yield from self._walk(task, inode, lblk, plug)
         extent = _at(path, lblk)
@@ -190,6 +189,7 @@ class WriteMapper:
             found = yield from self._unwritten.handle(task, inode, path, extent, lblk, want, flags, plug)
         else:
             found = yield from self._allocate(task, inode, path, lblk, want, flags, plug)
+        inode.changed = True  # now: whoever has looked while something was waited for looks again
         known = True
         if flags & PRE_IO:
             task.ps += self._s_lookup.charge_units(1, inode.es.levels)

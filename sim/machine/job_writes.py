@@ -18,9 +18,8 @@ import numpy as np
 from sim.engine.cpu import Task
 from sim.engine.streams import stream
 from sim.fs.live_inode import LiveInode
-from sim.fs.mapper import InodeMap
 from sim.machine.crash.history import WriteCall
-from sim.machine.volume_files import VolumeFile, ext4_side
+from sim.machine.volume_files import VolumeFile
 from sim.machine.write_jobs import MountedForWriting
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Writes
@@ -73,11 +72,6 @@ class JobWrites(Writes):
         self._last = number
         yield from self._sync_if_due(task, number, played)
         if self._reads():
-            if inode.changed:
-                inode.changed = False
-                on_ext4, _ = ext4_side(file)
-                on_ext4.map = InodeMap(inode.tree.snapshot())
-                on_ext4.map.status.fill()
             return -1
         mounted, job, began = self._mounted, self._job, task.time_ns
         length = min(length, file.job_bytes - offset)

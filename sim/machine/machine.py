@@ -38,6 +38,7 @@ from sim.fs.merkle import MerkleTree, VerityState
 from sim.fs.status_cache import END_OF_BLOCKS
 from sim.kernels import KERNELS, KernelVersion
 from sim.machine.spec import EXTENTS, MachineSpec, check_file, check_kernel, has_large_folios, kernel_of
+from sim.paths.live_maps import LiveMaps
 from sim.paths.page_data import Contents
 from sim.paths.parts import PathParts
 from sim.paths.post_read_steps import FSCRYPT, RFC2014
@@ -109,6 +110,7 @@ class Machine:
             spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
         )
         self.path = self._build_path()
+        self.live_maps = LiveMaps(self.path)
         self.filemap = self.fs_filemap = self._build_filemap(kernel, _io_pages(spec.limits))
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
@@ -118,7 +120,7 @@ class Machine:
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         recorder = self.spec.recorder
-        path = self.path if recorder is None else recorder.watched(self.path)
+        path = self.live_maps if recorder is None else recorder.watched(self.live_maps)
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
         in_caller = self.queue.limits.bio_based

@@ -138,6 +138,7 @@ class MountedForWriting:
             return inode
         inode = yield from self.names().create(task, file.path.removeprefix("/"), file.mapping)
         self._made[file.path] = self._inodes[inode.number] = inode
+        self._machine.live_maps.add(ext4_side(file)[0], inode)
         self._histories[inode.number] = FileHistory()
         if self.bytes is not None:
             self.bytes.made(file, inode)
@@ -166,6 +167,7 @@ class MountedForWriting:
         if self._names is not None:
             self._names.known(live, file.on_disk)
         self.writer.add(live)
+        self._machine.live_maps.add(on_ext4, live)
         self._histories[number] = FileHistory()
         if isinstance(file.inode, EcryptfsInode):
             self._uppers[number] = UpperFile(file.inode, file.mapping, live)
