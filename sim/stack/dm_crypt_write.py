@@ -156,7 +156,9 @@ class CryptWrites(EndIo):
 
     def done(self, bio: Bio) -> None:
         """The ciphertext is on the device (EndIo)."""
-        self._ended(bio.owner)
+        original: Bio = bio.owner
+        original.record = bio.record
+        self._ended(original)
 
     def flushed_cost(self, original: Bio, context: str) -> int:
         """Return the cost of the end of a flush; its bio ends with it if it has no data."""
@@ -183,6 +185,8 @@ class _Flushes(EndIo):
 
     def done(self, bio: Bio) -> None:
         """Let the bio go on (EndIo)."""
+        if bio.record is not None:
+            bio.record.ready(bio.record.interrupted_ns)
         self._writes.flushed(bio.owner)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from core_kit import Rig, priced
+from crash_cells import cell_of, cell_text
 
 from sim.block.bio import Bio, EndIo, Plug
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
 from sim.block.queue.limits import QueueLimits
 from sim.engine.costs import CostTable
+from sim.machine.run_cell import played_cell
 from sim.stack.dm_crypt import CryptTable
 
 WRITE = REQ_OP_WRITE | REQ_SYNC
@@ -119,3 +122,15 @@ def test_a_flush_alone_is_not_encrypted() -> None:
     rig, ends = written([(0, 0, WRITE | REQ_PREFLUSH)])
     assert rig.machine.ledger.calls().get("xts_encrypt", 0) == 0
     assert len(ends.ended) == 1
+
+
+def test_every_bio_of_a_trace_comes_to_an_end(tmp_path: Path) -> None:
+    """What is written through a target has all its times, flushes ahead of data and reads between too."""
+    jobs = 'job = { name = "a", filename = "f", rw = "write", bs = "512", size = "16k", fsync = "8" }'
+    volume = 'block_size = "4KiB"\njournal = "4MiB"\nfiles = [{ name = "f", size = "64KiB" }]'
+    text = cell_text(volume, jobs, crash="", more='[encryption]\nscheme = "dm-crypt"')
+    _, machine = played_cell(*cell_of(text, tmp_path), trace=True)
+    assert machine.records is not None
+    assert len(machine.records) > 12
+    for record in machine.records:
+        assert record.queued_ns <= record.issued_ns <= record.interrupted_ns <= record.ready_ns
