@@ -18,6 +18,7 @@ from mypy_extensions import mypyc_attr
 
 from sim.engine.clock import Clock
 from sim.engine.costs import PS_PER_NS
+from sim.engine.dues import Due, Dues
 from sim.engine.ledger import IRQ, KWORKER, TASK
 from sim.errors import InvariantError
 
@@ -48,16 +49,6 @@ class CpuWatch:
     def queued(self, context: str) -> None:
         """What was charged in this context, and is not on a core yet, is work that was queued for later."""
         raise NotImplementedError
-
-
-class Due:
-    """A place in a core's work that is not reached yet; an interrupt before it pushes it back. at: in ns."""
-
-    __slots__ = ("at", "listed")
-
-    def __init__(self, at: int) -> None:
-        self.at = at
-        self.listed = False
 
 
 @final
@@ -106,21 +97,20 @@ class Core:
         self.workers = 0
         self.vruntime = 0
         self.watch: CpuWatch | None = None
-        self._due: list[Due] = []
-        self._work_due: list[Due] = []
+        self._due = Dues()
+        self._work_due = Dues()
         self.busy_task_ns = 0
         self.busy_irq_ns = 0
         self.busy_kworker_ns = 0
 
-    def expect(self, due: Due) -> None:
+    def expect(self, now: int, due: Due) -> None:
         """Push a place back from now on, as often as an interrupt comes before it."""
-        if not due.listed:
-            due.listed = True
-            self._due.append(due)
+        self._due.reach(now - 1)  # what is due now may still be pushed back, see Cpu.spend()
+        self._due.add(due)
 
     def push_back(self, now: int, ns: int) -> None:
         """An interrupt of `ns` comes: all that is not reached yet waits for it."""
-        self._work_due = _pushed(self._work_due, now, ns)
+        self._work_due.push_back(now, ns)
         if self.work_free_at > now:
             self.work_free_at += ns
         self.push_tasks_back(now, ns)
@@ -129,7 +119,7 @@ class Core:
         """Another takes the core for `ns`: what tasks have not reached yet waits for it."""
         if self.free_at > now:
             self.free_at += ns
-        self._due = _pushed(self._due, now, ns)
+        self._due.push_back(now, ns)
 
     def work(self, now: int, ns: int, first: bool) -> int:
         """Put a worker's burst on the core, before the tasks' or behind them; return its end."""
@@ -145,22 +135,8 @@ class Core:
 
     def expect_of_worker(self, now: int, due: Due) -> None:
         """Push a place in a worker's burst back, as expect()."""
-        due.listed = True
-        self._work_due = [*_pushed(self._work_due, now, 0), due]
-
-
-def _pushed(dues: list[Due], now: int, ns: int) -> list[Due]:
-    """Return the places that are not reached, `ns` later."""
-    if not dues:
-        return dues
-    left = []
-    for due in dues:
-        if due.at > now:
-            due.at += ns
-            left.append(due)
-        else:
-            due.listed = False
-    return left
+        self._work_due.reach(now)
+        self._work_due.add(due)
 
 
 class Task:
@@ -220,7 +196,8 @@ class Task:
 
     def begin_burst(self) -> None:
         """Put the gathered cost on the core, behind what is queued there."""
-        core, start = self.core, self._clock.now
+        core, now = self.core, self._clock.now
+        start = now
         if core.free_at > start:
             start = core.free_at
         if core.irq_free_at > start:
@@ -228,11 +205,11 @@ class Task:
         ns = self.ps // PS_PER_NS
         self.ps -= ns * PS_PER_NS
         if core.watch is not None:
-            core.watch.ran(core.index, TASK, self, self._clock.now, start, ns, False)
+            core.watch.ran(core.index, TASK, self, now, start, ns, False)
         core.free_at = end = start + ns
         core.busy_task_ns += ns
-        self._burst.at = end
-        core.expect(self._burst)
+        self._burst = Due(end)
+        core.expect(now, self._burst)
 
     @property
     def behind_ns(self) -> int:
@@ -292,7 +269,7 @@ class Cpu:
     def when_done(self, task: Task, then: Callable[[Any], None], argument: Any) -> None:
         """Do `then(argument)` when the core has done what the task has gathered: now, if that is nothing."""
         step = _Step(task.time_ns, task.core, TASK, then, argument)
-        task.core.expect(step)
+        task.core.expect(self._clock.now, step)
         self._reached(step)
 
     def _reached(self, step: _Step) -> None:
@@ -329,9 +306,10 @@ class Cpu:
         if self.context == IRQ:
             self.interrupt(core, ps, then, argument)
         elif self.context == TASK:
-            step = _Step(self._clock.now + ps // PS_PER_NS, core, TASK, then, argument)
+            now = self._clock.now
+            step = _Step(now + ps // PS_PER_NS, core, TASK, then, argument)
             self.spend(ps)
-            core.expect(step)
+            core.expect(now, step)
             self._reached(step)
         else:
             self.work(core, ps, True, then, argument)

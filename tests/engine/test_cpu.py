@@ -370,3 +370,19 @@ def test_only_who_has_nothing_left_to_do_sleeps(event_ns: int, slept: bool) -> N
     task = Cpu(clock, 1).task(0, "task")
     task.ps = 100_000
     assert slept == clock.run(clock.process(task.wait(clock.timeout(event_ns))))
+
+
+def test_who_is_due_now_waits_for_what_is_spent_now_also_behind_another_burst() -> None:
+    """A burst is over at 100. At 100 another begins, then 10 ns are spent in a task: it is over at 110."""
+    clock, log = make_clock(), []
+    cpu = Cpu(clock, 1)
+    other = cpu.task(0, "other")
+
+    def at_its_end(_: Any) -> None:
+        other.begin_burst()
+        cpu.spend(10_000)
+
+    clock.call(100, at_its_end, None)
+    clock.process(burst(clock, cpu.task(0, "task"), 100, log))
+    clock.run()
+    assert [(110, "task")] == log
