@@ -45,7 +45,8 @@ class Log:
     A journal's blocks: `places`, the first of which is its superblock. tags: blocks a descriptor announces.
 
     free: blocks that may be taken. overhead: descriptors that a transaction is reckoned to need. revocations:
-    how many a block of them has.
+    how many a block of them has. checkpoints: transactions on the list, with blocks that are to be
+    checkpointed.
     """
 
     def __init__(
@@ -70,17 +71,19 @@ class Log:
         self.revocations = (block_size - 16 - (4 if checksums else 0)) // (8 if wide else 4)
         self._taken = 0
         self._begins = head
-        self._kept: deque[_Kept] = deque()
+        self._off: list[_Kept] = []  # before the oldest on the list
+        self._kept: deque[_Kept] = deque()  # the oldest on the list is the first
         self._kept_in: dict[int, _Kept] = {}
+        self._before = 0
+        self.checkpoints = 0
 
     def take(self, count: int) -> list[int]:
         """jbd2_journal_next_log_block(), `count` times: return where the next blocks of the log lie."""
-        places = []
-        for _ in range(count):
-            places.append(self.places[self.head])
-            self.head += 1
-            if self.head == self.blocks:
-                self.head = 1
+        head, last = self.head, self.blocks
+        places = list(self.places[head : head + count])
+        while len(places) < count:
+            places += self.places[1 : 1 + count - len(places)]
+        self.head = 1 + (head - 1 + count) % (last - 1)
         self.free -= count
         self._taken += count
         return places
@@ -91,10 +94,13 @@ class Log:
         (__jbd2_journal_insert_checkpoint(), __jbd2_journal_remove_checkpoint()).
         """
         kept = _Kept(tid, self._begins, self._taken, metadata)
-        for block in metadata:
-            self.leaves(block)
-            self._kept_in[block] = kept
+        if not self._kept_in.keys().isdisjoint(metadata):
+            for block in metadata:
+                self.leaves(block)
+        self._kept_in.update(dict.fromkeys(metadata, kept))
         self._kept.append(kept)
+        self.checkpoints += bool(kept.blocks)
+        self._drop()
         self._taken = 0
         self._begins = self.head
 
@@ -103,26 +109,36 @@ class Log:
         kept = self._kept_in.pop(block, None)
         if kept is not None:
             del kept.blocks[block]
+            if not kept.blocks:
+                self.checkpoints -= 1
+                self._drop()
+
+    def _drop(self) -> None:
+        """The oldest transactions that have no blocks left are off the list."""
+        while self._kept and not self._kept[0].blocks:
+            self._off.append(self._kept.popleft())
+            self._before += self._off[-1].taken
 
     def shrink(self, busy: Callable[[int], bool]) -> None:
         """
         __jbd2_journal_clean_checkpoint_list(): blocks that are in place by now leave, transaction by
         transaction, until one is `busy`.
         """
-        for kept in self._kept:
-            for block in list(kept.blocks):
+        while self._kept:
+            leaving = []
+            for block in self._kept[0].blocks:
                 if busy(block):
-                    return
+                    break
+                leaving.append(block)
+            everything = len(leaving) == len(self._kept[0].blocks)
+            for block in leaving:
                 self.leaves(block)
-
-    @property
-    def checkpoints(self) -> int:
-        """How many transactions have blocks that are to be checkpointed."""
-        return sum(1 for kept in self._kept if kept.blocks)
+            if not everything:
+                return
 
     def oldest(self) -> list[int]:
         """Return the blocks that the oldest transaction on the list has left."""
-        return next((list(kept.blocks) for kept in self._kept if kept.blocks), [])
+        return list(self._kept[0].blocks) if self._kept else []
 
     def dropped(self) -> None:
         """The oldest transaction's blocks are in place: it is off the list."""
@@ -131,12 +147,7 @@ class Log:
 
     def before_oldest(self) -> int:
         """How many blocks lie between the tail and the oldest transaction on the list; 0: it is the tail."""
-        freed = 0
-        for kept in self._kept:
-            if kept.blocks:
-                break
-            freed += kept.taken
-        return freed
+        return self._before
 
     @property
     def next_tail(self) -> tuple[int, int]:
@@ -144,16 +155,16 @@ class Log:
         The oldest transaction on the list, and where in the journal it begins; 0 and where the next one
         begins, or the one that is being committed, if there is none.
         """
-        for kept in self._kept:
-            if kept.blocks:
-                return kept.tid, kept.start
+        if self._kept:
+            return self._kept[0].tid, self._kept[0].start
         return 0, self._begins
 
     def move_tail(self) -> None:
         """The tail is at the oldest transaction on the list: what lies before is free."""
-        while self._kept and not self._kept[0].blocks:
-            self.free += self._kept.popleft().taken
+        self.free += self._before
+        self._before = 0
+        self._off.clear()
 
     def clean(self) -> list[list[int]]:
         """Return the blocks that every transaction in the log has left."""
-        return [list(kept.blocks) for kept in self._kept]
+        return [list(kept.blocks) for kept in (*self._off, *self._kept)]

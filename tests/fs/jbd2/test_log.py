@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sim.fs.jbd2.log import Log, tags_per_descriptor
 
@@ -104,3 +106,88 @@ def test_blocks_that_are_in_place_leave_until_one_is_busy(busy: set[int], left: 
     log = committed([5, 6], [7], [8])
     log.shrink(lambda block: block in busy)
     assert log.clean() == left
+
+
+class Naive:
+    """A log as a list of all that it holds: [tid, start, taken, blocks], looked through every time."""
+
+    def __init__(self, blocks: int) -> None:
+        self.blocks, self.free, self.head, self.taken, self.begins = blocks, blocks - 1, 1, 0, 1
+        self.held: list[tuple[int, int, int, list[int]]] = []
+
+    def take(self, count: int) -> list[int]:
+        places = []
+        for _ in range(count):
+            places.append(self.head)
+            self.head = self.head + 1 if self.head + 1 < self.blocks else 1
+        self.free -= count
+        self.taken += count
+        return places
+
+    def leaves(self, block: int) -> None:
+        for _, _, _, blocks in self.held:
+            if block in blocks:
+                blocks.remove(block)
+
+    def committed(self, tid: int, metadata: list[int]) -> None:
+        for block in metadata:
+            self.leaves(block)
+        self.held.append((tid, self.begins, self.taken, list(metadata)))
+        self.taken, self.begins = 0, self.head
+
+    def shrink(self, busy: set[int]) -> None:
+        for block in [block for each in self.held for block in each[3]]:
+            if block in busy:
+                return
+            self.leaves(block)
+
+    def state(self) -> tuple[object, ...]:
+        on = [each for each in self.held if each[3]]
+        before = sum(each[2] for each in (self.held[: self.held.index(on[0])] if on else self.held))
+        tail = on[0][:2] if on else (0, self.begins)
+        lists = [each[3] for each in self.held]
+        return self.free, self.head, lists, on[0][3] if on else [], len(on), before, tail
+
+    def move_tail(self) -> None:
+        while self.held and not self.held[0][3]:
+            self.free += self.held.pop(0)[2]
+
+
+def state_of(log: Log) -> tuple[object, ...]:
+    """Return what Naive.state() does."""
+    return (
+        log.free,
+        log.head,
+        log.clean(),
+        log.oldest(),
+        log.checkpoints,
+        log.before_oldest(),
+        log.next_tail,
+    )
+
+
+BLOCKS = st.lists(st.integers(100, 107), unique=True, max_size=4)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["commit", "commit", "shrink", "drop", "tail"]), BLOCKS), max_size=30)
+)
+def test_a_log_is_what_a_list_of_its_transactions_says(steps: list[tuple[str, list[int]]]) -> None:
+    """Commits of any blocks, what is in place leaves, the oldest are dropped, the tail moves."""
+    log, naive = Log(range(12), 506, 4096, 8, False), Naive(12)
+    for tid, (what, blocks) in enumerate(steps):
+        if what == "commit" and log.free >= len(blocks) + 1:
+            assert naive.take(1 + len(blocks)) == log.take(1 + len(blocks))
+            naive.committed(tid, blocks)
+            log.committed(tid, blocks)
+        elif what == "shrink":
+            naive.shrink(set(blocks))
+            log.shrink(set(blocks).__contains__)
+        elif what == "drop":
+            log.dropped()
+            for block in list(naive.state()[3]):  # type: ignore[call-overload]
+                naive.leaves(block)
+        elif what == "tail":
+            naive.move_tail()
+            log.move_tail()
+        assert naive.state() == state_of(log)
