@@ -110,7 +110,9 @@ class Bio:
         return max(PAGE_SECTORS * blocks // self.sectors, 1) if blocks else 1
 
     def row(self, first: int, count: int) -> Bio:
-        """Return bios [first, first + count) of a row of one-block bios over one run of blocks."""
+        """Return bios [first, first + count) of a row over one run of blocks, each of as many of them."""
+        lblk, blocks = self.blocks[0]
+        each = blocks // self.count
         part = Bio(
             self.sector + first * self.unit_sectors,
             self.unit_sectors,
@@ -118,7 +120,7 @@ class Bio:
             count,
             self.end_io,
             self.owner,
-            [(self.blocks[0][0] + first, count)],
+            [(lblk + first * each, count * each)],
             self.ahead,
             self.opf,
         )

@@ -179,9 +179,13 @@ class BdevBuffers:
         """A block is written, or need not be; its page stays tagged until write-back comes to it."""
         self._dirty.pop(block, False)
 
-    def writes(self, block: int, pending: Pending) -> None:
-        """A block is on its way to its place: its buffer is locked until then."""
-        self._writing[block] = pending
+    def writes(self, blocks: list[int], pending: list[Pending]) -> None:
+        """Blocks are on their way to their places, in that order: their buffers are locked until then."""
+        at = 0
+        for each in pending:
+            for block in blocks[at : at + each.count]:
+                self._writing[block] = each
+            at += each.count
 
     def under_way(self, block: int) -> Pending | None:
         """Return the write of a block that is on its way, None if there is none."""
@@ -206,22 +210,11 @@ class BdevBuffers:
         blocks = self.dirty_blocks
         task.ps += self._s_page.charge(len(self._tagged)) + self._s_block.charge(len(blocks))
         self._tagged.clear()
-        plug, size = Plug(), self.block_size
-        pending = []
-        for block in blocks:
-            self.clean(block)
-            written = self._out.submit(
-                task,
-                plug,
-                sector_of(block, size),
-                size // SECTOR_BYTES,
-                1,
-                [(block, 1)],
-                None,
-                REQ_OP_WRITE | REQ_META | REQ_PRIO | flags,
-            )
-            pending.append(written)
-            self.writes(block, written)
+        self._dirty.clear()
+        plug = Plug()
+        opf = REQ_OP_WRITE | REQ_META | REQ_PRIO | flags
+        pending = self._out.submit_each(task, plug, blocks, self.block_size, opf)
+        self.writes(blocks, pending)
         self._queue.finish_plug(task, plug)
         return pending
 

@@ -30,12 +30,13 @@ Contents = Callable[[], Sequence[tuple[int, bytes]]]
 
 
 class Pending:
-    """A bio on its way. ended: it has completed. pages: how many it is of."""
+    """A bio on its way, or `count` that end at once. ended: completed. pages: how many it is of."""
 
-    __slots__ = ("contents", "ended", "event", "pages")
+    __slots__ = ("contents", "count", "ended", "event", "pages")
 
-    def __init__(self, pages: int, contents: Contents | None) -> None:
+    def __init__(self, pages: int, contents: Contents | None, count: int = 1) -> None:
         self.pages = pages
+        self.count = count
         self.contents = contents
         self.ended = False
         self.event: Any = None
@@ -101,6 +102,32 @@ class WriteOut(EndIo):
         self.queue.submit(task, bio, plug)
         return pending
 
+    def submit_each(
+        self, task: Task, plug: Plug, blocks: list[int], block_size: int, opf: int, calls: Site | None = None
+    ) -> list[Pending]:
+        """
+        Submit a bio for each of some blocks of the device, in that order; return them on their way.
+
+        calls: what is called for each before it is submitted. Those that do no more than join a request are
+        one object.
+        """
+        sectors, pending = block_size // SECTOR_BYTES, []
+        for first, length in runs_of(blocks):
+            at, end = first, first + length
+            while at < end:
+                left = end - at
+                row = Bio(at * sectors, sectors, left, left, self, None, [(at, left)], False, opf)
+                count = max(self.queue.joins(task, row, plug), 1)
+                if count < left:
+                    row = row.row(0, count)
+                row.owner = Pending(0, None, count)
+                pending.append(row.owner)
+                if calls is not None:
+                    task.ps += calls.charge(count)
+                self.queue.submit(task, row, plug)
+                at += count
+        return pending
+
     def flush(self, task: Task) -> Generator[Any, Any, None]:
         """blkdev_issue_flush(): an empty bio, on its stack, that empties the device's cache; wait for it."""
         task.ps += self._s_flush.charge(1)
@@ -114,6 +141,8 @@ class WriteOut(EndIo):
         for each in pending:
             task.ps += self._s_wait.charge(1)
             yield from self._sleep(task, each)
+            if each.count > 1:  # they have ended, too
+                task.ps += self._s_wait.charge(each.count - 1)
 
     def wait_ended(self, task: Task, pending: Sequence[Pending]) -> Generator[Any, Any, None]:
         """Wait for bios; those that have ended by now are not looked at."""
@@ -131,7 +160,7 @@ class WriteOut(EndIo):
         """Return the completion's cost (EndIo); that of a bare flush is in blkdev_issue_flush()."""
         if not bio.unit_sectors:
             return 0
-        ps = self._s_end[context].charge(1)
+        ps = self._s_end[context].charge(bio.count)
         if bio.owner.pages:
             ps += self._s_page[context].charge(bio.owner.pages)
         return ps
@@ -147,6 +176,24 @@ class WriteOut(EndIo):
         pending.ended = True
         if pending.event is not None:
             pending.event.succeed()
+
+
+def runs_of(blocks: Sequence[int], most: int = 1 << 62) -> list[tuple[int, int]]:
+    """Return runs (first, length) of blocks that follow one another, of at most `most`."""
+    if 0 < len(blocks) <= most and blocks == list(range(blocks[0], blocks[0] + len(blocks))):
+        return [(blocks[0], len(blocks))]
+    runs: list[tuple[int, int]] = []
+    first = length = 0
+    for block in blocks:
+        if length and block == first + length and length < most:
+            length += 1
+            continue
+        if length:
+            runs.append((first, length))
+        first, length = block, 1
+    if length:
+        runs.append((first, length))
+    return runs
 
 
 def sector_of(block: int, block_size: int) -> int:

@@ -60,10 +60,8 @@ class Merger:
         behind = request.end == sector
         if request.closed or (not behind and request.sector != sector + sectors):
             return False
-        if self._boundary:
-            first, last = blocks_between(bio, sector, sectors)
-            if gap_behind(request, bio, first) if behind else gap_before(request, bio, first, last):
-                return False
+        if self._has_gap(request, bio, sector, sectors, behind):
+            return False
         limits = self._limits
         if (
             request.sectors + sectors > limits.max_sectors
@@ -82,15 +80,36 @@ class Merger:
             self._tracer(action("M" if behind else "F", request.opf), task.time_ns, sector, sectors)
         return True
 
+    def _has_gap(self, request: Request, bio: Bio, sector: int, sectors: int, behind: bool) -> bool:
+        """Tell whether a gap comes between a request and [sector, sector + sectors) of a bio."""
+        if not self._boundary:
+            return False
+        first, last = blocks_between(bio, sector, sectors)
+        return gap_behind(request, bio, first) if behind else gap_before(request, bio, first, last)
+
+    def _room(self, request: Request, unit: int) -> int:
+        """Return how many bios of `unit` sectors, a segment each, a request has room for."""
+        limits = self._limits
+        return min((limits.max_sectors - request.sectors) // unit, limits.max_segments - request.segments)
+
+    def joining(self, bio: Bio, plug: Plug) -> int:
+        """Return how many bios of a row would merge with the plug's newest request from behind."""
+        request, unit = plug.requests[-1], bio.unit_sectors
+        if request.end != bio.sector or request.closed or request.crypt != bio.crypt:
+            return 0
+        if (request.opf ^ bio.opf) & REQ_OP_MASK or self._has_gap(request, bio, bio.sector, unit, True):
+            return 0
+        return max(min(bio.count, self._room(request, unit)), 0)
+
     def row_behind(self, task: Task, request: Request, bio: Bio, done: int) -> int:
         """
         Merge what follows block `done` of a row, which ends the request, from behind; return how many bios.
         """
-        limits, unit = self._limits, bio.unit_sectors
+        unit = bio.unit_sectors
         sector = bio.sector + done * unit
         if request.end != sector + unit:
             return 0
-        room = min((limits.max_sectors - request.sectors) // unit, limits.max_segments - request.segments)
+        room = self._room(request, unit)
         if self._boundary and _begins_in_a_page(request, bio, done):
             room = 0
         more = max(min(bio.count - done - 1, room), 0)

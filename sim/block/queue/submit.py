@@ -155,6 +155,12 @@ class BlockQueue(BioQueue):
         if bio.record is not None:
             bio.record.merges += stats.merges
 
+    def joins(self, task: Task, bio: Bio, plug: Plug) -> int:
+        """How many bios of a row only join the plug's newest request (BioQueue); a trace sees each."""
+        if self._tracer is not None or self._records is not None or task.blocked is not None:
+            return 0
+        return self._merger.joining(bio, plug) if plug.requests and plug.holds else 0
+
     def _one_by_one(self, bio: Bio, plug: Plug) -> bool:
         """Tell whether the bios of a row have to be taken each by itself."""
         if self.limits.bio_based:

@@ -210,13 +210,14 @@ class CheckpointedLog(Transactions):
         pending = [each for each in others if each is not None]
         for first in range(0, len(blocks), 64):
             task.ps += self._s_flush_batch.charge(1)
-            for block in blocks[first : first + 64]:
-                task.ps += self._s_write.charge(1)
+            batch = blocks[first : first + 64]
+            for block in batch:
                 self.buffers.clean(block)
                 self.data.clean(block)
-                written = self._submit(task, plug, block, REQ_OP_WRITE | REQ_SYNC, self._in_place)
-                self.buffers.writes(block, written)
-                pending.append(written)
+            opf = REQ_OP_WRITE | REQ_SYNC
+            written = self._in_place.submit_each(task, plug, batch, self._size, opf, self._s_write)
+            self.buffers.writes(batch, written)
+            pending.extend(written)
         self._queue.finish_plug(task, plug)
         yield from self._in_place.wait(task, pending)
         self.log.dropped()

@@ -171,7 +171,7 @@ class Jbd2Journal(CheckpointedLog):
             task.ps += self._s_bh.charge(len(places))
             if self.bytes is not None:
                 self.bytes.descriptor(tid, batch, places)
-            pending.extend([self._submit(task, plug, place, LOG_FLAGS) for place in places])
+            pending.extend(self._out.submit_each(task, plug, places, self._size, LOG_FLAGS))
             self.buffers.make(task, places[0])
         if self.async_commit:
             pending.append(self._write_record(task, tid, plug))
