@@ -129,6 +129,18 @@ class LiveInode:
         self.under_way: list[Any] = []
         self.bytes: FileBytes | None = None
 
+    def forget_heads(self, first: int, end: int, per_page: int) -> None:
+        """Forget the blocks of pages [first, end) whose buffer heads went with the page: they are unmapped."""
+        buffered = self.mapping.buffered
+        if buffered is None:
+            return
+        at = buffered.find(0, first, end)
+        while at >= 0:
+            stop = buffered.find(1, at, end)
+            stop = end if stop < 0 else stop
+            self.state[at * per_page : stop * per_page] = bytes((stop - at) * per_page)
+            at = buffered.find(0, stop, end)
+
     def reach(self, end_page: int, per_page: int) -> None:
         """Have room for pages up to `end_page`."""
         self.mapping.grow(end_page)

@@ -111,6 +111,7 @@ class BufferedWrite(WriteSites):
         mapping, began = inode.mapping, offset
         end = offset + length
         inode.reach(-(-end // PAGE_BYTES), self._per_page)
+        inode.forget_heads(offset // PAGE_BYTES, -(-end // PAGE_BYTES), self._per_page)
         mapping.written_to()
         while offset < end:
             page = offset // PAGE_BYTES

@@ -207,6 +207,30 @@ def test_an_overwrite_stays_in_place() -> None:
     assert "ext4_mb_new_blocks" not in rig.calls()
 
 
+@pytest.mark.parametrize(("dropped", "asked", "read"), [(False, 8, []), (True, 17, [501])])
+def test_what_heads_knew_is_gone_with_their_pages(dropped: bool, asked: int, read: list[int]) -> None:
+    """
+    Eight pages are written again, then half a block: after dropping them each block is asked for again, and
+    read before half of it is written. The same in rows of pages and page by page.
+    """
+    for rows in (True, False):
+        rig = WriteRig()
+        rig.writer.buffered.rows = rows
+        inode = rig.file(9 * PAGE, [(0, 500, 9, False)])
+        rig.start(rig.write(inode, 0, 8 * PAGE), rig.fsync(inode))
+        rig.run_for(1_000_000)
+        if dropped:
+            rig.machine.cache.drop(inode.mapping)
+        rig.start(rig.write(inode, 0, 8 * PAGE), rig.fsync(inode))
+        rig.run_for(1_000_000)
+        if dropped:
+            rig.machine.cache.drop(inode.mapping)
+        rig.start(rig.write(inode, PAGE, 100))
+        rig.run_for(1_000_000)
+        assert rig.calls()["ext4_da_get_block_prep"] == asked
+        assert [block for bio, block, _ in rig.bios() if bio == "R"] == read
+
+
 def test_journalled_blocks_are_the_journals() -> None:
     """data=journal: the page is not dirty, its blocks are jbd2's, until they are committed."""
     rig = WriteRig(data="journal")
