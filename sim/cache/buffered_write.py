@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from sim.cache.address_space import OpenFile
-from sim.cache.page_cache import PageCache
+from sim.cache.page_cache import FRESH_HEAD, PageCache
 from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.cache.pages import ABSENT, Mapping
 from sim.engine.cpu import Task
@@ -69,7 +69,7 @@ class BufferedWriter:
         self._s_new = ledger.site(TASK, begin, INSERT_SYMBOLS)
         heads = f"{begin};create_empty_buffers;alloc_page_buffers"
         self._s_heads = ledger.site(TASK, "", f"{begin};create_empty_buffers {heads}")
-        self._s_head = ledger.site(TASK, heads, "alloc_buffer_head")
+        self._s_head = ledger.site(TASK, heads, FRESH_HEAD)
         block = "ext4_da_get_block_prep ext4_da_get_block_prep;ext4_es_lookup_extent"
         self._s_block = ledger.site(TASK, begin, block, unit="ext4_es_lookup_extent")
         self._s_dirty_block = ledger.site(TASK, end, "mark_buffer_dirty")

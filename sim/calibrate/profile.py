@@ -24,7 +24,7 @@ from sim.calibrate.draws import DRAWS, Drawn
 from sim.calibrate.fit import PRIOR_WIDTH, SHARED, Fitted
 from sim.calibrate.loops import BYTE_CONSTANTS, MOVED_BYTES
 from sim.calibrate.records import CostRecords
-from sim.engine.costs import UNMEASURED
+from sim.engine.costs import WRITES
 
 Z90 = 1.645
 """Half the width of a 90 % interval in standard errors."""
@@ -161,9 +161,9 @@ def _cipher(name: str, records: CostRecords, fitted: Fitted) -> Entry:
 def write_profile(name: str, about: str, fitted: Fitted, made: list[Entry], header: str) -> str:
     """Return the profile as TOML; figures are rounded to four digits, so that runs agree to the byte."""
     lines = [f"# {line}".rstrip() for line in header.splitlines()]
-    lines += [f"name = {_text(name)}", f"about = {_text(about)}", f"base = {_text(UNMEASURED)}"]
-    lines += ["", "[clock]", f"ns_per_instruction = {_number(fitted.pace)}"]
-    lines += [f"ns_per_byte = {_number(fitted.byte_ns)}", f"source = {_text(PACE)}"]
+    lines += [f"name = {text_of(name)}", f"about = {text_of(about)}", f"base = {text_of(WRITES)}"]
+    lines += ["", "[clock]", f"ns_per_instruction = {number(fitted.pace)}"]
+    lines += [f"ns_per_byte = {number(fitted.byte_ns)}", f"source = {text_of(PACE)}"]
     for entry in made:
         lines += ["", f"[cost.{entry.symbol.symbol}]", *_entry_lines(entry)]
     return "\n".join(lines) + "\n"
@@ -199,7 +199,7 @@ def write_draws(name: str, draws: dict[Constant, list[float]]) -> str:
         "#",
         "# Other values of its constants that recordings allow as well, in ns: the k-th of all go together.",
         "# What a sum of constants is known to is the spread of that sum over the draws.",
-        f"name = {_text(name)}",
+        f"name = {text_of(name)}",
     ]
     for part in ("self", "unit"):
         lines += ["", f"[{part}]"]
@@ -211,20 +211,20 @@ def write_draws(name: str, draws: dict[Constant, list[float]]) -> str:
 
 def _entry_lines(entry: Entry) -> list[str]:
     unit = entry.symbol.unit
-    lines = [f"self = {_number(entry.ns[SELF])}", f"instructions = {_number(entry.instructions[SELF])}"]
+    lines = [f"self = {number(entry.ns[SELF])}", f"instructions = {number(entry.instructions[SELF])}"]
     if unit:
-        lines.append(f"per_unit = {_number(entry.ns[unit])}")
-        lines.append(f"unit_instructions = {_number(entry.instructions[unit])}")
-        lines.append(f"unit = {_text(unit)}")
+        lines.append(f"per_unit = {number(entry.ns[unit])}")
+        lines.append(f"unit_instructions = {number(entry.instructions[unit])}")
+        lines.append(f"unit = {text_of(unit)}")
     for key, what in (("rep_bytes", SELF), ("unit_rep_bytes", unit)):
         if moved := entry.rep_bytes.get(what):
-            lines.append(f"{key} = {_number(moved)}")
-    lines.append(f"group = {_text(entry.symbol.group)}")
+            lines.append(f"{key} = {number(moved)}")
+    lines.append(f"group = {text_of(entry.symbol.group)}")
     lines.append(f"spread = {_spread(entry)}")
     for key, what in (("interval", SELF), ("unit_interval", unit)):
         if what and (interval := entry.interval.get(what)):
-            lines.append(f"{key} = [{_number(interval[0])}, {_number(interval[1])}]")
-    return [*lines, f"source = {_text(entry.source)}", f"method = {_text(entry.method)}"]
+            lines.append(f"{key} = [{number(interval[0])}, {number(interval[1])}]")
+    return [*lines, f"source = {text_of(entry.source)}", f"method = {text_of(entry.method)}"]
 
 
 def _spread(entry: Entry) -> str:
@@ -237,11 +237,11 @@ def _spread(entry: Entry) -> str:
     return f"{max(widths, default=0.5):.2f}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Return a number to four digits, as short as TOML allows."""
     rounded = float(f"{value:.4g}")
     return str(int(rounded)) if rounded == int(rounded) else repr(rounded)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     return '"' + str(value).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -23,6 +23,8 @@ from sim.calibrate.profile import draws_of, entries, write_draws, write_profile
 from sim.calibrate.records import TIMES, CostRecords, load_records
 from sim.calibrate.runs import covering, run_cases
 from sim.calibrate.times import MACHINES, load_times
+from sim.calibrate.write_costs import load_write_records
+from sim.calibrate.write_profile import fitted_write_profile
 from sim.cli.render import console, print_table
 from sim.engine.costs import DRAWS_SUFFIX
 from sim.errors import ConfigError
@@ -77,6 +79,15 @@ def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate:
     else:
         output.write_text(text, encoding="utf-8")
         output.with_suffix(DRAWS_SUFFIX).write_text(draws, encoding="utf-8")
+
+
+def fit_write_profile(folder: Path, output: Path | None) -> None:
+    """Fit what writing costs and write that profile to `output`, or print it."""
+    text = fitted_write_profile(load_write_records(here_or_shipped(folder)))
+    if output is None:
+        print(text, end="")
+    else:
+        output.write_text(text, encoding="utf-8")
 
 
 def profile_text(records: CostRecords, name: str) -> tuple[str, str]:

@@ -45,6 +45,10 @@ def calibrate_costs(
             "--runs", help="Write no profile: run recorded cases as experiments, beside the records."
         ),
     ] = False,
+    writes: Annotated[
+        bool,
+        typer.Option("--writes", help="The profile of what writing costs, from the folder's writes/."),
+    ] = False,
     simulate: Annotated[
         bool,
         typer.Option("--simulate", help="Simulate the recorded cases again: after a change of the model."),
@@ -52,10 +56,13 @@ def calibrate_costs(
     as_json: AsJson = False,
 ) -> None:
     """Fit the costs of kernel symbols to recordings; --judge, --runs: exit 1 if a bar is not held."""
-    from sim.cli.calibrate import fit_profile, judge_costs, judge_runs
+    from sim.cli.calibrate import fit_profile, fit_write_profile, judge_costs, judge_runs
 
     if runs:
         raise typer.Exit(judge_runs(records, times, as_json))
     if judge:
         raise typer.Exit(judge_costs(records, times, simulate, as_json))
-    fit_profile(records, times, output, simulate)
+    if writes:
+        fit_write_profile(records, output)
+    else:
+        fit_profile(records, times, output, simulate)

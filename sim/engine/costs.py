@@ -58,6 +58,8 @@ DEFAULT_MACHINE: Final = "linux-6.1-epyc-7001"
 """The machine profile whose times `make truth-ns` has recorded."""
 UNMEASURED: Final = "unmeasured"
 """What no recording has, assumed: no machine, but the base of those that are."""
+WRITES: Final = "linux-6.1-writes"
+"""What writing costs, fitted: no machine either, but between that base and the machines."""
 DRAWS_SUFFIX: Final = ".draws"
 """Of the file beside a fitted profile that has other values of its constants, also TOML."""
 CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
@@ -324,8 +326,8 @@ def _given(profile: str) -> dict[str, Any]:
 
 
 def machine_profile_names() -> list[str]:
-    """Return the names of the machine profiles that come with readpath, sorted; not their base's."""
-    return [name for name in shipped_profiles("machines") if name != UNMEASURED]
+    """Return the names of the machine profiles that come with readpath, sorted; not their bases'."""
+    return [name for name in shipped_profiles("machines") if name not in (UNMEASURED, WRITES)]
 
 
 @cache

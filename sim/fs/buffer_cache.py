@@ -14,6 +14,7 @@ from typing import Any, Final
 from sim.block.bio import Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.filemap import SLEEP_SYMBOLS
+from sim.cache.page_cache import FRESH_HEAD
 from sim.cache.page_cache_ra import INSERT_SYMBOLS
 from sim.cache.ra_log import RaLog
 from sim.engine.clock import Clock
@@ -61,7 +62,7 @@ class BufferCache(EndIo):
         self._s_getblk = ledger.site(TASK, stack, "__getblk_gfp folio_mark_accessed")
         getblk = f"{stack};__getblk_gfp"
         self._s_grow = ledger.site(TASK, getblk, f"{INSERT_SYMBOLS} alloc_page_buffers")
-        self._s_heads = ledger.site(TASK, f"{getblk};alloc_page_buffers", "alloc_buffer_head")
+        self._s_heads = ledger.site(TASK, f"{getblk};alloc_page_buffers", FRESH_HEAD)
         self._s_read = ledger.site(
             TASK,
             stack,

@@ -40,7 +40,9 @@ class Ext4Mapper(Mapper):
         )
         self._s_cache = ledger.site(TASK, f"{walk};ext4_find_extent", "ext4_cache_extents")
         self._s_cached = ledger.site(
-            TASK, f"{walk};ext4_find_extent;ext4_cache_extents", "ext4_es_cache_extent"
+            TASK,
+            f"{walk};ext4_find_extent;ext4_cache_extents",
+            "ext4_es_cache_extent ext4_es_cache_extent:entry",
         )
 
     def charge_hits(

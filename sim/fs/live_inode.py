@@ -130,7 +130,7 @@ class LiveInode:
         self.bytes: FileBytes | None = None
 
     def forget_heads(self, first: int, end: int, per_page: int) -> None:
-        """Forget the blocks of pages [first, end) whose buffer heads went with the page: they are unmapped."""
+        """Forget the blocks of pages [first, end) that have no buffer heads: they went with their page."""
         buffered = self.mapping.buffered
         if buffered is None:
             return

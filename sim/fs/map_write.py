@@ -54,7 +54,6 @@ class WriteMapper:
             TASK,
             "ext4_map_blocks",
             f"ext4_es_insert_extent {remove};__es_remove_extent {remove};__es_insert_extent",
-            unit="ext4_es_insert_extent",
         )
         walk = "ext4_map_blocks;ext4_ext_map_blocks"
         self._s_gap = ledger.site(
@@ -171,7 +170,7 @@ class WriteMapper:
 
     def _know(self, task: Task, inode: LiveInode, lblk: int, length: int, status: int, physical: int) -> None:
         """ext4_es_insert_extent()."""
-        task.ps += self._s_insert.charge_units(1, inode.es.levels)
+        task.ps += self._s_insert.charge(1)
         if inode.es.insert(lblk, length, status, physical):
             task.ps += self._s_cached.charge(1)
 

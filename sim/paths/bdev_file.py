@@ -98,7 +98,8 @@ class BdevFile:
         self._s_new = site(TASK, _BEGIN, INSERT_SYMBOLS)
         inner = f"{_BEGIN};__block_write_begin_int"
         self._s_heads = site(TASK, inner, "create_empty_buffers create_empty_buffers;alloc_page_buffers")
-        self._s_head = site(TASK, f"{inner};create_empty_buffers;alloc_page_buffers", "alloc_buffer_head")
+        heads = f"{inner};create_empty_buffers;alloc_page_buffers"
+        self._s_head = site(TASK, heads, f"alloc_buffer_head /{heads}:block", unit="alloc_buffer_head")
         self._s_stable = site(TASK, f"{_BEGIN};{GRAB}", "folio_wait_stable")
         self._s_read = site(TASK, inner, BH_WBC)
         self._s_dirty = site(TASK, _END, "mark_buffer_dirty")
@@ -184,8 +185,8 @@ class BdevFile:
         else:
             task.ps += self._s_stable.charge(1)
         if mapping.buffered is None or not mapping.buffered[page]:
-            task.ps += self._s_heads.charge(1) + self._s_head.charge(self._per_page)
-            self._cache.attach_buffers(mapping, page, page + 1)
+            fresh = self._cache.attach_buffers(mapping, page, page + 1)
+            task.ps += self._s_heads.charge(1) + self._s_head.charge_units(self._per_page, fresh)
 
     def _read_blocks(self, task: Task, blocks: list[int], plug: Plug) -> Generator[Any, Any, None]:
         """Read the blocks that are only partly written, joined by the write's plug; wait for all."""

@@ -17,6 +17,7 @@ from mypy_extensions import mypyc_attr
 from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
+from sim.cache.page_cache import FRESH_HEAD
 from sim.cache.pages import Mapping, gaps_of
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
@@ -28,7 +29,7 @@ from sim.paths.post_read import BufferEndIo
 from sim.paths.rules import LINUX_6_1, PathRules
 from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
 
-Attach = Callable[[Mapping, int, int], None]
+Attach = Callable[[Mapping, int, int], int]
 """Notes that pages [start, end) of a mapping have buffer heads now."""
 
 
@@ -72,7 +73,7 @@ class BufferHeadReader:
             f"block_read_full_folio block_read_full_folio;create_page_buffers {loop}",
         )
         heads = f"{full};create_page_buffers;create_empty_buffers;alloc_page_buffers"
-        self._s_alloc = ledger.site(TASK, heads, f"alloc_buffer_head /{heads}:block /{full}:block")
+        self._s_alloc = ledger.site(TASK, heads, f"{FRESH_HEAD} /{heads}:block /{full}:block")
         self._s_get = ledger.site(TASK, full, "ext4_get_block")
         self._s_zero = ledger.site(TASK, full, "folio_zero_range", unit="folio_zero_range")
         self._s_unlock = ledger.site(TASK, full, "folio_unlock")

@@ -94,7 +94,7 @@ class BufferedWrite(WriteSites):
         """Return what takes pages together. What it may charge: all of _piece(), where nothing sleeps."""
         sites = [self._s_page, self._s_new, self._s_heads, self._s_head, self._s_stable]
         every = [each[mode] for each in sites] + [self._s_dirty, self._s_dirty_page]
-        return WriteRows(self._cache, mapper, self._per_page, every)
+        return WriteRows(self._cache, mapper, self._per_page, every, self._s_head[mode])
 
     # -- write(2) --------------------------------------------------------------------------------------
 
@@ -213,9 +213,9 @@ class BufferedWrite(WriteSites):
         else:
             task.ps += self._s_stable[mode].charge(1)
         if mapping.buffered is None or not mapping.buffered[page]:
-            task.ps += self._s_heads[mode].charge(1) + self._s_head[mode].charge(per_page)
+            fresh = self._cache.attach_buffers(mapping, page, page + 1)
+            task.ps += self._s_heads[mode].charge(1) + self._s_head[mode].charge_units(per_page, fresh)
             inode.state[page * per_page : (page + 1) * per_page] = same(0, per_page)
-            self._cache.attach_buffers(mapping, page, page + 1)
 
     def _map(
         self,

@@ -70,14 +70,17 @@ class WriteRows:
     """
     Writes rows of whole pages into the cache of one file system.
 
-    sites: all that a page of such a write may charge.
+    sites: all that a page of such a write may charge. head: that of a buffer head, among them.
     """
 
-    def __init__(self, cache: PageCache, mapper: WriteMapper, per_page: int, sites: list[Site]) -> None:
+    def __init__(
+        self, cache: PageCache, mapper: WriteMapper, per_page: int, sites: list[Site], head: Site
+    ) -> None:
         self._cache = cache
         self._mapper = mapper
         self._per_page = per_page
         self._sites = [*sites, *mapper.sites_of_da_get_block()]
+        self._head = head
 
     def counted(self) -> list[tuple[int, int]]:
         """Return how often each site has been charged: (passes, units)."""
@@ -119,14 +122,14 @@ class WriteRows:
         mapping, first = inode.mapping, model.page + 1
         end, per_page = first + pages, self._per_page
         base, blocks = first * per_page, pages * per_page
-        for site, (passes, units) in zip(self._sites, before, strict=True):
-            if site.passes != passes:
-                task.ps += site.charge_units((site.passes - passes) * pages, (site.units - units) * pages)
         if model.page_state == ABSENT:
             self._cache.insert(mapping, first, end)
             mapping.state[first:end] = filled(UPTODATE, pages)
-        if not model.has_buffers:
-            self._cache.attach_buffers(mapping, first, end)
+        fresh = 0 if model.has_buffers else self._cache.attach_buffers(mapping, first, end)
+        for site, (passes, units) in zip(self._sites, before, strict=True):
+            if site.passes != passes:
+                of_unit = fresh if site is self._head else (site.units - units) * pages
+                task.ps += site.charge_units((site.passes - passes) * pages, of_unit)
         if not model.state & BH_MAPPED:
             if model.status == ES_HOLE:
                 self._mapper.promised(inode, base, blocks)

@@ -43,8 +43,8 @@ class WriteSites:
             for begin in BEGIN
         ]
         self._s_head = [
-            site(TASK, f"{up};{begin};create_empty_buffers;alloc_page_buffers", "alloc_buffer_head")
-            for begin in BEGIN
+            site(TASK, heads, f"alloc_buffer_head /{heads}:block", unit="alloc_buffer_head")
+            for heads in (f"{up};{begin};create_empty_buffers;alloc_page_buffers" for begin in BEGIN)
         ]
         self._s_stable = [site(TASK, f"{up};{begin};{GRAB}", "folio_wait_stable") for begin in BEGIN]
 

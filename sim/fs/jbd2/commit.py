@@ -40,7 +40,8 @@ class Jbd2Journal(CheckpointedLog):
             f"{STACK} {STACK};__jbd2_journal_clean_checkpoint_list"
             f" {STACK};jbd2_journal_write_revoke_records {STACK};ext4_journal_commit_callback",
         )
-        self._s_descriptor = ledger.site(TASK, STACK, "jbd2_journal_get_descriptor_buffer")
+        descriptor = "jbd2_journal_get_descriptor_buffer"
+        self._s_descriptor = ledger.site(TASK, STACK, descriptor, unit=descriptor)
         self._s_lookup = ledger.site(
             TASK,
             f"{STACK};jbd2_journal_next_log_block",
@@ -165,7 +166,7 @@ class Jbd2Journal(CheckpointedLog):
         pending = self._write_revocations(task, tid, revoked, plug)
         for first in range(0, len(metadata), self.log.tags):
             batch = metadata[first : first + self.log.tags]
-            task.ps += self._s_descriptor.charge(1)
+            task.ps += self._cleared(1)
             places = self.log.take(1 + len(batch))
             task.ps += self._s_lookup.charge(len(places))
             task.ps += self._s_bh.charge(len(places))
@@ -178,12 +179,16 @@ class Jbd2Journal(CheckpointedLog):
         self._queue.finish_plug(task, plug)
         return pending
 
+    def _cleared(self, blocks: int) -> int:
+        """Return the cost of blocks of the log that are the journal's own: each is cleared first."""
+        return self._s_descriptor.charge_units(blocks, blocks * self.log.block_size)
+
     def _write_revocations(self, task: Task, tid: int, revoked: list[int], plug: Plug) -> list[Pending]:
         """jbd2_journal_write_revoke_records(): what a replay must not bring back."""
         blocks = -(-len(revoked) // self.log.revocations)
         if not blocks:
             return []
-        task.ps += self._s_descriptor.charge(blocks) + self._s_lookup.charge(blocks)
+        task.ps += self._cleared(blocks) + self._s_lookup.charge(blocks)
         task.ps += self._s_write_revoked.charge(blocks)
         places = self.log.take(blocks)
         if self.bytes is not None:
@@ -194,7 +199,7 @@ class Jbd2Journal(CheckpointedLog):
 
     def _write_record(self, task: Task, tid: int, plug: Plug) -> Pending:
         """journal_submit_commit_record()."""
-        task.ps += self._s_descriptor.charge(1) + self._s_lookup.charge(1) + self._s_record.charge(1)
+        task.ps += self._cleared(1) + self._s_lookup.charge(1) + self._s_record.charge(1)
         flags = LOG_FLAGS
         if self.barrier and not self.async_commit:
             flags |= REQ_PREFLUSH | REQ_FUA

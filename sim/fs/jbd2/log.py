@@ -44,9 +44,9 @@ class Log:
     """
     A journal's blocks: `places`, the first of which is its superblock. tags: blocks a descriptor announces.
 
-    free: blocks that may be taken. overhead: descriptors that a transaction is reckoned to need. revocations:
-    how many a block of them has. checkpoints: transactions on the list, with blocks that are to be
-    checkpointed.
+    block_size: in bytes. free: blocks that may be taken. overhead: descriptors that a transaction is reckoned
+    to need. revocations: how many a block of them has. checkpoints: transactions on the list, with blocks
+    that are to be checkpointed.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Log:
     ) -> None:
         """head: where in the journal the next transaction begins. wide: block numbers have 64 bits."""
         self.places = places
+        self.block_size = block_size
         self.tags = tags
         self.blocks = len(places)
         self.superblock = places[0] if places else 0
