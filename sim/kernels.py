@@ -92,8 +92,7 @@ _COSTS_73: Final = {
     | {"per_unit": 0.5, "unit_instructions": 1.5, "unit": "byte"},
 }
 """
-blk-crypto-fallback, and fs-verity with SHA-256 by the CPU's own instructions. Nothing else of 7.3 costs
-otherwise than in 6.1 here: no fit of it is made yet.
+blk-crypto-fallback, and fs-verity with SHA-256 by the CPU's own instructions: no recording has their instructions.
 """
 
 
@@ -109,7 +108,8 @@ class KernelVersion:
     large_blocks: file systems may have blocks larger than a page. paths: what its read paths do. queue_rqs: a
     plug's requests go down as a list (since 5.16). newest_first: a plug is a stack, its newest request goes
     down first (until 6.12). rest_checked: what is left of a bio that was cut passes submit_bio_noacct()
-    again. costs: of symbols that 6.1 does not have, as in a profile's [cost].
+    again. costs: of symbols that 6.1 does not have, as in a profile's [cost]. measured: the file of
+    profiles/kernels that has what 6.1's symbols take on it, "" for 6.1's own.
     """
 
     name: str
@@ -127,6 +127,7 @@ class KernelVersion:
     newest_first: bool = True
     rest_checked: bool = True
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    measured: str = ""
 
 
 KERNELS: dict[str, KernelVersion] = {
@@ -134,7 +135,17 @@ KERNELS: dict[str, KernelVersion] = {
     for kernel in (
         KernelVersion("3.16", Linux316, 16, 0, True, _SYMBOLS_316, queue_rqs=False),
         KernelVersion("6.1", Linux61, 32, 256, False, folios=LINUX_6_1),
-        KernelVersion("6.12", Linux612, 32, 256, False, _SYMBOLS_612, LINUX_6_12, paths=rules.LINUX_6_12),
+        KernelVersion(
+            "6.12",
+            Linux612,
+            32,
+            256,
+            False,
+            _SYMBOLS_612,
+            LINUX_6_12,
+            paths=rules.LINUX_6_12,
+            measured="linux-6.12",
+        ),
         KernelVersion(
             "7.3",
             Linux73,
@@ -150,6 +161,7 @@ KERNELS: dict[str, KernelVersion] = {
             newest_first=False,
             rest_checked=False,
             costs=_COSTS_73,
+            measured="linux-7.3",
         ),
     )
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from sim.engine.costs import UNMEASURED, Cost, CostTable, load_costs
+from sim.engine.costs import WRITES, Cost, CostTable, load_costs
 
 SELF = "self"
 READS, STACKED, DRIVEN = "symbols.jsonl", "symbols-encryption.jsonl", "symbols-drivers.jsonl"
@@ -376,7 +376,7 @@ def counting_table() -> CostTable:
     A call is 1,000 thousandths and a unit 1, so that rows without calls stay in the ledger. What the model
     does not have costs nothing.
     """
-    others = load_costs(UNMEASURED).costs
+    others = load_costs(WRITES).costs
     return CostTable(
         "counting",
         {symbol: replace(cost, self_ps=0, unit_ps=0, self_mi=0, unit_mi=0) for symbol, cost in others.items()}

@@ -63,6 +63,7 @@ WRITES: Final = "linux-6.1-writes"
 DRAWS_SUFFIX: Final = ".draws"
 """Of the file beside a fitted profile that has other values of its constants, also TOML."""
 CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
+_KERNEL_KEYS: Final = ("instructions", "unit_instructions", "same_time", "source")
 _MOST: Final = 10**9
 """The largest number of a profile: a second a call, a thousand million instructions."""
 _INTERVALS = tuple(key for key in ENTRY_KEYS if key.endswith("interval"))
@@ -151,6 +152,31 @@ class CostTable:
             costs[symbol] = _parse_cost(f"{whose}: costs.{symbol}", symbol, dict(entry), self.pace)
         return CostTable(self.name, costs, self.pace)
 
+    def measured_on(self, kernel: str) -> CostTable:
+        """
+        Return the table with the instructions that a later kernel's recordings give (profiles/kernels).
+
+        ns follow from what the symbol takes here, in proportion; from the pace where it takes nothing. A
+        table without a pace is no machine's, and stays as it is.
+        """
+        if self.pace is None or not kernel:
+            return self
+        costs = dict(self.costs)
+        for symbol, (of_call, of_unit, same_time) in _instructions_on(kernel).items():
+            cost = costs.get(symbol)
+            if cost is None:
+                continue
+            if not same_time:
+                self_ps = _in_proportion(cost.self_ps, cost.self_mi, of_call, self.pace)
+                unit_ps = _in_proportion(cost.unit_ps, cost.unit_mi, of_unit, self.pace)
+                cost = replace(cost, self_ps=self_ps, unit_ps=unit_ps)
+            costs[symbol] = replace(
+                cost,
+                self_mi=cost.self_mi if of_call is None else of_call,
+                unit_mi=cost.unit_mi if of_unit is None else of_unit,
+            )
+        return CostTable(self.name, costs, self.pace)
+
     def at_pace(self, new: Pace, old: Pace | None) -> CostTable:
         """Return the table with the ns that its instructions and bytes take at another pace than `old`."""
         return CostTable(
@@ -185,6 +211,34 @@ def _paced(ps: int, mi: int, rep_bytes: int, new: Pace, old: Pace | None) -> int
     if old.byte_ps and new.byte_ps:
         moved *= new.byte_ps / old.byte_ps
     return round(at_work * new.instruction_ps / old.instruction_ps + moved)
+
+
+def _in_proportion(ps: int, mi: int, now_mi: int | None, pace: Pace) -> int:
+    """Return what a constant of `ps` and `mi` takes when it has other instructions (None: the same)."""
+    if now_mi is None:
+        return ps
+    return round(ps * now_mi / mi) if mi else round(now_mi * pace.instruction_ps / MILLI)
+
+
+@cache
+def _instructions_on(kernel: str) -> dict[str, tuple[int | None, int | None, bool]]:
+    """
+    Return what differs on a kernel: thousandths of an instruction of a call and of a unit, None as on 6.1;
+    and whether ns stay all the same.
+
+    Raises ConfigError for a file that is missing or not of this form.
+    """
+    source = resources.files("sim") / "profiles" / "kernels" / f"{kernel}.toml"
+    table = parse_toml(source.read_text(encoding="utf-8"), kernel, "a kernel's costs")
+    found: dict[str, tuple[int | None, int | None, bool]] = {}
+    for symbol, entry in _table(f"{kernel}: cost", table.get("cost", {})).items():
+        place = f"{kernel}: cost.{symbol}"
+        _known(f"{place}.", entry, _KERNEL_KEYS)
+        of_call, of_unit = (
+            round(_number(place, entry, key) * MILLI) if key in entry else None for key in _KERNEL_KEYS[:2]
+        )
+        found[symbol] = of_call, of_unit, bool(entry.get("same_time", False))
+    return found
 
 
 def _number(place: str, entry: dict[str, Any], key: str) -> float:

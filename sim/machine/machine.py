@@ -65,7 +65,7 @@ class Machine:
         self.spec = spec
         self.clock = make_clock()
         self.cpu = Cpu(self.clock, spec.cpus, spec.wakeup_ns, spec.llc_cpus)
-        costs = spec.costs.extended(self.design.name, self.design.costs)
+        costs = spec.costs.measured_on(kernel.measured).extended(self.design.name, self.design.costs)
         self.ledger = Ledger(costs.extended(f"kernel {kernel.name}", kernel.costs), kernel.renamed)
         self.records: list[IoRecord] | None = [] if spec.record_io else None
         self.queue = BlockQueue(
