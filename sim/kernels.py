@@ -92,7 +92,7 @@ _COSTS_73: Final = {
     | {"per_unit": 0.5, "unit_instructions": 1.5, "unit": "byte"},
 }
 """
-blk-crypto-fallback, and fs-verity with SHA-256 by the CPU's own instructions: no recording has their instructions.
+blk-crypto-fallback, and fs-verity with SHA-256 by the CPU's own instructions: not in any recording of costs.
 """
 
 

@@ -1,8 +1,8 @@
 """
 What reads cost on a later kernel than 6.1, in instructions: only what differs.
 
-A kernel's `symbols.jsonl` says what each of its functions took on some cases, `matrix-instructions.jsonl` what
-whole cases took in other boots. Constants go by the model's symbols, which are 6.1's: a function of the later
+A kernel's `symbols.jsonl` says what each of its functions took on some cases, `matrix-instructions.jsonl`
+what whole cases took in other boots. Constants go by the model's symbols, which are 6.1's: a function of the later
 kernel is paid by those symbols that its record stands for (kernels.py, `renamed`), beginning from what they
 cost on 6.1. What comes out as on 6.1, to SAME, keeps that cost.
 """
@@ -26,6 +26,8 @@ from sim.records.versions import kernel_name
 from sim.units import PAGE_BYTES
 
 SYMBOLS, INSTRUCTIONS = "symbols.jsonl", "matrix-instructions.jsonl"
+READS_OF_61: Final = "instructions.jsonl"
+"""What 6.1 has besides, and constants of all symbols are fitted from."""
 HEADER: Final = """\
 # Written by `readpath calibrate costs --records results/kernel/linux-{kernel} -o ...`; not by hand.
 #
@@ -85,7 +87,7 @@ TOGETHER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class VersionRecords:
-    """cases: with what whole cases took, per 4 KiB read. windows: some of them by symbol. shown: constants by name."""
+    """cases: with their features, per 4 KiB read. windows: those recorded by symbol. shown: constants by name."""
 
     kernel: str
     cases: list[tuple[Case, Features]]
@@ -103,8 +105,13 @@ def costs_of_61() -> Values:
     return found
 
 
+def is_version(folder: Path) -> bool:
+    """Tell whether a folder has the recordings of a later kernel than 6.1."""
+    return (folder / SYMBOLS).is_file() and not (folder / READS_OF_61).is_file()
+
+
 def load_version_records(folder: Path) -> VersionRecords:
-    """Return the records of a later kernel's folder, simulated. Raises ConfigError for a file that is missing."""
+    """Return the records of a later kernel's folder, simulated. ConfigError for a file that is missing."""
     shown: dict[str, set[Constant]] = {}
     cases = [(case, _features(case, shown)) for case in load_cases(folder / INSTRUCTIONS, folder / "layouts")]
     by_name = {case.name: (case, features) for case, features in cases}
@@ -150,7 +157,7 @@ def _features(case: Case, shown: dict[str, set[Constant]]) -> Features:
 
 
 def stretches_of(records: VersionRecords) -> list[Stretch]:
-    """Return the stretches: names that are TOGETHER, and each other name by itself; driven by what shows as it."""
+    """Return the stretches: TOGETHER, and each other name by itself; driven by what shows as one of it."""
     named = {name for names in TOGETHER for name in names}
     groups = [*TOGETHER, *((name,) for name in sorted(records.shown) if name not in named)]
     paid: set[Constant] = set()

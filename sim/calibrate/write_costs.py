@@ -110,6 +110,11 @@ def known_of_reads() -> Values:
     return found
 
 
+def has_writes(folder: Path) -> bool:
+    """Tell whether a kernel's folder has recordings of writes by symbol."""
+    return (folder / FOLDER / SYMBOLS).is_file()
+
+
 def load_write_records(folder: Path) -> WriteRecords:
     """Return the records of a kernel's folder, simulated. Raises ConfigError for a file that is missing."""
     place = folder / FOLDER

@@ -20,8 +20,8 @@ HEADER: Final = """\
 # Written by `readpath calibrate costs --writes` from results/kernel/linux-6.1.192/writes; not by hand.
 #
 # What writing costs, in instructions: no machine of its own, but the base of those that are. No recording
-# times a write, so ns follow from the instructions at the machine's pace; a byte copied or encrypted has ns of
-# its own, by assumption. A function whose loop turns once a call of another leaves that turn to the other's cost.
+# times a write: ns follow from the instructions at the machine's pace; a byte copied or encrypted has ns of
+# its own, by assumption. A function whose loop turns once a call of another leaves that turn to that cost.
 """
 GROUPS: Final = (
     ("decrypt", ("crypt", "xts")),

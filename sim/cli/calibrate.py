@@ -18,12 +18,15 @@ from sim.calibrate.features import (
     write_features,
 )
 from sim.calibrate.fit import fit_costs
-from sim.calibrate.judge import BARS, Verdict, judge, ns_noise, verdicts
+from sim.calibrate.judge import BARS, Predicted, Verdict, judge, ns_noise, verdicts
 from sim.calibrate.profile import draws_of, entries, write_draws, write_profile
 from sim.calibrate.records import TIMES, CostRecords, load_records
 from sim.calibrate.runs import covering, run_cases
 from sim.calibrate.times import MACHINES, load_times
-from sim.calibrate.write_costs import load_write_records
+from sim.calibrate.version_costs import fitted_kernel, is_version, load_version_records
+from sim.calibrate.version_judge import judge_version, noise_of_version
+from sim.calibrate.write_costs import has_writes, load_write_records
+from sim.calibrate.write_judge import judge_writes, noise_of_writes
 from sim.calibrate.write_profile import fitted_write_profile
 from sim.cli.render import console, print_table
 from sim.engine.costs import DRAWS_SUFFIX
@@ -70,7 +73,15 @@ def load_fitted_records(folder: Path, times: Path | None, simulate: bool) -> Cos
 
 
 def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate: bool) -> None:
-    """Fit a profile and write it to `output`, after which it is named, or print it."""
+    """
+    Fit a profile and write it to `output`, after which it is named, or print it.
+
+    Of a later kernel than 6.1, what differs there (sim/profiles/kernels).
+    """
+    folder = here_or_shipped(folder)
+    if is_version(folder):
+        _write(fitted_kernel(load_version_records(folder)), output)
+        return
     records = load_fitted_records(folder, times, simulate)
     named = MACHINES.get(records.times.cpu, Path(records.times.name).stem)
     text, draws = profile_text(records, named if output is None else output.stem)
@@ -83,7 +94,11 @@ def fit_profile(folder: Path, times: Path | None, output: Path | None, simulate:
 
 def fit_write_profile(folder: Path, output: Path | None) -> None:
     """Fit what writing costs and write that profile to `output`, or print it."""
-    text = fitted_write_profile(load_write_records(here_or_shipped(folder)))
+    _write(fitted_write_profile(load_write_records(here_or_shipped(folder))), output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    """Write a text to a file, or print it."""
     if output is None:
         print(text, end="")
     else:
@@ -101,16 +116,38 @@ def profile_text(records: CostRecords, name: str) -> tuple[str, str]:
 
 
 def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool) -> int:
-    """Print how well costs predict cases they were not fitted to; return 1 if a bar is not held."""
-    records = load_fitted_records(folder, times, simulate)
-    found = verdicts(judge(records))
+    """
+    Print how well costs predict cases they were not fitted to; return 1 if a bar is not held.
+
+    Of 6.1's folder reads and writes, and the later kernels' beside it; of a later kernel's, its own.
+    """
+    folder = here_or_shipped(folder)
+    predicted: list[Predicted] = []
+    noise: list[str] = []
+    if not is_version(folder):
+        records = load_fitted_records(folder, times, simulate)
+        predicted += judge(records)
+        median, p95 = ns_noise(records)
+        noise.append(
+            f"ns records of the same work (path nop) differ by {median:.1%} in the median, p95 {p95:.1%}"
+        )
+    if has_writes(folder):
+        writes = load_write_records(folder)
+        predicted += judge_writes(writes)
+        for side, (median, p95) in noise_of_writes(writes.phases).items():
+            noise.append(f"{side}: rounds of the same work lie {median:.2%} from their mean, p95 {p95:.2%}")
+    versions = [folder] if is_version(folder) else filter(is_version, sorted(folder.parent.glob("linux-*")))
+    for version in map(load_version_records, versions):
+        predicted += judge_version(version)
+        median, p95 = noise_of_version(version)
+        noise.append(f"reads, {version.kernel}: runs of a case lie {median:.2%} apart, p95 {p95:.2%}")
+    found = verdicts(predicted)
     if as_json:
         print(json.dumps([_document(verdict) for verdict in found], indent=2))
     else:
         _print(found)
-        median, p95 = ns_noise(records)
-        line = f"ns records of the same work (path nop) differ by {median:.1%} in the median, p95 {p95:.1%}"
-        console().print(line, markup=False, highlight=False, soft_wrap=True)
+        for line in noise:
+            console().print(line, markup=False, highlight=False, soft_wrap=True)
     return int(not all(verdict.held for verdict in found))
 
 
@@ -191,7 +228,11 @@ def _print(found: list[Verdict]) -> None:
         for verdict in found
     )
     out = console()
-    print_table(Table(COLUMNS, rows), out, "each layout and each block size left out once")
+    print_table(
+        Table(COLUMNS, rows),
+        out,
+        "each kind left out: layouts and block sizes of reads; of writes, modes, paths, files",
+    )
     for verdict in found:
         out.print(f"{verdict.currency}, {verdict.name}: the worst", markup=False, highlight=False)
         for one in sorted(verdict.predicted, key=lambda one: -abs(one.error))[:WORST]:

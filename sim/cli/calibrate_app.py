@@ -35,9 +35,7 @@ def calibrate_costs(
     ] = None,
     judge: Annotated[
         bool,
-        typer.Option(
-            "--judge", help="Write no profile: leave out each layout and block size, and judge the fit."
-        ),
+        typer.Option("--judge", help="Write no profile: leave out each kind of case, and judge the fit."),
     ] = False,
     runs: Annotated[
         bool,
