@@ -2,9 +2,9 @@
 What reads cost on a later kernel than 6.1, in instructions: only what differs.
 
 A kernel's `symbols.jsonl` says what each of its functions took on some cases, `matrix-instructions.jsonl`
-what whole cases took in other boots. Constants go by the model's symbols, which are 6.1's: a function of the later
-kernel is paid by those symbols that its record stands for (kernels.py, `renamed`), beginning from what they
-cost on 6.1. What comes out as on 6.1, to SAME, keeps that cost.
+what whole cases took in other boots. Constants go by the model's symbols, which are 6.1's: a function of the
+later kernel is paid by those symbols that its record stands for (kernels.py, `renamed`), beginning from what
+they cost on 6.1. What comes out as on 6.1, to SAME, keeps that cost.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ TOGETHER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class VersionRecords:
-    """cases: with their features, per 4 KiB read. windows: those recorded by symbol. shown: constants by name."""
+    """cases: with features per 4 KiB read. windows: those recorded by symbol. shown: constants by name."""
 
     kernel: str
     cases: list[tuple[Case, Features]]

@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
+
 from sim.calibrate.draws import draw_costs
 from sim.calibrate.features import (
     attach_features,
@@ -222,6 +224,22 @@ COLUMNS = (
 )
 
 
+def by_kind(verdict: Verdict) -> list[str]:
+    """Return a line for each of the kinds that are predicted worst, the worst first."""
+    kinds: dict[str, list[float]] = {}
+    for one in verdict.predicted:
+        if one.left_out:
+            kinds.setdefault(one.left_out, []).append(abs(one.error))
+    rows = [
+        (float(np.percentile(errors, 95)), float(np.median(errors)), len(errors), kind)
+        for kind, errors in kinds.items()
+    ]
+    return [
+        f"without {kind}: {cases} predictions, median {median:.2%}, p95 {p95:.2%}"
+        for p95, median, cases, kind in sorted(rows, reverse=True)[:WORST]
+    ]
+
+
 def _print(found: list[Verdict]) -> None:
     rows = tuple(
         _in_words(_row(verdict)) | {"orders": f"{verdict.orders - len(verdict.wrong)} of {verdict.orders}"}
@@ -240,5 +258,7 @@ def _print(found: list[Verdict]) -> None:
             what = f"  {one.error:+.1%} {one.case.name}{without}"
             line = f"{what}: kernel {one.measured:,.0f}, simulator {one.predicted:,.0f}"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
+        for line in by_kind(verdict):
+            out.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
         for name in verdict.wrong:
             out.print(f"  wrong order: {name}", markup=False, highlight=False, soft_wrap=True)
