@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from sim.calibrate.constants import SELF, Constant
-from sim.calibrate.profile import number, text_of
+from sim.calibrate.fit import PRIOR_WIDTH
+from sim.calibrate.profile import METHODS, Z90, number, text_of
 from sim.calibrate.stretches import Values
 from sim.calibrate.write_costs import COPY, WriteRecords, fit_writes, known_of_reads, of_a_profile
 from sim.engine.costs import PS_PER_NS, UNMEASURED, WRITES, load_costs
@@ -47,7 +48,7 @@ NS: Final = {
     COPY: (
         0.02,
         1.0,
-        "ns of a byte: assumption, as copy_page_to_iter, the other way: 78 ns for 4 KiB from the L2 cache",
+        "ns: assumption of a byte, as copy_page_to_iter, the other way: 78 ns for 4 KiB from the L2 cache",
     ),
     ("xts_encrypt", SELF): (51.0, 0.0, "ns: as xts_decrypt of linux-6.1-epyc"),
     ("xts_encrypt", "byte"): (
@@ -110,7 +111,8 @@ def _entry(symbol: str, values: Values, unit: str) -> list[str]:
             said[key] = number(ns)
             said |= {moved: number(rep)} if rep else {}
             why.append(source)
-    said |= {"group": text_of(group_of(symbol)), "spread": "0.5", "source": text_of("; ".join(why))}
+    said |= {"group": text_of(group_of(symbol)), "spread": f"{Z90 * PRIOR_WIDTH:.2f}"}
+    said |= {"source": text_of("; ".join(why)), "method": text_of(METHODS["pace"])}
     return [f"{key} = {value}" for key, value in said.items()]
 
 

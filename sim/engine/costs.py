@@ -60,6 +60,8 @@ UNMEASURED: Final = "unmeasured"
 """What no recording has, assumed: no machine, but the base of those that are."""
 WRITES: Final = "linux-6.1-writes"
 """What writing costs, fitted: no machine either, but between that base and the machines."""
+BASES: Final = (UNMEASURED, WRITES)
+"""Profiles that are no machines."""
 DRAWS_SUFFIX: Final = ".draws"
 """Of the file beside a fitted profile that has other values of its constants, also TOML."""
 CLOCK_KEYS: Final = ("ghz", "ipc", "ns_per_instruction", "ns_per_byte", "source")
@@ -381,7 +383,7 @@ def _given(profile: str) -> dict[str, Any]:
 
 def machine_profile_names() -> list[str]:
     """Return the names of the machine profiles that come with readpath, sorted; not their bases'."""
-    return [name for name in shipped_profiles("machines") if name not in (UNMEASURED, WRITES)]
+    return [name for name in shipped_profiles("machines") if name not in BASES]
 
 
 @cache

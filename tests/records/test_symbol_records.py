@@ -15,7 +15,7 @@ import sim
 from sim.calibrate.constants import MODEL, NOT_CHARGED, READS, SELF, STACKED, SYMBOLS, counting_table
 from sim.calibrate.features import attach_features, read_features
 from sim.calibrate.records import load_records
-from sim.engine.costs import load_costs
+from sim.engine.costs import UNMEASURED, WRITES, load_costs
 from sim.engine.ledger import TASK, Ledger
 from sim.errors import ConfigError
 from sim.fs.open_file import OPEN_CALLS
@@ -93,13 +93,26 @@ def test_every_recorded_symbol_enters_the_profile_or_says_why_not(file: str) -> 
     assert {"cbc_decrypt_128"} & within.keys() == within.keys() - recorded  # the kernel's name is cbc_decrypt
 
 
+@pytest.mark.parametrize("file", ["linux-6.1.192/writes", "linux-6.12.107", "linux-7.3.4"])
+def test_records_of_writes_and_later_kernels_follow_it_too(file: str) -> None:
+    """No phase of a case twice; of reads the case, and its layout, are there."""
+    schema = json.loads((KERNEL / "symbols-schema.json").read_text())
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    folder = KERNEL / file
+    records = [json.loads(line) for line in (folder / "symbols.jsonl").read_text().splitlines()]
+    for record in records:
+        assert [] == [error.message for error in validator.iter_errors(record)], record["case"]
+        assert "layout_file" not in record or (folder / "layouts" / record["layout_file"]).is_file()
+    assert len(records) == len({(record["case"], record.get("phase")) for record in records})
+
+
 def test_what_is_recorded_is_not_assumed_as_well() -> None:
     """No constant is both in the fitted profile and in what is set by hand."""
-    fitted, assumed = (
+    fitted, written, assumed = (
         tomllib.loads((MACHINES / f"{name}.toml").read_text())["cost"].keys()
-        for name in ("linux-6.1-epyc", "unmeasured")
+        for name in ("linux-6.1-epyc", WRITES, UNMEASURED)
     )
-    assert set() == fitted & assumed
+    assert [set()] * 3 == [fitted & assumed, fitted & written, written & assumed]
 
 
 def test_calls_around_the_ciphers_are_the_kernels() -> None:

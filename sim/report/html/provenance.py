@@ -14,7 +14,7 @@ from typing import Any
 from sim.block.device.profile import device_profile_names, load_device_profile
 from sim.calibrate.profile import METHODS
 from sim.documents import parse_toml
-from sim.engine.costs import UNMEASURED, machine_profile_names
+from sim.engine.costs import BASES, UNMEASURED, machine_profile_names
 from sim.experiment.results import Run
 from sim.kernels import KERNELS
 from sim.report.html.elements import Html, joined, table, tag
@@ -111,7 +111,7 @@ def entries(profile: str) -> dict[str, dict[str, Any]]:
 
     Empty for a profile that does not come with readpath.
     """
-    if profile not in (*machine_profile_names(), UNMEASURED):
+    if profile not in (*machine_profile_names(), *BASES):
         return {}
     file = resources.files("sim") / "profiles" / "machines" / f"{profile}.toml"
     said = parse_toml(file.read_text(encoding="utf-8"), profile, "a machine profile")
