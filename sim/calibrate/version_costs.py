@@ -29,7 +29,7 @@ SYMBOLS, INSTRUCTIONS = "symbols.jsonl", "matrix-instructions.jsonl"
 READS_OF_61: Final = "instructions.jsonl"
 """What 6.1 has besides, and constants of all symbols are fitted from."""
 HEADER: Final = """\
-# Written by `readpath calibrate costs --records results/kernel/linux-{kernel} -o ...`; not by hand.
+# Written by `readpath calibrate costs --records results/kernel/linux-{kernel}`; not by hand.
 #
 # Instructions of 6.1's symbols on this kernel, where its recordings give others: a call's, and a unit's. All
 # else costs as on 6.1. ns are derived: a symbol's ns on the machine, which are 6.1's, in proportion to its
