@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,7 @@ class User:
         self.files: dict[str, VolumeFile] = {}
         self.open: dict[str, LiveInode] = {}
         self.task = machine.cpu.task(0, "user")
+        self.ended = False
 
     def run(self, doing: Generator[Any, Any, None]) -> None:
         """Run it to its end, and all that it has begun."""
@@ -171,9 +172,12 @@ class User:
         self.machine.clock.process(self._to_its_end(doing))
         self.machine.clock.run()
 
+        assert self.ended
+
     def _to_its_end(self, doing: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
         yield from doing
         self.mounted.ended()
+        self.ended = True
 
     def disk(self) -> OverlayStore:
         """Return what is on the disk."""
@@ -290,6 +294,47 @@ def test_orphans_are_a_list(naive: Naive, tmp_path: Path) -> None:
     said = re.findall(r"Clearing orphaned inode (\d+)", done.stdout)
     assert said == [str(user.open[name].number) for name in ("f2", "f0")]
     e2fsck(path)
+
+
+def test_what_is_logged(naive: Naive) -> None:
+    """
+    Block by block, in the kernel's order: making a file (inode bitmap, descriptor, inode, root, its inode in
+    the same table, the superblock with the first open), its data's place (bitmap; the descriptor is there);
+    taking it away (root, superblock with the orphan, inode; bitmaps and their descriptor).
+    """
+    user, volume = naive.user(), naive.volume
+    group = volume.group(0)
+    root = volume.inode(2).tree.extents[0].physical
+    known = {
+        1: "superblock",
+        2: "descriptors",
+        group.block_bitmap: "bitmap",
+        group.inode_bitmap: "inodes",
+        root: "root",
+        group.inode_table: "table 0",
+        group.inode_table + 3: "table 3",
+    }
+    logged: list[list[str]] = []
+    journal = user.mounted.writer.journal
+    assert journal is not None
+    freeze = journal.bytes.freeze if journal.bytes is not None else None
+    assert freeze is not None
+
+    def noted(blocks: Sequence[int]) -> None:
+        logged.append([known.get(block, f"block {block}") for block in blocks])
+        freeze(blocks)
+
+    def doing() -> Generator[Any, Any, None]:
+        yield from user.do([("write", 0, 0, 1000), ("fsync", 0, 0, 0), ("unlink", 0, 0, 0)])
+        yield from user.mounted.fsync(user.task, user.mounted.names().root.inode)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(journal.bytes, "freeze", noted)
+        user.run(doing())
+    assert logged == [
+        ["inodes", "descriptors", "table 3", "root", "table 0", "superblock", "bitmap"],
+        ["root", "table 0", "superblock", "table 3", "bitmap", "descriptors", "inodes"],
+    ]
 
 
 def test_what_is_freed_is_not_given_out_before_its_commit(naive: Naive) -> None:
