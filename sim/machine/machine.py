@@ -110,7 +110,6 @@ class Machine:
             spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
         )
         self.path = self._build_path()
-        self.live_maps = LiveMaps(self.path)
         self.filemap = self.fs_filemap = self._build_filemap(kernel, _io_pages(spec.limits))
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
@@ -120,6 +119,7 @@ class Machine:
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         recorder = self.spec.recorder
+        self.live_maps = LiveMaps(self.path)
         path = self.live_maps if recorder is None else recorder.watched(self.live_maps)
         parts = self.clock, self._fs_ledger, self.cache, kernel.readahead(), path, io_pages
         entered = "" if self.spec.ecryptfs else ENTERED
