@@ -53,6 +53,9 @@ def _check_unlinks(config: CellConfig, unlinks: list[Job]) -> None:
     if config.mount.data == "journal":
         problem = f'mount.data "journal" with unlink in job {unlinks[0].name!r}'
         raise custom(f"{problem}: data that the log has is not taken back", "ordered, writeback")
+    if config.encryption.scheme == "ecryptfs":
+        problem = f"unlink in job {unlinks[0].name!r} with encryption.scheme 'ecryptfs'"
+        raise custom(f"{problem}: names above are not modelled", "none, fscrypt-v2, file-keys, dm-crypt")
     again = [job for job in unlinks if job.unlink_each_loop]
     if again and config.encryption.scheme not in _WITHOUT_KEYS:
         problem = f"unlink_each_loop in job {again[0].name!r} with encryption.scheme"

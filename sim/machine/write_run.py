@@ -2,28 +2,22 @@
 A stream of writes in a machine: the volume's one file written front to back, then brought to the device.
 
 Buffered writes of `bs` bytes, then fsync(2): nothing is written out before, for the file is below the
-tenth of memory at which write-back in the background begins. It has its blocks already. A file of eCryptfs is
-written by a class of its own, which leaves dirty pages of the file below it. Left out: data (off); what a
-kernel other than 6.1 does otherwise.
+tenth of memory at which write-back in the background begins. It has its blocks already. On eCryptfs it is the
+upper file. Left out: data (off); what a kernel other than 6.1 does otherwise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from typing import Any
 
-from sim.cache.buffered_write import BufferedWriter, DirtyPages
 from sim.cache.pages import Mapping
 from sim.config.cell_result import CellResult, Number
 from sim.engine.cpu import Task
-from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, BH_UPTODATE, LiveInode
 from sim.machine.callers import whole_stacks
-from sim.machine.files import live_inode
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.stage import Stage
 from sim.machine.write_jobs import MountedForWriting
-from sim.stack.ecryptfs import EcryptfsInode
-from sim.stack.ecryptfs_write import LOWER_CALLER, EcryptfsWriter
 from sim.units import MIB, NS_PER_S, SECTOR_BYTES
 
 
@@ -41,19 +35,7 @@ class WriteRun:
         self._size = written.inode.size_bytes
         self.mappings: list[Mapping] = [written.mapping]
         self._ended_ns = 0
-        if isinstance(written.inode, EcryptfsInode):
-            block_size, ecryptfs = machine.spec.block_size, machine.spec.ecryptfs
-            assert ecryptfs is not None
-            lower = BufferedWriter(machine.ledger, machine.cache, block_size, LOWER_CALLER)
-            self._upper: EcryptfsWriter | None = EcryptfsWriter(
-                machine.ledger, machine.cache, lower, ecryptfs.cipher
-            )
-            self._file = machine.open(written.mapping, written.inode)
-            self._inode = live_inode(stage.volume, written.on_disk, written.inode.lower.mapping)
-            self._mounted.writer.add(self._inode)
-        else:
-            self._upper = None
-            self._inode = self._mounted.inode(written)
+        self._inode = self._mounted.inode(written)
 
     def start(self) -> None:
         """Start the writer (WorkloadPlayer)."""
@@ -61,18 +43,11 @@ class WriteRun:
         self._machine.clock.process(self._process(task))
 
     def _process(self, task: Task) -> Generator[Any, Any, None]:
-        writer, dirty = self._mounted.writer, DirtyPages()
         for offset in range(0, self._size, self._bs):
-            length = min(self._bs, self._size - offset)
-            if self._upper is None:
-                yield from self._mounted.write(task, self._inode, offset, length)
-            else:
-                self._upper.write(task, self._file, dirty, offset, length)
-        yield from task.settle()
-        _hand_over(self._inode, dirty.take(self._inode.mapping), writer.sb.per_page)
+            yield from self._mounted.write(task, self._inode, offset, min(self._bs, self._size - offset))
         yield from self._mounted.fsync(task, self._inode)
         self._ended_ns = self._machine.clock.now
-        writer.stop_timers()
+        self._mounted.writer.stop_timers()
 
     def result(self) -> CellResult:
         """Return what the stream came to (WorkloadPlayer)."""
@@ -99,15 +74,3 @@ class WriteRun:
             "digest_ok": -1,
         }
         return CellResult(metrics, call_rows(rows), {"bio_sectors": dict(stats.bio_sectors)})
-
-
-def _hand_over(inode: LiveInode, runs: Sequence[tuple[int, int]], per_page: int) -> None:
-    """Have pages, whose blocks are all allocated, dirty for write-back."""
-    inode.mapping.written_to()
-    for start, end in runs:
-        inode.mapping.tag_row(start, end)
-        for extent in inode.tree.extents():
-            first, last = extent.logical, extent.logical + extent.length
-            for block in range(max(first, start * per_page), min(last, end * per_page)):
-                inode.state[block] = BH_UPTODATE | BH_MAPPED | BH_DIRTY
-                inode.place[block] = extent.physical + block - extent.logical
