@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from commands import RigError, run
 from driver_cases import BLOCK_SIZES, DRIVERS, FILE_BYTES, LAYOUTS, Driver, volume_name
-from kernels import Kernel, RigError, run
+from kernels import Kernel
 from machine import HERE, SymbolCounter, boot
 from symbols import DIGEST, MOUNT, Plan, Sink, parse_windows
 from volumes import document, layouts

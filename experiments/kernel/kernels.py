@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: MIT
 """
-The kernel to record: a Debian package by name, or a bzImage of one's own with its modules and build tree.
+The kernel to record: a Debian package by name, the short name of one of another suite, or a bzImage of one's
+own with its modules and build tree.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+
+from commands import RigError, run
+from suites import SUITES, fetch
 
 TOOLS = {
     "qemu-system-x86_64": "qemu-system-x86",
@@ -20,12 +23,9 @@ TOOLS = {
     "e2fsck": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "busybox": "busybox-static",
+    "xz": "xz-utils",
 }
 """Command: the Debian package that has it."""
-
-
-class RigError(Exception):
-    """Something outside this program is missing or failed; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Kernel:
 
     release: what uname -r says. version: names the folder of results. image: bzImage. modules: a folder
     that holds lib/modules/RELEASE, None if all is built in. build: the tree to compile a module against.
+    words: what make is told besides.
     """
 
     release: str
@@ -42,17 +43,7 @@ class Kernel:
     image: Path
     modules: Path | None
     build: Path
-
-
-def run(*words: str | Path, **options: object) -> str:
-    """Run a command and return its output; RigError with its last lines if it fails."""
-    done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, check=False, **options
-    )
-    if done.returncode:
-        tail = " / ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-        raise RigError(f"{' '.join(map(str, words[:6]))}: exit code {done.returncode}: {tail}")
-    return done.stdout
+    words: tuple[str, ...] = ()
 
 
 def install(packages: list[str]) -> None:
@@ -84,12 +75,14 @@ def prepare(word: str, work: Path) -> Kernel:
     """
     Return the kernel that `word` names, unpacked below `work`.
 
-    A Debian package (linux-image-amd64 or linux-image-VERSION-amd64), or the path of a bzImage; the latter
-    with KERNEL_BUILD (its build tree, modules_prepare done) and KERNEL_MODULES (where modules_install put
-    them; unset: all built in) in the environment.
+    A Debian package (linux-image-amd64 or linux-image-VERSION-amd64), a short name of suites.py, or the path
+    of a bzImage; the latter with KERNEL_BUILD (its build tree, modules_prepare done) and KERNEL_MODULES
+    (where modules_install put them; unset: all built in) in the environment.
     """
     if "/" in word or Path(word).is_file():
         return _own(Path(word))
+    if word in SUITES:
+        return _of_another_suite(word, work)
     package = _package(word)
     release = package.removeprefix("linux-image-").removesuffix("-unsigned")
     install([] if Path(f"/usr/src/linux-headers-{release}").is_dir() else [f"linux-headers-{release}"])
@@ -118,6 +111,14 @@ def _package(word: str) -> str:
         if name.removeprefix("linux-image-")[:1].isdigit():
             return name
     raise RigError(f"{word}: no such kernel package")
+
+
+def _of_another_suite(word: str, work: Path) -> Kernel:
+    compiler = SUITES[word].compiler
+    if not SUITES[word].tools and not shutil.which(compiler):
+        install([compiler])
+    it = fetch(word, work / f"linux-{word}")
+    return Kernel(it.release, f"linux-{it.release.split('+')[0]}", it.image, it.root, it.build, it.words)
 
 
 def _own(image: Path) -> Kernel:

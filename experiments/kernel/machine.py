@@ -17,7 +17,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from kernels import Kernel, RigError, run
+from commands import RigError, run
+from kernels import Kernel
 
 HERE = Path(__file__).parent
 APPLETS = [
@@ -41,9 +42,15 @@ APPLETS = [
     "date",
     "test",
     "[",
+    "rm",
+    "losetup",
+    "truncate",
 ]
 MODULES = [
     "crc32c-intel",
+    "crc32c",
+    "crc32c-generic",
+    "libcrc32c",
     "virtio_pci",
     "virtio_blk",
     "ext4",
@@ -66,8 +73,9 @@ MODULES = [
     "virtio_scsi",
     "ahci",
     "sd_mod",
+    "loop",
 ]
-SILENCE_S = 180
+SILENCE_S = 420
 """A boot that says nothing for so long is taken for dead."""
 
 
@@ -111,16 +119,30 @@ class SymbolCounter:
         return ["-plugin", plugin, "-drive", drive_words]
 
 
-def build_module(kernel: Kernel, work: Path) -> Path:
-    """Compile the module against the kernel's build tree."""
+def build_modules(kernel: Kernel, work: Path, writes: bool) -> list[Path]:
+    """Compile the modules against the kernel's build tree; writes: that of the write recordings too."""
     folder = work / "module"
     shutil.copytree(HERE / "module", folder, dirs_exist_ok=True)
-    run("make", "-s", "-C", kernel.build, f"M={folder.resolve()}", "modules")
-    return folder / "readpath_truth.ko"
+    run(
+        "make",
+        "-s",
+        "-C",
+        kernel.build,
+        *kernel.words,
+        f"M={folder.resolve()}",
+        *(["WRITES=m"] if writes else []),
+        "modules",
+    )
+    names = ("readpath_truth", "writepath_truth") if writes else ("readpath_truth",)
+    return [folder / f"{name}.ko" for name in names]
 
 
-def make_initramfs(kernel: Kernel, work: Path) -> Path:
-    """Return the first file system: busybox, the static program, modules in load order, init."""
+def make_initramfs(kernel: Kernel, work: Path, writes: bool = False) -> Path:
+    """
+    Return the first file system: busybox, the static programs, modules in load order, init.
+
+    writes: with the module of the write recordings.
+    """
     root = work / "root"
     shutil.rmtree(root, ignore_errors=True)
     for name in ("bin", "sbin", "modules", "proc", "sys", "dev", "mnt", "tmp", "plan"):
@@ -128,7 +150,7 @@ def make_initramfs(kernel: Kernel, work: Path) -> Path:
     shutil.copy(shutil.which("busybox") or "/bin/busybox", root / "bin" / "busybox")
     for applet in APPLETS:
         (root / "bin" / applet).symlink_to("busybox")
-    for program in ("truth", "windows"):
+    for program in ("truth", "windows", "wtruth"):
         source = HERE / "guest" / f"{program}.c"
         run("gcc", "-O2", "-Wall", "-static", "-o", root / "bin" / program, source)
     order: dict[str, None] = {}
@@ -145,9 +167,13 @@ def make_initramfs(kernel: Kernel, work: Path) -> Path:
     if kernel.modules and not order:
         raise RigError(f"{kernel.modules}: modprobe finds none of the modules of {kernel.release}")
     for file in order:
-        shutil.copy(file, root / "modules")
-    (root / "modules" / "order").write_text("\n".join(f"/modules/{Path(file).name}" for file in order))
-    shutil.copy(build_module(kernel, work), root / "modules")
+        copied = shutil.copy(file, root / "modules")
+        if copied.endswith(".xz"):
+            run("xz", "-d", copied)
+    names = [Path(file).name.removesuffix(".xz") for file in order]
+    (root / "modules" / "order").write_text("\n".join(f"/modules/{name}" for name in names))
+    for built in build_modules(kernel, work, writes):
+        shutil.copy(built, root / "modules")
     shutil.copy(HERE / "guest" / "init", root / "init")
     (root / "init").chmod(0o755)
     return _pack(root, work / "initramfs")
@@ -177,12 +203,13 @@ def boot(
     writable: bool = False,
     counter: SymbolCounter | None = None,
     devices: Sequence[str] = (),
+    one_cpu: bool = False,
 ) -> None:
     """
     Boot with `plan` (files below /plan by name) and hand every result line to `on_line` as it comes.
 
     icount: one CPU whose time stamp counter counts instructions. counter: one CPU watched by the plugin.
-    devices: more options for QEMU, before the drives.
+    devices: more options for QEMU, before the drives. one_cpu: and one thread of the host.
     Raises RigError if the machine dies.
     """
     shutil.rmtree(work, ignore_errors=True)
@@ -196,12 +223,14 @@ def boot(
     console, results = work / "console.log", work / "results.jsonl"
     results.touch()
     accel = ["-accel", "tcg", "-icount", "shift=0,sleep=off"] if icount else ["-accel", "tcg,thread=multi"]
-    cpu, cpus = (counter.cpu if counter else "max,-la57"), "1" if icount or counter else "2"
+    if one_cpu:
+        accel = ["-accel", "tcg,thread=single"]
+    cpu, cpus = (counter.cpu if counter else "max,-la57"), "1" if icount or counter or one_cpu else "2"
     words = ["qemu-system-x86_64", *accel, "-cpu", cpu, "-smp", cpus, "-m", "2560"]
     words += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     words += ["-serial", f"file:{console}", "-serial", f"file:{results}"]
     words += ["-kernel", str(kernel.image), "-initrd", str(initrd), "-append"]
-    words += ["console=ttyS0 panic=-1 nokaslr mitigations=off quiet"]
+    words += ["console=ttyS0 panic=-1 nokaslr mitigations=off no_timer_check quiet"]
     words += devices
     for drive in drives:
         access = "cache=unsafe" if writable else "readonly=on"

@@ -22,7 +22,8 @@ from typing import Any
 
 import native_build
 from cases import Record, native
-from kernels import RigError, install_tools
+from commands import RigError
+from kernels import install_tools
 from native_plan import Plan
 from truth import WORK, Progress
 from volumes import make_volume

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from commands import RigError, run
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from kernels import RigError, install, run
+from kernels import install
 from machine import HERE
 
 SOURCE = "linux-source-6.1"

@@ -32,8 +32,9 @@ def guest_plan(records: list[Record], number: int) -> dict[str, str]:
     lines = []
     for record in records:
         file = f"enc_{record['layout']}" if "encryption" in record else record["layout"]
-        own = "own" if record.get("large_folios") else "small"
-        ops = {"ext4": "own", "iomap": own}.get(record["path"], record["path"])
+        ops = {"ext4": "own", "iomap": "own"}.get(record["path"], record["path"])
+        if not record.get("large_folios"):
+            ops = "small" if ops == "own" else f"{ops}-small"
         words = [f"name={record['case']}", f"file={file}", f"ops={ops}", f"es={record['es']}"]
         listed = "".join(f"{offset} {length} {descriptor}\n" for offset, length, descriptor in reads(record))
         words.append(f"reads={shared('reads', listed)}")
@@ -46,11 +47,13 @@ def guest_plan(records: list[Record], number: int) -> dict[str, str]:
             size = record["block_size"]
             ranges = "".join(f"{block * size} {size}\n" for block in record["rewritten_blocks"])
             words.append(f"written={shared('written', ranges)}")
-        settings = f"/queue/read_ahead_kb {record['read_ahead_kb']}\n"
+        settings = ""
         if "max_sectors_kb" in record:
             settings += (
                 f"/queue/max_sectors_kb {record['max_sectors_kb']}\n/queue/scheduler {record['scheduler']}\n"
             )
+        # From 6.11 on a change of the queue's limits lifts readahead to 128 KiB: it is set last.
+        settings += f"/queue/read_ahead_kb {record['read_ahead_kb']}\n"
         words.append(f"set={shared('set', settings)}")
         lines.append(" ".join(words))
     return files | {f"cases{number}": "\n".join(lines) + "\n"}

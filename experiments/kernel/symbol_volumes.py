@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kernels import run
+from commands import run
 from symbol_cases import (
     BLOCK_BYTES,
     BLOCK_SIZE,

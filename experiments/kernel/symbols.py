@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import symbol_cases as plans
-from kernels import Kernel, RigError
+from commands import RigError
+from kernels import Kernel
 from machine import SymbolCounter, boot
 from symbol_cases import CRYPTS, ECRYPTFS, GENERIC, Crypt, Record
 from symbol_volumes import MIXED, SymbolVolume, device_key, ecryptfs_key, fscrypt_key, symbol_volume

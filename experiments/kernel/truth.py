@@ -2,16 +2,18 @@
 """
 make truth: record what a real kernel does on our images.
 
-    experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|bzImage]
-                                [--again]
-                                [--only counts,xfs,instructions,xfs-instructions,digests,symbols,drivers]
+    experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|6.12|7.3|bzImage]
+                                [--again] [--only RECORDING,...]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
-results/kernel/VERSION/matrix.jsonl and matrix-xfs.jsonl (calls and block events), matrix-instructions.jsonl
-and matrix-xfs-instructions.jsonl, symbols-encryption.jsonl and symbols-drivers.jsonl (instructions by
-symbol), digests.json and layouts/. A case that has a record is not run again: stop and go on at will.
-`smoke` records a few cases of each kind afresh, into results/kernel/build/smoke. In the end the simulator
-is held against what was recorded.
+below results/kernel/VERSION. For kernels before 6.12: matrix.jsonl and matrix-xfs.jsonl (calls and block
+events), matrix-instructions.jsonl and matrix-xfs-instructions.jsonl, symbols-encryption.jsonl and
+symbols-drivers.jsonl (instructions by symbol), writes/ (calls and bios of writes). For 6.12 and later:
+matrix.jsonl, matrix-blocks.jsonl, matrix-fscrypt.jsonl, matrix-verity.jsonl, matrix-xfs.jsonl and
+matrix-instructions.jsonl. For all: digests.json and layouts/.
+
+A case that has a record is not run again: stop and go on at will. `smoke` records a few cases of each kind
+afresh, into results/kernel/build/smoke. In the end the simulator is held against what was recorded.
 """
 
 from __future__ import annotations
@@ -19,326 +21,163 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import re
 import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO, Any
 
 import cases as plans
-from cases import Record
+import later_cases
+import write_cases
+from cases import BLOCK_SIZES, Record
+from commands import RigError
 from driver_cases import driver_cases
-from drivers import record_drivers
-from kernels import Kernel, RigError, install_tools, prepare
-from machine import HERE, boot, make_initramfs
-from plan import NULL_BLK, guest_plan
-from symbols import record_symbols, symbol_cases
-from volumes import RAW_KEY, Volume, check_after, layout_document, make_volume, same_extents
-from xfs import XfsVolume, make_xfs_volumes, xfs_document, xfs_volume
+from kernels import Kernel, install_tools, prepare
+from later import (
+    LaterRig,
+    record_blocks,
+    record_encrypted,
+    record_plain,
+    record_verity,
+)
+from later import record_xfs as record_later_xfs
+from recordings import (
+    check_digests,
+    record_by_driver,
+    record_by_symbol,
+    record_counts,
+    record_instructions,
+    record_xfs,
+)
+from rig import RESULTS, WORK, Progress, Recording, Rig
+from symbols import symbol_cases
+from write_recordings import FOLDER, WriteRecording, record_writes
 
-ROOT = HERE.parents[1]
-RESULTS = ROOT / "results" / "kernel"
-WORK = RESULTS / "build"
-REPETITIONS = 3
-RECORDINGS = "counts,xfs,instructions,xfs-instructions,digests,symbols,drivers"
-
-SCATTER = "echo scatter 128 > /sys/kernel/debug/readpath_truth/ctl"
-"""No two pages of the cache side by side in memory: a bio's vector then holds one page, as the model says."""
-# The files are read once under a mount that can be written to, and their digests taken.
-DIGESTS = """
-mount -t ext4 -o noatime {drive} /mnt; truth addkey /mnt {key}
-for file in {files}; do
-  truth fiemap /mnt/$file
-  digest=$(sha256sum /mnt/$file | cut -c1-64)
-  echo "{{\\"file\\":\\"$file\\",\\"block_size\\":{block_size},\\"sha256\\":\\"$digest\\"}}"
-done
-umount /mnt
-"""
-
-
-class Recording:
-    """The records of one file: which are there, and how to add one."""
-
-    def __init__(self, file: Path, wanted: list[Record]) -> None:
-        self.file = file
-        done = (
-            {json.loads(line)["case"] for line in file.read_text().splitlines()} if file.exists() else set()
-        )
-        self.open = {record["case"]: record for record in wanted if record["case"] not in done}
-        self.total = len(wanted)
-
-    def take(self, measured: dict[str, Any]) -> None:
-        """Keep a measured case."""
-        record = self.open.pop(measured.pop("case"))
-        line = json.dumps(record | measured, separators=(",", ":"))
-        with self.file.open("a") as stream:
-            stream.write(line + "\n")
+LATER = (6, 12)
+"""The first kernel whose cases are those of later_cases.py."""
+LARGE_FOLIOS = (6, 16)
+"""The first kernel whose ext4 has large folios."""
+DIGESTS = "digests"
 
 
-class Progress:
-    """One line on standard error for each step; boots may run side by side."""
+@dataclass(frozen=True)
+class Job:
+    """
+    One recording.
 
-    def __init__(self) -> None:
-        self._start = time.monotonic()
-        self._lock = threading.Lock()
+    kind: its name for --only. file: where its records go, below the results. cases: those there are.
+    record: how they are recorded. recording: what keeps them.
+    """
 
-    def say(self, text: str) -> None:
-        """Print a line with the time so far."""
-        with self._lock:
-            print(f"{time.monotonic() - self._start:7.1f} s  {text}", file=sys.stderr, flush=True)
-
-
-def record_counts(rig: Rig, recording: Recording) -> None:
-    """Calls and block events of the paths on ext4."""
-    volumes = [rig.volume(size) for size in _sizes(recording)]
-    _record_calls(rig, recording, "counts", volumes, 256, f"ext4 count=/plan/probes key={RAW_KEY.hex()}")
+    kind: str
+    file: str
+    cases: list[Record]
+    record: Callable[[Any, Any], None]
+    recording: Callable[[Path, list[Record]], Recording] = Recording
 
 
-def record_xfs(rig: Rig, recording: Recording) -> None:
-    """The same of iomap on XFS, on pages that lie apart."""
-    volumes = rig.xfs_volumes(_sizes(recording))
-    _record_calls(rig, recording, "xfs", volumes, 512, "xfs count=/plan/probes", SCATTER)
+def jobs_of(version: tuple[int, int]) -> list[Job]:
+    """Return the recordings of a kernel."""
+    if version < LATER:
+        return [
+            Job("counts", "matrix.jsonl", plans.counts(), record_counts),
+            Job("xfs", "matrix-xfs.jsonl", plans.iomap(), record_xfs),
+            Job("instructions", "matrix-instructions.jsonl", plans.instructions(), record_instructions),
+            Job("symbols", "symbols-encryption.jsonl", symbol_cases(), record_by_symbol),
+            Job("drivers", "symbols-drivers.jsonl", driver_cases(), record_by_driver),
+            Job(
+                "xfs-instructions",
+                "matrix-xfs-instructions.jsonl",
+                plans.iomap_instructions(),
+                record_instructions,
+            ),
+            Job("writes", FOLDER, write_cases.all_cases(), record_writes, WriteRecording),
+        ]
+    record: dict[str, Callable[[LaterRig, Recording], None]] = {
+        "counts": record_plain,
+        "blocks": record_blocks,
+        "fscrypt": record_encrypted,
+        "verity": record_verity,
+        "xfs": record_later_xfs,
+        "instructions": record_instructions,
+    }
+    old = version < LARGE_FOLIOS
+    return [Job(kind, file, of(old), record[kind]) for kind, (file, of) in later_cases.GROUPS.items()]
 
 
-def _sizes(recording: Recording) -> list[int]:
-    """Return the block sizes of what is open."""
-    return sorted({record["block_size"] for record in recording.open.values()})
-
-
-def _record_calls(
-    rig: Rig,
-    recording: Recording,
-    name: str,
-    volumes: Sequence[Volume | XfsVolume],
-    size_mb: int,
-    words: str,
-    *before: str,
-) -> None:
-    """One boot: every block size on a null_blk of its own; before: commands ahead of the first case."""
-    plan = {"probes": (HERE / "guest" / "probes").read_text(), "ram_mb": "16"}
-    script = ["set -e"]
-    for number, volume in enumerate(volumes):
-        chosen = [record for record in recording.open.values() if record["block_size"] == volume.block_size]
-        plan |= guest_plan(chosen, number)
-        script += [NULL_BLK.format(number=number, size_mb=size_mb)]
-        script += [f"truth copy /dev/vd{'abc'[number]} $device"]
-        script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
-        script += before if number == 0 else ()
-        script += [f"truth cases /plan/cases{number} $device /mnt {words}"]
-    plan["run"] = "\n".join(script)
-    rig.boot(name, plan, [volume.image for volume in volumes], recording)
-
-
-def record_instructions(rig: Rig, recording: Recording) -> None:
-    """A boot per block size, on the RAM disk of the module; all cases are on the same file system."""
-    xfs = any(record.get("filesystem") == "xfs" for record in recording.open.values())
-    for size in _sizes(recording):
-        chosen = [record for record in recording.open.values() if record["block_size"] == size]
-        image = rig.xfs_volumes([size])[0].image if xfs else rig.volume(size).image
-        plan = guest_plan(chosen, 0) | {"ram_mb": "512" if xfs else "256"}
-        plan["run"] = "\n".join(
-            [
-                "set -e",
-                "truth copy /dev/vda /dev/rtram",
-                "ln -sfn /sys/block/rtram/queue /queue",
-                *([SCATTER] if xfs else []),
-                f"truth cases /plan/cases0 /dev/rtram /mnt {'xfs' if xfs else 'ext4'} time={REPETITIONS}",
-            ]
-        )
-        name = "xfs-instructions" if xfs else "instructions"
-        rig.boot(name, plan, [image], recording, icount=True)
-
-
-def record_by_symbol(rig: Rig, recording: Recording) -> None:
-    """A boot per volume under the plugin that counts instructions by symbol."""
-    work = rig.work / "symbols"
-    record_symbols(rig.kernel, rig.initramfs, work, rig.results, recording, rig.progress.say)
-
-
-def record_by_driver(rig: Rig, recording: Recording) -> None:
-    """The same, a boot per driver of hardware and block size."""
-    work = rig.work / "drivers"
-    record_drivers(rig.kernel, rig.initramfs, work, rig.results, recording, rig.progress.say)
-
-
-def check_digests(rig: Rig, sizes: list[int]) -> None:
-    """Let the kernel mount our images for writing, read every file, and compare digests and extents."""
-    volumes = {size: rig.volume(size) for size in sizes}
-    drives, script = [], ["set -e"]
-    for number, (size, volume) in enumerate(volumes.items()):
-        drive = rig.work / f"mounted-bs{size}.img"
-        shutil.copy(volume.image, drive)
-        drives.append(drive)
-        names = " ".join(path.lstrip("/") for path in volume.digests)
-        script.append(
-            DIGESTS.format(drive=f"/dev/vd{'abc'[number]}", key=RAW_KEY.hex(), files=names, block_size=size)
-        )
-    rows: list[dict[str, Any]] = []
-    extents: list[list[list[int]]] = []
-
-    def take(document: dict[str, Any]) -> None:
-        if "fiemap" in document:
-            extents.append(document["extents"])
-        elif "sha256" in document:
-            rows.append(document)
-            rig.progress.say(f"digests: block size {document['block_size']}, {document['file']}")
-
-    plan = {"run": "\n".join(script), "ram_mb": "16"}
-    boot(rig.kernel, rig.initramfs, plan, drives, rig.work / "digests", take, writable=True)
-    for row, found in zip(rows, extents, strict=True):
-        volume = volumes[row["block_size"]]
-        row["ours_sha256"] = volume.digests[f"/{row['file']}"]
-        row["encrypted"] = row["file"].startswith("enc_")
-        row["same_digest"] = row["sha256"] == row["ours_sha256"]
-        row["same_extents"] = same_extents(layout_document(volume, row["file"])["extents"], found)  # type: ignore[arg-type]
-    for drive in drives:
-        check_after(drive)
-        drive.unlink()
-    if len(rows) != sum(len(volume.digests) for volume in volumes.values()):
-        raise RigError(f"{len(rows)} files were read, not all")
-    (rig.results / "digests.json").write_text(json.dumps(rows, indent=1) + "\n")
-    bad = [row["file"] for row in rows if not (row["same_digest"] and row["same_extents"])]
-    if bad:
-        raise RigError(f"the kernel reads other bytes or extents than we wrote: {', '.join(bad)}")
-    rig.progress.say(
-        f"digests: {len(rows)} files read by the kernel, all as we wrote them; e2fsck clean before and after"
-    )
-
-
-class Rig:
-    """What all recordings share: the kernel, the initial file system, the volumes, where results go."""
-
-    def __init__(self, kernel: Kernel, progress: Progress, results: Path) -> None:
-        self.kernel = kernel
-        self.progress = progress
-        self.work = WORK / kernel.release
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.results = results
-        (self.results / "layouts").mkdir(parents=True, exist_ok=True)
-        self.initramfs = make_initramfs(kernel, self.work)
-        self._lock = threading.Lock()
-        self._making_xfs = threading.Lock()
-
-    def volume(self, block_size: int) -> Volume:
-        """Return the image of a block size, made and checked if it is not there."""
-        with self._lock:
-            return make_volume(block_size, WORK / "images")
-
-    def xfs_volumes(self, block_sizes: list[int]) -> list[XfsVolume]:
-        """Return the XFS images of these block sizes; the kernel makes those that are not there."""
-        folder = WORK / "images"
-
-        def ours(size: int, name: str) -> list[list[int]]:
-            return layout_document(self.volume(size), name)["extents"]  # type: ignore[return-value]
-
-        def run(plan: dict[str, str], drives: list[Path], take: Callable[[dict[str, Any]], None]) -> None:
-            self.progress.say(f"xfs: making {len(drives)} images")
-            boot(self.kernel, self.initramfs, plan, drives, self.work / "xfs-images", take, writable=True)
-
-        with self._making_xfs:
-            make_xfs_volumes(block_sizes, folder, ours, run)
-        return [xfs_volume(folder, size) for size in block_sizes]
-
-    def boot(
-        self, name: str, plan: dict[str, str], drives: list[Path], recording: Recording, icount: bool = False
-    ) -> None:
-        """Boot and keep every case that comes out."""
-
-        def take(document: dict[str, Any]) -> None:
-            if "case" in document:
-                self._finish(document)
-                shown = document["case"]
-                recording.take(document)
-                done = recording.total - len(recording.open)
-                self.progress.say(f"{name} {done}/{recording.total}  {shown}")
-
-        for record in recording.open.values():
-            self._finish(record)
-        boot(self.kernel, self.initramfs, plan, drives, self.work / f"{name}-{len(drives)}", take, icount)
-
-    def _finish(self, record: dict[str, Any]) -> None:
-        """Write a record's layout beside it, and tell of its tree in the record."""
-        if "layout_file" not in record or "fiemap_extents" in record:
-            return
-        file = self.results / "layouts" / record["layout_file"]
-        xfs = record.get("filesystem") == "xfs"
-        if xfs:
-            document = xfs_document(xfs_volume(WORK / "images", record["block_size"]), record["layout"])
-        elif not file.exists():
-            name = f"enc_{record['layout']}" if "encryption" in record else record["layout"]
-            document = layout_document(self.volume(record["block_size"]), name)
-        if not file.exists():
-            file.write_text(json.dumps(document, separators=(",", ":")) + "\n")
-        known = json.loads(file.read_text())
-        if xfs and known != document:
-            raise RigError(f"{file}: not the layout of this image; --again --cases 'xfs*' records anew")
-        record["fiemap_extents"] = len(known["extents"])
-        if not xfs:
-            record["tree_depth"] = known["depth"]
+SMOKE = plans.SMOKE + later_cases.SMOKE + write_cases.SMOKE
 
 
 def chosen(records: list[Record], word: str) -> list[Record]:
     """Return the cases of "all", of "smoke", or that match a pattern."""
-    patterns = {"all": ("*",), "smoke": plans.SMOKE}.get(word, (word,))
+    patterns = {"all": ("*",), "smoke": SMOKE}.get(word, (word,))
     return [record for record in records if any(fnmatch(record["case"], pattern) for pattern in patterns)]
+
+
+def version_of(kernel: Kernel) -> tuple[int, int]:
+    """Return a kernel's version."""
+    found = re.match(r"(\d+)\.(\d+)", kernel.release)
+    if found is None:
+        raise RigError(f"{kernel.release}: a release begins with a version")
+    return int(found[1]), int(found[2])
 
 
 def main() -> int:
     """Record; return an exit code."""
     parser = argparse.ArgumentParser(description="record what a real kernel does on our images")
     parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
-    parser.add_argument("--kernel", default="linux-image-amd64", help="a Debian package, or a bzImage")
-    parser.add_argument("--only", default=RECORDINGS, help="which recordings")
+    parser.add_argument(
+        "--kernel", default="linux-image-amd64", help="a Debian package, 6.12, 7.3, or a bzImage"
+    )
+    parser.add_argument("--only", default="", help="which recordings, with commas between; all unless said")
     parser.add_argument("--again", action="store_true", help="forget the records of these cases first")
     words = parser.parse_args()
-    only = words.only.split(",")
-    progress = Progress()
     try:
         install_tools()
         lock = _lock()
         kernel = prepare(words.kernel, WORK)
-        results = RESULTS / kernel.version
-        if words.cases == "smoke":
-            results = WORK / "smoke" / kernel.version
-            shutil.rmtree(results, ignore_errors=True)
-        progress.say(f"kernel {kernel.release}, results in {results}")
-        rig = Rig(kernel, progress, results)
-        jobs: list[Callable[[], None]] = []
-        for kind, file, listed, record in (
-            ("counts", "matrix.jsonl", plans.counts, record_counts),
-            ("xfs", "matrix-xfs.jsonl", plans.iomap, record_xfs),
-            ("instructions", "matrix-instructions.jsonl", plans.instructions, record_instructions),
-            ("symbols", "symbols-encryption.jsonl", symbol_cases, record_by_symbol),
-            ("drivers", "symbols-drivers.jsonl", driver_cases, record_by_driver),
-            (
-                "xfs-instructions",
-                "matrix-xfs-instructions.jsonl",
-                plans.iomap_instructions,
-                record_instructions,
-            ),
-        ):
-            if kind not in only:
-                continue
-            wanted = chosen(listed(), words.cases)
-            if words.again:
-                _forget(rig.results / file, wanted)
-            recording = Recording(rig.results / file, wanted)
-            progress.say(f"{kind}: {recording.total} cases, {len(recording.open)} to record")
-            if recording.open:
-                jobs.append(lambda record=record, recording=recording: record(rig, recording))
-        if "digests" in only:
-            sizes = [4096] if words.cases == "smoke" else list(plans.BLOCK_SIZES)
-            jobs.append(lambda: check_digests(rig, sizes))
         with lock:
-            code = _run(jobs)
-        return code or _validate([results / "matrix.jsonl", results / "matrix-xfs.jsonl"])
+            return _record(kernel, words)
     except RigError as error:
         print(f"truth: {error}", file=sys.stderr)
         return 2
+
+
+def _record(kernel: Kernel, words: argparse.Namespace) -> int:
+    version = version_of(kernel)
+    listed = jobs_of(version)
+    kinds = [*(job.kind for job in listed), DIGESTS]
+    only = words.only.split(",") if words.only else kinds
+    for kind in only:
+        if kind not in kinds:
+            raise RigError(f"--only {kind}: for Linux {version[0]}.{version[1]} there are {', '.join(kinds)}")
+    progress, results = Progress(), RESULTS / kernel.version
+    if words.cases == "smoke":
+        results = WORK / "smoke" / kernel.version
+        shutil.rmtree(results, ignore_errors=True)
+    progress.say(f"kernel {kernel.release}, results in {results}")
+    rig = (Rig if version < LATER else LaterRig)(kernel, progress, results)
+    running: list[Callable[[], None]] = []
+    for job in listed:
+        if job.kind not in only:
+            continue
+        wanted = chosen(job.cases, words.cases)
+        if words.again:
+            _forget(results / job.file, wanted)
+        recording = job.recording(results / job.file, wanted)
+        progress.say(f"{job.kind}: {recording.total} cases, {len(recording.open)} to record")
+        if recording.open:
+            running.append(lambda job=job, recording=recording: job.record(rig, recording))  # type: ignore[misc]
+    if DIGESTS in only:
+        sizes = [4096] if words.cases == "smoke" else list(BLOCK_SIZES)
+        running.append(lambda: check_digests(rig, sizes))
+    return _run(running) or _validate(results)
 
 
 def _lock() -> IO[str]:
@@ -352,9 +191,9 @@ def _lock() -> IO[str]:
     return lock
 
 
-def _forget(file: Path, wanted: list[Record]) -> None:
+def _forget(where: Path, wanted: list[Record]) -> None:
     names = {record["case"] for record in wanted}
-    if file.exists():
+    for file in where.glob("*.jsonl") if where.is_dir() else [where] if where.exists() else []:
         kept = [line for line in file.read_text().splitlines() if json.loads(line)["case"] not in names]
         file.write_text("".join(f"{line}\n" for line in kept))
 
@@ -381,13 +220,17 @@ def _run(jobs: list[Callable[[], None]]) -> int:
     return 2 if failed else 0
 
 
-def _validate(files: list[Path]) -> int:
+def _validate(results: Path) -> int:
     """Hold the simulator against what was recorded; return its exit code."""
-    there = [file for file in files if file.exists()]
-    if not there:
+    files: Sequence[Path] = sorted(
+        file
+        for file in (*results.glob("matrix*.jsonl"), *(results / FOLDER).glob("*.jsonl"))
+        if "instructions" not in file.name
+    )
+    if not files:
         return 0
     return subprocess.run(
-        [Path(sys.executable).with_name("readpath"), "validate", *there], check=False
+        [Path(sys.executable).with_name("readpath"), "validate", *files], check=False
     ).returncode
 
 

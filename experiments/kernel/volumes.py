@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from kernels import RigError, run
+from commands import RigError, run
 
 from sim.crypto.fscrypt.contexts import (
     FLAG_PADDING_MASK,
@@ -29,11 +29,16 @@ from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import Encryption, FileSpec, ImageSpec
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
-from sim.units import KIB, MIB
+from sim.units import KIB, MIB, PAGE_BYTES
 
 SEED = 20261124
 FILE_BYTES = 8 * MIB
 ENCRYPTED_BYTES = 4 * MIB
+TAIL = "tail"
+TAIL_BYTES = FILE_BYTES - PAGE_BYTES + 1500
+"""A contiguous file whose last page is not full: with small blocks, a hole follows in that page."""
+OTHER_SIZES = {TAIL: TAIL_BYTES, "short": 301 * KIB + 700, "tiny": 3 * PAGE_BYTES + 100}
+"""Of the contiguous files that are not of FILE_BYTES, in bytes."""
 RAW_KEY = hashlib.sha512(b"readpath truth: a test key, of no other use").digest()
 
 
@@ -64,9 +69,14 @@ class Volume:
     digests: dict[str, str]
 
 
-def make_volume(block_size: int, folder: Path) -> Volume:
-    """Make the image of a block size, if it is not there; e2fsck must find nothing."""
-    image = folder / f"bs{block_size}.img"
+def make_volume(block_size: int, folder: Path, kind: str = "all") -> Volume:
+    """
+    Make the image of a block size, if it is not there; e2fsck must find nothing.
+
+    kind: all (plain and encrypted files), enc, or plain: later kernels have no large folios for any file of a
+    file system with the feature "encrypt". plain also has the files of OTHER_SIZES.
+    """
+    image = folder / f"{'' if kind == 'all' else kind + '-'}bs{block_size}.img"
     manifest = image.with_suffix(".json")
     if not manifest.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -76,11 +86,13 @@ def make_volume(block_size: int, folder: Path) -> Volume:
                 f"/enc_{name}",
                 ENCRYPTED_BYTES,
                 layouts(block_size)[name],
-                encryption=_encryption(block_size, name),
+                encryption=encryption(block_size, name),
             )
             for name in ENCRYPTED
         ]
-        made = make_image(image, ImageSpec((*plain, *encrypted), block_size, seed=SEED))
+        others = [FileSpec(f"/{name}", size, Contiguous()) for name, size in OTHER_SIZES.items()]
+        files = {"all": plain + encrypted, "enc": encrypted, "plain": plain + others}[kind]
+        made = make_image(image, ImageSpec(tuple(files), block_size, seed=SEED))
         run("e2fsck", "-fn", image)
         manifest.write_text(made.to_json())
     files = json.loads(manifest.read_text())["files"]
@@ -88,7 +100,8 @@ def make_volume(block_size: int, folder: Path) -> Volume:
     return Volume(block_size, image, digests)
 
 
-def _encryption(block_size: int, name: str) -> Encryption:
+def encryption(block_size: int, name: str) -> Encryption:
+    """Return the encryption of a file: fscrypt v2 with the test key, a nonce of its name."""
     key = MasterKey(RAW_KEY)
     nonce = hashlib.sha256(f"truth nonce {name}".encode()).digest()[:NONCE_BYTES]
     context = Context(2, MODE_AES_256_XTS, MODE_AES_256_CTS, FLAG_PADDING_MASK, key.identifier, nonce)

@@ -4,8 +4,8 @@ free blocks lie, and the files that are there.
 
     python experiments/kernel/write_volumes.py FOLDER_OF_IMAGES > volumes.json
 
-volumes.json lies beside the records (results/kernel/linux-6.1.192/writes). The images are those that the rig
-of the recordings makes (w1024.img and so on).
+volumes.json lies beside the records (results/kernel/linux-6.1.192/writes). The images are those of
+write_images.py (w1024.img and so on).
 """
 
 from __future__ import annotations
@@ -132,16 +132,20 @@ def overhead_of(image: Image) -> int:
     return blocks
 
 
-def main() -> None:
-    """Print the description of every image of a folder."""
-    folder = Path(sys.argv[1])
+def describe_all(folder: Path) -> dict[str, Any]:
+    """Return the description of every image of a folder; of a variant by tune2fs what differs."""
     described = {path.stem: describe(path) for path in sorted(folder.glob("*.img"))}
     for name in described:
         base = name.partition("-")[0]
-        if base != name:  # a variant by tune2fs: what differs
+        if base != name:
             differs = {key: value for key, value in described[name].items() if value != described[base][key]}
             described[name] = {"like": base} | differs
-    json.dump(described, sys.stdout, separators=(",", ":"))
+    return described
+
+
+def main() -> None:
+    """Print the description of every image of a folder."""
+    json.dump(describe_all(Path(sys.argv[1])), sys.stdout, separators=(",", ":"))
     print()
 
 

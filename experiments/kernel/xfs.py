@@ -19,17 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernels import RigError, run
-from volumes import FILE_BYTES, layouts
+from commands import RigError, run
+from volumes import FILE_BYTES, OTHER_SIZES, TAIL, TAIL_BYTES, layouts
 
-from sim.units import MIB, PAGE_BYTES
+from sim.units import MIB
 
 IMAGE_BYTES = 512 * MIB
 UUID = "72656164-7061-7468-2074-727574682121"
-TAIL = "tail"
-TAIL_BYTES = FILE_BYTES - PAGE_BYTES + 1500
-"""A contiguous file whose last page is not full: with small blocks, a hole follows in that page."""
-
 FLAG_UNWRITTEN = 0x800
 LEAST_EXTENTS = 0.95
 """Of those asked for: in an aged file the allocator joins a few."""
@@ -61,7 +57,7 @@ def names(block_size: int) -> list[str]:
 
 def file_bytes(name: str) -> int:
     """Return a file's size."""
-    return TAIL_BYTES if name == TAIL else FILE_BYTES
+    return OTHER_SIZES.get(name, FILE_BYTES)
 
 
 def operations(name: str, extents: list[list[int]], block_size: int) -> Iterator[str]:

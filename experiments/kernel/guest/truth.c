@@ -6,16 +6,17 @@
  *   truth copy FROM TO                  copy a device, leaving out runs of zeros
  *   truth addkey MOUNTPOINT HEX         add an fscrypt v2 master key
  *   truth allocate OPERATIONS MOUNTPOINT
- *                                       lines "allocate|write|size FILE OFFSET LENGTH": fallocate(2), O_DIRECT writes,
+ *                                       lines "allocate|write|size|collapse|punch|verity FILE OFFSET LENGTH": fallocate(2), O_DIRECT writes,
  *                                       ftruncate(2) to LENGTH
  *   truth fiemap FILE                   print {"fiemap":FILE,"extents":[[logical,physical,length,flags],...]}
- *   truth cases CASES DEVICE MOUNTPOINT FSTYPE [count=PROBES] [time=N] [key=HEX]
- *                                       run the cases of a file, print one JSON object a line
+ *   truth cases CASES DEVICE MOUNTPOINT FSTYPE [count=PROBES] [time=N] [key=HEX] [folios]
+ *                                       run the cases of a file, print one JSON object a line; folios: with the
+ *                                       folios and windows of readahead (the module loaded with log_folios=1)
  *
  * A case is a line of words key=value:
  *   name=     what the record is called
  *   file=     the file to read, below the mount point
- *   ops=      buffer, mpage, own, nop, small: see readpath_truth.c
+ *   ops=      buffer, mpage, own, nop, small, buffer-small, mpage-small, nop-small: see readpath_truth.c
  *   es=       warm: all extents and holes in the status cache; es_cold: tree blocks in memory, status cache cleared;
  *             all_cold: freshly mounted
  *   reads=    a file of lines "offset length descriptor": the preads to make
@@ -31,6 +32,7 @@
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/fscrypt.h>
+#include <linux/fsverity.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,7 +49,7 @@
 #define CONTROL "/sys/kernel/debug/readpath_truth/ctl"
 #define EVENTS "/sys/kernel/debug/readpath_truth/log"
 #define TRACING "/sys/kernel/tracing/"
-#define MOST_PROBES 160
+#define MOST_PROBES 300
 #define MOST_RANGES 65536
 #define MOST_DESCRIPTORS 4
 #define BUFFER_BYTES (1 << 20)
@@ -210,14 +212,50 @@ struct event {
 };
 static const char *KINDS[] = { "", "bio_queue", "bio_backmerge", "bio_frontmerge", "getrq", "rq_issue", "rq_insert",
 	"rq_merge", "rq_complete", "bio_complete", "plug", "unplug", "split" };
-enum { BIO_QUEUE = 1, RQ_ISSUE = 5, KIND_COUNT = 13, FLAG_META = 1, FLAG_WRITE = 4, FIRST_BIOS = 16 };
+enum { BIO_QUEUE = 1, RQ_ISSUE = 5, KIND_COUNT = 13, FOLIO = 13, WINDOW, WINDOW_ASYNC, UNBOUNDED, UNBOUNDED_LOOKAHEAD,
+	ALL_KINDS, FLAG_META = 1, FLAG_WRITE = 4, FIRST_BIOS = 16, FIRST_FOLIOS = 96, FIRST_WINDOWS = 48 };
+
+static int folios;
+
+/* Folios by order; the first ones [index, order]; windows [index, pages, async, order], bare runs [index, pages, lookahead]. */
+static void print_folios(const struct event *events, long length)
+{
+	long orders[16] = { 0 }, shown = 0, windows = 0, bare = 0;
+	const char *comma = "";
+
+	for (long i = 0; i < length; i++) {
+		if (events[i].kind == FOLIO)
+			orders[events[i].sectors & 15]++;
+		windows += events[i].kind == WINDOW;
+		bare += events[i].kind == UNBOUNDED;
+	}
+	printf(",\"folio_orders\":{");
+	for (int order = 0; order < 16; order++)
+		if (orders[order]) {
+			printf("%s\"%d\":%ld", comma, order, orders[order]);
+			comma = ",";
+		}
+	printf("},\"first_folios\":[");
+	for (long i = 0; i < length && shown < FIRST_FOLIOS; i++)
+		if (events[i].kind == FOLIO)
+			printf("%s[%u,%u]", shown++ ? "," : "", events[i].sector, events[i].sectors);
+	printf("],\"windows\":%ld,\"bare_runs\":%ld,\"first_windows\":[", windows, bare);
+	shown = 0;
+	for (long i = 0; i + 1 < length && shown < FIRST_WINDOWS; i++)
+		if (events[i].kind == WINDOW)
+			printf("%s[%u,%u,%u,%u]", shown++ ? "," : "", events[i].sector, events[i].sectors,
+				events[i + 1].sector, events[i + 1].sectors);
+		else if (events[i].kind == UNBOUNDED)
+			printf("%s[%u,%u,%u]", shown++ ? "," : "", events[i].sector, events[i].sectors, events[i + 1].sector);
+	printf("]");
+}
 
 static void print_events(void)
 {
 	static struct event *events;
 	static uint32_t sizes[2][65536];
 	static const char *size_names[2] = { "bio_sectors_hist", "rq_sectors_hist" };
-	long counts[KIND_COUNT] = { 0 }, meta = 0, length = 0, got, shown = 0;
+	long counts[ALL_KINDS] = { 0 }, meta = 0, length = 0, got, shown = 0;
 	int fd = open(EVENTS, O_RDONLY);
 
 	if (!events)
@@ -235,7 +273,7 @@ static void print_events(void)
 		counts[event->kind]++;
 		if (event->kind == BIO_QUEUE && event->flags & FLAG_META)
 			meta++;
-		if (event->flags & (FLAG_META | FLAG_WRITE))
+		if (event->kind >= KIND_COUNT || event->flags & (FLAG_META | FLAG_WRITE))
 			continue;
 		if (event->kind == BIO_QUEUE)
 			sizes[0][event->sectors]++;
@@ -262,6 +300,8 @@ static void print_events(void)
 		if (events[i].kind == BIO_QUEUE)
 			printf("%s[%u,%u,%u]", shown++ ? "," : "", events[i].sector, events[i].sectors, events[i].flags);
 	printf("]}");
+	if (folios)
+		print_folios(events, length);
 }
 
 /* ---- fscrypt ---- */
@@ -508,6 +548,8 @@ static int run_cases(int count, char **words)
 			repetitions = atoi(words[i] + 5);
 		} else if (!strncmp(words[i], "key=", 4)) {
 			key_hex = words[i] + 4;
+		} else if (!strcmp(words[i], "folios")) {
+			folios = 1;
 		}
 	}
 	if (repetitions < 1 || repetitions > 64)
@@ -570,6 +612,22 @@ static int allocate(const char *operations, const char *where)
 			die(line);
 		if (!strcmp(verb, "size") && ftruncate(fd, length))
 			die(line);
+		if (!strcmp(verb, "collapse") && fallocate(fd, FALLOC_FL_COLLAPSE_RANGE, offset, length))
+			die(line);
+		if (!strcmp(verb, "punch") && fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length))
+			die(line);
+		if (!strcmp(verb, "verity")) {
+			struct fsverity_enable_arg arg = { .version = 1, .hash_algorithm = 1, .block_size = length };
+
+			fsync(fd);
+			close(fd);
+			fd = open(path, O_RDONLY);
+			if (fd < 0 || ioctl(fd, FS_IOC_ENABLE_VERITY, &arg))
+				die(line);
+			close(fd);
+			fd = -1;
+			opened[0] = 0;
+		}
 		for (long long at = 0; !strcmp(verb, "write") && at < length; at += BUFFER_BYTES) {
 			long long bytes = length - at < BUFFER_BYTES ? length - at : BUFFER_BYTES;
 
@@ -613,7 +671,9 @@ int main(int argc, char **argv)
 		for (int i = 2; i < argc; i++) {
 			int fd = open(argv[i], O_RDONLY);
 
-			if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
+			const char *words = strstr(argv[i], "null_blk") ? "nr_devices=0" : ""; /* the plans make theirs */
+
+			if (fd < 0 || (syscall(SYS_finit_module, fd, words, 0) && errno != EEXIST))
 				fprintf(stderr, "truth: insmod %s: %s\n", argv[i], strerror(errno));
 			close(fd);
 		}

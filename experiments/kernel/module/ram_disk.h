@@ -5,6 +5,7 @@
  */
 #include <linux/blkdev.h>
 #include <linux/highmem.h>
+#include <linux/version.h>
 #include <linux/xarray.h>
 
 static bool ram_copies = true;
@@ -60,13 +61,30 @@ static const struct block_device_operations rtram_operations = {
 	.submit_bio = rtram_submit,
 };
 
+static struct gendisk *new_ram_disk(void)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	struct queue_limits limits = { .physical_block_size = PAGE_SIZE };
+
+	return blk_alloc_disk(&limits, NUMA_NO_NODE);
+#else
+	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
+
+	if (disk) {
+		blk_queue_physical_block_size(disk->queue, PAGE_SIZE);
+		blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
+	}
+	return disk;
+#endif
+}
+
 /* Add a disk of that name whose pages lie in `ram`; NULL if there is no memory. */
 static struct gendisk *add_ram_disk(const char *name, struct xarray *ram)
 {
-	struct gendisk *disk = blk_alloc_disk(NUMA_NO_NODE);
+	struct gendisk *disk = new_ram_disk();
 	int major = register_blkdev(0, name);
 
-	if (!disk || major < 0)
+	if (IS_ERR_OR_NULL(disk) || major < 0)
 		return NULL;
 	disk->major = major;
 	disk->minors = 1;
@@ -74,7 +92,5 @@ static struct gendisk *add_ram_disk(const char *name, struct xarray *ram)
 	disk->fops = &rtram_operations;
 	strscpy(disk->disk_name, name, DISK_NAME_LEN);
 	set_capacity(disk, (sector_t)ram_mb << (20 - SECTOR_SHIFT));
-	blk_queue_physical_block_size(disk->queue, PAGE_SIZE);
-	blk_queue_flag_set(QUEUE_FLAG_NONROT, disk->queue);
 	return add_disk(disk) ? NULL : disk;
 }

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * readpath_truth: what the recordings of the buffered read path need inside a kernel (5.19 to 6.8).
+ * readpath_truth: what the recordings of the buffered read path need inside a kernel (6.1, 6.12, 7.3).
  *
  *   /sys/kernel/debug/readpath_truth/ctl   write one command at a time
  *       swap <fd> buffer|mpage|own|nop|small replace the address-space operations of the file behind <fd>:
  *                                          buffer  block_read_full_folio + ext4_get_block, no ->readahead
  *                                          mpage   mpage_readahead + ext4_get_block
  *                                          small   the file system's own, on pages only: no large folios
+ *                                          buffer-small, mpage-small  the two on pages only
  *                                          own     put all back
  *                                          nop     no I/O at all: pages become up to date as they are
  *       scatter <mb>                      take so many MiB of memory and give every other page back: the page cache,
  *                                          which takes single free pages first, gets none beside each other
- *       log on|stop|off                    record block events; stop keeps them, off forgets the probes
+ *       log on|stop|off                    record block events, with log_folios= also folios and windows of readahead;
+ *                                          stop keeps them, off forgets the probes
  *   /sys/kernel/debug/readpath_truth/log   the events, 8 bytes each (struct event)
  *   /dev/rtram                             a bio-based RAM disk (ram_mb=) that copies and completes inline
  *
@@ -25,15 +27,23 @@
 #include <linux/module.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 #include <linux/vmalloc.h>
+
+#ifndef fd_file
+#define fd_file(f) ((f).file)
+#endif
 
 static int ram_mb = 256;
 module_param(ram_mb, int, 0444);
+static bool log_folios;
+module_param(log_folios, bool, 0444);
 
 static DEFINE_XARRAY(ram);
 static get_block_t *get_block; /* ext4_get_block, which ext4 does not export */
 
 #include "operations.h"
+#include "orders.h"
 #include "ram_disk.h"
 
 /* -------- swapping a file's operations -------- */
@@ -42,7 +52,7 @@ static get_block_t *get_block; /* ext4_get_block, which ext4 does not export */
 static struct {
 	struct inode *inode;
 	const struct address_space_operations *own;
-	bool large;
+	unsigned long orders; /* what the mapping may have, of orders.h */
 } swapped[MOST_SWAPPED];
 
 static int swap_operations(int fd, const char *which)
@@ -50,18 +60,23 @@ static int swap_operations(int fd, const char *which)
 	struct fd f = fdget(fd);
 	struct inode *inode;
 	int i, free = -1, ret = 0;
+	char base[32];
+	char *small;
 
-	if (!f.file)
+	if (!fd_file(f))
 		return -EBADF;
-	inode = file_inode(f.file);
+	inode = file_inode(fd_file(f));
+	strscpy(base, which, sizeof(base));
+	small = strstr(base, "-small");
+	if (small)
+		*small = 0;
 	for (i = 0; i < MOST_SWAPPED && swapped[i].inode != inode; i++)
 		if (!swapped[i].inode && free < 0)
 			free = i;
 	if (!strcmp(which, "own")) {
 		if (i < MOST_SWAPPED) {
 			inode->i_mapping->a_ops = swapped[i].own;
-			if (swapped[i].large)
-				set_bit(AS_LARGE_FOLIO_SUPPORT, &inode->i_mapping->flags);
+			set_orders(inode->i_mapping, swapped[i].orders);
 			swapped[i].inode = NULL;
 		}
 		goto out;
@@ -74,16 +89,16 @@ static int swap_operations(int fd, const char *which)
 		i = free;
 		swapped[i].inode = inode;
 		swapped[i].own = inode->i_mapping->a_ops;
-		swapped[i].large = mapping_large_folio_support(inode->i_mapping);
+		swapped[i].orders = inode->i_mapping->flags & ORDERS;
 	}
-	if (!strcmp(which, "small")) {
-		clear_bit(AS_LARGE_FOLIO_SUPPORT, &inode->i_mapping->flags);
+	if (small || !strcmp(which, "small"))
+		set_orders(inode->i_mapping, smallest(swapped[i].orders));
+	if (!strcmp(which, "small"))
 		goto out;
-	}
 	/* All files of a recording are of one kind, so one copy of the file system's operations will do. */
 	make_operations(swapped[i].own);
-	if (operations(which))
-		inode->i_mapping->a_ops = operations(which);
+	if (operations(base))
+		inode->i_mapping->a_ops = operations(base);
 	else
 		ret = -EINVAL;
 out:
@@ -100,7 +115,7 @@ struct event {
 	u8 flags; /* 1 REQ_META, 2 REQ_RAHEAD, 4 a write */
 };
 enum { BIO_QUEUE = 1, BIO_BACKMERGE, BIO_FRONTMERGE, GETRQ, RQ_ISSUE, RQ_INSERT, RQ_MERGE, RQ_COMPLETE,
-	BIO_COMPLETE, PLUG, UNPLUG, SPLIT };
+	BIO_COMPLETE, PLUG, UNPLUG, SPLIT, FOLIO, WINDOW, WINDOW_ASYNC, UNBOUNDED, UNBOUNDED_LOOKAHEAD };
 #define MOST_EVENTS (1 << 20)
 static struct event *events;
 static atomic_t event_count = ATOMIC_INIT(0);
@@ -169,6 +184,50 @@ static struct {
 	{ "block_unplug", on_unplug }, { "block_split", on_split },
 };
 
+/* -------- what readahead adds to the page cache: folios with their orders, windows -------- */
+
+static int on_add_folio(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct folio *folio = (struct folio *)regs->si; /* filemap_add_folio(mapping, folio, index, gfp) */
+
+	if (READ_ONCE(recording))
+		add_event(FOLIO, regs->dx, folio_order(folio), 0);
+	return 0;
+}
+
+static int on_ra_order(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct readahead_control *control = (void *)regs->di; /* page_cache_ra_order(ractl, ra[, order]) */
+	struct file_ra_state *ra = (void *)regs->si;
+
+	if (READ_ONCE(recording)) {
+		add_event(WINDOW, control->_index, ra->size, 0);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+		add_event(WINDOW_ASYNC, ra->async_size, ra->order, 0);
+#else
+		add_event(WINDOW_ASYNC, ra->async_size, regs->dx, 0);
+#endif
+	}
+	return 0;
+}
+
+static int on_ra_unbounded(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct readahead_control *control = (void *)regs->di; /* page_cache_ra_unbounded(ractl, pages, lookahead) */
+
+	if (READ_ONCE(recording)) {
+		add_event(UNBOUNDED, control->_index, regs->si, 0);
+		add_event(UNBOUNDED_LOOKAHEAD, regs->dx, 0, 0);
+	}
+	return 0;
+}
+
+static struct kprobe folio_probes[] = {
+	{ .symbol_name = "filemap_add_folio", .pre_handler = on_add_folio },
+	{ .symbol_name = "page_cache_ra_order", .pre_handler = on_ra_order },
+	{ .symbol_name = "page_cache_ra_unbounded", .pre_handler = on_ra_unbounded },
+};
+
 static void find_tracepoint(struct tracepoint *tracepoint, void *data)
 {
 	int i;
@@ -191,6 +250,16 @@ static void register_probes(bool on)
 			tracepoint_probe_register(tracepoints[i].tracepoint, tracepoints[i].probe, NULL);
 		else
 			tracepoint_probe_unregister(tracepoints[i].tracepoint, tracepoints[i].probe, NULL);
+	}
+	for (i = 0; log_folios && i < ARRAY_SIZE(folio_probes); i++) {
+		if (!on) {
+			unregister_kprobe(&folio_probes[i]);
+			continue;
+		}
+		folio_probes[i].addr = NULL;
+		folio_probes[i].flags = 0;
+		if (register_kprobe(&folio_probes[i]))
+			pr_warn("readpath_truth: no probe at %s\n", folio_probes[i].symbol_name);
 	}
 	if (!on)
 		tracepoint_synchronize_unregister();

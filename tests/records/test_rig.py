@@ -1,0 +1,279 @@
+"""
+The rig that records kernels (experiments/kernel), as far as it goes without a machine: its case lists and
+plans against the records that are there, its images against what is said of them, where it fetches kernels.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from fnmatch import fnmatch
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from sim.records.record_schema import check_record
+
+ROOT = Path(__file__).parents[2]
+RIG = ROOT / "experiments" / "kernel"
+RECORDED = ROOT / "results" / "kernel"
+FIRST, MIDDLE, LAST = "linux-6.1.192", "linux-6.12.107", "linux-7.3.4"
+WRITES = RECORDED / FIRST / "writes"
+NAMES = {FIRST: 1_676, MIDDLE: 221, LAST: 1_018}
+"""Cases of reads that the rig knows, by kernel; 6.1's without those by symbol."""
+WRITE_CASES = 1_147
+
+
+@cache
+def module(name: str) -> ModuleType:
+    """Return a module of the rig: they import each other by their bare names."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(RIG)
+        return importlib.import_module(name)
+
+
+@cache
+def listed(kernel: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the cases of reads that the rig knows: file of records -> name -> case."""
+    version = tuple(int(part) for part in kernel.removeprefix("linux-").split(".")[:2])
+    jobs = [job for job in module("truth").jobs_of(version) if job.file.startswith("matrix")]
+    return {job.file: {case["case"]: case for case in job.cases} for job in jobs}
+
+
+@cache
+def write_cases() -> dict[str, dict[str, Any]]:
+    """Return the write cases that the rig knows, by name."""
+    return {case["case"]: case for case in module("write_cases").all_cases()}
+
+
+def records(file: Path) -> list[dict[str, Any]]:
+    """Return the records of a file."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("kernel", NAMES)
+def test_what_is_recorded_is_what_the_rig_would_record(kernel: str) -> None:
+    """Every record of a matrix is of a case of its file's list, and every field of the case is in it."""
+    compared = 0
+    for file in sorted((RECORDED / kernel).glob("matrix*.jsonl")):
+        cases = listed(kernel)[file.name]
+        for record in records(file):
+            case = cases[record["case"]]
+            assert {key: record.get(key) for key in case} == case
+            compared += 1
+    assert compared > 50
+
+
+@pytest.mark.parametrize("kernel", NAMES)
+def test_a_case_has_a_name_of_its_own(kernel: str) -> None:
+    """No two files of records have a case of the same name; and none went missing."""
+    names = [name for cases in listed(kernel).values() for name in cases]
+    assert (len(names), len(set(names))) == (NAMES[kernel], NAMES[kernel])
+
+
+def test_what_is_recorded_of_writes_is_what_the_rig_would_record() -> None:
+    """Scripts and all else, of all records; the first were made without noinit_itable."""
+    compared = 0
+    for file in sorted(WRITES.glob("*.jsonl")):
+        for record in records(file) if file.stem != "instructions" else ():
+            case = dict(write_cases()[record["case"]])
+            if "noinit_itable" not in (record["mount"] or "noinit_itable"):
+                case["mount"] = case["mount"].replace(",noinit_itable", "")
+                case["script"] = [line.replace(",noinit_itable", "") for line in case["script"]]
+            assert {key: record[key] for key in case} == case
+            compared += 1
+    assert (compared, len(write_cases())) == (344, WRITE_CASES)
+
+
+def test_smoke_has_some_of_each_kind() -> None:
+    """Every pattern of CASES=smoke is of some case, and every file of records gets one."""
+    truth = module("truth")
+    symbols = [case["case"] for job in truth.jobs_of((6, 1)) for case in job.cases]
+    names = {*symbols, *(name for kernel in NAMES for cases in listed(kernel).values() for name in cases)}
+    for pattern in truth.SMOKE:
+        assert any(fnmatch(name, pattern) for name in names), pattern
+    for kernel in NAMES:
+        for file, cases in listed(kernel).items():
+            if cases and "xfs-instructions" not in file:
+                assert truth.chosen(list(cases.values()), "smoke"), (kernel, file)
+    groups = {case["group"] for case in truth.chosen(list(write_cases().values()), "smoke")}
+    assert groups == {"over", "append", "hole", "path", "crypt", "csum", "bdev"}
+
+
+def test_which_recordings_a_kernel_gets() -> None:
+    """Writes are recorded on 6.1, blocks beyond a page where ext4 has large folios."""
+    jobs = module("truth").jobs_of
+    kinds = {
+        version: {job.kind for job in jobs(version) if job.cases} for version in ((6, 1), (6, 12), (7, 3))
+    }
+    assert kinds[6, 1] == {
+        *("counts", "xfs", "instructions", "symbols", "drivers", "xfs-instructions", "writes"),
+    }
+    assert kinds[6, 12] == {"counts", "fscrypt", "xfs", "instructions"}
+    assert kinds[7, 3] == kinds[6, 12] | {"blocks", "verity"}
+
+
+@pytest.mark.parametrize("kernel", [MIDDLE, LAST])
+def test_a_record_of_any_case_has_the_schema(kernel: str) -> None:
+    """A case of the list, every 25th, with what was measured of another is a record."""
+    for file, cases in listed(kernel).items():
+        if not cases:
+            continue
+        one = records(RECORDED / kernel / file)[0]
+        measured = {key: value for key, value in one.items() if key not in cases[one["case"]]}
+        for case in list(cases.values())[::25]:
+            check_record(case | measured, case["case"])
+
+
+def test_the_plan_of_a_case() -> None:
+    """What takes large folios away, and that readahead is set after what would lift it."""
+    cases = listed(LAST)["matrix.jsonl"]
+    names = [f"plain_bs4096/bs4096/{path}/contig/seq128k/warm" for path in ("ext4", "buffer")]
+    chosen = [cases[name] for name in (*names, *(f"{name}/small" for name in names))]
+    plan = module("plan").guest_plan(chosen, 0)
+    lines = plan.pop("cases0").splitlines()
+    assert [line.split()[2] for line in lines] == ["ops=own", "ops=buffer", "ops=small", "ops=buffer-small"]
+    assert lines[3] == (
+        "name=plain_bs4096/bs4096/buffer/contig/seq128k/warm/small file=contig ops=buffer-small es=warm "
+        "reads=/plan/reads0/0 advice=normal set=/plan/set0/1"
+    )
+    assert plan["reads0/0"].splitlines()[:2] == ["0 131072 0", "131072 131072 0"]
+    assert plan["set0/1"].splitlines() == [
+        "/queue/max_sectors_kb 640",
+        "/queue/scheduler none",
+        "/queue/read_ahead_kb 128",
+    ]
+
+
+def test_the_plan_of_writes() -> None:
+    """A case is its name and script; a device is made for each."""
+    case = write_cases()["over_bs4096/od/own/contig/seq4k-64k/cold/fsync"]
+    plan = module("write_recordings").write_plan([case, case | {"device": "virtio"}], "probe\n", [0, 5])
+    assert plan["pieces"] == "0\n5\n"
+    assert plan["case0"].splitlines()[:2] == [f"case {case['case']}", case["script"][0]]
+    run = plan["run"].splitlines()
+    assert run[-1] == "exit 0"
+    assert run[-3] == (
+        "wtruth nullb nullb0 160 96 1 && wtruth copypieces /dev/vda /dev/nullb0 /plan/pieces; "
+        "wtruth run /plan/case0 /plan/probes || { umount /mnt; umount -l /mnt; }"
+    )
+    assert run[-2].startswith("wtruth copyall /dev/vda /dev/vdb; wtruth run /plan/case1 ")
+
+
+@pytest.mark.parametrize("group", ["csum", "hole", "bdev", "many", "crypt"])
+def test_a_record_of_writes_comes_of_what_the_guest_prints(group: str) -> None:
+    """What the guest must have printed, put together from a record, gives the record: classes, sums, runs."""
+    finished, volumes = module("write_places").finished, json.loads((WRITES / "volumes.json").read_text())
+    for record in records(WRITES / f"{group}.jsonl"):
+        bios = [
+            [phase, sector + at * sectors, sectors, flags, who, 0]
+            for phase, sector, sectors, flags, who, _, *more in record["bios"]
+            for at in range(more[0] if more else 1)
+        ]
+        if len(bios) != record["bio_count"]:
+            continue  # more than the guest prints
+        requests = [
+            [number, 0, int(key[1:]), 4 if key[0] == "w" else 0, 0, 0]
+            for number, phase in enumerate(record["phases"])
+            for key, count in phase["request_sizes"].items()
+            for _ in range(count)
+        ]
+        raw = {
+            "phases": [{"name": phase["name"], "counts": phase["counts"]} for phase in record["phases"]],
+            "blk": [phase["blk"] for phase in record["phases"]],
+            "bios": bios,
+            "bios_all": len(bios),
+            "requests": requests,
+            "requests_all": len(requests) + any("requests_truncated" in one for one in record["phases"]),
+            "files": [file | {"path": f"/mnt{file['path']}"} for file in record["files"]],
+        }
+        case = {key: record[key] for key in write_cases()[record["case"]]}
+        assert finished(case, raw, volumes) == record
+
+
+def test_write_images_are_those_of_the_records(tmp_path: Path) -> None:
+    """The images of a block size, made anew, are as volumes.json says: free blocks, journal, files, trees."""
+    made = module("write_images").make_write_images(tmp_path, (4096,))
+    said = json.loads((WRITES / "volumes.json").read_text())
+    assert made == {name: said[name] for name in ("mke2fs4096", "w4096", "w4096-csum", "w4096-nojournal")}
+
+
+@pytest.mark.parametrize("block_size", [8192, 16384, 65536])
+def test_files_that_the_kernel_makes_lie_in_pieces(block_size: int) -> None:
+    """The operations, on a list of blocks in place of a file: pieces of n blocks, and the size asked for."""
+    made = module("made_volumes")
+    files: dict[str, list[int | None]] = {}
+    sizes: dict[str, int] = {}
+    for line in made.operations(made.BLOCKS, block_size):
+        verb, name, offset, length = line.split()
+        first, count = int(offset) // block_size, -(-int(length) // block_size)
+        blocks = files.setdefault(name, [])
+        if verb in ("write", "allocate"):
+            blocks += range(count)
+            sizes[name] = int(length)
+        elif verb == "collapse":
+            del blocks[first : first + count]
+        elif verb == "punch":
+            blocks[first : first + count] = [None] * count
+        else:
+            assert verb == "size"
+            sizes[name] = int(length)
+            del blocks[count:]
+    for name, blocks in files.items():
+        assert sizes[name] == made.file_bytes(name)
+        assert len(blocks) == -(-sizes[name] // block_size)
+        if name.startswith("frag"):
+            piece = int(name.removeprefix("frag"))
+            ends = [at for at in range(1, len(blocks)) if blocks[at] != (blocks[at - 1] or 0) + 1]
+            assert ends == list(range(piece, len(blocks), piece))
+    assert files["sparse"] == [None if at % 2 else at for at in range(len(files["sparse"]))]
+
+
+def test_the_newest_kernel_of_a_series_is_taken() -> None:
+    """By numbers, not by letters; other series and flavours are passed over."""
+    suites = module("suites")
+    names = [
+        *("linux-image-6.12.9+deb12-amd64", "linux-image-6.12.107+deb12-amd64"),
+        *(
+            "linux-image-6.12.200+deb12-rt-amd64",
+            "linux-image-6.1.0-99-amd64",
+            "linux-binary-7.3.4+deb13-amd64",
+        ),
+        "linux-image-6.12.300+deb12-amd64-unsigned",
+    ]
+    assert suites.newest(names, suites.SUITES["6.12"]) == "6.12.107+deb12"
+    assert suites.newest(names, suites.SUITES["7.3"]) == "7.3.4+deb13"
+    assert suites.newest([], suites.SUITES["7.3"]) is None
+
+
+def test_apt_is_asked_in_private(tmp_path: Path) -> None:
+    """Sources, lists and cache are below the folder; what is fetched is signed with Debian's keys."""
+    suites = module("suites")
+    apt = suites.PrivateApt(tmp_path, suites.SUITES["7.3"])
+    assert apt.sources() == "".join(
+        "deb [arch=amd64 signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
+        f"http://deb.debian.org/debian {suite} main\n"
+        for suite in ("trixie", "trixie-backports")
+    )
+    words = dict(option.split("=", 1) for option in apt.options() if option != "-o")
+    for name in ("Etc::SourceList", "Etc::SourceParts", "Etc::PreferencesParts", "State::Lists", "Cache"):
+        assert Path(words[f"Dir::{name}"]).is_relative_to(tmp_path)
+    assert words["Dir::Etc::Preferences"] == "/dev/null"
+
+
+def test_programs_of_another_suite_start_with_their_own_library(tmp_path: Path) -> None:
+    """The wrapper hands its words on, spaces and all, through the loader that came with the program."""
+    suites = module("suites")
+    loader, program = tmp_path / "lib64" / "ld-linux-x86-64.so.2", tmp_path / "bin" / "cc"
+    for file in (loader, program):
+        file.parent.mkdir()
+        file.write_text('#!/bin/sh\nprintf "%s|" "$@"\n')
+        file.chmod(0o755)
+    suites._wrap(tmp_path / "wrapper", tmp_path, program, "-Bhere")
+    said = module("commands").run(tmp_path / "wrapper", "a b", "c")
+    assert said == f"--library-path|{tmp_path}/lib/x86_64-linux-gnu|{program}|-Bhere|a b|c|"
+    with pytest.raises(module("commands").RigError, match="not in the packages"):
+        suites._wrap(tmp_path / "wrapper", tmp_path, tmp_path / "missing")
