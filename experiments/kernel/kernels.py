@@ -7,6 +7,7 @@ own with its modules and build tree.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,14 @@ class Kernel:
     modules: Path | None
     build: Path
     words: tuple[str, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Return the first two numbers of the release. RigError if it begins otherwise."""
+        found = re.match(r"(\d+)\.(\d+)", self.release)
+        if found is None:
+            raise RigError(f"{self.release}: a release begins with a version")
+        return int(found[1]), int(found[2])
 
 
 def install(packages: list[str]) -> None:

@@ -25,7 +25,6 @@ class LaterRig(Rig):
 
     kind = "plain"
     own_images = True
-    writes = False
     module = "log_folios=1"
     words = "folios"
 

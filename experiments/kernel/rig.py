@@ -23,6 +23,8 @@ from xfs import XfsVolume, make_xfs_volumes, xfs_document, xfs_volume
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
 WORK = RESULTS / "build"
+WRITES_ON = (6, 1)
+"""The kernel whose writes are recorded: its module knows no other."""
 
 
 class Recording:
@@ -61,14 +63,13 @@ class Rig:
     """
     What all recordings share: the kernel, the initial file system, the volumes, where results go.
 
-    kind: of the ext4 volumes (volumes.py). own_images: kept apart from other kernels'. writes: with what the
-    write recordings need. module: what the module is told besides the size of its RAM disk.
-    words: what the program inside is told besides, for cases whose calls are counted.
+    kind: of the ext4 volumes (volumes.py). own_images: kept apart from other kernels'. module: what the
+    module is told besides the size of its RAM disk. words: what the program inside is told besides, for
+    cases whose calls are counted.
     """
 
     kind = "all"
     own_images = False
-    writes = True
     module = ""
     words = ""
 
@@ -79,7 +80,7 @@ class Rig:
         self.work.mkdir(parents=True, exist_ok=True)
         self.results = results
         (self.results / "layouts").mkdir(parents=True, exist_ok=True)
-        self.initramfs = make_initramfs(kernel, self.work, self.writes)
+        self.initramfs = make_initramfs(kernel, self.work, kernel.numbers == WRITES_ON)
         self.images = (self.work if self.own_images else WORK) / "images"
         self._lock = threading.Lock()
         self._making_xfs = threading.Lock()

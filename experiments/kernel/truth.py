@@ -8,9 +8,9 @@ make truth: record what a real kernel does on our images.
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
 below results/kernel/VERSION. For kernels before 6.12: matrix.jsonl and matrix-xfs.jsonl (calls and block
 events), matrix-instructions.jsonl and matrix-xfs-instructions.jsonl, symbols-encryption.jsonl and
-symbols-drivers.jsonl (instructions by symbol), writes/ (calls and bios of writes). For 6.12 and later:
-matrix.jsonl, matrix-blocks.jsonl, matrix-fscrypt.jsonl, matrix-verity.jsonl, matrix-xfs.jsonl and
-matrix-instructions.jsonl. For all: digests.json and layouts/.
+symbols-drivers.jsonl (instructions by symbol); for 6.1 also writes/ (calls and bios of writes). For 6.12
+and later: matrix.jsonl, matrix-blocks.jsonl, matrix-fscrypt.jsonl, matrix-verity.jsonl, matrix-xfs.jsonl
+and matrix-instructions.jsonl. For all: digests.json and layouts/.
 
 A case that has a record is not run again: stop and go on at will. `smoke` records a few cases of each kind
 afresh, into results/kernel/build/smoke. In the end the simulator is held against what was recorded.
@@ -21,7 +21,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
-import re
 import shutil
 import subprocess
 import sys
@@ -55,7 +54,7 @@ from recordings import (
     record_instructions,
     record_xfs,
 )
-from rig import RESULTS, WORK, Progress, Recording, Rig
+from rig import RESULTS, WORK, WRITES_ON, Progress, Recording, Rig
 from symbols import symbol_cases
 from write_recordings import FOLDER, WriteRecording, record_writes
 
@@ -85,6 +84,7 @@ class Job:
 def jobs_of(version: tuple[int, int]) -> list[Job]:
     """Return the recordings of a kernel."""
     if version < LATER:
+        writes = write_cases.all_cases() if version == WRITES_ON else []
         return [
             Job("counts", "matrix.jsonl", plans.counts(), record_counts),
             Job("xfs", "matrix-xfs.jsonl", plans.iomap(), record_xfs),
@@ -97,7 +97,7 @@ def jobs_of(version: tuple[int, int]) -> list[Job]:
                 plans.iomap_instructions(),
                 record_instructions,
             ),
-            Job("writes", FOLDER, write_cases.all_cases(), record_writes, WriteRecording),
+            Job("writes", FOLDER, writes, record_writes, WriteRecording),
         ]
     record: dict[str, Callable[[LaterRig, Recording], None]] = {
         "counts": record_plain,
@@ -118,14 +118,6 @@ def chosen(records: list[Record], word: str) -> list[Record]:
     """Return the cases of "all", of "smoke", or that match a pattern."""
     patterns = {"all": ("*",), "smoke": SMOKE}.get(word, (word,))
     return [record for record in records if any(fnmatch(record["case"], pattern) for pattern in patterns)]
-
-
-def version_of(kernel: Kernel) -> tuple[int, int]:
-    """Return a kernel's version."""
-    found = re.match(r"(\d+)\.(\d+)", kernel.release)
-    if found is None:
-        raise RigError(f"{kernel.release}: a release begins with a version")
-    return int(found[1]), int(found[2])
 
 
 def main() -> int:
@@ -150,7 +142,7 @@ def main() -> int:
 
 
 def _record(kernel: Kernel, words: argparse.Namespace) -> int:
-    version = version_of(kernel)
+    version = kernel.numbers
     listed = jobs_of(version)
     kinds = [*(job.kind for job in listed), DIGESTS]
     only = words.only.split(",") if words.only else kinds
