@@ -50,7 +50,8 @@ class Bio:
     REQ_RAHEAD. pieces: how many requests hold a piece of it; parts: those not complete. record: its trace,
     or None. crypt: the encryption that the device undoes (blk-crypto), None for plain data; bios of one
     value hold data units whose numbers go on where their sectors do. opf: operation and flags, see opf.py.
-    vectors: sectors of each vector, where they are of large folios; None: each is a page, or a part of one.
+    failed: bi_status is an error, of the device or of what was done behind it. vectors: sectors of each
+    vector, where they are of large folios; None: each is a page, or a part of one.
     """
 
     __slots__ = (
@@ -59,6 +60,7 @@ class Bio:
         "count",
         "crypt",
         "end_io",
+        "failed",
         "opf",
         "owner",
         "parts",
@@ -94,6 +96,7 @@ class Bio:
         self.pieces = self.parts = 1
         self.record: IoRecord | None = None
         self.crypt: tuple[Any, int] | None = None
+        self.failed = False
         self.vectors: list[int] | None = None
 
     @property
@@ -128,6 +131,7 @@ class Bio:
         if self.vectors is not None:
             part.vectors = self.vectors[first : first + count]
         part.crypt = self.crypt
+        part.failed = self.failed
         return part
 
 

@@ -50,9 +50,23 @@ class Sink:
 
 
 class OpenFile:
-    """One open file: its mapping, its own readahead state, and the file system's inode."""
+    """
+    One open file: its mapping, its own readahead state, and the file system's inode.
 
-    __slots__ = ("inode", "mapping", "position", "ra", "ra_pages", "random", "sink", "size_bytes")
+    ra_pages: how far it reads ahead; full_ra_pages: the same before reads failed, 0 as long as none did.
+    """
+
+    __slots__ = (
+        "full_ra_pages",
+        "inode",
+        "mapping",
+        "position",
+        "ra",
+        "ra_pages",
+        "random",
+        "sink",
+        "size_bytes",
+    )
 
     def __init__(
         self, mapping: Mapping, inode: Any, size_bytes: int, ra_pages: int, random: bool = False
@@ -61,7 +75,20 @@ class OpenFile:
         self.inode = inode
         self.size_bytes = size_bytes
         self.ra_pages = ra_pages
+        self.full_ra_pages = 0
         self.random = random
         self.ra = RaState()
         self.position = -1
         self.sink: Sink | None = None
+
+    def shrink_readahead(self) -> None:
+        """shrink_readahead_size_eio(): a page could not be read; read ahead a quarter as far from now on."""
+        self.full_ra_pages = self.full_ra_pages or self.ra_pages
+        self.ra_pages //= 4
+
+    def reopen(self) -> None:
+        """Begin anew, as a file that is closed and opened."""
+        self.ra = RaState()
+        self.position = -1
+        if self.full_ra_pages:
+            self.ra_pages, self.full_ra_pages = self.full_ra_pages, 0

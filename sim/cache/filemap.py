@@ -3,11 +3,12 @@ The buffered read loop: filemap_read() of mm/filemap.c; the readahead calls are 
 
 Modelled on 6.1. A batch holds up to 15 folios and ends at one that is not up to date or carries the
 readahead mark; the mark starts the next window before the copy; a locked folio is waited for and then looked
-up again; a page that readahead did not bring is created alone. A batch is held until it is copied.
-Allocation, insertion and LRU, the look-up of a batch, the mark, the wait, folio_mark_accessed(), and the call
-that copies happen once a folio, clearing and copying by the byte. The constants of a single page stand for
-those of a folio: no recording tells them apart. Left out: IOCB_NOWAIT and friends, truncation, writable
-mappings; reclaim is charged by the page.
+up again; a page that readahead did not bring is created alone. A page whose read has failed stays in the
+cache, not up to date: who meets it reads it again, alone, before he gives up. A batch is held until it is
+copied. Allocation, insertion and LRU, the look-up of a batch, the mark, the wait, folio_mark_accessed(), and
+the call that copies happen once a folio, clearing and copying by the byte. The constants of a single page
+stand for those of a folio: no recording tells them apart. Left out: IOCB_NOWAIT and friends, truncation,
+writable mappings; reclaim is charged by the page.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from sim.engine.ledger import TASK, Ledger, Site
 from sim.units import PAGE_BYTES
 
 PAGE_SHIFT: Final = 12
+EIO: Final = 5
+"""What read(2) returns, negative, of a page that could not be read (errno-base.h)."""
 
 SLEEP_SYMBOLS: Final = "io_schedule;schedule try_to_wake_up"
 """
@@ -90,7 +93,10 @@ class Filemap:
         self._s_sleep_read = site(TASK, f"{ra};filemap_read_folio", SLEEP_SYMBOLS)
 
     def read(self, task: Task, file: OpenFile, offset: int, length: int) -> Generator[Any, Any, int]:
-        """Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF."""
+        """
+        Read `length` bytes at `offset`, as pread(2) does; return how many there were before EOF, or before a
+        page that could not be read; -EIO if that was the first.
+        """
         mapping, batch = file.mapping, self._rules.batch
         state = mapping.state
         task.ps += self._s_read.charge(1)
@@ -110,10 +116,16 @@ class Filemap:
                 if self._in_caller:
                     yield from task.settle()
                 at = mapping.batch_end(index, limit, batch)
-                if at == index and state[at] == ABSENT:
-                    yield from self._create_folio(task, file, at)
+                if (
+                    at == index
+                    and state[at] == ABSENT
+                    and not (yield from self._create_folio(task, file, at))
+                ):
+                    return position - offset or -EIO
             if at < limit and mapping.folios(index, at) < batch and state[at] != ABSENT:
                 at = yield from self._batch_border(task, file, position, at, last_index, offset + length)
+                if at < 0:
+                    return position - offset or -EIO
             retry = at == index
             if not retry:
                 position = self._copy(task, file, position, min(at << PAGE_SHIFT, end))
@@ -126,7 +138,7 @@ class Filemap:
     ) -> Generator[Any, Any, int]:
         """
         The folio at `at` ends a batch from byte `position` on: it is marked, or not up to date; return the
-        batch's end.
+        batch's end, -1 if there is none: it could not be read, and no folio comes before it.
 
         The batch is held meanwhile, and so is the folio whose mark it answers or which it reads.
         """
@@ -150,8 +162,10 @@ class Filemap:
         elif state[at] == UPTODATE:
             at = mapping.bounds(at)[1]
         elif state[at] == PRESENT:
-            yield from self._update_page(task, file, at, position, stop)
-            at += 1
+            if (yield from self._update_page(task, file, at, position, stop)):
+                at += 1
+            elif at == index:
+                at = -1
         if held is not None:
             mapping.held.remove(held)
         return at
@@ -185,9 +199,10 @@ class Filemap:
             file.ra.prev_page = stop >> PAGE_SHIFT
         return stop
 
-    def _create_folio(self, task: Task, file: OpenFile, index: int) -> Generator[Any, Any, None]:
+    def _create_folio(self, task: Task, file: OpenFile, index: int) -> Generator[Any, Any, bool]:
         """
-        filemap_create_folio(): readahead did not bring the page (or reclaim took it again): read it alone.
+        filemap_create_folio(): readahead did not bring the page (or reclaim took it again): read it alone;
+        return whether it came.
 
         The page is held from its insertion to its copy, so the reader gets on whatever the memory is.
         """
@@ -198,20 +213,16 @@ class Filemap:
         self._ra.insert(task, mapping, index, index + (1 << order), -1)
         held = (index, index + (1 << order))
         mapping.held.append(held)
-        yield from self._path.read_folio(task, file, index)
-        if self._in_caller:
-            yield from task.settle()
-        if mapping.state[index] & LOCKED:
-            event = mapping.waiter(index, self._clock)
-            if (yield from task.wait(event)):
-                self._slept(task, event, self._s_sleep_read)
+        came = yield from self._read_folio(task, file, index)
         mapping.held.remove(held)
+        return came
 
     def _update_page(
         self, task: Task, file: OpenFile, index: int, start: int, stop: int
-    ) -> Generator[Any, Any, None]:
+    ) -> Generator[Any, Any, bool]:
         """
-        filemap_update_page() of a PRESENT page, for a read of bytes [start, stop) of the file.
+        filemap_update_page() of a PRESENT page, for a read of bytes [start, stop) of the file; return whether
+        they are there.
 
         The page is read, unless all that is wanted of it is up to date (->is_partially_uptodate, which
         looks at what is asked for, not at the end of the file). Its holder is the caller.
@@ -221,10 +232,19 @@ class Filemap:
         size, at = PAGE_BYTES // self.cache.heads_per_page, index * PAGE_BYTES
         first, last = max(start - at, 0) // size, -(-min(stop - at, PAGE_BYTES) // size)
         if mapping.known_blocks[index] >> first & (1 << (last - first)) - 1 == (1 << (last - first)) - 1:
-            return
+            return True
         self.cache.updated += 1
         mapping.state[index] = LOCKED
         task.ps += self._s_update_read.charge(1)
+        return (yield from self._read_folio(task, file, index))
+
+    def _read_folio(self, task: Task, file: OpenFile, index: int) -> Generator[Any, Any, bool]:
+        """
+        What filemap_read_folio() does: start reading a locked page, wait for it; return whether it came.
+
+        If not, readahead of the open file shrinks to a quarter (shrink_readahead_size_eio()).
+        """
+        mapping = file.mapping
         yield from self._path.read_folio(task, file, index)
         if self._in_caller:
             yield from task.settle()
@@ -232,6 +252,10 @@ class Filemap:
             event = mapping.waiter(index, self._clock)
             if (yield from task.wait(event)):
                 self._slept(task, event, self._s_sleep_read)
+        if mapping.state[index] & PRESENT:
+            file.shrink_readahead()
+            return False
+        return True
 
     def _slept(self, task: Task, event: Event, slept: Site) -> None:
         """The task has slept until a folio was unlocked; `slept`: where that is charged, by who waits."""

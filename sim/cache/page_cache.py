@@ -14,6 +14,7 @@ from collections import deque
 from math import isqrt
 from typing import Final
 
+from sim.cache.page_runs import runs_of
 from sim.cache.pages import (
     ABSENT,
     ACTIVE,
@@ -25,7 +26,6 @@ from sim.cache.pages import (
     UPTODATE,
     Mapping,
     filled,
-    runs_of,
 )
 from sim.cache.workingset import Workingset
 from sim.errors import InvariantError
@@ -355,7 +355,7 @@ class PageCache:
             for page in pages:
                 if access[page] & ACTIVE:
                     self._active_pages -= 1
-                if state[page] == PRESENT:
+                if state[page] & PRESENT:
                     del mapping.known_blocks[page]
                 state[page] = ABSENT
                 access[page] = 0

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 from array import array
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -49,32 +48,6 @@ def filled(value: int, pages: int) -> bytearray:
     return bytearray((value,)) * pages
 
 
-def gaps_of(known: int, blocks: int) -> list[tuple[int, int]]:
-    """
-    Return the runs [start, end) of a page's first `blocks` blocks that are not `known` (bit n: block n).
-    """
-    gaps: list[tuple[int, int]] = []
-    for block in range(blocks):
-        if known >> block & 1:
-            continue
-        if gaps and gaps[-1][1] == block:
-            gaps[-1] = (gaps[-1][0], block + 1)
-        else:
-            gaps.append((block, block + 1))
-    return gaps
-
-
-def runs_of(pages: Iterable[int]) -> list[tuple[int, int]]:
-    """Return ascending pages as runs [start, end)."""
-    runs: list[tuple[int, int]] = []
-    for page in pages:
-        if runs and runs[-1][1] == page:
-            runs[-1] = (runs[-1][0], page + 1)
-        else:
-            runs.append((page, page + 1))
-    return runs
-
-
 class Mapping(Cached):
     """
     The cached pages of one file (struct address_space).
@@ -83,7 +56,9 @@ class Mapping(Cached):
     leave behind, by chunk, and last_eviction, the age of the newest in each (workingset.py). stale: of pages
     with a later place in the inactive list, how many earlier ones there are. parts: blocks still to come, for
     pages that are read in parts (a page of which all blocks are read needs an entry only between its parts).
-    waiters: events of tasks that wait for a page. known_blocks: of each PRESENT page, which of its blocks are
+    failed: of pages under I/O of which a block did not come, which of their blocks are up to date once they
+    are unlocked; mapped: PRESENT pages whose blocks are mapped, for they were read in vain. waiters: events
+    of tasks that wait for a page. known_blocks: of each PRESENT page, which of its blocks are
     up to date: bit n for block n. buffered: one byte a page, 1 if it has buffer heads; None as long as no
     page had. held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed.
     dirty, writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none
@@ -101,11 +76,13 @@ class Mapping(Cached):
         "content",
         "dirty",
         "dirty_pages",
+        "failed",
         "held",
         "journalled",
         "known_blocks",
         "large",
         "last_eviction",
+        "mapped",
         "max_order",
         "min_order",
         "pages",
@@ -130,6 +107,8 @@ class Mapping(Cached):
         self.stale: dict[int, int] = {}
         self.parts: dict[int, int] = {}
         self.known_blocks: dict[int, int] = {}
+        self.failed: dict[int, int] = {}
+        self.mapped: set[int] = set()
         self.buffered: bytearray | None = None
         self.dirty: bytearray | None = None
         self.writeback: bytearray | None = None
@@ -338,6 +317,9 @@ class Mapping(Cached):
         brought: the record of the I/O, which those who wait are given; None unless there is a trace.
         """
         state, waiters = self.state, self.waiters
+        if self.failed:
+            self._end_each(start, end, brought)
+            return
         if end - start == 1:
             state[start] = (state[start] & MARKED) | UPTODATE
             if waiters:
@@ -369,6 +351,26 @@ class Mapping(Cached):
         self.state[page] = PRESENT
         if self.waiters:
             self._wake(page, None)
+
+    def blocks_fail(self, lblk: int, blocks: int, blocks_per_page: int, keeps: bool) -> None:
+        """
+        Note blocks that did not come, of locked pages. keeps: a page has state for each of its blocks; else
+        none of it is up to date.
+        """
+        for block in range(lblk, lblk + blocks):
+            page, bit = divmod(block, blocks_per_page)
+            known = self.failed.get(page, (1 << blocks_per_page) - 1) if keeps else 0
+            self.failed[page] = known & ~(1 << bit)
+
+    def _end_each(self, start: int, end: int, brought: Any) -> None:
+        """Unlock pages of which some failed: these stay, not up to date (PRESENT)."""
+        for page in range(start, end):
+            known = self.failed.pop(page, -1)
+            self.state[page] = (self.state[page] & MARKED) | (UPTODATE if known < 0 else PRESENT)
+            if known >= 0:
+                self.known_blocks[page] = known
+                self.mapped.add(page)
+            self._wake(page, brought)
 
     def _wake(self, page: int, brought: Any) -> None:
         """Wake who waits for a page, if anyone does."""

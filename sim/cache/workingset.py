@@ -13,7 +13,8 @@ from array import array
 from collections import deque
 from typing import Final
 
-from sim.cache.pages import Mapping, runs_of
+from sim.cache.page_runs import runs_of
+from sim.cache.pages import Mapping
 
 CHUNK: Final = 512
 """Pages whose ages are kept, and forgotten, together."""

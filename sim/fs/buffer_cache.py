@@ -20,6 +20,7 @@ from sim.cache.ra_log import RaLog
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.errors import ConfigError
 from sim.ext4.format.extents import decode_header
 from sim.ext4.store import ByteStore
 from sim.units import PAGE_BYTES, SECTOR_BYTES
@@ -156,6 +157,10 @@ class BufferCache(EndIo):
     def done(self, bio: Bio) -> None:
         """Take the block in and wake its readers (EndIo)."""
         block = bio.blocks[0][0]
+        if bio.failed:
+            raise ConfigError(
+                "faults", f"metadata block {block} cannot be read: not modelled", "faults on data"
+            )
         if self._store is not None:
             node = self._store.read(block * self._block_size, self._block_size)
             decode_header(node, f"extent tree block {block}")

@@ -86,6 +86,7 @@ class Machine:
             spec.recorder.block if spec.recorder else spec.tracer,
             self.records,
             below=CryptTarget.SUBMITS if spec.dm_crypt else "",
+            media=spec.media,
         )
         if spec.recorder is not None:
             spec.recorder.attach(self.cpu, self.ledger, self.queue)

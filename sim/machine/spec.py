@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sim.block.media import NO_BAD_SECTORS, BadSectors
 from sim.block.queue.limits import BlockTracer, QueueLimits
 from sim.cache.ra_log import RaLog
 from sim.crypto.dmcrypt import DmCrypt
@@ -41,7 +42,7 @@ class MachineSpec:
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
     patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
     own. encrypt_feature: the file system has it, whether a file is encrypted or not. ra_log: sees what
-    readahead does. wakeup_ns, llc_cpus: see Cpu.
+    readahead does. wakeup_ns, llc_cpus: see Cpu. media: what of the device cannot be read.
     """
 
     path: str | PathDesign
@@ -67,6 +68,7 @@ class MachineSpec:
     ra_log: RaLog | None = None
     wakeup_ns: int = 0
     llc_cpus: int = 0
+    media: BadSectors = NO_BAD_SECTORS
 
 
 def kernel_of(kernel: str | KernelVersion) -> KernelVersion:

@@ -3,8 +3,8 @@ The buffer-head path: block_read_full_folio() of fs/buffer.c (Linux 6.1), page b
 
 Per page: make its buffer heads, one get_block per block before EOF (one block wanted), zero what is not
 mapped, lock the others, submit one one-block bio for each. A page that has buffer heads already keeps them,
-and those up to date are passed over. `BufferHeadReader` is also where the other paths send a page they cannot
-handle. Left out: buffers that are mapped and not up to date (as after a failed read), errors.
+and those up to date are passed over; after a failed read the others are mapped. `BufferHeadReader` is also
+where the other paths send a page they cannot handle. Left out: errors of get_block.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from sim.block.bio import Bio, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.page_cache import FRESH_HEAD
-from sim.cache.pages import Mapping, gaps_of
+from sim.cache.page_runs import gaps_of
+from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
 from sim.fs.status_cache import WRITTEN
+from sim.paths.buffer_end_io import BufferEndIo
 from sim.paths.page_bio import FALLBACK_SYMBOLS, INLINE_SYMBOLS
-from sim.paths.post_read import BufferEndIo
 from sim.paths.rules import LINUX_6_1, PathRules
 from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
 
@@ -140,7 +141,26 @@ class BufferHeadReader:
     ) -> Generator[Any, Any, None]:
         """Read a locked page that has its buffer heads, of which `known` (bits) are up to date."""
         task.ps += self._s_kept.charge(1)
-        yield from self._read_one(task, file, page, False, plug, known)
+        if page in file.mapping.mapped:
+            file.mapping.mapped.discard(page)
+            yield from self._read_mapped(task, file, page, plug, known)
+        else:
+            yield from self._read_one(task, file, page, False, plug, known)
+
+    def _read_mapped(
+        self, task: Task, file: OpenFile, page: int, plug: Plug, known: int
+    ) -> Generator[Any, Any, None]:
+        """Read the blocks again that did not come before: they are mapped, and holes are up to date."""
+        inode: FsInode = file.inode
+        file.mapping.parts[page] = self._per_page - known.bit_count()
+        for block, stop in self._wanted(inode, page * self._per_page, self._per_page, known):
+            for lblk in range(block, stop):
+                extent = inode.map.tree.find(lblk)
+                assert extent is not None
+                physical = extent.physical + lblk - extent.logical
+                self._submit(task, file, lblk, physical, 1, False, plug)
+                if task.blocked is not None:
+                    yield from self._queue.wait_for_tag(task)
 
     def _read_large(
         self, task: Task, file: OpenFile, start: int, end: int, ahead: bool, plug: Plug

@@ -24,7 +24,8 @@ from mypy_extensions import mypyc_attr
 from sim.block.bio import Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
-from sim.cache.pages import Mapping, gaps_of
+from sim.cache.page_runs import gaps_of
+from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode

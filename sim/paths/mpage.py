@@ -10,9 +10,10 @@ heads.
 `per_block=True` is the counterfactual of before 2006: every block mapped by a call of its own, no carry.
 
 A page that has buffer heads already is confused before anything is mapped. Such a page is cached, so it never
-comes in a readahead call, but alone, by ->read_folio (mpage_read_folio, ext4_read_folio).
+comes in a readahead call, but alone, by ->read_folio (mpage_read_folio, ext4_read_folio). One that could not
+be read comes that way, too: without buffer heads it is mapped and read anew as a whole.
 
-BOUNDARY, which only a block map sets, submits the bio. Left out: the cleancache, errors.
+BOUNDARY, which only a block map sets, submits the bio. Left out: the cleancache, errors of a map.
 """
 
 from __future__ import annotations
@@ -139,8 +140,8 @@ class MpagePath(ReadPath):
         pages = 1 << file.mapping.min_order
         call = _Call(bio, pages, plug, self._s_folio_page, self._fallback_alone)
         task.ps += self._s_folio.charge(1)
-        known = file.mapping.known_blocks.pop(page, None)
-        if known is None:
+        known, buffered = file.mapping.known_blocks.pop(page, None), file.mapping.buffered
+        if known is None or buffered is None or not buffered[page]:
             yield from self._one_page(task, file, call, page, pages)
             bio.submit()
             if task.blocked is not None:

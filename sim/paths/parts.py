@@ -16,10 +16,11 @@ from sim.engine.cpu import Cpu
 from sim.engine.ledger import Ledger
 from sim.engine.workqueue import WorkQueue
 from sim.fs.mapper import Mapper
+from sim.paths.buffer_end_io import BufferEndIo
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.page_data import Contents
-from sim.paths.post_read import BufferEndIo, PageEndIo
+from sim.paths.post_read import PageEndIo
 from sim.paths.post_read_steps import FSCRYPT, CipherCalls, MakeStep
 from sim.paths.rules import LINUX_6_1, PathRules
 from sim.paths.symbols import EndIoSymbols
@@ -98,6 +99,7 @@ class PathParts:
             self.steps,
             self.rules.decrypts_below,
             self.rules.verity and symbols.verifies,
+            self.rules.fails_whole_bios,
         )
 
     def verity_readahead(self, caller: str) -> VerityReadahead | None:

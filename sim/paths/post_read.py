@@ -1,14 +1,19 @@
 """
 Completion of read bios: what the interrupt does, what a work item does, when pages are unlocked.
 
-Two kinds. `PageEndIo`: one end_io per bio, one work item per bio when encrypted (mpage_end_io of
-fs/ext4/readpage.c and fs/mpage.c, iomap_read_end_io). `BufferEndIo`: one of each per buffer head
-(fs/buffer.c). fs/mpage.c and fs/iomap know no post-read step in 6.1; with an encrypted file the model gives
-them ext4's, so that the designs can be compared: a counterfactual, as fscrypt files never take those paths.
+`PageEndIo`: one end_io per bio, one work item per bio when encrypted (mpage_end_io of fs/ext4/readpage.c and
+fs/mpage.c, iomap_read_end_io). The other kind is buffer_end_io.py's. fs/mpage.c and fs/iomap know no
+post-read step in 6.1; with an encrypted file the model gives them ext4's, so that the designs can be
+compared: a counterfactual, as fscrypt files never take those paths.
 
 What a work item does is a list of steps, see post_read_steps.py; its name is ext4's, whatever the steps.
 
-Left out: errors, bounce buffers.
+A bio that failed takes no post-read step: its end is the plain one (bio_post_read_required(),
+end_buffer_async_read_io(), blk_crypto_fallback_decrypt_endio()). Its pages are unlocked all the same, and are
+not up to date: of a page with buffer heads, or iomap's state, the blocks that did not come; else the page. No
+kernel was recorded with errors: what their ends cost is taken from good ones, but not what the log says.
+
+Left out: bounce buffers.
 """
 
 from __future__ import annotations
@@ -20,7 +25,7 @@ from sim.block.bio import Bio, EndIo
 from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Cpu
-from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site, under
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
 from sim.fs.merkle import VerityState
@@ -28,6 +33,7 @@ from sim.paths.page_data import Contents
 from sim.paths.post_read_steps import (
     BLK_CRYPTO_FALLBACK,
     FSCRYPT,
+    Blocks,
     CipherCalls,
     Decrypt,
     MakeStep,
@@ -37,7 +43,7 @@ from sim.paths.verity import VerifySites, awaited
 from sim.units import PAGE_BYTES
 
 
-class _EndIo(EndIo):
+class PostReadEndIo(EndIo):
     """What both kinds share: unlocking pages, and the cost of decrypting blocks."""
 
     def __init__(
@@ -51,8 +57,15 @@ class _EndIo(EndIo):
         work: WorkQueue,
         steps: Sequence[MakeStep],
         below: bool,
+        in_blocks: bool,
+        whole_bios: bool,
     ) -> None:
-        """below: blk-crypto-fallback decrypts, before the file system's own completion runs."""
+        """
+        below: blk-crypto-fallback decrypts, before the file system's own completion runs. in_blocks: pages
+        have state for each block. whole_bios: what a step finds bad fails all of its bio.
+        """
+        self._in_blocks = in_blocks
+        self._whole_bios = whole_bios
         self._cpu = cpu
         self._work = work
         self._below = below
@@ -91,8 +104,7 @@ class _EndIo(EndIo):
 
     def _finish(self, bio: Bio) -> None:
         """Fill and unlock the pages of a bio; pages that come in parts unlock with their last part."""
-        if self._contents is not None:
-            self._contents.fill(bio)
+        self._bring(bio)
         brought = bio.record
         if brought is not None:
             brought.ready(self._cpu.now)
@@ -101,6 +113,20 @@ class _EndIo(EndIo):
         for lblk, count in bio.blocks:
             ended += file.mapping.blocks_come(lblk, count, self._per_page, brought)
         self._unlocked(ended)
+
+    def _bring(self, bio: Bio) -> None:
+        """Fill the pages of a bio, have the steps look at them, and note what did not come or is bad."""
+        mapping: Mapping = bio.owner.mapping
+        bad: Blocks = bio.blocks if bio.failed else []
+        if self._contents is not None and not bio.failed:
+            self._contents.fill(bio)
+            for step in self._steps:
+                if not bad and step.wanted(bio.owner.inode):
+                    bad = step.bad_blocks(bio)
+        if bad and self._whole_bios:
+            bad = bio.blocks
+        for lblk, count in bad:
+            mapping.blocks_fail(lblk, count, self._per_page, self._in_blocks)
 
     def _unlocked(self, pages: int) -> None:
         """Pages, or folios, were unlocked: what of it is not charged before."""
@@ -127,7 +153,7 @@ class _EndSites:
         self.before_crypt = before_crypt
 
 
-class PageEndIo(_EndIo):
+class PageEndIo(PostReadEndIo):
     """
     One completion per bio, a loop over its pages.
 
@@ -152,9 +178,11 @@ class PageEndIo(_EndIo):
         steps: Sequence[MakeStep] = (),
         below: bool = False,
         verity: bool = False,
+        whole_bios: bool = False,
     ) -> None:
         worker = "decrypt_work;fscrypt_decrypt_bio"
-        super().__init__(ledger, cpu, block_size, contents, worker, cipher_calls, work, steps, below)
+        shared = ledger, cpu, block_size, contents, worker, cipher_calls, work, steps, below
+        super().__init__(*shared, bool(unlock), whole_bios)
         self._in_parts = bool(unlock)
         self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
@@ -197,9 +225,9 @@ class PageEndIo(_EndIo):
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         sites = self._s_ended[context]
-        if self._verify is not None and bio.owner.inode.verity is not None:
+        if self._verify is not None and bio.owner.inode.verity is not None and not bio.failed:
             return self._verify.before[context].charge(1)
-        if self.queues_work(bio):
+        if not bio.failed and self.queues_work(bio):
             return sites.before_crypt.charge(1)
         unlock_ps = sites.unlock.charge(self._ended(bio)) if self._in_parts else 0
         return sites.bio.charge(1) + sites.page.charge(bio.segments) + unlock_ps
@@ -239,13 +267,13 @@ class PageEndIo(_EndIo):
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue the work item that decrypts or verifies them (EndIo)."""
         inode: FsInode = bio.owner.inode
-        if self._verify is not None and inode.verity is not None:
+        if self._verify is not None and inode.verity is not None and not bio.failed:
             if awaited(bio, self._block_size):
                 inode.verity.waiting.append(bio)
             else:
                 self._queue_verification(bio)
             return
-        if not self.queues_work(bio):
+        if bio.failed or not self.queues_work(bio):
             self._finish(bio)
             if inode.tree_of is not None and inode.tree_of.waiting:
                 self._tree_came(inode.tree_of)
@@ -275,108 +303,3 @@ class PageEndIo(_EndIo):
                 state.waiting.append(bio)
             else:
                 self._queue_verification(bio)
-
-
-class BufferEndIo(_EndIo):
-    """
-    One completion per buffer head: end_bio_bh_io_sync -> end_buffer_async_read_io.
-
-    Under a lock, each completion walks the page's ring of buffers until it meets one still busy: in order of
-    the disk that is 2 visits, and all of them for the last.
-    """
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        cpu: Cpu,
-        block_size: int,
-        contents: Contents | None,
-        work: WorkQueue,
-        cipher_calls: CipherCalls = FSCRYPT,
-        steps: Sequence[MakeStep] = (),
-        below: bool = False,
-        as_they_end: bool = False,
-    ) -> None:
-        """as_they_end: unlocking is charged when a page is; else with its last block, wherever holes are."""
-        super().__init__(ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps, below)
-        self._as_they_end = as_they_end
-        sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
-        self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}
-        self._ended = {context: _Ended(ledger, context, "bio_endio") for context in (IRQ, TASK, KWORKER)}
-        if below:
-            called = f"{work.root};{FALLBACK_WORKER}"
-            self._decrypted = _Ended(ledger, work.context, f"{called};bio_endio")
-            words = f"{work.root} {called} {called};bio_endio {under(f'{called};bio_endio', sync)}"
-            self._s_work = ledger.site(work.context, "", words)
-        else:
-            self._decrypted = _Ended(ledger, work.context, work.root)
-            self._s_work = ledger.site(work.context, "", f"{work.root} {work.root};decrypt_bh")
-
-    def _read_ps(self, bio: Bio, ended: _Ended) -> int:
-        """Cost of end_buffer_async_read() for all buffers of `bio`, and of unlocking the pages it ends."""
-        per_page = self._per_page
-        visits = pages = 0
-        if bio.owner.mapping.large:
-            visits, pages = _folio_visits(bio.owner.mapping, bio.blocks, per_page)
-        else:
-            for lblk, count in bio.blocks:
-                last = (lblk + count) // per_page - lblk // per_page
-                visits += 2 * count + last * (per_page - 2)
-                pages += last
-        if self._as_they_end:
-            pages = 0
-        return ended.read.charge_units(bio.count, visits) + ended.unlock.charge(pages)
-
-    def _unlocked(self, pages: int) -> None:
-        """Charge unlocking where it happens (_EndIo)."""
-        if self._as_they_end and pages:
-            self._cpu.spend(self._ended[self._cpu.context].unlock.charge(pages))
-
-    def charge(self, bio: Bio, context: str) -> int:
-        """Return the cost of the interrupt's part (EndIo)."""
-        if self._below and self.queues_work(bio):
-            return self._s_queue[context].charge(bio.count)
-        ps = self._s_bio[context].charge(bio.count)
-        if self.queues_work(bio):
-            return ps + self._s_queue[context].charge(bio.count)
-        return ps + self._read_ps(bio, self._ended[context])
-
-    def done(self, bio: Bio) -> None:
-        """Unlock the pages, or queue one work item per buffer head (EndIo)."""
-        if not self.queues_work(bio):
-            self._finish(bio)
-            return
-        first, items = 0, []
-        for count in self._work.shares(bio.count):
-            part = bio.row(first, count)
-            ps = self._s_work.charge(count) + self._steps_ps(part, count, count)
-            items.append(Item(count, ps + self._read_ps(part, self._decrypted), self._finish, part))
-            first += count
-        self._work.queue(self._waker, items)
-
-
-class _Ended:
-    """end_buffer_async_read() below one caller, and what it calls for a page's last buffer."""
-
-    __slots__ = ("read", "unlock")
-
-    def __init__(self, ledger: Ledger, context: str, stack: str) -> None:
-        symbol = "end_buffer_async_read"
-        self.read = ledger.site(context, stack, symbol, unit=symbol)
-        self.unlock = ledger.site(context, symbol, "unlock_page unlock_page;folio_unlock")
-
-
-def _folio_visits(mapping: Mapping, runs: list[tuple[int, int]], per_page: int) -> tuple[int, int]:
-    """Return buffers visited by the completions of these blocks, and how many folios they end."""
-    visits = folios = 0
-    for lblk, count in runs:
-        visits += 2 * count
-        stop = lblk + count
-        while lblk < stop:
-            first, end = mapping.bounds(mapping.page_of(lblk, per_page))
-            behind = mapping.blocks_in(end, per_page)
-            if stop >= behind:
-                visits += max(mapping.blocks_in(end - first, per_page) - 2, 0)
-                folios += 1
-            lblk = behind
-    return visits, folios

@@ -6,7 +6,9 @@ then unlocks the pages. `Decrypt` is the one that ext4 files have here; a path m
 of a class of one's own, docs/own-path.md), as fs-verity or decompression. `NullStep` does nothing: what it
 costs is the work item.
 
-A step costs time. What it does to the bytes is left out: decryption's are those of page_data.py.
+A step costs time, and may look at the bytes: decryption's are those of page_data.py, and a step that checks
+says in `bad_blocks` what it found. The pages of those blocks are unlocked and not up to date, so that their
+readers get EIO; which of a bio's pages that are, the kernel decides (see PathRules.fails_whole_bios).
 """
 
 from __future__ import annotations
@@ -17,12 +19,17 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from sim.block.bio import Bio
 from sim.engine.ledger import Ledger, Site
 from sim.fs.fs_inode import FsInode
 
 _CRYPT: Final = "fscrypt_decrypt_pagecache_blocks"
 _BLOCK: Final = f"{_CRYPT};fscrypt_crypt_block"
 _CIPHER: Final = f"{_BLOCK};crypto_skcipher_decrypt"
+
+
+Blocks = list[tuple[int, int]]
+"""Runs of a file's blocks: (first logical block, how many)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,17 @@ class PostReadStep:
     def charge(self, calls: int, blocks: int) -> int:
         """Return the ps of the step on `blocks` blocks in `calls` pages, or buffer heads where those are."""
         raise NotImplementedError
+
+    def bad_blocks(self, bio: Bio) -> Blocks:  # noqa: ARG002
+        """
+        Return which blocks of a bio are not what they should be; here none are.
+
+        It is asked once for each bio of a file that wants the step, when the work item that runs all steps
+        ends, in their order, until one finds something; never with data = "off", or of a bio that the device
+        failed. The bytes of block b are then in `bio.owner.mapping.content` from b times the block size on,
+        decrypted, and the pages still locked; bio.sector and bio.blocks say where they came from.
+        """
+        return []
 
 
 MakeStep = Callable[[Ledger, str, str, int], PostReadStep]

@@ -21,7 +21,8 @@ class PathRules:
     by a call that cannot fail, and is part of its caller. unlocks_counted: a folio read through buffer heads
     is unlocked where its last block comes, whatever holes it has. decrypts_below: fscrypt's files are
     decrypted by blk-crypto-fallback, below the file system. verity: reads of files with fs-verity are
-    modelled.
+    modelled. fails_whole_bios: a post-read step that finds a page bad fails its bio (bi_status, since 6.2);
+    else that page alone (PG_error).
     """
 
     one_pass: bool = False
@@ -32,10 +33,11 @@ class PathRules:
     unlocks_counted: bool = False
     decrypts_below: bool = False
     verity: bool = False
+    fails_whole_bios: bool = False
 
 
 LINUX_6_1: Final = PathRules()
-LINUX_6_12: Final = PathRules(first_sure=True, unlocks_counted=True)
+LINUX_6_12: Final = PathRules(first_sure=True, unlocks_counted=True, fails_whole_bios=True)
 LINUX_7_3: Final = PathRules(
     one_pass=True,
     exact_room=True,
@@ -45,4 +47,5 @@ LINUX_7_3: Final = PathRules(
     unlocks_counted=True,
     decrypts_below=True,
     verity=True,
+    fails_whole_bios=True,
 )

@@ -117,6 +117,15 @@ class CryptTarget(BioQueue):
         }
         self._s_arrive = {context: site(context, "bio_endio", queued) for context in (IRQ, TASK)}
         symbols = f"crypt_convert_block_skcipher {iv} {layers} {cipher}", cipher
+        self._s_failed = {
+            context: site(
+                context,
+                "bio_endio",
+                "crypt_endio crypt_endio;bio_put crypt_endio;bio_put;bio_free crypt_endio;bio_endio"
+                " crypt_endio;bio_endio;clone_endio",
+            )
+            for context in (IRQ, TASK)
+        }
         self._at_work = _Decryption(ledger, work.context, work.root, work.root, symbols)
         self._in_place = {
             context: _Decryption(ledger, context, f"bio_endio;{at}", "", symbols) for context in (IRQ, TASK)
@@ -192,6 +201,9 @@ class CryptTarget(BioQueue):
 
     def end_cost(self, bio: Bio, context: str) -> int:
         """crypt_endio(): return its cost, with the decryption's where that is done at once."""
+        if bio.failed:
+            original = _original(bio)
+            return self._s_failed[context].charge(bio.count) + original.end_io.charge(original, context)
         if not self._at_once:
             return self._s_queue[context].charge(bio.count)
         ps = self._s_arrive[context].charge(bio.count)
@@ -201,7 +213,7 @@ class CryptTarget(BioQueue):
         """End the file system's bio, or queue the work item that decrypts it first."""
         original = _original(bio)
         original.record = bio.record
-        if self._at_once:
+        if self._at_once or bio.failed:
             self._end(original)
             return
         first, items = 0, []
@@ -274,6 +286,7 @@ class _CloneEndIo(EndIo):
 def _original(clone: Bio) -> Bio:
     """Return the file system's bio, or the part of a row, that a completed clone was made from."""
     original: Bio = clone.owner
-    if clone.count == original.count:
-        return original
-    return original.row(clone.blocks[0][0] - original.blocks[0][0], clone.count)
+    if clone.count != original.count:
+        original = original.row(clone.blocks[0][0] - original.blocks[0][0], clone.count)
+    original.failed = clone.failed
+    return original

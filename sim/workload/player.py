@@ -12,7 +12,6 @@ from mypy_extensions import mypyc_attr
 
 from sim.cache.address_space import OpenFile
 from sim.cache.filemap import Filemap
-from sim.cache.readahead import RaState
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
@@ -193,8 +192,7 @@ def _begin_pass(
         if job.invalidate:
             filemap.cache.drop(file.mapping)
         if not goes_on:
-            file.ra = RaState()
-            file.position = -1
+            file.reopen()
 
 
 def _pace_of(

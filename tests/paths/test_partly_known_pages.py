@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from write_kit import WriteRig
 
-from sim.cache.pages import PRESENT, UPTODATE, gaps_of
+from sim.cache.page_runs import gaps_of
+from sim.cache.pages import PRESENT, UPTODATE
 from sim.ext4.format.extents import Extent, ExtentTree
 from sim.fs.fs_inode import FsInode
 

@@ -22,6 +22,7 @@ from sim.block.bio import Bio, Request
 from sim.block.drivers.modules import DRIVERS
 from sim.block.drivers.sites import DriverSites
 from sim.block.hardware import Hardware, WritableHardware
+from sim.block.media import NO_BAD_SECTORS, BadSectors
 from sim.block.opf import REQ_OP_WRITE, action
 from sim.block.queue.flush import FlushQueue
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
@@ -49,7 +50,7 @@ class Dispatcher:
     The lower half of one block device's queue.
 
     endio: the site of ending a bio, by context; endio_kept: of one on its submitter's stack, a bare flush.
-    flushes: the machinery of flushes above the device.
+    flushes: the machinery of flushes above the device. media: which sectors cannot be read.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Dispatcher:
         tracer: BlockTracer | None,
         recording: bool,
         sites: SubmitSites,
+        media: BadSectors = NO_BAD_SECTORS,
     ) -> None:
+        self.media = media
         self.stats = stats
         self.scheduler: Scheduler = MqDeadline() if limits.scheduler == "mq-deadline" else Fifo()
         self._clock = clock
@@ -255,7 +258,9 @@ class Dispatcher:
                     bio.record.completed_ns = self._clock.now
         ps, endio = self._done.of_request(request), self.endio[IRQ]
         ended: list[Bio] = []
+        failed = self.media.fail(request.sector, request.sectors, request.opf)
         for bio in bios:
+            bio.failed |= failed
             bio.parts -= 1
             if bio.parts > 0:
                 ps += endio.charge(1)  # the end of a piece, which the rest waits for

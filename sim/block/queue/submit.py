@@ -10,12 +10,11 @@ the task is `blocked`, and sleeps in wait_for_tag() before it does anything else
 Reads and writes go the same way and never merge with each other. A bio with REQ_PREFLUSH or REQ_FUA passes
 neither plug nor scheduler (see flush.py); the flags are dropped where the device has no cache to empty.
 
-Left out: cgroups, polling, requeues, errors, throttling of writeback (blk-wbt), discards, tags of flushes.
+Left out: cgroups, polling, requeues, throttling of writeback (blk-wbt), discards, tags of flushes.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator
 from operator import attrgetter
 from typing import Any
@@ -24,6 +23,7 @@ from sim.block.bio import Bio, Plug, Request
 from sim.block.drivers.modules import DRIVERS
 from sim.block.hardware import Hardware
 from sim.block.io_record import IoRecord
+from sim.block.media import NO_BAD_SECTORS, BadSectors
 from sim.block.opf import FLUSH_FLAGS, REQ_OP_WRITE, REQ_PREFLUSH, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.dispatch import Arrived, Dispatcher
@@ -32,30 +32,10 @@ from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_s
 from sim.block.queue.merge import Merger, join
 from sim.block.queue.sites import SubmitSites
 from sim.block.queue.split import copies, cuts_of, segments_of
-from sim.block.queue.tags import Tags, scheduler_tags
+from sim.block.queue.tags import Blocked, Cut, Tags, scheduler_tags
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import TASK, Ledger
-
-Cut = tuple[int, int]
-"""Sectors and segments of a piece of a bio."""
-
-
-class Blocked:
-    """
-    A submission that has no tag yet. bio, plug: of what. sector, cuts: of the pieces to come. rest: what
-    follows in its row. later: what the task has submitted behind it; without a bio, the end of a plug.
-    """
-
-    __slots__ = ("bio", "cuts", "later", "plug", "rest", "sector")
-
-    def __init__(self, bio: Bio, plug: Plug, sector: int, cuts: list[Cut]) -> None:
-        self.bio = bio
-        self.plug = plug
-        self.sector = sector
-        self.cuts = cuts
-        self.rest: Bio | None = None
-        self.later: deque[tuple[Bio | None, Plug]] = deque()
 
 
 class BlockQueue(BioQueue):
@@ -71,14 +51,16 @@ class BlockQueue(BioQueue):
         tracer: BlockTracer | None = None,
         records: list[IoRecord] | None = None,
         below: str = "",
+        media: BadSectors = NO_BAD_SECTORS,
     ) -> None:
         """
         `tracer` sees every event; `submitting` then says of which task, and of which bio (None: of a plug's
         requests). `records` takes one entry a bio. With neither, nothing is kept.
 
         below: the folded stack of a stacked device's driver that hands bios down (it enters at
-        submit_bio_noacct()); empty for a queue that file systems submit to.
+        submit_bio_noacct()); empty for a queue that file systems submit to. media: what cannot be read.
         """
+        self._media = media
         self.limits = limits
         self.stats = BlockStats()
         self._sites = sites = SubmitSites(ledger, limits, below)
@@ -89,7 +71,8 @@ class BlockQueue(BioQueue):
         self._tags = [Tags(tagged) for _ in range(0 if limits.bio_based else queues)]
         self._boundary = driver.virt_boundary
         keeping = records is not None
-        self.dispatcher = Dispatcher(clock, cpu, ledger, limits, device, self.stats, tracer, keeping, sites)
+        parts = clock, cpu, ledger, limits, device, self.stats, tracer, keeping, sites
+        self.dispatcher = Dispatcher(*parts, media)
         self._scheduler = self.dispatcher.scheduler
         self._merger = Merger(limits, self.stats, self._scheduler, tracer)
         self._clock = clock
@@ -164,7 +147,7 @@ class BlockQueue(BioQueue):
     def _one_by_one(self, bio: Bio, plug: Plug) -> bool:
         """Tell whether the bios of a row have to be taken each by itself."""
         if self.limits.bio_based:
-            return bio.end_io.queues_work(bio)
+            return bio.end_io.queues_work(bio) or self._media.fail(bio.sector, bio.sectors, bio.opf)
         return not plug.holds or bio.unit_sectors > self.limits.max_sectors
 
     def _tags_of(self, task: Task) -> Tags:
@@ -393,6 +376,7 @@ class BlockQueue(BioQueue):
     def _complete_inline(self, task: Task, bio: Bio) -> None:
         """A bio-based device that is memory: copy and complete in the caller."""
         issued_ns = task.time_ns
+        bio.failed |= self._media.fail(bio.sector, bio.sectors, bio.opf)
         if self.limits.copies:
             task.ps += self._sites.copy.charge_units(copies(bio), bio.sectors)
         self._end_at_once(task, bio, issued_ns, task.time_ns)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
+from sim.block.bio import Bio, Plug
 from sim.engine.clock import Event
 
 BLKDEV_DEFAULT_RQ: Final = 128
@@ -51,3 +52,24 @@ class Tags:
             return []
         self._freed = 0
         return [self.sleepers.popleft() for _ in range(min(self._wake_batch, len(self.sleepers)))]
+
+
+Cut = tuple[int, int]
+"""Sectors and segments of a piece of a bio."""
+
+
+class Blocked:
+    """
+    A submission that has no tag yet. bio, plug: of what. sector, cuts: of the pieces to come. rest: what
+    follows in its row. later: what the task has submitted behind it; without a bio, the end of a plug.
+    """
+
+    __slots__ = ("bio", "cuts", "later", "plug", "rest", "sector")
+
+    def __init__(self, bio: Bio, plug: Plug, sector: int, cuts: list[Cut]) -> None:
+        self.bio = bio
+        self.plug = plug
+        self.sector = sector
+        self.cuts = cuts
+        self.rest: Bio | None = None
+        self.later: deque[tuple[Bio | None, Plug]] = deque()
