@@ -68,28 +68,45 @@ _SYMBOLS_73 = _SYMBOLS_612 | {
 """Names of other versions for symbols of 6.1: see Ledger. "": none, the caller does it."""
 
 
-def _assumed(like: str, self_ns: float, instructions: float, group: str = "crypto") -> dict[str, Any]:
+def _assumed(like: str, self_ns: float, instructions: float, group: str = "decrypt") -> dict[str, Any]:
     """Return the cost of a symbol that no recording tells from its callers: that of one that does as much."""
     source = f"assumption: as {like} of 6.1"
     return {"self": self_ns, "instructions": instructions, "group": group, "spread": 0.5, "source": source}
 
+
+_SHA256: Final = {"per_unit": 0.5, "unit_instructions": 1.5, "unit": "byte"}
+"""By the CPU's own instructions."""
+
+_COSTS_61: Final = {
+    "verity_work": _assumed("decrypt_work", 5, 20, "other"),
+    "fsverity_enqueue_verify_work": _assumed("fscrypt_enqueue_decrypt_work", 10, 50, "other"),
+    "fsverity_verify_bio": _assumed("fscrypt_decrypt_bio", 30, 150, "other"),
+    "verify_page": _assumed("fscrypt_decrypt_pagecache_blocks", 20, 100, "other"),
+    "ext4_read_merkle_tree_page": _assumed("filemap_get_read_batch", 20, 100, "other"),
+    "read_cache_page": _assumed("a call that hands on", 3, 12, "other"),
+    "do_read_cache_folio": _assumed("filemap_get_read_batch", 20, 100, "other"),
+    "fsverity_hash_page": _assumed("fscrypt_crypt_block", 40, 200, "other"),
+    "crypto_ahash_digest": _assumed("crypto_skcipher_decrypt", 10, 40, "other"),
+    "crypto_shash_digest": _assumed("crypto_skcipher_decrypt", 10, 40, "other"),
+    "crypto_shash_finup": _assumed("crypto_skcipher_decrypt", 10, 40, "other") | _SHA256,
+}
+"""fs-verity of 6.1: its calls are recorded, what they cost is not."""
 
 _COSTS_73: Final = {
     "__blk_crypto_submit_bio": _assumed("__blk_crypto_bio_prep", 6, 30),
     "blk_crypto_fallback_bio_prep": _assumed("bio_crypt_set_ctx", 30, 150),
     "blk_crypto_fallback_decrypt_endio": _assumed("fscrypt_enqueue_decrypt_work", 10, 50),
     "blk_crypto_fallback_decrypt_bio": _assumed("fscrypt_decrypt_bio", 30, 150),
-    "fsverity_readahead": _assumed("fscrypt_decrypt_bio", 20, 100),
-    "ext4_readahead_merkle_tree": _assumed("a call that hands on", 3, 12),
-    "generic_readahead_merkle_tree": _assumed("filemap_get_read_batch", 20, 100),
-    "fsverity_enqueue_verify_work": _assumed("fscrypt_enqueue_decrypt_work", 10, 50),
-    "fsverity_verify_bio": _assumed("fscrypt_decrypt_bio", 30, 150),
-    "fsverity_add_data_blocks": _assumed("fscrypt_decrypt_pagecache_blocks", 20, 100),
-    "fsverity_verify_pending_blocks": _assumed("a call that hands on", 3, 12),
-    "ext4_read_merkle_tree_page": _assumed("a call that hands on", 3, 12),
-    "generic_read_merkle_tree_page": _assumed("filemap_get_read_batch", 20, 100),
-    "verify_data_block": _assumed("fscrypt_crypt_block", 40, 200)
-    | {"per_unit": 0.5, "unit_instructions": 1.5, "unit": "byte"},
+    "fsverity_readahead": _assumed("fscrypt_decrypt_bio", 20, 100, "other"),
+    "ext4_readahead_merkle_tree": _assumed("a call that hands on", 3, 12, "other"),
+    "generic_readahead_merkle_tree": _assumed("filemap_get_read_batch", 20, 100, "other"),
+    "fsverity_enqueue_verify_work": _assumed("fscrypt_enqueue_decrypt_work", 10, 50, "other"),
+    "fsverity_verify_bio": _assumed("fscrypt_decrypt_bio", 30, 150, "other"),
+    "fsverity_add_data_blocks": _assumed("fscrypt_decrypt_pagecache_blocks", 20, 100, "other"),
+    "fsverity_verify_pending_blocks": _assumed("a call that hands on", 3, 12, "other"),
+    "ext4_read_merkle_tree_page": _assumed("a call that hands on", 3, 12, "other"),
+    "generic_read_merkle_tree_page": _assumed("filemap_get_read_batch", 20, 100, "other"),
+    "verify_data_block": _assumed("fscrypt_crypt_block", 40, 200, "other") | _SHA256,
 }
 """
 blk-crypto-fallback, and fs-verity with SHA-256 by the CPU's own instructions: not in any recording of costs.
@@ -134,7 +151,7 @@ KERNELS: dict[str, KernelVersion] = {
     kernel.name: kernel
     for kernel in (
         KernelVersion("3.16", Linux316, 16, 0, True, _SYMBOLS_316, queue_rqs=False),
-        KernelVersion("6.1", Linux61, 32, 256, False, folios=LINUX_6_1),
+        KernelVersion("6.1", Linux61, 32, 256, False, folios=LINUX_6_1, costs=_COSTS_61),
         KernelVersion(
             "6.12",
             Linux612,

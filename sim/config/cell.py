@@ -17,9 +17,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, model_validator
 
 from sim.config.cache_state import Cache, SomePages
+from sim.config.check_faults import check_faults, check_verity
 from sim.config.checks import check_crash, check_delete, check_design, check_paths, check_scheme, check_stream
 from sim.config.crash import Crash
 from sim.config.encryption import Encryption
+from sim.config.faults import Faults
 from sim.config.fio_jobs import check_jobs, files_of_jobs
 from sim.config.mount import Mount
 from sim.config.new_files import check_new_files
@@ -56,6 +58,7 @@ class CellConfig(Model):
     cache: Cache = Cache()
     mount: Mount = Mount()
     crash: Crash | None = None
+    faults: Faults | None = None
     path: Annotated[str | CodeRef, one_of((*PATHS, *READS_AS))] = "page_io"
     read_path: Annotated[str | CodeRef | None, one_of(PATHS)] = None
     write_path: Annotated[str | None, BeforeValidator(_writes)] = None
@@ -92,6 +95,10 @@ class CellConfig(Model):
         check_new_files(self)
         if self.crash is not None:
             check_crash(self)
+        if self.faults is not None:
+            check_faults(self, self.faults)
+        if self.volume.verity:
+            check_verity(self)
         pages = self.cache.pages
         kernel = self.machine.kernel
         if isinstance(pages, SomePages) and pages.buffers:
@@ -144,8 +151,8 @@ class CellConfig(Model):
         """
         Return the configuration as plain JSON values: what is hashed and kept in the manifest.
 
-        `mount` and `crash` came later than the first runs: they are there where they are set, not before; so
-        are `read_path`, which is `path` then, and `write_path`, where it is another.
+        `mount`, `crash` and `faults` came later than the first runs: they are there where they are set, not
+        before; so are `read_path`, which is `path` then, and `write_path`, where it is another.
         """
         plain = self.model_dump(mode="json")
         read, write = plain.pop("read_path"), plain.pop("write_path")
@@ -156,6 +163,8 @@ class CellConfig(Model):
             del plain["mount"]
         if self.crash is None:
             del plain["crash"]
+        if self.faults is None:
+            del plain["faults"]
         return plain
 
 

@@ -56,7 +56,7 @@ class Volume(Model):
     seed: of the contents and keys of a made one. It is apart from the run's seeds, so that every seed
     reads the same image. journal: its size, for runs that write; what it logged when the files were made is
     still in it. contents: "none" leaves the files' blocks empty, for files too large to be filled, with
-    data = "off".
+    data = "off". verity: every file of a made one gets its Merkle tree, and the flag (fs-verity).
     """
 
     block_size_bytes: PositiveBytes | None = Field(default=None, alias="block_size")
@@ -67,11 +67,14 @@ class Volume(Model):
     image: FileRef | None = None
     keys: FileRef | None = None
     contents: Literal["random", "none"] = "random"
+    verity: bool = False
 
     @model_serializer(mode="wrap")
     def _canonical(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`contents` came later than the first runs: it is in a hash where it is set, not before."""
+        """`contents`, `verity` came later than the first runs: in a hash where they are set, not before."""
         said: dict[str, Any] = plain(self)
+        if not self.verity:
+            del said["verity"]
         if self.contents == "random":
             del said["contents"]
         return said
@@ -92,9 +95,9 @@ class Volume(Model):
     @model_validator(mode="after")
     def _made_or_given(self) -> Self:
         if self.image is not None:
-            made = (self.files, self.objects, self.journal_bytes, self.contents != "random")
+            made = (self.files, self.objects, self.journal_bytes, self.contents != "random", self.verity)
             if any(made) or self.block_size_bytes is not None:
-                problem = "image with files, block_size, journal or contents"
+                problem = "image with files, block_size, journal, contents or verity"
                 raise custom(problem, "either an image, or files to make one of")
             return self
         if self.keys is not None:

@@ -1,18 +1,24 @@
 """
 fs-verity's Merkle tree as blocks of a file: which pages behind the data hold the hashes of which blocks.
 
-SHA-256, without salt: 32 bytes a hash. The tree lies in the file's own page cache, from the first multiple of
+SHA-256: 32 bytes a hash. The tree lies in the file's own page cache, from the first multiple of
 64 KiB behind its end on: the root's block first, the leaves last (fs/verity/measure.c, fs/ext4/verity.c).
-Left out: the descriptor behind it, what a hash is.
+With real data hashes are computed and compared, up to the root that the descriptor names.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable, Generator
+from typing import Any, Final, NamedTuple
 
+from mypy_extensions import mypyc_attr
+
+from sim.cache.pages import PRESENT, UPTODATE
+from sim.engine.clock import Clock
+from sim.engine.cpu import Task
+from sim.integrity.merkle import HASH_BYTES, hash_block
 from sim.units import KIB, PAGE_BYTES
 
-HASH_BYTES: Final = 32
 ALIGNED_BYTES: Final = 64 * KIB
 
 
@@ -55,36 +61,112 @@ class MerkleTree:
             found.append(start + block)
         return found
 
+    def lblk(self, tree_block: int) -> int:
+        """Return the block of the file that a block of the tree is."""
+        return self.first_page * self._per_page + tree_block
+
     def page_of(self, tree_block: int) -> int:
         """Return the page of the file that a block of the tree lies in."""
         return self.first_page + tree_block // self._per_page
+
+
+class Verified(NamedTuple):
+    """
+    What verifying a block came to. looked, hashed: blocks of the tree looked at; blocks hashed, the block of
+    data among them. bad: the block of the file, of data or of the tree, that has not the hash it should; -1.
+    """
+
+    looked: int
+    hashed: int
+    bad: int
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class TreeReader:
+    """What a worker that verifies reads pages of a tree by (6.1). clock: the machine's."""
+
+    clock: Clock
+
+    def page(self, task: Task, state: VerityState, page: int, ahead: int) -> Generator[Any, Any, bool]:
+        """Have page `page` of the tree's file up to date, `ahead` pages with it; return whether it came."""
+        raise NotImplementedError
 
 
 class VerityState:
     """
     What is known of a file's tree: `file`, the tree's pages as an open file of their own, which blocks of it
     are verified, and what waits for pages of it.
+
+    root, salt: of the descriptor; no root: nothing is hashed, all is taken as right (data = "off"). stored:
+    returns a block of the file as the device has it, for what readahead did not bring. reader: see there.
     """
 
-    __slots__ = ("file", "tree", "verified", "waiting")
+    __slots__ = ("file", "reader", "root", "salt", "stored", "tree", "verified", "waiting")
 
-    def __init__(self, tree: MerkleTree, file: Any) -> None:
+    def __init__(
+        self,
+        tree: MerkleTree,
+        file: Any,
+        root: bytes = b"",
+        salt: bytes = b"",
+        stored: Callable[[int], bytes] | None = None,
+        reader: TreeReader | None = None,
+    ) -> None:
         self.tree = tree
         self.file = file
+        self.root = root
+        self.salt = salt
+        self.stored = stored
+        self.reader = reader
         self.verified: set[int] = set()
         self.waiting: list[Any] = []
 
-    def verify(self, block: int) -> int:
-        """
-        verify_data_block(): verify a block of data, and the blocks above it that nobody did before; return
-        how many pages of the tree were looked at.
-        """
-        looked = 0
-        fresh = []
+    def path(self, block: int) -> list[int]:
+        """Return the blocks of the tree that verifying a block of data looks at: up to one that is known."""
+        looked = []
         for tree_block in self.tree.path(block):
-            looked += 1
+            looked.append(tree_block)
             if tree_block in self.verified:
                 break
-            fresh.append(tree_block)
-        self.verified.update(fresh)
         return looked
+
+    def verify(self, block: int, content: memoryview | None = None) -> Verified:
+        """
+        Verify a block of data, and before it the blocks above it that nobody did before, from the top down.
+
+        content: of the file. A block of the tree that is bad is not known as verified, nor is what lies below
+        it (verify_page() of 6.1, verify_data_block() of 7.3).
+        """
+        looked = self.path(block)
+        fresh = [tree_block for tree_block in looked if tree_block not in self.verified]
+        known = looked[-1] if len(fresh) < len(looked) else -1
+        if not self.root or content is None:
+            self.verified.update(fresh)
+            return Verified(len(looked), len(fresh) + 1, -1)
+        path = self.tree.path(block)
+        wanted = self.root if known < 0 else self._hash_in(known, path, block)
+        hashed = 0
+        for tree_block in reversed(fresh):
+            hashed += 1
+            failed = self.file.mapping.state[self.tree.page_of(tree_block)] & PRESENT
+            if failed or hash_block(self._bytes(tree_block), self.salt) != wanted:
+                return Verified(len(looked), hashed, self.tree.lblk(tree_block))
+            self.verified.add(tree_block)
+            wanted = self._hash_in(tree_block, path, block)
+        size = self.tree.block_size
+        good = hash_block(bytes(content[block * size : (block + 1) * size]), self.salt) == wanted
+        return Verified(len(looked), hashed + 1, -1 if good else block)
+
+    def _hash_in(self, tree_block: int, path: list[int], block: int) -> bytes:
+        """Return the hash that a block of the tree has of what lies below it, on the way to `block`."""
+        level = path.index(tree_block)
+        entry = block // self.tree.arity**level % self.tree.arity * HASH_BYTES
+        return self._bytes(tree_block)[entry : entry + HASH_BYTES]
+
+    def _bytes(self, tree_block: int) -> bytes:
+        """Return a block of the tree: from its page, or from the device if it is not up to date."""
+        mapping, lblk = self.file.mapping, self.tree.lblk(tree_block)
+        if self.stored is not None and not mapping.state[self.tree.page_of(tree_block)] & UPTODATE:
+            return self.stored(lblk)
+        size = self.tree.block_size
+        return bytes(mapping.content[lblk * size : (lblk + 1) * size])

@@ -12,23 +12,23 @@ import numpy as np
 
 from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
-from sim.config.cell import Cell
 from sim.config.cell_result import CellResult, JobRow, ReadRow
-from sim.errors import ReadpathError
-from sim.ext4.read.reader import Image
+from sim.fs.fs_inode import FsInode
 from sim.machine.cell_metrics import check_delivery, result_of
+from sim.machine.faults.device import fault_metrics
 from sim.machine.job_rows import Clone, groups_of, job_rows, write_columns
 from sim.machine.job_writes import JobWrites
 from sim.machine.stage import Stage
 from sim.machine.verify import Verifier, WrittenVerifier
-from sim.machine.volume_files import VolumeFile, preload, verifier_of
+from sim.machine.volume_files import VolumeFile, known_files, plain_contents, preload, verifier_of
 from sim.machine.write_jobs import MountedForWriting
 from sim.units import NS_PER_S, PAGE_BYTES
 from sim.workload.fio.file_service import regions, stretches
-from sim.workload.fio.files import file_names, find_files
+from sim.workload.fio.files import find_files
 from sim.workload.fio.generator import job_stream, reads_once_in_order
 from sim.workload.fio.job import Job
 from sim.workload.player import Played, Stop, play
+from sim.workload.read_errors import Compared, ReadErrors
 
 _GAPS = 1 << 10  # gaps drawn at a time
 
@@ -48,8 +48,10 @@ class JobRun:
         self._open_file = stage.open_file
         self._digests = stage.digests()
         self._trace = stage.trace
+        self._faults = stage.faults
+        self._errors: list[ReadErrors] = []
         self._jobs = stage.cell.config.workload.jobs
-        self._known = dict.fromkeys(_known_files(stage.cell, stage.volume))
+        self._known = dict.fromkeys(known_files(stage.cell, stage.volume))
         self.files: dict[str, VolumeFile] = {}
         self.verifiers: list[Verifier] = []
         self.openings_ns: list[int] = []
@@ -104,6 +106,10 @@ class JobRun:
             writes = JobWrites(self._mounted, job, files, self._cell.seed, number)
         seed = self._cell.seed
         delayed = self._delayed(job, number)
+        errors = None
+        if self._faults is not None:
+            errors = ReadErrors(self._machine.filemap, job.continue_on_read_error)
+            self._errors.append(errors)
         player: Any = play(
             self._machine.clock,
             self._machine.filemap,
@@ -116,6 +122,7 @@ class JobRun:
             stop,
             self._gaps(job, number),
             writes,
+            errors,
         )
         if self._opener is not None:
             for path, file in reversed(list(zip(paths, files, strict=True))):
@@ -140,6 +147,9 @@ class JobRun:
         if kept is not None:
             opened.sink = written = WrittenVerifier(lambda: kept.expected(file))
             self.verifiers.append(written)
+        elif self._faults is not None:
+            assert isinstance(file.inode, FsInode)
+            opened.sink = Compared(plain_contents(self._volume, file.on_disk, file.inode))
         elif self._cell.config.data == "real":
             in_order = alone and reads_once_in_order(job, file.inode.size_bytes)
             verifier = verifier_of(self._volume, file, in_order, self._digests.get(file.path))
@@ -172,6 +182,8 @@ class JobRun:
         check_delivery(self._machine, self.players)
         rows, reads = self.job_rows(), self.read_rows()
         result = result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
+        if self._faults is not None:
+            result.metrics.update(fault_metrics(self._faults.store, self._errors))
         wrote = self._trace and self._mounted is not None
         result = replace(result, columns={"writes": write_columns(self._clones)} if wrote else {})
         if self._mounted is not None and self._mounted.bytes is not None:
@@ -192,28 +204,6 @@ class JobRun:
                 zip(clone.played.latencies_ns, clone.played.log or (), strict=False)
             )
         ]
-
-
-def _known_files(cell: Cell, volume: Image) -> list[str]:
-    """
-    Return the paths of the volume's files, without a leading slash; of a given image that has all files which
-    the jobs name, these alone.
-    """
-    if cell.config.volume.image is None:
-        return [file.name for file in cell.config.volume.all_files]
-    jobs = cell.config.workload.jobs
-    if all(job.filename is not None for job in jobs):
-        named = {name.strip("/") for job in jobs for name in file_names(job, 0)}
-        if all(_is_file(volume, name) for name in named):
-            return sorted(named)
-    return [path.lstrip("/") for path, inode in volume.walk() if inode.is_regular]
-
-
-def _is_file(volume: Image, name: str) -> bool:
-    try:
-        return volume.lookup(f"/{name}").is_regular
-    except ReadpathError:
-        return False
 
 
 def _poisson_gaps(mean_ns: float, rng: np.random.Generator) -> Iterator[int]:

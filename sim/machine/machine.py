@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sim.block.drivers.modules import DRIVERS
@@ -30,19 +31,31 @@ from sim.engine.ledger import Ledger
 from sim.engine.mode import make_clock
 from sim.engine.workqueue import WorkQueue
 from sim.errors import ConfigError, InvariantError
+from sim.ext4.format.extents import ExtentTree
+from sim.ext4.store import ByteStore
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.ext4_map import Ext4Mapper
 from sim.fs.fs_inode import FsInode
 from sim.fs.mappers import MakeMapper, mapper_factory
 from sim.fs.merkle import MerkleTree, VerityState
 from sim.fs.status_cache import END_OF_BLOCKS
-from sim.kernels import KERNELS, KernelVersion
-from sim.machine.spec import EXTENTS, MachineSpec, check_file, check_kernel, has_large_folios, kernel_of
+from sim.integrity.merkle import Descriptor
+from sim.kernels import KernelVersion
+from sim.machine.spec import (
+    EXTENTS,
+    MachineSpec,
+    check_file,
+    check_kernel,
+    check_verity,
+    has_large_folios,
+    kernel_of,
+)
 from sim.paths.live_maps import LiveMaps
 from sim.paths.page_data import Contents
 from sim.paths.parts import PathParts
 from sim.paths.post_read_steps import FSCRYPT, RFC2014
 from sim.paths.registry import design_of
+from sim.paths.verity_worker import WorkerTreeReader
 from sim.stack.dm_crypt import CryptTarget
 from sim.stack.ecryptfs import EcryptfsInode, EcryptfsPath, NestedPlug
 from sim.units import PAGE_BYTES, PAGE_SECTORS
@@ -142,7 +155,7 @@ class Machine:
         spec = self.spec
         contents = None
         if spec.store is not None:
-            contents = Contents(spec.store, spec.block_size, spec.sectors)
+            contents = Contents(spec.store, spec.block_size, spec.sectors, spec.noticed)
         parts = PathParts(
             self._fs_ledger,
             self.cpu,
@@ -194,19 +207,26 @@ class Machine:
             return FolioMapping(inode.pages, keeps, least, slots, least)
         return Mapping(inode.pages, keeps)
 
-    def enable_verity(self, inode: FsInode) -> None:
-        """Give a file its Merkle tree, of which nothing is in memory; ConfigError where none is modelled."""
-        if not self.kernel.paths.verity or self.design.name != "page_io":
-            told = f"not modelled on {self.design.name} of kernel {self.kernel.name}"
-            allowed = ", ".join(name for name, kernel in KERNELS.items() if kernel.paths.verity)
-            raise ConfigError("fs-verity", told, f"page_io, kernel {allowed}")
-        size = self.spec.block_size
+    def enable_verity(self, inode: FsInode, descriptor: Descriptor | None = None) -> None:
+        """
+        Give a file its Merkle tree, of which nothing is in memory; ConfigError where none is modelled.
+
+        descriptor: what hashes are held against, with real data; None: all that is read is taken as right.
+        """
+        check_verity(self.spec, self.kernel, self.design)
+        size, store = self.spec.block_size, self.spec.store
         tree = MerkleTree(inode.size_bytes, size)
         pages = FsInode(inode.map.tree, tree.end_page * PAGE_BYTES, size)
         pages.map = inode.map
         pages.mappable = inode.mappable = END_OF_BLOCKS
-        mapping = Mapping(tree.end_page, False)
-        inode.verity = pages.tree_of = VerityState(tree, self.open(mapping, pages))
+        mapping = Mapping(tree.end_page, store is not None and descriptor is not None)
+        state = VerityState(tree, self.open(mapping, pages))
+        if store is not None and descriptor is not None:
+            state.root, state.salt = descriptor.root, descriptor.salt
+            state.stored = partial(_stored, store, inode.map.tree, size)
+        if self.kernel.paths.verity == "worker":
+            state.reader = WorkerTreeReader(self.clock, self.ledger, self.cache, self.path)
+        inode.verity = pages.tree_of = state
         self._lower_mappings.append(mapping)
 
     def open(self, mapping: Mapping, inode: FsInode | EcryptfsInode, random: bool = False) -> OpenFile:
@@ -239,3 +259,11 @@ def _io_pages(limits: QueueLimits) -> int:
     not split by it.
     """
     return 31 if limits.bio_based else limits.max_sectors // PAGE_SECTORS
+
+
+def _stored(store: ByteStore, tree: ExtentTree, block_size: int, lblk: int) -> bytes:
+    """Return a block of a file as its device has it."""
+    extent = tree.find(lblk)
+    if extent is None:
+        raise InvariantError(f"block {lblk} of a Merkle tree is a hole")
+    return bytes(store.read((extent.physical + lblk - extent.logical) * block_size, block_size))

@@ -14,7 +14,7 @@ from sim.block.bio import Bio
 from sim.block.protocols import BioQueue
 from sim.block.queue.submit import BlockQueue
 from sim.block.write_log import RecordedQueue, WrittenBio
-from sim.cache.pages import runs_of
+from sim.cache.page_runs import runs_of
 from sim.crypto.dmcrypt import DmCrypt, DmCryptStore
 from sim.crypto.ecryptfs import HEADER_BYTES, LowerHeader
 from sim.engine.clock import Clock

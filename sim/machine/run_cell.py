@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sim.block.device.make import make_device
 from sim.block.device.profile import DeviceProfile, load_device_profile
+from sim.block.media import NO_BAD_SECTORS
 from sim.block.queue.limits import QueueLimits
 from sim.config.cell import Cell, CellConfig
 from sim.config.cell_result import CellResult
@@ -20,6 +21,7 @@ from sim.ext4.format.features import Incompat
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
 from sim.machine.callers import whole_stack_of
+from sim.machine.faults.device import FaultyDevice
 from sim.machine.machine import Machine
 from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
 from sim.machine.players import PLAYERS
@@ -68,12 +70,15 @@ def _played(
     config = cell.config
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
-    machine = _machine(cell, volume, trace, system, costs, device)
+    faults = None
+    if config.faults is not None:
+        faults = FaultyDevice(cell, config.faults, volume, system.store(volume))
+    machine = _machine(cell, volume, trace, system, costs, device, faults)
     if trace and config.workload.kind in ("secure_delete", "stream_write"):
         raise ConfigError(
             "--trace", f"with a workload {config.workload.kind}", "fio jobs, or a browser cache"
         )
-    player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace))
+    player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace, faults))
     player.start()
     machine.clock.run()
     machine.check_quiet(*player.mappings)
@@ -91,6 +96,7 @@ def _machine(
     system: Scheme,
     costs: CostTable | None,
     given: DeviceProfile | None,
+    faults: FaultyDevice | None,
 ) -> Machine:
     config = cell.config
     profile = given or load_device_profile(cell.profile(config.device.profile))
@@ -118,11 +124,13 @@ def _machine(
         cpus=config.machine.cpus,
         memory_pages=memory_pages,
         ra_pages=ra_pages,
-        store=_store(config, system.store(volume)) if config.data == "real" else None,
+        store=faults.store if faults else _store(config, system.store(volume)),
         record_io=trace,
         recorder=Recorder() if trace else None,
         wakeup_ns=config.machine.wakeup_ns,
         llc_cpus=config.machine.llc_cpus or 0,
+        media=faults.media if faults else NO_BAD_SECTORS,
+        noticed=faults.store if faults else None,
         encrypt_feature=volume.superblock.has(Incompat.ENCRYPT),
         **system.machine_options(),
     )
@@ -130,8 +138,10 @@ def _machine(
     return Machine(spec, lambda clock: make(clock, profile, cell.seed))
 
 
-def _store(config: CellConfig, store: ByteStore) -> ByteStore:
-    """Return the device's bytes; what is written lies over the image's."""
+def _store(config: CellConfig, store: ByteStore) -> ByteStore | None:
+    """Return the device's bytes, None with data off; what is written lies over the image's."""
+    if config.data != "real":
+        return None
     return OverlayStore(store) if config.workload.writes else store
 
 

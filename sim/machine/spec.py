@@ -18,6 +18,7 @@ from sim.fs.mappers import MakeMapper
 from sim.kernels import KERNELS, KernelVersion
 from sim.machine.recorder import Recorder
 from sim.paths.design import PathDesign
+from sim.paths.page_data import Noticed
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
 from sim.units import PAGE_BYTES, format_size
@@ -42,7 +43,8 @@ class MachineSpec:
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
     patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
     own. encrypt_feature: the file system has it, whether a file is encrypted or not. ra_log: sees what
-    readahead does. wakeup_ns, llc_cpus: see Cpu. media: what of the device cannot be read.
+    readahead does. wakeup_ns, llc_cpus: see Cpu. media: what of the device cannot be read. noticed: who is
+    told of reads that fail.
     """
 
     path: str | PathDesign
@@ -69,6 +71,7 @@ class MachineSpec:
     wakeup_ns: int = 0
     llc_cpus: int = 0
     media: BadSectors = NO_BAD_SECTORS
+    noticed: Noticed | None = None
 
 
 def kernel_of(kernel: str | KernelVersion) -> KernelVersion:
@@ -117,3 +120,16 @@ def check_file(design: PathDesign, inode: FsInode) -> None:
         raise ConfigError("path", f"{design.name} with an encrypted file", "plain files")
     if inode.map.indirect is not None:
         raise ConfigError("path", f"{design.name} with a file without extents", "files with extents")
+
+
+def check_verity(spec: MachineSpec, kernel: KernelVersion, design: PathDesign) -> None:
+    """Raise ConfigError for a file with fs-verity where no read of one is modelled."""
+    how = kernel.paths.verity
+    paths = {"": (), "worker": ("page_io", "buffer_head"), "ahead": ("page_io",)}[how]
+    if design.name not in paths:
+        able = ", ".join(name for name, version in KERNELS.items() if version.paths.verity)
+        told = f"not modelled on {design.name} of kernel {kernel.name}"
+        raise ConfigError("fs-verity", told, f"page_io, kernel {able}; buffer_head, kernel 6.1")
+    if how == "worker" and spec.block_size != PAGE_BYTES:
+        told = f"blocks of {format_size(spec.block_size)} on kernel {kernel.name}"
+        raise ConfigError("fs-verity", told, format_size(PAGE_BYTES))

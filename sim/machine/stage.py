@@ -16,6 +16,7 @@ from sim.config.cell_result import CellResult
 from sim.config.layouts import GROWING
 from sim.config.volume import VolumeFile as Said
 from sim.ext4.read.reader import Image
+from sim.machine.faults.device import FaultyDevice
 from sim.machine.machine import Machine
 from sim.machine.schemes import Opener, Scheme
 from sim.machine.volume_files import VolumeFile, absent_file, open_volume_file
@@ -24,7 +25,10 @@ from sim.volume.images import plaintext_digests
 
 @dataclass(frozen=True)
 class Stage:
-    """image: the file that `volume` lies in. system: how it is encrypted. trace: keep every read and bio."""
+    """
+    image: the file that `volume` lies in. system: how it is encrypted. trace: keep every read and bio.
+    faults: of the device.
+    """
 
     cell: Cell
     machine: Machine
@@ -32,6 +36,7 @@ class Stage:
     image: Path
     system: Scheme
     trace: bool
+    faults: FaultyDevice | None = None
 
     def open_file(self, path: str) -> VolumeFile:
         """Return a file of the volume, caches in the state that the experiment asks for."""

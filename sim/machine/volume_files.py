@@ -15,7 +15,7 @@ from sim.crypto.fscrypt.contexts import ContentsCipher, Context
 from sim.crypto.keys.data_units import XtsContents
 from sim.crypto.keys.keyfile import read_keys
 from sim.engine.streams import stream
-from sim.errors import ConfigError, CryptoError
+from sim.errors import ConfigError, CryptoError, ReadpathError
 from sim.ext4.format.extents import ExtentTree
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
@@ -34,6 +34,8 @@ from sim.machine.schemes import Scheme, xattr_blocks
 from sim.machine.verify import PieceVerifier, StreamVerifier, Verifier
 from sim.stack.ecryptfs import EcryptfsInode
 from sim.volume.images import keys_of
+from sim.volume.verity_image import descriptor_of
+from sim.workload.fio.files import file_names
 
 
 @dataclass(slots=True)
@@ -114,6 +116,9 @@ def open_volume_file(
         inode.map.status.fill()
     if status != "all_cold":
         machine.buffers.warm(list(indirect.nodes.values()) if indirect is not None else on_disk.tree.blocks)
+    descriptor = descriptor_of(volume, on_disk)
+    if descriptor is not None:
+        machine.enable_verity(inode, descriptor if cell.config.data == "real" else None)
     opened = system.upper_inode(machine, volume, on_disk, inode, path)
     mapping = machine.mapping(opened)
     if isinstance(opened, FsInode) and on_disk.size_bytes:
@@ -196,3 +201,25 @@ def plain_contents(volume: Image, on_disk: Inode, inode: FsInode | EcryptfsInode
             data = memoryview(raw)[start * block_size : end * block_size]
             inode.decrypt(data, start, plain[start * block_size : end * block_size + CONTENT_SLACK_BYTES])
     return bytes(plain[: on_disk.size_bytes])
+
+
+def known_files(cell: Cell, volume: Image) -> list[str]:
+    """
+    Return the paths of the volume's files, without a leading slash; of a given image that has all files which
+    the jobs name, these alone.
+    """
+    if cell.config.volume.image is None:
+        return [file.name for file in cell.config.volume.all_files]
+    jobs = cell.config.workload.jobs
+    if all(job.filename is not None for job in jobs):
+        named = {name.strip("/") for job in jobs for name in file_names(job, 0)}
+        if all(_is_file(volume, name) for name in named):
+            return sorted(named)
+    return [path.lstrip("/") for path, inode in volume.walk() if inode.is_regular]
+
+
+def _is_file(volume: Image, name: str) -> bool:
+    try:
+        return volume.lookup(f"/{name}").is_regular
+    except ReadpathError:
+        return False

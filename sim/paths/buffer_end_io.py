@@ -13,7 +13,8 @@ from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, under
 from sim.engine.workqueue import Item, WorkQueue
 from sim.paths.page_data import Contents
 from sim.paths.post_read import FALLBACK_WORKER, PostReadEndIo
-from sim.paths.post_read_steps import FSCRYPT, CipherCalls, MakeStep
+from sim.paths.post_read_steps import FSCRYPT, Blocks, CipherCalls, MakeStep
+from sim.paths.verity_worker import WorkerVerify
 
 
 class BufferEndIo(PostReadEndIo):
@@ -35,11 +36,17 @@ class BufferEndIo(PostReadEndIo):
         steps: Sequence[MakeStep] = (),
         below: bool = False,
         as_they_end: bool = False,
+        verity: str = "",
     ) -> None:
-        """as_they_end: unlocking is charged when a page is; else with its last block, wherever holes are."""
+        """
+        as_they_end: unlocking is charged when a page is; else with its last block, wherever holes are.
+        verity: of PathRules; blocks are verified in work items if it is "worker".
+        """
         shared = ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps, below
         super().__init__(*shared, True, False)
         self._as_they_end = as_they_end
+        if verity == "worker":
+            self._worker = WorkerVerify(ledger, cpu, work.root, work.queues, block_size, contents)
         sync = "end_bio_bh_io_sync end_bio_bh_io_sync;end_buffer_async_read_io"
         self._s_bio = {context: ledger.site(context, "bio_endio", sync) for context in (IRQ, TASK, KWORKER)}
         self._ended = {context: _Ended(ledger, context, "bio_endio") for context in (IRQ, TASK, KWORKER)}
@@ -72,8 +79,19 @@ class BufferEndIo(PostReadEndIo):
         if self._as_they_end and pages:
             self._cpu.spend(self._ended[self._cpu.context].unlock.charge(pages))
 
+    def queues_work(self, bio: Bio) -> bool:
+        """Tell whether a work item has to run steps, or to verify (EndIo)."""
+        return self._verifies(bio) is not None or super().queues_work(bio)
+
+    def _verifies(self, bio: Bio) -> WorkerVerify | None:
+        """Return what verifies a bio's blocks, if they are to be."""
+        return self._worker if bio.owner.inode.verity is not None else None
+
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo)."""
+        verifies = self._verifies(bio)
+        if verifies is not None and not bio.failed:
+            return self._s_bio[context].charge(bio.count) + verifies.queued[context].charge(bio.count)
         queues = not bio.failed and self.queues_work(bio)
         if self._below and queues:
             return self._s_queue[context].charge(bio.count)
@@ -88,12 +106,22 @@ class BufferEndIo(PostReadEndIo):
             self._finish(bio)
             return
         first, items = 0, []
+        verifies = self._verifies(bio)
         for count in self._work.shares(bio.count):
             part = bio.row(first, count)
+            if verifies is not None:
+                items.append(Item(count, verifies.begin.charge(count), self._verify_bio, part))
+                first += count
+                continue
             ps = self._s_work.charge(count) + self._steps_ps(part, count, count)
             items.append(Item(count, ps + self._read_ps(part, self._decrypted), self._finish, part))
             first += count
         self._work.queue(self._waker, items)
+
+    def _end_verified(self, bio: Bio, bad: Blocks) -> None:
+        """Spend what the end of verified buffers costs, in the worker (PostReadEndIo)."""
+        ps = self._read_ps(bio, self._decrypted)
+        self._cpu.work(self._cpu.here, ps, True, self._verified, (bio, bad))
 
 
 class _Ended:

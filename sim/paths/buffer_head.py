@@ -152,7 +152,8 @@ class BufferHeadReader:
     ) -> Generator[Any, Any, None]:
         """Read the blocks again that did not come before: they are mapped, and holes are up to date."""
         inode: FsInode = file.inode
-        file.mapping.parts[page] = self._per_page - known.bit_count()
+        if known:
+            file.mapping.parts[page] = self._per_page - known.bit_count()
         for block, stop in self._wanted(inode, page * self._per_page, self._per_page, known):
             for lblk in range(block, stop):
                 extent = inode.map.tree.find(lblk)

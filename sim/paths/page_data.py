@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.bio import Bio
 from sim.cache.address_space import OpenFile
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
@@ -18,14 +20,32 @@ from sim.fs.fs_inode import FsInode
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Noticed:
+    """Who is told what read paths notice: of a device with faults."""
+
+    def found_bad(self, block: int) -> None:
+        """A check has found that a physical block, as it was read last, is not what it should be."""
+
+    def failed(self, sector: int, sectors: int) -> None:
+        """A bio for these sectors has failed."""
+
+
 class Contents:
     """
     Fills page contents of one file system of `block_size` from `store`.
 
-    sectors: how the device below decrypts, None if it holds plain blocks.
+    sectors: how the device below decrypts, None if it holds plain blocks. noticed: who is told of errors.
     """
 
-    def __init__(self, store: ByteStore, block_size: int, sectors: DmCrypt | None = None) -> None:
+    def __init__(
+        self,
+        store: ByteStore,
+        block_size: int,
+        sectors: DmCrypt | None = None,
+        noticed: Noticed | None = None,
+    ) -> None:
+        self.noticed = noticed
         self._store = store
         self._block_size = block_size
         self._sectors = sectors
@@ -37,6 +57,23 @@ class Contents:
         for lblk, count in bio.blocks:
             self._put(file.mapping, file.inode, at, lblk, count)
             at += count * self._block_size
+
+    def tell(self, bio: Bio, bad: list[tuple[int, int]]) -> None:
+        """Tell of a bio that failed, or of the runs of its file's blocks that were found bad."""
+        if self.noticed is None:
+            return
+        if bio.failed:
+            self.noticed.failed(bio.sector, bio.sectors)
+            return
+        for lblk, count in bad:
+            for block in range(lblk, lblk + count):
+                self.tell_block(bio.owner.inode, block)
+
+    def tell_block(self, inode: FsInode, lblk: int) -> None:
+        """Tell that a block of a file was found bad."""
+        extent = inode.map.tree.find(lblk)
+        if self.noticed is not None and extent is not None:
+            self.noticed.found_bad(extent.physical + lblk - extent.logical)
 
     def load(self, mapping: Mapping, inode: FsInode, start: int, end: int) -> None:
         """Put the pages [start, end) into memory without a bio, as a read before the run did."""

@@ -70,7 +70,7 @@ class PathParts:
         parts = self.ledger, self.cpu, self.block_size, self.contents
         rules = self.rules
         ends = rules.decrypts_below, rules.unlocks_counted
-        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps, *ends)
+        end_io = BufferEndIo(*parts, self.work, self.ciphers, self.steps, *ends, rules.verity)
         return BufferHeadReader(
             self.ledger,
             self.queue,
@@ -98,13 +98,13 @@ class PathParts:
             symbols.unlock,
             self.steps,
             self.rules.decrypts_below,
-            self.rules.verity and symbols.verifies,
+            self.rules.verity if symbols.verifies else "",
             self.rules.fails_whole_bios,
         )
 
     def verity_readahead(self, caller: str) -> VerityReadahead | None:
         """Return who reads Merkle trees below the folded stack `caller`, None on a kernel without a model."""
-        if not self.rules.verity:
+        if self.rules.verity != "ahead":
             return None
         return VerityReadahead(self.ledger, self.cache, caller, self.ra_log)
 

@@ -40,6 +40,7 @@ from sim.paths.post_read_steps import (
     PostReadStep,
 )
 from sim.paths.verity import VerifySites, awaited
+from sim.paths.verity_worker import WorkerVerify
 from sim.units import PAGE_BYTES
 
 
@@ -64,6 +65,7 @@ class PostReadEndIo(EndIo):
         below: blk-crypto-fallback decrypts, before the file system's own completion runs. in_blocks: pages
         have state for each block. whole_bios: what a step finds bad fails all of its bio.
         """
+        self._worker: WorkerVerify | None = None
         self._in_blocks = in_blocks
         self._whole_bios = whole_bios
         self._cpu = cpu
@@ -105,6 +107,10 @@ class PostReadEndIo(EndIo):
     def _finish(self, bio: Bio) -> None:
         """Fill and unlock the pages of a bio; pages that come in parts unlock with their last part."""
         self._bring(bio)
+        self._end(bio)
+
+    def _end(self, bio: Bio) -> None:
+        """Unlock the pages of a bio, of which those that are bad are noted."""
         brought = bio.record
         if brought is not None:
             brought.ready(self._cpu.now)
@@ -116,17 +122,36 @@ class PostReadEndIo(EndIo):
 
     def _bring(self, bio: Bio) -> None:
         """Fill the pages of a bio, have the steps look at them, and note what did not come or is bad."""
-        mapping: Mapping = bio.owner.mapping
         bad: Blocks = bio.blocks if bio.failed else []
         if self._contents is not None and not bio.failed:
             self._contents.fill(bio)
             for step in self._steps:
                 if not bad and step.wanted(bio.owner.inode):
                     bad = step.bad_blocks(bio)
-        if bad and self._whole_bios:
-            bad = bio.blocks
+        if bad and self._contents is not None:
+            self._contents.tell(bio, bad)
+        self._fail(bio, bio.blocks if bad and self._whole_bios else bad)
+
+    def _fail(self, bio: Bio, bad: Blocks) -> None:
+        """Note that blocks of a bio did not come as they should."""
+        mapping: Mapping = bio.owner.mapping
         for lblk, count in bad:
             mapping.blocks_fail(lblk, count, self._per_page, self._in_blocks)
+
+    def _verify_bio(self, bio: Bio) -> None:
+        """A worker verifies a bio's pages, and then ends it (6.1)."""
+        assert self._worker is not None
+        self._worker.start(bio, self._end_verified)
+
+    def _end_verified(self, bio: Bio, bad: Blocks) -> None:
+        """All of a bio is verified: spend what its end costs, then unlock its pages."""
+        raise NotImplementedError
+
+    def _verified(self, checked: tuple[Bio, Blocks]) -> None:
+        """All of a bio's pages are looked at."""
+        bio, bad = checked
+        self._fail(bio, bad)
+        self._end(bio)
 
     def _unlocked(self, pages: int) -> None:
         """Pages, or folios, were unlocked: what of it is not charged before."""
@@ -177,7 +202,7 @@ class PageEndIo(PostReadEndIo):
         unlock: str = "",
         steps: Sequence[MakeStep] = (),
         below: bool = False,
-        verity: bool = False,
+        verity: str = "",
         whole_bios: bool = False,
     ) -> None:
         worker = "decrypt_work;fscrypt_decrypt_bio"
@@ -212,21 +237,34 @@ class PageEndIo(PostReadEndIo):
         self._s_crypt_bio = site(work.context, worker, "" if below else "fscrypt_decrypt_bio")
         self._s_after_page = site(work.context, worker, per_page)
         self._s_after_unlock = site(work.context, worker, unlock)
-        self._verify: VerifySites | None = None
         self._block_size = block_size
+        self._verify: VerifySites | None = None
         if verity:
-            first = per_bio.partition(" ")[0]
-            rest = " ".join(f"/{work.root};{word}" for word in per_bio.split()[1:])
-            ended = dict.fromkeys(contexts, first)
-            queue = work.context, work.root, work.queues
-            self._verify = VerifySites(ledger, *queue, ended, rest.removeprefix(f"/{work.root};"))
-            self._s_verified_page = site(work.context, work.root, per_page)
+            self._place_verity(ledger, per_bio, per_page, verity)
+
+    def _place_verity(self, ledger: Ledger, per_bio: str, per_page: str, verity: str) -> None:
+        """Find the places of what verifying calls: before the last symbol of per_bio, in a work item."""
+        work, contexts = self._work, (IRQ, TASK, KWORKER)
+        first, _, rest = per_bio.partition(" ")
+        self._s_verified_page = ledger.site(work.context, work.root, per_page)
+        if verity == "worker":
+            queue = work.root, work.queues
+            self._worker = WorkerVerify(ledger, self._cpu, *queue, self._block_size, self._contents)
+            self._s_queued = {context: ledger.site(context, "bio_endio", first) for context in contexts}
+            self._s_verified = ledger.site(KWORKER, f"{work.root};verity_work", rest.rpartition(";")[2])
+            return
+        after = " ".join(f"/{work.root};{word}" for word in rest.split()).removeprefix(f"/{work.root};")
+        queues = work.context, work.root, work.queues
+        self._verify = VerifySites(ledger, *queues, dict.fromkeys(contexts, first), after)
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         sites = self._s_ended[context]
-        if self._verify is not None and bio.owner.inode.verity is not None and not bio.failed:
-            return self._verify.before[context].charge(1)
+        if bio.owner.inode.verity is not None and not bio.failed:
+            if self._verify is not None:
+                return self._verify.before[context].charge(1)
+            if self._worker is not None:
+                return self._s_queued[context].charge(1) + self._worker.queued[context].charge(1)
         if not bio.failed and self.queues_work(bio):
             return sites.before_crypt.charge(1)
         unlock_ps = sites.unlock.charge(self._ended(bio)) if self._in_parts else 0
@@ -273,6 +311,9 @@ class PageEndIo(PostReadEndIo):
             else:
                 self._queue_verification(bio)
             return
+        if self._worker is not None and inode.verity is not None and not bio.failed:
+            self._work.queue(self._waker, [Item(1, self._worker.begin.charge(1), self._verify_bio, bio)])
+            return
         if bio.failed or not self.queues_work(bio):
             self._finish(bio)
             if inode.tree_of is not None and inode.tree_of.waiting:
@@ -291,9 +332,19 @@ class PageEndIo(PostReadEndIo):
         """Queue the work item that verifies a bio, whose pages of the tree are there."""
         verify = self._verify
         assert verify is not None
-        ps = verify.work.charge(1) + verify.verify(bio, self._block_size)
-        ps += self._s_verified_page.charge(bio.segments)
-        self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])
+        if self._contents is not None:
+            self._contents.fill(bio)
+        verify_ps, bad = verify.verify(bio, self._block_size)
+        ps = verify.work.charge(1) + verify_ps + self._s_verified_page.charge(bio.segments)
+        if bad >= 0 and self._contents is not None:
+            self._contents.tell_block(bio.owner.inode, bad)
+        found = bio.blocks if bad >= 0 else []
+        self._work.queue(self._waker, [Item(1, ps, self._verified, (bio, found))])
+
+    def _end_verified(self, bio: Bio, bad: Blocks) -> None:
+        """Spend what the end of a verified bio costs, in the worker (PostReadEndIo)."""
+        ps = self._s_verified.charge(1) + self._s_verified_page.charge(bio.segments)
+        self._cpu.work(self._cpu.here, ps, True, self._verified, (bio, bad))
 
     def _tree_came(self, state: VerityState) -> None:
         """Pages of a tree have come: verify what has waited for them."""

@@ -5,7 +5,7 @@ What differs between kernel versions for the read paths, as data; sim/kernels.py
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,9 @@ class PathRules:
     with its mapping; else it goes on where sectors follow. first_sure: iomap puts the first folio into a bio
     by a call that cannot fail, and is part of its caller. unlocks_counted: a folio read through buffer heads
     is unlocked where its last block comes, whatever holes it has. decrypts_below: fscrypt's files are
-    decrypted by blk-crypto-fallback, below the file system. verity: reads of files with fs-verity are
-    modelled. fails_whole_bios: a post-read step that finds a page bad fails its bio (bi_status, since 6.2);
+    decrypted by blk-crypto-fallback, below the file system. verity: how reads of files with
+    fs-verity are modelled: "" not, "worker": who verifies reads the tree, "ahead": readahead does, before the
+    data. fails_whole_bios: a post-read step that finds a page bad fails its bio (bi_status, since 6.2);
     else that page alone (PG_error).
     """
 
@@ -32,11 +33,11 @@ class PathRules:
     first_sure: bool = False
     unlocks_counted: bool = False
     decrypts_below: bool = False
-    verity: bool = False
+    verity: Literal["", "worker", "ahead"] = ""
     fails_whole_bios: bool = False
 
 
-LINUX_6_1: Final = PathRules()
+LINUX_6_1: Final = PathRules(verity="worker")
 LINUX_6_12: Final = PathRules(first_sure=True, unlocks_counted=True, fails_whole_bios=True)
 LINUX_7_3: Final = PathRules(
     one_pass=True,
@@ -46,6 +47,6 @@ LINUX_7_3: Final = PathRules(
     first_sure=True,
     unlocks_counted=True,
     decrypts_below=True,
-    verity=True,
+    verity="ahead",
     fails_whole_bios=True,
 )

@@ -1,10 +1,11 @@
 """
 fs-verity on reads, as Linux 7.3 has it (fs/verity/verify.c, fs/ext4/verity.c): readahead of the Merkle tree
-before the data, under the same plug, and a work item a bio that verifies.
+before the data, under the same plug, and a work item a bio that verifies. A bio fails with its first bad
+block, and what comes behind that is not looked at (bi_status). 6.1's way: verity_worker.py.
 
 Left out: a worker that reads a page of the tree itself, because readahead did not bring it (it looks at the
-first page of a range alone): such a page is taken as there; 6.1's way, where the worker starts readahead of
-the tree; hashing two blocks at a time; a file that is encrypted, too.
+first page of a range alone): such a page is taken as there, with the device's bytes; hashing two blocks at a
+time; a file that is encrypted, too.
 """
 
 from __future__ import annotations
@@ -102,16 +103,20 @@ class VerifySites:
         read = f"{_BLOCK};ext4_read_merkle_tree_page"
         self._page = ledger.site(context, root, f"{read} {read};generic_read_merkle_tree_page")
 
-    def verify(self, bio: Bio, block_size: int) -> int:
-        """Count verifying a bio's blocks; return the cost."""
+    def verify(self, bio: Bio, block_size: int) -> tuple[int, int]:
+        """Verify a bio's blocks up to the first bad one; return the cost, and which that is, -1 for none."""
         state: VerityState = bio.owner.inode.verity
         blocks = looked = 0
+        bad = -1
         for lblk, count in bio.blocks:
-            blocks += count
             for block in range(lblk, lblk + count):
-                looked += state.verify(block)
+                if bad < 0:
+                    found = state.verify(block, bio.owner.mapping.content)
+                    blocks += 1
+                    looked += found.looked
+                    bad = found.bad
         ps = self._folio.charge(bio.segments) + self._page.charge(looked)
-        return ps + self._block.charge_units(blocks, blocks * block_size)
+        return ps + self._block.charge_units(blocks, blocks * block_size), bad
 
 
 def awaited(bio: Bio, block_size: int) -> bool:

@@ -37,12 +37,14 @@ from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.files import code_digest, directory_beside
 from sim.volume.image_digests import IMAGE, KEYS, MANIFEST, is_whole, record_digests
 from sim.volume.scheme_image import encrypted_file, finished
+from sim.volume.verity_image import enable_verity, tree_room
 
 
 def image_hash(cell: Cell) -> str:
     """Return SHA-256 (hex) over all that decides the bytes of a made image."""
     said = cell.config.canonical()
-    maker = code_digest("sim.ext4", "sim.crypto", "sim.volume")
+    trees = ("sim.integrity",) if cell.config.volume.verity else ()
+    maker = code_digest("sim.ext4", "sim.crypto", "sim.volume", *trees)
     return digest([said["volume"], cell.config.encryption.of_the_image(), maker])
 
 
@@ -125,15 +127,19 @@ def _make(cell: Cell, folder: Path) -> None:
     growing = [file for file in volume.files if file.layout.kind in layouts.GROWING]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
     log_blocks = (volume.journal_bytes or 0) // block_size
+    trees = sum(2 * tree_room(file.size_bytes, block_size) for file in volume.all_files) * volume.verity
     spec = ImageSpec(
         files,
         block_size,
         seed=volume.seed,
         journal_blocks=log_blocks,
+        spare_blocks=trees,
         new_files=len(growing),
         new_bytes=sum(file.size_bytes for file in growing),
     )
     made = make_image(folder / IMAGE, spec)
+    if volume.verity:
+        enable_verity(folder / IMAGE)
     manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
     if said.scheme in ("fscrypt-v2", "inline"):
         raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()

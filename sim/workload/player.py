@@ -17,6 +17,7 @@ from sim.engine.cpu import Task
 from sim.errors import ConfigError
 from sim.units import NS_PER_S
 from sim.workload.fio.job import Job
+from sim.workload.read_errors import ReadErrors
 
 MOST_STILL_READS: Final = 1 << 20
 """So many reads that take 0 ns are no rounding."""
@@ -96,18 +97,22 @@ def play(
     stop: Stop | None = None,
     gaps_ns: Iterator[int] | None = None,
     writes: Writes | None = None,
+    errors: ReadErrors | None = None,
 ) -> Generator[Any, Any, None]:
     """
     Read, or write, each (offset, length) in bytes of each of `stretches`, as fast or as slowly as `job` says.
 
     stretches: (whether a pass begins, number of the file in `files`, reads). after: an event of the clock to
     wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
-    that is no steady one. writes: what is not to be read; None: all is. Every pass but one at time 0 drops
-    the files' cached pages first. A read ends when its last byte is copied, whether or not the core was free
-    to go on at once. At the end of the runtime the read under way is finished, or the thinktime (fio 3.33).
+    that is no steady one. writes: what is not to be read; None: all is. errors: how reads go that may fail;
+    None: none does; one that fails counts for nothing, not for the job's rate either. Every pass but one at
+    time 0 drops the files' cached pages first. A read ends when its last byte is copied, whether or not the
+    core was free to go on at once. At the end of the runtime the read under way is finished, or the thinktime
+    (fio 3.33).
     """
     yield from _started(clock, job, after)
-    log, read, note = played.log, filemap.read, played.latencies_ns.append
+    log, note = played.log, played.latencies_ns.append
+    read = filemap.read if errors is None else errors.read
     began = played.started_ns = played.measured_from_ns = task.time_ns
     pace = _pace_of(clock, task, job, stop, gaps_ns)
     first = True
@@ -128,6 +133,11 @@ def play(
             if not wrote:
                 began = began if writes is None else task.time_ns  # without the sync before it
                 got = yield from read(task, files[number], offset, length)
+                if got < 0:
+                    if errors is None or errors.ends:
+                        break
+                    began = task.time_ns
+                    continue
                 played.bytes_read += got
                 note(task.time_ns - began)
                 if log is not None:

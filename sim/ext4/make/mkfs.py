@@ -169,7 +169,7 @@ def _absolute_runs(files: list[File]) -> list[tuple[int, int]]:
 def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> int:
     """Return the bytes of a device that holds everything with about 2 % to spare, in whole MiB."""
     room = entries_per_block(spec.block_size)
-    need = names.blocks_needed(spec.block_size) + 64 + spec.journal_blocks
+    need = names.blocks_needed(spec.block_size) + 64 + spec.journal_blocks + spec.spare_blocks
     # A tree of many extents, and preallocations of files that are being written.
     need += -(-spec.new_bytes // spec.block_size) * 11 // 10 + 8 * spec.new_files
     top = 0

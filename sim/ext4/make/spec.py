@@ -53,7 +53,8 @@ class ImageSpec:
     aged layouts, times and uuid follow from it. directories: further, empty ones. new_files, new_bytes: as
     many are to be made later, of so many bytes in all, for which there is room. journal_blocks: of a
     journal, 0 for none; its log is empty, but what it was is still in it: that the names of files with an
-    xattr block were made, then inode and xattr block of each, as when they were written.
+    xattr block were made, then inode and xattr block of each, as when they were written. spare_blocks: how
+    many more are free, if no size is given.
     """
 
     files: tuple[FileSpec, ...] = ()
@@ -64,6 +65,7 @@ class ImageSpec:
     journal_blocks: int = 0
     new_files: int = 0
     new_bytes: int = 0
+    spare_blocks: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class Job:
     second, None = no limit; rate_process, rate_ignore_thinktime: see `player`.
     invalidate: drop the file's cached pages before each pass over the region, as fio does. pre_read: the
     region is cached before the job starts.
+    continue_on_read_error: a read that fails does not end it.
     cpus: the cores its clones run on, in turn; () = any. ioscheduler: of the device, None = as it is.
 
     new_group, group_reporting: which jobs make up a row of the results.
@@ -152,6 +153,7 @@ class Job:
     pre_read: bool = _added(False)
     cpus: tuple[int, ...] = _added(())
     ioscheduler: Literal["none", "mq-deadline"] | None = _added(None)
+    continue_on_read_error: bool = _added(False)
     new_group: bool = _added(False)
     group_reporting: bool = _added(False)
     unused: tuple[tuple[str, str, str], ...] = field(default=(), compare=False)

@@ -257,6 +257,9 @@ PARSERS: dict[str, Parser] = {
     "randseed": _whole("randseed"),
     "norandommap": _flag("norandommap"),
     "rw_sequencer": _word("rw_sequencer"),
+    "continue_on_error": lambda option, value, _base: {
+        "continue_on_read_error": word(option, value)[0] in ("read", "io", "all", "1")
+    },
     "ioengine": _nothing,
     "rwmixread": lambda option, value, base: {"rwmixread": _percent(option, _last(value), base)},
     "rwmixwrite": lambda option, value, base: {"rwmixread": 100 - _percent(option, _last(value), base)},
