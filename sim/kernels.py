@@ -139,7 +139,7 @@ class KernelVersion:
     folios_unasked: bool = False
     encrypt_forbids_folios: bool = False
     large_blocks: bool = False
-    paths: rules.PathRules = rules.LINUX_6_1
+    paths: rules.PathRules = rules.LINUX_3_16
     queue_rqs: bool = True
     newest_first: bool = True
     rest_checked: bool = True
@@ -151,7 +151,9 @@ KERNELS: dict[str, KernelVersion] = {
     kernel.name: kernel
     for kernel in (
         KernelVersion("3.16", Linux316, 16, 0, True, _SYMBOLS_316, queue_rqs=False),
-        KernelVersion("6.1", Linux61, 32, 256, False, folios=LINUX_6_1, costs=_COSTS_61),
+        KernelVersion(
+            "6.1", Linux61, 32, 256, False, folios=LINUX_6_1, paths=rules.LINUX_6_1, costs=_COSTS_61
+        ),
         KernelVersion(
             "6.12",
             Linux612,

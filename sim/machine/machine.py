@@ -70,8 +70,7 @@ class Machine:
     """One machine: open files, run processes on `clock`, then read `ledger` and `queue.stats`."""
 
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
-        kernel, self.design = kernel_of(spec.kernel), design_of(spec.path)
-        self.kernel = kernel
+        self.kernel, self.design = kernel, _ = kernel_of(spec.kernel), design_of(spec.path)
         check_kernel(spec, kernel, self.design)
         self.large_folios = has_large_folios(spec, kernel, self.design)
         self.folio_pairs = kernel.folios is not None and kernel.folios.pairs

@@ -37,6 +37,7 @@ class PathRules:
     fails_whole_bios: bool = False
 
 
+LINUX_3_16: Final = PathRules()
 LINUX_6_1: Final = PathRules(verity="worker")
 LINUX_6_12: Final = PathRules(first_sure=True, unlocks_counted=True, fails_whole_bios=True)
 LINUX_7_3: Final = PathRules(

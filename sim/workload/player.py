@@ -1,5 +1,9 @@
 """
 The player: tasks that issue a job's reads one after another (ioengine=psync) and time each.
+
+Every pass but one at time 0 drops the files' cached pages first. A read ends when its last byte is copied,
+whether or not the core was free to go on at once; one that fails counts for nothing, not for the job's rate
+either. At the end of the runtime the read under way is finished, or the thinktime (fio 3.33).
 """
 
 from __future__ import annotations
@@ -104,11 +108,7 @@ def play(
 
     stretches: (whether a pass begins, number of the file in `files`, reads). after: an event of the clock to
     wait for before anything else, or None. stop: see Stop. gaps_ns: from one read to the next, for a rate
-    that is no steady one. writes: what is not to be read; None: all is. errors: how reads go that may fail;
-    None: none does; one that fails counts for nothing, not for the job's rate either. Every pass but one at
-    time 0 drops the files' cached pages first. A read ends when its last byte is copied, whether or not the
-    core was free to go on at once. At the end of the runtime the read under way is finished, or the thinktime
-    (fio 3.33).
+    that is no steady one. writes: what is not to be read; None: all is. errors: how reads go that may fail.
     """
     yield from _started(clock, job, after)
     log, note = played.log, played.latencies_ns.append
@@ -126,9 +126,7 @@ def play(
                 began = task.time_ns
                 if pace.over(began):
                     break
-            got = -1
-            if writes is not None:
-                got = yield from writes.issue(task, number, offset, length, played)
+            got = -1 if writes is None else (yield from writes.issue(task, number, offset, length, played))
             wrote = got >= 0
             if not wrote:
                 began = began if writes is None else task.time_ns  # without the sync before it
@@ -157,6 +155,11 @@ def _end(
     """End a job: what belongs to its time, and what comes behind it."""
     if writes is not None:
         yield from writes.end(task, played)
+    yield from _finished(clock, task, played, pace)
+
+
+def _finished(clock: Clock, task: Task, played: Played, pace: _Pace | None) -> Generator[Any, Any, None]:
+    """The job has nothing more to do."""
     yield from task.settle()
     played.ended_ns = clock.now
     if pace is not None:

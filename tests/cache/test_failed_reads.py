@@ -98,7 +98,7 @@ def test_blocks_that_came_stay_where_a_page_has_state_for_them(path: str, known:
 
 
 def test_buffers_that_failed_are_not_mapped_again() -> None:
-    """block_read_full_folio() asks get_block only for what is not mapped: 4 calls, whatever is tried later."""
+    """block_read_full_folio() asks get_block only for what is not mapped: 4 calls, whatever follows."""
     rig = rig_of("buffer_head", [1], 1, block_size=1024)
     got(rig, [(0, PAGE)] * 3, random=True)
     assert 4 == rig.machine.ledger.calls()["ext4_get_block"]

@@ -38,7 +38,7 @@ def test_a_tree_begins_at_64_kib() -> None:
 def test_a_block_looks_up_to_what_is_verified() -> None:
     """The first: leaf and root; its neighbour: the leaf; one below another leaf: that and the root."""
     state = VerityState(MerkleTree(8 * MIB, 4 * KIB), None)
-    assert [2, 1, 2, 1] == [state.verify(block) for block in (0, 1, 128, 255)]
+    assert [2, 1, 2, 1] == [state.verify(block).looked for block in (0, 1, 128, 255)]
     assert {0, 1, 2} == state.verified
 
 

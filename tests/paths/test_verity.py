@@ -57,11 +57,20 @@ def test_a_bio_waits_for_its_pages_of_the_tree(monkeypatch: pytest.MonkeyPatch) 
     assert not rig.inode.verity.waiting  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize(("path", "kernel"), [("mpage", "7.3"), ("page_io", "6.1"), ("page_io", "6.12")])
-def test_what_is_not_modelled_is_told(path: str, kernel: str) -> None:
-    """fs-verity is modelled on ext4's own path of 7.3 alone."""
-    rig = Rig(path, [(0, 1000, 64)], 128 * KIB, kernel=kernel)
-    with pytest.raises(
-        ConfigError, match=r"fs-verity: not modelled on \w+ of kernel .*; allowed: page_io, kernel 7\.3"
-    ):
+@pytest.mark.parametrize(
+    ("path", "kernel", "block_size"),
+    [
+        ("mpage", "7.3", 4 * KIB),
+        ("buffer_head", "7.3", 4 * KIB),
+        ("page_io", "6.12", 4 * KIB),
+        ("page_io", "3.16", 4 * KIB),
+        ("iomap", "6.1", 4 * KIB),
+        ("page_io", "6.1", 1 * KIB),
+    ],
+)
+def test_what_is_not_modelled_is_told(path: str, kernel: str, block_size: int) -> None:
+    """fs-verity is modelled on ext4's own path of 6.1 and 7.3, and on buffer heads of 6.1."""
+    rig = Rig(path, [(0, 1000, 256)], 128 * KIB, block_size, kernel=kernel)
+    told = r"fs-verity: (not modelled on \w+ of|blocks of 1KiB on) kernel .*; allowed: (page_io|4KiB)"
+    with pytest.raises(ConfigError, match=told):
         rig.machine.enable_verity(rig.inode)

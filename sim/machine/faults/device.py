@@ -37,7 +37,10 @@ def blocks_of(volume: Image, inode: Inode, what: str) -> Iterable[int]:
 
 
 class FaultyDevice:
-    """The faults of a cell, over the bytes `below`. store: what the device returns; media: what it cannot."""
+    """
+    The faults of a cell, over the bytes `below`. plan: what is wrong. store: what the device returns.
+    media: what it cannot.
+    """
 
     def __init__(self, cell: Cell, said: Faults, volume: Image, below: ByteStore) -> None:
         jobs = cell.config.workload.jobs
@@ -49,7 +52,7 @@ class FaultyDevice:
         for path in sorted(paths):
             blocks += blocks_of(volume, volume.lookup(f"/{path}"), said.on)
         size, rng = volume.block_size, stream(cell.seed, "faults")
-        plan = plan_faults(said.kind, blocks, said.rate, said.count, size, rng)
+        self.plan = plan = plan_faults(said.kind, blocks, said.rate, said.count, size, rng)
         self.media = BadSectors(plan.bad_sectors)
         drawn = said.kind == "transfer_flip"
         among = frozenset(blocks if drawn else ())

@@ -346,6 +346,7 @@ CHOICES = {
     "norandommap": (None, "0", "1"),
     "percentage_random": ("0", "30", "100", "40,50,60"),
     "rw_sequencer": ("sequential", "identical"),
+    "continue_on_error": ("none", "read", "io", "all", "0", "1"),
     "fadvise_hint": ("0", "1", "random", "sequential"),
     "thinktime": ("10", "2ms", "1s"),
     "thinktime_blocks": ("1", "8"),
