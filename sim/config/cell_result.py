@@ -28,7 +28,7 @@ METRICS: dict[str, tuple[str, str]] = {
     "cpu_kworker_ns": ("ns", "CPU time of kernel workers: decryption"),
     "cpu_ns_per_4k": (
         "ns / 4 KiB",
-        "cpu_ns per 4 KiB of bytes_read; of the file, where that is written",
+        "cpu_ns per 4 KiB of bytes_read, 0 if all was refused; of the file, where that is written",
     ),
     "instructions": (
         "instructions",

@@ -40,12 +40,14 @@ def result_of(
     openings: Sequence[int],
     jobs: list[JobRow],
     reads: list[ReadRow],
+    may_refuse: bool = False,
 ) -> CellResult:
     """
     Return the result of a run that is over.
 
-    openings: ns of each first opening of a file. jobs, reads: rows of their own, see CellResult. Raises
-    ConfigError if nothing was read, for then there is nothing to share the CPU time out over.
+    openings: ns of each first opening of a file. jobs, reads: rows of their own, see CellResult.
+    may_refuse: reads may fail. Else raises ConfigError if nothing was read, for then there is nothing to
+    share the CPU time out over.
     """
     stats = machine.queue.stats
     rows = whole_stacks(machine, machine.ledger.rows())
@@ -53,7 +55,7 @@ def result_of(
     elapsed = max(played.ended_ns for played in players) - min(played.started_ns for played in players)
     bytes_read = sum(played.bytes_read for played in players)
     written = write_metrics(players) if any(played.writes_ns for played in players) else {}
-    if not bytes_read and not written:
+    if not bytes_read and not written and not may_refuse:
         raise ConfigError("workload", "nothing was read", "reads of one byte or more")
     latencies = np.concatenate([np.asarray(played.latencies_ns, np.int64) for played in players])
     if not len(latencies):

@@ -181,7 +181,8 @@ class JobRun:
         """Return what all clones came to (WorkloadPlayer)."""
         check_delivery(self._machine, self.players)
         rows, reads = self.job_rows(), self.read_rows()
-        result = result_of(self._machine, self.players, self.verifiers, self.openings_ns, rows, reads)
+        what = self.verifiers, self.openings_ns, rows, reads, self._faults is not None
+        result = result_of(self._machine, self.players, *what)
         if self._faults is not None:
             result.metrics.update(fault_metrics(self._faults.store, self._errors))
         wrote = self._trace and self._mounted is not None

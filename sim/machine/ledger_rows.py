@@ -21,7 +21,7 @@ def cpu_metrics(spent: list[tuple[str, int]], bytes_read: int) -> dict[str, Numb
     return {
         "cpu_ns": cpu_ps // PS_PER_NS,
         **{f"cpu_{context}_ns": ps // PS_PER_NS for context, ps in by_context.items()},
-        "cpu_ns_per_4k": cpu_ps / PS_PER_NS / (bytes_read / PAGE_BYTES),
+        "cpu_ns_per_4k": _per_4k(cpu_ps / PS_PER_NS, bytes_read),
     }
 
 
@@ -30,8 +30,13 @@ def instruction_metrics(rows: list[Charged], bytes_read: int) -> dict[str, Numbe
     instructions = sum(row.mi for row in rows)
     return {
         "instructions": instructions // MILLI,
-        "instructions_per_4k": instructions / MILLI / (bytes_read / PAGE_BYTES),
+        "instructions_per_4k": _per_4k(instructions / MILLI, bytes_read),
     }
+
+
+def _per_4k(cost: float, bytes_read: int) -> float:
+    """Return a cost shared out over 4 KiB each; 0 where every read was refused."""
+    return cost / (bytes_read / PAGE_BYTES) if bytes_read else 0.0
 
 
 def call_rows(rows: list[Charged]) -> list[CallRow]:
