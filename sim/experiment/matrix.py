@@ -35,7 +35,11 @@ class Override:
 
 @dataclass(frozen=True)
 class Axis:
-    """A line of [matrix]: a dotted key, and per value its label."""
+    """
+    A line of [matrix]: a dotted key, and per value its label.
+
+    A value that is a table in which a key has a dot stands for all its keys, whatever the line is called.
+    """
 
     key: str
     labels: tuple[str, ...]
@@ -118,6 +122,19 @@ def _value(value: Any) -> Any:
     return rest["value"] if list(rest) == ["value"] else rest
 
 
+def _overrides(axis: Axis, value: Any) -> list[Override]:
+    """Return what a value of an axis replaces."""
+    if isinstance(value, Mapping) and any("." in key for key in value):
+        return [Override(key, inner, axis.place) for key, inner in value.items()]
+    return [Override(axis.key, value, axis.place)]
+
+
+def _replaces(axis: Axis, key: str) -> bool:
+    """Return whether some value of an axis replaces what is at `key`, which is not its own."""
+    keys = {override.key for value in axis.values for override in _overrides(axis, value)}
+    return any(key.startswith(f"{one}.") or (key == one and one != axis.key) for one in keys)
+
+
 def narrow(matrix: tuple[Axis, ...], sets: list[Override]) -> tuple[tuple[Axis, ...], list[Override]]:
     """
     Apply `--set` to the axes; return them and the overrides that are not about an axis.
@@ -130,7 +147,7 @@ def narrow(matrix: tuple[Axis, ...], sets: list[Override]) -> tuple[tuple[Axis, 
         at = next((i for i, axis in enumerate(matrix) if axis.key == override.key), None)
         if at is None:
             for axis in matrix:
-                if override.key.startswith(f"{axis.key}."):
+                if _replaces(axis, override.key):
                     raise ConfigError(override.place, "the matrix replaces it", f"--set {axis.key}=...")
             rest.append(override)
             continue
@@ -150,7 +167,7 @@ def product(matrix: tuple[Axis, ...]) -> Iterator[tuple[tuple[tuple[str, str], .
     for picks in itertools.product(*(range(len(axis.values)) for axis in matrix)):
         chosen = list(zip(matrix, picks, strict=True))
         labels = tuple((axis.key, axis.labels[pick]) for axis, pick in chosen)
-        yield labels, [Override(axis.key, axis.values[pick], axis.place) for axis, pick in chosen]
+        yield labels, [each for axis, pick in chosen for each in _overrides(axis, axis.values[pick])]
 
 
 def apply(raw: Raw, overrides: list[Override]) -> Raw:

@@ -4,16 +4,10 @@ Power cuts: of all states of the disk, how many break a promise. A row per cell,
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sim.experiment.results import Row, Run
-from sim.report.measure import tick_marks
-from sim.report.page import GAP, Frame, Names, Strip, mark
-from sim.report.panels import mean, others, run_footer, said
-from sim.report.style import LOSES, TALLEST_INCHES, TICK_POINTS, WIDTH_INCHES
+from sim.experiment.results import Run
+from sim.report.shares import Share, share_pages
 
 PROMISES = {
     "crash_unsound": "not sound, log replayed",
@@ -21,53 +15,15 @@ PROMISES = {
     "crash_stale": "shows what was deleted",
 }
 """Counts of states that break a promise, and what a panel calls it."""
-_ROW_INCHES, _ROWS_A_STRIP = 0.22, 16
-_AROUND_INCHES = 2.5
-"""What a page has around its rows, at most."""
-_FULL = 100
 
 
 def crash(run: Run) -> list[Figure]:
     """Return the pages; none if no power was cut."""
     if any(not row.get("crash_states") for row in run.metrics):
         return []
-    rows = others(run, ())
-    names = Names.of([said(run, fixed) for fixed in rows])
-    frame = Frame(
-        width=WIDTH_INCHES,
-        lefts=(names.inches, GAP, GAP),
-        heading=run.manifest["title"],
-        name="share of the disk's states after a power cut, %",
-        foot=run_footer(run),
-    )
-    each = max(_ROW_INCHES, names.each)
-    most = max(min(_ROWS_A_STRIP, int((TALLEST_INCHES - _AROUND_INCHES) / each)), 1)
-    parts = [range(at, min(at + most, len(rows))) for at in range(0, len(rows), most)]
-    strips = [Strip(each * len(part), titles=tuple(PROMISES.values())) for part in parts]
-    table = {name: [mean(run, fixed, _share(name)) for fixed in rows] for name in PROMISES}
-    pages = []
-    for numbers in frame.split(strips):
-        figure, drawn = frame.page([strips[at] for at in numbers])
-        for at, panels in zip(numbers, drawn, strict=True):
-            for panel, shares in zip(panels, table.values(), strict=True):
-                _bars(panel, parts[at], shares, frame.panel_inches)
-                names.beside(panel, range(len(rows)), shown=panel is panels[0])
-                panel.set_ylim(parts[at].stop - 0.5, parts[at].start - 0.5)
-        pages.append(figure)
-    return pages
+    panels = {title: _share(name) for name, title in PROMISES.items()}
+    return share_pages(run, "share of the disk's states after a power cut, %", panels, "kept")
 
 
-def _share(name: str) -> Callable[[Row], float]:
-    return lambda row: _FULL * row[name] / row["crash_states"]
-
-
-def _bars(panel: Axes, rows: range, shares: list[float], inches: float) -> None:
-    """Draw a bar for each share of these rows, and write what it is."""
-    panel.barh(rows, [shares[at] for at in rows], height=0.62, color=LOSES, zorder=2)
-    panel.set_xlim(0, _FULL * 1.35)
-    mark(panel, "x", tick_marks(_FULL, inches))
-    panel.grid(axis="x")
-    for at in rows:
-        share = shares[at]
-        text = "kept" if not share else f"{share:.0f} %" if share >= 1 else "< 1 %"
-        panel.text(share + 2, at, text, va="center", ha="left", fontsize=TICK_POINTS, zorder=3)
+def _share(name: str) -> Share:
+    return lambda row: row[name] / row["crash_states"]

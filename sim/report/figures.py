@@ -15,6 +15,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     secure_delete   time over the size of a deleted file, what is written, CPU, and what is left of it
     journal_modes   bytes to the device per byte written, and the time of a sync, by data= mode
     crash           how many of a disk's states after a power cut break a promise, by cell
+    corruption      how many reads a broken device has refused or given wrong data, and what nobody noticed
     fsync_storm     syncs a second, the time of one and commits per sync, over the number of writers
     allocation      delalloc and nodelalloc: CPU time, and how often write-back looks at a page
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
@@ -38,6 +39,7 @@ from sim.experiment.results import Run, load_run
 from sim.experiment.runner import Progress, Watcher
 from sim.experiment.workers import Each, in_this_process
 from sim.report.allocation import allocation
+from sim.report.corruption import corruption
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.crash import crash
 from sim.report.curves import concurrency, file_size, fsync_storm, readahead
@@ -68,6 +70,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "secure_delete": secure_delete,
     "journal_modes": journal_modes,
     "crash": crash,
+    "corruption": corruption,
     "fsync_storm": fsync_storm,
     "allocation": allocation,
     "latency_cdf": latency_cdf,

@@ -294,7 +294,7 @@ GOLDEN_SETS = [
     (
         "machin.cpus=3",
         "--set machin.cpus: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, "
-        "volume, encryption, workload, cache, mount, crash, path, read_path, write_path, mapping, data, "
+        "volume, encryption, workload, cache, mount, crash, faults, path, read_path, write_path, mapping, data, "
         "title, question, run, matrix",
     ),
     (

@@ -46,6 +46,8 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
         counts = dict.fromkeys(("bytes_read", "bytes_deleted", "bytes_written", "bytes_recovered"), 4096)
         counts |= {"bytes_streamed": 4096, "syncs": 1}
         counts |= {"crash_states": 200, "crash_unsound": 200, "crash_losing": 1, "crash_stale": 0}
+        counts |= {"faults_injected": 128, "faults_undetected": 1, "reads_right": 200}
+        counts |= {"reads_eio": 200, "reads_wrong": 1}
         left = {"keys_left": 1, "blocks_left": -1}
         pages = {
             "pages_read": 1,
@@ -119,6 +121,10 @@ AXES = {
     "crash": (
         {"mount": ["ordered", "journal"]},
         {"mount": ["ordered, nodelalloc", "writeback", "journal", LONG], **LAYOUTS_20},
+    ),
+    "corruption": (
+        {"faults": ["bit flip", "write lost"]},
+        {"faults": ["bit flip", "sector cannot be read", "write lost", LONG], **LAYOUTS_20},
     ),
     "fsync_storm": (
         {"workload.job.numjobs": ["1", "8"], "mount.data": ["ordered", "journal"]},

@@ -108,7 +108,7 @@ class FaultyStore(Noticed):
         detected = len(self._detected) + sum(flips)
         undetected = len(self._returned - self._detected) + len(flips) - sum(flips)
         return {
-            "faults": injected,
+            "faults_injected": injected,
             "faults_detected": detected,
             "faults_undetected": undetected,
             "faults_never_read": injected - detected - undetected,

@@ -59,7 +59,7 @@ def counted(cell: Cell, image: Path) -> dict[str, Any]:
     """Return the metrics of a run in which every fault must be accounted for, and every read."""
     found: dict[str, Any] = dict(run_cell(cell, image, False).metrics)
     parts = ("faults_detected", "faults_undetected", "faults_never_read")
-    assert found["faults"] == sum(found[part] for part in parts)
+    assert found["faults_injected"] == sum(found[part] for part in parts)
     assert found["reads"] == found["reads_right"] + found["reads_wrong"]
     return found
 

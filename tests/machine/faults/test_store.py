@@ -67,7 +67,7 @@ def test_each_fault_is_counted_once() -> None:
     store.found_bad(0)  # what is right cannot be a fault, whoever says so
     store.failed(18, 4)
     assert {
-        "faults": 5,
+        "faults_injected": 5,
         "faults_detected": 2,
         "faults_undetected": 1,
         "faults_never_read": 2,
@@ -82,7 +82,7 @@ def test_a_flip_in_transfer_is_one_each_time() -> None:
     assert len(set(reads)) > 10, "not the same bit each time"
     store.found_bad(4)
     assert {
-        "faults": 20,
+        "faults_injected": 20,
         "faults_detected": 1,
         "faults_undetected": 19,
         "faults_never_read": 0,

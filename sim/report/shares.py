@@ -1,0 +1,63 @@
+"""
+Shares of a whole, counted: a row per cell, a panel per thing that was counted, a bar for its share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sim.experiment.results import Row, Run
+from sim.report.measure import tick_marks
+from sim.report.page import GAP, Frame, Names, Strip, mark
+from sim.report.panels import mean, others, run_footer, said
+from sim.report.style import LOSES, TALLEST_INCHES, TICK_POINTS, WIDTH_INCHES
+
+Share = Callable[[Row], float]
+"""A row of the metrics -> a share, 0 to 1."""
+_ROW_INCHES, _ROWS_A_STRIP = 0.22, 16
+_AROUND_INCHES = 2.5
+"""What a page has around its rows, at most."""
+_FULL = 100
+
+
+def share_pages(run: Run, name: str, panels: Mapping[str, Share], nothing: str) -> list[Figure]:
+    """Return the pages. name: of the axis. panels: title -> share; nothing: what is written at one of 0."""
+    rows = others(run, ())
+    names = Names.of([said(run, fixed) for fixed in rows])
+    frame = Frame(
+        width=WIDTH_INCHES,
+        lefts=(names.inches, *[GAP] * (len(panels) - 1)),
+        heading=run.manifest["title"],
+        name=name,
+        foot=run_footer(run),
+    )
+    each = max(_ROW_INCHES, names.each)
+    most = max(min(_ROWS_A_STRIP, int((TALLEST_INCHES - _AROUND_INCHES) / each)), 1)
+    parts = [range(at, min(at + most, len(rows))) for at in range(0, len(rows), most)]
+    strips = [Strip(each * len(part), titles=tuple(panels)) for part in parts]
+    table = [[_FULL * mean(run, fixed, share) for fixed in rows] for share in panels.values()]
+    pages = []
+    for numbers in frame.split(strips):
+        figure, drawn = frame.page([strips[at] for at in numbers])
+        for at, row_panels in zip(numbers, drawn, strict=True):
+            for panel, shares in zip(row_panels, table, strict=True):
+                _bars(panel, parts[at], shares, frame.panel_inches, nothing)
+                names.beside(panel, range(len(rows)), shown=panel is row_panels[0])
+                panel.set_ylim(parts[at].stop - 0.5, parts[at].start - 0.5)
+        pages.append(figure)
+    return pages
+
+
+def _bars(panel: Axes, rows: range, shares: list[float], inches: float, nothing: str) -> None:
+    """Draw a bar for each share of these rows, and write what it is."""
+    panel.barh(rows, [shares[at] for at in rows], height=0.62, color=LOSES, zorder=2)
+    panel.set_xlim(0, _FULL * 1.35)
+    mark(panel, "x", tick_marks(_FULL, inches))
+    panel.grid(axis="x")
+    for at in rows:
+        share = shares[at]
+        text = nothing if not share else f"{share:.0f} %" if share >= 1 else "< 1 %"
+        panel.text(share + 2, at, text, va="center", ha="left", fontsize=TICK_POINTS, zorder=3)
