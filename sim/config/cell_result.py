@@ -81,7 +81,10 @@ METRICS: dict[str, tuple[str, str]] = {
     "crash_stale": ("states", "in which a file shows what was never in it"),
     "crash_lost_bytes": ("B", "most of what was lost in one state"),
     "crash_stale_bytes": ("B", "most of what a file showed that was never in it, in one state"),
-    "faults_injected": ("faults", "of [faults]: blocks that are not as they should be, and each flip in transfer"),
+    "faults_injected": (
+        "faults",
+        "of [faults]: blocks that are not as they should be; each flip in transfer",
+    ),
     "faults_detected": ("faults", "that the device or a check told of"),
     "faults_undetected": ("faults", "that were read into the cache, and nothing told of"),
     "faults_never_read": ("faults", "in what was never read"),

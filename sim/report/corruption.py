@@ -1,5 +1,6 @@
 """
-Faults of the device: of all that were read, how many were noticed, and what readers got. A row per cell.
+Faults of the device: of all that were read, how many were noticed, and what readers got. A row per cell;
+cells that differ in nothing share one.
 """
 
 from __future__ import annotations
@@ -7,7 +8,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from sim.experiment.results import Run
-from sim.report.shares import Share, share_pages
+from sim.report.shares import Share, equal_axes, share_pages
+from sim.report.style import WINS
 
 PANELS = {
     "reads_eio": "refused (EIO)",
@@ -24,7 +26,11 @@ def corruption(run: Run) -> list[Figure]:
         return []
     panels = {title: _of_reads(name) for name, title in PANELS.items()}
     panels[UNNOTICED] = lambda row: row["faults_undetected"] / row["faults_injected"]
-    return share_pages(run, "share of the reads, and of the faults, %", panels, "none")
+    same = equal_axes(run, panels)
+    name = "share of the reads, and of the faults, %"
+    if same:
+        name += f"; the same for {', '.join(label for axis in same for label in run.axes[axis])}"
+    return share_pages(run, name, panels, "none", {PANELS["reads_eio"]: WINS}, same)
 
 
 def _of_reads(name: str) -> Share:

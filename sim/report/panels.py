@@ -44,6 +44,8 @@ _WORDS = {
 """Axes that read better under another name; for the others the last part of the key will do."""
 
 _PHRASES = {
+    "faults": "{}",
+    "scheme": "{}",
     "device.profile": "{}",
     "device.read_ahead_kb": "readahead {} KiB",
     "encryption": "{}",

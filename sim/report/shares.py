@@ -4,7 +4,7 @@ Shares of a whole, counted: a row per cell, a panel per thing that was counted, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,9 +23,19 @@ _AROUND_INCHES = 2.5
 _FULL = 100
 
 
-def share_pages(run: Run, name: str, panels: Mapping[str, Share], nothing: str) -> list[Figure]:
-    """Return the pages. name: of the axis. panels: title -> share; nothing: what is written at one of 0."""
-    rows = others(run, ())
+def share_pages(
+    run: Run,
+    name: str,
+    panels: Mapping[str, Share],
+    nothing: str,
+    colours: Mapping[str, str] | None = None,
+    pooled: Sequence[str] = (),
+) -> list[Figure]:
+    """
+    Return the pages. name: of the axis. panels: title -> share; nothing: what is written at one of 0.
+    colours: of panels, by title, in which bars are nothing bad. pooled: axes whose cells share a row.
+    """
+    rows = others(run, pooled)
     names = Names.of([said(run, fixed) for fixed in rows])
     frame = Frame(
         width=WIDTH_INCHES,
@@ -43,17 +53,32 @@ def share_pages(run: Run, name: str, panels: Mapping[str, Share], nothing: str) 
     for numbers in frame.split(strips):
         figure, drawn = frame.page([strips[at] for at in numbers])
         for at, row_panels in zip(numbers, drawn, strict=True):
-            for panel, shares in zip(row_panels, table, strict=True):
-                _bars(panel, parts[at], shares, frame.panel_inches, nothing)
+            for title, panel, shares in zip(panels, row_panels, table, strict=True):
+                colour = (colours or {}).get(title, LOSES)
+                _bars(panel, parts[at], shares, frame.panel_inches, nothing, colour)
                 names.beside(panel, range(len(rows)), shown=panel is row_panels[0])
                 panel.set_ylim(parts[at].stop - 0.5, parts[at].start - 0.5)
         pages.append(figure)
     return pages
 
 
-def _bars(panel: Axes, rows: range, shares: list[float], inches: float, nothing: str) -> None:
+def equal_axes(run: Run, panels: Mapping[str, Share]) -> list[str]:
+    """Return the axes along which no share differs, whatever the other labels are."""
+    found: list[str] = []
+    for axis, labels in run.axes.items():
+        rows = others(run, (*found, axis))
+        if len(labels) > 1 and all(
+            len({mean(run, {**fixed, axis: label}, share) for label in labels}) == 1
+            for fixed in rows
+            for share in panels.values()
+        ):
+            found.append(axis)
+    return found
+
+
+def _bars(panel: Axes, rows: range, shares: list[float], inches: float, nothing: str, colour: str) -> None:
     """Draw a bar for each share of these rows, and write what it is."""
-    panel.barh(rows, [shares[at] for at in rows], height=0.62, color=LOSES, zorder=2)
+    panel.barh(rows, [shares[at] for at in rows], height=0.62, color=colour, zorder=2)
     panel.set_xlim(0, _FULL * 1.35)
     mark(panel, "x", tick_marks(_FULL, inches))
     panel.grid(axis="x")

@@ -155,8 +155,8 @@ def _head(body: Schema, definitions: Schema) -> Schema:
         "question": {"type": "string", "description": "What the experiment is to tell."},
         "matrix": {
             "description": "Every combination of these values is a cell, the first line slowest. A value"
-            " may be { label = ..., value = ... }, or { label = ..., 'key.of.another' = ..., ... }, whose keys"
-            " are replaced together.",
+            " may be { label = ..., value = ... }, or { label = ..., 'key.of.another' = ..., ... },"
+            " whose keys are replaced together.",
             "type": "object",
             "properties": axes,
             "additionalProperties": {"type": ["array", "object"]},

@@ -153,7 +153,7 @@ GOLDEN = [
         "[machine]",
         "[machin]",
         "e.toml:3: machin: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, volume, "
-        "encryption, workload, cache, mount, crash, path, read_path, write_path, mapping, data, title, "
+        "encryption, workload, cache, mount, crash, faults, path, read_path, write_path, mapping, data, title, "
         "question, run, matrix",
     ),
     (
@@ -294,8 +294,8 @@ GOLDEN_SETS = [
     (
         "machin.cpus=3",
         "--set machin.cpus: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, "
-        "volume, encryption, workload, cache, mount, crash, faults, path, read_path, write_path, mapping, data, "
-        "title, question, run, matrix",
+        "volume, encryption, workload, cache, mount, crash, faults, path, read_path, write_path, mapping, "
+        "data, title, question, run, matrix",
     ),
     (
         "path=nosuch",
@@ -314,6 +314,54 @@ GOLDEN_SETS = [
         "modelled; allowed: 0",
     ),
 ]
+
+
+TOGETHER = """
+title = "t"
+[device]
+profile = "nvme"
+[volume]
+files = [{ name = "data", size = "64KiB" }]
+[workload]
+job = { rw = "read" }
+[matrix]
+way = [
+    { label = "old", path = "buffer_head", "machine.kernel" = "3.16" },
+    { label = "new", "machine.kernel" = "6.1" },
+]
+"machine.cpus" = [1, 2]
+"""
+
+
+def test_a_value_may_replace_several_keys(tmp_path: Path) -> None:
+    """A table with a dotted key in it: all its keys at once, its label the cell's; the other axis goes on."""
+    (tmp_path / "e.toml").write_text(TOGETHER)
+    cells = load_experiment(tmp_path / "e.toml").cells
+    found = [(dict(c.labels), c.config.path, c.config.machine.kernel, c.config.machine.cpus) for c in cells]
+    assert [
+        ({"way": "old", "machine.cpus": "1"}, "buffer_head", "3.16", 1),
+        ({"way": "old", "machine.cpus": "2"}, "buffer_head", "3.16", 2),
+        ({"way": "new", "machine.cpus": "1"}, "page_io", "6.1", 1),
+        ({"way": "new", "machine.cpus": "2"}, "page_io", "6.1", 2),
+    ] == found
+    assert ["new"] * 2 == [
+        dict(c.labels)["way"] for c in load_experiment(tmp_path / "e.toml", ["way=new"]).cells
+    ]
+
+
+@pytest.mark.parametrize("said", ["path=mpage", "machine.kernel=6.12"])
+def test_what_a_value_replaces_cannot_be_set(tmp_path: Path, said: str) -> None:
+    """It would be undone in silence."""
+    (tmp_path / "e.toml").write_text(TOGETHER)
+    with pytest.raises(ConfigError, match=r"--set .*: the matrix replaces it; allowed: --set way=\.\.\."):
+        load_experiment(tmp_path / "e.toml", [said])
+
+
+def test_a_wrong_value_among_several_keys_is_told_at_its_axis(tmp_path: Path) -> None:
+    """One line, with the place of the line of the matrix."""
+    (tmp_path / "e.toml").write_text(TOGETHER.replace('"3.16"', '"3.17"'))
+    with pytest.raises(ConfigError, match=r"matrix\.way.*'3\.17'"):
+        load_experiment(tmp_path / "e.toml")
 
 
 SEVERAL = [

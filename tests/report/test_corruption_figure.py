@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 from run_kit import made_up
 
@@ -23,16 +25,28 @@ def metrics(labels: dict[str, str]) -> dict[str, int]:
     }
 
 
+def widths(figure: Any) -> list[list[float]]:
+    """Return the lengths of a page's bars, a list for each panel."""
+    return [[bar.get_width() for bar in axes.patches] for axes in figure.axes]
+
+
 def test_shares_of_reads_and_of_faults() -> None:
     """Of 40 reads 10 are refused or wrong; of 20 faults 10 were not noticed."""
     with mpl.rc_context(RC):
         (figure,) = corruption(made_up(AXES, metrics))
     assert [axes.get_title() for axes in figure.axes] == [*PANELS.values(), UNNOTICED]
-    widths = [[bar.get_width() for bar in axes.patches] for axes in figure.axes]
-    assert widths == [[0, 25], [25, 0], [50, 0]]
+    assert widths(figure) == [[0, 25], [25, 0], [50, 0]]
     assert [text.get_text() for text in figure.axes[1].texts] == ["25 %", "none"]
 
 
 def test_none_without_faults() -> None:
     """A run without a [faults] table has no page."""
     assert corruption(made_up(AXES, lambda _labels: {})) == []
+
+
+def test_cells_that_differ_in_nothing_share_a_row() -> None:
+    """Two paths with the same counts: one row for each scheme, and the axis says of whom."""
+    with mpl.rc_context(RC):
+        (figure,) = corruption(made_up({"path": ["page_io", "mpage"], **AXES}, metrics))
+    assert [[0, 25], [25, 0], [50, 0]] == widths(figure)
+    assert "the same for page_io, mpage" in "".join(text.get_text() for text in figure.texts)
