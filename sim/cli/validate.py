@@ -24,6 +24,7 @@ from sim.records.kernel_case import PATH_NAMES, Case, load_cases
 from sim.records.kernel_compare import Difference, Outcome, validate
 from sim.records.peer_case import PeerCase, is_of_peers, load_peer_cases
 from sim.records.peer_compare import validate_peers
+from sim.records.verity_case import VerityCase, compare_verity_case, is_verity_file, load_verity_cases
 from sim.records.versions import FIRST, VERSIONS, kernel_name
 from sim.records.write_case import WriteCase
 from sim.records.write_compare import VOLUMES, load_write_cases, validate_writes
@@ -41,6 +42,8 @@ COUNTS_FILES = {
 """Files of calls, by the folder of the kernel."""
 WRITE_FILES = tuple(f"linux-6.1.192/writes/{name}.jsonl" for name in WRITE_GROUPS)
 PEER_FILES = tuple(f"linux-6.1.192/peers/{name}.jsonl" for name in PEER_GROUPS)
+VERITY_FILE = "linux-6.1.192/peers/fs-verity.jsonl"
+"""Of peers, and read by the simulator's own path besides."""
 SHOWN = 15
 DIFFERS = 1
 
@@ -61,9 +64,9 @@ def validate_cases(
     """
     if figure is not None:
         check_formats([figure.suffix.lstrip(".")])
-    cases, writes, peers = _chosen(files or recorded_files(), layouts, glob)
+    cases, writes, verity, peers = _chosen(files or recorded_files(), layouts, glob)
     with progress(wanted=not quiet) as watch:
-        numbers, total = count(1), len(cases) + len(writes) + len(peers)
+        numbers, total = count(1), len(cases) + len(writes) + len(verity) + len(peers)
         outcomes = validate(
             cases,
             load_costs(DEFAULT_MACHINE),
@@ -72,6 +75,9 @@ def validate_cases(
         written = validate_writes(
             writes, lambda case: watch(Progress("cases", next(numbers), total, case.name))
         )
+        for case in verity:
+            watch(Progress("cases", next(numbers), total, case.name))
+            written.append(compare_verity_case(case))
         of_peers = validate_peers(
             peers, lambda case: watch(Progress("cases", next(numbers), total, case.name))
         )
@@ -102,10 +108,15 @@ def validate_cases(
 
 def _chosen(
     files: list[Path], layouts: Path | None, glob: str
-) -> tuple[list[Case], list[WriteCase], list[PeerCase]]:
-    """Return the cases of reading, of writing, of peers. Raises ConfigError when none matches."""
-    cases, writes, peers = [], [], []
+) -> tuple[list[Case], list[WriteCase], list[VerityCase], list[PeerCase]]:
+    """Return the cases of some files whose name matches `glob`, by kind; ConfigError if none does."""
+    cases: list[Case] = []
+    writes: list[WriteCase] = []
+    verity: list[VerityCase] = []
+    peers: list[PeerCase] = []
     for file in map(here_or_shipped, files):
+        if is_verity_file(file):
+            verity += load_verity_cases(file)
         if is_of_peers(file):
             peers += load_peer_cases(file)
         elif (file.parent / VOLUMES).exists():
@@ -114,12 +125,13 @@ def _chosen(
             cases += load_cases(file, layouts or file.parent / "layouts")
     cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
     writes = [case for case in writes if fnmatch(case.name, glob)]
+    verity = [case for case in verity if fnmatch(case.name, glob)]
     peers = [case for case in peers if fnmatch(case.name, glob)]
-    if not cases and not writes and not peers:
+    if not (cases or writes or verity or peers):
         raise ConfigError(
             "--case", f"{glob!r} matches no recorded case", "a shell pattern, such as '*frag1*'"
         )
-    return cases, writes, peers
+    return cases, writes, verity, peers
 
 
 def recorded_files() -> list[Path]:

@@ -47,7 +47,8 @@ def write_document(outcome: WriteOutcome) -> dict[str, Any]:
 
 def print_writes(outcomes: Sequence[WriteOutcome], out: Console) -> None:
     """Print a row per mode and path of write-back, the first differences, and what was not compared."""
-    print_table(_summary(outcomes), out, "recorded write cases against the simulator")
+    title = "recorded cases of writing, or with fs-verity, against the simulator"
+    print_table(_summary(outcomes), out, title)
     differences = [difference for outcome in outcomes for difference in outcome.differences]
     for one in differences[:SHOWN]:
         said = f"  {one.case}: {one.phase}: {one.counter}: kernel {one.kernel}, simulator {one.simulator}"

@@ -79,6 +79,10 @@ class _Pool:
         self.waking = False
 
 
+SleepingItem = tuple[_Pool, Core]
+"""Of an item that is being done: whose it is, and on which core."""
+
+
 class WorkQueue:
     """
     One work queue.
@@ -103,6 +107,8 @@ class WorkQueue:
         self.context = IRQ if self.softirq else KWORKER
         self.root = "tasklet_action_common" if self.softirq else "process_one_work"
         self.queues = "__tasklet_schedule" if self.softirq else "queue_work_on"
+        self._doing: SleepingItem = self._pools[0], cores[0]
+        self._asleep = False
         self._s_more = ledger.site(KWORKER, "process_one_work", "try_to_wake_up")
         self._s_sleep = ledger.site(KWORKER, "worker_thread", "schedule")
 
@@ -177,9 +183,36 @@ class WorkQueue:
         self._cpu.work(core, item.ps, True, self._worked, doing)
 
     def _worked(self, did: tuple[_Pool, Core, Item]) -> None:
-        """An item is done: go on with the next, or sleep."""
+        """An item is done, unless it sleeps now."""
         pool, core, item = did
+        self._doing, self._asleep = (pool, core), False
         item.done(item.argument)
+        if not self._asleep:
+            self._next(pool, core)
+
+    def sleep(self) -> SleepingItem:
+        """
+        Let the item that is being done sleep: it stays active, and its worker does nothing else until wake(),
+        which is to be given what this returns. If others are ready another worker is woken for them
+        (wq_worker_sleeping()).
+        """
+        pool, core = self._doing
+        self._asleep = True
+        pool.running -= 1
+        core.workers -= 1
+        if self._needs_more(pool):
+            self._wake(pool)
+        return pool, core
+
+    def wake(self, doing: SleepingItem) -> None:
+        """An item that slept is done."""
+        pool, core = doing
+        pool.running += 1
+        core.workers += 1
+        self._next(pool, core)
+
+    def _next(self, pool: _Pool, core: Core) -> None:
+        """Go on with the next item, or sleep."""
         pool.active -= 1
         if pool.inactive:
             pool.active += 1

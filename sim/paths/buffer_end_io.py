@@ -10,7 +10,7 @@ from sim.block.bio import Bio
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, under
-from sim.engine.workqueue import Item, WorkQueue
+from sim.engine.workqueue import Item, SleepingItem, WorkQueue
 from sim.paths.page_data import Contents
 from sim.paths.post_read import FALLBACK_WORKER, PostReadEndIo
 from sim.paths.post_read_steps import FSCRYPT, Blocks, CipherCalls, MakeStep
@@ -118,10 +118,10 @@ class BufferEndIo(PostReadEndIo):
             first += count
         self._work.queue(self._waker, items)
 
-    def _end_verified(self, bio: Bio, bad: Blocks) -> None:
+    def _end_verified(self, item: SleepingItem, bio: Bio, bad: Blocks) -> None:
         """Spend what the end of verified buffers costs, in the worker (PostReadEndIo)."""
         ps = self._read_ps(bio, self._decrypted)
-        self._cpu.work(self._cpu.here, ps, True, self._verified, (bio, bad))
+        self._cpu.work(self._cpu.here, ps, True, self._worker_done, (item, bio, bad))
 
 
 class _Ended:

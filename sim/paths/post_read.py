@@ -19,6 +19,7 @@ Left out: bounce buffers.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final, final
 
 from sim.block.bio import Bio, EndIo
@@ -26,7 +27,7 @@ from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
-from sim.engine.workqueue import Item, Waker, WorkQueue
+from sim.engine.workqueue import Item, SleepingItem, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
 from sim.fs.merkle import VerityState
 from sim.paths.page_data import Contents
@@ -141,11 +142,17 @@ class PostReadEndIo(EndIo):
     def _verify_bio(self, bio: Bio) -> None:
         """A worker verifies a bio's pages, and then ends it (6.1)."""
         assert self._worker is not None
-        self._worker.start(bio, self._end_verified)
+        self._worker.start(bio, partial(self._end_verified, self._work.sleep()))
 
-    def _end_verified(self, bio: Bio, bad: Blocks) -> None:
+    def _end_verified(self, item: SleepingItem, bio: Bio, bad: Blocks) -> None:
         """All of a bio is verified: spend what its end costs, then unlock its pages."""
         raise NotImplementedError
+
+    def _worker_done(self, checked: tuple[SleepingItem, Bio, Blocks]) -> None:
+        """A worker has ended a bio: it goes on with the next."""
+        item, bio, bad = checked
+        self._verified((bio, bad))
+        self._work.wake(item)
 
     def _verified(self, checked: tuple[Bio, Blocks]) -> None:
         """All of a bio's pages are looked at."""
@@ -341,10 +348,10 @@ class PageEndIo(PostReadEndIo):
         found = bio.blocks if bad >= 0 else []
         self._work.queue(self._waker, [Item(1, ps, self._verified, (bio, found))])
 
-    def _end_verified(self, bio: Bio, bad: Blocks) -> None:
+    def _end_verified(self, item: SleepingItem, bio: Bio, bad: Blocks) -> None:
         """Spend what the end of a verified bio costs, in the worker (PostReadEndIo)."""
         ps = self._s_verified.charge(1) + self._s_verified_page.charge(bio.segments)
-        self._cpu.work(self._cpu.here, ps, True, self._verified, (bio, bad))
+        self._cpu.work(self._cpu.here, ps, True, self._worker_done, (item, bio, bad))
 
     def _tree_came(self, state: VerityState) -> None:
         """Pages of a tree have come: verify what has waited for them."""

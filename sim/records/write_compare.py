@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from sim.block.opf import REQ_META, rwbs
 from sim.errors import ConfigError
@@ -57,11 +57,22 @@ class WriteDifference:
     simulator: Any
 
 
+class Compared(Protocol):
+    """A case that is told of: its name, and its record with mode, path and block_size."""
+
+    record: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The record's own name."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOutcome:
     """How a case came out. compared: how many numbers; left_out: counter -> why."""
 
-    case: WriteCase
+    case: Compared
     differences: tuple[WriteDifference, ...]
     compared: int
     left_out: dict[str, str]

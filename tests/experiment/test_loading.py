@@ -153,8 +153,8 @@ GOLDEN = [
         "[machine]",
         "[machin]",
         "e.toml:3: machin: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, volume, "
-        "encryption, workload, cache, mount, crash, faults, path, read_path, write_path, mapping, data, title, "
-        "question, run, matrix",
+        "encryption, workload, cache, mount, crash, faults, path, read_path, write_path, mapping, data, "
+        "title, question, run, matrix",
     ),
     (
         '"1GiB"',
