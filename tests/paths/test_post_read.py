@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from core_kit import Rig, priced
 
+from sim.block.bio import Bio
 from sim.block.queue.limits import QueueLimits
+from sim.cache.pages import UPTODATE
+from sim.ext4.store import MemoryStore
+from sim.paths.post_read_steps import Blocks, PostReadStep
+from sim.paths.registry import design_of
 from sim.units import KIB
 
 
@@ -71,3 +78,51 @@ def test_holes_of_a_page_are_zeroed_block_by_block() -> None:
     rig = Rig("buffer_head", [(0, 1000, 1)], 4 * KIB, KIB)
     rig.run([(0, 4 * KIB)])
     assert (3, 3 * KIB) == charged(rig, "folio_zero_range")
+
+
+class FindsBad(PostReadStep):
+    """A step that finds block 2 bad wherever it comes with others: not when it is read again alone."""
+
+    def charge(self, calls: int, blocks: int) -> int:  # noqa: ARG002
+        """Charge nothing."""
+        return 0
+
+    def bad_blocks(self, bio: Bio) -> Blocks:
+        """Say so, after a look at the bytes: block b has b in its first byte."""
+        content = bio.owner.mapping.content
+        first, count = bio.blocks[0]
+        assert list(range(first, first + count)) == [content[b * 4096] for b in range(first, first + count)]
+        return [(2, 1)] if count > 1 and first <= 2 < first + count else []
+
+
+@pytest.mark.parametrize(
+    ("path", "kernel", "again"),
+    [
+        ("page_io", "6.1", [2]),
+        ("page_io", "7.3", list(range(8))),
+        ("iomap", "6.1", [2]),
+        ("buffer_head", "6.1", [2]),
+    ],
+)
+def test_what_a_step_finds_bad_fails_its_page_or_its_bio(path: str, kernel: str, again: list[int]) -> None:
+    """
+    Eight pages at once: before 6.2 the bad one alone is read again, since then all of its bio; buffer heads
+    are each for itself. Then it is right, and the reader gets all.
+    """
+    data = b"".join(bytes([max(block - 1000, 0) % 256]).ljust(4096, b"x") for block in range(1008))
+    design = replace(design_of(path), post_read=(FindsBad,))
+    rig = Rig(
+        design, [(0, 1000, 8)], 32 * KIB, kernel=kernel, large_folios=False, store=MemoryStore(data), cpus=1
+    )
+    rig.run([(0, 32 * KIB)])
+    bios = [(sector // 8 - 1000, sectors // 8) for _, sector, sectors in rig.letters("Q")]
+    whole = [(block, 1) for block in range(8)] if path == "buffer_head" else [(0, 8)]
+    assert [*whole, *((page, 1) for page in again)] == bios
+    assert {UPTODATE} == set(rig.mapping.state)
+
+
+def test_a_step_is_not_asked_without_data() -> None:
+    """With data off nothing is looked at, and nothing is bad."""
+    rig = Rig(replace(design_of("page_io"), post_read=(FindsBad,)), [(0, 1000, 8)], 32 * KIB)
+    rig.run([(0, 32 * KIB)])
+    assert 1 == len(rig.letters("Q"))
