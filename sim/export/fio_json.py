@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sim.documents import read_json
+from sim.errors import ConfigError
 from sim.experiment.results import Run
 from sim.experiment.traced_tables import pieces
 from sim.export.disk_util import disk_util
@@ -32,10 +33,18 @@ _BATCHES = ("0", "4", "8", "16", "32", "64", ">=64")
 
 
 def fio_document(run: Run, cell: int, seed: int, plus: bool) -> dict[str, Any]:
-    """Return the document of a cell with one seed; `plus`: with bins (json+)."""
+    """
+    Return the document of a cell with one seed; `plus`: with bins (json+).
+
+    Raises ConfigError for a cell with faults: the error that a job ended with is not kept job by job.
+    """
     clones = clones_of(run, cell, seed)
     spent = _task_ns_and_sleeps(run, cell, seed)
     said = next(one for one in run.manifest["cells"] if one["cell"] == cell)
+    if said["config"].get("faults"):
+        raise ConfigError(
+            f"{run.path}: cell {cell}", "has [faults]: errors by job are not kept", "one without"
+        )
     made = _made(run)
     (metrics,) = (row for row in run.metrics if (row["cell"], row["seed"]) == (cell, seed))
     jobs = []

@@ -70,7 +70,8 @@ class Machine:
     """One machine: open files, run processes on `clock`, then read `ledger` and `queue.stats`."""
 
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
-        self.kernel, self.design = kernel, _ = kernel_of(spec.kernel), design_of(spec.path)
+        self.kernel = kernel = kernel_of(spec.kernel)
+        self.design = design_of(spec.path)
         check_kernel(spec, kernel, self.design)
         self.large_folios = has_large_folios(spec, kernel, self.design)
         self.folio_pairs = kernel.folios is not None and kernel.folios.pairs
@@ -104,9 +105,8 @@ class Machine:
             spec.recorder.attach(self.cpu, self.ledger, self.queue)
         self.crypt: CryptTarget | None = None
         if spec.dm_crypt is not None:
-            self.crypt = CryptTarget(
-                self.clock, self.cpu, self.ledger, self.queue, spec.dm_crypt, spec.tracer
-            )
+            above = self.clock, self.cpu, self.ledger, self.queue
+            self.crypt = CryptTarget(*above, spec.dm_crypt, spec.tracer)
         self.disk: BioQueue = self.crypt or self.queue
         self._nested = NestedPlug(self.disk)
         self._fs_queue: BioQueue = self._nested if spec.ecryptfs else self.disk

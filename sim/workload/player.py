@@ -155,11 +155,6 @@ def _end(
     """End a job: what belongs to its time, and what comes behind it."""
     if writes is not None:
         yield from writes.end(task, played)
-    yield from _finished(clock, task, played, pace)
-
-
-def _finished(clock: Clock, task: Task, played: Played, pace: _Pace | None) -> Generator[Any, Any, None]:
-    """The job has nothing more to do."""
     yield from task.settle()
     played.ended_ns = clock.now
     if pace is not None:

@@ -11,7 +11,6 @@ from collections.abc import Generator
 from typing import Any
 
 import numpy as np
-from mypy_extensions import mypyc_attr
 
 from sim.cache.address_space import OpenFile, Sink
 from sim.cache.filemap import Filemap
@@ -19,7 +18,6 @@ from sim.cache.pages import Mapping
 from sim.engine.cpu import Task
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 class Compared(Sink):
     """Compares what is read of a file with `plaintext`, all of it. wrong_bytes: so many were others."""
 

@@ -169,3 +169,12 @@ def test_fio_plot_draws_it(reads, tmp_path):
         )
         assert 0 == done.returncode, done.stderr
         assert (tmp_path / f"plot{form}.png").stat().st_size > 1000
+
+
+def test_errors_of_jobs_are_not_told_wrongly(tmp_path: Path) -> None:
+    """fio's document has the error of each job, and a run does not keep it: one line instead."""
+    text = READS.replace('data = "off"', 'data = "real"') + "\n"
+    faults = '[faults]\nkind = "bit_flip"\ncount = 1\n[matrix]\n'
+    run = traced(tmp_path, text.replace("[matrix]\n", faults))
+    with pytest.raises(ConfigError, match=r"cell 0: has \[faults\].*; allowed: a cell without"):
+        fio_document(run, 0, 0, False)
