@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from core_kit import Rig, priced
 
 from sim.block.bio import Bio
 from sim.block.queue.limits import QueueLimits
+from sim.cache.filemap import EIO
 from sim.cache.pages import UPTODATE
 from sim.ext4.store import MemoryStore
 from sim.paths.post_read_steps import Blocks, PostReadStep
@@ -126,3 +129,27 @@ def test_a_step_is_not_asked_without_data() -> None:
     rig = Rig(replace(design_of("page_io"), post_read=(FindsBad,)), [(0, 1000, 8)], 32 * KIB)
     rig.run([(0, 32 * KIB)])
     assert 1 == len(rig.letters("Q"))
+
+
+class AlwaysBad(FindsBad):
+    """A step that finds block 2 bad whenever it comes."""
+
+    def bad_blocks(self, bio: Bio) -> Blocks:
+        """Say so."""
+        return [(2, 1)] if any(first <= 2 < first + count for first, count in bio.blocks) else []
+
+
+@pytest.mark.parametrize(("path", "returned"), [("page_io", -EIO), ("iomap", KIB), ("buffer_head", KIB)])
+def test_a_page_with_state_for_its_blocks_keeps_the_good_ones(path: str, returned: int) -> None:
+    """Of four blocks of 1 KiB the third is bad: buffer heads and iomap give the first all the same."""
+    design = replace(design_of(path), post_read=(AlwaysBad,))
+    rig = Rig(design, [(0, 1000, 4)], 4 * KIB, KIB, store=MemoryStore(bytes(1100 * KIB)))
+    task, got = rig.machine.cpu.task(0, "reader"), []
+
+    def reader() -> Iterator[Any]:
+        got.append((yield from rig.machine.filemap.read(task, rig.open(), 0, KIB)))
+        yield from task.settle()
+
+    rig.machine.clock.process(reader())
+    rig.finish()
+    assert [returned] == got
