@@ -28,7 +28,7 @@ def check_faults(config: CellConfig, said: Faults) -> None:
         raise custom("faults with pages that are cached before", 'cache.pages = "empty", no pre_read')
     if config.encryption.scheme == "ecryptfs":
         raise custom("faults with encryption.scheme 'ecryptfs'", "another scheme: two caches hold a page")
-    if said.on == "tags" and not config.volume.verity:
+    if said.on == "tags" and not config.volume.verity and config.volume.image is None:
         raise custom('faults.on "tags" without any', 'volume.verity = true, or faults.on = "data"')
     kernel = KERNELS.get(str(config.machine.kernel))
     large = config.machine.large_folios

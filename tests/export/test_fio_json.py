@@ -176,5 +176,5 @@ def test_errors_of_jobs_are_not_told_wrongly(tmp_path: Path) -> None:
     text = READS.replace('data = "off"', 'data = "real"') + "\n"
     faults = '[faults]\nkind = "bit_flip"\ncount = 1\n[matrix]\n'
     run = traced(tmp_path, text.replace("[matrix]\n", faults))
-    with pytest.raises(ConfigError, match=r"cell 0: has \[faults\].*; allowed: a cell without"):
+    with pytest.raises(ConfigError, match=r"cell 0: has \[faults\].*; allowed: one without"):
         fio_document(run, 0, 0, False)

@@ -11,6 +11,7 @@ from sim.config.cell import Cell
 from sim.config.cell_result import Number
 from sim.config.faults import Faults
 from sim.engine.streams import stream
+from sim.errors import ConfigError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
@@ -51,6 +52,8 @@ class FaultyDevice:
         blocks: list[int] = []
         for path in sorted(paths):
             blocks += blocks_of(volume, volume.lookup(f"/{path}"), said.on)
+        if not blocks:
+            raise ConfigError("faults.on", f"the files have no blocks of {said.on!r}", "data that is written")
         size, rng = volume.block_size, stream(cell.seed, "faults")
         self.plan = plan = plan_faults(said.kind, blocks, said.rate, said.count, size, rng)
         self.media = BadSectors(plan.bad_sectors)

@@ -203,6 +203,27 @@ def test_runs_without_data_take_as_long(cell_of: Callable[..., tuple[Cell, Path]
     assert found[0] == found[1]
 
 
+def given(cell_of: Callable[..., tuple[Cell, Path]], folder: Path, *sets: str) -> dict[str, Any]:
+    """Return the metrics of a run on the image of a cell, as an image of somebody's own."""
+    _, image = cell_of(*sets)
+    volume = f'image = "{image}"'
+    text = "\n".join(line for line in EXPERIMENT.splitlines() if not line.startswith(("block_size", "files")))
+    (folder / "given.toml").write_text(text.replace("[volume]", f"[volume]\n{volume}"))
+    (cell,) = load_experiment(folder / "given.toml", ["faults.on=tags", "faults.count=1"]).cells
+    return counted(cell, image)
+
+
+def test_an_image_of_ones_own_is_verified_too(
+    cell_of: Callable[..., tuple[Cell, Path]], tmp_path: Path
+) -> None:
+    """What has the flag is held against its tree; where no file has one there is nothing to break."""
+    found = given(cell_of, tmp_path, *VERITY)
+    assert (1, 0) == (found["faults_detected"], found["reads_wrong"])
+    assert 0 < found["reads_eio"]
+    with pytest.raises(ConfigError, match=r"faults\.on: the files have no blocks of 'tags'; allowed: data"):
+        given(cell_of, tmp_path)
+
+
 @pytest.mark.parametrize(
     ("sets", "told"),
     [
