@@ -39,6 +39,28 @@ FOLIO_SYMBOLS: Final = (
 """The same for a folio; clearing its pages is charged apart."""
 
 
+class Reclaim:
+    """Who makes room for pages pays for it: below the folded stack `stack`."""
+
+    def __init__(self, ledger: Ledger, cache: PageCache, stack: str) -> None:
+        self._cache = cache
+        self._s_reclaim = ledger.site(TASK, stack, "shrink_folio_list")
+        freed = "shrink_folio_list;try_to_free_buffers"
+        self._s_free_buffers = ledger.site(TASK, stack, freed)
+        self._s_free_heads = ledger.site(TASK, f"{stack};{freed}", "free_buffer_head")
+
+    def pay(self, task: Task, reclaimed: int) -> None:
+        """Charge the pages, and their buffer heads, that had to go for an insertion."""
+        if not reclaimed:
+            return
+        cache = self._cache
+        task.ps += self._s_reclaim.charge(reclaimed)
+        if cache.freed_heads:
+            task.ps += self._s_free_buffers.charge(cache.freed_heads // cache.heads_per_page)
+            task.ps += self._s_free_heads.charge(cache.freed_heads)
+            cache.freed_heads = 0
+
+
 class PageCacheRa:
     """The readahead calls of one machine: one page cache, one policy, one read path."""
 
@@ -80,10 +102,7 @@ class PageCacheRa:
         self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
         self._s_add_block = site(TASK, unbounded, FOLIO_SYMBOLS)
         self._s_clear_block = site(TASK, f"{unbounded};filemap_alloc_folio", "clear_page_erms")
-        self._s_reclaim = site(TASK, unbounded, "shrink_folio_list")
-        freed = "shrink_folio_list;try_to_free_buffers"
-        self._s_free_buffers = site(TASK, unbounded, freed)
-        self._s_free_heads = site(TASK, unbounded, f"{freed};free_buffer_head")
+        self._reclaim = Reclaim(ledger, cache, unbounded)
         self._declare_order(ledger)
 
     def _declare_order(self, ledger: Ledger) -> None:
@@ -163,7 +182,7 @@ class PageCacheRa:
             at = first + (1 << this)
         task.ps += self._s_order_read.charge(1)
         if at > start:
-            self._pay_reclaim(task, self.cache.insert(mapping, start, at))
+            self._reclaim.pay(task, self.cache.insert(mapping, start, at))
             for first, this in folios:
                 mapping.set_folio(first, this, first <= mark < first + (1 << this))
             task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
@@ -216,7 +235,7 @@ class PageCacheRa:
             for page in range(start, end, 1 << order):
                 self._log.folio(page, order)
         mapping.make_single(start, end)
-        self._pay_reclaim(task, self.cache.insert(mapping, start, end, mark))
+        self._reclaim.pay(task, self.cache.insert(mapping, start, end, mark))
         if order and start <= mark < end:
             mapping.set_folio(mark, order, True)
 
@@ -225,17 +244,6 @@ class PageCacheRa:
         if not mapping.min_order:
             return self._s_add.charge(pages)
         return self._s_add_block.charge(pages >> mapping.min_order) + self._s_clear_block.charge(pages)
-
-    def _pay_reclaim(self, task: Task, reclaimed: int) -> None:
-        """Charge the pages, and their buffer heads, that had to go for an insertion."""
-        if not reclaimed:
-            return
-        cache = self.cache
-        task.ps += self._s_reclaim.charge(reclaimed)
-        if cache.freed_heads:
-            task.ps += self._s_free_buffers.charge(cache.freed_heads // cache.heads_per_page)
-            task.ps += self._s_free_heads.charge(cache.freed_heads)
-            cache.freed_heads = 0
 
     def _unbounded_around_cached(
         self, task: Task, file: OpenFile, start: int, end: int, mark: int

@@ -69,7 +69,7 @@ class StreamOrderRa(PageCacheRa):
             at = first + (1 << this)
         task.ps += self._s_order_read.charge(1)
         if folios:
-            self._pay_reclaim(task, self.cache.insert(mapping, begin, at))
+            self._reclaim.pay(task, self.cache.insert(mapping, begin, at))
             for first, this in folios:
                 mapping.set_folio(first, this, first <= mark < first + (1 << this))
             task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - begin)

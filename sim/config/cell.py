@@ -18,7 +18,16 @@ from pydantic import BeforeValidator, model_validator
 
 from sim.config.cache_state import Cache, SomePages
 from sim.config.check_faults import check_faults, check_verity
-from sim.config.checks import check_crash, check_delete, check_design, check_paths, check_scheme, check_stream
+from sim.config.checks import (
+    check_checksums,
+    check_crash,
+    check_delete,
+    check_design,
+    check_paths,
+    check_scheme,
+    check_stream,
+)
+from sim.config.checksums import Checksums
 from sim.config.crash import Crash
 from sim.config.encryption import Encryption
 from sim.config.faults import Faults
@@ -59,6 +68,7 @@ class CellConfig(Model):
     mount: Mount = Mount()
     crash: Crash | None = None
     faults: Faults | None = None
+    checksums: Checksums = Checksums()
     path: Annotated[str | CodeRef, one_of((*PATHS, *READS_AS))] = "page_io"
     read_path: Annotated[str | CodeRef | None, one_of(PATHS)] = None
     write_path: Annotated[str | None, BeforeValidator(_writes)] = None
@@ -99,6 +109,8 @@ class CellConfig(Model):
             check_faults(self, self.faults)
         if self.volume.verity:
             check_verity(self)
+        if self.checksums.layout != "none":
+            check_checksums(self)
         pages = self.cache.pages
         kernel = self.machine.kernel
         if isinstance(pages, SomePages) and pages.buffers:
@@ -151,8 +163,8 @@ class CellConfig(Model):
         """
         Return the configuration as plain JSON values: what is hashed and kept in the manifest.
 
-        `mount`, `crash` and `faults` came later than the first runs: they are there where they are set, not
-        before; so are `read_path`, which is `path` then, and `write_path`, where it is another.
+        `mount`, `crash`, `faults` and `checksums` came later than the first runs: they are there where they
+        are set, not before; so are `read_path`, which is `path` then, and `write_path`, where it is another.
         """
         plain = self.model_dump(mode="json")
         read, write = plain.pop("read_path"), plain.pop("write_path")
@@ -165,6 +177,8 @@ class CellConfig(Model):
             del plain["crash"]
         if self.faults is None:
             del plain["faults"]
+        if self.checksums.layout == "none":
+            del plain["checksums"]
         return plain
 
 

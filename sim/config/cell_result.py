@@ -9,7 +9,18 @@ from typing import Literal
 
 from sim.config.traced import Columns
 
-GROUPS = ("copy", "page cache", "mapping", "buffer heads", "bio", "block layer", "driver", "decrypt", "other")
+GROUPS = (
+    "copy",
+    "page cache",
+    "mapping",
+    "buffer heads",
+    "bio",
+    "block layer",
+    "driver",
+    "decrypt",
+    "checksum",
+    "other",
+)
 """The cost groups of the stacked figures, in the order in which they are stacked."""
 
 Context = Literal["task", "irq", "kworker"]
@@ -94,6 +105,16 @@ METRICS: dict[str, tuple[str, str]] = {
     "wrong_bytes": ("B", "that they brought"),
     "short_reads": ("calls", "read(2) calls that ended before a page that could not be read"),
     "jobs_ended": ("jobs", "that a read which failed has ended"),
+    "checksum_bytes_read": ("B", "of checksums of data: bytes of blocks with checksums that were read"),
+    "checksum_more_bytes": ("B", "data that was read besides, because it has one checksum with what was"),
+    "checksum_bytes_hashed": ("B", "data and checksums that were hashed to be verified"),
+    "checksums_verified": ("checksums", "checksums that were held against what was read"),
+    "checksums_computed": (
+        "checksums",
+        "checksums that were computed of what was written, their own among them",
+    ),
+    "checksum_blocks_logged": ("blocks", "how often a block with checksums was given to a transaction"),
+    "checksum_ns": ("ns", "CPU time of the cost group checksum"),
     "keys_left": (
         "",
         "of a deletion: 8-byte words of the file's wrapped keys, anywhere in the image; -1: not searched",

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sim.config.cache_state import SomePages
+from sim.config.checksums import LISTS
 from sim.config.layouts import Aged
 from sim.config.table import custom
 from sim.config.workload import SecureDelete
@@ -31,6 +33,45 @@ def check_crash(config: CellConfig) -> None:
             raise custom(
                 f"crash with job {job.name!r} of {job.bs_limits_bytes} bytes", "whole sectors of 512"
             )
+
+
+def check_checksums(config: CellConfig) -> None:
+    """Raise for what has no checksums here, or what they cannot be verified in."""
+    said, jobs = config.checksums, config.workload.jobs
+    what = f"checksums.layout {said.layout!r}"
+    if not jobs:
+        raise custom(f"{what} without fio jobs", "workload.job")
+    if any(job.ddir != "read" for job in jobs):
+        _check_written_checksums(config, what)
+    schemes = ("none", "fscrypt-v2", "file-keys", "rfc2014")
+    if config.encryption.scheme not in schemes:
+        raise custom(f"{what} with encryption.scheme {config.encryption.scheme!r}", ", ".join(schemes))
+    if config.mapping != "extents":
+        raise custom(f"{what} with mapping {config.mapping!r}", 'mapping = "extents"')
+    if said.layout in LISTS:
+        if isinstance(config.cache.pages, SomePages) and config.cache.pages.buffers:
+            raise custom(f"{what} with cache.pages: buffers", "pages that are up to date, or empty")
+        if config.machine.kernel not in ("3.16", "6.1", "6.12") or config.machine.large_folios:
+            allowed = "kernel 3.16, 6.1, 6.12 without large_folios, or a table"
+            raise custom(f"{what} with large folios", allowed)
+
+
+def _check_written_checksums(config: CellConfig, what: str) -> None:
+    """Raise for jobs that write where their checksums are not kept up."""
+    if config.data == "real" or config.crash is not None:
+        raise custom(f'{what} with jobs that write and data "real"', 'data = "off"')
+    if config.writes_through != "page_io":
+        raise custom(f"{what} with write_path {config.writes_through!r}", "page_io")
+    if config.encryption.scheme != "none":
+        raise custom(f"{what} with jobs that write and encryption", 'encryption.scheme = "none"')
+    if config.checksums.layout not in LISTS:
+        return
+    if any(job.ddir not in ("read", "write") for job in config.workload.jobs):
+        raise custom(f"{what} with a job that reads and writes", "jobs that do one of them, or a table")
+    for file in config.volume.all_files:
+        if file.layout.kind not in ("contiguous", "fragmented", "random"):
+            allowed = "files that are written over: contiguous, fragmented, random; or a table"
+            raise custom(f"{what} with jobs that write and layout {file.layout.kind!r}", allowed)
 
 
 def check_paths(config: CellConfig) -> None:

@@ -234,7 +234,7 @@ def _ran(
 
 def volume_key(cell: Cell) -> str:
     config = cell.config
-    return f"{config.volume!r} {config.encryption!r}"
+    return f"{config.volume!r} {config.encryption!r} {config.checksums.of_the_image()}"
 
 
 def distinct_volumes(cells: Sequence[Cell]) -> dict[str, Cell]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from sim.ext4.format.extents import ExtentTree
 from sim.ext4.format.indirect import IndirectMap
+from sim.fs.file_tags import FileTags
 from sim.fs.mapper import InodeMap
 from sim.fs.merkle import VerityState
 from sim.units import PAGE_BYTES
@@ -22,8 +23,9 @@ class FsInode:
 
     encrypted: its blocks are decrypted after reading. inline: by the device, before they arrive. decrypt:
     how, when data is real. blocks: ceil(size / block size); blocks from there on are beyond EOF. verity: its
-    Merkle tree, None without. tree_of: of the pseudo-file of a tree's pages, whose tree it is. mappable: the
-    block before which readahead asks for maps: the end of the file, or none where a tree follows it.
+    Merkle tree, None without. tags: the checksums of its data, None without. tree_of: of the pseudo-file of a
+    tree's pages, whose tree it is. mappable: the block before which readahead asks for maps: the end of the
+    file, or none where a tree follows it.
     """
 
     __slots__ = (
@@ -34,6 +36,7 @@ class FsInode:
         "map",
         "mappable",
         "size_bytes",
+        "tags",
         "tree_of",
         "verity",
     )
@@ -55,6 +58,7 @@ class FsInode:
         self.decrypt = decrypt
         self.inline = inline
         self.verity: VerityState | None = None
+        self.tags: FileTags | None = None
         self.tree_of: VerityState | None = None
         self.mappable = self.blocks
 

@@ -56,9 +56,12 @@ class Secrets:
     files: Mapping[int, FileSecret] = field(default_factory=dict)
 
 
+_NUMBERS = [struct.Struct(f"<{count}Q") for count in range(5)]
+
+
 def context(letter: bytes, uuid: bytes, *numbers: int) -> bytes:
     """Return the bytes of a context."""
-    return letter + uuid + struct.pack(f"<{len(numbers)}Q", *numbers)
+    return letter + uuid + _NUMBERS[len(numbers)].pack(*numbers)
 
 
 class Tagger:
@@ -125,6 +128,18 @@ class Tagger:
             used = nonce(int.from_bytes(counter, "little"), place.position)
             return counter + self._aead(place).tag(used, stored, place.context)
         return self.plan.algorithm.again(self._mac_key(place), place.position, place.context + stored, tag)
+
+    def blocks_again(self, physical: int, stored: bytes, size: int, tags: list[bytes]) -> list[bytes]:
+        """Return the tags of blocks in a row, as `again` does, by a plan without files' keys; fast."""
+        self.hashed_bytes += len(stored)
+        again, uuid = self.plan.algorithm.again, self.uuid
+        key = self._secrets.volume if self.plan.scheme.volume_key else b""
+        return [
+            again(key, block, context(b"T", uuid, block) + stored[at : at + size], tag)
+            for block, at, tag in zip(
+                range(physical, physical + len(tags)), range(0, len(stored), size), tags, strict=True
+            )
+        ]
 
     def of_tags(self, place: Place, said: bytes, old: bytes) -> bytes:
         """Return the tag of tags: as `make`, but of what is no file's contents, and never sealed."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from sim.block.io_record import STAGES
 from sim.config.cell_result import CellResult, IoRow, JobRow, Number, ReadRow
+from sim.engine.costs import PS_PER_NS
 from sim.engine.ledger import CallRow
 from sim.errors import ConfigError, InvariantError
 from sim.machine.callers import whole_stacks
@@ -17,6 +18,8 @@ from sim.machine.job_writes import write_metrics
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.machine import Machine
 from sim.machine.verify import Verifier
+from sim.paths.checksums.read_path import ChecksumPath
+from sim.paths.checksums.verification import Verification
 from sim.units import MIB, NS_PER_S, PAGE_BYTES, SECTOR_BYTES
 from sim.workload.player import Played
 
@@ -87,10 +90,31 @@ def result_of(
         "peak_pages": machine.cache.peak,
         "digest_ok": good,
     }
+    if machine.sums is not None:
+        metrics |= _checksums(machine, machine.sums, rows)
     if written:
         metrics |= written | _device_writes(machine)
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), reads, jobs)
+
+
+def _checksums(machine: Machine, sums: Verification, rows: Sequence[CallRow]) -> dict[str, Number]:
+    """Return what checksums came to."""
+    path, kept, size = machine.path, machine.kept_sums, machine.spec.block_size
+    assert isinstance(path, ChecksumPath)
+    read, more = sums.cache.read_blocks * size, path.more_pages * PAGE_BYTES
+    written: dict[str, Number] = {}
+    if kept is not None:
+        read, more = read + kept.read_blocks * size, more + kept.more_blocks * size
+        written = {"checksums_computed": kept.computed, "checksum_blocks_logged": kept.logged}
+    return {
+        "checksum_bytes_read": read,
+        "checksum_more_bytes": more,
+        "checksum_bytes_hashed": sums.bytes + (kept.hashed_bytes if kept is not None else 0),
+        "checksums_verified": sums.units,
+        "checksum_ns": sum(row.ps for row in rows if row.group == "checksum") // PS_PER_NS,
+        **written,
+    }
 
 
 def _buffer_heads(machine: Machine, rows: Sequence[CallRow]) -> int:

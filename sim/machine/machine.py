@@ -50,6 +50,10 @@ from sim.machine.spec import (
     has_large_folios,
     kernel_of,
 )
+from sim.paths.checksums.read_path import ChecksumPath, ChecksumQueue
+from sim.paths.checksums.tag_cache import TagCache
+from sim.paths.checksums.updates import ChecksumUpdates
+from sim.paths.checksums.verification import Verification
 from sim.paths.live_maps import LiveMaps
 from sim.paths.page_data import Contents
 from sim.paths.parts import PathParts
@@ -67,7 +71,13 @@ _LOWER = "filemap_read;ecryptfs_read_folio;ecryptfs_decrypt_page;ecryptfs_read_l
 
 
 class Machine:
-    """One machine: open files, run processes on `clock`, then read `ledger` and `queue.stats`."""
+    """
+    One machine: open files, run processes on `clock`, then read `ledger` and `queue.stats`.
+
+    sums: verifies data, kept_sums: keeps up the checksums of what is written; None where nobody does.
+    """
+
+    kept_sums: ChecksumUpdates | None = None
 
     def __init__(self, spec: MachineSpec, device: Callable[[Clock], Hardware]) -> None:
         self.kernel = kernel = kernel_of(spec.kernel)
@@ -122,7 +132,7 @@ class Machine:
         self.cache = PageCache(
             spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
         )
-        self.path = self._build_path()
+        self.path, self.sums = self._build_path()
         self.filemap = self.fs_filemap = self._build_filemap(kernel, _io_pages(spec.limits))
         self._lower_mappings: list[Mapping] = []
         if spec.ecryptfs is not None:
@@ -150,15 +160,19 @@ class Machine:
             )
         return own
 
-    def _build_path(self) -> ReadPath:
+    def _build_path(self) -> tuple[ReadPath, Verification | None]:
+        """Return the path, and what verifies its data, None where no file has checksums."""
         spec = self.spec
         contents = None
         if spec.store is not None:
             contents = Contents(spec.store, spec.block_size, spec.sectors, spec.noticed)
+        sums, queue = self._build_sums(), self._fs_queue
+        if sums is not None and sums.rules.read == "with":
+            queue = ChecksumQueue(queue, sums)
         parts = PathParts(
             self._fs_ledger,
             self.cpu,
-            self._fs_queue,
+            queue,
             self.mapper,
             self.cache,
             WorkQueue(self.cpu, self._fs_ledger, spec.work_queue),
@@ -168,8 +182,19 @@ class Machine:
             self.design.post_read,
             self.kernel.paths,
             spec.ra_log,
+            sums,
         )
-        return self.design.make(parts)
+        path = self.design.make(parts)
+        if sums is not None:
+            path = ChecksumPath(path, self._fs_ledger, self.cache, self.mapper, sums)
+        return path, sums
+
+    def _build_sums(self) -> Verification | None:
+        spec, ledger = self.spec, self._fs_ledger
+        if spec.checksums is None:
+            return None
+        tags = TagCache(self.clock, ledger, self._fs_queue, spec.block_size)
+        return Verification(self.clock, self.cpu, ledger, tags, spec.block_size, spec.checksums)
 
     def ecryptfs_inode(self, size_bytes: int, lower: FsInode, key: LowerFile | None) -> EcryptfsInode:
         """

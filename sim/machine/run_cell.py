@@ -21,6 +21,7 @@ from sim.ext4.format.features import Incompat
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
 from sim.machine.callers import whole_stack_of
+from sim.machine.checksums import rules_of, volume_tags
 from sim.machine.faults.device import FaultyDevice
 from sim.machine.machine import Machine
 from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
@@ -78,7 +79,8 @@ def _played(
         raise ConfigError(
             "--trace", f"with a workload {config.workload.kind}", "fio jobs, or a browser cache"
         )
-    player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace, faults))
+    tags = volume_tags(config, volume, machine.spec.store)
+    player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace, faults, tags))
     player.start()
     machine.clock.run()
     machine.check_quiet(*player.mappings)
@@ -132,6 +134,7 @@ def _machine(
         media=faults.media if faults else NO_BAD_SECTORS,
         noticed=faults.store if faults else None,
         encrypt_feature=volume.superblock.has(Incompat.ENCRYPT),
+        checksums=rules_of(config.checksums),
         **system.machine_options(),
     )
     make = device_of(cell) or make_device

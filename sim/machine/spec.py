@@ -17,6 +17,7 @@ from sim.fs.fs_inode import FsInode
 from sim.fs.mappers import MakeMapper
 from sim.kernels import KERNELS, KernelVersion
 from sim.machine.recorder import Recorder
+from sim.paths.checksums.verification import SumRules
 from sim.paths.design import PathDesign
 from sim.paths.page_data import Noticed
 from sim.stack.dm_crypt import CryptTable
@@ -44,7 +45,7 @@ class MachineSpec:
     patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
     own. encrypt_feature: the file system has it, whether a file is encrypted or not. ra_log: sees what
     readahead does. wakeup_ns, llc_cpus: see Cpu. media: what of the device cannot be read. noticed: who is
-    told of reads that fail.
+    told of reads that fail. checksums: how data is verified, None where no file has checksums.
     """
 
     path: str | PathDesign
@@ -72,6 +73,7 @@ class MachineSpec:
     llc_cpus: int = 0
     media: BadSectors = NO_BAD_SECTORS
     noticed: Noticed | None = None
+    checksums: SumRules | None = None
 
 
 def kernel_of(kernel: str | KernelVersion) -> KernelVersion:

@@ -16,6 +16,7 @@ from sim.config.cell_result import CellResult
 from sim.config.layouts import GROWING
 from sim.config.volume import VolumeFile as Said
 from sim.ext4.read.reader import Image
+from sim.machine.checksums import VolumeTags
 from sim.machine.faults.device import FaultyDevice
 from sim.machine.machine import Machine
 from sim.machine.schemes import Opener, Scheme
@@ -27,7 +28,7 @@ from sim.volume.images import plaintext_digests
 class Stage:
     """
     image: the file that `volume` lies in. system: how it is encrypted. trace: keep every read and bio.
-    faults: of the device.
+    faults: of the device. tags: the checksums of the volume's data, None without.
     """
 
     cell: Cell
@@ -37,6 +38,7 @@ class Stage:
     system: Scheme
     trace: bool
     faults: FaultyDevice | None = None
+    tags: VolumeTags | None = None
 
     def open_file(self, path: str) -> VolumeFile:
         """Return a file of the volume, caches in the state that the experiment asks for."""
@@ -44,7 +46,11 @@ class Stage:
         if said is not None and said.layout.kind == "absent":
             return absent_file(self.volume, self.machine, path, said.size_bytes)
         grows_to = 0 if said is None else said.size_bytes
-        return open_volume_file(self.cell, self.image, self.volume, self.machine, path, self.system, grows_to)
+        machine = self.machine
+        file = open_volume_file(self.cell, self.image, self.volume, machine, path, self.system, grows_to)
+        if self.tags is not None:
+            self.tags.attach(machine, file, self.cell.config.cache.status)
+        return file
 
     @cached_property
     def growing(self) -> dict[str, Said]:

@@ -22,6 +22,7 @@ from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.allocation import Ext4Allocator
 from sim.fs.ext4_super import MountOptions
+from sim.fs.fs_inode import FsInode
 from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
@@ -102,7 +103,9 @@ class MountedForWriting:
             memory_pages=machine.spec.memory_pages,
             ciphers=RFC2014_WRITES if machine.spec.rfc2014 else FSCRYPT_WRITES,
             caller=WRITE if machine.spec.ecryptfs is None else LOWER_WRITE,
+            checksum="" if machine.spec.checksums is None else machine.spec.checksums.symbol,
         )
+        machine.kept_sums = self.writer.sums
         self._uppers: dict[int, UpperFile] = {}
         if machine.spec.ecryptfs is not None:
             self._upper = _upper_of(machine, self.writer)
@@ -168,6 +171,7 @@ class MountedForWriting:
             self._names.known(live, file.on_disk)
         self.writer.add(live)
         self._machine.live_maps.add(on_ext4, live)
+        self._keep_checksums(on_ext4, live)
         self._histories[number] = FileHistory()
         if isinstance(file.inode, EcryptfsInode):
             self._uppers[number] = UpperFile(file.inode, file.mapping, live)
@@ -177,6 +181,18 @@ class MountedForWriting:
         if on_ext4.map.status.entries:
             self.writer.buffers.warm(file.on_disk.tree.blocks)
         return live
+
+    def _keep_checksums(self, inode: FsInode, live: LiveInode) -> None:
+        """Have a file's checksums kept up; what is in memory of them is where writers look, too."""
+        sums, tags = self.writer.sums, inode.tags
+        if sums is None or tags is None or self._machine.sums is None:
+            return
+        sums.files[live.number] = tags
+        for extent in inode.map.tree.extents:
+            blocks = tags.tag_blocks(extent.physical, extent.length)
+            self.writer.buffers.warm(
+                block for block in blocks if not self._machine.sums.cache.missing([block])
+            )
 
     def unlink(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
         """unlink(2) of a file in the root, which nobody else writes."""

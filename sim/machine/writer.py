@@ -31,6 +31,7 @@ from sim.fs.zeroout import PageZeroout
 from sim.machine.conversions import Conversions
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.paths.buffered_write import BufferedWrite
+from sim.paths.checksums.updates import ChecksumUpdates, ChecksumWriteBack
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
 from sim.paths.iomap_write import IomapWrite
@@ -161,10 +162,12 @@ class Ext4Writer:
         memory_pages: int = 0,
         ciphers: WriteCiphers = FSCRYPT_WRITES,
         caller: str = WRITE,
+        checksum: str = "",
     ) -> None:
         """
         memory_pages: of the machine, which decides how many may be dirty; 0: any number. ciphers: what
         encrypts files that are encrypted. caller: the folded stack that writes files, see BufferedWrite.
+        checksum: the symbol of what data's checksums are made with, "" without.
         """
         design = write_design_of(path)
         self.clock = clock
@@ -201,6 +204,7 @@ class Ext4Writer:
         self._make_page_io(ledger, queue, cpu, design, ciphers)
         self._make_generic(ledger, queue)
         self._make_iomap(ledger, queue, cpu, cache, reads)
+        self._make_write_back(clock, ledger, cache, cpu, reads, checksum)
         self._make_sync(ledger, queue, cpu)
         self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
         self._most_dirty = memory_pages * DIRTY_PERCENT // 100
@@ -210,7 +214,6 @@ class Ext4Writer:
         self._timer = self._over = False
         clock, flusher = self.clock, cpu.task(0, "flusher")
         self.wait = WriteBackWait(clock, ledger, queue)
-        self.write_back = _Chosen(self)
         self.sync = FileSync(clock, ledger, self.sb, self.write_back, self.wait, self.out)
         self.flusher = Flusher(
             clock, ledger, flusher, self.sb, self.inodes, self.write_back, self.wait, self.out
@@ -218,6 +221,18 @@ class Ext4Writer:
         self.buffered.write_back = self.flusher.finish
         self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
         self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
+
+    def _make_write_back(
+        self, clock: Clock, ledger: Ledger, cache: PageCache, cpu: Cpu, reads: WriteOut, checksum: str
+    ) -> None:
+        """Choose the design of write-back; with checksums, it keeps them up."""
+        self.sums: ChecksumUpdates | None = None
+        self.write_back: WriteBack = _Chosen(self)
+        if checksum:
+            parts = clock, ledger, cache, self.sb, cpu.task(0, "kworker"), reads
+            self.sums = ChecksumUpdates(*parts, checksum)
+            self.write_back = ChecksumWriteBack(self.write_back, self.sums)
+            self.for_commit: Any = ChecksumWriteBack(self.for_commit, self.sums, in_commit=True)
 
     def _mount_journal(
         self,
@@ -334,6 +349,8 @@ class Ext4Writer:
             yield from self._iomap_write.write(task, inode, offset, length, data)
         else:
             yield from self.buffered.write(task, inode, offset, length, self.mode(inode), data)
+        if self.sums is not None and inode.journalled:
+            yield from self.sums.update_bytes(task, inode, offset, length)
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)

@@ -14,7 +14,7 @@ from typing import Any
 
 from mypy_extensions import mypyc_attr
 
-from sim.block.bio import Bio, Plug
+from sim.block.bio import Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.page_cache import FRESH_HEAD
@@ -25,7 +25,6 @@ from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
 from sim.fs.status_cache import WRITTEN
-from sim.paths.buffer_end_io import BufferEndIo
 from sim.paths.page_bio import FALLBACK_SYMBOLS, INLINE_SYMBOLS
 from sim.paths.rules import LINUX_6_1, PathRules
 from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
@@ -42,7 +41,7 @@ class BufferHeadReader:
         ledger: Ledger,
         queue: BioQueue,
         mapper: Mapper,
-        end_io: BufferEndIo,
+        end_io: EndIo,
         block_size: int,
         caller: str,
         attach: Attach,

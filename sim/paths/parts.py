@@ -18,6 +18,7 @@ from sim.engine.workqueue import WorkQueue
 from sim.fs.mapper import Mapper
 from sim.paths.buffer_end_io import BufferEndIo
 from sim.paths.buffer_head import BufferHeadReader
+from sim.paths.checksums.verification import ChecksumEndIo, Verification
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.page_data import Contents
 from sim.paths.post_read import PageEndIo
@@ -35,6 +36,7 @@ class PathParts:
     which pages get buffer heads. contents: fills pages with bytes, None when data is off. block_size: in
     bytes. ciphers: what decryption calls. work: the queue of what decrypts. steps: what a work item does
     beside that. rules: what the kernel version does otherwise than 6.1. ra_log: sees what readahead does.
+    sums: verifies the data of files that have checksums, None where none has.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class PathParts:
         steps: Sequence[MakeStep] = (),
         rules: PathRules = LINUX_6_1,
         ra_log: RaLog | None = None,
+        sums: Verification | None = None,
     ) -> None:
         self.ledger = ledger
         self.cpu = cpu
@@ -64,6 +67,11 @@ class PathParts:
         self.steps = steps
         self.rules = rules
         self.ra_log = ra_log
+        self.sums = sums
+
+    def _verified(self, end_io: EndIo) -> EndIo:
+        """Return an end of bios, behind the verification of their data."""
+        return end_io if self.sums is None else ChecksumEndIo(end_io, self.sums)
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
@@ -75,16 +83,16 @@ class PathParts:
             self.ledger,
             self.queue,
             self.mapper,
-            end_io,
+            self._verified(end_io),
             self.block_size,
             caller,
             self.cache.attach_buffers,
             self.rules,
         )
 
-    def page_end_io(self, symbols: EndIoSymbols) -> PageEndIo:
+    def page_end_io(self, symbols: EndIoSymbols) -> EndIo:
         """Return the completion of bios of pages."""
-        return PageEndIo(
+        end_io = PageEndIo(
             self.ledger,
             self.cpu,
             self.block_size,
@@ -101,6 +109,7 @@ class PathParts:
             self.rules.verity if symbols.verifies else "",
             self.rules.fails_whole_bios,
         )
+        return self._verified(end_io)
 
     def verity_readahead(self, caller: str) -> VerityReadahead | None:
         """Return who reads Merkle trees below the folded stack `caller`, None on a kernel without a model."""

@@ -18,6 +18,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     corruption      how many reads a broken device has refused or given wrong data, and what nobody noticed
     fsync_storm     syncs a second, the time of one and commits per sync, over the number of writers
     allocation      delalloc and nodelalloc: CPU time, and how often write-back looks at a page
+    checksums       time, CPU and device bytes of a reader with checksums over one without, by layout
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
 and of a run made with --trace:
@@ -39,6 +40,7 @@ from sim.experiment.results import Run, load_run
 from sim.experiment.runner import Progress, Watcher
 from sim.experiment.workers import Each, in_this_process
 from sim.report.allocation import allocation
+from sim.report.checksums import checksums
 from sim.report.corruption import corruption
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.crash import crash
@@ -73,6 +75,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "corruption": corruption,
     "fsync_storm": fsync_storm,
     "allocation": allocation,
+    "checksums": checksums,
     "latency_cdf": latency_cdf,
     "stages": stages,
 }

@@ -61,6 +61,7 @@ _PHRASES = {
     "volume.files.size": "files of {}",
     "workload": "{}",
     "workload.browser_cache.shared": "{} cache",
+    "checksums": "{}",
     "workload.job": "{}",
     "workload.job.numjobs": "{} readers",
     "workload.secure_delete": "{}",

@@ -53,6 +53,7 @@ GROUP_COLOURS = dict(
             OKABE_ITO["blue"],
             _BROWN,  # driver
             OKABE_ITO["purple"],
+            _BLACK,  # checksum
             OKABE_ITO["yellow"],
         ),
         strict=True,

@@ -36,6 +36,7 @@ from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.files import code_digest, directory_beside
 from sim.volume.image_digests import IMAGE, KEYS, MANIFEST, is_whole, record_digests
+from sim.volume.protected_image import protect_image
 from sim.volume.scheme_image import encrypted_file, finished
 from sim.volume.verity_image import enable_verity, tree_room
 
@@ -43,9 +44,14 @@ from sim.volume.verity_image import enable_verity, tree_room
 def image_hash(cell: Cell) -> str:
     """Return SHA-256 (hex) over all that decides the bytes of a made image."""
     said = cell.config.canonical()
-    trees = ("sim.integrity",) if cell.config.volume.verity else ()
-    maker = code_digest("sim.ext4", "sim.crypto", "sim.volume", *trees)
-    return digest([said["volume"], cell.config.encryption.of_the_image(), maker])
+    maker = code_digest("sim.ext4", "sim.crypto", "sim.volume")
+    made_of = [said["volume"], cell.config.encryption.of_the_image(), maker]
+    sums = cell.config.checksums
+    if cell.config.volume.verity or sums.layout != "none":
+        made_of.append(code_digest("sim.integrity"))
+    if sums.layout != "none":
+        made_of.append(sums.of_the_image())
+    return digest(made_of)
 
 
 def ensure_image(cell: Cell, root: Path) -> Path:
@@ -141,6 +147,8 @@ def _make(cell: Cell, folder: Path) -> None:
     if volume.verity:
         enable_verity(folder / IMAGE)
     manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
+    if cell.config.checksums.layout != "none":
+        protect_image(folder / IMAGE, cell.config.checksums, volume.seed)
     if said.scheme in ("fscrypt-v2", "inline"):
         raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()
         (folder / KEYS).write_text(f'[[key]]\nraw = "{raw_key.hex()}"\n', encoding="utf-8")

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import checksums
 import schemes
 import writes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -154,6 +155,14 @@ def bench_writes(repetitions: int) -> None:
             line(
                 what, f"{rate / read:.2f}", f">= {writes.LEAST_OF_READ}", rate / read >= writes.LEAST_OF_READ
             )
+
+
+def bench_checksums(repetitions: int) -> None:
+    """64 MiB of real data with checksums, beside the same without."""
+    for block_size in ("4KiB", "1KiB"):
+        for layout, share in checksums.shares(repetitions, block_size).items():
+            bar = checksums.LEAST_OF_PLAIN
+            line(f"checksums, {layout}, {block_size} blocks", f"{share:.2f}", f">= {bar}", share >= bar)
 
 
 def bench_random(repetitions: int) -> None:
@@ -324,12 +333,13 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--gib", type=int, default=100, help="size of the long read")
     parser.add_argument(
-        "only", nargs="*", help="sequential writes random real schemes keys large trace start"
+        "only", nargs="*", help="sequential writes checksums random real schemes keys large trace start"
     )
     arguments = parser.parse_args()
     benches: dict[str, Callable[[], None]] = {
         "sequential": lambda: bench_sequential(arguments.repetitions),
         "writes": lambda: bench_writes(arguments.repetitions),
+        "checksums": lambda: bench_checksums(arguments.repetitions),
         "random": lambda: bench_random(arguments.repetitions),
         "real": lambda: bench_real(arguments.repetitions),
         "schemes": lambda: bench_schemes(arguments.repetitions),

@@ -69,6 +69,7 @@ def test_what_decides_the_bytes_decides_the_name(tmp_path):
         "workload.job.bs=8k",
         "cache.status=es_cold",
         "data=off",
+        "checksums.read=before",
     ):
         assert plain == image_hash(_cell(tmp_path, same)), same
     for other in (
@@ -77,6 +78,7 @@ def test_what_decides_the_bytes_decides_the_name(tmp_path):
         "volume.files.size=80000",
         "encryption.scheme=fscrypt-v2",
         "volume.files.layout={kind='sparse'}",
+        "checksums.layout=table_data",
     ):
         assert plain != image_hash(_cell(tmp_path, other)), other
 

@@ -28,6 +28,7 @@ SHOWS = {
     "journal_modes": "Bytes to the device per byte written and the time of a sync, by data= mode",
     "crash": "How many of a disk's states after a power cut break a promise, by cell",
     "fsync_storm": "Syncs a second, the time of one and commits per sync, over the number of writers",
+    "checksums": "A reader with checksums over one without: time, CPU and bytes, by where they lie",
     "allocation": "Delayed and immediate allocation: CPU time, and how often write-back looks at a page",
     "latency_cdf": "Distribution of the latency of read(2), by path",
     "stages": "The time of an I/O by stage: plug, queue, device, interrupt, decryption, waking",

@@ -1,0 +1,66 @@
+"""
+The [checksums] table: where the checksums of file data lie, and when and where a reader verifies them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from sim.config.encryption import WorkQueueKind
+from sim.config.table import Model, custom
+from sim.integrity.algorithms import ALGORITHMS
+
+SumLayout = Literal["none", "table_all", "table_data", "per_extent", "per_extent_place"]
+LISTS = ("per_extent", "per_extent_place")
+MOST_EXTENT_BLOCKS = 1 << 15
+"""As many blocks as a written extent of ext4 has."""
+
+
+def _algorithm(value: object) -> object:
+    if value in ALGORITHMS:
+        return value
+    raise custom(f"{value!r} is not known", ", ".join(ALGORITHMS))
+
+
+class Checksums(Model):
+    """
+    Checksums of the file data of a made image, which every read verifies.
+
+    layout: where they lie (docs/integrity.md), "none": there are none. algorithm: with a key, where it needs
+    one: the volume's. extent_blocks: at most so many blocks of an extent have one checksum, 0: all of it; for
+    the layouts with each extent. read: when the blocks with checksums are read: "before" the data, which is
+    submitted when they are there; "with" it; or "after" it, when it is there. ahead: blocks of a table that
+    are read besides, behind those that are needed. context: who verifies, a work item or the completion
+    itself. work_queue: the kind of that item's queue.
+    """
+
+    layout: SumLayout = "none"
+    algorithm: Annotated[str, BeforeValidator(_algorithm)] = "crc32c"
+    extent_blocks: int = Field(default=0, ge=0, le=MOST_EXTENT_BLOCKS)
+    read: Literal["before", "with", "after"] = "with"
+    ahead: int = Field(default=0, ge=0, le=1024)
+    context: Literal["work", "completion"] = "work"
+    work_queue: WorkQueueKind = "unbound-highpri"
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if self.extent_blocks and self.layout not in LISTS:
+            raise custom(f"extent_blocks with layout {self.layout!r}", f"layout {' or '.join(LISTS)}")
+        if self.ahead and self.layout not in ("table_all", "table_data"):
+            raise custom(f"ahead with layout {self.layout!r}", "layout table_all or table_data")
+        if self.context == "completion" and self.work_queue != "unbound-highpri":
+            raise custom('work_queue with context "completion"', 'context = "work"')
+        if self.layout == "per_extent_place" and ALGORITHMS[self.algorithm].counted:
+            raise custom(f"layout {self.layout!r} with {self.algorithm}", "an algorithm without a counter")
+        return self
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of sim.integrity.plan: checksums, or MACs under the volume's key."""
+        return "mac" if ALGORITHMS[self.algorithm].keyed else "checksum"
+
+    def of_the_image(self) -> dict[str, Any]:
+        """Return what decides the bytes of the image, as plain JSON values."""
+        return self.model_dump(mode="json", include={"layout", "algorithm", "extent_blocks"})

@@ -1,0 +1,176 @@
+"""
+Where the checksums of one file's data lie, and which of its reads wait for what.
+
+In a table a block has a checksum of its own, in the block of the table that follows from its place on the
+device. In a list a run of blocks has one: to verify a block, all of its run must be in memory. Pure counts
+and places; whether data is what it should be is a `Judge`'s, where bytes are real.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import Any
+
+from mypy_extensions import mypyc_attr
+
+from sim.cache.pages import Mapping
+
+Run = tuple[int, int]
+"""Blocks of a file: the first, how many."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Judge:
+    """Holds what lies on the device against its checksums."""
+
+    def bad(self, lblk: int, physical: int, blocks: int) -> list[Run]:
+        """
+        Return what of whole runs, `blocks` blocks of a file from `lblk` on, has not its checksum.
+
+        physical: where they lie, asked for only where a block is a run.
+        """
+        raise NotImplementedError
+
+
+class FileTags:
+    """
+    The checksums of one file. name: its path, for errors.
+
+    by_run: they are of runs. length_bytes: of all of them where a list has them; list_bytes: the same until
+    it was read and hashed, then 0. judge: None where no bytes are kept. left: of each run that is being read,
+    by number, the blocks that have not come; waiting: what has come of it.
+    """
+
+    def __init__(self, name: str, by_run: bool, list_bytes: int = 0, judge: Judge | None = None) -> None:
+        self.name = name
+        self.by_run = by_run
+        self.length_bytes = self.list_bytes = list_bytes
+        self.judge = judge
+        self.left: dict[int, int] = {}
+        self._holds: dict[int, tuple[Mapping, int, int]] = {}
+        self.waiting: dict[int, list[Any]] = {}
+
+    def hold(self, number: int, mapping: Mapping, start: int, end: int) -> None:
+        """Pages of a run, some of which are up to date, must not go until it is verified."""
+        if number not in self._holds:
+            self._holds[number] = (mapping, start, end)
+            mapping.held.append((start, end))
+
+    def let_go(self, number: int) -> None:
+        """A run is verified."""
+        held = self._holds.pop(number, None)
+        if held is not None:
+            mapping, start, end = held
+            mapping.held.remove((start, end))
+
+    def tag_blocks(self, physical: int, blocks: int) -> list[int]:
+        """Return the blocks of the device with the checksums of so many blocks from `physical` on."""
+        raise NotImplementedError
+
+    def behind(self, block: int, count: int) -> list[int]:
+        """Return up to `count` blocks with checksums that follow one of them."""
+        raise NotImplementedError
+
+    def runs(self, lblk: int, blocks: int) -> range:
+        """Return the numbers of the runs that have any of these blocks of the file."""
+        raise NotImplementedError
+
+    def run(self, number: int) -> Run:
+        """Return the blocks of a run."""
+        raise NotImplementedError
+
+
+class TableShape:
+    """
+    Which block of a table has the checksum of which block of the device.
+
+    covered: runs (first block, blocks) of those that have one, in order; own: the table's blocks; per_block:
+    checksums in each.
+    """
+
+    def __init__(self, covered: Sequence[Run], own: list[int], per_block: int) -> None:
+        self.own = own
+        self.per_block = per_block
+        self._starts: list[int] = []
+        self._ranks: list[int] = []
+        self._places = {block: index for index, block in enumerate(own)}
+        rank = 0
+        for start, blocks in covered:
+            self._starts.append(start)
+            self._ranks.append(rank)
+            rank += blocks
+
+    def rank(self, physical: int) -> int:
+        """Return the number of a covered block's checksum in the table."""
+        at = bisect_right(self._starts, physical) - 1
+        return self._ranks[at] + physical - self._starts[at]
+
+    def rows(self, physical: int, blocks: int) -> list[int]:
+        """Return the table's blocks with the checksums of a run of covered blocks."""
+        rank = self.rank(physical)
+        return self.own[rank // self.per_block : (rank + blocks - 1) // self.per_block + 1]
+
+    def behind(self, block: int, count: int) -> list[int]:
+        """Return up to `count` blocks of the table that follow one of them."""
+        at = self._places[block] + 1
+        return self.own[at : at + count]
+
+
+class TableTags(FileTags):
+    """Checksums in a table that all files share."""
+
+    def __init__(self, name: str, shape: TableShape, judge: Judge | None = None) -> None:
+        super().__init__(name, False, 0, judge)
+        self.shape = shape
+
+    def tag_blocks(self, physical: int, blocks: int) -> list[int]:
+        """Return the blocks of the table (FileTags)."""
+        return self.shape.rows(physical, blocks)
+
+    def behind(self, block: int, count: int) -> list[int]:
+        """Return the next blocks of the table (FileTags)."""
+        return self.shape.behind(block, count)
+
+    def runs(self, lblk: int, blocks: int) -> range:
+        """Return every block: each has its own (FileTags)."""
+        return range(lblk, lblk + blocks)
+
+    def run(self, number: int) -> Run:
+        """Return a block (FileTags)."""
+        return number, 1
+
+
+class ListTags(FileTags):
+    """
+    Checksums in a list of the file's own. runs: (first block, blocks), in order. blocks: of the device, that
+    hold the list; none if it lies in the inode.
+    """
+
+    def __init__(
+        self, name: str, runs: Sequence[Run], blocks: list[int], list_bytes: int, judge: Judge | None = None
+    ) -> None:
+        super().__init__(name, True, list_bytes, judge)
+        self._starts = [start for start, _ in runs]
+        self._lengths = [length for _, length in runs]
+        self._blocks = blocks
+
+    def tag_blocks(self, physical: int, blocks: int) -> list[int]:  # noqa: ARG002
+        """Return all blocks of the list: it is read as a whole (FileTags)."""
+        return self._blocks
+
+    def behind(self, block: int, count: int) -> list[int]:  # noqa: ARG002
+        """Return none (FileTags)."""
+        return []
+
+    def runs(self, lblk: int, blocks: int) -> range:
+        """Return the numbers of the runs (FileTags)."""
+        first = max(bisect_right(self._starts, lblk) - 1, 0)
+        last = bisect_right(self._starts, lblk + blocks - 1)
+        if first < last and self._starts[first] + self._lengths[first] <= lblk:
+            first += 1
+        return range(first, last)
+
+    def run(self, number: int) -> Run:
+        """Return the blocks of a run (FileTags)."""
+        return self._starts[number], self._lengths[number]

@@ -1,0 +1,220 @@
+"""
+What a reader does about checksums before and while it reads: widens its window to whole runs, and reads the
+blocks with the checksums.
+
+A run has one checksum, so all of it must be in memory: the window is widened by readahead_expand(), as for
+a file system with compressed extents, page by page until no run is cut; where blocks are smaller than pages
+and extents do not begin with one, this goes on from run to run. Where runs and places are asked for, the
+window is mapped once more (ext4_map_blocks), mostly from the extent status tree.
+
+"before": the reader waits for the checksums, as btrfs_lookup_bio_sums() does. "with": they are submitted
+before the bio that needs them, under its plug. "after": nothing here.
+
+Left out: folios larger than a page, where the window is widened; pages that are partly up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Any
+
+from sim.block.bio import Bio, Plug
+from sim.block.protocols import BioQueue
+from sim.cache.address_space import OpenFile, PageRange, ReadPath
+from sim.cache.page_cache import PageCache
+from sim.cache.page_cache_ra import INSERT_SYMBOLS, Reclaim
+from sim.cache.pages import ABSENT, LOCKED, MARKED, Mapping
+from sim.engine.cpu import Task
+from sim.engine.ledger import TASK, Ledger
+from sim.fs.file_tags import FileTags
+from sim.fs.fs_inode import FsInode
+from sim.fs.mapper import Mapper
+from sim.fs.status_cache import WRITTEN
+from sim.paths.checksums.symbols import EXPAND
+from sim.paths.checksums.verification import ChecksumEndIo, Verification
+from sim.units import PAGE_BYTES, SECTOR_BYTES
+
+
+def with_ahead(tags: FileTags, blocks: list[int], ahead: int) -> list[int]:
+    """Return blocks with checksums, and `ahead` more behind the last."""
+    return blocks + tags.behind(blocks[-1], ahead) if ahead and blocks else blocks
+
+
+def _joined(ranges: list[PageRange]) -> list[PageRange]:
+    """Return ascending ranges, those that meet as one."""
+    joined: list[PageRange] = []
+    for start, end in ranges:
+        if joined and joined[-1][1] == start:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
+
+
+class ChecksumQueue(BioQueue):
+    """The queue below a path: a bio of a file with checksums brings the read of these with it (BioQueue)."""
+
+    def __init__(self, queue: BioQueue, sums: Verification) -> None:
+        self.limits = queue.limits
+        self._queue = queue
+        self._cache = sums.cache
+        self._ahead = sums.rules.ahead
+        self._block_size = sums.block_size
+
+    def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """Submit what it needs of checksums, then the bio (BioQueue)."""
+        if isinstance(bio.end_io, ChecksumEndIo):
+            tags: FileTags | None = bio.owner.inode.tags
+            if tags is not None:
+                blocks = bio.sectors * SECTOR_BYTES // self._block_size
+                needed = tags.tag_blocks(bio.sector * SECTOR_BYTES // self._block_size, blocks)
+                if self._cache.missing(needed):
+                    self._cache.start(task, with_ahead(tags, needed, self._ahead), plug)
+        self._queue.submit(task, bio, plug)
+
+    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
+        """Sleep for a tag of the queue's (BioQueue)."""
+        return self._queue.wait_for_tag(task)
+
+    def finish_plug(self, task: Task, plug: Plug) -> None:
+        """Flush a plug (BioQueue)."""
+        self._queue.finish_plug(task, plug)
+
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """Flush a plug before a sleep (BioQueue)."""
+        self._queue.flush_for_sleep(task, plug)
+
+
+class ChecksumPath(ReadPath):
+    """A read path over files with checksums (ReadPath). more_pages: read besides, to verify others."""
+
+    def __init__(
+        self, path: ReadPath, ledger: Ledger, cache: PageCache, mapper: Mapper, sums: Verification
+    ) -> None:
+        self._path = path
+        self._cache = cache
+        self._mapper = mapper
+        self._tags = sums.cache
+        self._per_page = max(PAGE_BYTES // sums.block_size, 1)
+        self._before = sums.rules.read == "before"
+        self._ahead = sums.rules.ahead
+        self.more_pages = 0
+        stack = f"read_pages;{EXPAND}"
+        self._s_expand = ledger.site(TASK, "read_pages", EXPAND)
+        self._s_add = ledger.site(TASK, stack, INSERT_SYMBOLS)
+        self._reclaim = Reclaim(ledger, cache, stack)
+
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
+        """Read a batch, and what has to be in memory besides (ReadPath)."""
+        tags: FileTags | None = file.inode.tags
+        if tags is None or not (tags.by_run or self._before):
+            return self._path.read_pages(task, file, ranges)
+        return self._read(task, file, tags, ranges)
+
+    def read_folio(self, task: Task, file: OpenFile, page: int) -> Iterable[Any]:
+        """Read a page alone, or with all of its runs (ReadPath)."""
+        tags: FileTags | None = file.inode.tags
+        if tags is None or not (tags.by_run or self._before):
+            return self._path.read_folio(task, file, page)
+        return self._read(task, file, tags, [(page, page + 1)], True)
+
+    def _read(
+        self, task: Task, file: OpenFile, tags: FileTags, ranges: list[PageRange], alone: bool = False
+    ) -> Generator[Any, Any, None]:
+        if tags.by_run:
+            ranges = self._expanded(task, file, tags, ranges)
+        needed: dict[int, int] = {}
+        plug = Plug()
+        for start, end in ranges:
+            yield from self._map(task, file, tags, start, end, needed, plug)
+        if self._before:
+            blocks = list(needed)
+            if self._tags.missing(blocks):
+                yield from self._tags.read(task, with_ahead(tags, blocks, self._ahead))
+        if alone and ranges[-1][1] - ranges[0][0] == 1:
+            yield from self._path.read_folio(task, file, ranges[0][0])
+        else:
+            yield from self._path.read_pages(task, file, ranges)
+
+    def _map(
+        self,
+        task: Task,
+        file: OpenFile,
+        tags: FileTags,
+        start: int,
+        end: int,
+        needed: dict[int, int],
+        plug: Plug,
+    ) -> Generator[Any, Any, None]:
+        """Map pages, extent by extent; note the blocks with their checksums, in order."""
+        inode: FsInode = file.inode
+        block, stop = start * self._per_page, min(end * self._per_page, inode.blocks)
+        while block < stop:
+            found = yield from self._mapper.map(task, inode.map, block, stop - block, plug)
+            length = min(found.length, stop - block)
+            if found.kind == WRITTEN:
+                for tag_block in tags.tag_blocks(found.physical, length):
+                    needed[tag_block] = 1
+            block += length
+
+    def _expanded(
+        self, task: Task, file: OpenFile, tags: FileTags, ranges: list[PageRange]
+    ) -> list[PageRange]:
+        """Widen locked ranges to whole runs; return all pages to be read, whose runs are then counted."""
+        mapping = file.mapping
+        added: list[PageRange] = []
+        for first, last in ranges:
+            start, end = self._whole(tags, first, last)
+            if (start, end) != (first, last):
+                task.ps += self._s_expand.charge(1)
+                added += self._insert_absent(task, mapping, start, first)
+                behind = self._insert_absent(task, mapping, last, end)
+                for page, stop in behind:
+                    file.ra.size += stop - page
+                    file.ra.async_size += stop - page
+                added += behind
+        whole = _joined(sorted(ranges + added))
+        for first, last in whole:
+            self._count(file, tags, first, last)
+        return whole
+
+    def _insert_absent(self, task: Task, mapping: Mapping, start: int, end: int) -> list[PageRange]:
+        """Add the absent pages of [start, end), locked; return them."""
+        added: list[PageRange] = []
+        page = mapping.state.find(ABSENT, start, end)
+        while page >= 0:
+            rest = mapping.state[page:end]
+            stop = page + len(rest) - len(rest.lstrip(b"\0"))
+            self._reclaim.pay(task, self._cache.insert(mapping, page, stop))
+            task.ps += self._s_add.charge(stop - page)
+            self.more_pages += stop - page
+            added.append((page, stop))
+            page = mapping.state.find(ABSENT, stop, end)
+        return added
+
+    def _whole(self, tags: FileTags, start: int, end: int) -> PageRange:
+        """Return pages widened until they hold every run that has a block in them."""
+        per_page = self._per_page
+        while True:
+            runs = tags.runs(start * per_page, (end - start) * per_page)
+            if not len(runs):
+                return start, end
+            low = tags.run(runs[0])[0]
+            last, blocks = tags.run(runs[-1])
+            wider = min(start, low // per_page), max(end, -(-(last + blocks) // per_page))
+            if wider == (start, end):
+                return wider
+            start, end = wider
+
+    def _count(self, file: OpenFile, tags: FileTags, start: int, end: int) -> None:
+        """Note how many blocks of each run come with the pages [start, end), and hold the rest of it."""
+        per_page, state = self._per_page, file.mapping.state
+        first, stop = start * per_page, end * per_page
+        for number in tags.runs(first, stop - first):
+            low, blocks = tags.run(number)
+            come = min(low + blocks, stop) - max(low, first)
+            tags.left[number] = tags.left.get(number, 0) + come
+            if come < blocks:
+                pages = low // per_page, -(-(low + blocks) // per_page)
+                if any(state[page] & ~MARKED != LOCKED for page in range(*pages)):
+                    tags.hold(number, file.mapping, *pages)
