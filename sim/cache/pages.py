@@ -183,11 +183,19 @@ class Mapping(Cached):
         self.dirty[start:end] = filled(1, end - start)
         self.dirty_pages += end - start
 
-    def tag_journalled(self, page: int, journalled: bool) -> None:
-        """Tag a page whose data the journal is to commit, or has committed."""
+    def tag_all_dirty(self, start: int, end: int) -> int:
+        """Tag pages as dirty, be it that some are; return how many were not."""
+        assert self.dirty is not None
+        more = end - start - self.dirty.count(1, start, end)
+        self.dirty[start:end] = filled(1, end - start)
+        self.dirty_pages += more
+        return more
+
+    def tag_journalled(self, start: int, end: int, journalled: bool) -> None:
+        """Tag pages whose data the journal is to commit, or has committed."""
         if self.journalled is None:
             self.journalled = bytearray(self.pages)
-        self.journalled[page] = journalled
+        self.journalled[start:end] = filled(int(journalled), end - start)
 
     def holds(self, start: int, end: int) -> bool:
         """

@@ -8,7 +8,7 @@ a block (block_write_full_page()). Left out: reclaim of these pages.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, Final
 
 from sim.block.bio import Plug
@@ -175,9 +175,12 @@ class BdevBuffers:
         """Tell whether a block is to be written in place."""
         return block in self._dirty
 
-    def clean(self, block: int) -> None:
-        """A block is written, or need not be; its page stays tagged until write-back comes to it."""
-        self._dirty.pop(block, False)
+    def clean(self, blocks: Sequence[int]) -> None:
+        """Blocks are written, or need not be; their pages stay tagged until write-back comes to them."""
+        dirty = self._dirty
+        if dirty:
+            for block in blocks:
+                dirty.pop(block, False)
 
     def writes(self, blocks: list[int], pending: list[Pending]) -> None:
         """Blocks are on their way to their places, in that order: their buffers are locked until then."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, Site
 from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.jbd2.commit import Jbd2Journal
@@ -154,6 +154,14 @@ class Ext4Super:
             task.ps += self._s_no_journal["stop"].charge(1)
         else:
             self.journal.stop(task)
+
+    def sites_of_handles(self) -> list[Site]:
+        """Return all that handles may charge which start at once and change blocks."""
+        return list(self._s_no_journal.values()) if self.journal is None else self.journal.sites_of_handles()
+
+    def rows_fit(self, credits: int, used: int, most: int) -> int:
+        """Return how many handles, at most, start at once, one after another, each with `used` new blocks."""
+        return most if self.journal is None else self.journal.rows_fit(credits + 1, used, most)
 
     def get_write_access(self, task: Task, block: int) -> None:
         """ext4_journal_get_write_access()."""

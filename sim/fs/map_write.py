@@ -17,7 +17,7 @@ from sim.engine.ledger import TASK, Ledger, Site
 from sim.ext4.format.extents import Extent
 from sim.fs.es_tree import ES_DELAYED, ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.jbd2.transaction import WAITS, WRITES
+from sim.fs.jbd2.handle import WAITS, WRITES
 from sim.fs.live_inode import BH_DELAY, BH_MAPPED, BH_NEW, BH_UNWRITTEN, LiveInode
 from sim.fs.live_tree import END, Path
 from sim.fs.map_flags import (
@@ -140,6 +140,10 @@ class WriteMapper:
     def sites_of_da_get_block(self) -> list[Site]:
         """Return all that da_get_block() may charge."""
         return [self._s_da, self._s_da_lookup, self._s_reserve, self._s_cached]
+
+    def sites_of_known_blocks(self) -> list[Site]:
+        """Return all that map_blocks() may charge for blocks that the extent status tree has as written."""
+        return [self._s_map, self._s_lookup]
 
     # -- ext4_map_blocks() -----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.map_flags import CONVERT, CREATE, UNWRITTEN
 from sim.fs.map_write import WriteMapper
-from sim.paths.writepages.page_io import Converter, IoEnd, WriteBackEnds
+from sim.paths.writepages.ends import Converter, IoEnd, WriteBackEnds
 
 
 class Conversions(Converter):

@@ -38,7 +38,7 @@ from sim.fs.metadata_bytes import MetadataBytes
 from sim.fs.write_out import Pending
 from sim.machine.volume_files import VolumeFile, ext4_side, plain_contents
 from sim.machine.writer import Ext4Writer
-from sim.paths.writepages.page_io import DataBio
+from sim.paths.writepages.ends import DataBio
 from sim.stack.crypt_bytes import CryptBytes
 from sim.stack.dm_crypt import CryptTarget
 from sim.stack.ecryptfs_upper import UpperFile

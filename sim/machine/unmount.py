@@ -113,7 +113,7 @@ class Unmount:
         """ext4_commit_super(): the superblock, past the journal."""
         sb, out = self._writer.sb, self._writer.out
         task.ps += self._s_super.charge(1)
-        sb.buffers.clean(sb.superblock)
+        sb.buffers.clean([sb.superblock])
         flags = REQ_OP_WRITE | REQ_SYNC | REQ_META | REQ_PRIO | (REQ_FUA if sb.options.barrier else 0)
         size = sb.block_size
         place = sector_of(sb.superblock, size)

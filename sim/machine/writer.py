@@ -12,22 +12,21 @@ from sim.block.protocols import BioQueue
 from sim.cache.page_cache import PageCache
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
-from sim.engine.ledger import TASK, Ledger, under
-from sim.errors import InvariantError
+from sim.engine.ledger import Ledger, under
 from sim.ext4.format.extents import MAX_UNWRITTEN_BLOCKS
 from sim.fs.allocation import Allocator
 from sim.fs.bdev_buffers import BdevBuffers
 from sim.fs.ext4_super import Ext4Super, MountOptions
 from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.jbd2.log import Log, tags_per_descriptor
-from sim.fs.jbd2.ordered_data import OrderedData
-from sim.fs.live_inode import BH_DIRTY, BH_JBDDIRTY, LiveInode
+from sim.fs.live_inode import LiveInode
 from sim.fs.map_flags import CREATE, NO_NORMALIZE, UNWRITTEN
 from sim.fs.map_write import WriteMapper
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
-from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
+from sim.fs.writeback_control import WritebackControl
 from sim.fs.zeroout import PageZeroout
+from sim.machine.committed_data import CommittedData
 from sim.machine.conversions import Conversions
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.paths.buffered_write import BufferedWrite
@@ -39,6 +38,7 @@ from sim.paths.page_bio import INLINE_SYMBOLS
 from sim.paths.write_calls import DELALLOC, JOURNALLED, NODELALLOC, PLAIN, WRITE, chain
 from sim.paths.write_ciphers import FSCRYPT_WRITES, WriteCiphers
 from sim.paths.writepages.designs import WriteDesign, write_design_of
+from sim.paths.writepages.ends import WriteBackEnds
 from sim.paths.writepages.generic import (
     MPAGE_CALLER,
     BlockWriteFullPage,
@@ -46,7 +46,7 @@ from sim.paths.writepages.generic import (
     MpageWritepages,
 )
 from sim.paths.writepages.iomap import IomapWritepages
-from sim.paths.writepages.page_io import WRITEPAGES, PageIo, WriteBackEnds
+from sim.paths.writepages.page_io import WRITEPAGES, PageIo
 from sim.paths.writepages.rounds import Ext4Writepages
 from sim.paths.writepages.wait import WriteBackWait, total_under_way
 from sim.units import NS_PER_S, PAGE_BYTES
@@ -60,64 +60,6 @@ vm.dirty_writeback_centisecs; every dirty inode is written then, whatever its ag
 """
 _END_BIO: Final = "end_bio_bh_io_sync"
 _PAGE_ENDS: Final = "folio_end_writeback folio_end_writeback;__folio_end_writeback"
-
-
-class _Files(OrderedData):
-    """The data of files, as commits see it."""
-
-    def __init__(self, writer: Ext4Writer) -> None:
-        self._writer = writer
-        self._journalled: dict[int, tuple[LiveInode, int]] = {}
-        self._committed: dict[int, tuple[LiveInode, int]] = {}
-
-    def submit(self, task: Task, number: int) -> Generator[Any, Any, None]:
-        """Write out an inode's dirty pages (generic_writepages())."""
-        yield from self._writer.for_commit.writepages(task, self._writer.inodes[number], WB_SYNC_ALL)
-
-    def wait(self, task: Task, number: int) -> Generator[Any, Any, None]:
-        """Wait for an inode's pages under write-back."""
-        yield from self._writer.wait.wait(task, self._writer.inodes[number])
-
-    def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
-        """A block of a file's data belongs to the journal."""
-        self._journalled[block] = (inode, lblk)
-
-    def held(self, block: int) -> bytes | None:
-        """Return what a block of journalled data holds; None for another."""
-        found = self._journalled.get(block)
-        if found is None or found[0].bytes is None:
-            return None
-        return found[0].bytes.blocks(found[1], 1)
-
-    def committed(self, task: Task, tid: int) -> None:
-        """ext4_journal_commit_callback()."""
-        self._writer.allocator.committed(task, tid)
-
-    def is_dirty(self, block: int) -> bool:
-        """Tell whether a committed block of a file's data is still to be written in place."""
-        found = self._committed.get(block)
-        return found is not None and bool(found[0].state[found[1]] & BH_DIRTY)
-
-    def clean(self, block: int) -> None:
-        """A checkpoint writes such a block; its page stays tagged."""
-        found = self._committed.get(block)
-        if found is not None:
-            found[0].state[found[1]] &= ~BH_DIRTY
-
-    def refiled(self, task: Task, block: int) -> bool:
-        """A block is committed: as data it is dirty in its page from now on."""
-        found = self._journalled.pop(block, None)
-        if found is None:
-            return False
-        inode, lblk = self._committed[block] = found
-        inode.state[lblk] = (inode.state[lblk] & ~BH_JBDDIRTY) | BH_DIRTY
-        self._writer.mark_data_dirty(task, inode, lblk)
-        per_page = self._writer.sb.per_page
-        page = lblk // per_page
-        states = inode.state[page * per_page : (page + 1) * per_page]
-        if not any(state & BH_JBDDIRTY for state in states):
-            inode.mapping.tag_journalled(page, False)
-        return True
 
 
 class _Chosen(WriteBack):
@@ -219,8 +161,6 @@ class Ext4Writer:
             clock, ledger, flusher, self.sb, self.inodes, self.write_back, self.wait, self.out
         )
         self.buffered.write_back = self.flusher.finish
-        self._s_dirty = ledger.site(TASK, "", "mark_buffer_dirty")
-        self._s_dirty_page = ledger.site(TASK, "mark_buffer_dirty", "__folio_mark_dirty __mark_inode_dirty")
 
     def _make_write_back(
         self, clock: Clock, ledger: Ledger, cache: PageCache, cpu: Cpu, reads: WriteOut, checksum: str
@@ -261,7 +201,7 @@ class Ext4Writer:
             options.commit_ns,
             shape.is_empty,
         )
-        self.files = _Files(self)
+        self.files = CommittedData(self, ledger)
         journal.data = self.files
         return journal
 
@@ -408,11 +348,3 @@ class Ext4Writer:
             sb.mark_inode_dirty(task, inode)
             sb.stop(task)
         yield from task.settle()
-
-    def mark_data_dirty(self, task: Task, inode: LiveInode, lblk: int) -> None:
-        """mark_buffer_dirty() of a block of data that was committed."""
-        task.ps += self._s_dirty.charge(1)
-        if inode.mapping.dirty is None:
-            raise InvariantError(f"inode {inode.number} has journalled data and was never written")
-        if inode.mapping.tag_dirty(lblk // self.sb.per_page, True):
-            task.ps += self._s_dirty_page.charge(1)

@@ -30,8 +30,8 @@ from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, BH_UPTODATE, LiveInode
 from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.fs.writeback_control import WB_SYNC_ALL, WritebackControl
 from sim.paths.write_calls import GRAB, chain
+from sim.paths.writepages.ends import WriteBackEnds
 from sim.paths.writepages.generic import GENERIC_CALLER, BlockWriteFullPage
-from sim.paths.writepages.page_io import WriteBackEnds
 from sim.paths.writepages.wait import WriteBackWait
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 

@@ -48,13 +48,13 @@ from sim.paths.post_read_steps import FSCRYPT, CipherCalls
 from sim.paths.write_calls import (
     DELALLOC,
     FALL_BACK,
+    HAVE_HANDLES,
     JOURNALLED,
     MODES,
-    NODELALLOC,
     PLAIN,
     WRITE,
 )
-from sim.paths.write_rows import Model, WriteRows
+from sim.paths.write_rows import WriteRows
 from sim.paths.write_sites import WriteSites
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
@@ -88,13 +88,14 @@ class BufferedWrite(WriteSites):
         self._reads = reads
         self._per_page = sb.per_page
         self.write_back: Callable[[Task], Generator[Any, Any, None]] = _nothing_to_write
-        self._rows = [self._rows_of(mode, mapper) if mode in (DELALLOC, PLAIN) else None for mode in MODES]
+        self._rows = [self._rows_of(mode) for mode in MODES]
 
-    def _rows_of(self, mode: int, mapper: WriteMapper) -> WriteRows:
+    def _rows_of(self, mode: int) -> WriteRows:
         """Return what takes pages together. What it may charge: all of _piece(), where nothing sleeps."""
         sites = [self._s_page, self._s_new, self._s_heads, self._s_head, self._s_stable]
-        every = [each[mode] for each in sites] + [self._s_dirty, self._s_dirty_page]
-        return WriteRows(self._cache, mapper, self._per_page, every, self._s_head[mode])
+        every = [each[mode] for each in sites] + [self._s_dirty, self._s_dirty_page, self._s_get_block]
+        every += [self._s_journalled, self._s_write_end_fn]
+        return WriteRows(self._cache, self._mapper, self._sb, mode, every, self._s_head[mode])
 
     # -- write(2) --------------------------------------------------------------------------------------
 
@@ -129,15 +130,13 @@ class BufferedWrite(WriteSites):
         """
         Write a whole page, and those behind it up to byte `end` that are as it was; return where they end.
         """
-        model = Model(inode, page, self._per_page)
         rows, stop = self._rows[mode], (page + 1) * PAGE_BYTES
-        blocks = (end - page * PAGE_BYTES) // PAGE_BYTES * self._per_page
-        short = mode == DELALLOC and bool(self._mapper.trees.allocator.shortage(blocks))
-        worth_it = rows is not None and not short and model.is_worth_it(mode == DELALLOC)
-        before = rows.counted() if rows is not None and worth_it else None
-        yield from self._piece(task, inode, page, 0, PAGE_BYTES, mode, data, done)
-        if rows is None or before is None:
+        model = rows.model(task, inode, page, (end - page * PAGE_BYTES) // PAGE_BYTES * self._per_page)
+        if model is None:
+            yield from self._piece(task, inode, page, 0, PAGE_BYTES, mode, data, done)
             return stop
+        before = rows.counted()
+        yield from self._piece(task, inode, page, 0, PAGE_BYTES, mode, data, done)
         pages = rows.alike(inode, model, (end - stop) // PAGE_BYTES)
         if pages:
             rows.write(task, inode, model, pages, before)
@@ -162,7 +161,7 @@ class BufferedWrite(WriteSites):
         self._have_page(task, inode, page, mode)
         held = page, page + 1
         mapping.held.append(held)
-        handle = mode in (NODELALLOC, JOURNALLED, FALL_BACK)
+        handle = mode in HAVE_HANDLES
         if handle:
             credits = sb.write_credits(inode)
             if sb.can_start(task, credits):
@@ -344,7 +343,8 @@ class BufferedWrite(WriteSites):
             task.ps += self._s_write_end_fn.charge(1)
             sb.dirty_metadata(task, inode.place[block])
             state[block] = (state[block] & ~BH_NEW) | BH_UPTODATE | BH_JBDDIRTY
-        inode.mapping.tag_journalled(first // self._per_page, True)
+        page = first // self._per_page
+        inode.mapping.tag_journalled(page, page + 1, True)
         sb.note_sync(task, inode, data=True)
 
     def _grow(

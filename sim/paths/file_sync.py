@@ -113,7 +113,7 @@ class FileSync:
             yield from self._wait.wait(task, inode)
             task.ps += self._s_inode.charge(1)
             buffers.getblk(task, 1)
-            buffers.clean(block)
+            buffers.clean([block])
             flags = REQ_OP_WRITE | REQ_SYNC | REQ_META | REQ_PRIO
             pending = self._out.submit(
                 task,

@@ -20,6 +20,8 @@ what NODELALLOC does.
 """
 
 MODES: Final = (DELALLOC, NODELALLOC, JOURNALLED, PLAIN, FALL_BACK)
+HAVE_HANDLES: Final = (NODELALLOC, JOURNALLED, FALL_BACK)
+"""Those that have a handle for each page."""
 WRITE: Final = "entry_SYSCALL_64;vfs_write"
 """The folded stack of write(2) that calls ->write_iter; who writes a file below its own has another."""
 LOOP: Final = "ext4_file_write_iter;ext4_buffered_write_iter;generic_perform_write"

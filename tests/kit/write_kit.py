@@ -139,7 +139,8 @@ class WriteRig:
     """
     A machine with a mounted ext4.
 
-    log: blocks of the journal, 0: none. depth: of the queue, 0: deep enough. said: of MountOptions.
+    log: blocks of the journal, 0: none. depth: of the queue, 0: deep enough. traced: `events` has all that
+    the queue does. said: of MountOptions.
     """
 
     def __init__(
@@ -156,6 +157,8 @@ class WriteRig:
         depth: int = 0,
         costs: CostTable | None = None,
         ciphers: WriteCiphers = FSCRYPT_WRITES,
+        traced: bool = True,
+        limits: QueueLimits = LIMITS,
         **said: Any,
     ) -> None:
         self.events: list[tuple[str, int, int, int]] = []
@@ -163,11 +166,11 @@ class WriteRig:
         spec = MachineSpec(
             "page_io",
             block_size,
-            replace(LIMITS, queue_depth=depth or 64, tags=depth),
+            replace(limits, queue_depth=depth or 64, tags=depth),
             costs or priced(),
             cpus=2,
             memory_pages=cache_pages,
-            tracer=lambda *event: self.events.append(event),
+            tracer=(lambda *event: self.events.append(event)) if traced else None,
         )
         self.machine = Machine(spec, self._device(block_size, latency_ns, data_ns))
         machine = self.machine

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from write_kit import Bump, WriteRig
+from write_kit import LIMITS, Bump, WriteRig
 
+from sim.block.queue.submit import BlockQueue
 from sim.fs.live_inode import LiveInode
 from sim.paths import write_rows
 from sim.paths.writepages.page_io import PageIo
@@ -23,18 +25,48 @@ def ran(rows: bool, script: list[tuple[str, int, int]], layout: Layout, **said: 
     block_size, piece, pages = said.pop("block_size"), said.pop("piece"), said.pop("pages", PAGES)
     rig = WriteRig(block_size, allocator=Bump(piece, gap=1), costs=None, **said)
     rig.writer.buffered.rows = rig.writer.rounds.rows = rows
+    if not rows:
+        rig.machine.disk.joins = lambda *_: 0  # type: ignore[method-assign]
     inode = rig.file(pages * PAGE, layout)
     steps = []
     for verb, first, second in script:
         if verb == "write":
             steps.append(rig.write(inode, first, second))
+        elif verb == "sleep":
+            steps.append(slept(rig, first))
         elif verb == "begin":
             steps.append(rig.writer.sync.sync_file_range(rig.task, inode, False, True, False))
         else:
             steps.append(rig.fsync(inode))
     rig.start(*steps)
     rig.run_for(10_000_000_000)
-    return [rig.calls(), rig.events, rig.task.time_ns, *states(inode), rig.machine.cache.cached]
+    device = [rig.device.commands, stats_of(rig)]
+    return [rig.calls(), rig.events, *device, rig.task.time_ns, *states(inode), *logged(rig, inode)]
+
+
+def stats_of(rig: WriteRig) -> dict[str, object]:
+    """Return all that the queue has counted."""
+    stats = rig.machine.disk.stats
+    return {name: getattr(stats, name) for name in type(stats).__slots__}
+
+
+def logged(rig: WriteRig, inode: LiveInode) -> list[object]:
+    """Return what the journal and the block device's own pages hold of blocks, and the cache of pages."""
+    buffers, journal, tags = rig.writer.buffers, rig.writer.journal, inode.mapping.journalled
+    found: list[object] = [rig.machine.cache.cached, buffers.dirty_blocks, buffers.dirty_page_count]
+    found.append(bytes(tags) if tags is not None else None)
+    if journal is not None:
+        found += [journal.log.clean(), journal.log.free, journal.committed, journal.reserved]
+        for transaction in (journal.running, journal.committing):
+            if transaction is not None:
+                found += [transaction.tid, transaction.credits, list(transaction.files.items())]
+    return found
+
+
+def slept(rig: WriteRig, ns: int) -> Any:
+    """Let the task sleep."""
+    yield from rig.task.settle()
+    yield rig.machine.clock.timeout(ns)
 
 
 def states(inode: LiveInode) -> list[object]:
@@ -106,6 +138,49 @@ def test_rows_change_nothing(
     assert ran(False, script, layout, **said) == ran(True, script, layout, **said)
 
 
+sleeps = st.sampled_from([("sleep", 1_000, 0), ("sleep", 6_000_000_000, 0)])
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    data=st.data(),
+    script=st.lists(st.one_of(writes, writes, syncs, sleeps), min_size=1, max_size=7),
+    block_size=st.sampled_from([1024, 4096]),
+    said=st.sampled_from(
+        [
+            {"data": "journal", "log": 256},
+            {"data": "journal", "log": 1024},
+            {"data": "journal", "log": 1024, "journal_async_commit": True},
+            {"delalloc": False},
+            {"delalloc": False, "log": 0},
+            {"plain": True, "path": "buffer_head", "log": 0},
+        ]
+    ),
+    depth=st.sampled_from([0, 2]),
+    segments=st.sampled_from([3, 16, 256]),
+    boundary=st.booleans(),
+)
+def test_rows_of_pages_with_handles_and_of_bios_change_nothing(
+    data: st.DataObject,
+    script: list[tuple[str, int, int]],
+    block_size: int,
+    said: dict[str, Any],
+    depth: int,
+    segments: int,
+    boundary: bool,
+) -> None:
+    """
+    Journalled data, blocks allocated at once, and writes without handles; requests of few segments, a virt
+    boundary or none. Nobody traces: bios that join a request are one object.
+    """
+    written = [(at, block, length, False) for at, block, length, _ in data.draw(layouts(4096 // block_size))]
+    limits = replace(LIMITS, max_segments=segments, driver="nvme" if boundary else "null_blk")
+    if said.get("plain"):
+        written = [(0, 200_000, PAGES * 4096 // block_size, False)]
+    fixed = {"block_size": block_size, "piece": 1 << 15, "depth": depth, "limits": limits, "traced": False}
+    assert ran(False, script, written, **fixed, **said) == ran(True, script, written, **fixed, **said)
+
+
 @pytest.mark.parametrize("block_size", [1024, 4096])
 @pytest.mark.parametrize("layout", ["hole", "written"])
 def test_rows_beyond_what_a_bio_and_an_extent_take(block_size: int, layout: str) -> None:
@@ -146,3 +221,28 @@ def test_a_row_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     script = [("write", 0, 20 * PAGE), ("write", 20 * PAGE, 20 * PAGE), ("fsync", 0, 0)]
     ran(True, script, [(0, 200_000, PAGES, False)], block_size=4096, piece=1)
     assert taken == [19, 19, 38]
+
+
+def test_rows_of_journalled_data_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    40 pages of data=journal: written in two rows behind a page each; in the log a descriptor and 40 blocks,
+    the first with a request of its own; written back a page, and 39 that join its request.
+    """
+    taken: list[tuple[str, int]] = []
+    write, submit = write_rows.WriteRows.write, BlockQueue.submit
+
+    def noted(self: Any, task: Any, inode: Any, model: Any, pages: int, before: Any) -> None:
+        taken.append(("write", pages))
+        write(self, task, inode, model, pages, before)
+
+    def noted_bio(self: Any, task: Any, bio: Any, plug: Any) -> None:
+        if bio.count > 1:
+            taken.append(("log" if bio.sector < 200_000 * 8 else "data", bio.count))
+        submit(self, task, bio, plug)
+
+    monkeypatch.setattr(write_rows.WriteRows, "write", noted)
+    monkeypatch.setattr(BlockQueue, "submit", noted_bio)
+    script = [("write", 0, 20 * PAGE), ("write", 20 * PAGE, 20 * PAGE), ("fsync", 0, 0), ("begin", 0, 0)]
+    said = {"block_size": 4096, "piece": 1, "data": "journal", "traced": False}
+    ran(True, script, [(0, 200_000, PAGES, False)], **said)
+    assert taken == [("write", 19), ("write", 19), ("log", 41), ("data", 39)]

@@ -8,7 +8,7 @@ the log begins now. Left out: errors, discards.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final
 
 from sim.block.bio import Plug
@@ -18,10 +18,11 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.fs.bdev_buffers import BH_SYMBOLS, BdevBuffers
+from sim.fs.jbd2.handle import Transaction
 from sim.fs.jbd2.log import Log
 from sim.fs.jbd2.log_bytes import LogBytes
 from sim.fs.jbd2.ordered_data import OrderedData
-from sim.fs.jbd2.transaction import Transaction, Transactions
+from sim.fs.jbd2.transaction import Transactions
 from sim.fs.write_out import Disk, Pending, WriteOut, sector_of
 from sim.units import SECTOR_BYTES
 
@@ -135,10 +136,10 @@ class CheckpointedLog(Transactions):
             ended, self._checkpointed = self._checkpointed, None
             ended.succeed()
 
-    def filed(self, block: int) -> None:
-        """It is dirty for the journal from now on, not for who writes it in place (set_buffer_jbddirty())."""
-        self.buffers.clean(block)
-        self.data.clean(block)
+    def filed(self, blocks: Sequence[int]) -> None:
+        """They are the journal's from now on, not of who writes them in place (set_buffer_jbddirty())."""
+        self.buffers.clean(blocks)
+        self.data.clean(blocks)
 
     def begun(self, transaction: Transaction) -> None:
         """Its commit is due after the interval."""
@@ -211,9 +212,8 @@ class CheckpointedLog(Transactions):
         for first in range(0, len(blocks), 64):
             task.ps += self._s_flush_batch.charge(1)
             batch = blocks[first : first + 64]
-            for block in batch:
-                self.buffers.clean(block)
-                self.data.clean(block)
+            self.buffers.clean(batch)
+            self.data.clean(batch)
             opf = REQ_OP_WRITE | REQ_SYNC
             written = self._in_place.submit_each(task, plug, batch, self._size, opf, self._s_write)
             self.buffers.writes(batch, written)

@@ -20,7 +20,7 @@ from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
 from sim.fs.bdev_buffers import BH_SYMBOLS
 from sim.fs.jbd2.checkpoint import LOG_FLAGS, STACK, CheckpointedLog
-from sim.fs.jbd2.transaction import WAITS, WRITES, Transaction
+from sim.fs.jbd2.handle import WAITS, WRITES, Transaction
 from sim.fs.write_out import Pending
 
 
@@ -212,11 +212,12 @@ class Jbd2Journal(CheckpointedLog):
     def _refile(self, task: Task, metadata: list[int]) -> None:
         """What was committed is dirty where it belongs, unless the running transaction has it too."""
         running = self.running
-        for block in metadata:
-            if running is not None and block in running.files:
-                task.ps += self._s_refile_next.charge(1)
-            elif not self.data.refiled(task, block):
-                self.buffers.mark_dirty(task, block)
+        if running is not None:
+            files, before = running.files, len(metadata)
+            metadata = [block for block in metadata if block not in files]
+            task.ps += self._s_refile_next.charge(before - len(metadata))
+        for block in self.data.refiled(task, metadata):
+            self.buffers.mark_dirty(task, block)
 
     def destroy(self, task: Task) -> Generator[Any, Any, None]:
         """

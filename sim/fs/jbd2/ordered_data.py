@@ -4,7 +4,7 @@ The data of inodes, as a journal's commits see it: what must be written before, 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from mypy_extensions import mypyc_attr
@@ -26,8 +26,9 @@ class OrderedData:
         """Wait for an inode's pages under write-back."""
         raise NotImplementedError
 
-    def journalled(self, inode: LiveInode, lblk: int, block: int) -> None:
-        """A block of a file's data belongs to the journal."""
+    def journalled(self, inode: LiveInode, lblk: int, block: int, count: int = 1) -> None:
+        """`count` blocks of a file's data, from logical block `lblk` on, belong to the journal."""
+        del count
         what = f"block {block}, {lblk} of inode {inode.number},"
         raise InvariantError(f"{what} is journalled where no data is")
 
@@ -40,11 +41,13 @@ class OrderedData:
         del block
         return False
 
-    def clean(self, block: int) -> None:
-        """A checkpoint writes such a block."""
-        del block
+    def clean(self, blocks: Sequence[int]) -> None:
+        """A checkpoint writes those of these that are such blocks."""
+        del blocks
 
-    def refiled(self, task: Task, block: int) -> bool:
-        """A block is committed: tell whether it is one of a file's data, dirty in its page from now on."""
-        del task, block
-        return False
+    def refiled(self, task: Task, blocks: list[int]) -> list[int]:
+        """
+        Blocks are committed: those of a file's data are dirty in their pages from now on. Return the others.
+        """
+        del task
+        return blocks

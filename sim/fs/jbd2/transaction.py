@@ -12,74 +12,14 @@ fast commits, reserved handles' own limit.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any, Final
+from collections.abc import Generator, Sequence
+from typing import Any
 
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger
+from sim.engine.ledger import TASK, Ledger, Site
 from sim.errors import InvariantError
-
-RESERVED: Final = 1
-METADATA: Final = 2
-"""Which of a transaction's lists a block is on: BJ_Reserved, got but not changed; BJ_Metadata."""
-
-WAITS: Final = 1
-WRITES: Final = 2
-"""What a commit does with an inode's data: wait for what is under way; or write it out itself."""
-
-
-class Transaction:
-    """
-    Changes that become durable together.
-
-    files: block -> RESERVED or METADATA, in the order in which they came. credits: reserved and used
-    (t_outstanding_credits). updates: handles that are open. inodes: number -> WAITS or WRITES, ordered data.
-    revoked: blocks that a replay must not bring back. flushing: its commit has asked the device to empty its
-    cache (T_COMMIT_JFLUSH). done: an event of its commit, once somebody waits.
-    """
-
-    __slots__ = (
-        "credits",
-        "drained",
-        "ended",
-        "files",
-        "flushing",
-        "inodes",
-        "left",
-        "locked",
-        "revoked",
-        "tid",
-        "updates",
-    )
-
-    def __init__(self, tid: int, credits: int) -> None:
-        self.tid = tid
-        self.credits = credits
-        self.updates = 0
-        self.files: dict[int, int] = {}
-        self.left: dict[int, bool] = {}
-        self.inodes: dict[int, int] = {}
-        self.revoked: dict[int, bool] = {}
-        self.locked = False
-        self.flushing = False
-        self.drained: Any = None
-        self.ended: Any = None
-
-    def metadata(self) -> list[int]:
-        """Return the blocks that were changed, in the order in which they came."""
-        return [block for block, which in self.files.items() if which == METADATA]
-
-
-class Handle:
-    """One atomic change. credits: left of what it reserved. refs: how often it was started."""
-
-    __slots__ = ("credits", "refs", "transaction")
-
-    def __init__(self, transaction: Transaction, credits: int) -> None:
-        self.transaction = transaction
-        self.credits = credits
-        self.refs = 1
+from sim.fs.jbd2.handle import METADATA, RESERVED, WAITS, WRITES, Handle, Transaction
 
 
 class Transactions:
@@ -156,6 +96,11 @@ class Transactions:
         }
         self._s_revoke = ledger.site(TASK, "", "jbd2_journal_revoke")
         self._s_ask = ledger.site(TASK, "", "jbd2_log_start_commit jbd2_log_start_commit;try_to_wake_up")
+
+    def sites_of_handles(self) -> list[Site]:
+        """Return all that handles may charge which start at once and change blocks."""
+        starts = [self._s_start, self._s_first, self._s_stop, self._s_last]
+        return [*starts, self._s_get, self._s_do_get, self._s_file, self._s_dirty]
 
     # -- handles -----------------------------------------------------------------------------------
 
@@ -264,8 +209,8 @@ class Transactions:
         restarted = yield from self.start(task, credits)
         restarted.refs = refs
 
-    def filed(self, block: int) -> None:
-        """A transaction has a block that may be dirty in place, to change it or to free it."""
+    def filed(self, blocks: Sequence[int]) -> None:
+        """A transaction has blocks that may be dirty in place, to change them or to free them."""
 
     def begun(self, transaction: Transaction) -> None:
         """A transaction has begun: its commit is due in a while."""
@@ -301,7 +246,44 @@ class Transactions:
         if committing is None or block not in committing.files:
             task.ps += self._s_file.charge(1)
         transaction.files[block] = RESERVED
-        self.filed(block)
+        self.filed([block])
+
+    def journal_row(self, first: int, count: int) -> None:
+        """
+        Have the running transaction change `count` blocks from `first` on, all new to it or none, in handles
+        that had the credits: what get_write_access() and dirty_metadata() do, their calls not charged.
+        """
+        running = self.running
+        assert running is not None
+        files, blocks = running.files, range(first, first + count)
+        if first not in files:
+            self.filed(blocks)
+        if files.get(first) != METADATA:
+            running.credits += count
+            files.update(dict.fromkeys(blocks, METADATA))
+
+    def lists(self, block: int) -> tuple[int, int]:
+        """Return on which list of the running, and of the committing, transaction a block is; 0: on none."""
+        running, committing = self.running, self.committing
+        return (
+            running.files.get(block, 0) if running is not None else 0,
+            committing.files.get(block, 0) if committing is not None else 0,
+        )
+
+    def on_lists(self, first: int, count: int, lists: tuple[int, int]) -> int:
+        """Return how many of `count` blocks, from `first` on, are on the same lists, see lists()."""
+        if self.running is not None:
+            count = _alike(self.running.files, first, count, lists[0])
+        if self.committing is not None:
+            count = _alike(self.committing.files, first, count, lists[1])
+        return count
+
+    def rows_fit(self, credits: int, used: int, most: int) -> int:
+        """Return how many handles of `credits` blocks, at most, fit, each of which uses `used` of them."""
+        running = self.running
+        if running is None or running.locked or running.credits + credits > self.limit:
+            return 0
+        return min(most, (self.limit - running.credits - credits) // used + 1) if used else most
 
     def get_create_access(self, task: Task, block: int) -> None:
         """jbd2_journal_get_create_access(): a new block."""
@@ -340,7 +322,7 @@ class Transactions:
         task.ps += self._s_revoke.charge(1)
         transaction.files.pop(block, None)
         transaction.revoked[block] = True
-        self.filed(block)  # bforget(): what it held is not written any more
+        self.filed([block])  # bforget(): what it held is not written any more
 
     def file_inode(self, task: Task, number: int, what: int) -> None:
         """jbd2_journal_file_inode(): the commit is to wait for an inode's data, or to write it."""
@@ -353,3 +335,14 @@ class Transactions:
         if handle is None:
             raise InvariantError(f"task {task.name} changes metadata without a handle")
         return handle.transaction
+
+
+def _alike(files: dict[int, int], first: int, count: int, value: int) -> int:
+    """Return how many blocks from `first` on are on that list of a transaction (0: on none)."""
+    blocks = range(first, first + count)
+    if not value and files.keys().isdisjoint(blocks):
+        return count
+    for block in blocks:
+        if files.get(block, 0) != value:
+            return block - first
+    return count

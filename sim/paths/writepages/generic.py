@@ -29,20 +29,15 @@ from sim.fs.write_out import sector_of
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
-from sim.paths.writepages.page_io import (
-    PAGEVEC,
-    DataBio,
-    IoEnd,
-    IoSubmit,
-    PageIo,
-    WriteBackEnds,
-    bios_of_page,
-)
+from sim.paths.writepages.ends import DataBio, IoEnd, WriteBackEnds, bios_of_page
+from sim.paths.writepages.page_io import PAGEVEC, IoSubmit, PageIo
 from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 GENERIC_CALLER: Final = "do_writepages;generic_writepages;write_cache_pages"
 """Who calls for each page in generic_writepages()."""
+MAX_ALIKE: Final = MAX_VECTORS
+"""Pages that are looked at together at most: requests are not larger."""
 MPAGE_CALLER: Final = "do_writepages;mpage_writepages;write_cache_pages"
 """Who calls for each page in mpage_writepages()."""
 
@@ -94,7 +89,13 @@ class WriteCachePages:
             self.write_page(task, io, page, plug)
             if task.blocked is not None:
                 yield from self.queue.wait_for_tag(task)
-            page = dirty.find(1, page + 1)
+            page += 1
+            alike = self.write_alike(task, io, page, plug)
+            if alike:
+                task.ps += self._s_lookup.charge((seen + alike - 1) // PAGEVEC - (seen - 1) // PAGEVEC)
+                task.ps += self._s_page.charge(alike)
+                seen, page = seen + alike, page + alike
+            page = dirty.find(1, page)
         if (seen and not seen % PAGEVEC) or wbc.cyclic:
             task.ps += self._s_lookup.charge(1)
         self.end(task, io, plug)
@@ -115,6 +116,11 @@ class WriteCachePages:
     def write_page(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> None:
         """Write one page, which is no longer tagged as dirty."""
         raise NotImplementedError
+
+    def write_alike(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> int:
+        """Write pages from `page` on at once that are as the one before was; return how many."""
+        del task, io, page, plug
+        return 0
 
     def end(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """Send what is under construction."""
@@ -312,3 +318,18 @@ class JournalledWritepages(WriteCachePages):
         self._io.write_page(task, own, page, plug)
         self._io.submit(task, own, plug)
         self._io.ends.put(io_end)
+
+    def write_alike(self, task: Task, io: IoSubmit, page: int, plug: Plug) -> int:
+        """Write pages at once that write_page() would do the same for."""
+        mapping = io.inode.mapping
+        assert mapping.dirty is not None
+        assert mapping.writeback is not None
+        if page >= mapping.pages or not mapping.dirty[page]:
+            return 0
+        end = mapping.dirty.find(0, page, page + MAX_ALIKE)
+        end = min(page + MAX_ALIKE, mapping.pages) if end < 0 else end
+        under_way = mapping.writeback.find(1, page, end)
+        most = (end if under_way < 0 else under_way) - page
+        pages = self._io.write_alone(task, io.inode, page, most, io.flags, plug)
+        task.ps += self._s_ext4.charge(pages)
+        return pages

@@ -34,7 +34,8 @@ from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
-from sim.paths.writepages.page_io import PAGEVEC, IoEnd, IoSubmit, WriteBackEnds, bios_of_page
+from sim.paths.writepages.ends import IoEnd, WriteBackEnds, bios_of_page
+from sim.paths.writepages.page_io import PAGEVEC, IoSubmit
 from sim.paths.writepages.rounds import MAX_WRITEPAGES_EXTENT
 from sim.units import PAGE_BYTES
 

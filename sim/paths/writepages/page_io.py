@@ -15,17 +15,12 @@ a kernel with blk-crypto, the calls above for files in the clear, which return a
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
-from typing import Any, Final
-
-from mypy_extensions import mypyc_attr
+from typing import Final
 
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
-from sim.cache.pages import filled
-from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, under
+from sim.engine.ledger import TASK, Ledger, under
 from sim.fs.live_inode import (
     BH_DELAY,
     BH_DIRTY,
@@ -41,62 +36,13 @@ from sim.paths.page_bio import ARRAY_VECTORS, WRITE_CONTEXT
 from sim.paths.post_read_steps import CipherCalls
 from sim.paths.write_calls import chain
 from sim.paths.write_ciphers import FSCRYPT_WRITES
+from sim.paths.writepages.ends import DataBio, IoEnd, WriteBackEnds
 from sim.paths.writepages.page_runs import PageRuns
-from sim.units import PAGE_BYTES, SECTOR_BYTES
+from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
 
 WRITEPAGES: Final = "do_writepages;ext4_writepages"
 PAGEVEC: Final = 15
 """Pages that one look-up returns."""
-
-
-class IoEnd:
-    """
-    ext4_io_end_t. vectors: [first block, blocks] to be converted. references: bios under way, and its maker.
-    reserved: credits set aside for the conversion.
-    """
-
-    __slots__ = ("bios", "inode", "references", "reserved", "vectors")
-
-    def __init__(self, inode: LiveInode) -> None:
-        self.inode = inode
-        self.vectors: list[list[int]] = []
-        self.references = 1
-        self.reserved = 0
-        self.bios: list[DataBio] = []
-
-    def add(self, lblk: int, length: int) -> None:
-        """Add blocks to what is to be converted."""
-        vectors = self.vectors
-        if vectors and vectors[-1][0] + vectors[-1][1] == lblk:
-            vectors[-1][1] += length
-        else:
-            vectors.append([lblk, length])
-
-
-class DataBio:
-    """The data of one bio: which pages of an inode it has blocks of, and what it stands for when it ends."""
-
-    __slots__ = ("ended", "event", "inode", "io_end", "pages")
-
-    def __init__(self, inode: LiveInode, io_end: IoEnd | None, pages: PageRuns) -> None:
-        self.inode = inode
-        self.io_end = io_end
-        self.pages = pages
-        self.ended = False
-        self.event: Any = None
-
-    def awaited(self, clock: Clock) -> Any:
-        """Return the event of its end, for somebody who waits for it."""
-        if self.event is None:
-            self.event = clock.event()
-        return self.event
-
-
-def bios_of_page(inode: LiveInode, page: int) -> Iterator[DataBio]:
-    """Yield those bios under way that have blocks of a page and have not ended when their turn comes."""
-    for data in list(inode.under_way):
-        if data.pages.has(page) and not data.ended:
-            yield data
 
 
 class IoSubmit:
@@ -118,124 +64,23 @@ class IoSubmit:
         self.pages = PageRuns()
         self.blocks: list[tuple[int, int]] = []
 
-    def take_bio(self, block_size: int, vectors: int, ends: EndIo) -> Bio:
-        """Return the bio, to be sent at once, which its inode and IoEnd now know of; begin an empty one."""
+    def take_bio(self, block_size: int, vectors: int, ends: EndIo, count: int = 1) -> Bio:
+        """
+        Return the bio, to be sent at once, which its inode and IoEnd now know of; begin an empty one.
+
+        count: it is a row of so many, all alike.
+        """
         data = DataBio(self.inode, self.io_end, self.pages)
         if self.io_end is not None:
             self.io_end.references += 1
         self.inode.under_way.append(data)
         sectors = (self.next - self.first) * (block_size // SECTOR_BYTES)
         first = sector_of(self.first, block_size)
-        bio = Bio(first, sectors, 1, vectors, ends, data, self.blocks, False, self.flags)
+        bio = Bio(first, sectors // count, count, vectors, ends, data, self.blocks, False, self.flags)
         if self.inode.inline_crypto:
             bio.crypt = self.inode, self.first - self.blocks[0][0]
         self.pages, self.blocks = PageRuns(), []
         return bio
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Converter:
-    """Converts what an IoEnd has written, in a worker; the null one is never asked."""
-
-    def queue(self, io_end: IoEnd) -> None:
-        """Hand an IoEnd over to a worker."""
-        raise NotImplementedError
-
-
-class WriteBackEnds(EndIo):
-    """
-    The completions of data bios: pages are no longer under write-back when the last bio of each has ended.
-
-    end, finish: the calls of a bio; page: those of each page that it was the last one of.
-    """
-
-    def __init__(self, clock: Clock, ledger: Ledger, end: str, finish: str, page: str) -> None:
-        self.clock = clock
-        contexts = (IRQ, TASK, KWORKER)
-        self._s_end = {context: ledger.site(context, "bio_endio", end) for context in contexts}
-        self._s_finish = {context: ledger.site(context, "bio_endio", finish) for context in contexts}
-        self._s_page = {context: ledger.site(context, "bio_endio", page) for context in contexts}
-        self.converter = Converter()
-        self._parts: dict[int, bytearray] = {}
-
-    def began(self, inode: LiveInode, page: int) -> None:
-        """Count one more bio that has blocks of a page."""
-        self._parts_of(inode)[page] += 1
-
-    def began_row(self, inode: LiveInode, first: int, end: int) -> None:
-        """Count the bio that has all blocks of pages."""
-        self._parts_of(inode)[first:end] = filled(1, end - first)
-
-    def _parts_of(self, inode: LiveInode) -> bytearray:
-        """Return how many bios under way have blocks of each page of a file."""
-        parts, pages = self._parts.get(inode.number), inode.mapping.pages
-        if parts is None:
-            parts = self._parts[inode.number] = bytearray(pages)
-        elif len(parts) < pages:
-            parts.extend(bytes(pages - len(parts)))
-        return parts
-
-    def charge(self, bio: Bio, context: str) -> int:
-        """Return the completion's cost (EndIo)."""
-        data: DataBio = bio.owner
-        ps = self._s_end[context].charge(1)
-        io_end = data.io_end
-        if io_end is None or not io_end.vectors:
-            ps += self._s_finish[context].charge(1) + self._s_page[context].charge(self._finish(data))
-        return ps
-
-    def done(self, bio: Bio) -> None:
-        """The device has it (EndIo)."""
-        data: DataBio = bio.owner
-        if bio.record is not None:
-            bio.record.ready(bio.record.interrupted_ns)
-        io_end = data.io_end
-        if io_end is not None:
-            if io_end.vectors:
-                io_end.bios.append(data)
-            else:
-                self._over(data)
-            self.put(io_end)
-        else:
-            self._over(data)
-
-    def put(self, io_end: IoEnd) -> None:
-        """ext4_put_io_end_defer(): the last reference starts the conversion."""
-        io_end.references -= 1
-        if not io_end.references and io_end.vectors:
-            self.converter.queue(io_end)
-
-    def converted(self, io_end: IoEnd) -> int:
-        """ext4_release_io_end(): the extents are written; end the pages; return the cost."""
-        ps = 0
-        for data in io_end.bios:
-            ps += self._s_finish[TASK].charge(1) + self._s_page[TASK].charge(self._finish(data))
-        for data in io_end.bios:
-            self._over(data)
-        return ps
-
-    def _finish(self, data: DataBio) -> int:
-        """End the pages of which this was the last bio; return how many."""
-        parts, mapping = self._parts_of(data.inode), data.inode.mapping
-        ended = 0
-        for first, end in data.pages.runs:
-            if end - first > 1 and parts[first:end] == filled(1, end - first):
-                parts[first:end] = filled(0, end - first)
-                mapping.end_writeback(first, end)
-                ended += end - first
-                continue
-            for page in range(first, end):
-                parts[page] -= 1
-                if not parts[page]:
-                    mapping.tag_writeback(page, False)
-                    ended += 1
-        return ended
-
-    def _over(self, data: DataBio) -> None:
-        data.ended = True
-        data.inode.under_way.remove(data)
-        if data.event is not None:
-            data.event.succeed()
 
 
 class PageIo:
@@ -348,20 +193,27 @@ class PageIo:
         the bio under construction: every block dirty and mapped, one behind the other on the disk. The caller
         sees to it that the page is behind the last one in the bio.
         """
-        inode, per_page = io.inode, self._per_page
-        base = page * per_page
-        pages = min(most, MAX_VECTORS - io.vectors, inode.size // PAGE_BYTES - page)
-        if pages <= 1 or not io.pages or inode.place[base] != io.next:
+        pages = min(most, MAX_VECTORS - io.vectors)
+        return self.alike(io.inode, page, pages, io.next) if io.pages else 0
+
+    def alike(self, inode: LiveInode, page: int, most: int, place: int) -> int:
+        """
+        Return `most`, or fewer at the end of the file, if so many pages from `page` on have every block dirty
+        and mapped, one behind the other on the disk, the first at `place`; 0 else.
+        """
+        base = page * self._per_page
+        pages = min(most, inode.size // PAGE_BYTES - page)
+        if pages <= 1 or inode.place[base] != place:
             return 0
-        end = base + pages * per_page
+        end = base + pages * self._per_page
         state = inode.state[base]
         if not state & BH_DIRTY or not state & BH_MAPPED or state & NEEDS_MAPPING:
             return 0
-        if inode.place[end - 1] != io.next + end - 1 - base:
+        if inode.place[end - 1] != place + end - 1 - base:
             return 0
         if inode.state[base:end] != same(state, end - base):
             return 0
-        return pages if inode.place[base:end] == array("q", range(io.next, io.next + end - base)) else 0
+        return pages if inode.place[base:end] == array("q", range(place, place + end - base)) else 0
 
     def write_row(self, task: Task, io: IoSubmit, page: int, pages: int) -> None:
         """Do for a row of pages, see row(), what write_page() does for each."""
@@ -385,6 +237,29 @@ class PageIo:
         else:
             io.blocks.append((base, blocks))
         io.last_block = base + blocks - 1
+
+    def write_alone(self, task: Task, inode: LiveInode, page: int, most: int, flags: int, plug: Plug) -> int:
+        """
+        Write pages, each with a bio of its own: those of at most `most` from `page` on that are alike, and
+        whose bios only join the plug's newest request. Return how many. The file is in the clear: one that is
+        encrypted is never journalled.
+        """
+        base = page * self._per_page
+        first = inode.place[base]
+        pages = self.alike(inode, page, most, first)
+        if not pages:
+            return 0
+        sector, blocks = sector_of(first, self._size), [(base, pages * self._per_page)]
+        asked = Bio(sector, PAGE_SECTORS, pages, pages, self.ends, None, blocks, False, flags)
+        pages = self._queue.joins(task, asked, plug)
+        if not pages:
+            return 0
+        io = IoSubmit(inode, None, flags)
+        io.first = io.next = first
+        task.ps += self._s_bio.charge_units(pages, pages * self._cleared)
+        self.write_row(task, io, page, pages)
+        self._queue.submit(task, io.take_bio(self._size, pages, self.ends, pages), plug)
+        return pages
 
     def submit(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """ext4_io_submit(): send the bio, if there is one."""

@@ -24,7 +24,8 @@ from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.writeback_control import WritebackControl
-from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoEnd, IoSubmit, PageIo, bios_of_page
+from sim.paths.writepages.ends import IoEnd, bios_of_page
+from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoSubmit, PageIo
 from sim.paths.writepages.scan import Scan
 from sim.units import PAGE_BYTES
 

@@ -10,7 +10,8 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.live_inode import LiveInode
-from sim.paths.writepages.page_io import PAGEVEC, bios_of_page
+from sim.paths.writepages.ends import bios_of_page
+from sim.paths.writepages.page_io import PAGEVEC
 
 
 class WriteBackWait:

@@ -11,7 +11,7 @@ from write_kit import BITMAP, DESCRIPTORS, LOG, TABLE, WriteRig
 from sim.block.bio import Plug
 from sim.errors import InvariantError
 from sim.fs.jbd2.commit import Jbd2Journal
-from sim.fs.jbd2.transaction import METADATA, RESERVED, WAITS, WRITES
+from sim.fs.jbd2.handle import METADATA, RESERVED, WAITS, WRITES
 from sim.fs.live_inode import LiveInode
 from sim.fs.map_flags import CREATE
 from sim.units import KIB

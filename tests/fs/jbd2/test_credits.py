@@ -7,7 +7,7 @@ from typing import Any
 
 from write_kit import WriteRig
 
-from sim.fs.jbd2.transaction import Handle
+from sim.fs.jbd2.handle import Handle
 
 
 def test_a_handle_is_extended_or_started_anew() -> None:
