@@ -163,11 +163,9 @@ class Mapping(Cached):
 
     def begin_writeback(self, start: int, end: int) -> None:
         """Dirty pages, none of which is being written, are being written."""
-        assert self.dirty is not None
         assert self.writeback is not None
-        self.dirty[start:end] = filled(0, end - start)
+        self.untag_row(start, end)
         self.writeback[start:end] = filled(1, end - start)
-        self.dirty_pages -= end - start
         self.writeback_pages += end - start
 
     def end_writeback(self, start: int, end: int) -> None:
@@ -182,6 +180,12 @@ class Mapping(Cached):
         assert self.dirty is not None
         self.dirty[start:end] = filled(1, end - start)
         self.dirty_pages += end - start
+
+    def untag_row(self, start: int, end: int) -> None:
+        """Dirty pages need not be written."""
+        assert self.dirty is not None
+        self.dirty[start:end] = filled(0, end - start)
+        self.dirty_pages -= end - start
 
     def tag_all_dirty(self, start: int, end: int) -> int:
         """Tag pages as dirty, be it that some are; return how many were not."""

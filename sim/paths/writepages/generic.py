@@ -330,6 +330,7 @@ class JournalledWritepages(WriteCachePages):
         end = min(page + MAX_ALIKE, mapping.pages) if end < 0 else end
         under_way = mapping.writeback.find(1, page, end)
         most = (end if under_way < 0 else under_way) - page
-        pages = self._io.write_alone(task, io.inode, page, most, io.flags, plug)
+        pages = self._io.pass_over(task, io.inode, page, most)
+        pages = pages or self._io.write_alone(task, io.inode, page, most, io.flags, plug)
         task.ps += self._s_ext4.charge(pages)
         return pages

@@ -261,6 +261,21 @@ class PageIo:
         self._queue.submit(task, io.take_bio(self._size, pages, self.ends, pages), plug)
         return pages
 
+    def pass_over(self, task: Task, inode: LiveInode, page: int, most: int) -> int:
+        """
+        Do what write_page() does for tagged pages whose blocks have been written: those of at most `most`
+        from `page` on that are alike. Return how many.
+        """
+        base, state = page * self._per_page, inode.state[page * self._per_page]
+        most = min(most, inode.size // PAGE_BYTES - page)
+        if most < 1 or state & BH_DIRTY or not state & BH_MAPPED or state & NEEDS_MAPPING:
+            return 0
+        part = inode.state[base : base + most * self._per_page]
+        pages = (len(part) - len(part.lstrip(same(state, 1)))) // self._per_page
+        task.ps += self._s_page.charge(pages) + self._s_nothing.charge(pages)
+        inode.mapping.untag_row(page, page + pages)
+        return pages
+
     def submit(self, task: Task, io: IoSubmit, plug: Plug) -> None:
         """ext4_io_submit(): send the bio, if there is one."""
         if not io.pages:
