@@ -36,65 +36,126 @@ class EsEntry:
 
 
 class EsTree:
-    """Entries by their first block."""
+    """
+    Entries by their first block.
 
-    def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._entries: list[EsEntry] = []
+    They lie in chunks, none of which is empty, so that one more costs the same among many as among few.
+    _firsts: the first block of each chunk.
+    """
+
+    def __init__(self, chunk: int = 512) -> None:
+        """chunk: entries that lie together at most."""
+        self._most = chunk
+        self._firsts: list[int] = []
+        self._starts: list[list[int]] = []
+        self._entries: list[list[EsEntry]] = []
+        self._count = 0
 
     def __len__(self) -> int:
         """Return how many entries there are."""
-        return len(self._starts)
+        return self._count
 
     @property
     def levels(self) -> int:
         """Levels of a balanced tree of the entries: the steps of a lookup."""
-        return len(self._starts).bit_length()
+        return self._count.bit_length()
+
+    def entries(self) -> list[EsEntry]:
+        """Return all entries in order."""
+        return [entry for chunk in self._entries for entry in chunk]
 
     def lookup(self, lblk: int) -> EsEntry | None:
         """Return the entry that has a block; None if nothing is known of it."""
-        at = bisect_right(self._starts, lblk) - 1
-        if at < 0:
+        entry = self._before(lblk)
+        return entry if entry is not None and lblk < entry.start + entry.length else None
+
+    def _before(self, lblk: int) -> EsEntry | None:
+        """Return the last entry that begins at `lblk` or before."""
+        chunk = bisect_right(self._firsts, lblk) - 1
+        if chunk < 0:
             return None
-        entry = self._entries[at]
-        return entry if lblk < entry.start + entry.length else None
+        return self._entries[chunk][bisect_right(self._starts[chunk], lblk) - 1]
+
+    def _behind(self, lblk: int) -> EsEntry | None:
+        """Return the first entry that ends behind `lblk`."""
+        chunk = bisect_right(self._firsts, lblk) - 1
+        at = 0
+        if chunk < 0:
+            chunk = 0
+        else:
+            at = bisect_right(self._starts[chunk], lblk) - 1
+            if self._entries[chunk][at].start + self._entries[chunk][at].length <= lblk:
+                at += 1
+                if at == len(self._entries[chunk]):
+                    chunk, at = chunk + 1, 0
+        return self._entries[chunk][at] if chunk < len(self._entries) else None
+
+    def _add(self, entry: EsEntry) -> None:
+        """Put in an entry that overlaps none."""
+        start, self._count = entry.start, self._count + 1
+        if not self._firsts:
+            self._firsts.append(start)
+            self._starts.append([start])
+            self._entries.append([entry])
+            return
+        chunk = max(bisect_right(self._firsts, start) - 1, 0)
+        starts, entries = self._starts[chunk], self._entries[chunk]
+        at = bisect_right(starts, start)
+        starts.insert(at, start)
+        entries.insert(at, entry)
+        self._firsts[chunk] = starts[0]
+        if len(starts) > self._most:
+            half = len(starts) // 2
+            self._firsts.insert(chunk + 1, starts[half])
+            self._starts.insert(chunk + 1, starts[half:])
+            self._entries.insert(chunk + 1, entries[half:])
+            del starts[half:], entries[half:]
+
+    def _drop(self, start: int) -> None:
+        """Take out the entry that begins at `start`."""
+        self._count -= 1
+        chunk = bisect_right(self._firsts, start) - 1
+        starts = self._starts[chunk]
+        at = bisect_right(starts, start) - 1
+        del starts[at], self._entries[chunk][at]
+        if starts:
+            self._firsts[chunk] = starts[0]
+        else:
+            del self._firsts[chunk], self._starts[chunk], self._entries[chunk]
 
     def knows_any(self, start: int, length: int) -> bool:
         """Tell whether anything is known of [start, start + length)."""
-        at = bisect_right(self._starts, start + length - 1) - 1
-        return at >= 0 and self._entries[at].start + self._entries[at].length > start
+        entry = self._before(start + length - 1)
+        return entry is not None and entry.start + entry.length > start
 
     def delayed_from(self, lblk: int, end: int) -> EsEntry | None:
         """ext4_es_find_extent_range(): return the first delayed entry of [lblk, end)."""
-        at = max(bisect_right(self._starts, lblk) - 1, 0)
-        while at < len(self._starts) and self._starts[at] < end:
-            entry = self._entries[at]
-            if entry.status == ES_DELAYED and entry.start + entry.length > lblk:
+        entry = self._behind(lblk)
+        while entry is not None and entry.start < end:
+            if entry.status == ES_DELAYED:
                 return entry
-            at += 1
+            entry = self._behind(entry.start + entry.length)
         return None
 
     def remove(self, start: int, length: int) -> bool:
         """
         __es_remove_extent(): know nothing of [start, start + length); tell whether an entry fell in two.
         """
-        end = start + length
-        first = bisect_right(self._starts, start) - 1
-        if first < 0 or self._entries[first].start + self._entries[first].length <= start:
-            first += 1
-        last = first
+        end, removed = start + length, 0
         left: list[EsEntry] = []
-        while last < len(self._starts) and self._starts[last] < end:
-            entry = self._entries[last]
+        entry = self._behind(start)
+        while entry is not None and entry.start < end:
             entry_end = entry.start + entry.length
             if entry.start < start:
                 left.append(EsEntry(entry.start, start - entry.start, entry.status, entry.physical))
             if entry_end > end:
                 left.append(EsEntry(end, entry_end - end, entry.status, entry.physical + end - entry.start))
-            last += 1
-        self._entries[first:last] = left
-        self._starts[first:last] = [entry.start for entry in left]
-        return last == first + 1 and len(left) == 2
+            self._drop(entry.start)
+            removed += 1
+            entry = self._behind(entry_end) if entry_end < end else None
+        for entry in left:
+            self._add(entry)
+        return removed == 1 and len(left) == 2
 
     def insert(self, start: int, length: int, status: int, physical: int) -> bool:
         """
@@ -103,20 +164,17 @@ class EsTree:
         Returns whether an entry fell in two for it, whose second half was inserted anew.
         """
         parted = self.remove(start, length)
-        at = bisect_right(self._starts, start)
-        if at and self._entries[at - 1].joins(start, status, physical):
-            entry = self._entries[at - 1]
+        entry = self._before(start)
+        if entry is not None and entry.joins(start, status, physical):
             entry.length += length
-            at -= 1
         else:
             entry = EsEntry(start, length, status, physical)
-            self._entries.insert(at, entry)
-            self._starts.insert(at, start)
-        if at + 1 < len(self._starts):
-            behind = self._entries[at + 1]
-            if entry.joins(behind.start, behind.status, behind.physical):
-                entry.length += behind.length
-                del self._entries[at + 1], self._starts[at + 1]
+            self._add(entry)
+        end = entry.start + entry.length
+        behind = self._behind(end)
+        if behind is not None and entry.joins(behind.start, behind.status, behind.physical):
+            self._drop(behind.start)
+            entry.length += behind.length
         return parted
 
     def cache(self, start: int, length: int, status: int, physical: int) -> bool:
@@ -128,5 +186,7 @@ class EsTree:
 
     def clear(self) -> None:
         """Know nothing."""
+        self._firsts.clear()
         self._starts.clear()
         self._entries.clear()
+        self._count = 0

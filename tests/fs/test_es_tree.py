@@ -59,10 +59,10 @@ def joins_nothing(known: Known, start: int, length: int) -> bool:
     return not all(joins(known, block) for block in range(start, start + length + 1))
 
 
-@given(actions=ACTIONS)
-def test_agrees_with_a_dictionary(actions: list[tuple[str, tuple[int, int], int, int]]) -> None:
+@given(actions=ACTIONS, chunk=st.sampled_from((2, 3, 512)))
+def test_agrees_with_a_dictionary(actions: list[tuple[str, tuple[int, int], int, int]], chunk: int) -> None:
     """After anything, each block has its status and place; entries are as long as they can be."""
-    tree, known = EsTree(), Known()
+    tree, known = EsTree(chunk), Known()
     for action in actions:
         act(tree, known, action)
     entries = 0
@@ -81,16 +81,16 @@ def test_agrees_with_a_dictionary(actions: list[tuple[str, tuple[int, int], int,
             end += 1
         assert (entry.start, entry.length) == (start, end - start)
         entries += not joins(known, block)
-    assert len(tree) == entries
+    assert len(tree) == entries == len(tree.entries())
     assert tree.levels == entries.bit_length()
 
 
-@given(actions=ACTIONS, asked=RANGES)
+@given(actions=ACTIONS, asked=RANGES, chunk=st.sampled_from((2, 3, 512)))
 def test_questions_agree_with_a_dictionary(
-    actions: list[tuple[str, tuple[int, int], int, int]], asked: tuple[int, int]
+    actions: list[tuple[str, tuple[int, int], int, int]], asked: tuple[int, int], chunk: int
 ) -> None:
     """Whether anything is known of a range, and where the first delayed block in it is."""
-    tree, known = EsTree(), Known()
+    tree, known = EsTree(chunk), Known()
     for action in actions:
         act(tree, known, action)
     start, length = asked

@@ -28,7 +28,7 @@ def ran(rows: bool, script: list[tuple[str, int, int]], layout: Layout, **said: 
     if not rows:
         rig.machine.disk.joins = lambda *_: 0  # type: ignore[method-assign]
     inode = rig.file(pages * PAGE, layout)
-    steps = []
+    steps, seen = [], [object()][:0]
     for verb, first, second in script:
         if verb == "write":
             steps.append(rig.write(inode, first, second))
@@ -38,10 +38,17 @@ def ran(rows: bool, script: list[tuple[str, int, int]], layout: Layout, **said: 
             steps.append(rig.writer.sync.sync_file_range(rig.task, inode, False, True, False))
         else:
             steps.append(rig.fsync(inode))
+        steps.append(looked(rig, inode, seen))
     rig.start(*steps)
     rig.run_for(10_000_000_000)
     device = [rig.device.commands, stats_of(rig)]
-    return [rig.calls(), rig.events, *device, rig.task.time_ns, *states(inode), *logged(rig, inode)]
+    return [rig.calls(), rig.events, *device, rig.task.time_ns, *states(inode), *logged(rig, inode), *seen]
+
+
+def looked(rig: WriteRig, inode: LiveInode, seen: list[object]) -> Any:
+    """Note what the journal has now."""
+    seen.append(logged(rig, inode))
+    yield from ()
 
 
 def stats_of(rig: WriteRig) -> dict[str, object]:
@@ -74,7 +81,7 @@ def states(inode: LiveInode) -> list[object]:
     mapping = inode.mapping
     kept = [mapping.state, mapping.access, mapping.buffered, mapping.dirty, mapping.writeback, inode.state]
     counts = [mapping.dirty_pages, mapping.writeback_pages, inode.reserved, inode.size, inode.disksize]
-    entries = [(e.start, e.length, e.status, e.physical) for e in inode.es._entries]
+    entries = [(e.start, e.length, e.status, e.physical) for e in inode.es.entries()]
     return [
         *(bytes(each) if each is not None else None for each in kept),
         inode.place.tolist(),
@@ -138,10 +145,12 @@ def test_rows_change_nothing(
     assert ran(False, script, layout, **said) == ran(True, script, layout, **said)
 
 
-sleeps = st.sampled_from([("sleep", 1_000, 0), ("sleep", 6_000_000_000, 0)])
+IN_A_COMMIT = 5_000_020_000
+"""So long after the first write the timer's commit is under way, and waits for what it writes."""
+sleeps = st.sampled_from([("sleep", 1_000, 0), ("sleep", IN_A_COMMIT, 0), ("sleep", 6_000_000_000, 0)])
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     data=st.data(),
     script=st.lists(st.one_of(writes, writes, syncs, sleeps), min_size=1, max_size=7),
@@ -221,6 +230,40 @@ def test_a_row_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     script = [("write", 0, 20 * PAGE), ("write", 20 * PAGE, 20 * PAGE), ("fsync", 0, 0)]
     ran(True, script, [(0, 200_000, PAGES, False)], block_size=4096, piece=1)
     assert taken == [19, 19, 38]
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_a_row_ends_where_the_commit_that_is_under_way_has_no_more_blocks(block_size: int) -> None:
+    """Of 40 pages the first 20 are being committed while all are written; then all are written once more."""
+    whole = ("write", 0, PAGES * PAGE)
+    script = [("write", 0, PAGES * PAGE // 2), ("sleep", IN_A_COMMIT, 0), whole, whole, ("fsync", 0, 0)]
+    said = {"block_size": block_size, "piece": 1, "data": "journal", "traced": False, "log": 4096}
+    layout = [(0, 200_000, PAGES * PAGE // block_size, False)]
+    assert ran(False, script, layout, **said) == ran(True, script, layout, **said)
+
+
+@pytest.mark.parametrize("depth", [0, 2])
+@pytest.mark.parametrize("driver", ["nvme", "null_blk"])
+def test_a_log_whose_blocks_cannot_merge(driver: str, depth: int) -> None:
+    """Blocks of 1 KiB, the first inside a page: behind it nothing merges where pages must be whole."""
+    script = [("write", 0, PAGES * PAGE), ("fsync", 0, 0), ("begin", 0, 0)]
+    limits = replace(LIMITS, driver=driver)
+    said = {"block_size": 1024, "piece": 1, "data": "journal", "traced": False, "log": 4096}
+    said |= {"depth": depth, "limits": limits}
+    layout = [(0, 200_000, 4 * PAGES, False)]
+    assert ran(False, script, layout, **said) == ran(True, script, layout, **said)
+
+
+def test_what_a_row_gives_to_the_journal_is_not_written_in_place_any_more() -> None:
+    """A block of the row's was metadata before, dirty in the block device's own page."""
+    for rows in (False, True):
+        rig = WriteRig(allocator=Bump(), data="journal")
+        rig.writer.buffered.rows = rows
+        inode = rig.file(PAGES * PAGE, [(0, 200_000, PAGES, False)])
+        rig.writer.buffers.mark_dirty(rig.task, 200_005)
+        rig.start(rig.write(inode, 0, PAGES * PAGE))
+        rig.run_for(1_000_000)
+        assert rig.writer.buffers.dirty_blocks == []
 
 
 def test_rows_of_journalled_data_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
