@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from write_kit import LIMITS, Bump, WriteRig
 
+from sim.block.bio import Bio, Plug
+from sim.block.opf import REQ_OP_READ, REQ_OP_WRITE
 from sim.block.queue.submit import BlockQueue
 from sim.fs.live_inode import LiveInode
 from sim.paths import write_rows
@@ -243,15 +245,41 @@ def test_a_row_ends_where_the_commit_that_is_under_way_has_no_more_blocks(block_
 
 
 @pytest.mark.parametrize("depth", [0, 2])
-@pytest.mark.parametrize("driver", ["nvme", "null_blk"])
-def test_a_log_whose_blocks_cannot_merge(driver: str, depth: int) -> None:
-    """Blocks of 1 KiB, the first inside a page: behind it nothing merges where pages must be whole."""
+@pytest.mark.parametrize("segments", [3, 256])
+def test_a_log_whose_blocks_cannot_all_merge(segments: int, depth: int) -> None:
+    """Blocks of 1 KiB, and whole pages are wanted: behind a request that begins in one nothing merges."""
     script = [("write", 0, PAGES * PAGE), ("fsync", 0, 0), ("begin", 0, 0)]
-    limits = replace(LIMITS, driver=driver)
+    limits = replace(LIMITS, driver="nvme", max_segments=segments)
     said = {"block_size": 1024, "piece": 1, "data": "journal", "traced": False, "log": 4096}
     said |= {"depth": depth, "limits": limits}
     layout = [(0, 200_000, 4 * PAGES, False)]
     assert ran(False, script, layout, **said) == ran(True, script, layout, **said)
+
+
+@pytest.mark.parametrize(
+    ("first", "sector", "opf", "crypt", "joins"),
+    [
+        (8, 18, REQ_OP_WRITE, None, 5),
+        (9, 20, REQ_OP_WRITE, None, 0),  # the request begins in a page
+        (8, 20, REQ_OP_WRITE, None, 0),  # a block lies between
+        (8, 18, REQ_OP_READ, None, 0),
+        (8, 18, REQ_OP_WRITE, ("key", 5), 0),
+    ],
+)
+def test_how_many_of_a_row_join(
+    first: int, sector: int, opf: int, crypt: tuple[str, int] | None, joins: int
+) -> None:
+    """Of nine bios of 1 KiB, behind a request of one that has room for five more."""
+    rig = WriteRig(1024, traced=False, limits=replace(LIMITS, driver="nvme", max_segments=6))
+    plug, ends = Plug(), rig.writer.out
+    rig.machine.disk.submit(
+        rig.task, Bio(2 * first, 2, 1, 1, ends, None, [(first, 1)], False, REQ_OP_WRITE), plug
+    )
+    row = Bio(sector, 2, 9, 9, ends, None, [(sector // 2, 9)], False, opf)
+    row.crypt = crypt
+    assert rig.machine.disk.joins(rig.task, row, plug) == joins
+    plug.requests[-1].closed = True
+    assert rig.machine.disk.joins(rig.task, row, plug) == 0
 
 
 def test_what_a_row_gives_to_the_journal_is_not_written_in_place_any_more() -> None:
