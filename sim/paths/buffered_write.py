@@ -93,8 +93,9 @@ class BufferedWrite(WriteSites):
     def _rows_of(self, mode: int) -> WriteRows:
         """Return what takes pages together. What it may charge: all of _piece(), where nothing sleeps."""
         sites = [self._s_page, self._s_new, self._s_heads, self._s_head, self._s_stable]
-        every = [each[mode] for each in sites] + [self._s_dirty, self._s_dirty_page, self._s_get_block]
-        every += [self._s_journalled, self._s_write_end_fn]
+        every = [each[mode] for each in sites] + [self._s_dirty, self._s_dirty_page]
+        every += [] if mode == DELALLOC else [self._s_get_block]
+        every += [self._s_journalled, self._s_write_end_fn] if mode == JOURNALLED else []
         return WriteRows(self._cache, self._mapper, self._sb, mode, every, self._s_head[mode])
 
     # -- write(2) --------------------------------------------------------------------------------------

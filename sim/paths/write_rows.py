@@ -96,10 +96,11 @@ class WriteRows:
         self._sites += mapper.sites_of_da_get_block() if self._delays else mapper.sites_of_known_blocks()
         if self._has_handle:
             self._sites += sb.sites_of_handles()
+        self._with_units = [site for site in self._sites if site.unit_symbol]
 
-    def counted(self) -> list[tuple[int, int]]:
-        """Return how often each site has been charged: (passes, units)."""
-        return [(site.passes, site.units) for site in self._sites]
+    def counted(self) -> tuple[list[int], list[int]]:
+        """Return how often each site has been passed, and how many units were charged where there are any."""
+        return [site.passes for site in self._sites], [site.units for site in self._with_units]
 
     def model(self, task: Task, inode: LiveInode, page: int, blocks: int) -> Model | None:
         """
@@ -179,7 +180,7 @@ class WriteRows:
         return (model.end - (model.page + 1) * self._per_page) // self._per_page
 
     def write(
-        self, task: Task, inode: LiveInode, model: Model, pages: int, before: list[tuple[int, int]]
+        self, task: Task, inode: LiveInode, model: Model, pages: int, before: tuple[list[int], list[int]]
     ) -> None:
         """Write `pages` pages behind `model`; before: see counted(), of before that was written."""
         mapping, first = inode.mapping, model.page + 1
@@ -189,10 +190,11 @@ class WriteRows:
             self._cache.insert(mapping, first, end)
             mapping.state[first:end] = filled(UPTODATE, pages)
         fresh = 0 if model.has_buffers else self._cache.attach_buffers(mapping, first, end)
-        for site, (passes, units) in zip(self._sites, before, strict=True):
+        for site, passes in zip(self._sites, before[0], strict=True):
             if site.passes != passes:
-                of_unit = fresh if site is self._head else (site.units - units) * pages
-                task.ps += site.charge_units((site.passes - passes) * pages, of_unit)
+                task.ps += site.charge((site.passes - passes) * pages)
+        for site, units in zip(self._with_units, before[1], strict=True):
+            task.ps += site.charge_units(0, fresh if site is self._head else (site.units - units) * pages)
         place = model.place + per_page
         if not model.state & BH_MAPPED:
             if model.status == ES_HOLE:

@@ -152,9 +152,8 @@ def bench_writes(repetitions: int) -> None:
         read = found.pop("read")
         for mode, rate in found.items():
             what = f"{mode}, 1 GiB and fsync, {block_size} blocks: {rate:.2f} GiB/s of {read:.2f}"
-            line(
-                what, f"{rate / read:.2f}", f">= {writes.LEAST_OF_READ}", rate / read >= writes.LEAST_OF_READ
-            )
+            least = writes.LEAST_OF_READ[mode]
+            line(what, f"{rate / read:.2f}", f">= {least}", rate / read >= least)
 
 
 def bench_checksums(repetitions: int) -> None:

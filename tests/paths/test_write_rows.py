@@ -27,6 +27,7 @@ def ran(rows: bool, script: list[tuple[str, int, int]], layout: Layout, **said: 
     block_size, piece, pages = said.pop("block_size"), said.pop("piece"), said.pop("pages", PAGES)
     rig = WriteRig(block_size, allocator=Bump(piece, gap=1), costs=None, **said)
     rig.writer.buffered.rows = rig.writer.rounds.rows = rows
+    rig.writer.journalled.rows = rig.writer.for_commit.rows = rows
     if not rows:
         rig.machine.disk.joins = lambda *_: 0  # type: ignore[method-assign]
     inode = rig.file(pages * PAGE, layout)
@@ -242,6 +243,30 @@ def test_a_row_ends_where_the_commit_that_is_under_way_has_no_more_blocks(block_
     said = {"block_size": block_size, "piece": 1, "data": "journal", "traced": False, "log": 4096}
     layout = [(0, 200_000, PAGES * PAGE // block_size, False)]
     assert ran(False, script, layout, **said) == ran(True, script, layout, **said)
+
+
+@pytest.mark.parametrize("block_size", [1024, 4096])
+def test_rows_of_journalled_data_in_a_small_log(block_size: int) -> None:
+    """Transactions of 64 blocks fill up within a row; checkpoints write blocks whose pages stay tagged."""
+    pages = 300
+    script = [("write", 0, pages * PAGE), ("begin", 0, 0), ("fsync", 0, 0)]
+    said = {"block_size": block_size, "piece": 1, "data": "journal", "traced": False, "log": 256}
+    layout = [(0, 200_000, pages * PAGE // block_size, False)]
+    assert ran(False, script, layout, pages=pages, **said) == ran(True, script, layout, pages=pages, **said)
+
+
+@pytest.mark.parametrize(("first", "second"), [((2048, 6144), (0, 2048)), ((0, 6144), (6144, 2048))])
+def test_a_page_stays_the_journals_that_it_has_in_part(
+    first: tuple[int, int], second: tuple[int, int]
+) -> None:
+    """Two pages of 1 KiB blocks: when a part of one is committed, the next transaction has the other part."""
+    rig = WriteRig(1024, allocator=Bump(), data="journal", log=4096, traced=False)
+    inode = rig.file(2 * PAGE, [(0, 200_000, 8, False)])
+    rig.start(rig.write(inode, *first), slept(rig, IN_A_COMMIT), rig.write(inode, *second))
+    rig.run_for(IN_A_COMMIT + 1_000_000)
+    assert rig.writer.journal is not None
+    assert rig.writer.journal.committed == 1
+    assert list(inode.mapping.journalled or ()) == ([1, 0] if second[0] == 0 else [0, 1])
 
 
 @pytest.mark.parametrize("depth", [0, 2])

@@ -283,7 +283,11 @@ class JournalledWritepages(WriteCachePages):
     def __init__(
         self, ledger: Ledger, queue: BioQueue, page_io: PageIo, block_size: int, entered: str = ""
     ) -> None:
-        """entered: the calls of one pass; empty for ->writepages."""
+        """
+        entered: the calls of one pass; empty for ->writepages. rows: pages that are alike are taken together;
+        False: each alone, with the same result.
+        """
+        self.rows = True
         up = self.caller
         super().__init__(
             ledger,
@@ -324,7 +328,7 @@ class JournalledWritepages(WriteCachePages):
         mapping = io.inode.mapping
         assert mapping.dirty is not None
         assert mapping.writeback is not None
-        if page >= mapping.pages or not mapping.dirty[page]:
+        if not self.rows or page >= mapping.pages or not mapping.dirty[page]:
             return 0
         end = mapping.dirty.find(0, page, page + MAX_ALIKE)
         end = min(page + MAX_ALIKE, mapping.pages) if end < 0 else end
