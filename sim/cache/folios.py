@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sim.cache import xarray_walk
-from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping, filled
+from sim.cache.page_runs import filled
+from sim.cache.pages import LOCKED, MARKED, UPTODATE, Mapping
 
 MAX_ORDER: Final = 9
 """MAX_PAGECACHE_ORDER on x86-64 with 4 KiB pages: a huge page's order; ext4 allows it with any block size."""

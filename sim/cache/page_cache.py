@@ -14,19 +14,8 @@ from collections import deque
 from math import isqrt
 from typing import Final
 
-from sim.cache.page_runs import runs_of
-from sim.cache.pages import (
-    ABSENT,
-    ACTIVE,
-    LISTED,
-    LOCKED,
-    MARKED,
-    PRESENT,
-    REFERENCED,
-    UPTODATE,
-    Mapping,
-    filled,
-)
+from sim.cache.page_runs import filled, runs_of
+from sim.cache.pages import ABSENT, ACTIVE, LISTED, LOCKED, MARKED, PRESENT, REFERENCED, UPTODATE, Mapping
 from sim.cache.workingset import Workingset
 from sim.errors import InvariantError
 from sim.units import GIB, PAGE_BYTES

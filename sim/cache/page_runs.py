@@ -5,6 +5,18 @@ Pages, and blocks of a page, as runs [start, end).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
+
+_FILLED_PAGES: Final = 64
+_FILLED: Final = [[bytearray((value,)) * pages for pages in range(_FILLED_PAGES + 1)] for value in range(16)]
+"""By value and length, up to two usual windows: what is made for every window otherwise."""
+
+
+def filled(value: int, pages: int) -> bytearray:
+    """Return one byte of `value` for each of `pages` pages, to be copied, not changed."""
+    if pages <= _FILLED_PAGES:
+        return _FILLED[value][pages]
+    return bytearray((value,)) * pages
 
 
 def gaps_of(known: int, blocks: int) -> list[tuple[int, int]]:

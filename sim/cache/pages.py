@@ -12,7 +12,8 @@ from array import array
 from contextlib import suppress
 from typing import Any, Final
 
-from sim.cache.readahead import Cached
+from sim.cache.page_runs import filled
+from sim.cache.write_tags import WriteTags
 from sim.engine.clock import Clock, Event
 from sim.errors import InvariantError
 from sim.units import PAGE_BYTES
@@ -36,19 +37,8 @@ CONTENT_SLACK_BYTES: Final = 64
 _MAP_NORESERVE: Final = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
 _PLAIN: Final = bytes((UPTODATE,))
 
-_FILLED_PAGES: Final = 64
-_FILLED: Final = [[bytearray((value,)) * pages for pages in range(_FILLED_PAGES + 1)] for value in range(16)]
-"""By value and length, up to two usual windows: what is made for every window otherwise."""
 
-
-def filled(value: int, pages: int) -> bytearray:
-    """Return one byte of `value` for each of `pages` pages, to be copied, not changed."""
-    if pages <= _FILLED_PAGES:
-        return _FILLED[value][pages]
-    return bytearray((value,)) * pages
-
-
-class Mapping(Cached):
+class Mapping(WriteTags):
     """
     The cached pages of one file (struct address_space).
 
@@ -61,12 +51,9 @@ class Mapping(Cached):
     of tasks that wait for a page. known_blocks: of each PRESENT page, which of its blocks are
     up to date: bit n for block n. buffered: one byte a page, 1 if it has buffer heads; None as long as no
     page had. held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed.
-    dirty, writeback: one byte a page, 1 if it is to be written, or is being written; None as long as none
-    was; dirty_pages, writeback_pages: how many are. journalled: one byte a page, 1 if the journal has it and
-    has not committed it yet (ext4_release_folio() refuses it); None as long as it has none. content: with
-    real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as large as the
-    file, present where it was written). large: it may hold folios of up to max_order, and of none below
-    min_order, whose size is then that of a block; then it is a FolioMapping.
+    content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
+    large as the file, present where it was written). large: it may hold folios of up to max_order, and of
+    none below min_order, whose size is then that of a block; then it is a FolioMapping.
     """
 
     __slots__ = (
@@ -74,29 +61,23 @@ class Mapping(Cached):
         "access",
         "buffered",
         "content",
-        "dirty",
-        "dirty_pages",
         "failed",
         "held",
-        "journalled",
         "known_blocks",
         "large",
         "last_eviction",
         "mapped",
         "max_order",
         "min_order",
-        "pages",
         "parts",
         "shadows",
         "stale",
         "state",
         "waiters",
-        "writeback",
-        "writeback_pages",
     )
 
     def __init__(self, pages: int, keep_content: bool) -> None:
-        self.pages = pages
+        super().__init__(pages)
         self.large = False
         self.max_order = 0
         self.min_order = 0
@@ -110,10 +91,6 @@ class Mapping(Cached):
         self.failed: dict[int, int] = {}
         self.mapped: set[int] = set()
         self.buffered: bytearray | None = None
-        self.dirty: bytearray | None = None
-        self.writeback: bytearray | None = None
-        self.journalled: bytearray | None = None
-        self.dirty_pages = self.writeback_pages = 0
         self.waiters: dict[int, Event] = {}
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
@@ -139,67 +116,6 @@ class Mapping(Cached):
             self.content.release()
             self._memory.resize(pages * PAGE_BYTES + CONTENT_SLACK_BYTES)
             self.content = memoryview(self._memory)
-
-    def written_to(self) -> None:
-        """Have tags: the file is written."""
-        if self.dirty is None:
-            self.dirty, self.writeback = bytearray(self.pages), bytearray(self.pages)
-
-    def tag_dirty(self, page: int, dirty: bool) -> bool:
-        """Tag a page as one that is to be written, or no more; tell whether that is new."""
-        tags = self.dirty
-        if tags is None or bool(tags[page]) == dirty:
-            return False
-        tags[page] = dirty
-        self.dirty_pages += 1 if dirty else -1
-        return True
-
-    def tag_writeback(self, page: int, writeback: bool) -> None:
-        """Tag a page as one that is being written, or no more."""
-        tags = self.writeback
-        if tags is not None and bool(tags[page]) != writeback:
-            tags[page] = writeback
-            self.writeback_pages += 1 if writeback else -1
-
-    def begin_writeback(self, start: int, end: int) -> None:
-        """Dirty pages, none of which is being written, are being written."""
-        assert self.writeback is not None
-        self.untag_row(start, end)
-        self.writeback[start:end] = filled(1, end - start)
-        self.writeback_pages += end - start
-
-    def end_writeback(self, start: int, end: int) -> None:
-        """Pages are written."""
-        tags = self.writeback
-        if tags is not None:
-            self.writeback_pages -= tags.count(1, start, end)
-            tags[start:end] = filled(0, end - start)
-
-    def tag_row(self, start: int, end: int) -> None:
-        """Tag pages, none of which is dirty, as dirty."""
-        assert self.dirty is not None
-        self.dirty[start:end] = filled(1, end - start)
-        self.dirty_pages += end - start
-
-    def untag_row(self, start: int, end: int) -> None:
-        """Dirty pages need not be written."""
-        assert self.dirty is not None
-        self.dirty[start:end] = filled(0, end - start)
-        self.dirty_pages -= end - start
-
-    def tag_all_dirty(self, start: int, end: int) -> int:
-        """Tag pages as dirty, be it that some are; return how many were not."""
-        assert self.dirty is not None
-        more = end - start - self.dirty.count(1, start, end)
-        self.dirty[start:end] = filled(1, end - start)
-        self.dirty_pages += more
-        return more
-
-    def tag_journalled(self, start: int, end: int, journalled: bool) -> None:
-        """Tag pages whose data the journal is to commit, or has committed."""
-        if self.journalled is None:
-            self.journalled = bytearray(self.pages)
-        self.journalled[start:end] = filled(int(journalled), end - start)
 
     def holds(self, start: int, end: int) -> bool:
         """

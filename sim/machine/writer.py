@@ -147,12 +147,12 @@ class Ext4Writer:
         self._make_generic(ledger, queue)
         self._make_iomap(ledger, queue, cpu, cache, reads)
         self._make_write_back(clock, ledger, cache, cpu, reads, checksum)
-        self._make_sync(ledger, queue, cpu)
+        self._make_sync(ledger, queue, cpu, memory_pages)
+
+    def _make_sync(self, ledger: Ledger, queue: BioQueue, cpu: Cpu, memory_pages: int) -> None:
+        """Make what has files written out: system calls, the flusher, commits of their data."""
         self._background = memory_pages * DIRTY_BACKGROUND_PERCENT // 100
         self._most_dirty = memory_pages * DIRTY_PERCENT // 100
-
-    def _make_sync(self, ledger: Ledger, queue: BioQueue, cpu: Cpu) -> None:
-        """Make what has files written out: system calls, the flusher, commits of their data."""
         self._timer = self._over = False
         clock, flusher = self.clock, cpu.task(0, "flusher")
         self.wait = WriteBackWait(clock, ledger, queue)

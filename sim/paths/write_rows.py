@@ -13,7 +13,8 @@ from __future__ import annotations
 from array import array
 
 from sim.cache.page_cache import PageCache
-from sim.cache.pages import ABSENT, UPTODATE, filled
+from sim.cache.page_runs import filled
+from sim.cache.pages import ABSENT, UPTODATE
 from sim.engine.cpu import Task
 from sim.engine.ledger import Site
 from sim.fs.es_tree import ES_DELAYED, ES_HOLE, ES_UNWRITTEN, ES_WRITTEN

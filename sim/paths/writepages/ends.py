@@ -11,7 +11,7 @@ from typing import Any
 from mypy_extensions import mypyc_attr
 
 from sim.block.bio import Bio, EndIo
-from sim.cache.pages import filled
+from sim.cache.page_runs import filled
 from sim.engine.clock import Clock
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.fs.live_inode import LiveInode
