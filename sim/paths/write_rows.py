@@ -4,8 +4,8 @@ Pages of one write(2) that are all alike: what was done for the first of them is
 Which calls a page makes stands in buffered_write.py, once. Here it is asked whether the pages behind the one
 that was just written are as that one was, in all that buffered_write.py looks at; if so, its calls are
 charged as often again, and its state is given to them. Where nothing is alike, or anything may sleep, no page
-is. Blocks that have to be allocated are never alike, nor are pages whose buffer heads went with reclaim: what
-is still known of these is forgotten page by page.
+is. Blocks that have to be allocated are never alike, nor is a page whose buffer heads went with reclaim while
+the write slept.
 """
 
 from __future__ import annotations

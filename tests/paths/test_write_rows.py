@@ -13,8 +13,10 @@ from write_kit import LIMITS, Bump, WriteRig
 from sim.block.bio import Bio, Plug
 from sim.block.opf import REQ_OP_READ, REQ_OP_WRITE
 from sim.block.queue.submit import BlockQueue
+from sim.fs.es_tree import ES_WRITTEN
 from sim.fs.live_inode import LiveInode
 from sim.paths import write_rows
+from sim.paths.write_ciphers import RFC2014_WRITES
 from sim.paths.writepages.page_io import PageIo
 
 PAGE = 4096
@@ -25,18 +27,21 @@ Layout = list[tuple[int, int, int, bool]]
 def ran(rows: bool, script: list[tuple[str, int, int]], layout: Layout, **said: Any) -> list[object]:
     """Return all that a script leaves, and when."""
     block_size, piece, pages = said.pop("block_size"), said.pop("piece"), said.pop("pages", PAGES)
+    crypt = {name: said.pop(name) for name in ("encrypted", "inline") if name in said}
     rig = WriteRig(block_size, allocator=Bump(piece, gap=1), costs=None, **said)
     rig.writer.buffered.rows = rig.writer.rounds.rows = rows
     rig.writer.journalled.rows = rig.writer.for_commit.rows = rows
     if not rows:
         rig.machine.disk.joins = lambda *_: 0  # type: ignore[method-assign]
-    inode = rig.file(pages * PAGE, layout)
+    inode = rig.file(pages * PAGE, layout, **crypt)
     steps, seen = [], [object()][:0]
     for verb, first, second in script:
         if verb == "write":
             steps.append(rig.write(inode, first, second))
         elif verb == "sleep":
             steps.append(slept(rig, first))
+        elif verb == "drop":
+            steps.append(dropped(rig, inode))
         elif verb == "begin":
             steps.append(rig.writer.sync.sync_file_range(rig.task, inode, False, True, False))
         else:
@@ -45,7 +50,21 @@ def ran(rows: bool, script: list[tuple[str, int, int]], layout: Layout, **said: 
     rig.start(*steps)
     rig.run_for(10_000_000_000)
     device = [rig.device.commands, stats_of(rig)]
-    return [rig.calls(), rig.events, *device, rig.task.time_ns, *states(inode), *logged(rig, inode), *seen]
+    return [
+        rig.machine.ledger.rows(),
+        rig.events,
+        *device,
+        rig.task.time_ns,
+        *states(inode),
+        *logged(rig, inode),
+        *seen,
+    ]
+
+
+def dropped(rig: WriteRig, inode: LiveInode) -> Any:
+    """Drop all pages of a file that may go."""
+    rig.machine.cache.drop(inode.mapping)
+    yield from ()
 
 
 def looked(rig: WriteRig, inode: LiveInode, seen: list[object]) -> Any:
@@ -63,7 +82,9 @@ def stats_of(rig: WriteRig) -> dict[str, object]:
 def logged(rig: WriteRig, inode: LiveInode) -> list[object]:
     """Return what the journal and the block device's own pages hold of blocks, and the cache of pages."""
     buffers, journal, tags = rig.writer.buffers, rig.writer.journal, inode.mapping.journalled
-    found: list[object] = [rig.machine.cache.cached, buffers.dirty_blocks, buffers.dirty_page_count]
+    cache = rig.machine.cache
+    found: list[object] = [cache.cached, cache.buffer_heads, cache.spare_heads]
+    found += [buffers.dirty_blocks, buffers.dirty_page_count]
     found.append(bytes(tags) if tags is not None else None)
     if journal is not None:
         found += [journal.log.clean(), journal.log.free, journal.committed, journal.reserved]
@@ -191,6 +212,61 @@ def test_rows_of_pages_with_handles_and_of_bios_change_nothing(
         written = [(0, 200_000, PAGES * 4096 // block_size, False)]
     fixed = {"block_size": block_size, "piece": 1 << 15, "depth": depth, "limits": limits, "traced": False}
     assert ran(False, script, written, **fixed, **said) == ran(True, script, written, **fixed, **said)
+
+
+drops = st.sampled_from([("drop", 0, 0), ("fsync", 0, 0)])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    data=st.data(),
+    script=st.lists(st.one_of(writes, writes, syncs, drops), min_size=2, max_size=7),
+    block_size=st.sampled_from([1024, 4096]),
+    crypt=st.sampled_from(
+        [
+            {},
+            {"encrypted": True},
+            {"encrypted": True, "inline": True},
+            {"encrypted": True, "ciphers": RFC2014_WRITES},
+        ]
+    ),
+    said=st.sampled_from([{}, {"delalloc": False}, {"data": "journal"}]),
+    traced=st.booleans(),
+    cache_pages=st.sampled_from([60, 1 << 40]),
+)
+def test_rows_of_pages_that_come_back_and_of_encrypted_ones_change_nothing(
+    data: st.DataObject,
+    script: list[tuple[str, int, int]],
+    block_size: int,
+    crypt: dict[str, Any],
+    said: dict[str, Any],
+    traced: bool,
+    cache_pages: int,
+) -> None:
+    """Pages that are dropped, or that reclaim takes, lose their buffer heads; their slab keeps some."""
+    layout = data.draw(layouts(4096 // block_size))
+    fixed = {"block_size": block_size, "piece": 1 << 15, "traced": traced, "cache_pages": cache_pages}
+    assert ran(False, script, layout, **fixed, **crypt, **said) == ran(
+        True, script, layout, **fixed, **crypt, **said
+    )
+
+
+@pytest.mark.parametrize("said", [{}, {"delalloc": False}, {"data": "journal"}])
+def test_heads_of_a_row_that_are_of_the_slab(said: dict[str, Any]) -> None:
+    """Another file's five pages are dropped: of 40 heads that a write makes five are there, 35 are fresh."""
+    for rows in (False, True):
+        rig = WriteRig(allocator=Bump(), **said)
+        rig.writer.buffered.rows = rows
+        other, inode = (rig.file(pages * PAGE, number=12 + pages) for pages in (5, PAGES))
+        rig.machine.cache.insert(other.mapping, 0, 5)
+        other.mapping.set_uptodate(0, 5)
+        rig.machine.cache.attach_buffers(other.mapping, 0, 5)
+        rig.machine.cache.drop(other.mapping)
+        inode.es.insert(0, PAGES, ES_WRITTEN, 200_000)
+        rig.start(rig.write(inode, 0, PAGES * PAGE))
+        rig.run_for(1_000_000)
+        heads = [row for row in rig.machine.ledger.rows() if row.symbol == "alloc_buffer_head"]
+        assert [(row.calls, row.units) for row in heads] == [(40, 35)]
 
 
 @pytest.mark.parametrize("block_size", [1024, 4096])
