@@ -11,10 +11,11 @@ from typing import Any
 
 from cases import Record
 from machine import HERE, boot
-from made_volumes import BLOCKS, VERITY, MadeVolume, made_document, made_volume
+from made_volumes import BLOCKS, VERITY, made_volume
 from recordings import SCATTER, record_calls
 from rig import Recording, Rig
 from volumes import RAW_KEY, Volume, layout_document
+from xfs import KernelVolume, kernel_document
 
 ENCRYPTED = "enc"
 COUNTING = "ext4 count=/plan/probes"
@@ -37,7 +38,7 @@ class LaterRig(Rig):
         """Return the plain and the encrypted volumes."""
         return [self.volume(size, kind) for size in block_sizes for kind in (self.kind, ENCRYPTED)]
 
-    def made(self, kind: str, block_size: int) -> MadeVolume:
+    def made(self, kind: str, block_size: int) -> KernelVolume:
         """Return an image that mke2fs and the kernel make."""
 
         def start(plan: dict[str, str], drives: list[Path], take: Callable[[dict[str, Any]], None]) -> None:
@@ -60,7 +61,7 @@ class LaterRig(Rig):
         """Return the layout of a record's file."""
         group, size, name = _group(record), record["block_size"], record["layout"]
         if group in (BLOCKS, VERITY):
-            return made_document(self.made(group, size), name)
+            return kernel_document(self.made(group, size), name)
         if group == ENCRYPTED:
             return layout_document(self.volume(size, ENCRYPTED), f"enc_{name}")
         return super().layout(record)

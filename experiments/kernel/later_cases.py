@@ -31,7 +31,7 @@ XFS_FILES = (
 def _make(group: str, *words: Any, small: bool = False, suffix: str = "", **more: Any) -> Record:
     """Return a case of a group; small: large folios are taken away, which is part of its name."""
     suffix = "-".join(part for part in (suffix, "small" if small else "") if part)
-    record = case(group, *words, suffix=suffix, encrypted=group == "enc", large_folios=not small)
+    record = case(group, *words, suffix=suffix, encrypted=group == "enc", large_folios=not small)  # type: ignore[misc]
     if group in (BLOCKS, VERITY):
         record["layout_file"] = f"{group}_bs{record['block_size']}_{record['layout']}.json"
     return record | more
@@ -77,7 +77,7 @@ def _plain() -> Iterator[Record]:
                 yield record | {"large_folios": True}
     for kib in (16, 64):
         for layout in ("contig", "frag16"):
-            more = {"read_ahead_kb": 1024, "max_sectors_kb": kib}
+            more: Record = {"read_ahead_kb": 1024, "max_sectors_kb": kib}
             yield _make(name, 4096, "ext4", layout, "seq128k", "warm", suffix=f"ra1024-max{kib}", **more)
     for layout in ("contig", "frag1"):
         more = {"scheduler": "mq-deadline"}
@@ -110,7 +110,7 @@ def _plain_old() -> Iterator[Record]:
                 *(("contig", "seq4k"), ("frag64", "stride12k"), ("aged4", "streams16k"), ("tail", "seq4k")),
             ):
                 yield _make(name, bs, path, layout, access, "all_cold", small=True)
-            more = {"read_ahead_kb": 1024}
+            more: Record = {"read_ahead_kb": 1024}
             yield _make(name, bs, path, "contig", "seq128k", "warm", small=True, suffix="ra1024", **more)
 
 
@@ -127,7 +127,7 @@ def _encrypted(sizes: tuple[int, ...]) -> Iterator[Record]:
             for access in ("seq128k", other):
                 for path in ("buffer", "ext4"):
                     yield _make("enc", bs, path, layout, access, STATUS[(at + number) % 2])
-        more = {"read_ahead_kb": 1024}
+        more: Record = {"read_ahead_kb": 1024}
         yield _make("enc", bs, "ext4", "contig", "seq128k", "warm", suffix="ra1024", **more)
 
 
@@ -146,7 +146,7 @@ def _blocks() -> Iterator[Record]:
                 if layout != TAIL or way == "seq4k":
                     yield _make(BLOCKS, bs, path, layout, way, ("warm", "all_cold")[at % 2])
         for path in PATHS:
-            more = {"read_ahead_kb": 1024}
+            more: Record = {"read_ahead_kb": 1024}
             yield _make(BLOCKS, bs, path, "contig", "seq128k", "warm", small=True)
             yield _make(BLOCKS, bs, path, "frag16", "seq4k", "warm", suffix="ra1024", **more)
 
@@ -203,7 +203,7 @@ def _instructions(old: bool) -> Iterator[Record]:
             for layout in ("contig", "frag1", "frag4", "frag16"):
                 yield _make(name, bs, path, layout, "seq128k", "warm", small=True)
             yield _make(name, bs, path, "contig", "seq4k", "warm")
-            more = {"read_ahead_kb": 1024}
+            more: Record = {"read_ahead_kb": 1024}
             yield _make(name, bs, path, "contig", "seq128k", "warm", suffix="ra1024", **more)
 
 

@@ -167,8 +167,8 @@ def make_initramfs(kernel: Kernel, work: Path, writes: bool = False) -> Path:
     if kernel.modules and not order:
         raise RigError(f"{kernel.modules}: modprobe finds none of the modules of {kernel.release}")
     for file in order:
-        copied = shutil.copy(file, root / "modules")
-        if copied.endswith(".xz"):
+        copied = Path(shutil.copy(file, root / "modules"))
+        if copied.suffix == ".xz":
             run("xz", "-d", copied)
     names = [Path(file).name.removesuffix(".xz") for file in order]
     (root / "modules" / "order").write_text("\n".join(f"/modules/{name}" for name in names))

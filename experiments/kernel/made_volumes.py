@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from commands import run
-from volumes import FILE_BYTES, OTHER_SIZES
+from xfs import FLAG_UNWRITTEN, KernelVolume, file_bytes
 
 from sim.units import PAGE_BYTES
 
-FLAG_UNWRITTEN = 0x800
 BLOCKS, VERITY = "big", "verity"
 FEATURES = {BLOCKS: "^has_journal", VERITY: "^has_journal,verity"}
 FILES = {
@@ -28,20 +26,6 @@ FILES = {
 }
 """Files by kind of image."""
 MAKE = "set -e\nmount -t ext4 -o noatime /dev/vda /mnt\ntruth allocate /plan/operations /mnt\n"
-
-
-@dataclass(frozen=True)
-class MadeVolume:
-    """An image on the host. extents: what FIEMAP said of each file."""
-
-    block_size: int
-    image: Path
-    extents: dict[str, list[list[int]]]
-
-
-def file_bytes(name: str) -> int:
-    """Return a file's size."""
-    return OTHER_SIZES.get(name, FILE_BYTES)
 
 
 def operations(kind: str, block_size: int) -> Iterator[str]:
@@ -78,7 +62,7 @@ def made_volume(
     block_size: int,
     folder: Path,
     boot: Callable[[dict[str, str], list[Path], Callable[[dict[str, Any]], None]], None],
-) -> MadeVolume:
+) -> KernelVolume:
     """Return the image of a kind and block size, made if it is not there. boot: run a plan on drives."""
     image = folder / f"{kind}-bs{block_size}.img"
     manifest = image.with_suffix(".json")
@@ -99,15 +83,4 @@ def made_volume(
         run("e2fsck", "-fn", making)
         making.rename(image)
         manifest.write_text(json.dumps(dict(zip(FILES[kind], rows, strict=True))))
-    return MadeVolume(block_size, image, json.loads(manifest.read_text()))
-
-
-def made_document(volume: MadeVolume, name: str) -> dict[str, object]:
-    """Return a file's layout as results/kernel keeps it: a FIEMAP list in bytes."""
-    return {
-        "block_size": volume.block_size,
-        "layout": name,
-        "file_bytes": file_bytes(name),
-        "fields": ["logical", "physical", "length", "flags"],
-        "extents": volume.extents[name],
-    }
+    return KernelVolume(block_size, image, json.loads(manifest.read_text()))

@@ -17,7 +17,7 @@ from plan import NULL_BLK, guest_plan
 from rig import Recording, Rig
 from symbols import record_symbols
 from volumes import RAW_KEY, Volume, check_after, layout_document, same_extents
-from xfs import XfsVolume
+from xfs import KernelVolume
 
 REPETITIONS = 3
 SCATTER = "echo scatter 128 > /sys/kernel/debug/readpath_truth/ctl"
@@ -55,7 +55,7 @@ def record_calls(
     rig: Rig,
     recording: Recording,
     name: str,
-    volumes: Sequence[Volume | XfsVolume],
+    volumes: Sequence[Volume | KernelVolume],
     size_mb: int,
     words: str,
     *before: str,

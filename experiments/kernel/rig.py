@@ -18,7 +18,7 @@ from commands import RigError
 from kernels import Kernel
 from machine import HERE, boot, make_initramfs
 from volumes import Volume, layout_document, make_volume
-from xfs import XfsVolume, make_xfs_volumes, xfs_document, xfs_volume
+from xfs import KernelVolume, kernel_document, make_xfs_volumes, xfs_volume
 
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
@@ -99,7 +99,7 @@ class Rig:
         """Return the volumes of these block sizes whose files the kernel is to read as we wrote them."""
         return [self.volume(size) for size in block_sizes]
 
-    def xfs_volumes(self, block_sizes: list[int]) -> list[XfsVolume]:
+    def xfs_volumes(self, block_sizes: list[int]) -> list[KernelVolume]:
         """Return the XFS images of these block sizes; the kernel makes those that are not there."""
         folder = self.images
 
@@ -158,5 +158,5 @@ class Rig:
         """Return the layout of a record's file."""
         size, name = record["block_size"], record["layout"]
         if not self.is_ours(record):
-            return xfs_document(xfs_volume(self.images, size), name)
+            return kernel_document(xfs_volume(self.images, size), name)
         return layout_document(self.volume(size), f"enc_{name}" if "encryption" in record else name)

@@ -71,14 +71,20 @@ class Fetched:
     A kernel of another suite, unpacked.
 
     release: what uname -r says. root: where lib/modules lies. image: bzImage. build: the folder for
-    `make -C`. words: what make is told besides.
+    `make -C`. headers: of this flavour. compiler: gcc.
     """
 
     release: str
     root: Path
     image: Path
     build: Path
-    words: tuple[str, ...]
+    headers: Path
+    compiler: str
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Return what make is told besides."""
+        return f"O={self.headers}", f"KERNELRELEASE={self.release}", "ARCH=x86", f"CC={self.compiler}"
 
 
 class PrivateApt:
@@ -95,7 +101,7 @@ class PrivateApt:
         for name in ("lists/partial", "cache/archives/partial", "parts"):
             (self._folder / name).mkdir(parents=True, exist_ok=True)
         (self._folder / "sources.list").write_text(self.sources())
-        run("apt-get", *self.options(), "update", "-q")
+        run("apt-get", *self.options(), "-o", "APT::Update::Error-Mode=any", "update", "-q")
 
     def sources(self) -> str:
         """Return the text of its sources.list."""
@@ -163,21 +169,16 @@ def _described(folder: Path, version: str, suite: Suite) -> Fetched:
         root / "lib" / "modules" / release / "vmlinuz" if suite.usr else root / "boot" / f"vmlinuz-{release}"
     )
     compiler = str(folder / "cc" / suite.compiler) if suite.tools else suite.compiler
-    words = (
-        f"O={sources / f'linux-headers-{release}'}",
-        f"KERNELRELEASE={release}",
-        "ARCH=x86",
-        f"CC={compiler}",
-    )
-    return Fetched(release, root, image, sources / f"linux-headers-{version}-common", words)
+    common, headers = sources / f"linux-headers-{version}-common", sources / f"linux-headers-{release}"
+    return Fetched(release, root, image, common, headers, compiler)
 
 
 def _settle(folder: Path, version: str, suite: Suite) -> None:
     """Make what was unpacked usable: modules.dep, and tools that start with their own C library."""
     fetched = _described(folder, version, suite)
     run("depmod", "-b", fetched.root, fetched.release)
-    headers = Path(fetched.words[0].removeprefix("O="))
-    (headers / "vmlinux").unlink(missing_ok=True)  # it is there for BTF, which a module can do without
+    # There for BTF, which a module can do without.
+    (fetched.headers / "vmlinux").unlink(missing_ok=True)
     if not suite.tools:
         return
     cc = folder / "cc"

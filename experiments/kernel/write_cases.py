@@ -189,7 +189,7 @@ def append(
 def many(bs: int, mode: str, number: int, size: int, how: int) -> Record:
     """Return a case that makes many small files in a directory."""
     after = ("fiemap /mnt/d/f0000 after", f"fiemap /mnt/d/f{number - 1:04d} after", "fiemap /mnt/d dir")
-    more = {"number": number, "size": size, "kind": "many", "total": number * size}
+    more: Record = {"number": number, "size": size, "kind": "many", "total": number * size}
     before, body = ["mkdir /mnt/d", "open 0 /mnt r"], [f"many /mnt/d {number} {size} {how}"]
     sync, image = "each" if how else "syncfs", f"mke2fs{bs}"
     return case(
@@ -304,8 +304,8 @@ def _short_of_space() -> Iterator[Record]:
             for run in (4, 16):
                 chunk = 1024 if bs == 1024 else 4096
                 fill = (f"fill /mnt/filler 8388608 {chunk}", "sync", f"unlink /mnt/free{run}")
-                before = (*fill, "sync", "sleep 20", "sync")
-                more = {"group": "shortfree", "tag": f"free{run}", "before": before}
+                full = (*fill, "sync", "sleep 20", "sync")
+                more: Record = {"group": "shortfree", "tag": f"free{run}", "before": full}
                 yield append(bs, mode, "seq128k", 512 * KIB, **more)
                 yield append(bs, mode, "seq4k", 64 * KIB, **more)
 
@@ -362,7 +362,7 @@ def _paths() -> Iterator[Record]:
 
 def _checksums() -> Iterator[Record]:
     for bs in SIZES:
-        more = {"group": "csum", "image": f"w{bs}-csum"}
+        more: Record = {"group": "csum", "image": f"w{bs}-csum"}
         for mode in ("od", "on", "j"):
             yield over(bs, mode, "contig", "seq128k", MIB, **more)
             yield append(bs, mode, "seq128k", MIB, **more)
@@ -379,7 +379,7 @@ def _devices() -> Iterator[Record]:
     for mode in ("od", "on", "j"):
         yield over(4096, mode, "contig", "seq128k", MIB, group=group, options="nobarrier")
         yield append(4096, mode, "seq4k", 32 * KIB, group=group, options="nobarrier", sync="each")
-    more = {"options": "journal_async_commit", "sync": "each"}
+    more: Record = {"options": "journal_async_commit", "sync": "each"}
     yield append(4096, "wn", "seq4k", 32 * KIB, group=group, **more)
 
 

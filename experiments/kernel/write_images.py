@@ -39,9 +39,10 @@ PIECE_BYTES = 65536
 def files(block_size: int) -> tuple[FileSpec, ...]:
     """Return the files of an image of ours."""
     page_blocks = 4096 // block_size
-    zeros = {f"frag{n}": (Fragmented(n, gap_blocks=1), 2 * MIB) for n in (1, 2, 3, 4, 16, 64)}
-    zeros = {"contig": (Contiguous(), 8 * MIB)} | zeros
-    free = {f"free{n}": (Fragmented(n, gap_blocks=1), 6 * MIB) for n in (4, 16)}
+    pieces = {n: Fragmented(n, gap_blocks=1) for n in (1, 2, 3, 4, 16, 64)}
+    zeros: dict[str, tuple[Layout, int]] = {"contig": (Contiguous(), 8 * MIB)}
+    zeros |= {f"frag{n}": (layout, 2 * MIB) for n, layout in pieces.items()}
+    free = {f"free{n}": (pieces[n], 6 * MIB) for n in (4, 16)}
     others: dict[str, tuple[Layout, int]] = {
         "sparse": (Pattern(f"{page_blocks}d{page_blocks}h"), 2 * MIB),
         "odd": (Pattern("3d1h2d5h1u7d2u"), MIB),
@@ -50,9 +51,9 @@ def files(block_size: int) -> tuple[FileSpec, ...]:
     }
     specs = [FileSpec(f"/{name}", size, layout, data=bytes(size)) for name, (layout, size) in zeros.items()]
     specs += [FileSpec(f"/{name}", size, layout) for name, (layout, size) in others.items()]
-    specs += [FileSpec(f"/{name}", size, layout, data=bytes(size)) for name, (layout, size) in free.items()]
+    specs += [FileSpec(f"/{name}", size, one, data=bytes(size)) for name, (one, size) in free.items()]
     specs.append(FileSpec("/tail", MIB + 1234, Contiguous()))
-    secret = {"contig": Contiguous(), "frag1": zeros["frag1"][0], "frag4": zeros["frag4"][0]}
+    secret: dict[str, Layout] = {"contig": Contiguous(), "frag1": pieces[1], "frag4": pieces[4]}
     for name, layout in secret.items():
         specs.append(FileSpec(f"/enc_{name}", MIB, layout, encryption=encryption(block_size, name)))
     return tuple(specs)
@@ -111,7 +112,7 @@ def _mke2fs(image: Path, block_size: int) -> None:
     making.rename(image)
 
 
-def pieces(image: Path) -> list[int]:
+def pieces_of(image: Path) -> list[int]:
     """Return the numbers of the pieces of an image that are not zero."""
     with image.open("rb") as stream:
         read = iter(lambda: stream.read(PIECE_BYTES), b"")

@@ -18,7 +18,7 @@ from cases import Record
 from commands import RigError
 from machine import HERE, boot
 from rig import Recording, Rig
-from write_images import DEVICE_BYTES, make_write_images, pieces
+from write_images import DEVICE_BYTES, make_write_images, pieces_of
 from write_places import finished
 
 FOLDER = "writes"
@@ -119,7 +119,7 @@ def _boot(
         elif "probes_missing" in document:
             _keep_probes(recording.folder / "probes.txt", probes, document["probes_missing"])
 
-    plan = write_plan(records, probes, pieces(image))
+    plan = write_plan(records, probes, pieces_of(image))
     first = ("-drive", f"file={image},if=virtio,format=raw,readonly=on")
     work = rig.work / f"writes-{image.stem}"
     boot(rig.kernel, rig.initramfs, plan, [blank], work, take, writable=True, devices=first, one_cpu=True)

@@ -37,8 +37,8 @@ umount /mnt
 
 
 @dataclass(frozen=True)
-class XfsVolume:
-    """An XFS image on the host. extents: what FIEMAP said of each file."""
+class KernelVolume:
+    """An image on the host whose files the kernel made. extents: what FIEMAP said of each file."""
 
     block_size: int
     image: Path
@@ -160,13 +160,13 @@ def _kinds(rows: list[list[int]]) -> list[list[int]]:
     return kinds
 
 
-def xfs_volume(folder: Path, size: int) -> XfsVolume:
+def xfs_volume(folder: Path, size: int) -> KernelVolume:
     """Return an image that was made."""
     extents = json.loads(_manifest(folder, size).read_text())
-    return XfsVolume(size, folder / f"xfs-bs{size}.img", extents)
+    return KernelVolume(size, folder / f"xfs-bs{size}.img", extents)
 
 
-def xfs_document(volume: XfsVolume, name: str) -> dict[str, object]:
+def kernel_document(volume: KernelVolume, name: str) -> dict[str, object]:
     """Return a file's layout as results/kernel keeps it: a FIEMAP list in bytes."""
     return {
         "block_size": volume.block_size,
