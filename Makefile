@@ -17,7 +17,7 @@ SECONDS ?= 60
 # everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run fast slow test pytest mutants fuzz bench truth truth-ns lint baselines readme constraints clean
+.PHONY: help run fast slow test pytest site mutants fuzz bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
 	@echo "make fast   compile the core in place (needs a C compiler; two to four minutes)"
@@ -28,7 +28,8 @@ help:
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
 	@echo "make truth-ns  how long it takes, at the speed of this CPU (user-mode Linux; CASES=smoke: minutes)"
-	@echo "make readme  write the numbers of README.md anew, from the committed results"
+	@echo "make readme  write the numbers of README.md and its documents anew, from the committed results"
+	@echo "make site   the documents as a site, in build/site"
 	@echo "make constraints  write the versions of all libraries anew: the newest that are allowed"
 	@echo "make lint   ruff, mypy --strict, import-linter"
 	@echo "make baselines  run every experiment there are claims on; record the results and figures"
@@ -99,6 +100,9 @@ baselines: $(VENV)/ready
 
 readme: $(VENV)/ready
 	$(BIN)/python docs/readme/quoted.py
+
+site: $(VENV)/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 truth: $(VENV)/ready
 	$(BIN)/python experiments/kernel/truth.py --cases '$(CASES)' --kernel '$(KERNEL)'

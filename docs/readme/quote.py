@@ -1,5 +1,5 @@
 """
-A sentence of README.md with numbers in it, and where these come from.
+A sentence of README.md, or of a document, with numbers in it, and where these come from.
 
 A sentence is found by its words, whatever its numbers are now; one that is not found is an error.
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("experiments", "how-we-know"))]
+"""Where the sentences are; each is in one of them."""
 
 _FIELD = re.compile(r"\{[^}]*\}")
 _NUMBER = r"(-?[\d,]*\.?\d+)"
@@ -36,13 +37,20 @@ class Quote(NamedTuple):
         return [field.format(value) for field, value in zip(fields, self.values(), strict=True)]
 
 
-def written(readme: str, quotes: Sequence[Quote]) -> str:
-    """Return the text with the numbers that its sentences should have; ValueError for a lost sentence."""
+def read_pages() -> list[str]:
+    """Return the text of each of PAGES."""
+    return [page.read_text(encoding="utf-8") for page in PAGES]
+
+
+def written(pages: Sequence[str], quotes: Sequence[Quote]) -> list[str]:
+    """Return the texts with the numbers that their sentences should have; ValueError for a lost sentence."""
+    texts = list(pages)
     for quote in quotes:
-        found = list(quote.pattern.finditer(readme))
+        found = [(at, match) for at, text in enumerate(texts) for match in quote.pattern.finditer(text)]
         if len(found) != 1:
-            raise ValueError(f"README.md has {len(found)} times: {quote.text}")
+            raise ValueError(f"the pages have {len(found)} times: {quote.text}")
+        ((at, match),) = found
         for group, number in reversed(list(enumerate(quote.numbers(), start=1))):
-            start, end = found[0].span(group)
-            readme = readme[:start] + number + readme[end:]
-    return readme
+            start, end = match.span(group)
+            texts[at] = texts[at][:start] + number + texts[at][end:]
+    return texts

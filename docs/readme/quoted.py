@@ -1,5 +1,5 @@
 """
-`make readme`: write into README.md the numbers that its sentences should have; a test compares.
+`make readme`: write into README.md and its documents the numbers that sentences should have; a test compares.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ import sys
 from of_experiments import RESULTS
 from of_folios import FOLIOS
 from of_records import RECORDS, run_the_records
-from quote import README, written
+from quote import PAGES, read_pages, written
 
 
 def main() -> int:
-    """Write the numbers into README.md, and print the lines that change."""
+    """Write the numbers into the pages, and print the lines that change."""
     run_the_records()
-    old = README.read_text(encoding="utf-8")
+    old = read_pages()
     new = written(old, (*RESULTS, *FOLIOS, *RECORDS))
-    README.write_text(new, encoding="utf-8")
-    for before, after in zip(old.splitlines(), new.splitlines(), strict=True):
-        if before != after:
-            print(f"- {before}\n+ {after}")
+    for page, before, after in zip(PAGES, old, new, strict=True):
+        page.write_text(after, encoding="utf-8")
+        for one, other in zip(before.splitlines(), after.splitlines(), strict=True):
+            if one != other:
+                print(f"{page.name}\n- {one}\n+ {other}")
     return 0
 
 

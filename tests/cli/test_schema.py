@@ -82,7 +82,8 @@ def test_the_example_and_the_one_in_the_readme_are_valid(tmp_path):
     """With the comments taken for what they are."""
     assert 0 == CliRunner().invoke(app, ["init", str(tmp_path / "mine.toml")]).exit_code
     assert [] == wrong("experiment", read((tmp_path / "mine.toml").read_text(encoding="utf-8")))
-    (text,) = re.findall(r"```toml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    page = (ROOT / "docs" / "experiment-file.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     assert [] == wrong("experiment", read(text))
 
 

@@ -410,8 +410,8 @@ def test_not_toml(tmp_path, content):
 
 
 def test_the_readme_example_loads(tmp_path):
-    """The experiment file in the README is one we accept, key by key."""
-    readme = (MAIN.parents[1] / "README.md").read_text()
+    """The experiment file in the documents is one we accept, key by key."""
+    readme = (MAIN.parents[1] / "docs" / "experiment-file.md").read_text()
     (tmp_path / "jobs").mkdir()
     (tmp_path / "jobs" / "seqread.fio").write_text((MAIN.parent / "jobs" / "seqread.fio").read_text())
     (tmp_path / "e.toml").write_text(readme.partition("```toml\n")[2].partition("```")[0])
