@@ -8,6 +8,7 @@ import sys
 
 from of_experiments import RESULTS
 from of_folios import FOLIOS
+from of_integrity import INTEGRITY
 from of_records import RECORDS, run_the_records
 from quote import PAGES, read_pages, written
 
@@ -16,7 +17,7 @@ def main() -> int:
     """Write the numbers into the pages, and print the lines that change."""
     run_the_records()
     old = read_pages()
-    new = written(old, (*RESULTS, *FOLIOS, *RECORDS))
+    new = written(old, (*RESULTS, *FOLIOS, *INTEGRITY, *RECORDS))
     for page, before, after in zip(PAGES, old, new, strict=True):
         page.write_text(after, encoding="utf-8")
         for one, other in zip(before.splitlines(), after.splitlines(), strict=True):

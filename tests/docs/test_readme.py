@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from of_experiments import RESULTS
 from of_folios import FOLIOS
+from of_integrity import INTEGRITY
 from of_records import RECORDS
 from quote import Quote, read_pages, written
 
+ALL = {"experiments": RESULTS, "folios": FOLIOS, "integrity": INTEGRITY, "records": RECORDS}
 
-@pytest.mark.parametrize("quotes", [RESULTS, FOLIOS, RECORDS], ids=["experiments", "folios", "records"])
+
+@pytest.mark.parametrize("quotes", ALL.values(), ids=ALL)
 def test_every_number_is_what_its_command_says(quotes: tuple[Quote, ...]) -> None:
     """`make readme` would change nothing."""
     pages = read_pages()
