@@ -42,8 +42,9 @@ class BufferEndIo(PostReadEndIo):
         as_they_end: unlocking is charged when a page is; else with its last block, wherever holes are.
         verity: of PathRules; blocks are verified in work items if it is "worker".
         """
-        shared = ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps, below
-        super().__init__(*shared, True, False)
+        super().__init__(
+            ledger, cpu, block_size, contents, "decrypt_bh", cipher_calls, work, steps, below, True, False
+        )
         self._as_they_end = as_they_end
         if verity == "worker":
             self._worker = WorkerVerify(ledger, cpu, work.root, work.queues, block_size, contents)

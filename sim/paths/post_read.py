@@ -213,9 +213,11 @@ class PageEndIo(PostReadEndIo):
         whole_bios: bool = False,
     ) -> None:
         worker = "decrypt_work;fscrypt_decrypt_bio"
-        shared = ledger, cpu, block_size, contents, worker, cipher_calls, work, steps, below
-        super().__init__(*shared, bool(unlock), whole_bios)
-        self._in_parts = bool(unlock)
+        in_parts = bool(unlock)
+        super().__init__(
+            ledger, cpu, block_size, contents, worker, cipher_calls, work, steps, below, in_parts, whole_bios
+        )
+        self._in_parts = in_parts
         self._to_come: dict[tuple[int, int], int] = {}
         contexts = (IRQ, TASK, KWORKER)  # a stacked device completes in a work item
         site = ledger.site
