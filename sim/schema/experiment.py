@@ -77,8 +77,10 @@ def experiment_schema() -> Schema:
 
 
 def _tables(base: type[Model]) -> Iterator[type[Model]]:
+    """Yield the tables of experiments: other documents have tables of the same names."""
     for table in base.__subclasses__():
-        yield table
+        if table.__module__.startswith("sim.config."):
+            yield table
         yield from _tables(table)
 
 
