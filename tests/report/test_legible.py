@@ -139,6 +139,10 @@ AXES = {
         {"mount.delalloc": ["true", "false"], **PAIR},
         {"mount.delalloc": ["true", "false"], **LAYOUTS_20, **EVERY},
     ),
+    "checksums": (
+        {"checksums": ["none", "table"], **LAYOUTS_2},
+        {"checksums": ["none", "table", "extent, 64 blocks", LONG], **BLOCKS, **LAYOUTS_20},
+    ),
     "latency_cdf": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),
     "stages": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),
 }

@@ -27,6 +27,7 @@ SHOWS = {
     "secure_delete": "Deleting a file for good: time over its size, what is written, CPU, and what is left",
     "journal_modes": "Bytes to the device per byte written and the time of a sync, by data= mode",
     "crash": "How many of a disk's states after a power cut break a promise, by cell",
+    "corruption": "Reads of a broken device that were refused or got wrong data, and faults nobody noticed",
     "fsync_storm": "Syncs a second, the time of one and commits per sync, over the number of writers",
     "checksums": "A reader with checksums over one without: time, CPU and bytes, by where they lie",
     "allocation": "Delayed and immediate allocation: CPU time, and how often write-back looks at a page",
