@@ -13,9 +13,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from sim.cli.outcomes import SHOWN, document, print_not_compared
 from sim.cli.render import console, print_table, progress
-from sim.cli.validate_peers import PEER_GROUPS, peer_document, print_peers
-from sim.cli.validate_writes import WRITE_GROUPS, print_not_compared, print_writes, write_document
+from sim.cli.validate_peers import PEER_GROUPS, print_peers
+from sim.cli.validate_writes import WRITE_GROUPS, print_writes
 from sim.engine.costs import DEFAULT_MACHINE, load_costs
 from sim.errors import ConfigError
 from sim.experiment.runner import Progress
@@ -44,7 +45,6 @@ WRITE_FILES = tuple(f"linux-6.1.192/writes/{name}.jsonl" for name in WRITE_GROUP
 PEER_FILES = tuple(f"linux-6.1.192/peers/{name}.jsonl" for name in PEER_GROUPS)
 VERITY_FILE = "linux-6.1.192/peers/fs-verity.jsonl"
 """Of peers, and read by the simulator's own path besides."""
-SHOWN = 15
 DIFFERS = 1
 
 
@@ -86,8 +86,8 @@ def validate_cases(
         outcome.differences for outcome in of_peers
     )
     if as_json:
-        document = [*map(_document, outcomes), *map(write_document, written), *map(peer_document, of_peers)]
-        print(json.dumps(document, indent=2))
+        documents = [*map(_document, outcomes), *map(document, written), *map(document, of_peers)]
+        print(json.dumps(documents, indent=2))
     elif not quiet:
         out = console()
         if outcomes:

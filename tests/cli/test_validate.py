@@ -98,3 +98,13 @@ def test_what_is_no_recording_exits_with_2(tmp_path: Path, line: str, message: s
 def test_a_pattern_without_cases_exits_with_2() -> None:
     """Comparing nothing is a mistake, not a success."""
     assert 2 == run(str(RECORDED / "counts.jsonl"), "--case", "nothing*")[0]
+
+
+def test_what_is_left_out_stands_in_an_order_of_its_own() -> None:
+    """The document of write cases and peers is the same to the byte under any PYTHONHASHSEED."""
+    files = [RECORDED / "writes" / "bdev.jsonl", RECORDED / "peers" / "fs-verity.jsonl"]
+    code, output = run(*map(str, files), "--json")
+    assert 0 == code
+    left_out = [list(case["left_out"]) for case in json.loads(output)]
+    assert any(len(names) > 2 for names in left_out)
+    assert [sorted(names) for names in left_out] == left_out
