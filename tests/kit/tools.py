@@ -57,3 +57,15 @@ def mke2fs(image: Path, folder: Path, *options: str, size: str = "12M") -> None:
     kind = () if "-t" in options else ("-t", "ext4")
     words = [tool("mke2fs"), "-q", "-F", *kind, "-d", str(folder), *options, str(image), size]
     subprocess.run(words, capture_output=True, check=True)
+
+
+def files_for_mke2fs(folder: Path) -> Path:
+    """Make a folder of two files, f of 32 pieces with holes between, 256 KiB, and g of 128 KiB; return it."""
+    folder.mkdir()
+    with (folder / "f").open("wb") as file:
+        for at in range(32):
+            file.seek(at * 8192)
+            file.write(4096 * bytes([at + 1]))
+        file.truncate(256 * 1024)
+    (folder / "g").write_bytes(128 * 1024 * b"g")
+    return folder

@@ -16,7 +16,7 @@ from core_kit import FixedLatency, priced
 from crash_cells import cell_of, cell_text, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tools import MKE2FS_KINDS, e2fsck, mke2fs, tool
+from tools import MKE2FS_KINDS, e2fsck, files_for_mke2fs, mke2fs, tool
 from write_kit import LIMITS
 from written_image import check_written
 
@@ -91,14 +91,7 @@ def test_an_image_of_mke2fs(tmp_path: Path, kind: str) -> None:
     Checksums of metadata and 64 bit, and without: a file of many extents, whose tree has nodes, is taken
     away, and its room is used by another.
     """
-    folder = tmp_path / "files"
-    folder.mkdir()
-    with (folder / "f").open("wb") as file:
-        for at in range(32):
-            file.seek(at * 8192)
-            file.write(4096 * bytes([at + 1]))
-        file.truncate(256 * 1024)
-    (folder / "g").write_bytes(128 * 1024 * b"g")
+    folder = files_for_mke2fs(tmp_path / "files")
     mke2fs(tmp_path / "x.img", folder, *MKE2FS_KINDS[kind], size="16M")
     jobs = line_of(
         "--name=a --filename=f --rw=write --bs=4k --size=128k --fsync=9 --unlink=1",

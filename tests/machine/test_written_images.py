@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from crash_cells import Played, cell_text, played
-from tools import MKE2FS_KINDS, mke2fs
+from tools import MKE2FS_KINDS, files_for_mke2fs, mke2fs
 from written_image import check_written
 
 LAYOUTS = {
@@ -74,14 +74,7 @@ def test_the_sample_is_one() -> None:
 @pytest.mark.parametrize("mount", ["ordered", "journal"])
 def test_an_image_of_mke2fs(tmp_path: Path, kind: str, mount: str) -> None:
     """Checksums of metadata and 64 bit, and without; a file with many holes, whose tree gets nodes."""
-    folder = tmp_path / "files"
-    folder.mkdir()
-    with (folder / "f").open("wb") as file:
-        for at in range(32):
-            file.seek(at * 8192)
-            file.write(4096 * bytes([at + 1]))
-        file.truncate(256 * 1024)
-    (folder / "g").write_bytes(128 * 1024 * b"g")
+    folder = files_for_mke2fs(tmp_path / "files")
     mke2fs(tmp_path / "x.img", folder, *MKE2FS_KINDS[kind], size="16M")
     run = played(cell_text('image = "x.img"', JOBS, MOUNTS[mount], crash=""), tmp_path)
     check(run, tmp_path)
