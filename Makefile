@@ -94,7 +94,7 @@ baselines: $(VENV)/ready
 	cp results/runs/reference/fragmentation/figures/overhead_map.png $(REFERENCE)/fragmentation.png
 	cp results/runs/reference/large_folios/figures/folios.png $(REFERENCE)/large_folios.png
 	cp results/runs/reference/crash/figures/crash.png $(REFERENCE)/crash.png
-	cp results/runs/reference/checksum_layouts/figures/checksums.png $(REFERENCE)/checksum_layouts.png
+	cp results/runs/reference/checksum_layouts/figures/checksums_2.png $(REFERENCE)/checksum_layouts.png
 	cp results/runs/reference/device_bound/figures/device_bound.png $(REFERENCE)/device_bound.png
 	$(BIN)/readpath timeline -o $(REFERENCE) --format png
 	$(BIN)/readpath check

@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("experiments", "how-we-know"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("experiments", "how-we-know", "checksums")),
+]
 """Where the sentences are; each is in one of them."""
 
 _FIELD = re.compile(r"\{[^}]*\}")
