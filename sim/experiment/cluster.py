@@ -44,19 +44,11 @@ MOST_BYTES = 8 * MIB
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """A file that an experiment names: `path` as it is written there."""
-
-    path: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
 class Task:
     """A cell as it travels. files: that travel with it, their contents apart. expected: see `code_here`."""
 
     cell: Cell
-    files: tuple[Named, ...]
+    files: tuple[FileRef, ...]
     expected: str
     trace: bool
 
@@ -117,14 +109,18 @@ def _results(
     keys: dict[Any, str] = {}
     contents: dict[str, Any] = {}
     for cell, key in cells:
-        travelling = attempt(files_with, cell)
-        if isinstance(travelling, Failure):
-            yield key, travelling
-            continue
+        travelling = tuple(sorted(named_files(cell.config), key=_path))
         for file in travelling:
             if file.sha256 not in contents:
+                content = attempt(content_to_send, cell.base / file.path, file.sha256)
                 # a task and no scattered value, so that a worker that is killed takes nothing with it
-                contents[file.sha256] = client.submit(bytes, (cell.base / file.path).read_bytes())
+                contents[file.sha256] = (
+                    content if isinstance(content, Failure) else client.submit(bytes, content)
+                )
+        failed = [contents[file.sha256] for file in travelling if isinstance(contents[file.sha256], Failure)]
+        if failed:
+            yield key, failed[0]
+            continue
         task = Task(cell, travelling, code_here(tuple(cell.config.own_code.values())), trace)
         held = [contents[file.sha256] for file in travelling]
         keys[client.submit(run_there, run_cell, make_image, task, held, pure=False)] = key
@@ -167,36 +163,31 @@ def code_here(own: tuple[CodeRef, ...]) -> str:
     return digest([found, sorted(ref.sha256 for ref in own)])
 
 
-def files_with(cell: Cell) -> tuple[Named, ...]:
+def content_to_send(path: Path, sha256: str) -> bytes:
     """
-    Return the files that travel with a cell: all that it names but those with an absolute path.
+    Return the content of a file that travels with cells.
 
-    Raises ConfigError for one that was changed, is gone, or is too large to travel.
+    Raises ConfigError if it was changed, is gone, or is too large to travel.
     """
-    found = [
-        file for file in sorted(named_files(cell.config), key=_path) if not Path(file.path).is_absolute()
-    ]
-    for file in found:
-        place = cell.base / file.path
-        if content_digest(place) != file.sha256:
-            raise ConfigError(str(place), "has changed since the experiment was read", "the file as it was")
-        size = place.stat().st_size
-        if size > MOST_BYTES:
-            allowed = f"up to {format_size(MOST_BYTES)}, or an absolute path that all workers have"
-            raise ConfigError(str(place), f"{format_size(size)} with --scheduler", allowed)
-    return tuple(found)
+    if content_digest(path) != sha256:
+        raise ConfigError(str(path), "has changed since the experiment was read", "the file as it was")
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        allowed = f"up to {format_size(MOST_BYTES)}, or an absolute path that all workers have"
+        raise ConfigError(str(path), f"{format_size(size)} with --scheduler", allowed)
+    return path.read_bytes()
 
 
-def _path(file: Named) -> str:
+def _path(file: FileRef) -> str:
     return file.path
 
 
-def named_files(value: Any) -> set[Named]:
-    """Return the files that a configuration, or a part of it, names."""
+def named_files(value: Any) -> set[FileRef]:
+    """Return the files that travel: all that a configuration, or a part of it, names, but absolute paths."""
     if isinstance(value, FileRef):
-        return {Named(value.path, value.sha256)}
+        return set() if Path(value.path).is_absolute() else {value}
     if isinstance(value, CodeRef):
-        return {Named(value.file, value.sha256)}
+        return set() if Path(value.file).is_absolute() else {FileRef(path=value.file, sha256=value.sha256)}
     if isinstance(value, BaseModel):
         parts: Iterable[Any] = (getattr(value, name) for name in type(value).model_fields)
     else:
@@ -206,7 +197,7 @@ def named_files(value: Any) -> set[Named]:
     return {file for part in parts for file in named_files(part)}
 
 
-def put_files(files: Sequence[Named], contents: Sequence[bytes]) -> Path:
+def put_files(files: Sequence[FileRef], contents: Sequence[bytes]) -> Path:
     """Return a folder from which these files are found as the experiment names them, "../" and all."""
     name = digest([[file.path, file.sha256] for file in files])[:32]
     top = Path(gettempdir()) / f"readpath-files-{name}"

@@ -10,6 +10,7 @@ from typing import Any
 from sim.config.system import Machine
 from sim.errors import ConfigError, ReadpathError
 from sim.experiment.beside import Beside
+from sim.experiment.empty_volume import empty_volume
 from sim.experiment.matrix import JOB_KEY, Override, Raw
 from sim.units import MIB, parse_size
 from sim.workload.fio.command_line import is_command_line
@@ -45,7 +46,11 @@ def put_jobs(raw: Raw, overrides: list[Override], beside: Beside) -> None:
     ]
     jobs = _jobs(workload["job"], then, beside, machine_words(_machine(raw)))
     workload["job"] = jobs
-    _lay_out(raw, jobs, f"{beside.path}: volume")
+    volume = empty_volume(raw, f"{beside.path}: volume", "the job")
+    if volume is not None:
+        kinds = {name: {"layout": {"kind": kind}} for name, kind in layouts_of(jobs).items()}
+        sizes = laid_out(jobs)
+        volume.fill([{"name": name, "size": sizes[name], **kinds.get(name, {})} for name in sizes])
 
 
 def _jobs(value: Any, then: Then, beside: Beside, words: Words) -> tuple[Job, ...]:
@@ -80,26 +85,3 @@ def _machine(raw: Raw) -> dict[str, int]:
     except ReadpathError:
         memory = default.memory_bytes
     return {"ncpus": cpus if isinstance(cpus, int) else default.cpus, "mb_memory": memory // MIB}
-
-
-def _lay_out(raw: Raw, jobs: tuple[Job, ...], place: str) -> None:
-    """
-    Put the files that fio would lay out into a volume that is made and has none.
-
-    A table in place of the list of files says what each of them has besides, a layout for one.
-    """
-    volume = raw.setdefault("volume", {})
-    if not isinstance(volume, dict):
-        return
-    files = volume.get("files", [])
-    if "image" in volume or "objects" in volume or (isinstance(files, list) and files):
-        return
-    template = files if isinstance(files, dict) else {}
-    for key in ("name", "size"):
-        if key in template:
-            raise ConfigError(f"{place}.files.{key}", "is said by the job", "files = [{ ... }] with both")
-    kinds = {name: {"layout": {"kind": kind}} for name, kind in layouts_of(jobs).items()}
-    volume["files"] = [
-        {"name": name, "size": size, **kinds.get(name, {}), **template}
-        for name, size in laid_out(jobs).items()
-    ]

@@ -4,13 +4,12 @@ The trace of an experiment: its files hashed, and in an empty volume the files t
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import ValidationError
 
 from sim.config.workload import Replay
 from sim.errors import ConfigError
 from sim.experiment.beside import Beside
+from sim.experiment.empty_volume import empty_volume
 from sim.experiment.matrix import Raw
 from sim.units import PAGE_BYTES
 from sim.volume.traces import name_in_root
@@ -47,19 +46,10 @@ def put_replay(raw: Raw, beside: Beside) -> None:
 
 def _lay_out(raw: Raw, trace: Trace | None, place: str) -> None:
     """Put a trace's files into a volume that is made and has none; one unused where no file is read."""
-    volume = raw.setdefault("volume", {})
-    if not isinstance(volume, dict):
-        return
-    files = volume.get("files", [])
-    if "image" in volume or "objects" in volume or (isinstance(files, list) and files):
+    volume = empty_volume(raw, place, "the trace")
+    if volume is None:
         return
     if trace is None or trace.kind == "block":
-        volume["files"] = [{"name": "unused", "size": PAGE_BYTES}]
+        volume.raw["files"] = [{"name": "unused", "size": PAGE_BYTES}]
         return
-    template: dict[str, Any] = files if isinstance(files, dict) else {}
-    for key in ("name", "size"):
-        if key in template:
-            raise ConfigError(f"{place}.files.{key}", "is said by the trace", "files = [{ ... }] with both")
-    volume["files"] = [
-        {"name": name_in_root(path), "size": max(size, 1), **template} for path, size in trace.files.items()
-    ]
+    volume.fill([{"name": name_in_root(path), "size": max(size, 1)} for path, size in trace.files.items()])

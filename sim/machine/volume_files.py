@@ -15,7 +15,7 @@ from sim.crypto.fscrypt.contexts import ContentsCipher, Context
 from sim.crypto.keys.data_units import XtsContents
 from sim.crypto.keys.keyfile import read_keys
 from sim.engine.streams import stream
-from sim.errors import ConfigError, CryptoError, ReadpathError
+from sim.errors import ConfigError, CryptoError
 from sim.ext4.format.extents import ExtentTree
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
@@ -213,13 +213,6 @@ def known_files(cell: Cell, volume: Image) -> list[str]:
     jobs = cell.config.workload.jobs
     if all(job.filename is not None for job in jobs):
         named = {name.strip("/") for job in jobs for name in file_names(job, 0)}
-        if all(_is_file(volume, name) for name in named):
+        if all(volume.is_file(name) for name in named):
             return sorted(named)
     return [path.lstrip("/") for path, inode in volume.walk() if inode.is_regular]
-
-
-def _is_file(volume: Image, name: str) -> bool:
-    try:
-        return volume.lookup(f"/{name}").is_regular
-    except ReadpathError:
-        return False

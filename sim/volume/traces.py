@@ -11,7 +11,7 @@ from pathlib import Path
 from sim.config.cell import Cell
 from sim.config.workload import Replay
 from sim.documents import read_bytes
-from sim.errors import ConfigError, ReadpathError
+from sim.errors import ConfigError
 from sim.ext4.read.reader import Image
 from sim.workload.traces.csv_table import Table
 from sim.workload.traces.formats import read_trace
@@ -55,17 +55,10 @@ def names_of(cell: Cell, volume: Image, trace: Trace) -> dict[str, str]:
     found: dict[str, str] = {}
     for path, size in trace.files.items():
         name = f"/{name_in_root(path)}" if made else f"/{path.lstrip('/')}"
-        if name not in made and not _is_file(volume, name):
+        if name not in made and not volume.is_file(name):
             raise ConfigError("volume", f"no file {name} for {path} of the trace", "each file of the trace")
         if volume.lookup(name).size_bytes < size:
             has = f"{name} has {volume.lookup(name).size_bytes} bytes, {size} are read in the trace"
             raise ConfigError("volume", has, f"{size} bytes or more")
         found[path] = name
     return found
-
-
-def _is_file(volume: Image, name: str) -> bool:
-    try:
-        return volume.lookup(name).is_regular
-    except ReadpathError:
-        return False

@@ -22,6 +22,7 @@ from typing import Any
 
 import checksums
 import schemes
+import sweeps
 import writes
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -162,6 +163,15 @@ def bench_checksums(repetitions: int) -> None:
         for layout, share in checksums.shares(repetitions, block_size).items():
             bar = checksums.LEAST_OF_PLAIN
             line(f"checksums, {layout}, {block_size} blocks", f"{share:.2f}", f">= {bar}", share >= bar)
+
+
+def bench_cluster() -> None:
+    """A sweep of 2,000 cells on Dask; a worker is killed when a third is done."""
+    dispatch, alone, killed, same = sweeps.measured()
+    bar = sweeps.MOST_DISPATCH_MS
+    line("dispatch over Dask, ms a cell", f"{dispatch:.2f}", f"< {bar}", dispatch < bar)
+    what = f"{sweeps.CELLS:,} cells, {sweeps.WORKERS} workers, one killed: {killed:.0f} s; one: {alone:.0f}"
+    line(what, "the same bytes" if same else "other bytes", "the same bytes", same)
 
 
 def bench_random(repetitions: int) -> None:
@@ -332,7 +342,9 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--gib", type=int, default=100, help="size of the long read")
     parser.add_argument(
-        "only", nargs="*", help="sequential writes checksums random real schemes keys large trace start"
+        "only",
+        nargs="*",
+        help="sequential writes checksums random real schemes keys large trace start cluster",
     )
     arguments = parser.parse_args()
     benches: dict[str, Callable[[], None]] = {
@@ -346,6 +358,7 @@ def main() -> None:
         "large": lambda: bench_large(arguments.gib),
         "trace": lambda: bench_trace(arguments.repetitions),
         "start": lambda: bench_start(arguments.repetitions),
+        "cluster": bench_cluster,
     }
     load = os.getloadavg()[0]
     print(f"one bare event: {event_cost():.0f} ns; load before: {load:.2f} on {os.cpu_count()} cores\n")

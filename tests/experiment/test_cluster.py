@@ -16,11 +16,13 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.cli.main import app
+from sim.config.values import FileRef
 from sim.errors import ConfigError
 from sim.experiment import cluster
 from sim.experiment.attempts import Failure
-from sim.experiment.cluster import Named, Task, code_here, files_with, named_files, put_files, run_there
+from sim.experiment.cluster import Task, code_here, content_to_send, named_files, put_files, run_there
 from sim.experiment.loading import load_experiment
+from sim.files import content_digest
 
 SWEEP = """\
 title = "t"
@@ -136,15 +138,15 @@ def test_files_travel_with_a_cell(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "nvme.toml").write_bytes(source)
     cell = one_cell(tmp_path / "mine", "../nvme.toml")
-    (named,) = files_with(cell)
+    (named,) = named_files(cell.config)
     assert "../nvme.toml" == named.path
-    base = put_files([named, Named("a/b.txt", "")], [source, b"b"])
+    base = put_files([named, FileRef(path="a/b.txt", sha256="")], [source, b"b"])
     assert source == (base / "../nvme.toml").read_bytes()
     assert b"b" == (base / "a" / "b.txt").read_bytes()
-    assert base == put_files([named, Named("a/b.txt", "")], [source, b"b"])
+    assert base == put_files([named, FileRef(path="a/b.txt", sha256="")], [source, b"b"])
     (tmp_path / "nvme.toml").write_bytes(source + b"#")
     with pytest.raises(ConfigError, match="has changed since"):
-        files_with(cell)
+        content_to_send(tmp_path / "nvme.toml", named.sha256)
 
 
 def test_a_large_file_does_not_travel(tmp_path, monkeypatch):
@@ -153,10 +155,9 @@ def test_a_large_file_does_not_travel(tmp_path, monkeypatch):
     (tmp_path / "n.toml").write_bytes(source)
     monkeypatch.setattr(cluster, "MOST_BYTES", 16)
     with pytest.raises(ConfigError, match="up to 16B, or an absolute path that all workers have"):
-        files_with(one_cell(tmp_path, "n.toml"))
+        content_to_send(tmp_path / "n.toml", content_digest(tmp_path / "n.toml"))
     absolute = one_cell(tmp_path, str(tmp_path / "n.toml"))
-    assert 1 == len(named_files(absolute.config))
-    assert () == files_with(absolute)
+    assert set() == named_files(absolute.config)
 
 
 def test_another_version_is_an_error_of_the_cell(tmp_path):

@@ -336,6 +336,13 @@ class Image:
             inode = self.inode(number)
         return inode
 
+    def is_file(self, path: str) -> bool:
+        """Return whether there is a regular file at a path."""
+        try:
+            return self.lookup(path).is_regular
+        except ReadpathError:
+            return False
+
     def _numbers(self, directory: Inode) -> dict[str, int]:
         """Return the inode numbers of a directory's names, in every form in which one is written; kept."""
         found = self._numbers_of.get(directory.number)
