@@ -29,8 +29,7 @@ from sim.errors import ConfigError
 from sim.experiment.estimate import refuse_too_much
 from sim.experiment.fio_experiment import experiment_of
 from sim.experiment.results import Row, Run, load_run
-from sim.experiment.runner import execute
-from sim.experiment.workers import Each
+from sim.experiment.runner import execute, no_figures
 from sim.machine.run_cell import run_cell
 from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
@@ -102,16 +101,12 @@ def run(
     target = Path(to) if to is not None else _inside(scratch, experiment.stem)
     root = Path(images) if images is not None else _inside(scratch, "images")
     make = partial(ensure_image, root=root)
-    return execute(experiment, target, run_cell, make, draw=_no_figures, jobs=jobs, trace=trace)
+    return execute(experiment, target, run_cell, make, draw=no_figures, jobs=jobs, trace=trace)
 
 
 def _inside(folder: Path | None, name: str) -> Path:
     assert folder is not None
     return folder / name
-
-
-def _no_figures(_run: Run, _folder: Path, **_each: Each) -> None:
-    pass
 
 
 def load(folder: str | Path) -> Run:

@@ -95,7 +95,12 @@ def run(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="The run directory [results/runs/NAME-HASH]."),
     ] = None,
-    jobs: Annotated[int, typer.Option("--jobs", "-j", min=0, help="Worker processes; 0 = one per core.")] = 0,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", min=0, help="Worker processes; 0 = one per core, or none for what is soon done."
+        ),
+    ] = 0,
     images: Annotated[
         Path, typer.Option("--images", metavar="DIR", help="Where the images made are kept.")
     ] = Path("results/images"),

@@ -17,12 +17,12 @@ from sim.claims.claims import Claim
 from sim.cli.exits import DONE, FAULT, FOUND
 from sim.cli.render import console, print_table, progress
 from sim.config.cell import Experiment
-from sim.experiment.estimate import refuse_too_much
+from sim.experiment.estimate import is_soon_done, refuse_too_much
 from sim.experiment.finished_cells import count_kept
 from sim.experiment.fio_experiment import experiment_of, is_job_file
 from sim.experiment.notes import notes_of
 from sim.experiment.results import Run
-from sim.experiment.runner import Elsewhere, Progress, Watcher, default_folder, execute
+from sim.experiment.runner import Draw, Elsewhere, Progress, Watcher, default_folder, execute, no_figures
 from sim.experiment.workers import WorkerLostError
 from sim.machine.run_cell import run_cell
 from sim.report.job_table import job_results
@@ -61,10 +61,8 @@ def run_experiment(
     scheduler: the address of a Dask scheduler whose workers run the cells, or "local"; "": processes here.
     Raises ReadpathError for whatever cannot be used.
     """
-    from sim.report.figures import draw
-
     experiment = experiment_of(file, fio, sets)
-    at_once = min(jobs or len(os.sched_getaffinity(0)), len(experiment.cells))
+    at_once = min(jobs or _processes(experiment, scheduler), len(experiment.cells))
     if not force:
         refuse_too_much(experiment, at_once, "less, or --force to run it all the same")
     notes = notes_of(experiment)
@@ -81,7 +79,7 @@ def run_experiment(
                 target,
                 run_cell,
                 partial(ensure_image, root=images),
-                draw=partial(draw, names=None if figures else [], watch=watch),
+                draw=_drawing(watch) if figures else no_figures,
                 jobs=at_once,
                 trace=trace,
                 watch=heard,
@@ -97,6 +95,18 @@ def run_experiment(
     elif not quiet:
         _print_tables(experiment, run, said)
     return _told(run)
+
+
+def _processes(experiment: Experiment, scheduler: str) -> int:
+    """Return how many processes there are unless --jobs says it: one for what is soon done, or one a core."""
+    return 1 if not scheduler and is_soon_done(experiment) else len(os.sched_getaffinity(0))
+
+
+def _drawing(watch: Watcher) -> Draw:
+    """Return what draws all figures of a run; only who draws waits for matplotlib."""
+    from sim.report.figures import draw
+
+    return partial(draw, watch=watch)
 
 
 def _told(run: Run) -> int:

@@ -41,6 +41,10 @@ MOST_MEMORY_BYTES = 2 * GIB
 """Of one worker, likewise: there are two cores and a few GiB on the smallest machines that run this."""
 
 
+WORKER_START_S = 0.6
+"""What a worker process takes of its core before its first cell, on the machine above."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What something takes: ns of wall time on one core, bytes of memory at its peak."""
@@ -63,6 +67,11 @@ def refuse_too_much(experiment: Experiment, jobs: int, allowed: str) -> None:
     if work.memory_bytes > MOST_MEMORY_BYTES:
         problem = f"this would take about {work.memory_bytes / GIB:,.0f} GiB of memory"
         raise ConfigError(experiment.stem, problem, allowed)
+
+
+def is_soon_done(experiment: Experiment) -> bool:
+    """Return whether one process would be done before two had begun, and shared it."""
+    return work_of(experiment).seconds <= 2 * WORKER_START_S
 
 
 def work_of(experiment: Experiment) -> Work:

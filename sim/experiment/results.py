@@ -36,6 +36,7 @@ from sim.config.cell import Cell, Experiment
 from sim.config.cell_result import METRICS, CellResult, Currency
 from sim.documents import read_json, short
 from sim.errors import ConfigError
+from sim.experiment.arrow_arrays import arrow_array
 from sim.experiment.attempts import Failure
 from sim.experiment.columns import CALLS, FAILED, HISTOGRAMS, IO, JOBS, KEYS, READS, column
 from sim.experiment.notes import predicted_paths
@@ -301,7 +302,8 @@ def _metrics_schema(experiment: Experiment, results: Sequence[CellResult]) -> pa
 
 def _write(path: Path, rows: list[Row], schema: pa.Schema) -> None:
     # One row group, no dictionary heuristics that depend on memory: equal rows give equal bytes.
-    table = pa.Table.from_pylist(rows, schema=schema)
+    columns = [arrow_array([row.get(field.name) for row in rows], field.type) for field in schema]
+    table = pa.Table.from_arrays(columns, schema=schema)
     with path.open("wb") as file:  # by name, pyarrow writes only where names are UTF-8
         pq.write_table(table, file, compression="zstd", row_group_size=max(len(rows), 1))
 

@@ -56,6 +56,10 @@ class Draw(Protocol):
         """Draw figures of `run` into `folder`, their work shared out by `each`."""
 
 
+def no_figures(_run: Run, _folder: Path, **_each: Each) -> None:
+    """Draw nothing (Draw)."""
+
+
 MakeImage = Callable[[Cell], Path | None]
 """Returns the image a cell reads, making it if needed; a function of a module or a partial of one."""
 
