@@ -50,7 +50,8 @@ def test_a_run_without_figures_waits_for_no_library_that_it_does_not_use(tmp_pat
     """Neither pandas, which pyarrow would import, nor matplotlib."""
     (tmp_path / "e.toml").write_text(
         'title = "t"\ndata = "off"\npath = "page_io"\n[device]\nprofile = "nvme"\n'
-        '[volume]\ncontents = "none"\nfiles = [{ name = "data", size = "64KiB" }]\n[workload]\njob = { rw = "read", bs = "4k" }\n'
+        '[volume]\ncontents = "none"\nfiles = [{ name = "data", size = "64KiB" }]\n'
+        '[workload]\njob = { rw = "read", bs = "4k" }\n'
     )
     code = (
         "import sys; from sim.cli.main import app\n"
