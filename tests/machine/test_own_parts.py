@@ -145,25 +145,31 @@ def test_a_file_that_cannot_be_used_is_told_before_anything_is_made(
         ("    costs = {'mine': {'slef': 1, 'group': 'bio'}}", "costs.mine.slef: unknown key; allowed: self"),
     ],
 )
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_what_goes_wrong_in_a_run_is_one_line(folder: Path, body: str, message: str, jobs: str) -> None:
-    """In this process or in a worker: the part, what was raised, and the line of the user's file."""
+def test_what_goes_wrong_in_a_run_is_one_line(folder: Path, body: str, message: str) -> None:
+    """The part, what was raised, and the line of the user's file."""
+    assert message in _told(folder, body, "1")
+
+
+def test_a_worker_tells_the_same(folder: Path) -> None:
+    """Where cells run in processes of their own."""
+    assert "path mine.py:Fine: raised KeyError ('a')" in _told(folder, "        raise KeyError('a')", "2")
+
+
+def _told(folder: Path, body: str, jobs: str) -> str:
+    """Return the one line that a run with a broken path of one's own ends with."""
     (folder / "mine.py").write_text(GOOD + body + "\n")
+    where = ["-o", str(folder / "run"), "--images", str(folder / "images"), "--jobs", jobs]
+    sets = (*FAST, 'path=["mine.py:Fine"]', "run.seeds=2")
     words = [
         "run",
         str(folder / "experiment.toml"),
-        "-o",
-        str(folder / "run"),
-        "--images",
-        str(folder / "images"),
+        *where,
+        *(word for each in sets for word in ("--set", each)),
     ]
-    sets = (*FAST, 'path=["mine.py:Fine"]', "run.seeds=2")
-    result = CliRunner().invoke(
-        app, [*words, "--jobs", jobs, *(word for each in sets for word in ("--set", each))]
-    )
+    result = CliRunner().invoke(app, words)
     assert (2, 1) == (result.exit_code, result.output.count("\n")), result.output
-    assert message in result.output
     assert not (folder / "run").exists()
+    return result.output
 
 
 def test_mapping_kernel_and_device_are_held_to_their_protocols(folder: Path) -> None:
