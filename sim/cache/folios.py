@@ -79,6 +79,14 @@ def split_window(
         index += 1 << this
 
 
+def more_slots(order: int) -> int:
+    """
+    Return how many slots of its tree's node a folio fills beyond one (xas_store() of lib/xarray.c): a node
+    has 64, and one of 64 pages or more lies in the nodes above.
+    """
+    return (1 << order % xarray_walk.SLOT_BITS) - 1
+
+
 class FolioMapping(Mapping):
     """
     The cached pages of a file that may have large folios.

@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
-from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, split_window, window_order
+from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, more_slots, split_window, window_order
 from sim.cache.page_cache import PageCache
 from sim.cache.pages import Mapping
 from sim.cache.ra_log import RaLog
@@ -36,7 +36,9 @@ FOLIO_SYMBOLS: Final = (
     "filemap_alloc_folio filemap_add_folio filemap_add_folio;__filemap_add_folio"
     " filemap_add_folio;folio_add_lru"
 )
-"""The same for a folio; clearing its pages is charged apart."""
+"""The same for a folio; clearing its pages is charged apart, and so are its slots beyond one."""
+
+SLOT_SYMBOL: Final = "filemap_add_folio;__filemap_add_folio;xas_store:slot"
 
 
 class Reclaim:
@@ -102,6 +104,7 @@ class PageCacheRa:
         self._s_add = site(TASK, unbounded, f"{INSERT_SYMBOLS} /{unbounded}:page")
         self._s_add_block = site(TASK, unbounded, FOLIO_SYMBOLS)
         self._s_clear_block = site(TASK, f"{unbounded};filemap_alloc_folio", "clear_page_erms")
+        self._s_slot_block = site(TASK, unbounded, SLOT_SYMBOL)
         self._reclaim = Reclaim(ledger, cache, unbounded)
         self._declare_order(ledger)
 
@@ -119,6 +122,7 @@ class PageCacheRa:
         }
         self._s_order_read = site(TASK, order, "read_pages")
         self._s_folio = site(TASK, order, FOLIO_SYMBOLS)
+        self._s_slot = site(TASK, order, SLOT_SYMBOL)
         self._s_failed = site(TASK, order, FOLIO_SYMBOLS.removesuffix(" filemap_add_folio;folio_add_lru"))
         self._s_clear = site(TASK, f"{order};filemap_alloc_folio", "clear_page_erms")
 
@@ -183,14 +187,21 @@ class PageCacheRa:
         task.ps += self._s_order_read.charge(1)
         if at > start:
             self._reclaim.pay(task, self.cache.insert(mapping, start, at))
-            for first, this in folios:
-                mapping.set_folio(first, this, first <= mark < first + (1 << this))
             task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - start)
+            self._set_folios(task, mapping, folios, mark)
             yield from self._path.read_pages(task, file, [(start, at)])
         if at < end:
             stop, marked = self._policy.place(at, window.pages, window.lookahead, mapping.pages - 1)
             task.ps += self._s_unbounded.charge(1)
             yield from self._unbounded(task, file, at, stop, marked, window.lookahead)
+
+    def _set_folios(self, task: Task, mapping: Mapping, folios: list[PageRange], mark: int) -> None:
+        """Make folios (first page, order) of pages that were added, and charge the slots that each fills."""
+        slots = 0
+        for first, order in folios:
+            mapping.set_folio(first, order, first <= mark < first + (1 << order))
+            slots += more_slots(order)
+        task.ps += self._s_slot.charge(slots)
 
     def _force(self, task: Task, file: OpenFile, index: int, req: int) -> Generator[Any, Any, None]:
         """force_page_cache_ra(): read what was asked for, in chunks of 2 MiB, unmarked."""
@@ -241,9 +252,13 @@ class PageCacheRa:
 
     def _added(self, mapping: Mapping, pages: int) -> int:
         """Count pages, or folios of a block each, that page_cache_ra_unbounded() adds; return their cost."""
-        if not mapping.min_order:
+        order = mapping.min_order
+        if not order:
             return self._s_add.charge(pages)
-        return self._s_add_block.charge(pages >> mapping.min_order) + self._s_clear_block.charge(pages)
+        folios = pages >> order
+        slots = folios * more_slots(order)
+        added = self._s_add_block.charge(folios) + self._s_slot_block.charge(slots)
+        return added + self._s_clear_block.charge(pages)
 
     def _unbounded_around_cached(
         self, task: Task, file: OpenFile, start: int, end: int, mark: int

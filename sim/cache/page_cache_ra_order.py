@@ -70,9 +70,8 @@ class StreamOrderRa(PageCacheRa):
         task.ps += self._s_order_read.charge(1)
         if folios:
             self._reclaim.pay(task, self.cache.insert(mapping, begin, at))
-            for first, this in folios:
-                mapping.set_folio(first, this, first <= mark < first + (1 << this))
             task.ps += self._s_folio.charge(len(folios)) + self._s_clear.charge(at - begin)
+            self._set_folios(task, mapping, folios, mark)
             yield from self._path.read_pages(task, file, [(begin, at)])
         rest = start + window.pages - at
         if failed and at >= start and rest > 0:  # before the start the kernel's difference wraps around

@@ -92,6 +92,7 @@ class MpagePath(ReadPath):
         self._s_page = ledger.site(TASK, "read_pages", symbols.page)
         self._s_folio = ledger.site(TASK, "filemap_read_folio", symbols.folio)
         self._s_folio_page = ledger.site(TASK, "filemap_read_folio", symbols.folio_page)
+        self._s_block = ledger.site(TASK, "read_pages", symbols.block)
         self._s_get = ledger.site(TASK, stack, symbols.get_block)
         self._s_zero = ledger.site(TASK, stack, symbols.hole, unit=symbols.hole)
         self._s_unlock = ledger.site(TASK, stack, symbols.hole_unlock)
@@ -245,6 +246,8 @@ class MpagePath(ReadPath):
                 file.mapping.set_uptodate(page, page + pages)
                 return
             file.mapping.parts[page] = first_hole
+        if pages > 1:
+            task.ps += self._s_block.charge(max(first_hole - self._per_page, 0))
         call.bio.add(first, start, first_hole, 1, call.left)
         if first_hole < per_page or (self._boundary is not None and self._boundary(first + per_page)):
             call.bio.submit()

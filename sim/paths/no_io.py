@@ -26,10 +26,10 @@ class NoIo(ReadPath):
         self._s_page = ledger.site(TASK, "read_pages", "folio_unlock /read_pages:page")
 
     def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> tuple[()]:
-        """Unlock the pages of a batch (ReadPath)."""
+        """Unlock the folios of a batch (ReadPath)."""
         task.ps += self._s_call.charge(1)
         for start, end in ranges:
-            task.ps += self._s_page.charge(end - start)
+            task.ps += self._s_page.charge(file.mapping.folios(start, end))
             file.mapping.set_uptodate(start, end)
         return ()
 

@@ -16,11 +16,13 @@ class MpageSymbols:
     do_mpage_readpage() and ext4_mpage_readpages(): see mpage.py.
 
     call: per readahead; page: per page, with the page's turn of the caller's loop; folio, folio_page: the
-    same of ->read_folio; get_block: per map, with the page function's own work on it.
+    same of ->read_folio; get_block: per map, with the page function's own work on it; block: per block of a
+    large folio beyond those of a page, which the page function looks at one by one.
     """
 
     call: str
     page: str
+    block: str
     folio: str
     folio_page: str
     get_block: str

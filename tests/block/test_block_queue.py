@@ -309,6 +309,39 @@ def test_memory_is_copied_in_pieces_of_its_own_pages() -> None:
     assert 4 == copies(row_or_bio(4, 2, 4, 4, [(2, 4)]))
 
 
+def with_folios(sector: int, block_sectors: int, runs: list[tuple[int, int]]) -> Bio:
+    """Return a bio of these runs of blocks of large folios."""
+    sectors = block_sectors * sum(blocks for _, blocks in runs)
+    bio = row_or_bio(sector, sectors, 1, len(runs), runs)
+    bio.vectors = [block_sectors * blocks for _, blocks in runs]
+    return bio
+
+
+def test_memory_is_copied_page_by_page_from_large_folios() -> None:
+    """32 pages are 32 pieces, 64 where each lies across two of the device's; three blocks are one or two."""
+    assert 32 == copies(with_folios(8, 8, [(32, 32)]))
+    assert 64 == copies(with_folios(10, 2, [(128, 128)]))
+    assert 1 == copies(with_folios(10, 2, [(129, 3)]))
+    assert 2 == copies(with_folios(12, 2, [(129, 3)]))
+
+
+@given(
+    sector=st.integers(0, 40),
+    block_sectors=st.sampled_from([2, 4, 8, 32]),
+    runs=st.lists(st.tuples(st.integers(0, 90), st.integers(1, 40)), min_size=1, max_size=4),
+)
+def test_the_pieces_of_large_folios_are_the_naive_ones(
+    sector: int, block_sectors: int, runs: list[tuple[int, int]]
+) -> None:
+    """Sector by sector: a piece ends with a run, a page of the file's, or one of the device's."""
+    pieces, at = 0, sector
+    for lblk, blocks in runs:
+        for offset in range(blocks * block_sectors):
+            pieces += not offset or not (lblk * block_sectors + offset) % 8 or not (at + offset) % 8
+        at += blocks * block_sectors
+    assert pieces == copies(with_folios(sector, block_sectors, runs))
+
+
 def test_vectors_are_cut_into_segments() -> None:
     """Folios of 128 KiB and 4 KiB with segments of at most 64 KiB: 2 and 1; without a limit one each."""
     assert (3, 2) == (segments_of([256, 8], 128), segments_of([256, 8], 0))

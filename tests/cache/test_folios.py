@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.cache.address_space import Sink
-from sim.cache.folios import FolioMapping, split_window, window_order
+from sim.cache.folios import FolioMapping, more_slots, split_window, window_order
 from sim.cache.readahead import Cached, RaState, Window
 from sim.cache.readahead_612 import Linux612
 from sim.errors import ConfigError
@@ -112,6 +112,11 @@ def test_the_cut_is_the_naive_one(start: int, pages: int, order: int) -> None:
     assert pages == sum(1 << this for _, this in folios)
 
 
+def test_slots_of_a_folio() -> None:
+    """In nodes of 64 slots a folio of 32 pages fills 31 more than a page, one of 64 none, one of 512 7."""
+    assert [0, 1, 3, 7, 15, 31, 0, 1, 3, 7] == [more_slots(order) for order in range(10)]
+
+
 def test_the_order_grows_by_two_up_to_the_window() -> None:
     """Windows of 32 pages: orders 2, 4, 5, 5; of 2,048: 2, 4, 6, 8, 9; one of 4 pages takes 2 at most."""
     assert [2, 4, 5, 5] == [window_order(previous, 32, 9) for previous in (0, 2, 4, 5)]
@@ -142,6 +147,40 @@ def test_a_sequential_reader_gets_larger_and_larger_folios() -> None:
     assert [44] * 5 == [calls[name] for name in (*by_folio, "bio_add_folio")]
     assert (160, 5, 5) == (calls["clear_page_erms"], calls["ext4_map_blocks"], calls["submit_bio"])
     assert "ondemand_readahead" not in calls
+
+
+def units(rig: Rig) -> dict[str, int]:
+    """Return how many units of each symbol were charged."""
+    found: dict[str, int] = {}
+    for charge in rig.machine.ledger.charges():
+        found[charge.symbol] = found.get(charge.symbol, 0) + charge.units
+    return found
+
+
+@pytest.mark.parametrize(("path", "loop"), [("page_io", "ext4_block_loop"), ("mpage", "mpage_block_loop")])
+def test_what_only_large_folios_cost(path: str, loop: str) -> None:
+    """
+    640 KiB in blocks of 1 KiB: of 12 large folios, the slots beyond the first, 8 of 3, 2 of 15 and 2 of 31;
+    the blocks beyond those of a page, 8 of 12, 2 of 60 and 2 of 124. Single pages have neither.
+    """
+    for large, slots, blocks in ((True, 116, 464), (False, 0, 0)):
+        rig = Rig(path, [(0, 4000, 640)], 640 * KIB, 1024, kernel="7.3", large_folios=large)
+        rig.run(sequential(640 * KIB, 128 * KIB))
+        assert (slots, blocks) == (units(rig).get("xas_store", 0), units(rig).get(loop, 0))
+
+
+def test_slots_of_blocks_above_a_page() -> None:
+    """Blocks of 16 KiB are folios of four pages, read alone, too: three slots more of each."""
+    rig = Rig("page_io", [(0, 1000, 16)], 256 * KIB, 16 * KIB, kernel="7.3")
+    rig.run([(0, 4 * KIB), (128 * KIB, 4 * KIB)], random=True)
+    assert 2 * 3 == units(rig)["xas_store"]
+
+
+def test_reading_nothing_goes_folio_by_folio() -> None:
+    """`nop` unlocks the 44 folios of 160 pages, and read_pages() takes as many turns."""
+    rig = Rig("nop", CONTIGUOUS, 640 * KIB, kernel="7.3")
+    calls = rig.run(sequential(640 * KIB, 128 * KIB))
+    assert (44, 44) == (calls["folio_unlock"], units(rig)["read_pages"])
 
 
 def test_small_reads_touch_a_folio_once() -> None:

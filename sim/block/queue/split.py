@@ -10,10 +10,33 @@ from sim.units import PAGE_SECTORS
 
 
 def copies(bio: Bio) -> int:
-    """Return in how many pieces a memory device copies a bio: vectors, cut where they cross its pages."""
+    """
+    Return in how many pieces a memory device copies a bio: vectors, cut where they cross its pages; one of a
+    large folio is a vector for each of its pages.
+    """
+    if bio.vectors is not None and bio.count == 1:
+        return _copies_of_pages(bio)
     vectors = bio.segments if bio.count == 1 else bio.count
     crossing = bio.sector % PAGE_SECTORS and bio.unit_sectors >= PAGE_SECTORS
     return vectors * 2 if crossing else vectors
+
+
+def _copies_of_pages(bio: Bio) -> int:
+    """Return the pieces of a bio that has large folios: of each page, and of each page of the device."""
+    block_sectors = bio.sectors // sum(blocks for _, blocks in bio.blocks)
+    pieces, sector = 0, bio.sector
+    for lblk, blocks in bio.blocks:
+        at, sectors = lblk * block_sectors, blocks * block_sectors
+        pieces += _pages_of(at, sectors)
+        if (at - sector) % PAGE_SECTORS:
+            pieces += _pages_of(sector, sectors) - 1
+        sector += sectors
+    return pieces
+
+
+def _pages_of(sector: int, sectors: int) -> int:
+    """Return how many pages so many sectors have a part in."""
+    return (sector + sectors - 1) // PAGE_SECTORS - sector // PAGE_SECTORS + 1
 
 
 def segments_of(vectors: list[int], most: int) -> int:

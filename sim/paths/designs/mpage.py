@@ -12,6 +12,7 @@ from sim.paths.symbols import EndIoSymbols, MpageSymbols
 SYMBOLS = MpageSymbols(
     call="mpage_readahead",
     page="mpage_readahead;do_mpage_readpage /read_pages;mpage_readahead:page",
+    block="/read_pages;mpage_readahead;do_mpage_readpage;mpage_block_loop:block",
     folio="mpage_read_folio",
     folio_page="mpage_read_folio;do_mpage_readpage",
     get_block="ext4_get_block /read_pages;mpage_readahead;do_mpage_readpage:map",

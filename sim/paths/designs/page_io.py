@@ -14,6 +14,7 @@ _LOOP = "read_pages;ext4_readahead;ext4_mpage_readpages;ext4_readpage_loop"
 SYMBOLS = MpageSymbols(
     call="ext4_readahead ext4_readahead;ext4_mpage_readpages",
     page=f"/{_LOOP} /{_LOOP.rpartition(';')[0]}:page",
+    block=f"/{_LOOP};ext4_block_loop:block",
     folio="ext4_read_folio ext4_read_folio;ext4_mpage_readpages",
     folio_page="ext4_read_folio;ext4_mpage_readpages;ext4_readpage_loop",
     get_block=f"/{_LOOP}:map",
