@@ -18,6 +18,7 @@ from setuptools.command.build_py import build_py
 
 INTERPRETED = {
     "sim/engine/costs.py",  # tables, read once
+    "sim/engine/pace.py",
     "sim/fs/mballoc/image.py",  # bitmaps of an image, read once
     "sim/engine/garbage.py",  # a context manager, once a run
     "sim/engine/mode.py",  # asks whether the others are compiled

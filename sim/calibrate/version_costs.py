@@ -19,7 +19,8 @@ from sim.calibrate.constants import SELF, Constant, counting_table
 from sim.calibrate.measured import Features
 from sim.calibrate.profile import number, text_of
 from sim.calibrate.stretches import Stretch, Values, Window, fit_stretches
-from sim.engine.costs import DEFAULT_MACHINE, MILLI, load_costs
+from sim.engine.costs import DEFAULT_MACHINE, load_costs
+from sim.engine.pace import MILLI
 from sim.errors import ConfigError
 from sim.records.json_lines import read_lines
 from sim.records.kernel_case import Case, load_cases, run_case

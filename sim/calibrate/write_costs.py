@@ -28,7 +28,8 @@ from sim.calibrate.write_stretches import (
     STRETCHES,
     THROTTLED,
 )
-from sim.engine.costs import DEFAULT_MACHINE, MILLI, WRITES, Cost, CostTable, load_costs
+from sim.engine.costs import DEFAULT_MACHINE, WRITES, Cost, CostTable, load_costs
+from sim.engine.pace import MILLI
 from sim.records.counted_machine import WRITTEN, PhaseCounts
 from sim.records.json_lines import read_lines
 from sim.records.write_case import WriteCase

@@ -20,12 +20,12 @@ class Machine(Model):
     The computer. profile: a machine profile by name, or a *.toml beside the experiment.
 
     kernel: whose readahead and symbols. large_folios: None: as that kernel has them on ext4; path iomap may
-    have them on 6.1 too. cost_scale: every cost constant of the profile times this, for a machine that much
-    slower. currency: what tables, ratios and `show` are in; results hold both, and the clock moves by ns
-    whichever it is. syscall: what a system call takes outside the file code, beyond the profile's
-    entry_SYSCALL_64: mitigations, the caller's own loop. wakeup: time from queueing a work item until an idle
-    worker runs it, no CPU time of its own. llc_cpus: how many CPUs share a last-level cache, which decides
-    who completes the requests of a device with a single queue; by default all.
+    have them on 6.1 too. cost_scale: every cost times this, the profile's, the kernel's and a path's own, for
+    a machine that much slower. currency: what tables, ratios and `show` are in; results hold both, and the
+    clock moves by ns whichever it is. syscall: what a system call takes outside the file code, beyond the
+    profile's entry_SYSCALL_64: mitigations, the caller's own loop. wakeup: time from queueing a work item
+    until an idle worker runs it, no CPU time of its own. llc_cpus: how many CPUs share a last-level cache,
+    which decides who completes the requests of a device with a single queue; by default all.
     """
 
     profile: str | FileRef = DEFAULT_MACHINE

@@ -29,12 +29,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from sim.documents import parse_toml, read_toml, short
+from sim.engine.pace import MILLI, Pace, in_proportion, paced
 from sim.errors import ConfigError
 from sim.files import shipped_profiles
 
 PS_PER_NS: Final = 1000
-MILLI: Final = 1000
-"""Thousandths of an instruction in one."""
 
 ENTRY_KEYS: Final = (
     "self",
@@ -98,11 +97,17 @@ class Cost:
 class CostTable:
     """Costs by symbol; asking for an unknown one raises ConfigError with the nearest names."""
 
-    def __init__(self, name: str, costs: dict[str, Cost], pace: Pace | None = None) -> None:
-        """pace: of the machine, from which instructions follow where only ns are said, and ns likewise."""
+    def __init__(
+        self, name: str, costs: dict[str, Cost], pace: Pace | None = None, slower: float = 1.0
+    ) -> None:
+        """
+        pace: of the machine, from which instructions follow where only ns are said, and ns likewise. slower:
+        how much slower than its profile says it is, pace and all (see scaled).
+        """
         self.name = name
         self.costs = costs
         self.pace = pace
+        self._slower = slower
 
     def __getitem__(self, symbol: str) -> Cost:
         cost = self.costs.get(symbol)
@@ -122,7 +127,7 @@ class CostTable:
             cost = self[symbol] if symbol not in costs else costs[symbol]
             key = f"{part}_ps"
             costs[symbol] = replace(cost, **{key: round(getattr(cost, key) * factor)})
-        return CostTable(self.name, costs, self.pace)
+        return self._with(costs)
 
     def dearer(self, symbol: str, ns: int) -> CostTable:
         """Return the table with `ns` more for every call of `symbol` (ConfigError if it has none)."""
@@ -130,13 +135,23 @@ class CostTable:
             return self
         cost = self[symbol]
         dearer = replace(cost, self_ps=cost.self_ps + ns * PS_PER_NS)
-        return CostTable(self.name, self.costs | {symbol: dearer}, self.pace)
+        return self._with(self.costs | {symbol: dearer})
 
     def scaled(self, factor: float) -> CostTable:
-        """Return the table with every constant multiplied by `factor`: a machine that much slower."""
+        """
+        Return the table with every constant multiplied by `factor`: a machine that much slower.
+
+        So is its pace, and what is added later (extended), for which ns are said of the machine as it was.
+        """
         if factor == 1:
             return self
-        return self.varied({(symbol, part): factor for symbol in self.costs for part in ("self", "unit")})
+        every = {(symbol, part): factor for symbol in self.costs for part in ("self", "unit")}
+        pace = None if self.pace is None else self.pace.times(factor)
+        return CostTable(self.name, self.varied(every).costs, pace, self._slower * factor)
+
+    def _with(self, costs: dict[str, Cost]) -> CostTable:
+        """Return the same machine with other costs."""
+        return CostTable(self.name, costs, self.pace, self._slower)
 
     def extended(self, whose: str, entries: Mapping[str, Mapping[str, Any]]) -> CostTable:
         """
@@ -146,13 +161,14 @@ class CostTable:
         """
         if not entries:
             return self
-        costs = dict(self.costs)
+        pace = None if self.pace is None else self.pace.times(1 / self._slower)
+        own = {}
         for symbol, entry in entries.items():
             if symbol in self.costs:
                 problem = f"machine profile {self.name} has a cost of {symbol!r} already"
                 raise ConfigError(f"{whose}: costs", problem, "a symbol of its own")
-            costs[symbol] = _parse_cost(f"{whose}: costs.{symbol}", symbol, dict(entry), self.pace)
-        return CostTable(self.name, costs, self.pace)
+            own[symbol] = _parse_cost(f"{whose}: costs.{symbol}", symbol, dict(entry), pace)
+        return self._with(self.costs | CostTable(whose, own).scaled(self._slower).costs)
 
     def measured_on(self, kernel: str) -> CostTable:
         """
@@ -169,15 +185,15 @@ class CostTable:
             if cost is None:
                 continue
             if not same_time:
-                self_ps = _in_proportion(cost.self_ps, cost.self_mi, of_call, self.pace)
-                unit_ps = _in_proportion(cost.unit_ps, cost.unit_mi, of_unit, self.pace)
+                self_ps = in_proportion(cost.self_ps, cost.self_mi, of_call, self.pace)
+                unit_ps = in_proportion(cost.unit_ps, cost.unit_mi, of_unit, self.pace)
                 cost = replace(cost, self_ps=self_ps, unit_ps=unit_ps)
             costs[symbol] = replace(
                 cost,
                 self_mi=cost.self_mi if of_call is None else of_call,
                 unit_mi=cost.unit_mi if of_unit is None else of_unit,
             )
-        return CostTable(self.name, costs, self.pace)
+        return self._with(costs)
 
     def at_pace(self, new: Pace, old: Pace | None) -> CostTable:
         """Return the table with the ns that its instructions and bytes take at another pace than `old`."""
@@ -186,40 +202,13 @@ class CostTable:
             {
                 symbol: replace(
                     cost,
-                    self_ps=_paced(cost.self_ps, cost.self_mi, cost.self_bytes, new, old),
-                    unit_ps=_paced(cost.unit_ps, cost.unit_mi, cost.unit_bytes, new, old),
+                    self_ps=paced(cost.self_ps, cost.self_mi, cost.self_bytes, new, old),
+                    unit_ps=paced(cost.unit_ps, cost.unit_mi, cost.unit_bytes, new, old),
                 )
                 for symbol, cost in self.costs.items()
             },
             new,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast a machine is: picoseconds an instruction, and a byte of a `rep` (None: not stated)."""
-
-    instruction_ps: float
-    byte_ps: float | None = None
-
-
-def _paced(ps: int, mi: int, rep_bytes: int, new: Pace, old: Pace | None) -> int:
-    """Return what a constant of `ps` at the pace `old` takes at `new`; its bytes go at their own."""
-    others = max(mi / MILLI - rep_bytes, 0.0)
-    if old is None:  # only instructions are known to be right
-        return round(others * new.instruction_ps + (ps if rep_bytes else 0))
-    at_work = min(others * old.instruction_ps, ps) if rep_bytes else ps
-    moved = ps - at_work
-    if old.byte_ps and new.byte_ps:
-        moved *= new.byte_ps / old.byte_ps
-    return round(at_work * new.instruction_ps / old.instruction_ps + moved)
-
-
-def _in_proportion(ps: int, mi: int, now_mi: int | None, pace: Pace) -> int:
-    """Return what a constant of `ps` and `mi` takes when it has other instructions (None: the same)."""
-    if now_mi is None:
-        return ps
-    return round(ps * now_mi / mi) if mi else round(now_mi * pace.instruction_ps / MILLI)
 
 
 @cache

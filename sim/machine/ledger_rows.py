@@ -7,8 +7,9 @@ from __future__ import annotations
 from typing import cast
 
 from sim.config.cell_result import CallRow, Context, Number
-from sim.engine.costs import MILLI, PS_PER_NS
+from sim.engine.costs import PS_PER_NS
 from sim.engine.ledger import CallRow as Charged
+from sim.engine.pace import MILLI
 from sim.units import PAGE_BYTES
 
 _CONTEXTS = ("task", "irq", "kworker")

@@ -5,8 +5,9 @@ which number; this runs the cells and compares.
 A machine of somebody else's is ours times one factor on all CPU costs, and what a system call takes there
 outside the file code. Both are found from two cells that the file names, one of large reads and one of small
 ones, run at factor 1: time on a RAM disk is CPU time, so that it is factor x ours + system calls. These two
-cells agree by construction and are shown as fitted; all else on that machine is prediction. Without a small
-cell the system call costs what ours does. No other constant is touched.
+cells agree by construction, to the rounding of constants to picoseconds, and are shown as fitted; all else on
+that machine is prediction. Without a small cell the system call costs what ours does. No other constant is
+touched.
 
 The null model answers 1 to every ratio: a prediction is worth something where it is nearer than that.
 
@@ -190,40 +191,21 @@ def _fitted_cells(machine: FittedMachine) -> list[Labels]:
     return [machine.cell, machine.small_cell] if machine.small_cell else [machine.cell]
 
 
-ROUNDS = 9
-"""A factor on costs leaves what is no cost of the machine's file as it is, so it is found in rounds."""
-
-
 def _fitted_scale(machine: FittedMachine, runs: _Runs) -> Scale:
-    """
-    Return the scale under which the machine's cells have their measured throughput.
-
-    What a later kernel's symbols take at the machine's pace is not scaled (see CostTable.measured_on), so
-    each round starts from what the last scale gives.
-    """
-    scale = Scale()
-    for _ in range(ROUNDS):
-        runs.need([(machine.experiment, scale, cell) for cell in _fitted_cells(machine)])
-        scale = _next_scale(machine, runs, scale)
-    return scale
-
-
-def _next_scale(machine: FittedMachine, runs: _Runs, scale: Scale) -> Scale:
-    """Return a scale nearer to the measured throughput than `scale`, at which the cells ran."""
+    """Return the scale under which the machine's cells have their measured throughput."""
+    ours = Scale()
     if machine.small_measured is None:
-        ours = runs.value(machine.experiment, scale, machine.cell, machine.metric)
-        return Scale(scale.factor * ours / machine.measured)
+        return Scale(runs.value(machine.experiment, ours, machine.cell, machine.metric) / machine.measured)
     # Per MiB: factor x our time + calls x system call = their time, for the large reads and for the small.
     equations, times = [], []
     for cell, measured in (
         (machine.cell, machine.measured),
         (machine.small_cell, machine.small_measured),
     ):
-        rate = runs.value(machine.experiment, scale, cell, machine.metric)
-        calls = runs.value(machine.experiment, scale, cell, "reads")
-        mib = runs.value(machine.experiment, scale, cell, "bytes_read") / MIB
-        per_call = calls / mib / NS_PER_S
-        equations.append([(1 / rate - per_call * scale.syscall_ns) / scale.factor, per_call])
+        rate = runs.value(machine.experiment, ours, cell, machine.metric)
+        calls = runs.value(machine.experiment, ours, cell, "reads")
+        mib = runs.value(machine.experiment, ours, cell, "bytes_read") / MIB
+        equations.append([1 / rate, calls / mib / NS_PER_S])
         times.append(1 / measured)
     try:
         factor, syscall_ns = np.linalg.solve(np.array(equations), np.array(times))

@@ -22,7 +22,8 @@ from sim.calibrate.version_costs import (
     load_version_records,
 )
 from sim.calibrate.version_judge import judge_version, noise_of_version, with_costs_of_61
-from sim.engine.costs import DEFAULT_MACHINE, MILLI, CostTable, load_costs
+from sim.engine.costs import DEFAULT_MACHINE, CostTable, load_costs
+from sim.engine.pace import MILLI
 from sim.kernels import KERNELS
 from sim.records.kernel_case import run_case
 

@@ -20,7 +20,8 @@ from sim.calibrate.write_costs import (
 from sim.calibrate.write_judge import judge_writes, noise_of_writes
 from sim.calibrate.write_profile import fitted_write_profile, group_of
 from sim.calibrate.write_stretches import PAGES, RIG
-from sim.engine.costs import DEFAULT_MACHINE, MILLI, WRITES, load_costs
+from sim.engine.costs import DEFAULT_MACHINE, WRITES, load_costs
+from sim.engine.pace import MILLI
 
 ROOT = Path(__file__).parents[2]
 RECORDED = ROOT / "results" / "kernel" / "linux-6.1.192"
