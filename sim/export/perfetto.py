@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from sim.export.perfetto_cpu import cpu_packets
-from sim.export.perfetto_io import io_packets
+from sim.export.perfetto_cpu import cpu_items
+from sim.export.perfetto_io import io_items
 from sim.export.trace_packets import Names, start
+from sim.export.trace_shapes import assembled
 
 ALWAYS = (0, 1 << 55)
 """The whole run, in ns."""
@@ -23,5 +24,5 @@ def perfetto_packets(run: Path, cell: int, seed: int, between: tuple[int, int] =
     """
     names = Names()
     yield start()
-    yield from io_packets(run, cell, seed, names, between)
-    yield from cpu_packets(run, cell, seed, names, between)
+    yield from assembled(io_items(run, cell, seed, names, between))
+    yield from assembled(cpu_items(run, cell, seed, names, between))

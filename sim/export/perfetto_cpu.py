@@ -9,24 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sim.experiment.traced_tables import pieces
 from sim.export.cpu_slices import Call, Kind, Placed, cut, kind_of
-from sim.export.trace_packets import TIME_BYTES, Event, Names, shaped, timed, track
+from sim.export.trace_packets import Event, Names, Said, track
+from sim.export.trace_shapes import Item, Stretch
 
 CONTEXTS = ("task", "irq", "kworker")
 _FIRST_UUID = 1000
-_SHIFTS = np.arange(TIME_BYTES, dtype=np.int64) * 7
-_MORE = np.array([128] * (TIME_BYTES - 1) + [0], np.int64)
 
 
-def cpu_packets(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
-    """Yield the packets of all cores' tracks; of the stretches that begin in `between` [ns, ns)."""
+def cpu_items(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[Item]:
+    """Yield the items of all cores' tracks; of the stretches that begin in `between` [ns, ns)."""
     kinds = kinds_of(run, cell, seed)
     split = _pieces_of_split(run, cell, seed)
     cutting: dict[int, list[list[Placed]]] = {}
-    shapes: dict[tuple[int, int, str], _Shape] = {}
+    shapes: dict[tuple[int, int, str], Stretch] = {}
     tracks: dict[tuple[int, str], int] = {}
     for piece in pieces(run, "bursts", cell, seed):
         rows: Any = piece
@@ -43,9 +41,9 @@ def cpu_packets(run: Path, cell: int, seed: int, names: Names, between: tuple[in
             if whole is None:
                 shape = shapes.get((kind, uuid, comm))
                 if shape is None:
-                    shape = shapes[kind, uuid, comm] = _Shape(kinds[kind], uuid, comm, names)
+                    shape = shapes[kind, uuid, comm] = _stretch(kinds[kind], uuid, comm, names)
                     yield names.told()
-                yield shape.at(start, ns)
+                yield shape, (start, ns)
                 continue
             if burst not in cutting:
                 cutting[burst] = cut(kinds[kind], whole)
@@ -87,50 +85,32 @@ def _pieces_of_split(run: Path, cell: int, seed: int) -> dict[int, list[tuple[in
     return found
 
 
-def _arguments(own: Call | None) -> dict[str, int | str]:
+def _arguments(own: Call | None) -> Said:
     """Return what a slice says: the symbol's own calls, time and instructions."""
     if own is None:
-        return {}
-    return {"calls": own.calls, "self_ps": own.ps, "self_milli_instructions": own.milli_instructions}
+        return ()
+    return ("calls", own.calls), ("self_ps", own.ps), ("self_milli_instructions", own.milli_instructions)
 
 
 def _cut_packets(
     edges: list[Placed], piece: tuple[int, int], uuid: int, comm: str, names: Names
-) -> Iterator[bytes]:
-    """Yield the packets of one piece of a stretch."""
-    events = [timed(names.event(Event.BEGIN, uuid, comm), piece[0])]
+) -> Iterator[Item]:
+    """Yield the items of one piece of a stretch."""
+    items: list[Item] = [(names.event(Event.BEGIN, uuid, comm), (piece[0],))]
     for ns, name, own in edges:
         kind = Event.BEGIN if name else Event.END
-        events.append(timed(names.event(kind, uuid, name, _arguments(own)), ns))
-    events.append(names.end(uuid, piece[1]))
+        items.append((names.event(kind, uuid, name, _arguments(own)), (ns,)))
     yield names.told()
-    yield b"".join(events)
+    yield from items
+    yield names.end(uuid), (piece[1],)
 
 
-class _Shape:
-    """
-    The packets of a kind of stretch on one track, in which only the times are left open.
-    """
-
-    def __init__(self, kind: Kind, uuid: int, comm: str, names: Names) -> None:
-        made = [names.event(Event.BEGIN, uuid, comm)]
-        for edge in kind.edges:
-            begins = Event.BEGIN if edge.name else Event.END
-            made.append(names.event(begins, uuid, edge.name, _arguments(edge.own)))
-        made.append(names.event(Event.END, uuid))
-        places, content = [], bytearray()
-        for event in made:
-            packet, at = shaped(event)
-            places.append(len(content) + at)
-            content += packet
-        self._content = np.frombuffer(bytes(content), np.uint8).copy()
-        self._places = np.asarray(places, np.int64)[:, None] + np.arange(TIME_BYTES)
-        at_ps = [0, *(edge.at_ps for edge in kind.edges), kind.ps]
-        self._share: NDArray[np.float64] = np.asarray(at_ps, np.float64) / (kind.ps or 1)
-        self._share[-1] = 1.0
-
-    def at(self, start: int, ns: int) -> bytes:
-        """Return the packets of a stretch of `ns` that starts at `start`."""
-        times = start + np.rint(self._share * ns).astype(np.int64)
-        self._content[self._places] = (times[:, None] >> _SHIFTS & 127 | _MORE).astype(np.uint8)
-        return self._content.tobytes()
+def _stretch(kind: Kind, uuid: int, comm: str, names: Names) -> Stretch:
+    """Return the packets of a kind of stretch on one track."""
+    whole = names.event(Event.BEGIN, uuid, comm)
+    for edge in kind.edges:
+        begins = Event.BEGIN if edge.name else Event.END
+        whole = whole.and_then(names.event(begins, uuid, edge.name, _arguments(edge.own)))
+    own_ps = kind.ps or 1
+    shares = [0.0, *(edge.at_ps / own_ps for edge in kind.edges), 1.0]
+    return Stretch(whole.and_then(names.end(uuid)), shares)

@@ -8,19 +8,22 @@ from a read window to the requests that bring its pages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush, merge
 from pathlib import Path
 from typing import Any
 
 from sim.experiment.traced_tables import pieces
-from sim.export.trace_packets import Event, Names, timed, track
+from sim.export.trace_packets import Event, Names, Said, track
+from sim.export.trace_shapes import Item, Shape
 
 _CALLS, _WINDOWS, _QUEUE, _DEVICE, _COUNTERS = 10, 11, 12, 13, 14
 _FIRST = {_CALLS: 100_000, _WINDOWS: 200_000, _QUEUE: 300_000, _DEVICE: 400_000, _COUNTERS: 500_000}
 _TITLES = {_CALLS: "jobs", _WINDOWS: "page cache windows", _QUEUE: "block queue", _DEVICE: "device"}
 _TITLES[_COUNTERS] = "counters"
 
+_PAGES: Said = ("page", None), ("pages", None)
+_SECTORS: Said = ("sector", None), ("sectors", None)
 
 _Call = tuple[int, int, int, str, str, str, int, int]
 """Reader, start and less the duration in ns, what, job, file, offset, length."""
@@ -47,8 +50,8 @@ class Lanes:
         heappush(self._free, uuid)
 
 
-def io_packets(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
-    """Yield the packets of all tracks but the cores'; of what begins in `between` [ns, ns)."""
+def io_items(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[Item]:
+    """Yield the items of all tracks but the cores'; of what begins in `between` [ns, ns)."""
     for rank, (group, title) in enumerate(_TITLES.items()):
         yield track(group, title, rank=1000 + rank)
     yield from _calls(run, cell, seed, names, between)
@@ -57,9 +60,10 @@ def io_packets(run: Path, cell: int, seed: int, names: Names, between: tuple[int
     yield from _gauges(run, cell, seed, names, between)
 
 
-def _calls(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
+def _calls(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[Item]:
     """Yield the system calls of jobs, a track a clone; one that begins with another, and is longer, first."""
     told = set[int]()
+    shapes: dict[tuple[int, str, str], Shape] = {}
     tables = [table for table in ("reads", "writes") if (run / f"{table}.parquet").is_file()]
     calls = merge(*(_calls_of(run, table, cell, seed) for table in tables))
     for reader, start, back, call, job, file, offset, length in calls:
@@ -69,9 +73,13 @@ def _calls(run: Path, cell: int, seed: int, names: Names, between: tuple[int, in
         if reader not in told:
             told.add(reader)
             yield track(uuid, f"{job} ({reader})", _CALLS, reader)
-        said: dict[str, int | str] = {"file": file, "offset": offset, "bytes": length}
-        begin = names.event(Event.BEGIN, uuid, call, said)
-        yield names.told() + timed(begin, start) + names.end(uuid, start - back)
+        shape = shapes.get((reader, call, file))
+        if shape is None:
+            said = ("file", file), ("offset", None), ("bytes", None)
+            begin = names.event(Event.BEGIN, uuid, call, said)
+            shape = shapes[reader, call, file] = begin.and_then(names.end(uuid))
+            yield names.told()
+        yield shape, (start, offset, length, start - back)
 
 
 def _calls_of(run: Path, table: str, cell: int, seed: int) -> Iterator[_Call]:
@@ -87,7 +95,7 @@ def _calls_of(run: Path, table: str, cell: int, seed: int) -> Iterator[_Call]:
                 yield reader, start, -took, call, job, *place
 
 
-def _windows(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
+def _windows(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[Item]:
     """Yield the read windows, a track a task."""
     told = set[int]()
     for piece in pieces(run, "windows", cell, seed):
@@ -102,16 +110,18 @@ def _windows(run: Path, cell: int, seed: int, names: Names, between: tuple[int, 
             if pid not in told:
                 told.add(pid)
                 yield track(uuid, f"{comm} windows", _WINDOWS, pid)
-            said = {"page": page, "pages": pages}
-            begin = names.event(Event.BEGIN, uuid, call, said, (window + 1,))
-            yield names.told() + timed(begin, begins) + names.end(uuid, ends)
+            begin = names.event(Event.BEGIN, uuid, call, _PAGES, 1)
+            if names.new:
+                yield names.told()
+            yield begin, (begins, page, pages, window + 1)
+            yield names.end(uuid), (ends,)
 
 
 class _Requests:
     """
     The requests under way: where each is shown, and which windows its bios are of.
 
-    packets() is given the events in order; of those in `between` it gives what they begin and end.
+    items() is given the events in order; of those in `between` it gives what they begin and end.
     """
 
     def __init__(self, names: Names, between: tuple[int, int]) -> None:
@@ -139,47 +149,50 @@ class _Requests:
             sector += length
         return list(found)
 
-    def packets(self, action: str, ns: int, rwbs: str, sector: int, sectors: int) -> Iterator[bytes]:
+    def items(self, action: str, ns: int, rwbs: str, sector: int, sectors: int) -> Iterator[Item]:
         """Yield what an event of the queue begins and ends."""
         key = sector, "W" in rwbs
         shown = self._between[0] <= ns < self._between[1]
         match action:
             case "G" if shown and sectors:
                 self._queued[key], new = self._queue.take()
-                yield self._begun(self._queued[key], new, ns, rwbs, sector, sectors, ())
+                yield from self._begun(self._queued[key], new, ns, rwbs, sector, sectors, ())
             case "F":
                 if (uuid := self._queued.pop((sector + sectors, key[1]), None)) is not None:
                     self._queued[key] = uuid
             case "D":
                 flows = self._windows(sector, sectors)
                 if (uuid := self._queued.pop(key, None)) is not None:
-                    yield self._names.end(uuid, ns)
+                    yield self._names.end(uuid), (ns,)
                     self._queue.give_back(uuid)
                 if shown:
                     uuid, new = self._device.take()
                     self._issued.setdefault(key, []).append(uuid)
-                    yield self._begun(uuid, new, ns, rwbs, sector, sectors, flows)
+                    yield from self._begun(uuid, new, ns, rwbs, sector, sectors, flows)
                 yield self._counted(1, ns, shown)
             case "C":
                 if uuids := self._issued.get(key):
                     uuid = uuids.pop(0)
-                    yield self._names.end(uuid, ns)
+                    yield self._names.end(uuid), (ns,)
                     self._device.give_back(uuid)
                 yield self._counted(-1, ns, shown)
 
     def _begun(
-        self, uuid: int, new: bytes, ns: int, rwbs: str, sector: int, sectors: int, flows: Iterable[int]
-    ) -> bytes:
-        said: dict[str, int | str] = {"sector": sector, "sectors": sectors}
-        begin = self._names.event(Event.BEGIN, uuid, rwbs, said, flows)
-        return new + self._names.told() + timed(begin, ns)
+        self, uuid: int, new: bytes, ns: int, rwbs: str, sector: int, sectors: int, flows: Sequence[int]
+    ) -> Iterator[Item]:
+        begin = self._names.event(Event.BEGIN, uuid, rwbs, _SECTORS, len(flows))
+        if new or self._names.new:
+            yield new + self._names.told()
+        yield begin, (ns, sector, sectors, *flows)
 
-    def _counted(self, more: int, ns: int, shown: bool) -> bytes:
+    def _counted(self, more: int, ns: int, shown: bool) -> Item:
         self._in_flight += more
-        return self._names.count(_FIRST[_COUNTERS], self._in_flight, ns) if shown else b""
+        if not shown:
+            return b""
+        return self._names.event(Event.COUNTER, _FIRST[_COUNTERS], value=self._in_flight), (ns,)
 
 
-def _requests(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
+def _requests(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[Item]:
     """Yield the requests in the queue and at the device, and how many are there."""
     under_way = _Requests(names, between)
     yield track(_FIRST[_COUNTERS], "requests in flight", _COUNTERS, counter=True)
@@ -191,10 +204,10 @@ def _requests(run: Path, cell: int, seed: int, names: Names, between: tuple[int,
             if action == "Q":
                 under_way.bio(sector, sectors, window)
             elif action in "GFDC":
-                yield from under_way.packets(action, ns, rwbs, sector, sectors)
+                yield from under_way.items(action, ns, rwbs, sector, sectors)
 
 
-def _gauges(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[bytes]:
+def _gauges(run: Path, cell: int, seed: int, names: Names, between: tuple[int, int]) -> Iterator[Item]:
     """Yield what is counted in a run: dirty pages."""
     uuids: dict[str, int] = {}
     for piece in pieces(run, "gauges", cell, seed):
@@ -204,4 +217,4 @@ def _gauges(run: Path, cell: int, seed: int, names: Names, between: tuple[int, i
                 uuids[gauge] = _FIRST[_COUNTERS] + 1 + len(uuids)
                 yield track(uuids[gauge], gauge.replace("_", " "), _COUNTERS, 1 + len(uuids), counter=True)
             if between[0] <= ns < between[1]:
-                yield names.count(uuids[gauge], value, ns)
+                yield names.event(Event.COUNTER, uuids[gauge], value=value), (ns,)

@@ -7,11 +7,10 @@ Perfetto 0.59). Every time has the same number of bytes, so that packets of one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-TIME_BYTES = 8
-"""Of a time in ns as a varint: up to 2^56 ns, two years."""
+from sim.export.trace_shapes import TIME_BYTES, Shape
+
 _SEQUENCE = 1
 _CLEARED, _NEEDED = 1, 2
 
@@ -81,14 +80,18 @@ def track(uuid: int, name: str, parent: int = 0, rank: int = 0, counter: bool = 
 _OF_SEQUENCE = number(10, _SEQUENCE) + number(13, _NEEDED)
 
 
-class Interned:
-    """Names that are told once and then called by their number."""
+Said = tuple[tuple[str, int | str | None], ...]
+"""Arguments of an event; None is a number that is left open."""
 
-    def __init__(self, field: int) -> None:
+
+class Interned:
+    """Names that are told once and then called by their number; `new`: those not yet told."""
+
+    def __init__(self, field: int, new: list[bytes]) -> None:
         """field: of InternedData, 2 for events, 3 for arguments."""
         self._field = field
         self._numbers: dict[str, int] = {}
-        self._new: list[bytes] = []
+        self._new = new
 
     def of(self, name: str) -> int:
         """Return the number of a name."""
@@ -98,88 +101,59 @@ class Interned:
             self._new.append(block(self._field, number(1, known) + text(2, name)))
         return known
 
-    def take_new(self) -> bytes:
-        """Return what has to be told before the next event, in an InternedData."""
-        new, self._new = b"".join(self._new), []
-        return new
-
 
 class Names:
-    """All names of a trace."""
+    """
+    All names of a trace, and the shapes of events that are called by them.
+
+    new: what has to be told before the next event (`told`), in an InternedData.
+    """
 
     def __init__(self) -> None:
-        self.events = Interned(2)
-        self.arguments = Interned(3)
-        self._heads: dict[tuple[Event, int, str], bytes] = {}
-        self._plain: dict[tuple[Event, int, int], tuple[bytes, bytes]] = {}
+        self.new: list[bytes] = []
+        self.events = Interned(2, self.new)
+        self.arguments = Interned(3, self.new)
+        self._shapes: dict[tuple[Event, int, str, Said, int, int], Shape] = {}
 
     def told(self) -> bytes:
         """Return the packet that tells the names that are new; nothing if there are none."""
-        new = self.events.take_new() + self.arguments.take_new()
+        new = b"".join(self.new)
+        self.new.clear()
         return packet(block(12, new) + number(13, _NEEDED)) if new else b""
 
     def event(
-        self,
-        kind: Event,
-        uuid: int,
-        name: str = "",
-        arguments: Mapping[str, int | str] | None = None,
-        flows: Iterable[int] = (),
-        value: int = 0,
-    ) -> bytes:
-        """Return an event without its time, to be given to `timed`."""
-        head = self._heads.get((kind, uuid, name))
-        if head is None:
-            head = number(9, kind) + number(11, uuid)
-            head += number(10, self.events.of(name)) if name else b""
-            self._heads[kind, uuid, name] = head
-        content = head
-        for key, said in (arguments or {}).items():
-            shown = text(6, said) if isinstance(said, str) else number(4, said)
-            content += block(4, number(1, self.arguments.of(key)) + shown)
-        for flow in flows:
-            content += fixed(47, flow)
+        self, kind: Event, uuid: int, name: str = "", said: Said = (), flows: int = 0, value: int = 0
+    ) -> Shape:
+        """Return an event: its numbers are the time, the arguments that are None, and as many flows."""
+        key = kind, uuid, name, said, flows, value
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._shapes[key] = self._shape(*key)
+        return shape
+
+    def _shape(self, kind: Event, uuid: int, name: str, said: Said, flows: int, value: int) -> Shape:
+        content = number(9, kind) + number(11, uuid)
+        content += number(10, self.events.of(name)) if name else b""
+        places, raw = [], []
+        for key, constant in said:
+            called = number(1, self.arguments.of(key))
+            if constant is None:
+                content += block(4, called + varint(4 << 3) + bytes(TIME_BYTES))
+                places.append(len(content) - TIME_BYTES)
+            else:
+                shown = text(6, constant) if isinstance(constant, str) else number(4, constant)
+                content += block(4, called + shown)
+        for _ in range(flows):
+            content += fixed(47, 0)
+            raw.append(len(content) - TIME_BYTES)
         if kind == Event.COUNTER:
             content += number(30, value)
-        return _OF_SEQUENCE + block(11, content)
+        event = varint(8 << 3) + bytes(TIME_BYTES) + _OF_SEQUENCE + block(11, content)
+        whole = block(1, event)
+        time, moved = len(whole) - len(event) + 1, len(whole) - len(content)
+        flow_places = frozenset(place + moved for place in raw)
+        return Shape(whole, [time, *(place + moved for place in (*places, *raw))], flow_places)
 
-    def end(self, uuid: int, ns: int) -> bytes:
-        """Return the packet of the end of a slice."""
-        return self._at(Event.END, uuid, 0, ns)
-
-    def count(self, uuid: int, value: int, ns: int) -> bytes:
-        """Return the packet of a value of a counter."""
-        return self._at(Event.COUNTER, uuid, value, ns)
-
-    def _at(self, kind: Event, uuid: int, value: int, ns: int) -> bytes:
-        """Return the packet of an event that differs from others of its kind in nothing but the time."""
-        parts = self._plain.get((kind, uuid, value))
-        if parts is None:
-            whole, at = shaped(self.event(kind, uuid, value=value))
-            parts = self._plain[kind, uuid, value] = whole[:at], whole[at + TIME_BYTES :]
-        return parts[0] + padded(ns) + parts[1]
-
-
-def timed(event: bytes, ns: int) -> bytes:
-    """Return the packet of an event at a time."""
-    head, at = shaped(event)
-    return head[:at] + padded(ns) + head[at + TIME_BYTES :]
-
-
-def shaped(event: bytes) -> tuple[bytes, int]:
-    """Return the packet of an event with no time in it yet, and where that goes."""
-    content = varint(8 << 3) + bytes(TIME_BYTES) + event
-    whole = block(1, content)
-    return whole, len(whole) - len(content) + 1
-
-
-_MASKS = [(127 << 7 * at, at) for at in range(TIME_BYTES)]
-_MORE = int.from_bytes(bytes([128] * (TIME_BYTES - 1) + [0]), "little")
-
-
-def padded(ns: int) -> bytes:
-    """Return a time in TIME_BYTES: seven bits a byte, all but the last marked as having more behind them."""
-    spread = _MORE
-    for mask, shift in _MASKS:
-        spread |= (ns & mask) << shift
-    return spread.to_bytes(TIME_BYTES, "little")
+    def end(self, uuid: int) -> Shape:
+        """Return the end of a slice: its number is the time."""
+        return self.event(Event.END, uuid)

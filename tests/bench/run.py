@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import checksums
+import exports
 import schemes
 import sweeps
 import writes
@@ -307,6 +308,18 @@ def bench_trace(repetitions: int) -> None:
                 line(what, f"{traced / plain:.2f}", "stated, no bar", True)
 
 
+def bench_exports(reads: int) -> None:
+    """A traced cell of random reads, in each format: CPU seconds and peak memory of a process."""
+    with tempfile.TemporaryDirectory() as scratch:
+        run = exports.traced_run(Path(scratch), reads)
+        for form in exports.FORMATS:
+            took = exports.export(run, form)
+            held = took.seconds <= exports.MOST_SECONDS and took.peak_mib <= exports.MOST_MIB
+            bar = f"<= {exports.MOST_SECONDS} s and {exports.MOST_MIB} MiB"
+            what = f"export of {reads:,} random reads, {form}: {took.written_mib:,.0f} MiB written"
+            line(what, f"{took.seconds:.1f} s, {took.peak_mib:.0f} MiB", bar, held)
+
+
 def bench_start(repetitions: int) -> None:
     """readpath --help."""
 
@@ -341,10 +354,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--gib", type=int, default=100, help="size of the long read")
+    parser.add_argument("--reads", type=int, default=exports.READS, help="of the exported run")
     parser.add_argument(
         "only",
         nargs="*",
-        help="sequential writes checksums random real schemes keys large trace start cluster",
+        help="sequential writes checksums random real schemes keys large trace exports start cluster",
     )
     arguments = parser.parse_args()
     benches: dict[str, Callable[[], None]] = {
@@ -357,6 +371,7 @@ def main() -> None:
         "keys": lambda: bench_keys(arguments.repetitions),
         "large": lambda: bench_large(arguments.gib),
         "trace": lambda: bench_trace(arguments.repetitions),
+        "exports": lambda: bench_exports(arguments.reads),
         "start": lambda: bench_start(arguments.repetitions),
         "cluster": bench_cluster,
     }
