@@ -84,6 +84,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "write_bios": ("bios", "write bios with data submitted"),
     "write_requests": ("requests", "write requests issued to the device"),
     "flushes": ("commands", "flush commands issued to the device"),
+    "inode_lock_waits": ("waits", "for i_rwsem and i_data_sem of files that jobs write"),
+    "inode_lock_wait_ns": ("ns", "of all these waits together"),
     "crash_states": ("states", "of power cuts: states of the disk that were judged"),
     "crash_unsound": ("states", "that our check finds unsound, or cannot replay, after the journal's replay"),
     "crash_e2fsck_finds": ("states", "that the real e2fsck -fn finds unsound; -1: it is not installed"),

@@ -172,6 +172,10 @@ class Task:
             start = core.irq_free_at
         return start + self.ps // PS_PER_NS
 
+    def event(self) -> Any:
+        """Return a new event, for the task to wait for."""
+        return self._clock.event()
+
     def settle(self) -> Generator[Any, Any, bool]:
         """Spend the gathered cost on the core, behind what is queued there and what interrupts it."""
         return self.wait(None)

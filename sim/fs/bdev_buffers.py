@@ -142,6 +142,10 @@ class BdevBuffers:
         """blk_finish_plug() of reads."""
         self._queue.finish_plug(task, plug)
 
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """Send what a plug holds: the task is about to sleep."""
+        self._queue.flush_for_sleep(task, plug)
+
     def read(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, None]:
         """Read a block, or wait for it, unless it is in memory."""
         self.start_read(task, block, plug, False)

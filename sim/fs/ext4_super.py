@@ -15,6 +15,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.fs.bdev_buffers import BdevBuffers
+from sim.fs.inode_locks import InodeLocks
 from sim.fs.jbd2.commit import Jbd2Journal
 from sim.fs.live_inode import LiveInode
 from sim.fs.metadata_bytes import MetadataBytes
@@ -62,6 +63,7 @@ class Ext4Super:
         """descriptors_at: the first block of the group descriptors."""
         self.buffers = buffers
         self.journal = journal
+        self.locks = InodeLocks(ledger, buffers)
         self.options = options
         self.block_size = buffers.block_size
         self.per_page = per_page

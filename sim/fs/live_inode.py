@@ -11,6 +11,7 @@ from array import array
 from typing import Any, Final
 
 from sim.cache.pages import Mapping
+from sim.engine.rwsem import RwSemaphore
 from sim.ext4.format.extents import ExtentTree
 from sim.fs.es_tree import EsTree
 from sim.fs.file_bytes import FileBytes
@@ -55,12 +56,14 @@ class LiveInode:
     since it was opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular:
     a file, no directory. links: how many names it has. dtime: seconds when it was deleted, or an orphan's
     next one. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
+    rwsem: i_rwsem, of who writes it; data_sem: i_data_sem, of its blocks (sim.fs.inode_locks).
     mapper_waits: who waits until another has mapped its pages; None while nobody does.
     """
 
     __slots__ = (
         "bytes",
         "changed",
+        "data_sem",
         "datasync_tid",
         "dirty",
         "disksize",
@@ -80,6 +83,7 @@ class LiveInode:
         "place",
         "regular",
         "reserved",
+        "rwsem",
         "size",
         "state",
         "sync_tid",
@@ -103,6 +107,8 @@ class LiveInode:
         inline: bool = False,
     ) -> None:
         """inline: where it is encrypted, the device does it."""
+        self.rwsem = RwSemaphore()
+        self.data_sem = RwSemaphore()
         self.mapper_waits: list[Any] | None = None
         self.number = number
         self.table_block = table_block

@@ -88,10 +88,10 @@ class WriteMapper:
         """
         ext4_da_get_block_prep(): return the buffer head's new state and note its place.
 
-        SLEEPS: the tree has to be walked first, by da_walk(); nothing is charged then.
+        SLEEPS: it has to be asked of da_walk(); nothing is charged then.
         """
         entry = inode.es.lookup(lblk)
-        if entry is None:
+        if entry is None or (entry.status == ES_HOLE and inode.data_sem.writer is not None):
             return SLEEPS
         levels = inode.es.levels
         task.ps += self._s_da.charge(1) + self._s_da_lookup.charge_units(1, levels)
@@ -105,7 +105,16 @@ class WriteMapper:
         return BH_MAPPED | BH_NEW | BH_UNWRITTEN if entry.status == ES_UNWRITTEN else BH_MAPPED
 
     def da_walk(self, task: Task, inode: LiveInode, lblk: int, plug: Plug) -> Generator[Any, Any, int]:
-        """The same where nothing is known of the block: walk the tree."""
+        """The same where nothing is known of the block, or i_data_sem is to be waited for."""
+        yield from self._sb.locks.down_read(task, inode.data_sem, plug)
+        got = self.da_get_block(task, inode, lblk)
+        if got == SLEEPS:
+            got = yield from self._da_walk(task, inode, lblk, plug)
+        inode.data_sem.up_read()
+        return got
+
+    def _da_walk(self, task: Task, inode: LiveInode, lblk: int, plug: Plug) -> Generator[Any, Any, int]:
+        """Walk the tree for a block of which nothing is known."""
         levels = inode.es.levels
         task.ps += self._s_da.charge(1) + self._s_da_lookup.charge_units(1, levels)
         found = yield from self._look_up(task, inode, lblk, 1, plug)
@@ -162,15 +171,20 @@ class WriteMapper:
             else:
                 found = MappedBlocks(0, 0, False, False)
         else:
+            yield from self._sb.locks.down_read(task, inode.data_sem, plug)
             found = yield from self._look_up(task, inode, lblk, want, plug)
             if found.length:
                 status = ES_UNWRITTEN if found.unwritten else ES_WRITTEN
                 if found.unwritten and not flags & DELALLOC_RESERVED:
                     task.ps += self._s_scan.charge(1)
                 self._know(task, inode, lblk, found.length, status, found.physical)
+            inode.data_sem.up_read()
         if not flags & CREATE or (found.length and not found.unwritten):
             return found
-        return (yield from self._create(task, inode, lblk, want, flags, plug))
+        yield from self._sb.locks.down_write(task, inode.data_sem, plug)
+        found = yield from self._create(task, inode, lblk, want, flags, plug)
+        inode.data_sem.up_write()
+        return found
 
     def _know(self, task: Task, inode: LiveInode, lblk: int, length: int, status: int, physical: int) -> None:
         """ext4_es_insert_extent()."""

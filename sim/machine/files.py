@@ -80,16 +80,30 @@ class MountedFiles:
         self._writer.add(inode)
         return inode
 
+    def lock(self, task: Task) -> Generator[Any, Any, None]:
+        """inode_lock() of the root, before a name in it is made or taken away."""
+        return self._writer.sb.locks.lock(task, self.root.inode)
+
+    def unlock(self) -> None:
+        """inode_unlock() of the root."""
+        self.root.inode.rwsem.up_write()
+
     def unlink(self, task: Task, name: str, inode: LiveInode) -> Generator[Any, Any, None]:
         """unlink(2); the inode goes with its last name, unless it is open."""
         if inode.journalled:
             raise ConfigError("mount.data", "'journal' with files that are unlinked", "ordered, writeback")
+        yield from self.lock(task)
+        yield from self._writer.sb.locks.lock(task, inode)
         yield from self._unlinks.unlink(task, self.root, name, inode)
+        inode.rwsem.up_write()
+        self.unlock()
         yield from self._put(task, inode)
 
     def close(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """close(2)."""
+        yield from self._writer.sb.locks.down_write(task, inode.data_sem)
         self._writer.allocator.close(task, inode)
+        inode.data_sem.up_write()
         yield from self._put(task, inode)
         yield from task.settle()
 

@@ -187,6 +187,8 @@ class JobRun:
             result.metrics.update(fault_metrics(self._faults.store, self._errors))
         wrote = self._trace and self._mounted is not None
         result = replace(result, columns={"writes": write_columns(self._clones)} if wrote else {})
+        if self._mounted is not None:
+            result.metrics.update(self._mounted.writer.sb.locks.metrics())
         if self._mounted is not None and self._mounted.bytes is not None:
             result.metrics.update(self._mounted.crash_metrics(self._machine.clock.now, self._cell.seed))
             self._mounted.write_out()

@@ -135,17 +135,26 @@ class MountedForWriting:
 
     def open(self, task: Task, file: VolumeFile) -> Generator[Any, Any, LiveInode]:
         """open(2) with O_CREAT of a file that a job makes: the first who does makes it."""
-        inode = self._made.get(file.path)
-        if inode is not None:
-            inode.open_files += 1
-            return inode
-        inode = yield from self.names().create(task, file.path.removeprefix("/"), file.mapping)
+        names = self.names()
+        if file.path not in self._made:
+            yield from names.lock(task)
+            if file.path not in self._made:
+                yield from self._make(task, names, file)
+                names.unlock()
+                return self._made[file.path]
+            names.unlock()
+        inode = self._made[file.path]
+        inode.open_files += 1
+        return inode
+
+    def _make(self, task: Task, names: MountedFiles, file: VolumeFile) -> Generator[Any, Any, None]:
+        """Make the file that a job has opened."""
+        inode = yield from names.create(task, file.path.removeprefix("/"), file.mapping)
         self._made[file.path] = self._inodes[inode.number] = inode
         self._machine.live_maps.add(ext4_side(file)[0], inode)
         self._histories[inode.number] = FileHistory()
         if self.bytes is not None:
             self.bytes.made(file, inode)
-        return inode
 
     def close(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
         """close(2) of a file that may be opened again."""
@@ -290,4 +299,5 @@ def _upper_of(machine: Machine, writer: Ext4Writer) -> EcryptfsUpper:
     """Return what writes the files of eCryptfs over a mounted ext4."""
     assert machine.spec.ecryptfs is not None
     parts = machine.clock, machine.ledger, machine.cache, machine.fs_filemap
-    return EcryptfsUpper(*parts, writer.write, writer.sync.fsync, machine.spec.ecryptfs.cipher)
+    lower = writer.write, writer.sync.fsync
+    return EcryptfsUpper(*parts, *lower, writer.sb.locks, machine.spec.ecryptfs.cipher)

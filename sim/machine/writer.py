@@ -285,6 +285,7 @@ class Ext4Writer:
         self, task: Task, inode: LiveInode, offset: int, length: int, data: bytes = b""
     ) -> Generator[Any, Any, None]:
         """write(2). data: what is written, where bytes are kept."""
+        yield from self.sb.locks.lock(task, inode)
         if self._iomap_write is not None and not inode.journalled:
             yield from self._iomap_write.write(task, inode, offset, length, data)
         else:
@@ -294,6 +295,7 @@ class Ext4Writer:
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)
+        inode.rwsem.up_write()
 
     def _balance_dirty_pages(self, task: Task) -> Generator[Any, Any, None]:
         """
@@ -338,6 +340,7 @@ class Ext4Writer:
         flags = CREATE | UNWRITTEN
         if end - lblk <= MAX_UNWRITTEN_BLOCKS:
             flags |= NO_NORMALIZE
+        yield from sb.locks.lock(task, inode)
         while lblk < end:
             yield from sb.start(task, sb.extent_credits())
             found = yield from self.mapper.map_blocks(task, inode, lblk, end - lblk, flags, Plug(holds=False))
@@ -348,3 +351,4 @@ class Ext4Writer:
             sb.mark_inode_dirty(task, inode)
             sb.stop(task)
         yield from task.settle()
+        inode.rwsem.up_write()

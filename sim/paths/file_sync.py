@@ -108,6 +108,7 @@ class FileSync:
         buffers = self._sb.buffers
         block, size = inode.table_block, buffers.block_size
         task.ps += self._s_again.charge(1)
+        yield from self._sb.locks.lock(task, inode)
         inode.dirty = False
         if buffers.is_dirty(block):
             yield from self._wait.wait(task, inode)
@@ -126,6 +127,7 @@ class FileSync:
                 flags,
             )
             yield from self._out.wait(task, [pending])
+        inode.rwsem.up_write()
         if self._sb.options.barrier:
             yield from self._out.flush(task)
 

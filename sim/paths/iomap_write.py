@@ -106,6 +106,8 @@ class IomapWrite:
                 at = upto
         if end > inode.size:
             inode.size = end
+            if not inode.state[(end - 1) // size] & _FRESH:
+                inode.disksize = max(inode.disksize, end)
             yield from self._sb.mark_dirty_sync(task, inode)
 
     # -- extents -----------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ ecryptfs_fsync() (file.c) finds nothing to write of its own, and syncs the lower
 memory and written in part is read from the lower file first, and decrypted (ecryptfs_write_begin(),
 ecryptfs_decrypt_page()).
 
-One task at a time writes a file (inode_lock()); waiting for it costs nothing here. No recording has any of
-this. Both lower writes of a page stand below ecryptfs_encrypt_page(), a lower read below the stack of reads,
-and ext4_sync_file() below no ecryptfs_fsync(): counts are right, callers are those. Left out: files that grow
-or shrink (ecryptfs_truncate(), ecryptfs_setattr()), a header in an xattr, mmap(2), AES of 256 bits.
+One task at a time writes a file (inode_lock()). No recording has any of this. Both lower writes of a page
+stand below ecryptfs_encrypt_page(), a lower read below the stack of reads, and ext4_sync_file() below no
+ecryptfs_fsync(): counts are right, callers are those. Left out: files that grow or shrink
+(ecryptfs_truncate(), ecryptfs_setattr()), a header in an xattr, mmap(2), AES of 256 bits.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from sim.cache.pages import ABSENT, Mapping
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
+from sim.engine.rwsem import RwSemaphore
 from sim.errors import InvariantError
 from sim.fs.ext4_super import TICK_NS
+from sim.fs.inode_locks import InodeLocks
 from sim.fs.live_inode import LiveInode
 from sim.stack.ecryptfs import HEADER_PAGES, EcryptfsInode, decrypt_calls, decrypt_pages
 from sim.units import PAGE_BYTES
@@ -61,7 +63,7 @@ class UpperFile:
     reader must find in it, where bytes are kept.
     """
 
-    __slots__ = ("expected", "inode", "locked", "lower", "mapping", "tick", "waits")
+    __slots__ = ("expected", "inode", "lower", "mapping", "rwsem", "tick")
 
     def __init__(self, inode: EcryptfsInode, mapping: Mapping, lower: LiveInode) -> None:
         self.inode = inode
@@ -69,8 +71,7 @@ class UpperFile:
         self.lower = lower
         self.expected = bytearray()
         self.tick = -1
-        self.locked = False
-        self.waits: list[Any] = []
+        self.rwsem = RwSemaphore()
 
 
 class EcryptfsUpper:
@@ -84,6 +85,7 @@ class EcryptfsUpper:
         lower_reads: Filemap,
         write_lower: WriteLower,
         sync_lower: SyncLower,
+        locks: InodeLocks,
         cipher: str,
     ) -> None:
         self._clock = clock
@@ -91,6 +93,7 @@ class EcryptfsUpper:
         self._lower_reads = lower_reads
         self._write_lower = write_lower
         self._sync_lower = sync_lower
+        self._locks = locks
         self._place(ledger, cipher)
 
     def _place(self, ledger: Ledger, cipher: str) -> None:
@@ -131,7 +134,7 @@ class EcryptfsUpper:
         if length <= 0 or offset + length > file.inode.size_bytes:
             raise InvariantError(f"{length} bytes at {offset} of a file of {file.inode.size_bytes}")
         task.ps += self._s_call.charge(1)
-        yield from self._lock(task, file)
+        yield from self._locks.down_write(task, file.rwsem)
         tick = task.time_ns // TICK_NS
         if tick != file.tick:
             file.tick = tick
@@ -142,26 +145,12 @@ class EcryptfsUpper:
             stop = min((page + 1) * PAGE_BYTES, end)
             yield from self._piece(task, file, at, stop, data[at - offset : stop - offset])
             at = stop
-        self._unlock(file)
+        file.rwsem.up_write()
 
     def fsync(self, task: Task, file: UpperFile, data_only: bool = False) -> Generator[Any, Any, None]:
         """ecryptfs_fsync(): no page of its own is dirty; sync the lower file."""
         task.ps += self._s_fsync.charge(1)
         yield from self._sync_lower(task, file.lower, data_only)
-
-    def _lock(self, task: Task, file: UpperFile) -> Generator[Any, Any, None]:
-        """inode_lock()."""
-        while file.locked:
-            event = self._clock.event()
-            file.waits.append(event)
-            yield from task.wait(event)
-        file.locked = True
-
-    def _unlock(self, file: UpperFile) -> None:
-        """Let the next one in."""
-        file.locked = False
-        if file.waits:
-            file.waits.pop(0).succeed()
 
     def _piece(
         self, task: Task, file: UpperFile, start: int, stop: int, data: bytes

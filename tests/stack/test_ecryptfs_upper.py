@@ -116,7 +116,7 @@ def test_one_writes_at_a_time() -> None:
         yield from task.wait(machine.clock.timeout(1000))
 
     parts = machine.clock, machine.ledger, machine.cache, machine.filemap
-    upper = EcryptfsUpper(*parts, write_lower, rig.writer.sync.fsync, "aes-128")
+    upper = EcryptfsUpper(*parts, write_lower, rig.writer.sync.fsync, rig.writer.sb.locks, "aes-128")
     opened = machine.open(lower.mapping, FsInode(lower.tree.snapshot(), 5 * PAGE, PAGE))
     file = UpperFile(EcryptfsInode(3 * PAGE, opened, None), Mapping(3, False), lower)
     for name in ("one", "other"):
@@ -125,7 +125,7 @@ def test_one_writes_at_a_time() -> None:
     machine.clock.run()
     pages = [2, 0, 3, 0]  # a page, and the header with the size
     assert [(name, page) for name in ("one", "other") for page in pages] == order
-    assert not file.locked
+    assert file.rwsem.writer is None
 
 
 def test_jobs_on_one_file(tmp_path: Path) -> None:
