@@ -16,6 +16,7 @@ from sim.ext4.format.extents import ExtentTree
 from sim.fs.es_tree import EsTree
 from sim.fs.file_bytes import FileBytes
 from sim.fs.live_tree import LiveTree
+from sim.fs.page_locks import PageLocks
 from sim.units import PAGE_BYTES
 
 BH_UPTODATE: Final = 1
@@ -57,7 +58,7 @@ class LiveInode:
     a file, no directory. links: how many names it has. dtime: seconds when it was deleted, or an orphan's
     next one. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
     rwsem: i_rwsem, of who writes it; data_sem: i_data_sem, of its blocks (sim.fs.inode_locks).
-    mapper_waits: who waits until another has mapped its pages; None while nobody does.
+    page_locks: of its pages.
     """
 
     __slots__ = (
@@ -75,11 +76,11 @@ class LiveInode:
         "inline_crypto",
         "journalled",
         "links",
-        "mapper_waits",
         "mapping",
         "nosec",
         "number",
         "open_files",
+        "page_locks",
         "place",
         "regular",
         "reserved",
@@ -109,7 +110,7 @@ class LiveInode:
         """inline: where it is encrypted, the device does it."""
         self.rwsem = RwSemaphore()
         self.data_sem = RwSemaphore()
-        self.mapper_waits: list[Any] | None = None
+        self.page_locks = PageLocks(mapping)
         self.number = number
         self.table_block = table_block
         self.group = group

@@ -118,7 +118,8 @@ class MountedFiles:
         else:
             values = [self._value(number) for number, _ in on_disk.ea_values]
             yield from self._unlinks.delete(task, inode, self._own_xattr_block(on_disk), values)
-        self._writer.inodes.pop(inode.number, None)
+        if self._writer.inodes.get(inode.number) is inode:  # else its number is a new file's by now
+            del self._writer.inodes[inode.number]
 
     def _drop_pages(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """truncate_inode_pages_final(), and jbd2_journal_release_jbd_inode()."""

@@ -74,13 +74,14 @@ class JobWrites(Writes):
         if self._reads():
             return -1
         mounted, job, began = self._mounted, self._job, task.time_ns
+        seen = mounted.now_ns
         length = min(length, file.job_bytes - offset)
         data = mounted.stamped(inode, offset, length)
         write = mounted.writes
         yield from mounted.write(task, inode, offset, length, data)
-        mounted.wrote(inode, WriteCall(write, offset, length, began, task.time_ns))
+        mounted.wrote(inode, WriteCall(write, offset, length, seen, task.time_ns))
         if job.sync != "none":
-            at = task.time_ns
+            at = mounted.now_ns
             yield from mounted.fsync(task, inode, job.sync == "dsync")
             mounted.synced(inode, at, task.time_ns)
         played.writes_ns.append(task.time_ns - began)
@@ -99,10 +100,10 @@ class JobWrites(Writes):
 
     def _sync(self, task: Task, number: int, played: Played, data_only: bool) -> Generator[Any, Any, None]:
         inode = yield from self._open(task, number)
-        began = task.time_ns
+        began, seen = task.time_ns, self._mounted.now_ns
         yield from self._mounted.fsync(task, inode, data_only)
         played.syncs_ns.append(task.time_ns - began)
-        self._mounted.synced(inode, began, task.time_ns)
+        self._mounted.synced(inode, seen, task.time_ns)
         if played.wrote is not None:
             call = "fdatasync" if data_only else "fsync"
             played.wrote.append((call, number, 0, 0, began, task.time_ns - began))

@@ -256,6 +256,11 @@ class MountedForWriting:
             yield from self.writer.flusher.syncfs(task)
         self.writer.stop_timers()
 
+    @property
+    def now_ns(self) -> int:
+        """When what a task calls now is seen by others: not later than the time that the task has come to."""
+        return self._machine.clock.now
+
     def stamped(self, inode: LiveInode, offset: int, length: int) -> bytes:
         """Return what the next write(2) writes, where bytes are kept."""
         if self.bytes is None:

@@ -22,7 +22,7 @@ from typing import Any
 from sim.block.bio import Plug
 from sim.block.opf import REQ_OP_READ
 from sim.cache.page_cache import PageCache
-from sim.cache.pages import ABSENT, PRESENT, Mapping
+from sim.cache.pages import ABSENT, PRESENT
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import Ledger
@@ -43,6 +43,7 @@ from sim.fs.live_inode import (
 )
 from sim.fs.map_flags import CREATE
 from sim.fs.map_write import SLEEPS, WriteMapper
+from sim.fs.page_locks import LockedPages
 from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.paths.post_read_steps import FSCRYPT, CipherCalls
 from sim.paths.write_calls import (
@@ -158,7 +159,8 @@ class BufferedWrite(WriteSites):
             if shortage & STOPS_DELAYING:
                 mode = FALL_BACK
         task.ps += self._s_page[mode].charge_units(1, end - start)
-        yield from self._wait_for_page(task, mapping, page)
+        locks, mine = inode.page_locks, LockedPages(page, page + 1)
+        yield from locks.wait(task, page, self._clock)
         self._have_page(task, inode, page, mode)
         held = page, page + 1
         mapping.held.append(held)
@@ -169,7 +171,8 @@ class BufferedWrite(WriteSites):
                 sb.start_at_once(task, credits)
             else:
                 yield from sb.start(task, credits)
-                yield from self._wait_for_page(task, mapping, page)
+                yield from locks.wait(task, page, self._clock)
+        locks.hold(mine)
         uptodate = not mapping.lock(page)
         size = sb.block_size
         first, last = start // size, -(-end // size)
@@ -191,16 +194,11 @@ class BufferedWrite(WriteSites):
         if not uptodate:
             known = known_blocks(inode.state, base, self._per_page)
             mapping.unlock(page, known, (1 << self._per_page) - 1)
+        locks.drop(mine)
         mapping.held.remove(held)
         yield from self._grow(task, inode, page * PAGE_BYTES + end, mode, handle)
         if handle:
             sb.stop(task)
-
-    def _wait_for_page(self, task: Task, mapping: Mapping, page: int) -> Generator[Any, Any, None]:
-        """Wait for a page that is being read."""
-        while mapping.has_locked(page, page + 1):
-            event = mapping.waiter(page, self._clock)
-            yield from task.wait(event)
 
     def _have_page(self, task: Task, inode: LiveInode, page: int, mode: int) -> None:
         """Find the page or make it, and give it buffer heads: those that it had before went with reclaim."""

@@ -36,6 +36,7 @@ from sim.fs.live_inode import (
 )
 from sim.fs.map_flags import CREATE
 from sim.fs.map_write import WriteMapper
+from sim.fs.page_locks import LockedPages
 from sim.fs.write_out import WriteOut, sector_of
 from sim.paths.write_calls import BALANCE, GRABBED, chain
 from sim.units import PAGE_BYTES, SECTOR_BYTES
@@ -157,8 +158,9 @@ class IomapWrite:
         page = start // PAGE_BYTES
         first, last = start // size, -(-end // size)
         task.ps += self._s_page.charge_units(1, end - start)
-        while mapping.has_locked(page, page + 1):
-            yield from task.wait(mapping.waiter(page, self._clock))
+        locks, mine = inode.page_locks, LockedPages(page, page + 1)
+        yield from locks.wait(task, page, self._clock)
+        locks.hold(mine)
         if mapping.state[page] == ABSENT:
             task.ps += self._s_new.charge(1)
             if self._per_page > 1:
@@ -180,6 +182,7 @@ class IomapWrite:
             task.ps += self._s_dirty_page.charge(1)
         if not whole:
             self._know(inode, page)
+        locks.drop(mine)
 
     def _forget(self, inode: LiveInode, page: int, first: int, last: int) -> None:
         """Know nothing of a new page's blocks but those in [first, last): it may have been there before."""

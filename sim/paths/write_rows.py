@@ -142,7 +142,7 @@ class WriteRows:
         """Return how many pages behind `model`, which was written, of at most `most`, are as it was."""
         mapping, first = inode.mapping, model.page + 1
         most = min(most, inode.size // PAGE_BYTES - first)
-        if most < 2 or model.state < 0 or mapping.state[model.page] != UPTODATE:
+        if most < 2 or model.state < 0 or mapping.state[model.page] != UPTODATE or inode.page_locks.holders:
             return 0
         if not model.state & BH_MAPPED:
             most = min(most, self._of_entry(inode, model))

@@ -38,6 +38,17 @@ class FileHistory:
         began = max((began for began, ended in self.syncs if ended <= at_ns), default=-1)
         return self._last(sectors, began)
 
+    def turns(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """
+        Return for numbers of writes which turn each had, from 1 on; 0 for what is no write of this file.
+
+        Who writes a file beside others waits for its lock with a number: writes take turns as they return.
+        """
+        turns = np.zeros(max([write.number for write in self.writes], default=0) + 1, np.int64)
+        for turn, write in enumerate(self.writes, 1):
+            turns[write.number] = turn
+        return turns[np.where((numbers > 0) & (numbers < len(turns)), numbers, 0)]
+
     def issued(self, at_ns: int) -> int:
         """Return the number of the last write that had begun by then, 0 for none."""
         return max((write.number for write in self.writes if write.began_ns <= at_ns), default=0)

@@ -146,7 +146,7 @@ class Judge:
         found = writes_found(held, number)
         old = (_sectors(held) == _sectors(before)).all(axis=1)
         promised = history.promised(at_ns, sectors)
-        verdict.lost += int(((promised > 0) & (found < promised)).sum())
+        verdict.lost += int((history.turns(found) < history.turns(promised)).sum())
         verdict.stale += int((((found < 0) & ~old) | (found > history.issued(at_ns))).sum())
 
 

@@ -79,11 +79,10 @@ class WriteCachePages:
             if seen and not seen % PAGEVEC:
                 task.ps += self._s_lookup.charge(1)
             seen += 1
-            if under_way[page]:
-                if not wbc.sync:  # it stays tagged, for whoever comes later
-                    page = dirty.find(1, page + 1)
-                    continue
-                yield from self._wait_for(task, inode, page, plug)
+            yield from self._lock(task, inode, page, wbc, plug)
+            if under_way[page] or not dirty[page]:
+                page = dirty.find(1, page + 1)
+                continue
             task.ps += self._s_page.charge(1)
             mapping.tag_dirty(page, False)
             self.write_page(task, io, page, plug)
@@ -101,6 +100,23 @@ class WriteCachePages:
         self.end(task, io, plug)
         if task.plug is None:
             self.queue.finish_plug(task, plug)
+
+    def _lock(
+        self, task: Task, inode: LiveInode, page: int, wbc: WritebackControl, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """
+        Have a page's lock, and, unless nobody waits, the page come from before; a page that is on its way
+        stays tagged, for whoever comes later.
+        """
+        mapping, locks = inode.mapping, inode.page_locks
+        assert mapping.writeback is not None
+        while True:
+            if locks.busy(page):
+                self.queue.flush_for_sleep(task, plug)
+                yield from locks.wait(task, page, self.ends.clock)
+            if not wbc.sync or not mapping.writeback[page]:
+                return
+            yield from self._wait_for(task, inode, page, plug)
 
     def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
         """folio_wait_writeback(): a page is still on its way from before."""
@@ -240,7 +256,7 @@ class MpageWritepages(WriteCachePages):
             self.end(task, io, plug)
         if not io.pages:
             task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
-            io.first = io.next = first
+            io.begin(first)
         task.ps += self._s_whole.charge(1)
         io.pages.append(page)
         io.blocks.append((base, blocks))
@@ -328,7 +344,7 @@ class JournalledWritepages(WriteCachePages):
         mapping = io.inode.mapping
         assert mapping.dirty is not None
         assert mapping.writeback is not None
-        if not self.rows or page >= mapping.pages or not mapping.dirty[page]:
+        if not self.rows or page >= mapping.pages or not mapping.dirty[page] or io.inode.page_locks.holders:
             return 0
         end = mapping.dirty.find(0, page, page + MAX_ALIKE)
         end = min(page + MAX_ALIKE, mapping.pages) if end < 0 else end

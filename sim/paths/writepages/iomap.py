@@ -31,6 +31,7 @@ from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UPTODATE, NEEDS_MAPPING, LiveInode
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
+from sim.fs.page_locks import LockedPages
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.page_bio import ARRAY_VECTORS
 from sim.paths.write_calls import chain
@@ -107,9 +108,13 @@ class IomapWritepages:
             if seen and not seen % PAGEVEC:
                 task.ps += self._s_lookup.charge(1)
             seen += 1
+            mine = LockedPages(page, page + 1)
+            yield from inode.page_locks.wait(task, page, self._ends.clock)
+            inode.page_locks.hold(mine)
             yield from self._wait_for(task, inode, page)
-            inode.mapping.tag_dirty(page, False)
-            io = yield from self._write_page(task, inode, io, page, at_hand, plug)
+            if inode.mapping.tag_dirty(page, False):
+                io = yield from self._write_page(task, inode, io, page, at_hand, plug)
+            inode.page_locks.drop(mine)
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
             page = tagged.find(1, page + 1)
@@ -184,7 +189,12 @@ class IomapWritepages:
         if found.unwritten or not found.length:
             if state[block] & BH_DIRTY and not found.unwritten:
                 raise InvariantError(f"block {block} of inode {inode.number} is dirty and has no place")
-            at_hand.physical, at_hand.end = -1, min(end, block + max(found.length, 1))
+            at_hand.physical, at_hand.end = -1, block + 1
+            last = min(end, block + found.length)
+            while at_hand.end < last and not (
+                state[at_hand.end] & NEEDS_MAPPING and state[at_hand.end] & BH_DIRTY
+            ):
+                at_hand.end += 1
             return
         at_hand.physical, at_hand.end = found.physical, block + found.length
 
@@ -245,8 +255,8 @@ class IomapWritepages:
             self._send(task, io, plug)
         if not io.pages:
             task.ps += self._s_bio.charge_units(1, ARRAY_VECTORS[MAX_VECTORS])
-            io.first = place
             io.io_end = io_end
+            io.begin(place)
         if not joins:
             io.pages.append(page)
             io.vectors += 1

@@ -49,10 +49,22 @@ class IoSubmit:
     """
     A bio under construction (struct ext4_io_submit): of one write-back, for others go on while it sleeps.
 
-    first, next: blocks on the disk, where it begins and what would follow. last_block: of the file.
+    first, next: blocks on the disk, where it begins and what would follow. last_block: of the file. data:
+    what its inode knows of it, None while it is empty.
     """
 
-    __slots__ = ("blocks", "first", "flags", "inode", "io_end", "last_block", "next", "pages", "vectors")
+    __slots__ = (
+        "blocks",
+        "data",
+        "first",
+        "flags",
+        "inode",
+        "io_end",
+        "last_block",
+        "next",
+        "pages",
+        "vectors",
+    )
 
     def __init__(self, inode: LiveInode, io_end: IoEnd | None, flags: int) -> None:
         self.inode = inode
@@ -63,17 +75,23 @@ class IoSubmit:
         self.last_block = -1
         self.pages = PageRuns()
         self.blocks: list[tuple[int, int]] = []
+        self.data: DataBio | None = None
+
+    def begin(self, first: int) -> None:
+        """Begin a bio at a block of the disk: its pages are under way, for whoever waits for them."""
+        self.first = self.next = first
+        self.data = DataBio(self.inode, self.io_end, self.pages)
+        self.inode.under_way.append(self.data)
 
     def take_bio(self, block_size: int, vectors: int, ends: EndIo, count: int = 1) -> Bio:
         """
-        Return the bio, to be sent at once, which its inode and IoEnd now know of; begin an empty one.
+        Return the bio, to be sent at once, which its IoEnd now knows of; nothing is left of it here.
 
         count: it is a row of so many, all alike.
         """
-        data = DataBio(self.inode, self.io_end, self.pages)
+        data, self.data = self.data, None
         if self.io_end is not None:
             self.io_end.references += 1
-        self.inode.under_way.append(data)
         sectors = (self.next - self.first) * (block_size // SECTOR_BYTES)
         first = sector_of(self.first, block_size)
         bio = Bio(first, sectors // count, count, vectors, ends, data, self.blocks, False, self.flags)
@@ -165,7 +183,7 @@ class PageIo:
             task.ps += self._s_bio.charge_units(1, self._cleared)
             if io.inode.inline_crypto:
                 task.ps += self._s_context.charge(1)
-            io.first = io.next = place
+            io.begin(place)
         task.ps += self._s_block.charge(1)
         if not joins:
             io.vectors += 1
@@ -255,7 +273,7 @@ class PageIo:
         if not pages:
             return 0
         io = IoSubmit(inode, None, flags)
-        io.first = io.next = first
+        io.begin(first)
         task.ps += self._s_bio.charge_units(pages, pages * self._cleared)
         self.write_row(task, io, page, pages)
         self._queue.submit(task, io.take_bio(self._size, pages, self.ends, pages), plug)

@@ -23,6 +23,7 @@ from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode, same
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
+from sim.fs.page_locks import PageLocks
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.writepages.ends import IoEnd, bios_of_page
 from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoSubmit, PageIo
@@ -105,9 +106,11 @@ class Ext4Writepages:
         io_end = IoEnd(inode)
         flags = wbc.data_flags
         scan = Scan(IoSubmit(inode, io_end, flags), wbc.cyclic, wbc.sync)
+        locks = inode.page_locks
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
+        locks.hold(scan)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
-        self._release(task, scan)
+        self._release(task, scan, locks)
         self._io.submit(task, scan.io, plug)
         self._io.ends.put(io_end)
         while not scan.over or scan.kept:
@@ -121,45 +124,38 @@ class Ext4Writepages:
             if reserve:
                 yield from sb.reserve(task, reserve)
             yield from sb.start(task, credits)
-            yield from self._lock(task, inode, plug)
+            locks.hold(scan)
             if scan.kept:
+                for page in range(scan.first, scan.next):
+                    yield from self._lock(task, inode, scan, page, plug)
                 scan.length, scan.kept = scan.kept, 0
             else:
                 yield from self._prepare(task, inode, tagged, scan, True, plug)
             if scan.length:
                 yield from self._map_and_submit(task, inode, scan, plug)
-            self._unlock(inode)
             sb.stop(task)
             if io_end.vectors:
                 io_end.reserved = reserve
             else:
                 sb.unreserve(reserve)
-            self._release(task, scan)
+            self._release(task, scan, locks)
             self._io.submit(task, scan.io, plug)
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
             self._io.ends.put(io_end)
 
-    def _lock(self, task: Task, inode: LiveInode, plug: Plug) -> Generator[Any, Any, None]:
-        """
-        Wait until nobody else maps pages of the inode: its page locks and i_data_sem, in one. A handle comes
-        before it, for a commit waits for handles.
-        """
-        if inode.mapper_waits is not None:
+    def _lock(
+        self, task: Task, inode: LiveInode, scan: Scan, page: int, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """lock_page()."""
+        locks = inode.page_locks
+        if locks.busy(page, scan):
             self._queue.flush_for_sleep(task, plug)
-        while inode.mapper_waits is not None:
-            event = self._io.ends.clock.event()
-            inode.mapper_waits.append(event)
-            yield from task.wait(event)
-        inode.mapper_waits = []
+            yield from locks.wait(task, page, self._io.ends.clock, scan)
 
-    def _unlock(self, inode: LiveInode) -> None:
-        waiting, inode.mapper_waits = inode.mapper_waits, None
-        for event in waiting or ():
-            event.succeed()
-
-    def _release(self, task: Task, scan: Scan) -> None:
+    def _release(self, task: Task, scan: Scan, locks: PageLocks) -> None:
         """mpage_release_unused_pages(): collected and not written: they are looked at again."""
+        locks.drop(scan)
         if scan.first < scan.next and not scan.kept:
             pages = scan.next - scan.first
             task.ps += self._s_folios.charge(-(-pages // PAGEVEC))
@@ -177,7 +173,8 @@ class Ext4Writepages:
         task.ps += self._s_lookup.charge(1)
         seen = 0
         page = tagged.find(1, start)
-        writeback = inode.mapping.writeback
+        dirty, writeback = inode.mapping.dirty, inode.mapping.writeback
+        assert dirty is not None
         assert writeback is not None
         while page >= 0:
             if seen and not seen % PAGEVEC:
@@ -188,12 +185,16 @@ class Ext4Writepages:
             if writeback[page] and not scan.sync:
                 page = tagged.find(1, page + 1)
                 continue
-            task.ps += self._s_wait.charge(1)
-            if writeback[page]:
-                yield from self._wait_for(task, inode, page, plug)
+            yield from self._lock(task, inode, scan, page, plug)
+            if not dirty[page] or (writeback[page] and not scan.sync):
+                page = tagged.find(1, page + 1)
+                continue
             if not scan.length:
                 scan.first = page
             scan.next = page + 1
+            task.ps += self._s_wait.charge(1)
+            if writeback[page]:
+                yield from self._wait_for(task, inode, page, plug)
             if not self._process(task, inode, scan, page, 0, mapping, plug):
                 return
             if task.blocked is not None:
@@ -218,7 +219,7 @@ class Ext4Writepages:
         most = (end if end >= 0 else len(tagged)) - page
         blocks = -(-inode.size // self._sb.block_size)
         most = min(most, (blocks - 1) // per_page - page)  # at the last one the scan is over
-        if most < 2 or scan.next != page:
+        if most < 2 or scan.next != page or inode.page_locks.holders != [scan]:
             return 0
         if not scan.length:
             most = self._io.row(scan.io, page, most)
@@ -248,6 +249,7 @@ class Ext4Writepages:
         """mpage_submit_page() of pages that go into the bio under construction."""
         task.ps += self._s_submit.charge(pages)
         scan.first = page + pages
+        scan.io.inode.page_locks.woken()
         self._io.write_row(task, scan.io, page, pages)
 
     def _wait_for(self, task: Task, inode: LiveInode, page: int, plug: Plug) -> Generator[Any, Any, None]:
@@ -308,6 +310,7 @@ class Ext4Writepages:
         """mpage_submit_page()."""
         task.ps += self._s_submit.charge(1)
         scan.first = page + 1
+        scan.io.inode.page_locks.woken()
         self._io.write_page(task, scan.io, page, plug)
 
     # -- mapping ---------------------------------------------------------------------------------------
