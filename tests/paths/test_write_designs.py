@@ -13,6 +13,7 @@ from sim.errors import ConfigError
 from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, BH_UPTODATE, NEEDS_MAPPING, LiveInode
 from sim.paths.registry import PATHS
 from sim.paths.writepages.designs import READS_AS, WRITE_DESIGNS, WRITE_PATHS, write_design_of
+from sim.units import KIB
 
 PAGE = 4096
 
@@ -296,3 +297,23 @@ def test_every_design_writes_every_dirty_block(
     assert all(inode.state[lblk] & ~BH_DIRTY == BH_MAPPED | BH_UPTODATE for lblk in wanted)
     assert not any(state & (BH_DIRTY | NEEDS_MAPPING) for state in inode.state)
     assert (inode.mapping.dirty_pages, inode.mapping.writeback_pages, inode.under_way) == (0, 0, [])
+
+
+def test_iomap_writes_a_dirty_block_behind_clean_ones_of_an_unwritten_extent() -> None:
+    """The page is up to date as a whole; only its last block was written, and that is what goes out."""
+    rig = WriteRig(block_size=1024, path="iomap", delalloc=False)
+    inode = rig.file(4 * KIB, [(0, DATA, 4, True)])
+    rig.cached(inode)
+    rig.run(rig.write(inode, 3 * KIB, KIB), rig.fsync(inode))
+    assert [bio[1:] for bio in rig.bios() if bio[1] >= DATA] == [(DATA + 3, 1)]
+    assert [extent.unwritten for extent in inode.tree.extents()] == [True, False]
+
+
+def test_on_iomap_a_file_without_delayed_blocks_has_its_size_on_the_disk_at_once() -> None:
+    """ext4_update_inode_size(): blocks are there, so i_disksize is; with delayed ones it comes with them."""
+    for delalloc in (False, True):
+        rig = WriteRig(path="iomap", delalloc=delalloc)
+        inode = rig.file(0)
+        rig.start(rig.write(inode, 0, 6 * KIB))
+        rig.run_for(1_000_000)
+        assert (inode.size, inode.disksize) == (6 * KIB, 0 if delalloc else 6 * KIB)

@@ -182,9 +182,6 @@ class Ext4Writepages:
             seen += 1
             if scan.length and scan.next != page:
                 return
-            if writeback[page] and not scan.sync:
-                page = tagged.find(1, page + 1)
-                continue
             yield from self._lock(task, inode, scan, page, plug)
             if not dirty[page] or (writeback[page] and not scan.sync):
                 page = tagged.find(1, page + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,13 @@ def test_what_was_issued() -> None:
     held = history(WRITES, [])
     assert [held.issued(at) for at in (-1, 0, 9, 10, 24, 25)] == [0, 1, 1, 2, 2, 3]
     assert FileHistory().issued(100) == 0
+
+
+def test_writes_take_turns_as_they_return() -> None:
+    """The second to come had the lock first; what is no write of this file has no turn."""
+    held = history([call(4, 0, 1, 0, 20), call(2, 0, 1, 0, 30)], [])
+    assert held.turns(np.array([2, 4, 0, -1, 3, 9])).tolist() == [2, 1, 0, 0, 0, 0]
+    assert FileHistory().turns(np.array([1])).tolist() == [0]
 
 
 @st.composite
