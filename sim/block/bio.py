@@ -50,12 +50,14 @@ class Bio:
     REQ_RAHEAD. pieces: how many requests hold a piece of it; parts: those not complete. record: its trace,
     or None. crypt: the encryption that the device undoes (blk-crypto), None for plain data; bios of one
     value hold data units whose numbers go on where their sectors do. opf: operation and flags, see opf.py.
-    failed: bi_status is an error, of the device or of what was done behind it. vectors: sectors of each
+    failed: bi_status is an error, of the device or of what was done behind it. bad: runs of its blocks that
+    have not their checksums, None where none was found. vectors: sectors of each
     vector, where they are of large folios; None: each is a page, or a part of one.
     """
 
     __slots__ = (
         "ahead",
+        "bad",
         "blocks",
         "count",
         "crypt",
@@ -97,6 +99,7 @@ class Bio:
         self.record: IoRecord | None = None
         self.crypt: tuple[Any, int] | None = None
         self.failed = False
+        self.bad: list[tuple[int, int]] | None = None
         self.vectors: list[int] | None = None
 
     @property
@@ -132,6 +135,10 @@ class Bio:
             part.vectors = self.vectors[first : first + count]
         part.crypt = self.crypt
         part.failed = self.failed
+        if self.bad is not None:
+            start, stop = part.blocks[0][0], part.blocks[0][0] + part.blocks[0][1]
+            cut = [(max(at, start), min(at + blocks, stop)) for at, blocks in self.bad]
+            part.bad = [(at, end - at) for at, end in cut if at < end]
         return part
 
 

@@ -116,6 +116,11 @@ METRICS: dict[str, tuple[str, str]] = {
         "checksums that were computed of what was written, their own among them",
     ),
     "checksum_blocks_logged": ("blocks", "how often a block with checksums was given to a transaction"),
+    "checksums_failed": ("checksums", "checksums that did not hold, where reads may be refused"),
+    "checksum_blocks_refused": (
+        "blocks",
+        "blocks that were read and refused for a checksum, with all of its run, each time",
+    ),
     "checksum_ns": ("ns", "CPU time of the cost group checksum"),
     "keys_left": (
         "",

@@ -28,8 +28,10 @@ def check_faults(config: CellConfig, said: Faults) -> None:
         raise custom("faults with pages that are cached before", 'cache.pages = "empty", no pre_read')
     if config.encryption.scheme == "ecryptfs":
         raise custom("faults with encryption.scheme 'ecryptfs'", "another scheme: two caches hold a page")
-    if said.on == "tags" and not config.volume.verity and config.volume.image is None:
-        raise custom('faults.on "tags" without any', 'volume.verity = true, or faults.on = "data"')
+    has_tags = config.volume.verity or config.checksums.layout != "none"
+    if said.on == "tags" and not has_tags and config.volume.image is None:
+        allowed = 'volume.verity = true, a checksums.layout, or faults.on = "data"'
+        raise custom('faults.on "tags" without any', allowed)
     kernel = KERNELS.get(str(config.machine.kernel))
     large = config.machine.large_folios
     if large or (large is None and kernel is not None and kernel.folios_unasked):

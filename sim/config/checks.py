@@ -51,8 +51,9 @@ def check_checksums(config: CellConfig) -> None:
     if said.layout in LISTS:
         if isinstance(config.cache.pages, SomePages) and config.cache.pages.buffers:
             raise custom(f"{what} with cache.pages: buffers", "pages that are up to date, or empty")
-        if config.machine.kernel not in ("3.16", "6.1", "6.12") or config.machine.large_folios:
-            allowed = "kernel 3.16, 6.1, 6.12 without large_folios, or a table"
+        asked = config.machine.large_folios
+        if asked or (asked is None and config.machine.kernel not in ("3.16", "6.1", "6.12")):
+            allowed = "machine.large_folios = false, or a table"
             raise custom(f"{what} with large folios", allowed)
 
 

@@ -164,8 +164,12 @@ class BufferCache(EndIo):
         if self._store is not None:
             node = self._store.read(block * self._block_size, self._block_size)
             decode_header(node, f"extent tree block {block}")
+        self._uptodate.add(block)
+        self._ended(bio, block)
+
+    def _ended(self, bio: Bio, block: int) -> None:
+        """The read of a block is over: wake its readers."""
         if bio.record is not None:
             bio.record.ready(bio.record.interrupted_ns)
-        self._uptodate.add(block)
         self._reading.pop(block, None)
         bio.owner.succeed(bio.record)

@@ -9,8 +9,8 @@ and places; whether data is what it should be is a `Judge`'s, where bytes are re
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from mypy_extensions import mypyc_attr
 
@@ -20,15 +20,26 @@ Run = tuple[int, int]
 """Blocks of a file: the first, how many."""
 
 
+NO_BLOCK: Final = -1
+"""Stands for a list of checksums that lies in the inode, in no block of its own."""
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Judge:
-    """Holds what lies on the device against its checksums."""
+    """Holds what has come from the device against its checksums, and these against their own."""
 
-    def bad(self, lblk: int, physical: int, blocks: int) -> list[Run]:
+    def bad_tags(self, blocks: list[int]) -> list[int]:
+        """
+        Return which blocks with checksums are not what they should be: rows of a table each by itself, the
+        blocks of a list all or none (NO_BLOCK if it has none).
+        """
+        raise NotImplementedError
+
+    def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:
         """
         Return what of whole runs, `blocks` blocks of a file from `lblk` on, has not its checksum.
 
-        physical: where they lie, asked for only where a block is a run.
+        physical: where they lie, asked for only where a block is a run. stored: their bytes, as they came.
         """
         raise NotImplementedError
 
@@ -38,18 +49,23 @@ class FileTags:
     The checksums of one file. name: its path, for errors.
 
     by_run: they are of runs. length_bytes: of all of them where a list has them; list_bytes: the same until
-    it was read and hashed, then 0. judge: None where no bytes are kept. left: of each run that is being read,
-    by number, the blocks that have not come; waiting: what has come of it.
+    it was read and hashed, then 0. known: the list was verified. judge: None where no bytes are kept.
+    encrypt: of a file whose pages hold other bytes than the device. left: of each run that is being read, by
+    number, the blocks that have not come; waiting: what has come of it; torn: runs of which a part could not
+    be read.
     """
 
     def __init__(self, name: str, by_run: bool, list_bytes: int = 0, judge: Judge | None = None) -> None:
         self.name = name
         self.by_run = by_run
         self.length_bytes = self.list_bytes = list_bytes
+        self.known = False
         self.judge = judge
+        self.encrypt: Callable[[Any, int], bytes] | None = None
         self.left: dict[int, int] = {}
         self._holds: dict[int, tuple[Mapping, int, int]] = {}
         self.waiting: dict[int, list[Any]] = {}
+        self.torn: set[int] = set()
 
     def hold(self, number: int, mapping: Mapping, start: int, end: int) -> None:
         """Pages of a run, some of which are up to date, must not go until it is verified."""

@@ -1,88 +1,110 @@
 """
 Units of one image held against their tags one by one, as who reads them does: blocks by a table, runs by the
-list of their file. What was read of tags and found right is kept.
-
-store: the bytes as the reader has them, of the device or what lies over it.
+list of their file. The bytes are those that the reader has, whatever has become of them on the way.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 from sim.errors import ImageError
+from sim.ext4.check.sums import is_wrong
+from sim.ext4.edit.overlay import OverlayStore
+from sim.ext4.format.checksums import Checksums
 from sim.ext4.read.reader import Image, Inode
-from sim.ext4.store import ByteStore
 from sim.integrity.extents import TAGS_KEY, decode, list_place, run_place
 from sim.integrity.pieces import joined
 from sim.integrity.plan import Plan
 from sim.integrity.tables import Geometry, own_place
 from sim.integrity.tagger import Tagger
 
+Stored = Callable[[int], bytes]
+"""A physical block -> its bytes, as the reader has them."""
+
 
 class TableUnits:
-    """Blocks of an image that has a table."""
+    """Blocks of an image that has a table, whose blocks the reader has by `stored`."""
 
-    def __init__(self, image: Image, plan: Plan, tagger: Tagger, shape: Geometry, store: ByteStore) -> None:
+    def __init__(self, image: Image, plan: Plan, tagger: Tagger, shape: Geometry, stored: Stored) -> None:
         self._size = image.block_size
-        self._place = image.name
         self._tag_bytes = plan.tag_bytes
         self._tagger = tagger
         self._shape = shape
-        self._store = store
-        self._rows: dict[int, list[bytes]] = {}
+        self._stored = stored
+        self._numbers = {block: number for number, block in enumerate(shape.own)}
+        self._rows: dict[int, tuple[bytes, list[bytes]]] = {}
 
-    def bad(self, physical: int, rank: int, blocks: int) -> list[int]:
+    def is_row_good(self, block: int) -> bool:
+        """Return whether a block of the table has its own tag."""
+        raw = self._stored(block)
+        body, own = raw[: -self._tag_bytes], raw[-self._tag_bytes :]
+        return self._tagger.of_tags_again(own_place(self._tagger, self._numbers[block]), body, own) == own
+
+    def bad(self, physical: int, rank: int, blocks: int, stored: bytes) -> list[int]:
         """
         Return which of `blocks` blocks from `physical` on do not have their tags, counted from 0.
 
-        rank: number of the first one's entry. Raises ImageError for a block of the table that is wrong.
+        rank: number of the first one's entry. stored: their bytes. The rows are taken as good.
         """
-        size, per_block = self._size, self._shape.per_block
+        per_block = self._shape.per_block
         tags: list[bytes] = []
         for row in range(rank // per_block, (rank + blocks - 1) // per_block + 1):
             first, stop = max(rank, row * per_block), min(rank + blocks, (row + 1) * per_block)
-            entries = self._rows.get(row) or self._read(row)
-            tags += entries[first - row * per_block : stop - row * per_block]
-        stored = bytes(self._store.read(physical * size, blocks * size))
-        found = self._tagger.blocks_again(physical, stored, size, tags)
+            tags += self._entries(row)[first - row * per_block : stop - row * per_block]
+        found = self._tagger.blocks_again(physical, stored, self._size, tags)
         if found == tags:
             return []
         return [index for index in range(blocks) if found[index] != tags[index]]
 
-    def _read(self, row: int) -> list[bytes]:
-        """Return the entries of a block of the table, which has its own tag."""
-        size = self._size
-        raw = bytes(self._store.read(self._shape.own[row] * size, size))
-        body, own = raw[: -self._tag_bytes], raw[-self._tag_bytes :]
-        if self._tagger.of_tags_again(own_place(self._tagger, row), body, own) != own:
-            raise ImageError(self._place, f"block {row} of the table does not have its own tag", "the table")
-        length = self._tag_bytes
-        entries = [raw[at : at + length] for at in range(0, self._shape.per_block * length, length)]
-        self._rows[row] = entries
-        return entries
+    def _entries(self, row: int) -> list[bytes]:
+        """Return the entries of a block of the table, taken apart once for the same bytes."""
+        raw, length = self._stored(self._shape.own[row]), self._tag_bytes
+        known = self._rows.get(row)
+        if known is None or known[0] is not raw:
+            entries = [raw[at : at + length] for at in range(0, self._shape.per_block * length, length)]
+            known = self._rows[row] = raw, entries
+        return known[1]
 
 
 class ListUnits:
     """Runs of a file that has a list."""
 
-    def __init__(self, image: Image, plan: Plan, tagger: Tagger, inode: Inode, store: ByteStore) -> None:
+    def __init__(self, plan: Plan, tagger: Tagger, inode: Inode) -> None:
         """Raises ImageError for a list that is wrong."""
-        self._size = image.block_size
         self._tagger = tagger
         self._inode = inode
-        self._store = store
-        self.runs, own = decode(inode, plan)
-        self.list_bytes = len(joined(inode.xattrs, TAGS_KEY))
+        runs, own = decode(inode, plan)
         body = joined(inode.xattrs, TAGS_KEY)[: -plan.tag_bytes]
         if tagger.of_tags_again(list_place(tagger, inode), body, own) != own:
             raise ImageError(inode.place, "the list of tags does not have its own tag", "the list")
-        self._by_start = {run.logical: run for run in self.runs}
+        self._by_start = {run.logical: run for run in runs}
 
-    def is_good(self, logical: int) -> bool:
-        """Return whether the run that begins with a block has its tag."""
-        run = self._by_start[logical]
-        extent = self._inode.tree.find(logical)
-        if extent is None or extent.unwritten:
+    @classmethod
+    def as_read(
+        cls, image: Image, plan: Plan, tagger: Tagger, number: int, blocks: Sequence[int], stored: Stored
+    ) -> ListUnits:
+        """
+        Return the runs of a file by its list as the reader has it in `blocks` of the device.
+
+        Raises ImageError for a list that is wrong, or an xattr block that has not the checksum of metadata.
+        """
+        size, device = image.block_size, OverlayStore(image.store)
+        for block in blocks:
+            device.write(block * size, stored(block))
+        read = Image(device, image.name)
+        inode = read.inode(number)
+        block = inode.raw.xattr_block
+        set_checksum = partial(Checksums(read.superblock).xattr_block, block=block)
+        if block and is_wrong(bytes(read.read_block(block)), set_checksum):
+            raise ImageError(inode.place, "the xattr block does not have its checksum", "the block")
+        return cls(plan, tagger, inode)
+
+    def is_good(self, logical: int, blocks: int, stored: bytes) -> bool:
+        """Return whether the run that begins with a block has its tag; stored: its bytes."""
+        run, extent = self._by_start.get(logical), self._inode.tree.find(logical)
+        if run is None or run.blocks != blocks or extent is None or extent.unwritten:
             return False
         first = extent.physical + logical - extent.logical
-        stored = bytes(self._store.read(first * self._size, run.blocks * self._size))
-        place = run_place(self._tagger, self._inode, logical, run.blocks, first)
+        place = run_place(self._tagger, self._inode, logical, blocks, first)
         return self._tagger.again(place, stored, run.tag) == run.tag

@@ -117,6 +117,13 @@ def _checksums(machine: Machine, sums: Verification, rows: Sequence[CallRow]) ->
     }
 
 
+def refusal_metrics(sums: Verification | None) -> dict[str, Number]:
+    """Return what checksums that failed came to; nothing of a machine without any."""
+    if sums is None:
+        return {}
+    return {"checksums_failed": sums.failed, "checksum_blocks_refused": sums.refused}
+
+
 def _buffer_heads(machine: Machine, rows: Sequence[CallRow]) -> int:
     """Return how many buffer heads pages of files were given: a page has as many as blocks, a folio more."""
     if machine.large_folios:

@@ -4,22 +4,26 @@ The checksums of a cell's volume in its machine: how they are verified, and whic
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain, pairwise
 
 import numpy as np
 
 from sim.config.cell import CellConfig
 from sim.config.checksums import Checksums
-from sim.errors import ConfigError
+from sim.errors import ConfigError, ImageError
+from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
-from sim.ext4.store import ByteStore
-from sim.fs.file_tags import FileTags, Judge, ListTags, Run, TableShape, TableTags
+from sim.fs.file_tags import NO_BLOCK, FileTags, Judge, ListTags, Run, TableShape, TableTags
 from sim.fs.fs_inode import FsInode
+from sim.integrity.extents import list_bytes, runs_of
 from sim.integrity.tables import Geometry, geometry
 from sim.integrity.units import ListUnits, TableUnits
 from sim.machine.machine import Machine
+from sim.machine.schemes import xattr_blocks
 from sim.machine.volume_files import VolumeFile
 from sim.paths.checksums.symbols import ALGORITHM_SYMBOLS
+from sim.paths.checksums.tag_cache import TagCache
 from sim.paths.checksums.verification import SumRules
 from sim.volume.protected_image import tags_of
 
@@ -32,11 +36,11 @@ def rules_of(said: Checksums) -> SumRules | None:
     return SumRules(symbol, said.read, said.ahead, said.context == "work", said.work_queue)
 
 
-def volume_tags(config: CellConfig, volume: Image, store: ByteStore | None) -> VolumeTags | None:
-    """Return the tags of a cell's volume, None if it has none; store: its bytes, None with data off."""
+def volume_tags(config: CellConfig, volume: Image) -> VolumeTags | None:
+    """Return the tags of a cell's volume, None if it has none."""
     if config.checksums.layout == "none":
         return None
-    return VolumeTags(config.checksums, volume, store, config.volume.seed)
+    return VolumeTags(config.checksums, volume, config.data == "real", config.volume.seed)
 
 
 class _TableJudge(Judge):
@@ -46,70 +50,118 @@ class _TableJudge(Judge):
         self._units = units
         self._shape = shape
 
-    def bad(self, lblk: int, physical: int, blocks: int) -> list[Run]:
+    def bad_tags(self, blocks: list[int]) -> list[int]:
+        """Return blocks of the table that do not have their own tags (Judge)."""
+        return [block for block in blocks if not self._units.is_row_good(block)]
+
+    def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:
         """Return blocks that do not have their checksums (Judge)."""
-        return [(lblk + at, 1) for at in self._units.bad(physical, self._shape.rank(physical), blocks)]
+        rank = self._shape.rank(physical)
+        return [(lblk + at, 1) for at in self._units.bad(physical, rank, blocks, stored)]
 
 
 class _ListJudge(Judge):
-    """A list's units, as a reader asks for them."""
+    """A list's units, as a reader asks for them; read: takes a list apart as it lies in blocks that came."""
 
-    def __init__(self, units: ListUnits) -> None:
-        self._units = units
+    def __init__(self, read: Callable[[list[int]], ListUnits]) -> None:
+        self._read = read
+        self._units: ListUnits | None = None
 
-    def bad(self, lblk: int, physical: int, blocks: int) -> list[Run]:  # noqa: ARG002
+    def bad_tags(self, blocks: list[int]) -> list[int]:
+        """Return all blocks of a list that is wrong (Judge)."""
+        try:
+            self._units = self._read(blocks)
+        except ImageError:
+            return blocks or [NO_BLOCK]
+        return []
+
+    def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:  # noqa: ARG002
         """Return the run if it does not have its checksum (Judge)."""
-        return [] if self._units.is_good(lblk) else [(lblk, blocks)]
+        good = self._units is not None and self._units.is_good(lblk, blocks, stored)
+        return [] if good else [(lblk, blocks)]
 
 
 class VolumeTags:
     """
-    The tags of a volume. store: its bytes, None with data off.
+    The tags of a volume. real: their bytes are looked at.
 
     Raises ConfigError for a volume that has not what is said.
     """
 
-    def __init__(self, said: Checksums, volume: Image, store: ByteStore | None, seed: int) -> None:
+    def __init__(self, said: Checksums, volume: Image, real: bool, seed: int) -> None:
         self._volume = volume
-        self._store = store
         self._plan, self._tagger = tags_of(volume, said, seed)
+        self._real = real
+        self._cache: TagCache | None = None
+        self._before: dict[int, bytes] = {}
         self._shape: TableShape | None = None
         self._judge: Judge | None = None
         if self._plan.is_table:
             shape = geometry(volume, self._plan)
             self._shape = TableShape(_runs(shape), shape.own, shape.per_block)
-            if store is not None:
-                units = TableUnits(volume, self._plan, self._tagger, shape, store)
+            if real:
+                units = TableUnits(volume, self._plan, self._tagger, shape, self._stored)
                 self._judge = _TableJudge(units, self._shape)
+
+    def blocks_of(self, inode: Inode) -> list[int]:
+        """Return the blocks of the device with the checksums of a file."""
+        if self._shape is None:
+            return list(chain.from_iterable(xattr_blocks(self._volume, inode)))
+        rows = (
+            self._shape.rows(extent.physical, extent.length)
+            for extent in inode.tree.extents
+            if not extent.unwritten
+        )
+        return list(dict.fromkeys(chain.from_iterable(rows)))
 
     def attach(self, machine: Machine, file: VolumeFile, status: str) -> None:
         """
         Give an open file its tags, in memory as `status` says of the extents: "warm"; "es_cold", blocks of
-        the device alone; "all_cold", nothing.
+        the device alone; "all_cold", nothing. What is not as it should be was not kept in memory.
         """
         inode, sums = file.inode, machine.sums
         assert isinstance(inode, FsInode)
         assert sums is not None
+        self._cache = sums.cache
         tags = inode.tags = self._of(file)
         if status == "all_cold":
             return
-        for extent in file.on_disk.tree.extents:
-            if not extent.unwritten:
-                sums.cache.warm(tags.tag_blocks(extent.physical, extent.length))
-        if status == "warm":
-            tags.list_bytes = 0
+        blocks = self.blocks_of(file.on_disk)
+        bad = tags.judge.bad_tags(blocks) if tags.judge is not None else []
+        sums.cache.warm([block for block in blocks if block not in bad])
+        if status == "warm" and tags.by_run and not bad:
+            tags.list_bytes, tags.known = 0, True
+
+    def _stored(self, block: int) -> bytes:
+        """Return a block with checksums as it came in the run, or was before it."""
+        if self._cache is not None and block in self._cache.contents:
+            return self._cache.contents[block]
+        if block not in self._before:
+            self._before[block] = bytes(self._volume.read_block(block))
+        return self._before[block]
 
     def _of(self, file: VolumeFile) -> FileTags:
         if self._shape is not None:
-            return TableTags(file.path, self._shape, self._judge)
-        volume, on_disk = self._volume, file.on_disk
-        units = ListUnits(volume, self._plan, self._tagger, on_disk, self._store or volume.store)
-        runs = [(run.logical, run.blocks) for run in units.runs]
+            tags: FileTags = TableTags(file.path, self._shape, self._judge)
+        else:
+            tags = self._listed(file)
+        tags.encrypt = file.encrypt
+        return tags
+
+    def _listed(self, file: VolumeFile) -> ListTags:
+        """Return the tags of a file in a list, whose runs follow from its extents."""
+        volume, on_disk, plan = self._volume, file.on_disk, self._plan
+        runs = [(logical, blocks) for logical, _, blocks in runs_of(on_disk, plan.extent_blocks)]
         if runs and runs[-1][0] + runs[-1][1] > -(-on_disk.size_bytes // volume.block_size):
             raise ConfigError(file.path, "has a checksum over blocks behind its end", "layout table_data")
-        judge = _ListJudge(units) if self._store is not None else None
-        blocks = list(chain.from_iterable(file.xattr_blocks))
-        return ListTags(file.path, runs, blocks, units.list_bytes, judge)
+        judge = None
+        if self._real:
+            judge = _ListJudge(
+                lambda blocks: ListUnits.as_read(
+                    volume, plan, self._tagger, on_disk.number, blocks, self._stored
+                )
+            )
+        return ListTags(file.path, runs, self.blocks_of(on_disk), list_bytes(plan, len(runs)), judge)
 
 
 def _runs(shape: Geometry) -> list[Run]:

@@ -14,8 +14,8 @@ from sim.cache.address_space import OpenFile
 from sim.cache.pages import Mapping
 from sim.config.cell_result import CellResult, JobRow, ReadRow
 from sim.fs.fs_inode import FsInode
-from sim.machine.cell_metrics import check_delivery, result_of
-from sim.machine.faults.device import fault_metrics
+from sim.machine.cell_metrics import NOT_COMPARED, check_delivery, refusal_metrics, result_of
+from sim.machine.faults.device import read_metrics
 from sim.machine.job_rows import Clone, groups_of, job_rows, write_columns
 from sim.machine.job_writes import JobWrites
 from sim.machine.stage import Stage
@@ -107,7 +107,7 @@ class JobRun:
         seed = self._cell.seed
         delayed = self._delayed(job, number)
         errors = None
-        if self._faults is not None:
+        if self._faults is not None or any(self._is_verified(file) for file in files):
             errors = ReadErrors(self._machine.filemap, job.continue_on_read_error)
             self._errors.append(errors)
         player: Any = play(
@@ -152,10 +152,16 @@ class JobRun:
             opened.sink = Compared(plain_contents(self._volume, file.on_disk, file.inode))
         elif self._cell.config.data == "real":
             in_order = alone and reads_once_in_order(job, file.inode.size_bytes)
-            verifier = verifier_of(self._volume, file, in_order, self._digests.get(file.path))
+            known = self._digests.get(file.path)
+            verifier = verifier_of(self._volume, file, in_order, known, self._is_verified(file))
             opened.sink = verifier
             self.verifiers.append(verifier)
         return opened
+
+    def _is_verified(self, file: VolumeFile) -> bool:
+        """Return whether reads of a file can be refused for what they find on an image that was changed."""
+        real, inode = self._cell.config.data == "real", file.inode
+        return real and isinstance(inode, FsInode) and (inode.tags is not None or inode.verity is not None)
 
     def _delayed(self, job: Job, number: int) -> Job:
         """Return `job` with the delay that is drawn for one clone, if it has a choice."""
@@ -181,10 +187,14 @@ class JobRun:
         """Return what all clones came to (WorkloadPlayer)."""
         check_delivery(self._machine, self.players)
         rows, reads = self.job_rows(), self.read_rows()
-        what = self.verifiers, self.openings_ns, rows, reads, self._faults is not None
+        refused = any(errors.refused for errors in self._errors)
+        what = self.verifiers, self.openings_ns, rows, reads, self._faults is not None or refused
         result = result_of(self._machine, self.players, *what)
         if self._faults is not None:
-            result.metrics.update(fault_metrics(self._faults.store, self._errors))
+            result.metrics.update(self._faults.store.outcomes())
+        if self._faults is not None or refused:
+            result.metrics.update(read_metrics(self._errors) | refusal_metrics(self._machine.sums))
+            result.metrics["digest_ok"] = NOT_COMPARED
         wrote = self._trace and self._mounted is not None
         result = replace(result, columns={"writes": write_columns(self._clones)} if wrote else {})
         if self._mounted is not None:

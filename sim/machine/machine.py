@@ -166,7 +166,7 @@ class Machine:
         contents = None
         if spec.store is not None:
             contents = Contents(spec.store, spec.block_size, spec.sectors, spec.noticed)
-        sums, queue = self._build_sums(), self._fs_queue
+        sums, queue = self._build_sums(contents), self._fs_queue
         if sums is not None and sums.rules.read == "with":
             queue = ChecksumQueue(queue, sums)
         parts = PathParts(
@@ -189,12 +189,12 @@ class Machine:
             path = ChecksumPath(path, self._fs_ledger, self.cache, self.mapper, sums)
         return path, sums
 
-    def _build_sums(self) -> Verification | None:
-        spec, ledger = self.spec, self._fs_ledger
+    def _build_sums(self, contents: Contents | None) -> Verification | None:
+        spec, ledger, size = self.spec, self._fs_ledger, self.spec.block_size
         if spec.checksums is None:
             return None
-        tags = TagCache(self.clock, ledger, self._fs_queue, spec.block_size)
-        return Verification(self.clock, self.cpu, ledger, tags, spec.block_size, spec.checksums)
+        tags = TagCache(self.clock, ledger, self._fs_queue, size, spec.store, spec.noticed)
+        return Verification(self.clock, self.cpu, ledger, tags, size, spec.checksums, contents)
 
     def ecryptfs_inode(self, size_bytes: int, lower: FsInode, key: LowerFile | None) -> EcryptfsInode:
         """

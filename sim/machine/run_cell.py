@@ -71,15 +71,14 @@ def _played(
     config = cell.config
     system = Scheme(config.encryption, config.volume.seed)
     volume = system.open_image(image)
-    faults = None
+    tags, faults = volume_tags(config, volume), None
     if config.faults is not None:
-        faults = FaultyDevice(cell, config.faults, volume, system.store(volume))
+        faults = FaultyDevice(cell, config.faults, volume, system.store(volume), tags)
     machine = _machine(cell, volume, trace, system, costs, device, faults)
     if trace and config.workload.kind in ("secure_delete", "stream_write"):
         raise ConfigError(
             "--trace", f"with a workload {config.workload.kind}", "fio jobs, or a browser cache"
         )
-    tags = volume_tags(config, volume, machine.spec.store)
     player = PLAYERS[config.workload.kind](Stage(cell, machine, volume, image, system, trace, faults, tags))
     player.start()
     machine.clock.run()

@@ -50,13 +50,31 @@ class Contents:
         self._block_size = block_size
         self._sectors = sectors
 
-    def fill(self, bio: Bio) -> None:
-        """Put the blocks of a completed bio into its file's pages."""
+    def bring(self, bio: Bio) -> None:
+        """Put the blocks of a bio into its file's pages as they lie on the device, to be verified."""
         file: OpenFile = bio.owner
         at = bio.sector * SECTOR_BYTES
         for lblk, count in bio.blocks:
-            self._put(file.mapping, file.inode, at, lblk, count)
-            at += count * self._block_size
+            length, to = count * self._block_size, lblk * self._block_size
+            if file.mapping.content is not None:
+                file.mapping.content[to : to + length] = self._store.read(at, length)
+            at += length
+
+    def fill(self, bio: Bio) -> None:
+        """Put the blocks of a completed bio into its file's pages; decrypt those that were brought before."""
+        file: OpenFile = bio.owner
+        content = file.mapping.content
+        if content is None:
+            return
+        brought = file.inode.tags is not None
+        if brought and file.inode.decrypt is None:
+            return
+        at = bio.sector * SECTOR_BYTES
+        for lblk, count in bio.blocks:
+            length, to = count * self._block_size, lblk * self._block_size
+            data = bytes(content[to : to + length]) if brought else self._store.read(at, length)
+            self._put(content, file.inode, memoryview(data), at, lblk)
+            at += length
 
     def tell(self, bio: Bio, bad: list[tuple[int, int]]) -> None:
         """Tell of a bio that failed, or of the runs of its file's blocks that were found bad."""
@@ -77,23 +95,21 @@ class Contents:
 
     def load(self, mapping: Mapping, inode: FsInode, start: int, end: int) -> None:
         """Put the pages [start, end) into memory without a bio, as a read before the run did."""
-        size = self._block_size
+        size, content = self._block_size, mapping.content
+        if content is None:
+            return
         first, stop = start * PAGE_BYTES // size, min(-(-end * PAGE_BYTES // size), inode.blocks)
         extents, firsts = inode.map.tree.extents, inode.map.firsts
         for extent in extents[max(bisect_right(firsts, first) - 1, 0) : bisect_left(firsts, stop)]:
             lblk = max(extent.logical, first)
             count = min(extent.logical + extent.length, stop) - lblk
             if count > 0 and not extent.unwritten:
-                at = (extent.physical + lblk - extent.logical) * self._block_size
-                self._put(mapping, inode, at, lblk, count)
+                at = (extent.physical + lblk - extent.logical) * size
+                self._put(content, inode, memoryview(self._store.read(at, count * size)), at, lblk)
 
-    def _put(self, mapping: Mapping, inode: FsInode, at: int, lblk: int, count: int) -> None:
-        """Put `count` blocks, which lie at byte `at` of the device, into the pages from block `lblk` on."""
-        content = mapping.content
-        if content is None:
-            return
-        length, to = count * self._block_size, lblk * self._block_size
-        data = memoryview(self._store.read(at, length))
+    def _put(self, content: memoryview, inode: FsInode, data: memoryview, at: int, lblk: int) -> None:
+        """Put blocks, which lie at byte `at` of the device, decrypted into the pages from block `lblk` on."""
+        length, to = len(data), lblk * self._block_size
         if self._sectors is not None:
             self._sectors.decrypt_into(
                 data, at // SECTOR_BYTES, content[to : to + length + CONTENT_SLACK_BYTES]

@@ -18,7 +18,8 @@ from sim.engine.workqueue import WorkQueue
 from sim.fs.mapper import Mapper
 from sim.paths.buffer_end_io import BufferEndIo
 from sim.paths.buffer_head import BufferHeadReader
-from sim.paths.checksums.verification import ChecksumEndIo, Verification
+from sim.paths.checksums.end_io import ChecksumEndIo
+from sim.paths.checksums.verification import Verification
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.page_data import Contents
 from sim.paths.post_read import PageEndIo
@@ -69,9 +70,9 @@ class PathParts:
         self.ra_log = ra_log
         self.sums = sums
 
-    def _verified(self, end_io: EndIo) -> EndIo:
-        """Return an end of bios, behind the verification of their data."""
-        return end_io if self.sums is None else ChecksumEndIo(end_io, self.sums)
+    def _verified(self, end_io: EndIo, whole_bios: bool) -> EndIo:
+        """Return an end of bios, behind the verification of their data; whole_bios: see PostReadEndIo."""
+        return end_io if self.sums is None else ChecksumEndIo(end_io, self.sums, whole_bios)
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""
@@ -83,7 +84,7 @@ class PathParts:
             self.ledger,
             self.queue,
             self.mapper,
-            self._verified(end_io),
+            self._verified(end_io, False),
             self.block_size,
             caller,
             self.cache.attach_buffers,
@@ -109,7 +110,7 @@ class PathParts:
             self.rules.verity if symbols.verifies else "",
             self.rules.fails_whole_bios,
         )
-        return self._verified(end_io)
+        return self._verified(end_io, self.rules.fails_whole_bios)
 
     def verity_readahead(self, caller: str) -> VerityReadahead | None:
         """Return who reads Merkle trees below the folded stack `caller`, None on a kernel without a model."""

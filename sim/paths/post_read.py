@@ -127,16 +127,16 @@ class PostReadEndIo(EndIo):
         if self._contents is not None and not bio.failed:
             self._contents.fill(bio)
             for step in self._steps:
-                if not bad and step.wanted(bio.owner.inode):
+                if not (bad or bio.bad) and step.wanted(bio.owner.inode):
                     bad = step.bad_blocks(bio)
         if bad and self._contents is not None:
             self._contents.tell(bio, bad)
         self._fail(bio, bio.blocks if bad and self._whole_bios else bad)
 
     def _fail(self, bio: Bio, bad: Blocks) -> None:
-        """Note that blocks of a bio did not come as they should."""
+        """Note that blocks of a bio did not come as they should, those without their checksums among them."""
         mapping: Mapping = bio.owner.mapping
-        for lblk, count in bad:
+        for lblk, count in [*bad, *(bio.bad or ())]:
             mapping.blocks_fail(lblk, count, self._per_page, self._in_blocks)
 
     def _verify_bio(self, bio: Bio) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sim.config.cell import Cell
 from sim.config.cell_result import CellResult
-from sim.errors import ConfigError, ImageError
+from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image
 from sim.integrity.protect import check_data
@@ -85,38 +85,56 @@ def test_what_a_run_makes_a_reader_read_is_counted(tmp_path: Path) -> None:
     assert 0 == ran(tmp_path, 'layout = "table_data"', rw="randread").metrics["checksum_more_bytes"]
 
 
-@pytest.mark.parametrize("context", ["work", "completion"])
-@pytest.mark.parametrize("sums", LAYOUTS)
-def test_a_flipped_bit_is_found_where_the_check_finds_it(tmp_path: Path, sums: str, context: str) -> None:
-    """One bit of one block changed: who reads it is told file and block, as `check_data` tells them."""
-    cell, image = cell_of(tmp_path, f'{sums}\ncontext = "{context}"')
-    extent = Image.open(image).lookup("/data").tree.extents[3]
-    flipped = shutil.copytree(image.parent, tmp_path / "flipped") / image.name
-    with open(flipped, "r+b") as file:
-        file.seek((extent.physical + 3) * 4096 + 100)
+def flipped(folder: Path, image: Path, at: int) -> Path:
+    """Return a copy of an image in which a bit of one byte is another."""
+    copy = shutil.copytree(image.parent, folder / "flipped") / image.name
+    with open(copy, "r+b") as file:
+        file.seek(at)
         byte = file.read(1)[0]
         file.seek(-1, 1)
         file.write(bytes([byte ^ 4]))
-    key = volume_key(cell.config.checksums, 0)
-    checked = check_data(Image.open(flipped), Secrets(key))
+    return copy
+
+
+def told(cell: Cell, image: Path) -> tuple[object, ...]:
+    """Return what a run says of reads: right, EIO, wrong, jobs ended, and whether contents were compared."""
+    metrics = played_cell(cell, image)[0].metrics
+    names = ("reads_right", "reads_eio", "reads_wrong", "jobs_ended", "digest_ok")
+    return tuple(metrics[name] for name in names)
+
+
+@pytest.mark.parametrize("rw", ["read", "randread"])
+@pytest.mark.parametrize("context", ["work", "completion"])
+@pytest.mark.parametrize("sums", LAYOUTS)
+def test_a_flipped_bit_is_eio_where_the_check_finds_it(
+    tmp_path: Path, sums: str, context: str, rw: str
+) -> None:
+    """One bit of one block changed: EIO for the blocks that `check_data` tells of; the first ends a job."""
+    cell, image = cell_of(tmp_path, f'{sums}\ncontext = "{context}"', rw=rw)
+    extent = Image.open(image).lookup("/data").tree.extents[3]
+    wrong = flipped(tmp_path, image, (extent.physical + 3) * 4096 + 100)
+    checked = check_data(Image.open(wrong), Secrets(volume_key(cell.config.checksums, 0)))
     assert checked is not None
     (bad,) = checked.bad
-    last = f" to {bad.logical + bad.blocks - 1}" if bad.blocks > 1 and bad.logical is not None else ""
-    with pytest.raises(ImageError, match=f"/data: block {bad.logical}{last} does not have its checksum"):
-        played_cell(cell, flipped)
+    goes_on, _ = cell_of(tmp_path, f'{sums}\ncontext = "{context}"', rw=f'{rw}", continue_on_error = "read')
+    assert (128 - bad.blocks, bad.blocks, 0, 0, -1) == told(goes_on, wrong)
     assert extent.logical <= (bad.logical or 0) <= extent.logical + 3
+    if rw == "read":
+        assert (bad.logical, 1, 0, 1, -1) == told(cell, wrong)
 
 
 def test_a_flipped_bit_in_the_table_is_found(tmp_path: Path) -> None:
-    """A block of the table has a checksum of its own, by which it is known to be the one that is wrong."""
-    cell, image = cell_of(tmp_path, 'layout = "table_data"')
+    """A block of the table has a checksum of its own: EIO for all of the file, which has them there."""
+    cell, image = cell_of(tmp_path, 'layout = "table_data"', rw='read", continue_on_error = "read')
     table = Image.open(image).lookup("/.checksums").tree.extents[0].physical
-    flipped = shutil.copytree(image.parent, tmp_path / "flipped") / image.name
-    with open(flipped, "r+b") as file:
-        file.seek(table * 4096 + 4000)
-        file.write(b"\xff\xfe\xfd\xfc")
-    with pytest.raises(ImageError, match="block 0 of the table does not have its own tag"):
-        played_cell(cell, flipped)
+    assert (0, 128, 0, 0, -1) == told(cell, flipped(tmp_path, image, table * 4096 + 4000))
+
+
+def test_a_flipped_bit_in_a_list_is_found(tmp_path: Path) -> None:
+    """So has a list: EIO for all of its file."""
+    cell, image = cell_of(tmp_path, LAYOUTS[2], rw='read", continue_on_error = "read')
+    block = Image.open(image).lookup("/data").raw.xattr_block
+    assert (0, 128, 0, 0, -1) == told(cell, flipped(tmp_path, image, block * 4096 + 4000))
 
 
 @pytest.mark.parametrize("sums", [LAYOUTS[1], LAYOUTS[2]])
@@ -129,6 +147,19 @@ def test_ciphertext_is_verified_before_it_is_decrypted(tmp_path: Path, sums: str
         calls[row.symbol] += row.calls
     assert calls["ext4_data_csum_work"] >= 1
     assert 128 == calls["fscrypt_crypt_block"]
+
+
+@pytest.mark.parametrize("scheme", ["none", "fscrypt-v2", "file-keys"])
+def test_what_was_decrypted_before_is_verified_as_it_was_stored(tmp_path: Path, scheme: str) -> None:
+    """Every second page is in memory as plaintext; its run is of the ciphertext, and holds."""
+    cell_of(tmp_path, LAYOUTS[2], scheme=scheme)
+    text = (tmp_path / "e.toml").read_text().replace("[cache]", "[cache]\npages = { every = 2 }")
+    (tmp_path / "e.toml").write_text(text)
+    (cell,) = load_experiment(tmp_path / "e.toml", ["workload.job.invalidate=0"]).cells
+    metrics = played_cell(cell, ensure_image(cell, root=tmp_path / "images"))[0].metrics
+    assert 1 == metrics["digest_ok"]
+    assert "reads_eio" not in metrics
+    assert 64 == metrics["pages_read"]
 
 
 def test_memory_that_has_the_checksums_reads_none(tmp_path: Path) -> None:

@@ -2,48 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from checksum_kit import CRC, LIST, OWN, Refuses, commands, listed, rig, table
 from core_kit import PATHS, Rig, sequential
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.block.queue.limits import QueueLimits
-from sim.errors import ImageError
-from sim.fs.file_tags import FileTags, Judge, ListTags, TableShape, TableTags
-from sim.paths.checksums.verification import SumRules
+from sim.fs.file_tags import FileTags
 from sim.units import KIB, MIB, PAGE_BYTES
-
-CRC = "crc32c_pcl_intel_digest"
-OWN = [500_000, 500_001, 500_002]
-"""Blocks of a table, far from the data."""
-LIST = 600_000
-
-
-def table(first: int = 1000, blocks: int = 1 << 16, per_block: int = 100) -> TableTags:
-    """Return checksums by a table whose rows have `per_block` entries, of blocks from `first` on."""
-    own = OWN + [OWN[-1] + 2 * row for row in range(1, -(-blocks // per_block) - 2)]
-    return TableTags("/data", TableShape([(first, blocks)], own, per_block))
-
-
-def listed(*runs: tuple[int, int], blocks: tuple[int, ...] = (LIST,)) -> ListTags:
-    """Return checksums by a list in one block of xattrs."""
-    return ListTags("/data", runs, list(blocks), 64)
-
-
-def rig(tags: FileTags, path: str = "page_io", size: int = MIB, **options: Any) -> Rig:
-    """Return a machine over a contiguous file from block 1000 on."""
-    said = {name: options.pop(name) for name in ("read", "ahead", "in_work") if name in options}
-    extents = options.pop("extents", [(0, 1000, size // options.get("block_size", PAGE_BYTES))])
-    made = Rig(path, extents, size, checksums=SumRules(CRC, **said), **options)
-    made.inode.tags = tags
-    return made
-
-
-def commands(machine: Rig) -> list[tuple[int, int, int]]:
-    """Return (ns, block, blocks) of what the device was given."""
-    return [(at, sector // 8, sectors // 8) for at, sector, sectors in machine.device.commands]
 
 
 @pytest.mark.parametrize("in_work", [True, False])
@@ -163,54 +130,19 @@ def test_two_readers_of_one_run_verify_it_once() -> None:
     assert abs(first[0] - second[0]) < 20_000
 
 
-class _Refuses(Judge):
-    """Finds one block of the file bad, and notes what it was asked for."""
-
-    def __init__(self, bad: int) -> None:
-        self.block = bad
-        self.asked: list[tuple[int, int, int]] = []
-
-    def bad(self, lblk: int, physical: int, blocks: int) -> list[tuple[int, int]]:
-        self.asked.append((lblk, physical, blocks))
-        return [(self.block, 1)] if lblk <= self.block < lblk + blocks else []
-
-
-@pytest.mark.parametrize("in_work", [True, False])
-@pytest.mark.parametrize("path", PATHS)
-def test_bad_data_is_reported_before_anyone_has_it(path: str, in_work: bool) -> None:
-    """A bad block ends the run, with the file and the block, and its page is not up to date."""
-    tags = table()
-    tags.judge = judge = _Refuses(17)
-    machine = rig(tags, path, in_work=in_work)
-    with pytest.raises(ImageError, match="/data: block 17 does not have its checksum"):
-        machine.run(sequential(MIB, 128 * KIB))
-    assert machine.mapping.state[17] & 1
-    assert all(physical - lblk == 1000 for lblk, physical, _ in judge.asked)
-
-
-def test_a_bad_run_is_reported_as_such() -> None:
-    """Which block of a run is bad nobody can tell: the judge is asked for the run, and says which it is."""
-    tags = listed((0, 8), (8, 8))
-    tags.judge = judge = _Refuses(9)
-    machine = rig(tags, size=64 * KIB)
-    with pytest.raises(ImageError, match="/data: block 9"):
-        machine.run([(0, 64 * KIB)])
-    assert {(0, 0, 8), (8, 0, 8)} >= set(judge.asked)
-
-
-class _Watches(_Refuses):
+class _Watches(Refuses):
     """
     Finds nothing bad, and looks around whenever it is asked: the checksums are in memory, and all of the run;
     and no page is up to date of which a block was not verified.
     """
 
     def __init__(self, machine: Rig, tags: FileTags, block_size: int) -> None:
-        super().__init__(-1)
+        super().__init__()
         self.machine, self.tags = machine, tags
         self.block_size = block_size
         self.seen: set[int] = set()
 
-    def bad(self, lblk: int, physical: int, blocks: int) -> list[tuple[int, int]]:
+    def bad(self, lblk: int, physical: int, blocks: int, _stored: bytes) -> list[tuple[int, int]]:
         sums, state, size = self.machine.machine.sums, self.machine.mapping.state, self.block_size
         assert sums is not None
         assert not sums.cache.missing(self.tags.tag_blocks(physical, blocks))

@@ -16,6 +16,7 @@ from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
 from sim.integrity.merkle import area_of
+from sim.machine.checksums import VolumeTags
 from sim.machine.faults.plan import plan_faults
 from sim.machine.faults.store import FaultyStore
 from sim.machine.volume_files import known_files
@@ -23,9 +24,14 @@ from sim.workload.fio.files import find_files
 from sim.workload.read_errors import ReadErrors
 
 
-def blocks_of(volume: Image, inode: Inode, what: str) -> Iterable[int]:
-    """Yield the physical blocks of a file's data, or ("tags") of its Merkle tree without the descriptor."""
+def blocks_of(volume: Image, inode: Inode, what: str, tags: VolumeTags | None) -> Iterable[int]:
+    """
+    Yield the physical blocks of a file's data, or ("tags") those with its checksums, and of its Merkle tree
+    without the descriptor.
+    """
     first, end = 0, inode.blocks
+    if what == "tags" and tags is not None:
+        yield from tags.blocks_of(inode)
     if what == "tags":
         area = area_of(inode.size_bytes, volume.block_size)
         first, end = area.first, area.descriptor
@@ -43,7 +49,9 @@ class FaultyDevice:
     media: what it cannot.
     """
 
-    def __init__(self, cell: Cell, said: Faults, volume: Image, below: ByteStore) -> None:
+    def __init__(
+        self, cell: Cell, said: Faults, volume: Image, below: ByteStore, tags: VolumeTags | None = None
+    ) -> None:
         jobs = cell.config.workload.jobs
         known = dict.fromkeys(known_files(cell, volume))
         paths = {
@@ -51,7 +59,7 @@ class FaultyDevice:
         }
         blocks: list[int] = []
         for path in sorted(paths):
-            blocks += blocks_of(volume, volume.lookup(f"/{path}"), said.on)
+            blocks += blocks_of(volume, volume.lookup(f"/{path}"), said.on, tags)
         if not blocks:
             raise ConfigError("faults.on", f"the files have no blocks of {said.on!r}", "data that is written")
         size, rng = volume.block_size, stream(cell.seed, "faults")
@@ -63,10 +71,9 @@ class FaultyDevice:
         self.store = FaultyStore(below, size, plan, among, rate, rng if drawn else None)
 
 
-def fault_metrics(store: FaultyStore, errors: Sequence[ReadErrors]) -> dict[str, Number]:
-    """Return what became of the faults, and of the reads."""
+def read_metrics(errors: Sequence[ReadErrors]) -> dict[str, Number]:
+    """Return what became of reads that may fail."""
     return {
-        **store.outcomes(),
         "reads_right": sum(one.right for one in errors),
         "reads_eio": sum(one.failed for one in errors),
         "reads_wrong": sum(one.wrong for one in errors),

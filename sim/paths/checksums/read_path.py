@@ -7,6 +7,10 @@ a file system with compressed extents, page by page until no run is cut; where b
 and extents do not begin with one, this goes on from run to run. Where runs and places are asked for, the
 window is mapped once more (ext4_map_blocks), mostly from the extent status tree.
 
+A page that was read in vain is read again with all of its runs: those of their pages that are not up to date
+either are locked and read again too, one ->read_folio each, and so verified by the same checksum. Each read
+of a page ends, good or bad: read(2) asks for it once more, and then returns EIO.
+
 "before": the reader waits for the checksums, as btrfs_lookup_bio_sums() does. "with": they are submitted
 before the bio that needs them, under its plug. "after": nothing here.
 
@@ -23,21 +27,25 @@ from sim.block.protocols import BioQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.page_cache import PageCache
 from sim.cache.page_cache_ra import INSERT_SYMBOLS, Reclaim
-from sim.cache.pages import ABSENT, LOCKED, MARKED, Mapping
+from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, Mapping
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.file_tags import FileTags
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
 from sim.fs.status_cache import WRITTEN
+from sim.paths.checksums.end_io import ChecksumEndIo
 from sim.paths.checksums.symbols import EXPAND
-from sim.paths.checksums.verification import ChecksumEndIo, Verification
+from sim.paths.checksums.tag_cache import TagCache
+from sim.paths.checksums.verification import Verification
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
-def with_ahead(tags: FileTags, blocks: list[int], ahead: int) -> list[int]:
-    """Return blocks with checksums, and `ahead` more behind the last."""
-    return blocks + tags.behind(blocks[-1], ahead) if ahead and blocks else blocks
+def with_ahead(cache: TagCache, tags: FileTags, blocks: list[int], ahead: int) -> list[int]:
+    """Return blocks with checksums, and `ahead` more behind the last, but for those read in vain."""
+    if not ahead or not blocks:
+        return blocks
+    return blocks + [block for block in tags.behind(blocks[-1], ahead) if not cache.has_failed(block)]
 
 
 def _joined(ranges: list[PageRange]) -> list[PageRange]:
@@ -69,7 +77,7 @@ class ChecksumQueue(BioQueue):
                 blocks = bio.sectors * SECTOR_BYTES // self._block_size
                 needed = tags.tag_blocks(bio.sector * SECTOR_BYTES // self._block_size, blocks)
                 if self._cache.missing(needed):
-                    self._cache.start(task, with_ahead(tags, needed, self._ahead), plug)
+                    self._cache.start(task, with_ahead(self._cache, tags, needed, self._ahead), plug)
         self._queue.submit(task, bio, plug)
 
     def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
@@ -121,19 +129,22 @@ class ChecksumPath(ReadPath):
     def _read(
         self, task: Task, file: OpenFile, tags: FileTags, ranges: list[PageRange], alone: bool = False
     ) -> Generator[Any, Any, None]:
+        again: list[int] = []
         if tags.by_run:
-            ranges = self._expanded(task, file, tags, ranges)
+            ranges, again = self._expanded(task, file, tags, ranges)
         needed: dict[int, int] = {}
         plug = Plug()
-        for start, end in ranges:
+        for start, end in sorted(ranges + [(page, page + 1) for page in again]):
             yield from self._map(task, file, tags, start, end, needed, plug)
         if self._before:
             blocks = list(needed)
             if self._tags.missing(blocks):
-                yield from self._tags.read(task, with_ahead(tags, blocks, self._ahead))
-        if alone and ranges[-1][1] - ranges[0][0] == 1:
+                yield from self._tags.read(task, with_ahead(self._tags, tags, blocks, self._ahead))
+        for page in again:
+            yield from self._path.read_folio(task, file, page)
+        if alone and ranges and ranges[-1][1] - ranges[0][0] == 1:
             yield from self._path.read_folio(task, file, ranges[0][0])
-        else:
+        elif ranges:
             yield from self._path.read_pages(task, file, ranges)
 
     def _map(
@@ -159,12 +170,17 @@ class ChecksumPath(ReadPath):
 
     def _expanded(
         self, task: Task, file: OpenFile, tags: FileTags, ranges: list[PageRange]
-    ) -> list[PageRange]:
-        """Widen locked ranges to whole runs; return all pages to be read, whose runs are then counted."""
+    ) -> tuple[list[PageRange], list[int]]:
+        """
+        Widen locked ranges to whole runs; return all pages to be read, whose runs are then counted, and
+        beside them those that are to be read again.
+        """
         mapping = file.mapping
         added: list[PageRange] = []
+        again: list[int] = []
         for first, last in ranges:
             start, end = self._whole(tags, first, last)
+            again += self._locked_again(mapping, tags, start, end)
             if (start, end) != (first, last):
                 task.ps += self._s_expand.charge(1)
                 added += self._insert_absent(task, mapping, start, first)
@@ -173,10 +189,31 @@ class ChecksumPath(ReadPath):
                     file.ra.size += stop - page
                     file.ra.async_size += stop - page
                 added += behind
-        whole = _joined(sorted(ranges + added))
-        for first, last in whole:
+        fresh = [one for one in ranges + added if one[0] not in again]
+        for first, last in _joined(sorted(fresh + [(page, page + 1) for page in again])):
             self._count(file, tags, first, last)
-        return whole
+        return _joined(sorted(fresh)), again
+
+    def _locked_again(self, mapping: Mapping, tags: FileTags, start: int, end: int) -> list[int]:
+        """
+        Return those of [start, end) that were read in vain, locked: the one that its reader has locked, and
+        others. All their blocks that are in runs are to be read, those that came too.
+        """
+        again: list[int] = []
+        for page in range(start, end) if mapping.known_blocks else ():
+            if page not in mapping.known_blocks:
+                continue
+            again.append(page)
+            if mapping.state[page] & PRESENT:
+                mapping.state[page] = LOCKED | (mapping.state[page] & MARKED)
+                self.more_pages += 1
+                self._cache.updated += 1
+            first = page * self._per_page
+            for number in tags.runs(first, self._per_page):
+                low, blocks = tags.run(number)
+                for block in range(max(low, first), min(low + blocks, first + self._per_page)):
+                    mapping.known_blocks[page] &= ~(1 << block - first)
+        return again
 
     def _insert_absent(self, task: Task, mapping: Mapping, start: int, end: int) -> list[PageRange]:
         """Add the absent pages of [start, end), locked; return them."""

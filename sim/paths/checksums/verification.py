@@ -4,8 +4,13 @@ between a bio and its pages (Linux 6.1).
 
 What has one checksum is verified at once: a block by a table, all of a run by a list. So a bio with checksums
 from a table is verified alone; one of a list waits for the rest of its runs. It runs in a work item, or where
-the bio ends. A bio whose checksums are not in memory waits for them. Of what is bad the first is reported,
-and ends the run (`Verification.failed`).
+the bio ends. A bio whose checksums are not in memory waits for them. What is verified is what the device has
+delivered, each block once.
+
+What is bad goes on to the path's own end as `Bio.bad` (page by page, PG_error of 6.1), or fails its bio
+(bi_status, since 6.2): its pages are unlocked, not up to date, and their readers get EIO. Of a run all that
+was read is bad if its checksum is wrong, or if a part of it cannot be read; then nothing is hashed. Bad is
+also what has its checksum in a block that cannot be read, or has not its own.
 
 Left out: another mirror to read from; checksums that lie in the same bio.
 """
@@ -22,10 +27,11 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 from sim.engine.workqueue import Item, Waker, WorkQueue
-from sim.errors import ImageError
-from sim.fs.file_tags import FileTags
+from sim.fs.file_tags import NO_BLOCK, FileTags, Judge, Run
+from sim.paths.checksums.batches import Arrived, Batch
 from sim.paths.checksums.symbols import END_IO, LOOKUP, VERIFY, WORK
 from sim.paths.checksums.tag_cache import TagCache
+from sim.paths.page_data import Contents
 from sim.units import SECTOR_BYTES
 
 
@@ -44,43 +50,6 @@ class SumRules:
     work_queue: str = "unbound-highpri"
 
 
-class _Arrived:
-    """A bio that has come; left: its runs that are not verified. end_io: what it goes on to."""
-
-    __slots__ = ("bio", "end_io", "left")
-
-    def __init__(self, bio: Bio, end_io: EndIo, left: int) -> None:
-        self.bio = bio
-        self.end_io = end_io
-        self.left = left
-
-
-class _Batch:
-    """
-    Runs of a file that are verified together, by number, and the bios that hold them.
-
-    items: how many work items it is; more for a row of one-block bios.
-    """
-
-    __slots__ = ("arrived", "blocks", "items", "runs", "tag_blocks", "tags")
-
-    def __init__(
-        self,
-        tags: FileTags,
-        runs: list[int],
-        blocks: int,
-        tag_blocks: list[int],
-        arrived: list[_Arrived],
-        items: int = 1,
-    ) -> None:
-        self.tags = tags
-        self.runs = runs
-        self.blocks = blocks
-        self.tag_blocks = tag_blocks
-        self.arrived = arrived
-        self.items = items
-
-
 class _Sites:
     """Where verifying charges, in one context below one stack."""
 
@@ -93,18 +62,30 @@ class _Sites:
 
 class Verification:
     """
-    Verifies the bios of a machine's files. cache: blocks with checksums.
+    Verifies the bios of a machine's files. cache: blocks with checksums. contents: of pages, None with data
+    off.
 
-    units, bytes: what was verified so far, checksums of checksums among them.
+    units, bytes: what was verified so far, checksums of checksums among them. failed: of these units, those
+    that did not have their checksums. refused: blocks that were read and not given to who asked.
     """
 
     def __init__(
-        self, clock: Clock, cpu: Cpu, ledger: Ledger, cache: TagCache, block_size: int, rules: SumRules
+        self,
+        clock: Clock,
+        cpu: Cpu,
+        ledger: Ledger,
+        cache: TagCache,
+        block_size: int,
+        rules: SumRules,
+        contents: Contents | None = None,
     ) -> None:
         self.cache = cache
         self.rules = rules
         self.units = 0
         self.bytes = 0
+        self.failed = 0
+        self.refused = 0
+        self._contents = contents
         self._clock = clock
         self._cpu = cpu
         self.block_size = block_size
@@ -132,50 +113,56 @@ class Verification:
         """Return the cost of the end of a bio: of all that is not verifying."""
         return self._s_end[context].charge(bio.count)
 
-    def came(self, bio: Bio, end_io: EndIo) -> None:
-        """A bio of a file with checksums has come."""
+    def came(self, bio: Bio, end_io: EndIo, whole: bool) -> None:
+        """
+        A bio of a file with checksums has come, or, of a run, has failed. whole: what is bad fails all of it.
+        """
         file: OpenFile = bio.owner
         tags: FileTags = file.inode.tags
+        if self._contents is not None and not bio.failed:
+            self._contents.bring(bio)
         if tags.by_run:
-            self._runs_came(bio, end_io, tags)
+            self._runs_came(Arrived(bio, end_io, 0, whole), tags)
             return
         first, count = 0, bio.count
         shares = self._work.shares(count) if self.rules.in_work and count > 1 else [count]
-        batches: list[_Batch] = []
+        batches: list[Batch] = []
         for share in shares:
             part = bio if share == count else bio.row(first, share)
             blocks = 0
             for _, length in part.blocks:
                 blocks += length
             tag_blocks = tags.tag_blocks(part.sector * SECTOR_BYTES // self.block_size, blocks)
-            batches.append(_Batch(tags, [], blocks, tag_blocks, [_Arrived(part, end_io, 1)], share))
+            batches.append(Batch(tags, [], tag_blocks, [Arrived(part, end_io, 1, whole)], share))
             first += share
         self._start(batches)
 
-    def _runs_came(self, bio: Bio, end_io: EndIo, tags: FileTags) -> None:
+    def _runs_came(self, arrived: Arrived, tags: FileTags) -> None:
         """Blocks of runs have come: verify the runs of which they were the last."""
-        arrived = _Arrived(bio, end_io, 0)
         whole: list[int] = []
-        total = 0
-        for lblk, count in bio.blocks:
+        for lblk, count in arrived.bio.blocks:
             for number in tags.runs(lblk, count):
                 start, blocks = tags.run(number)
                 came = min(start + blocks, lblk + count) - max(start, lblk)
                 arrived.left += 1
                 tags.waiting.setdefault(number, []).append(arrived)
                 tags.left[number] -= came
+                if arrived.bio.failed:
+                    tags.torn.add(number)
                 if not tags.left[number]:
                     del tags.left[number]
                     whole.append(number)
-                    total += blocks
         if whole:
-            self._start([_Batch(tags, whole, total, tags.tag_blocks(0, 0), [])])
+            self._start([Batch(tags, whole, tags.tag_blocks(0, 0), [])])
 
-    def _start(self, batches: list[_Batch]) -> None:
-        """Verify, now or when the checksums are there."""
-        ready: list[_Batch] = []
+    def _start(self, batches: list[Batch]) -> None:
+        """Verify, now or when the checksums are there. Who reads them after the data tries each time."""
+        ready: list[Batch] = []
         for batch in batches:
-            missing = self.cache.missing(batch.tag_blocks)
+            if self.rules.read == "after":
+                missing = self.cache.missing(batch.tag_blocks)
+            else:
+                missing = self.cache.to_come(batch.tag_blocks)
             if missing:
                 self.cache.when_there(missing, self._verify, [batch])
                 self._read_unasked(missing)
@@ -203,100 +190,146 @@ class Verification:
         self._reading = False
         yield from task.settle()
 
-    def _verify(self, batches: list[_Batch]) -> None:
-        """Pay for verifying, where it is to be done."""
-        if not self.rules.in_work:
-            for batch in batches:
-                ps = self._ps(batch, self._sites[self._cpu.context])
-                self._cpu.do(ps, self._verified, batch)
-            return
+    def _verify(self, batches: list[Batch]) -> None:
+        """Look at the checksums, and pay for verifying, where it is to be done."""
         items: list[Item] = []
         for batch in batches:
-            ps = self._ps(batch, self._sites[self._work.context]) + self._s_work.charge(batch.items)
+            of_tags = self._look_at_tags(batch)
+            if not self.rules.in_work:
+                ps = self._ps(batch, of_tags, self._sites[self._cpu.context])
+                self._cpu.do(ps, self._verified, batch)
+                continue
+            ps = self._ps(batch, of_tags, self._sites[self._work.context]) + self._s_work.charge(batch.items)
             items.append(Item(batch.items, ps, self._verified, batch))
-        self._work.queue(self._waker, items)
+        if items:
+            self._work.queue(self._waker, items)
 
-    def _ps(self, batch: _Batch, sites: _Sites) -> int:
-        """Count what a batch hashes: its data, and the blocks with checksums that nobody did before."""
-        of_tags = self.cache.fresh(batch.tag_blocks)
-        units = len(batch.runs) if batch.tags.by_run else batch.blocks
-        hashed = batch.blocks * self.block_size
-        if batch.tags.by_run:
-            of_tags = int(batch.tags.list_bytes > 0)
-            hashed += batch.tags.list_bytes
-            batch.tags.list_bytes = 0
+    def _look_at_tags(self, batch: Batch) -> int:
+        """Note which blocks with checksums cannot be used; return how many pieces of them are hashed."""
+        tags, cache = batch.tags, self.cache
+        if tags.known:
+            return 0
+        batch.lost = cache.missing(batch.tag_blocks)
+        there = [block for block in batch.tag_blocks if block not in batch.lost]
+        if not tags.by_run:
+            bad = tags.judge.bad_tags(cache.unverified(there)) if tags.judge is not None else []
+            hashed = len(bad)
+        elif batch.lost:
+            return 0
         else:
-            hashed += of_tags * self.block_size
+            bad = tags.judge.bad_tags(there) if tags.judge is not None else []
+            hashed = int(tags.list_bytes > 0)
+            tags.known = not bad
+        for block in bad:
+            if block != NO_BLOCK:
+                cache.refuse(block)
+        batch.lost += bad
+        self.failed += min(len(bad), 1) if tags.by_run else len(bad)
+        fresh = cache.fresh([block for block in there if block not in bad])
+        return hashed if tags.by_run else hashed + fresh
+
+    def _ps(self, batch: Batch, of_tags: int, sites: _Sites) -> int:
+        """Count what a batch hashes: data whose checksums are there, `of_tags` pieces of checksums."""
+        tags = batch.tags
+        units = blocks = 0
+        if not tags.by_run:
+            for _, _, count, known in batch.pieces(self.block_size):
+                blocks += count if known else 0
+            units = blocks
+            of_bytes = of_tags * self.block_size
+        else:
+            for number in [] if batch.lost else batch.runs:
+                if number not in tags.torn:
+                    blocks += tags.run(number)[1]
+                    units += 1
+            of_bytes = tags.list_bytes if of_tags else 0
+            if of_tags and tags.known:
+                tags.list_bytes = 0
+        hashed = blocks * self.block_size + of_bytes
         units += of_tags
-        self.units += of_tags
+        self.units += units
         self.bytes += hashed
-        lookups = 1 if batch.tags.by_run else max(len(batch.tag_blocks), batch.items)
+        lookups = 1 if tags.by_run else max(len(batch.tag_blocks), batch.items)
         return sites.lookup.charge(lookups) + sites.unit.charge_units(units, hashed)
 
-    def _verified(self, batch: _Batch) -> None:
-        """A batch was hashed: report what is bad, and let the bios go on that are verified as a whole."""
+    def _verified(self, batch: Batch) -> None:
+        """A batch was hashed: note what is bad, and let the bios go on that are looked at as a whole."""
         tags = batch.tags
-        arrived = batch.arrived
-        for done in arrived:
-            physical = done.bio.sector * SECTOR_BYTES // self.block_size
-            for lblk, count in done.bio.blocks:
-                self._judge(tags, lblk, physical, count)
-                physical += count
-        for number in batch.runs:
-            start, count = tags.run(number)
-            self._judge(tags, start, 0, count)
-            for held in tags.waiting.pop(number):
-                held.left -= 1
-                if not held.left:
-                    arrived.append(held)
-            tags.let_go(number)
+        if tags.by_run:
+            for number in batch.runs:
+                self._run_verified(batch, number)
+        else:
+            arrived = batch.arrived[0]
+            for lblk, physical, count, known in batch.pieces(self.block_size):
+                bad = self._bad(tags, [arrived], lblk, physical, count) if known else [(lblk, count)]
+                self._refuse([arrived], bad, known)
         ps = 0
-        for done in arrived:
+        for done in batch.arrived:
             ps += done.end_io.charge(done.bio, self._cpu.context)
-        if arrived:
+        if batch.arrived:
             self._cpu.do(ps, self._go_on, batch)
 
-    def _go_on(self, batch: _Batch) -> None:
+    def _run_verified(self, batch: Batch, number: int) -> None:
+        """A run was hashed, if that could be: note if it is bad, and which bios have no other to wait for."""
+        tags = batch.tags
+        start, count = tags.run(number)
+        holders: list[Arrived] = tags.waiting.pop(number)
+        known = not batch.lost and number not in tags.torn
+        tags.torn.discard(number)
+        bad = self._bad(tags, holders, start, 0, count) if known else [(start, count)]
+        self._refuse(holders, bad, known)
+        for held in holders:
+            held.left -= 1
+            if not held.left:
+                batch.arrived.append(held)
+        tags.let_go(number)
+
+    def _go_on(self, batch: Batch) -> None:
         """The bios go on to their path's own end."""
         for done in batch.arrived:
             done.end_io.done(done.bio)
 
-    def _judge(self, tags: FileTags, lblk: int, physical: int, count: int) -> None:
-        """Hold runs against their checksums: the bytes, where there are any."""
-        self.units += 1 if tags.by_run else count
-        if tags.judge is not None:
-            for first, blocks in tags.judge.bad(lblk, physical, count):
-                self.failed(tags, first, blocks)
+    def _bad(self, tags: FileTags, holders: list[Arrived], lblk: int, physical: int, count: int) -> list[Run]:
+        """Hold whole runs against their checksums, where there are bytes: return what of them is bad."""
+        judge: Judge | None = tags.judge
+        if judge is None:
+            return []
+        content: memoryview | None = holders[0].bio.owner.mapping.content
+        stored = b""
+        if content is not None:
+            size = self.block_size
+            stored = bytes(content[lblk * size : (lblk + count) * size])
+            if tags.by_run and tags.encrypt is not None:
+                stored = self._as_stored(tags, holders, lblk, stored)
+        return judge.bad(lblk, physical, count, stored)
 
-    def failed(self, tags: FileTags, lblk: int, blocks: int) -> None:
-        """Verification failed at these blocks of a file."""
-        last = f" to {lblk + blocks - 1}" if blocks > 1 else ""
-        raise ImageError(tags.name, f"block {lblk}{last} does not have its checksum", "what was written")
+    def _as_stored(self, tags: FileTags, holders: list[Arrived], lblk: int, stored: bytes) -> bytes:
+        """Return a run as it lies on the device: what did not come with bios was decrypted before."""
+        assert tags.encrypt is not None
+        size = self.block_size
+        came = bytearray(len(stored) // size)
+        for held in holders:
+            for first, blocks in held.bio.blocks:
+                start, stop = max(first - lblk, 0), min(first + blocks - lblk, len(came))
+                for at in range(start, stop):
+                    came[at] = 1
+        whole = bytearray(stored)
+        for at in range(len(came)):
+            if not came[at]:
+                whole[at * size : (at + 1) * size] = tags.encrypt(
+                    stored[at * size : (at + 1) * size], lblk + at
+                )
+        return bytes(whole)
 
-
-class ChecksumEndIo(EndIo):
-    """The end of a bio: of a file with checksums when it is verified, of another at once (EndIo)."""
-
-    def __init__(self, end_io: EndIo, verification: Verification) -> None:
-        self._end_io = end_io
-        self._verification = verification
-
-    def queues_work(self, bio: Bio) -> bool:
-        """Tell whether work items are queued (EndIo)."""
-        tags: FileTags | None = bio.owner.inode.tags
-        if tags is not None and self._verification.rules.in_work:
-            return True
-        return self._end_io.queues_work(bio)
-
-    def charge(self, bio: Bio, context: str) -> int:
-        """Return the cost of what is done at once (EndIo)."""
-        if bio.owner.inode.tags is None:
-            return self._end_io.charge(bio, context)
-        return self._verification.end(bio, context)
-
-    def done(self, bio: Bio) -> None:
-        """Have it verified, or go on (EndIo)."""
-        if bio.owner.inode.tags is None:
-            self._end_io.done(bio)
-        else:
-            self._verification.came(bio, self._end_io)
+    def _refuse(self, holders: list[Arrived], bad: list[Run], hashed: bool) -> None:
+        """Fail what is bad of bios; hashed: it has not its checksum, else that is not known."""
+        for lblk, blocks in bad:
+            for held in holders:
+                for first, count in held.bio.blocks:
+                    self.refused += max(min(first + count, lblk + blocks) - max(first, lblk), 0)
+                held.refuse(lblk, blocks)
+            if hashed:
+                self.failed += 1
+                if self._contents is not None:
+                    for block in range(lblk, lblk + blocks):
+                        self._contents.tell_block(holders[0].bio.owner.inode, block)
