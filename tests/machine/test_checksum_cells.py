@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tools import mke2fs
 
 from sim.config.cell import Cell
 from sim.config.cell_result import CellResult
@@ -18,7 +19,7 @@ from sim.integrity.tagger import Secrets
 from sim.machine.run_cell import played_cell
 from sim.units import KIB
 from sim.volume.images import ensure_image
-from sim.volume.protected_image import tags_of, volume_key
+from sim.volume.protected_image import protect_image, tags_of, volume_key
 
 TEXT = """\
 title = "t"
@@ -135,6 +136,26 @@ def test_a_flipped_bit_in_a_list_is_found(tmp_path: Path) -> None:
     cell, image = cell_of(tmp_path, LAYOUTS[2], rw='read", continue_on_error = "read')
     block = Image.open(image).lookup("/data").raw.xattr_block
     assert (0, 128, 0, 0, -1) == told(cell, flipped(tmp_path, image, block * 4096 + 4000))
+
+
+@pytest.mark.parametrize("feature", ["metadata_csum", "^metadata_csum"])
+def test_a_flipped_bit_beside_a_list_is_for_ext4_to_find(tmp_path: Path, feature: str) -> None:
+    """In the same xattr block, where nothing lies: its checksum of metadata tells, where there is one."""
+    cell, _ = cell_of(tmp_path, LAYOUTS[4], rw='read", filename = "data", continue_on_error = "read')
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "data").write_bytes(bytes(range(256)) * 1024)
+    (tmp_path / "made").mkdir()
+    image = tmp_path / "made" / "volume.img"
+    mke2fs(image, tmp_path / "files", "-b", "4096", "-O", f"ea_inode,{feature}", size="8M")
+    protect_image(image, cell.config.checksums, 0)
+    wrong = flipped(tmp_path, image, Image.open(image).lookup("/data").raw.xattr_block * 4096 + 1000)
+    lines = (tmp_path / "e.toml").read_text().splitlines()
+    text = "\n".join(line for line in lines if not line.startswith(("block_size", "files")))
+    (tmp_path / "e.toml").write_text(text.replace("[volume]", f'[volume]\nimage = "{wrong}"'))
+    (given,) = load_experiment(tmp_path / "e.toml").cells
+    found = played_cell(given, wrong)[0].metrics
+    right = feature == "^metadata_csum"
+    assert (1 if right else -1, 0 if right else 64) == (found["digest_ok"], found.get("reads_eio", 0))
 
 
 @pytest.mark.parametrize("sums", [LAYOUTS[1], LAYOUTS[2]])

@@ -101,6 +101,45 @@ def runs_of(cell: Cell, image: Path) -> int:
     return len(refused)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["sector_error", "bit_flip", "lost_write"])
+def test_faults_of_checksums(cell_of: Callable[..., tuple[Cell, Path]], layout: str, kind: str) -> None:
+    """
+    All checksums of the file lie in one block: who cannot read it, or believe it, has nothing of the data. A
+    bit beside a list, which shares its block with nothing here, harms nobody and is not noticed.
+    """
+    cell, image = cell_of(f"checksums={layout}", f"faults={{kind='{kind}',on='tags',count=1}}")
+    found = counted(cell, image)
+    assert 1 == found["faults_injected"]
+    assert PAGES * found["faults_detected"] == found["reads_eio"]
+    assert 0 == found["reads_wrong"]
+    if "table" in layout or kind != "bit_flip":
+        assert 1 == found["faults_detected"]
+
+
+@pytest.mark.parametrize("read", ["before", "with", "after"])
+def test_checksums_that_were_flipped_on_the_way_are_read_again(
+    cell_of: Callable[..., tuple[Cell, Path]], read: str
+) -> None:
+    """A row that comes wrong half of the time: a page has two tries, and once it is right it stays."""
+    cell, image = cell_of(
+        f"checksums={{layout='table_data',read='{read}'}}",
+        "faults={kind='transfer_flip',on='tags',rate=0.5}",
+        "run.seeds=[3]",
+    )
+    found = counted(cell, image)
+    assert found["faults_injected"] == found["faults_detected"] == found["checksums_failed"]
+    assert found["checksum_bytes_read"] == 4096 * (found["faults_injected"] + 1)
+    assert 0 == found["reads_wrong"]
+
+
+def test_what_is_in_memory_is_not_read(cell_of: Callable[..., tuple[Cell, Path]]) -> None:
+    """Checksums that were read before the run: nobody meets the fault of their block."""
+    sets = ("faults={kind='bit_flip',on='tags',count=1}", "cache.status=es_cold")
+    found = counted(*cell_of(*sets))
+    assert (PAGES, 1) == (found["reads_right"], found["faults_never_read"])
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     layout=st.sampled_from(LAYOUTS),
