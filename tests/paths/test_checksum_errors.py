@@ -34,13 +34,14 @@ def by_page(pages: int) -> list[tuple[int, int]]:
     return sequential(pages * PAGE_BYTES, PAGE_BYTES)
 
 
+@pytest.mark.parametrize("encrypted", [True, False])
 @pytest.mark.parametrize("in_work", [True, False])
 @pytest.mark.parametrize("path", PATHS)
-def test_a_block_without_its_checksum_is_eio(path: str, in_work: bool) -> None:
+def test_a_block_without_its_checksum_is_eio(path: str, in_work: bool, encrypted: bool) -> None:
     """A bad block is EIO for its page, which is not up to date; it is verified twice, others once."""
     tags = table()
     tags.judge = judge = Refuses(17)
-    machine = rig(tags, path, in_work=in_work)
+    machine = rig(tags, path, in_work=in_work, encrypted=encrypted)
     assert [PAGE_BYTES] * 17 + [-EIO] + [PAGE_BYTES] * 238 == got(machine, by_page(256))
     assert PRESENT == machine.mapping.state[17]
     assert all(physical - lblk == 1000 for lblk, physical, _ in judge.asked)
