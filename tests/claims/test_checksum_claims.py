@@ -41,5 +41,5 @@ def test_who_verifies_holds_the_claims(tmp_path: Path) -> None:
 
 def test_who_leaves_it_out_fails_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is held against anything: the bytes are right all the same, and the claims say it."""
-    monkeypatch.setattr(Verification, "_judge", lambda *_: None)
+    monkeypatch.setattr(Verification, "_bad", lambda *_: [])
     assert dict.fromkeys(VERIFIED, "failed") == verdicts(tmp_path)

@@ -247,7 +247,7 @@ class Verification:
                 tags.list_bytes = 0
         hashed = blocks * self.block_size + of_bytes
         units += of_tags
-        self.units += units
+        self.units += of_tags
         self.bytes += hashed
         lookups = 1 if tags.by_run else max(len(batch.tag_blocks), batch.items)
         return sites.lookup.charge(lookups) + sites.unit.charge_units(units, hashed)
@@ -291,6 +291,7 @@ class Verification:
 
     def _bad(self, tags: FileTags, holders: list[Arrived], lblk: int, physical: int, count: int) -> list[Run]:
         """Hold whole runs against their checksums, where there are bytes: return what of them is bad."""
+        self.units += 1 if tags.by_run else count
         judge: Judge | None = tags.judge
         if judge is None:
             return []
