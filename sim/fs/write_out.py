@@ -152,7 +152,8 @@ class WriteOut(EndIo):
     def _sleep(self, task: Task, pending: Pending) -> Generator[Any, Any, None]:
         """Sleep until a bio has ended, unless it has."""
         if not pending.ended:
-            pending.event = self._clock.event()
+            if pending.event is None:
+                pending.event = self._clock.event()
             if (yield from task.wait(pending.event)):
                 task.ps += self._s_sleep.charge(1)
 

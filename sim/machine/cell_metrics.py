@@ -33,7 +33,7 @@ def check_delivery(machine: Machine, players: Sequence[Played]) -> None:
     if not machine.spec.limits.bio_based and sectors != bios:
         raise InvariantError(f"{bios} sectors asked of the device, {sectors} delivered")
     if any(played.ended_ns < played.started_ns for played in players):
-        raise InvariantError("a job ended before it began")
+        raise InvariantError("a job did not end")
 
 
 def result_of(
