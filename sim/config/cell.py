@@ -28,6 +28,7 @@ from sim.config.checks import (
     check_stream,
 )
 from sim.config.checksums import Checksums
+from sim.config.clones import check_clones
 from sim.config.crash import Crash
 from sim.config.encryption import Encryption
 from sim.config.faults import Faults
@@ -103,6 +104,7 @@ class CellConfig(Model):
         check_design(self)
         check_jobs(self)
         check_new_files(self)
+        check_clones(self)
         if self.crash is not None:
             check_crash(self)
         if self.faults is not None:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from sim.config.clones import check_sources, with_sizes
 from sim.config.layouts import Contiguous, Layout
 from sim.config.table import Model, custom
 from sim.config.values import FileRef, PositiveBytes
@@ -18,11 +19,24 @@ from sim.units import KIB, PAGE_BYTES, format_size
 
 
 class VolumeFile(Model):
-    """A file of the volume: its name in the root directory, its size, how its blocks lie."""
+    """
+    A file of the volume: its name in the root directory, its size, how its blocks lie.
+
+    clone_of: a file above it, whose blocks it shares (FICLONE); it is as long as that one.
+    """
 
     name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\x00]+$")
     size_bytes: PositiveBytes = Field(alias="size")
     layout: Layout = Contiguous(kind="contiguous")
+    clone_of: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _canonical(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """`clone_of` came later than the first runs: in a hash where it is set, not before."""
+        said: dict[str, Any] = plain(self)
+        if self.clone_of is None:
+            del said["clone_of"]
+        return said
 
 
 class Objects(Model):
@@ -92,6 +106,14 @@ class Volume(Model):
             return {**said, "block_size": PAGE_BYTES}
         return said
 
+    @model_validator(mode="before")
+    @classmethod
+    def _sizes_of_clones(cls, said: object) -> object:
+        """A clone is as long as what it is a clone of."""
+        if isinstance(said, dict) and isinstance(said.get("files"), list | tuple):
+            return {**said, "files": with_sizes(said["files"])}
+        return said
+
     @model_validator(mode="after")
     def _made_or_given(self) -> Self:
         if self.image is not None:
@@ -116,6 +138,7 @@ class Volume(Model):
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise custom("two files of one name", "distinct names")
+        check_sources(self.files)
         for file in self.files:
             for name, value in file.layout:
                 if name in _IN_BLOCKS and value is not None and value % self.block_size_bytes:

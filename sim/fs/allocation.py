@@ -72,6 +72,10 @@ class Allocator:
         """ext4_claim_free_clusters(): promise blocks for delayed data; tell whether there are so many."""
         raise NotImplementedError
 
+    def take_back(self, blocks: int) -> None:
+        """ext4_da_release_space(): promised blocks are not wanted."""
+        raise NotImplementedError
+
     def shortage(self, ahead: int = 0) -> int:
         """
         ext4_nonda_switch(): return WRITES_BACK, STOPS_DELAYING, both or 0, by how full the volume is.
@@ -186,6 +190,10 @@ class Ext4Allocator(Allocator):
     def promise(self, blocks: int) -> bool:
         """ext4_claim_free_clusters()."""
         return self.mb.claim(blocks)
+
+    def take_back(self, blocks: int) -> None:
+        """ext4_da_release_space()."""
+        self.mb.release_claim(blocks)
 
     def shortage(self, ahead: int = 0) -> int:
         """ext4_nonda_switch(), of exact counts where a kernel takes them as of the last batch a CPU."""

@@ -26,10 +26,15 @@ BH_NEW: Final = 8
 BH_DELAY: Final = 16
 BH_UNWRITTEN: Final = 32
 BH_JBDDIRTY: Final = 64
-"""States of a buffer head; BH_JBDDIRTY: jbd2 has to commit it before it may be written."""
+BH_COW: Final = 128
+"""
+States of a buffer head; BH_JBDDIRTY: jbd2 has to commit it before it may be written. BH_COW: its block is
+another file's, too; write-back gives it one of its own. No kernel's ext4 has it.
+"""
 
-NEEDS_MAPPING: Final = BH_DELAY | BH_UNWRITTEN
-_EVERY: Final = [bytes((state,)) for state in range(128)]
+GETS_PLACE: Final = BH_DELAY | BH_COW
+NEEDS_MAPPING: Final = GETS_PLACE | BH_UNWRITTEN
+_EVERY: Final = [bytes((state,)) for state in range(256)]
 
 
 def same(state: int, blocks: int) -> bytes:
@@ -58,7 +63,7 @@ class LiveInode:
     a file, no directory. links: how many names it has. dtime: seconds when it was deleted, or an orphan's
     next one. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
     rwsem: i_rwsem, of who writes it; data_sem: i_data_sem, of its blocks (sim.fs.inode_locks).
-    page_locks: of its pages.
+    page_locks: of its pages. shares: some of its blocks are other files', too, or were.
     """
 
     __slots__ = (
@@ -85,6 +90,7 @@ class LiveInode:
         "regular",
         "reserved",
         "rwsem",
+        "shares",
         "size",
         "state",
         "sync_tid",
@@ -123,7 +129,7 @@ class LiveInode:
         self.inline_crypto = encrypted and inline
         self.journalled = False
         self.regular = True
-        self.changed = self.dirty = False
+        self.changed = self.dirty = self.shares = False
         blocks = mapping.pages * (PAGE_BYTES // block_size)
         self.state = bytearray(blocks)
         self.place = array("q", bytes(8 * blocks))

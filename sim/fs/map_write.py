@@ -30,6 +30,7 @@ from sim.fs.map_flags import (
     MappedBlocks,
 )
 from sim.fs.mballoc.allocator import NoSpaceError
+from sim.fs.reflink import Reflink
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.unwritten import UnwrittenExtents, Zeroout
 
@@ -43,6 +44,7 @@ class WriteMapper:
     def __init__(self, ledger: Ledger, sb: Ext4Super, trees: TreeEditor, zeroout: Zeroout) -> None:
         self._sb = sb
         self.trees = trees
+        self.reflink: Reflink | None = None
         self._unwritten = UnwrittenExtents(ledger, sb, trees, zeroout)
         self._s_map = ledger.site(TASK, "", "ext4_map_blocks")
         self._s_lookup = ledger.site(
@@ -102,7 +104,9 @@ class WriteMapper:
         if entry.status == ES_DELAYED:
             return BH_MAPPED | BH_NEW | BH_DELAY
         inode.place[lblk] = entry.physical + lblk - entry.start
-        return BH_MAPPED | BH_NEW | BH_UNWRITTEN if entry.status == ES_UNWRITTEN else BH_MAPPED
+        if entry.status == ES_UNWRITTEN:
+            return BH_MAPPED | BH_NEW | BH_UNWRITTEN
+        return BH_MAPPED | self._to_copy(task, inode, lblk)
 
     def da_walk(self, task: Task, inode: LiveInode, lblk: int, plug: Plug) -> Generator[Any, Any, int]:
         """The same where nothing is known of the block, or i_data_sem is to be waited for."""
@@ -125,7 +129,15 @@ class WriteMapper:
         status = ES_UNWRITTEN if found.unwritten else ES_WRITTEN
         self._know(task, inode, lblk, 1, status, found.physical)
         inode.place[lblk] = found.physical
-        return BH_MAPPED | BH_NEW | BH_UNWRITTEN if found.unwritten else BH_MAPPED
+        if found.unwritten:
+            return BH_MAPPED | BH_NEW | BH_UNWRITTEN
+        return BH_MAPPED | self._to_copy(task, inode, lblk)
+
+    def _to_copy(self, task: Task, inode: LiveInode, lblk: int) -> int:
+        """Return BH_COW for a block that other files have, too."""
+        if self.reflink is None or not inode.shares:
+            return 0
+        return self.reflink.promise(task, inode, inode.place[lblk])
 
     def da_reserve(self, task: Task, inode: LiveInode, lblk: int, blocks: int) -> None:
         """Promise a run of a hole at once, as ext4 would for iomap (no kernel of 6.1 does)."""
@@ -179,11 +191,32 @@ class WriteMapper:
                     task.ps += self._s_scan.charge(1)
                 self._know(task, inode, lblk, found.length, status, found.physical)
             inode.data_sem.up_read()
-        if not flags & CREATE or (found.length and not found.unwritten):
+        if not flags & CREATE:
+            return found
+        if found.length and not found.unwritten:
+            if self.reflink is not None and inode.shares:
+                yield from self._sb.locks.down_write(task, inode.data_sem, plug)
+                found = yield from self._copy(task, inode, lblk, found, flags, plug)
+                inode.data_sem.up_write()
             return found
         yield from self._sb.locks.down_write(task, inode.data_sem, plug)
         found = yield from self._create(task, inode, lblk, want, flags, plug)
         inode.data_sem.up_write()
+        return found
+
+    def _copy(
+        self, task: Task, inode: LiveInode, lblk: int, found: MappedBlocks, flags: int, plug: Plug
+    ) -> Generator[Any, Any, MappedBlocks]:
+        """Blocks are written that other files may have, too: see sim.fs.reflink."""
+        assert self.reflink is not None
+        path = yield from self._walk(task, inode, lblk, plug)
+        promised = bool(flags & DELALLOC_RESERVED)
+        found = yield from self.reflink.copy(task, inode, path, lblk, found, promised, plug)
+        if found.new:
+            inode.changed = True
+            self._know(task, inode, lblk, found.length, ES_WRITTEN, found.physical)
+            if self._sb.journal is not None:
+                self._sb.journal.file_inode(task, inode.number, WAITS)
         return found
 
     def _know(self, task: Task, inode: LiveInode, lblk: int, length: int, status: int, physical: int) -> None:

@@ -19,11 +19,13 @@ from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT, GroupDescriptor
 from sim.ext4.format.extents import ROOT_BYTES
 from sim.ext4.format.inode import FLAG_EXTENTS, TYPE_REGULAR, RawInode
+from sim.ext4.format.refcounts import encode_leaf
 from sim.ext4.read.reader import Image
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import Node, encoded, nodes_below
 from sim.fs.mballoc.groups import Group, Groups
 from sim.fs.name_bytes import NameBytes
+from sim.fs.refcounts import RefCounts
 from sim.units import NS_PER_S, SECTOR_BYTES
 
 JournalledData = Callable[[int], bytes | None]
@@ -37,8 +39,9 @@ _NO_CHANGE: Final = b""
 class MetadataBytes:
     """
     image: as it was mounted. groups: of the allocator. inodes: that are open, by number. data: journalled.
-    names: None while none changes. epoch_s: the wall clock's seconds when the simulated clock says 0: the
-    image's last write. given: blocks whose bytes are said, whatever is in memory.
+    names: None while none changes. counts: of shared blocks, None without. epoch_s: the wall clock's seconds
+    when the simulated clock says 0: the image's last write. given: blocks whose bytes are said, whatever is
+    in memory.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class MetadataBytes:
         self._data = data
         self._sums = Checksums(image.superblock)
         self.names: NameBytes | None = None
+        self.counts: RefCounts | None = None
         self.given: dict[int, bytes] = {}
         self._copied: dict[int, bytearray] = {}
         self._tables: dict[int, int] = {}
@@ -123,6 +127,9 @@ class MetadataBytes:
             named = self.names.block(block)
             if named is not None:
                 return named
+        for leaf in self.counts.leaves if self.counts is not None else ():
+            if leaf.block == block:
+                return encode_leaf(leaf.records, self._image.block_size)
         table = self._table_block(block)
         if table:
             return table

@@ -8,7 +8,7 @@ Left out: joining leaves that are half empty, records that would be one across t
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -46,6 +46,11 @@ class RefCounts:
     def leaves(self) -> list[Leaf]:
         """All leaves, the empty ones last."""
         return self._leaves + self._empty
+
+    def leaves_of(self, block: int, length: int) -> int:
+        """Return how many leaves count blocks of a range, at most."""
+        end = bisect_left(self._firsts, block + length)
+        return max(end - max(bisect_right(self._firsts, block) - 1, 0), 1)
 
     def run(self, block: int, most: int) -> tuple[bool, int]:
         """Tell whether a block is shared, and for how many blocks from it on, of `most`, that is so."""

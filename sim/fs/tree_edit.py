@@ -272,6 +272,25 @@ class TreeEditor:
         if lblk >= path.leaf.keys[path.at[-1]]:
             yield from self._split_at(task, inode, path, lblk, unwritten, pre_io, plug)
 
+    def replace(
+        self, task: Task, inode: LiveInode, lblk: int, length: int, physical: int, plug: Plug
+    ) -> Generator[Any, Any, None]:
+        """
+        Let [lblk, lblk + length), part of one written extent, lie elsewhere: an extent of its own, joined to
+        its neighbours where it goes on with them. For copy on write, which no ext4 has, on the calls it has.
+        """
+        task.ps += self._s_split.charge(1)
+        path = self.find(task, inode, lblk)
+        for cut in (lblk + length, lblk):
+            extent = path.leaf.extent(path.at[-1])
+            if extent.logical < cut < extent.logical + extent.length:
+                yield from self._split_at(task, inode, path, cut, False, True, plug)
+                path = self.find(task, inode, lblk)
+        self.access(task, path.leaf)
+        path.leaf.physical[path.at[-1]] = physical
+        self.try_to_merge(task, inode, path)
+        self.dirty(task, inode, path.leaf)
+
     def _split_at(
         self,
         task: Task,

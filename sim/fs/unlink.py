@@ -21,6 +21,7 @@ from sim.fs.ialloc import InodeAllocator
 from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import Node
 from sim.fs.namei import Names
+from sim.fs.reflink import Reflink
 from sim.units import NS_PER_S
 
 UNLINK_CREDITS: Final = 20 + 6 - 2
@@ -82,10 +83,18 @@ class Unlinks:
     """What takes names and inodes away on one mounted volume."""
 
     def __init__(
-        self, ledger: Ledger, sb: Ext4Super, names: Names, inodes: InodeAllocator, allocator: Allocator
+        self,
+        ledger: Ledger,
+        sb: Ext4Super,
+        names: Names,
+        inodes: InodeAllocator,
+        allocator: Allocator,
+        reflink: Reflink | None = None,
     ) -> None:
+        """reflink: None where no blocks are shared."""
         self._sb = sb
         self._names = names
+        self._reflink = reflink
         self._inodes = inodes
         self._allocator = allocator
         self.orphans = Orphans(sb)
@@ -189,10 +198,16 @@ class Unlinks:
         sb, depth = self._sb, inode.tree.depth
         while leaf.keys:
             last = len(leaf.keys) - 1
-            yield from sb.ensure_credits(task, FREE_CREDITS + (0 if last else depth + 1))
-            self._get_access(task, leaf)
+            credits = FREE_CREDITS + (0 if last else depth + 1)
             extent = leaf.extent(last)
-            yield from self._allocator.free_data(task, inode, extent.physical, extent.length)
+            if self._reflink is not None and inode.shares:
+                credits += self._reflink.credits(extent.physical, extent.length)
+            yield from sb.ensure_credits(task, credits)
+            self._get_access(task, leaf)
+            if self._reflink is not None and inode.shares:
+                yield from self._reflink.free(task, inode, extent.physical, extent.length)
+            else:
+                yield from self._allocator.free_data(task, inode, extent.physical, extent.length)
             leaf.remove(last)
             self._dirty(task, inode, leaf)
 

@@ -62,7 +62,8 @@ class MountedFiles:
         tables = tables_of(volume)
         self._names = Names(ledger, writer.sb, writer.mapper, self._inodes, tables)
         self.root = root_of(volume, self._names)
-        self._unlinks = Unlinks(ledger, writer.sb, self._names, self._inodes, writer.allocator)
+        reflink = writer.mapper.reflink
+        self._unlinks = Unlinks(ledger, writer.sb, self._names, self._inodes, writer.allocator, reflink)
         self._pages = PageEviction(ledger, writer, cache, EVICT)
         self._on_disk: dict[int, Inode] = {}
         if writer.sb.bytes is not None and disk is not None:

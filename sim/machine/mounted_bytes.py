@@ -21,6 +21,7 @@ from sim.engine.clock import Clock
 from sim.errors import InvariantError
 from sim.ext4.check.run import check_image
 from sim.ext4.edit.overlay import OverlayStore
+from sim.ext4.edit.reflink import wrong_counts
 from sim.ext4.edit.replay import count_free, note_mounted, replay_journal
 from sim.ext4.format.features import Incompat, RoCompat
 from sim.ext4.format.journal import log_of
@@ -104,6 +105,8 @@ class MountedBytes:
         """Have the bytes of all that a writer changes. asynchronous: mounted with journal_async_commit."""
         metadata = MetadataBytes(self.volume, groups, writer.inodes, writer.files.held)
         self._metadata = writer.sb.bytes = metadata
+        if writer.mapper.reflink is not None:
+            metadata.counts = writer.mapper.reflink.counts
         journal = writer.journal
         if journal is not None:
             places, superblock = log_of(self.volume)
@@ -176,7 +179,7 @@ class MountedBytes:
         replay_journal(store, self.volume.name)
         count_free(store, self.volume.name)
         image = Image(store, self.volume.name)
-        problems = check_image(image)
+        problems = check_image(image) or wrong_counts(image)
         if problems:
             raise InvariantError(f"the image that was written is not sound: {problems[0]}")
         left = self._gone & {path for path, _ in image.walk()}

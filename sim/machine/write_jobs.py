@@ -31,6 +31,7 @@ from sim.machine.crash.run import crash_metrics, crash_run
 from sim.machine.files import MountedFiles, live_inode
 from sim.machine.machine import Machine
 from sim.machine.mounted_bytes import MountedBytes
+from sim.machine.mounted_counts import mount_counts
 from sim.machine.volume_files import VolumeFile, ext4_side
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import Ext4Writer
@@ -105,6 +106,7 @@ class MountedForWriting:
             caller=WRITE if machine.spec.ecryptfs is None else LOWER_WRITE,
             checksum="" if machine.spec.checksums is None else machine.spec.checksums.symbol,
         )
+        mount_counts(self.writer, volume, machine.ledger)
         machine.kept_sums = self.writer.sums
         self._uppers: dict[int, UpperFile] = {}
         if machine.spec.ecryptfs is not None:
@@ -179,6 +181,8 @@ class MountedForWriting:
         if self._names is not None:
             self._names.known(live, file.on_disk)
         self.writer.add(live)
+        if self.writer.mapper.reflink is not None:
+            self.writer.mapper.reflink.noted(live)
         self._machine.live_maps.add(on_ext4, live)
         self._keep_checksums(on_ext4, live)
         self._histories[number] = FileHistory()

@@ -37,6 +37,7 @@ from sim.fs.live_inode import (
     BH_NEW,
     BH_UNWRITTEN,
     BH_UPTODATE,
+    NEEDS_MAPPING,
     LiveInode,
     known_blocks,
     same,
@@ -353,7 +354,7 @@ class BufferedWrite(WriteSites):
         last = (end - 1) // self._sb.block_size
         if mode == PLAIN and end > inode.size:
             raise InvariantError("a plain write past the end of the file")
-        here = not inode.state[last] & (BH_DELAY | BH_UNWRITTEN)
+        here = not inode.state[last] & NEEDS_MAPPING
         if mode == DELALLOC and end > inode.size and here:
             inode.disksize = max(inode.disksize, end)
         if end <= inode.size:

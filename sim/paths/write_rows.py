@@ -4,8 +4,8 @@ Pages of one write(2) that are all alike: what was done for the first of them is
 Which calls a page makes stands in buffered_write.py, once. Here it is asked whether the pages behind the one
 that was just written are as that one was, in all that buffered_write.py looks at; if so, its calls are
 charged as often again, and its state is given to them. Where nothing is alike, or anything may sleep, no page
-is. Blocks that have to be allocated are never alike, nor is a page whose buffer heads went with reclaim while
-the write slept.
+is. Blocks that have to be allocated are never alike, nor blocks of which it is not known whether other files
+have them, nor is a page whose buffer heads went with reclaim while the write slept.
 """
 
 from __future__ import annotations
@@ -114,6 +114,8 @@ class WriteRows:
             return None
         known = self._delays or model.status == ES_WRITTEN
         if not model.state & BH_MAPPED and (model.end <= (page + 1) * per_page or not known):
+            return None
+        if inode.shares and model.status == ES_WRITTEN:
             return None
         if self._delays and self._mapper.trees.allocator.shortage(blocks):
             return None

@@ -28,6 +28,7 @@ from sim.config.cell import Cell, digest
 from sim.config.volume import VolumeFile
 from sim.documents import read_text
 from sim.errors import ReadpathError
+from sim.ext4.edit.reflink import ReflinkEditor
 from sim.ext4.make import layout as ext4_layout
 from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
@@ -35,6 +36,7 @@ from sim.ext4.make.layout import Layout, Pattern, Plan
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.files import code_digest, directory_beside
+from sim.units import MIB
 from sim.volume.image_digests import IMAGE, KEYS, MANIFEST, is_whole, record_digests
 from sim.volume.protected_image import protect_image
 from sim.volume.scheme_image import encrypted_file, finished
@@ -128,8 +130,9 @@ def _make(cell: Cell, folder: Path) -> None:
             filled=volume.contents == "random",
         )
         for file in volume.all_files
-        if file.layout.kind != "absent"
+        if file.layout.kind != "absent" and file.clone_of is None
     ]
+    clones = [file for file in volume.files if file.clone_of is not None]
     growing = [file for file in volume.files if file.layout.kind in layouts.GROWING]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
     log_blocks = (volume.journal_bytes or 0) // block_size
@@ -140,12 +143,14 @@ def _make(cell: Cell, folder: Path) -> None:
         seed=volume.seed,
         journal_blocks=log_blocks,
         spare_blocks=trees,
-        new_files=len(growing),
-        new_bytes=sum(file.size_bytes for file in growing),
+        new_files=len(growing) + len(clones) + bool(clones),
+        new_bytes=sum(file.size_bytes for file in growing) + sum(map(_room_for_copies, clones)),
     )
     made = make_image(folder / IMAGE, spec)
     if volume.verity:
         enable_verity(folder / IMAGE)
+    if clones:
+        _clone(folder / IMAGE, clones)
     manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
     if cell.config.checksums.layout != "none":
         protect_image(folder / IMAGE, cell.config.checksums, volume.seed)
@@ -153,6 +158,22 @@ def _make(cell: Cell, folder: Path) -> None:
         raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()
         (folder / KEYS).write_text(f'[[key]]\nraw = "{raw_key.hex()}"\n', encoding="utf-8")
     (folder / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+
+
+def _room_for_copies(clone: VolumeFile) -> int:
+    """
+    Return the bytes that are free for a clone to be written over, all of it at once: ext4 delays nothing
+    where less is free than half as much again and some blocks for each CPU (EXT4_FREECLUSTERS_WATERMARK).
+    """
+    return 2 * clone.size_bytes + 4 * MIB
+
+
+def _clone(image: Path, clones: list[VolumeFile]) -> None:
+    """Make the files that share blocks with others (FICLONE)."""
+    editor = ReflinkEditor(image)
+    for file in clones:
+        editor.clone(f"/{file.clone_of}", f"/{file.name}")
+    editor.commit()
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,19 +54,26 @@ class Changed:
     records_after: int
 
 
-def counts_of(image: Image) -> dict[int, int]:
+def counts_inode(image: Image) -> Inode | None:
     """
-    Return how many files have each shared block, as the image says; ImageError if that is damaged.
+    Return the file of counts; None if there is none.
 
     Without the feature shared_blocks a file of the name is anybody's.
     """
     if not image.superblock.has(RoCompat.SHARED_BLOCKS):
-        return {}
+        return None
     for number, name, _type in image.entries(image.inode(ROOT_INODE)):
         if name == COUNTS_PATH[1:].encode():
-            inode = image.inode(number)
-            return refcounts.decode((bytes(data) for _at, data in image.iter_blocks(inode)), inode.place)
-    return {}
+            return image.inode(number)
+    return None
+
+
+def counts_of(image: Image) -> dict[int, int]:
+    """Return how many files have each shared block, as the image says; ImageError if that is damaged."""
+    inode = counts_inode(image)
+    if inode is None:
+        return {}
+    return refcounts.decode((bytes(data) for _at, data in image.iter_blocks(inode)), inode.place)
 
 
 def real_counts(image: Image) -> dict[int, int]:

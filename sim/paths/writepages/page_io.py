@@ -22,10 +22,8 @@ from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.fs.live_inode import (
-    BH_DELAY,
     BH_DIRTY,
     BH_MAPPED,
-    BH_UNWRITTEN,
     BH_UPTODATE,
     NEEDS_MAPPING,
     LiveInode,
@@ -152,7 +150,7 @@ class PageIo:
             now = state[block]
             if block >= base + end:
                 state[block] = (now & ~BH_DIRTY) | BH_UPTODATE
-            elif not now & BH_DIRTY or now & (BH_DELAY | BH_UNWRITTEN) or not now & BH_MAPPED:
+            elif not now & BH_DIRTY or now & NEEDS_MAPPING or not now & BH_MAPPED:
                 if not now & BH_MAPPED:
                     state[block] = now & ~BH_DIRTY
                 elif now & BH_DIRTY:

@@ -20,7 +20,16 @@ from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.live_inode import BH_DELAY, BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, NEEDS_MAPPING, LiveInode, same
+from sim.fs.live_inode import (
+    BH_COW,
+    BH_DIRTY,
+    BH_MAPPED,
+    BH_UNWRITTEN,
+    GETS_PLACE,
+    NEEDS_MAPPING,
+    LiveInode,
+    same,
+)
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.page_locks import PageLocks
@@ -319,9 +328,9 @@ class Ext4Writepages:
         task.ps += self._s_vector.charge(1)
         while scan.length:
             flags = CREATE | IO_SUBMIT
-            if self._sb.nolock:
+            if self._sb.nolock and not scan.flags & BH_COW:  # a copy is written, and waited for, as ordered
                 flags |= IO_CREATE
-            if scan.flags & BH_DELAY:
+            if scan.flags & GETS_PLACE:
                 flags |= DELALLOC_RESERVED
             found = yield from self._mapper.map_blocks(task, inode, scan.lblk, scan.length, flags, plug)
             if found.unwritten:
@@ -368,8 +377,8 @@ class Ext4Writepages:
                     if scan.length and scan.lblk > end:
                         task.ps += self._s_vector.charge(1)
                     return
-                if state[block] & BH_DELAY:
-                    state[block] &= ~BH_DELAY
+                if state[block] & GETS_PLACE:
+                    state[block] &= ~GETS_PLACE
                     place[block] = physical + block - lblk
                 state[block] &= ~BH_UNWRITTEN
             self._submit_page(task, scan, page, plug)
@@ -387,7 +396,7 @@ class Ext4Writepages:
         if not self.rows or most < 2 or not io.pages or place != io.next:
             return 0
         end, now = base + most * self._per_page, inode.state[base]
-        if not now & BH_DELAY or inode.state[base:end] != same(now, end - base):
+        if not now & GETS_PLACE or inode.state[base:end] != same(now, end - base):
             return 0
         inode.state[base:end] = same(now & ~NEEDS_MAPPING, end - base)
         inode.place[base:end] = array("q", range(place, place + end - base))
