@@ -45,8 +45,9 @@ def check_sources(files: Sequence[VolumeFile]) -> None:
                 raise custom(f"{what}, a file of layout {source.layout.kind!r}", "a file with bytes")
             if file.size_bytes != source.size_bytes:
                 raise custom(f"{what}, and a size of its own", "no size: a clone is as long as its source")
-            if "layout" in file.model_fields_set:
-                raise custom(f"{what}, and a layout", "no layout: a clone's blocks lie where the source's do")
+            if "layout" in file.model_fields_set and file.layout.kind != "absent":
+                problem = f"{what}, and layout {file.layout.kind!r}"
+                raise custom(problem, "no layout, as its blocks are the source's; or absent: a job clones it")
         known[file.name] = file
 
 

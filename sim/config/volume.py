@@ -22,7 +22,8 @@ class VolumeFile(Model):
     """
     A file of the volume: its name in the root directory, its size, how its blocks lie.
 
-    clone_of: a file above it, whose blocks it shares (FICLONE); it is as long as that one.
+    clone_of: a file above it, whose blocks it shares (FICLONE); it is as long as that one. It is there before
+    the run, or, with layout "absent", made and cloned by the first job that opens it.
     """
 
     name: str = Field(min_length=1, max_length=255, pattern=r"^[^/\x00]+$")

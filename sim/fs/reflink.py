@@ -22,13 +22,15 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.errors import ReadpathError
-from sim.fs.ext4_super import Ext4Super
-from sim.fs.live_inode import BH_COW, LiveInode
+from sim.ext4.format.extents import Extent
+from sim.fs.ext4_super import META_TRANS_BLOCKS, Ext4Super
+from sim.fs.live_inode import BH_COW, BH_MAPPED, LiveInode
 from sim.fs.live_tree import Path
 from sim.fs.map_flags import CREATE, NO_NORMALIZE, MappedBlocks
 from sim.fs.mballoc.allocator import NoSpaceError
 from sim.fs.refcounts import NO_BLOCK, Leaf, RefCounts
 from sim.fs.tree_edit import TreeEditor
+from sim.units import PAGE_BYTES
 
 MapBlocks = Callable[[Task, LiveInode, int, int, int, Plug], Generator[Any, Any, MappedBlocks]]
 """ext4_map_blocks()."""
@@ -36,7 +38,11 @@ MapBlocks = Callable[[Task, LiveInode, int, int, int, Plug], Generator[Any, Any,
 LOOKUP: Final = "ext4_refcount_lookup"
 ADJUST: Final = "ext4_refcount_adjust"
 COPY: Final = "ext4_cow_map_blocks"
+CLONE: Final = "ext4_clone_file_range"
+SHARE: Final = "ext4_clone_extent"
+UNMAP: Final = "ext4_clone_unmap_folio"
 """What a kernel would have to have; costs: sim/profiles/machines/unmeasured.toml."""
+_UNMAPPED: Final = bytes(state & ~BH_MAPPED & 0xFF for state in range(256))
 _SPLITS: Final = 3
 """Extents that one copy makes of one, for which a handle has credits."""
 _NEW_LEAVES: Final = 2
@@ -74,6 +80,9 @@ class Reflink:
         self._s_copy = ledger.site(TASK, "ext4_map_blocks", COPY)
         self._s_lookup = ledger.site(TASK, f"ext4_map_blocks;{COPY}", LOOKUP)
         self._s_free_lookup = ledger.site(TASK, "ext4_free_blocks", LOOKUP)
+        self._s_clone = ledger.site(TASK, "", f"entry_SYSCALL_64 {CLONE}")
+        self._s_share = ledger.site(TASK, CLONE, SHARE)
+        self._s_unmap = ledger.site(TASK, CLONE, UNMAP)
         self._s_adjust = ledger.site(TASK, "", ADJUST, unit=ADJUST)
 
     def noted(self, inode: LiveInode) -> None:
@@ -149,6 +158,53 @@ class Reflink:
         self._sb.note_sync(task, inode, data=True)
         self.copied_blocks += got
         return MappedBlocks(block, got, False, True)
+
+    # -- FICLONE ---------------------------------------------------------------------------------------
+
+    def clone(self, task: Task, source: LiveInode, target: LiveInode) -> Generator[Any, Any, None]:
+        """
+        Let an empty file have all written extents of another, nothing of which is dirty or under way.
+
+        An extent is shared in a handle of its own, as XFS does it, and the size grows with it; the last
+        handle sets it. Where the source's cached blocks lie is forgotten: the next write of one asks again.
+        """
+        sb, size = self._sb, self._sb.block_size
+        task.ps += self._s_clone.charge(1)
+        source.shares = target.shares = True
+        self._unmap(task, source)
+        target.reach(-(-source.size // PAGE_BYTES), sb.per_page)
+        written = [extent for extent in source.tree.extents() if not extent.unwritten]
+        for extent in written:
+            yield from sb.start(task, self.credits(extent.physical, extent.length))
+            yield from self._share(task, target, extent)
+            self._set_size(task, target, min((extent.logical + extent.length) * size, source.size))
+            sb.stop(task)
+        yield from sb.start(task, META_TRANS_BLOCKS)
+        self._set_size(task, target, source.size)
+        sb.stop(task)
+        target.changed = True
+        yield from task.settle()
+
+    def _share(self, task: Task, target: LiveInode, extent: Extent) -> Generator[Any, Any, None]:
+        yield from self._lock(task)
+        task.ps += self._s_share.charge(1)
+        path = self._trees.find(task, target, extent.logical)
+        yield from self._trees.insert(task, target, path, extent, False, Plug(holds=False))
+        yield from self._adjust(task, extent.physical, extent.length, 1)
+        target.taken += extent.length
+        self._unlock()
+
+    def _set_size(self, task: Task, inode: LiveInode, size_bytes: int) -> None:
+        inode.size = inode.disksize = size_bytes
+        self._sb.mark_inode_dirty(task, inode)
+        self._sb.note_sync(task, inode, data=True)
+
+    def _unmap(self, task: Task, inode: LiveInode) -> None:
+        """Forget where cached blocks lie, of pages that have buffer heads."""
+        buffered = inode.mapping.buffered
+        if buffered is not None:
+            task.ps += self._s_unmap.charge(buffered.count(1))
+        inode.state = bytearray(inode.state.translate(_UNMAPPED))
 
     # -- unlink(2) -------------------------------------------------------------------------------------
 

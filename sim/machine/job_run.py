@@ -46,6 +46,7 @@ class JobRun:
         self._opener = stage.opener()
         self._volume = stage.volume
         self._open_file = stage.open_file
+        self._sources = stage.clone_sources
         self._digests = stage.digests()
         self._trace = stage.trace
         self._faults = stage.faults
@@ -137,6 +138,9 @@ class JobRun:
         file = self.files.get(path)
         if file is None:
             file = self.files[path] = self._open_file(path)
+            source = self._sources.get(path)
+            if source is not None:
+                file.source = self._file(source)
         return file
 
     def _open(self, job: Job, file: VolumeFile, alone: bool) -> OpenFile:

@@ -58,6 +58,12 @@ class Stage:
         files = self.cell.config.volume.files
         return {f"/{file.name}": file for file in files if file.layout.kind in GROWING}
 
+    @cached_property
+    def clone_sources(self) -> dict[str, str]:
+        """The path of what a file is a clone of, for files that jobs make."""
+        growing = self.growing.values()
+        return {f"/{file.name}": f"/{file.clone_of}" for file in growing if file.clone_of is not None}
+
     def opener(self) -> Opener | None:
         """Return how a file is opened before it is read; None if that costs nothing."""
         return self.system.opener(self.machine)

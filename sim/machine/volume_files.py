@@ -42,7 +42,8 @@ from sim.workload.fio.files import file_names
 class VolumeFile:
     """
     A file of the volume as the machine sees it. found: on the image; None for one that is not there yet.
-    grows_to: how long jobs make one that has no byte yet, in bytes; 0 for others.
+    grows_to: how long jobs make one that has no byte yet, in bytes; 0 for others. source: what a job that
+    makes it clones, None: nothing.
     """
 
     path: str
@@ -55,6 +56,7 @@ class VolumeFile:
 
     encrypt: Encrypt | None = None
     grows_to: int = 0
+    source: VolumeFile | None = None
 
     @property
     def on_disk(self) -> Inode:

@@ -152,11 +152,27 @@ class MountedForWriting:
     def _make(self, task: Task, names: MountedFiles, file: VolumeFile) -> Generator[Any, Any, None]:
         """Make the file that a job has opened."""
         inode = yield from names.create(task, file.path.removeprefix("/"), file.mapping)
-        self._made[file.path] = self._inodes[inode.number] = inode
+        self._inodes[inode.number] = inode
         self._machine.live_maps.add(ext4_side(file)[0], inode)
         self._histories[inode.number] = FileHistory()
         if self.bytes is not None:
             self.bytes.made(file, inode)
+        if file.source is not None:
+            yield from self._clone(task, file.source, inode)
+        self._made[file.path] = inode
+
+    def _clone(self, task: Task, source: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
+        """ioctl(2) with FICLONE: a file that was made shares all blocks of another, which is written out."""
+        reflink = self.writer.mapper.reflink
+        assert reflink is not None
+        shared = self._made.get(source.path)
+        if shared is None:
+            shared = self.inode(source)
+            shared.open_files -= 1  # who clones it does not write it
+        yield from self.writer.sync.write_and_wait(task, shared)
+        yield from reflink.clone(task, shared, inode)
+        if inode.bytes is not None and shared.bytes is not None:
+            inode.bytes.expected[:] = shared.bytes.expected
 
     def close(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
         """close(2) of a file that may be opened again."""

@@ -133,7 +133,7 @@ def _make(cell: Cell, folder: Path) -> None:
         if file.layout.kind != "absent" and file.clone_of is None
     ]
     clones = [file for file in volume.files if file.clone_of is not None]
-    growing = [file for file in volume.files if file.layout.kind in layouts.GROWING]
+    growing = [file for file in volume.files if file.layout.kind in layouts.GROWING and not file.clone_of]
     files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
     log_blocks = (volume.journal_bytes or 0) // block_size
     trees = sum(2 * tree_room(file.size_bytes, block_size) for file in volume.all_files) * volume.verity
@@ -169,10 +169,12 @@ def _room_for_copies(clone: VolumeFile) -> int:
 
 
 def _clone(image: Path, clones: list[VolumeFile]) -> None:
-    """Make the files that share blocks with others (FICLONE)."""
+    """Make the files that share blocks with others, but those that jobs make; and the counts, for both."""
     editor = ReflinkEditor(image)
+    editor.prepare()
     for file in clones:
-        editor.clone(f"/{file.clone_of}", f"/{file.name}")
+        if file.layout.kind != "absent":
+            editor.clone(f"/{file.clone_of}", f"/{file.name}")
     editor.commit()
 
 

@@ -30,7 +30,7 @@ def shared_runs(model: Counter[int], first: int, length: int) -> list[tuple[int,
 
 @given(st.lists(st.tuples(st.booleans(), RUNS), max_size=40))
 def test_against_a_dictionary(steps: list[tuple[bool, tuple[int, int]]]) -> None:
-    """Whatever is shared and given back: counts, questions, room of each leaf are as a dictionary has them."""
+    """Whatever is shared and given back: counts, answers and room of leaves are as a dictionary has them."""
     counts, model = RefCounts([], ROOM), Counter(dict.fromkeys(range(60), 1))
     for more, (first, length) in steps:
         for start, blocks in [(first, length)] if more else shared_runs(model, first, length):

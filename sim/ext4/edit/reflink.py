@@ -140,6 +140,10 @@ class ReflinkEditor(FileEditor):
         self._put_counts()
         return Changed(len(shared), 0, before, self._records())
 
+    def prepare(self) -> None:
+        """Have a file of counts, and the feature, before anything is shared."""
+        self._put_counts(keep=True)
+
     def write_shared(self, path: str, logical: int, data: bytes) -> Changed:
         """
         Write a block of a file as it is to be stored: in place, or elsewhere if another file has it too.
@@ -225,10 +229,10 @@ class ReflinkEditor(FileEditor):
                     extents.append(Extent(logical + at, block, 1, unwritten))
         self.set_extents(number, extents)
 
-    def _put_counts(self) -> None:
-        """Write the file of counts, and the feature; without a shared block both go."""
+    def _put_counts(self, keep: bool = False) -> None:
+        """Write the file of counts, and the feature; without a shared block both go, unless they are kept."""
         present = self.image.superblock.has(RoCompat.SHARED_BLOCKS)
-        if not self._counts:
+        if not self._counts and not keep:
             if present:
                 super().remove(COUNTS_PATH)
             self.add_ro_compat(0, clear=int(RoCompat.SHARED_BLOCKS))
