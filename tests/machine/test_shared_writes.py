@@ -161,7 +161,8 @@ def test_one_block_is_copied(small: Small) -> None:
     again = small.do(*COPIED)
     assert [0, 0, 0, 0, 0] == [again[symbol] for symbol in ASKED]  # the buffer head says where it lies
     written = small.user.machine.queue.stats.write_sectors
-    small.do(("write", 1, 6 * 4096, 4096), ("fsync", 1, 0, 0))
+    small.do(("write", 1, 4 * 4096, 4096), ("fsync", 1, 0, 0))
+    assert [(0, 0, 3), (3, copy[1], 2), (5, 5, 3)] == small.extents("f1")  # where the first copy goes on
     data, log = 1, 4 + 2  # with the log's descriptor and its commit block
     assert (data + log) * 8 == small.user.machine.queue.stats.write_sectors - written
 
