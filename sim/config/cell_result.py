@@ -121,6 +121,11 @@ METRICS: dict[str, tuple[str, str]] = {
         "blocks",
         "blocks that were read and refused for a checksum, with all of its run, each time",
     ),
+    "cow_blocks": ("blocks", "of files that share blocks: copied on write, to a place of their own"),
+    "shared_blocks": ("blocks", "that several files have, at the end"),
+    "blocks_taken": ("blocks", "fewer that are free than when the volume was mounted; those promised count"),
+    "file_extents": ("extents", "of the files that jobs wrote, at the end"),
+    "clone_ns": ("ns", "mean time of an ioctl(2) with FICLONE; 0: there was none"),
     "checksum_ns": ("ns", "CPU time of the cost group checksum"),
     "keys_left": (
         "",

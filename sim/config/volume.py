@@ -72,6 +72,7 @@ class Volume(Model):
     reads the same image. journal: its size, for runs that write; what it logged when the files were made is
     still in it. contents: "none" leaves the files' blocks empty, for files too large to be filled, with
     data = "off". verity: every file of a made one gets its Merkle tree, and the flag (fs-verity).
+    rewritten: share of each clone's blocks that were written over, one by one at random, before the run.
     """
 
     block_size_bytes: PositiveBytes | None = Field(default=None, alias="block_size")
@@ -83,11 +84,14 @@ class Volume(Model):
     keys: FileRef | None = None
     contents: Literal["random", "none"] = "random"
     verity: bool = False
+    rewritten: float = Field(default=0.0, ge=0, le=1)
 
     @model_serializer(mode="wrap")
     def _canonical(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """`contents`, `verity` came later than the first runs: in a hash where they are set, not before."""
+        """What came later than the first runs is in a hash where it is set, not before."""
         said: dict[str, Any] = plain(self)
+        if not self.rewritten:
+            del said["rewritten"]
         if not self.verity:
             del said["verity"]
         if self.contents == "random":
@@ -119,8 +123,8 @@ class Volume(Model):
     def _made_or_given(self) -> Self:
         if self.image is not None:
             made = (self.files, self.objects, self.journal_bytes, self.contents != "random", self.verity)
-            if any(made) or self.block_size_bytes is not None:
-                problem = "image with files, block_size, journal, contents or verity"
+            if any(made) or self.rewritten or self.block_size_bytes is not None:
+                problem = "image with files, block_size, journal, contents, verity or rewritten"
                 raise custom(problem, "either an image, or files to make one of")
             return self
         if self.keys is not None:
@@ -140,6 +144,8 @@ class Volume(Model):
         if len(set(names)) < len(names):
             raise custom("two files of one name", "distinct names")
         check_sources(self.files)
+        if self.rewritten and not any(file.clone_of and file.layout.kind != "absent" for file in self.files):
+            raise custom(f"rewritten {self.rewritten} without a clone", "files with clone_of")
         for file in self.files:
             for name, value in file.layout:
                 if name in _IN_BLOCKS and value is not None and value % self.block_size_bytes:

@@ -47,6 +47,11 @@ class RefCounts:
         """All leaves, the empty ones last."""
         return self._leaves + self._empty
 
+    @property
+    def shared_blocks(self) -> int:
+        """How many blocks several files have."""
+        return sum(length for leaf in self._leaves for _first, length, _files in leaf.records)
+
     def leaves_of(self, block: int, length: int) -> int:
         """Return how many leaves count blocks of a range, at most."""
         end = bisect_left(self._firsts, block + length)

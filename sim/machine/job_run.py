@@ -203,6 +203,7 @@ class JobRun:
         result = replace(result, columns={"writes": write_columns(self._clones)} if wrote else {})
         if self._mounted is not None:
             result.metrics.update(self._mounted.writer.sb.locks.metrics())
+            result.metrics.update(self._mounted.shared_metrics())
         if self._mounted is not None and self._mounted.bytes is not None:
             result.metrics.update(self._mounted.crash_metrics(self._machine.clock.now, self._cell.seed))
             self._mounted.write_out()

@@ -80,6 +80,9 @@ class MountedForWriting:
         )
         mb = MbAllocator(geometry_of(volume), seeds_of(volume), ImageBitmaps(volume))
         self._blocks = mb
+        self._free_before = mb.free
+        self._clones_ns: list[int] = []
+        self._wrote: set[int] = set()
         self._names: MountedFiles | None = None
         self._on_disk: dict[int, Inode] = {}
         self._made: dict[str, LiveInode] = {}
@@ -169,10 +172,12 @@ class MountedForWriting:
         if shared is None:
             shared = self.inode(source)
             shared.open_files -= 1  # who clones it does not write it
+        began = task.time_ns
         yield from self.writer.sync.write_and_wait(task, shared)
         yield from reflink.clone(task, shared, inode)
         if inode.bytes is not None and shared.bytes is not None:
             inode.bytes.expected[:] = shared.bytes.expected
+        self._clones_ns.append(task.time_ns - began)
 
     def close(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
         """close(2) of a file that may be opened again."""
@@ -290,6 +295,7 @@ class MountedForWriting:
 
     def wrote(self, inode: LiveInode, call: WriteCall) -> None:
         """A write(2) has returned."""
+        self._wrote.add(inode.number)
         if self._crash is not None:
             if call.offset % SECTOR_BYTES or call.length % SECTOR_BYTES:
                 problem = f"writes {call.length} bytes at {call.offset}, with [crash]"
@@ -308,6 +314,22 @@ class MountedForWriting:
             path: (live.number, self._histories[live.number]) for path, (_, live) in self.bytes.files.items()
         }
         return crash_metrics(crash_run(self._crash, self.bytes, files, end_ns, self._volatile, seed))
+
+    def shared_metrics(self) -> dict[str, Number]:
+        """Return what copying on write came to; nothing on a volume that does not count who has a block."""
+        reflink = self.writer.mapper.reflink
+        if reflink is None:
+            return {}
+        clones = self._clones_ns
+        return {
+            "cow_blocks": reflink.copied_blocks,
+            "shared_blocks": reflink.counts.shared_blocks,
+            "blocks_taken": self._free_before - self._blocks.free + self._blocks.dirty,
+            "file_extents": sum(
+                len(inode.tree.extents()) for number, inode in self._inodes.items() if number in self._wrote
+            ),
+            "clone_ns": sum(clones) / len(clones) if clones else 0.0,
+        }
 
     def began(self) -> None:
         """A job has begun to write."""

@@ -25,16 +25,18 @@ from pathlib import Path
 
 from sim.config import layouts
 from sim.config.cell import Cell, digest
-from sim.config.volume import VolumeFile
+from sim.config.volume import Volume, VolumeFile
 from sim.documents import read_text
 from sim.errors import ReadpathError
 from sim.ext4.edit.reflink import ReflinkEditor
 from sim.ext4.make import layout as ext4_layout
+from sim.ext4.make.content import named_generator, random_contents
 from sim.ext4.make.fiemap import parse_fiemap
 from sim.ext4.make.filefrag import parse_filefrag
 from sim.ext4.make.layout import Layout, Pattern, Plan
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.reader import Image
 from sim.files import code_digest, directory_beside
 from sim.units import MIB
 from sim.volume.image_digests import IMAGE, KEYS, MANIFEST, is_whole, record_digests
@@ -150,7 +152,7 @@ def _make(cell: Cell, folder: Path) -> None:
     if volume.verity:
         enable_verity(folder / IMAGE)
     if clones:
-        _clone(folder / IMAGE, clones)
+        _clone(folder / IMAGE, clones, volume)
     manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
     if cell.config.checksums.layout != "none":
         protect_image(folder / IMAGE, cell.config.checksums, volume.seed)
@@ -168,14 +170,29 @@ def _room_for_copies(clone: VolumeFile) -> int:
     return 2 * clone.size_bytes + 4 * MIB
 
 
-def _clone(image: Path, clones: list[VolumeFile]) -> None:
+def _clone(image: Path, clones: list[VolumeFile], volume: Volume) -> None:
     """Make the files that share blocks with others, but those that jobs make; and the counts, for both."""
     editor = ReflinkEditor(image)
     editor.prepare()
     for file in clones:
         if file.layout.kind != "absent":
             editor.clone(f"/{file.clone_of}", f"/{file.name}")
+            if volume.rewritten:
+                editor.write_shared(f"/{file.name}", _new_blocks(editor.image, file, volume))
     editor.commit()
+
+
+def _new_blocks(image: Image, file: VolumeFile, volume: Volume) -> dict[int, bytes]:
+    """Return what is written over a clone before the run, by logical block, in random order."""
+    size, name = image.block_size, f"rewritten\0{file.name}"
+    extents = image.lookup(f"/{file.name}").tree.extents
+    blocks = [extent.logical + at for extent in extents for at in range(extent.length)]
+    drawn = named_generator(volume.seed, name).permutation(blocks)[: round(volume.rewritten * len(blocks))]
+    if volume.contents == "none":
+        return dict.fromkeys(drawn.tolist(), bytes(size))
+    return {
+        block: random_contents(volume.seed, name, block * size, size).tobytes() for block in drawn.tolist()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,8 +101,8 @@ def test_copy_on_write(image: Path) -> None:
     data, fresh = contents(image, "/a"), [bytes([n]) * BLOCK for n in (1, 2)]
     clone(image, ("/a", "/a2"))
     editor = ReflinkEditor(image)
-    first = editor.write_shared("/a2", 4, fresh[0])
-    second = editor.write_shared("/a2", 4, fresh[1])
+    first = editor.write_shared("/a2", {4: fresh[0]})
+    second = editor.write_shared("/a2", {4: fresh[1]})
     assert [(1, 1), (0, 0)] == [(one.extents, one.copied_blocks) for one in (first, second)]
     editor.commit()
     e2fsck(image)
@@ -111,7 +111,7 @@ def test_copy_on_write(image: Path) -> None:
     assert [] == wrong_counts(Image.open(image))
     assert 19 == space(Image.open(image)).shared
     with pytest.raises(ImageError, match="block 2 is a hole"):
-        ReflinkEditor(image).write_shared("/b", 2, fresh[0])
+        ReflinkEditor(image).write_shared("/b", {2: fresh[0]})
 
 
 def test_deleting_and_unsharing(image: Path) -> None:
@@ -215,7 +215,7 @@ def test_against_a_naive_model(
             model[f"/f{number}"] = model[name]
         elif what == "write":
             data = bytes([number]) * BLOCK
-            editor.write_shared(name, block, data)
+            editor.write_shared(name, {block: data})
             model[name] = model[name][: block * BLOCK] + data + model[name][(block + 1) * BLOCK :]
         elif what == "unshare":
             editor.unshare_blocks(name)

@@ -17,7 +17,7 @@ to a file besides its blocks (xattrs, keys) is the caller's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,26 +144,34 @@ class ReflinkEditor(FileEditor):
         """Have a file of counts, and the feature, before anything is shared."""
         self._put_counts(keep=True)
 
-    def write_shared(self, path: str, logical: int, data: bytes) -> Changed:
+    def write_shared(self, path: str, data: Mapping[int, bytes]) -> Changed:
         """
-        Write a block of a file as it is to be stored: in place, or elsewhere if another file has it too.
+        Write blocks of a file as they are to be stored, one after the other: in place, or elsewhere where
+        another file has one too. data: by logical block.
 
         Raises ImageError for a hole: nothing is allocated for one here.
         """
-        inode = self.image.lookup(path)
-        extent = inode.tree.find(logical)
-        if extent is None or extent.unwritten:
-            raise ImageError(inode.place, f"block {logical} is a hole", "a block that was written")
-        before, block = self._records(), extent.physical + logical - extent.logical
-        if block not in self._counts:
-            self.write_block(block, data)
+        inode, before = self.image.lookup(path), self._records()
+        old: dict[int, int] = {}
+        for logical, stored in data.items():
+            extent = inode.tree.find(logical)
+            if extent is None or extent.unwritten:
+                raise ImageError(inode.place, f"block {logical} is a hole", "a block that was written")
+            block = extent.physical + logical - extent.logical
+            if block in self._counts:
+                old[logical] = block
+            else:
+                self.write_block(block, stored)
+        if not old:
             return Changed(0, 0, before, before)
-        ((new, _length),) = self.take_blocks(1, inode.place)
-        self.write_block(new, data)
-        self._replace(inode.number, {logical: new})
-        self._drop([block])
+        taken = self.take_blocks(len(old), inode.place)
+        new = dict(zip(old, (start + at for start, length in taken for at in range(length)), strict=True))
+        for logical, block in new.items():
+            self.write_block(block, data[logical])
+        self._replace(inode.number, new)
+        self._drop(old.values())
         self._put_counts()
-        return Changed(1, 1, before, self._records())
+        return Changed(len(old), len(old), before, self._records())
 
     def unshare_blocks(self, path: str) -> Changed:
         """Give a file blocks of its own for all that it shares (FALLOC_FL_UNSHARE_RANGE, of all of it)."""

@@ -214,7 +214,7 @@ class _Run:
             self.cell.costs.append("equal blocks of both files are seen to be equal")
 
         def write(editor: ReflinkEditor) -> None:
-            done = editor.write_shared(CLONE, block, stored)
+            done = editor.write_shared(CLONE, {block: stored})
             assert done.copied_blocks == 1
             self.tags(editor)
 
