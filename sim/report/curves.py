@@ -2,8 +2,8 @@
 Curves over a number that the matrix varies, a line per path: CPU time per 4 KiB above, throughput below.
 
 `readahead` over the readahead window, `concurrency` over the number of readers, `file_size` over the size
-of a file. `fsync_storm` over the number of writers, a line per data= mode: syncs a second, the time of one,
-and how many commits there are for each.
+of a file, `rewritten` over the share of a clone that was written over. `fsync_storm` over the number of
+writers, a line per data= mode: syncs a second, the time of one, and how many commits there are for each.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ def concurrency(run: Run) -> list[Figure]:
 def file_size(run: Run) -> list[Figure]:
     """Return the curves over the size of the files."""
     return _curves(run, "volume.files.size", "file size, KiB", lambda label: parse_size("", label) / 1024)
+
+
+def rewritten(run: Run) -> list[Figure]:
+    """Return the curves over the share of a clone that was written over before it is read."""
+    return _curves(run, "volume.rewritten", "share of the clone that was written over", float)
 
 
 def fsync_storm(run: Run) -> list[Figure]:

@@ -18,6 +18,9 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     corruption      how many reads a broken device has refused or given wrong data, and what nobody noticed
     fsync_storm     syncs a second, the time of one and commits per sync, over the number of writers
     allocation      delalloc and nodelalloc: CPU time, and how often write-back looks at a page
+    copy_on_write   overwriting a clone against a file of its own: CPU, bytes to the device, time of a sync
+    clone_or_copy   making a clone against making a copy: time, CPU, bytes to the device
+    rewritten       CPU time and throughput of reading a clone over the share of it that was written over
     checksums       time, CPU and device bytes of a reader with checksums over one without, by layout
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
@@ -41,10 +44,11 @@ from sim.experiment.runner import Progress, Watcher
 from sim.experiment.workers import Each, in_this_process
 from sim.report.allocation import allocation
 from sim.report.checksums import checksums
+from sim.report.clones import clone_or_copy, copy_on_write
 from sim.report.corruption import corruption
 from sim.report.cpu_bars import cpu_per_4k
 from sim.report.crash import crash
-from sim.report.curves import concurrency, file_size, fsync_storm, readahead
+from sim.report.curves import concurrency, file_size, fsync_storm, readahead, rewritten
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
 from sim.report.folios import folios
@@ -75,6 +79,9 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "corruption": corruption,
     "fsync_storm": fsync_storm,
     "allocation": allocation,
+    "copy_on_write": copy_on_write,
+    "clone_or_copy": clone_or_copy,
+    "rewritten": rewritten,
     "checksums": checksums,
     "latency_cdf": latency_cdf,
     "stages": stages,

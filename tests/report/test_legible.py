@@ -48,6 +48,9 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
         counts |= {"crash_states": 200, "crash_unsound": 200, "crash_losing": 1, "crash_stale": 0}
         counts |= {"faults_injected": 128, "faults_undetected": 1, "reads_right": 200}
         counts |= {"reads_eio": 200, "reads_wrong": 1}
+        if "volume.files" in axes or "workload" in axes:
+            counts["cow_blocks"] = 1
+            times["clone_ns"] = 0 if "volume.files" in axes else ns
         left = {"keys_left": 1, "blocks_left": -1}
         pages = {
             "pages_read": 1,
@@ -138,6 +141,18 @@ AXES = {
     "allocation": (
         {"mount.delalloc": ["true", "false"], **PAIR},
         {"mount.delalloc": ["true", "false"], **LAYOUTS_20, **EVERY},
+    ),
+    "copy_on_write": (
+        {"volume.files": ["own blocks", "a clone"], "workload": ["in sequence"]},
+        {"volume.files": ["own blocks", "a clone", LONG], "device.profile": ["nvme", "hdd"], **LAYOUTS_20},
+    ),
+    "clone_or_copy": (
+        {"workload": ["copy", "clone"]},
+        {"workload": ["copy", "clone", LONG], "device.profile": ["nvme", "hdd"], **LAYOUTS_20},
+    ),
+    "rewritten": (
+        {"volume.rewritten": ["0", "1"], **PAIR},
+        {"volume.rewritten": ["0", *(str(1 / (1 << n)) for n in range(9, -1, -1))], **BLOCKS, **EVERY},
     ),
     "checksums": (
         {"checksums": ["none", "table"], **LAYOUTS_2},
