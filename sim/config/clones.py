@@ -4,9 +4,10 @@ Files of a volume that are clones of others, held against the rest of an experim
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sim.config.checksums import LISTS
 from sim.config.layouts import GROWING
 from sim.config.table import custom
 
@@ -19,28 +20,30 @@ WRITES_SHARED = ("page_io", "page_io_unzeroed", "page_io_one_scan")
 
 
 def with_sizes(files: Sequence[Any]) -> list[Any]:
-    """Return what is said of files, clones with the size of what they are clones of, if that is known."""
+    """Return what is said of files, clones with the size of their source; raise where that is not there."""
     sizes: dict[Any, Any] = {}
     found: list[Any] = []
     for file in files:
         said = file
         if isinstance(file, dict):
-            if "clone_of" in file and "size" not in file and file["clone_of"] in sizes:
-                said = {**file, "size": sizes[file["clone_of"]]}
+            source = file.get("clone_of")
+            if source is not None and source not in sizes:
+                problem = f"file {file.get('name')!r}: clone_of {source!r}, no file above it"
+                raise custom(problem, ", ".join(map(str, sizes)) or "a file that stands above it")
+            if source is not None and "size" not in file:
+                said = {**file, "size": sizes[source]}
             sizes[said.get("name")] = said.get("size")
         found.append(said)
     return found
 
 
 def check_sources(files: Sequence[VolumeFile]) -> None:
-    """Raise for a clone of what is not there, or has nothing to share."""
-    known: dict[str, VolumeFile] = {}
+    """Raise for a clone of what has nothing to share, and for one that is not as its source is."""
+    known: dict[str | None, VolumeFile] = {}
     for file in files:
-        source = known.get(file.clone_of or "")
-        if file.clone_of is not None:
+        source = known.get(file.clone_of)
+        if source is not None:
             what = f"file {file.name!r}: clone_of {file.clone_of!r}"
-            if source is None:
-                raise custom(f"{what}, no file above it", ", ".join(known) or "a file that stands above it")
             if source.layout.kind in GROWING:
                 raise custom(f"{what}, a file of layout {source.layout.kind!r}", "a file with bytes")
             if file.size_bytes != source.size_bytes:
@@ -57,28 +60,33 @@ def check_clones(config: CellConfig) -> None:
     if not clones:
         return
     what = f"clone_of of file {clones[0].name!r}"
-    if config.encryption.scheme not in ("none", "dm-crypt"):
-        problem = f"{what} with encryption.scheme {config.encryption.scheme!r}"
-        raise custom(
-            f"{problem}: see docs/integrity.md for what a key per file does to clones", "none, dm-crypt"
-        )
+    scheme, sums = config.encryption.scheme, config.checksums.layout
+    if scheme not in ("none", "dm-crypt"):
+        problem = f"{what} with encryption.scheme {scheme!r}: see readpath image sharing"
+        raise custom(problem, "none, dm-crypt")
     if config.volume.verity:
         raise custom(f"{what} with volume.verity", "files without a Merkle tree")
-    if config.checksums.layout != "none":
-        raise custom(f"{what} with checksums.layout {config.checksums.layout!r}", '"none"')
+    if sums in LISTS:
+        problem = f"{what} with checksums.layout {sums!r}, a list for each file: see readpath image sharing"
+        raise custom(problem, "a table, which serves every file that has a block")
+    if sums != "none" and any(file.layout.kind == "absent" for file in clones):
+        problem = f"{what} with layout 'absent' and checksums.layout {sums!r}"
+        raise custom(f"{problem}: those of new files are not kept", "clones that are there before the run")
     if config.workload.writes:
-        _check_written(config, what)
+        _check_written(config, f"{what} and a workload that writes")
 
 
 def _check_written(config: CellConfig, what: str) -> None:
-    allowed: Mapping[str, bool] = {
-        "jobs: workload.secure_delete, stream_write write in place": bool(config.workload.jobs),
-        f"write_path {' or '.join(WRITES_SHARED)}": config.writes_through in WRITES_SHARED,
-        'mount.data = "ordered", mount.delalloc = true': config.mount.data == "ordered"
-        and config.mount.delalloc,
-        'volume.journal, as "16MiB"': config.volume.journal_bytes is not None,
-        "no [crash]": config.crash is None,
-    }
-    for need, given in allowed.items():
-        if not given:
-            raise custom(f"{what} and a workload that writes", need)
+    mount, writes = config.mount, config.writes_through
+    if not config.workload.jobs:
+        raise custom(f"{what}, workload.{config.workload.kind}", "fio jobs")
+    if writes not in WRITES_SHARED:
+        name = writes if isinstance(writes, str) else writes.word
+        raise custom(f"{what} through {name!r}", f"write_path, one of {', '.join(WRITES_SHARED)}")
+    if mount.data != "ordered" or not mount.delalloc:
+        problem = f"{what} on mount.data {mount.data!r}, delalloc {str(mount.delalloc).lower()}"
+        raise custom(problem, 'data = "ordered", delalloc = true')
+    if config.volume.journal_bytes is None:
+        raise custom(f"{what} on a volume without journal", 'volume.journal = "16MiB"')
+    if config.crash is not None:
+        raise custom(f"{what} with [crash]", "a run to its end")

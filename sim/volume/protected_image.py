@@ -9,6 +9,7 @@ from pathlib import Path
 from sim.config.checksums import Checksums
 from sim.errors import ConfigError
 from sim.ext4.edit.files import FileEditor
+from sim.ext4.format.features import RoCompat
 from sim.ext4.read.reader import Image
 from sim.integrity.plan import Plan, plan_of
 from sim.integrity.protect import keyed_files, protect
@@ -26,7 +27,7 @@ def volume_key(said: Checksums, seed: int) -> bytes:
 def protect_image(path: Path, said: Checksums, seed: int) -> None:
     """Give a made image the checksums that an experiment asks for, in place."""
     plan = Plan.of(said.layout, said.scheme, said.algorithm, said.extent_blocks)
-    editor = FileEditor(path)
+    editor = FileEditor(path, int(RoCompat.SHARED_BLOCKS))  # no block moves, nor its count
     protect(editor, plan, Secrets(volume_key(said, seed)))
     editor.commit()
 

@@ -8,18 +8,22 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from crash_cells import cell_text, played
+from crash_cells import cell_of, cell_text, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_files import Naive, Step, contents_of, line_of
+from tools import e2fsck
 from written_image import check_written
 
-from sim.errors import ReadpathError
+from sim.errors import ConfigError, ReadpathError
+from sim.experiment.loading import load_experiment
 from sim.ext4.edit.reflink import ReflinkEditor, space, wrong_counts
 from sim.ext4.make.layout import Fragmented
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.reader import Image
 from sim.fs.allocation import Ext4Allocator
+from sim.machine.run_cell import run_cell
 
 KIB = 1024
 CLONED = """
@@ -237,3 +241,80 @@ def test_too_few_free_blocks(tmp_path: Path) -> None:
     user = Naive(tmp_path, cloned(tmp_path, 2 << 20, KIB)).user()
     with pytest.raises(ReadpathError, match="too few blocks are free to write shared ones elsewhere"):
         user.run(user.do([("write", 1, 0, 2 << 20)]))
+
+
+READ = "--name=a --filename=b --rw=read"
+WRITE = "--name=a --filename=b --rw=write"
+CLONE = '{ name = "b", clone_of = "a" }'
+
+
+ABSENT = '{ name = "c", clone_of = "a", layout = { kind = "absent" } }'
+REFUSED = {
+    "no file above it; allowed: a": ('{ name = "b", clone_of = "x" }', READ, ""),
+    "clone_of 'c', a file of layout 'empty'; allowed": (
+        '{ name = "c", size = "4KiB", layout = { kind = "empty" } }, { name = "b", clone_of = "c" }',
+        READ,
+        "",
+    ),
+    "and a size of its own; allowed: no": ('{ name = "b", clone_of = "a", size = "8KiB" }', READ, ""),
+    "and layout 'hole'; allowed: no": (
+        '{ name = "b", clone_of = "a", layout = { kind = "hole" } }',
+        READ,
+        "",
+    ),
+    "scheme 'fscrypt-v2': see readpath": (CLONE, READ, '[encryption]\nscheme = "fscrypt-v2"'),
+    "with volume.verity; allowed": (f"{CLONE}]\nverity = true #", READ, ""),
+    "'per_extent', a list for each": (CLONE, READ, '[checksums]\nlayout = "per_extent"'),
+    "'absent' and checksums.layout": (f"{CLONE}, {ABSENT}", READ, '[checksums]\nlayout = "table_data"'),
+    "data 'writeback', delalloc true": (CLONE, WRITE, '[mount]\ndata = "writeback"'),
+    "data 'ordered', delalloc false": (CLONE, WRITE, "[mount]\ndelalloc = false"),
+    "writes with [crash]; allowed": (CLONE, WRITE, '[crash]\nat = "bios"'),
+}
+
+
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_is_not_modelled_is_refused(tmp_path: Path, said: str) -> None:
+    """One line that says what does not go together, and what does."""
+    clone, job, more = REFUSED[said]
+    volume = f'journal = "4MiB"\nfiles = [{{ name = "a", size = "64KiB" }}, {clone}]'
+    text = cell_text(volume, line_of(job), crash="").replace("[mount]", "")
+    (tmp_path / "x.toml").write_text(f"{text}\n{more}\n")
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(tmp_path / "x.toml")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["buffer_head", "mpage", "iomap"])
+def test_a_given_image_is_held_to_the_same(tmp_path: Path, path: str) -> None:
+    """Files of an image that share blocks are never written in place: who would is refused at the mount."""
+    cloned(tmp_path, 64 * KIB, 1 << 20)
+    job = line_of("--name=a --filename=f1 --rw=write")
+    text = cell_text('image = "x.img"', job, crash="").replace("title", f'path = "{path}"\ntitle', 1)
+    with pytest.raises(
+        ConfigError, match=f"share blocks, on a volume that is written, with write-back of '{path}'"
+    ):
+        played(text, tmp_path)
+
+
+def test_blocks_that_are_written_over_before_the_run(tmp_path: Path) -> None:
+    """
+    A quarter of a clone lies elsewhere, block by block; the table of checksums serves both files, and what is
+    read is what a reader of the image reads.
+    """
+    volume = """rewritten = 0.25
+files = [{ name = "a", size = "256KiB" }, { name = "b", clone_of = "a" }]"""
+    sums = '[checksums]\nlayout = "table_data"'
+    jobs = line_of("--name=a --filename=b --rw=read --bs=128k", "--name=b --filename=a --rw=randread --bs=4k")
+    cell, path = cell_of(cell_text(volume, jobs, crash="", more=sums), tmp_path)
+    image = Image.open(path)
+    e2fsck(path)
+    assert [] == wrong_counts(image)
+    assert (48, 16) == (space(image).shared, len(set(blocks_of(image, "/b")) - set(blocks_of(image, "/a"))))
+    found = run_cell(cell, path, trace=False).metrics
+    assert (1, 128) == (found["digest_ok"], found["checksums_verified"])
+
+
+def blocks_of(image: Image, path: str) -> list[int]:
+    """Return where the blocks of a file lie."""
+    return [e.physical + at for e in image.lookup(path).tree.extents for at in range(e.length)]
