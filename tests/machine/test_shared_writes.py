@@ -5,7 +5,9 @@ Files that share blocks, written on a mounted image: against a dictionary, e2fsc
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from crash_cells import cell_of, cell_text, played
@@ -18,7 +20,7 @@ from written_image import check_written
 from sim.errors import ConfigError, ReadpathError
 from sim.experiment.loading import load_experiment
 from sim.ext4.edit.reflink import ReflinkEditor, space, wrong_counts
-from sim.ext4.make.layout import Fragmented
+from sim.ext4.make.layout import Fragmented, Pattern
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.ext4.read.reader import Image
@@ -64,7 +66,7 @@ def test_an_image_made_here(tmp_path: Path, size: str, path: str) -> None:
 def naive(tmp_path_factory: pytest.TempPathFactory) -> Naive:
     """An image with a file of several extents that may be cloned."""
     folder = tmp_path_factory.mktemp("naive")
-    files = (FileSpec("/f0", 40_000, Fragmented(7)), FileSpec("/older", 3_000))
+    files = (FileSpec("/f0", 40_000, Fragmented(7)), FileSpec("/f2", 20_000, Pattern("1d1h2u")))
     make_image(folder / "x.img", ImageSpec(files, KIB, journal_blocks=KIB, new_files=8, new_bytes=1 << 20))
     editor = ReflinkEditor(folder / "x.img")
     editor.prepare()
@@ -112,6 +114,9 @@ class Small:
         reflink = self.user.mounted.writer.mapper.reflink
         assert reflink is not None
         self.reflink = reflink
+        allocator = self.user.mounted.writer.allocator
+        assert isinstance(allocator, Ext4Allocator)
+        self.allocator = allocator
 
     def do(self, *steps: Step) -> Counter[str]:
         """Do steps, leave files open; return what was called for them, by symbol."""
@@ -199,6 +204,27 @@ def test_the_last_one_writes_in_place(small: Small) -> None:
     assert [4, 1, 1, 2, 1] == [called[symbol] for symbol in ASKED]
     assert [(0, 0, 8)] == small.extents("f0")
     assert (0, 0) == (small.user.open["f0"].reserved, small.user.open["f1"].reserved)
+    assert 0 == small.allocator.mb.dirty
+
+
+def test_two_are_written_back_at_once(small: Small) -> None:
+    """
+    The first asks who has the block and then sleeps, for a bitmap is not in memory; the second must not ask
+    before the first has changed the count.
+    """
+    user = small.user
+    small.do(("write", 0, 4096, 4096), ("write", 1, 4096, 4096))
+
+    def doing() -> Generator[Any, Any, None]:
+        for number in range(2):
+            task, inode = user.machine.cpu.task(number, f"sync {number}"), user.open[f"f{number}"]
+            user.machine.clock.process(user.mounted.fsync(task, inode))
+        yield user.machine.clock.timeout(0)
+
+    user.run(doing())
+    user.mounted.write_out()
+    assert 1 == small.reflink.copied_blocks
+    assert 0 == small.allocator.mb.dirty
 
 
 def test_a_part_of_a_block(small: Small) -> None:
@@ -223,16 +249,39 @@ def test_a_clone_is_made(small: Small) -> None:
     small.user.mounted.write_out()
 
 
+def test_a_clone_has_holes_for_what_is_unwritten(naive: Naive) -> None:
+    """Of data, hole and unwritten blocks in turn only data is shared, and the size is the source's."""
+    user = naive.user()
+    user.run(user.do([("clone", 3, 2, 0)], closes=False))
+    shared = user.open["f3"]
+    written = [extent for extent in user.volume.lookup("/f2").tree.extents if not extent.unwritten]
+    assert (written, 20_000) == (shared.tree.extents(), shared.size)
+    assert all(logical % 4 == 0 for logical, *_ in written)
+    user.mounted.write_out()
+
+
+def test_counts_that_need_more_leaves(tmp_path: Path) -> None:
+    """
+    Every second block of 200 is written over, in order: 100 records, where a leaf of 1 KiB has room for 63. A
+    full leaf is cut in halves twice, the file of counts grows in the transaction, and e2fsck finds nothing.
+    """
+    job = line_of("--name=a --filename=b --rw=write:1k --bs=1k --size=200k --io_size=100k --fsync=7")
+    files = '[{ name = "a", size = "200KiB" }, { name = "b", clone_of = "a" }]'
+    text = cell_text(f'block_size = "1KiB"\njournal = "1MiB"\nfiles = {files}', job, crash="")
+    run = played(text, tmp_path)
+    image = check_written(run, tmp_path)
+    assert (100, 3 * KIB) == (space(image).shared, image.lookup("/.refcounts").size_bytes)
+    assert (100, 200) == (run.result.metrics["cow_blocks"], run.result.metrics["file_extents"])
+
+
 def test_taking_a_clone_away(small: Small) -> None:
     """What the other has stays, the copy is free again: one call of the allocator."""
-    allocator = small.user.mounted.writer.allocator
-    assert isinstance(allocator, Ext4Allocator)
-    before = allocator.mb.free
+    before = small.allocator.mb.free
     small.do(*COPIED)
-    assert before - 1 == allocator.mb.free
+    assert before - 1 == small.allocator.mb.free
     called = small.do(("unlink", 1, 0, 0), ("fsync", 0, 0, 0))
     assert 1 == called["ext4_free_blocks"]
-    assert before == allocator.mb.free
+    assert before == small.allocator.mb.free
     assert [] == small.records()
 
 

@@ -151,7 +151,7 @@ class ReflinkEditor(FileEditor):
 
         Raises ImageError for a hole: nothing is allocated for one here.
         """
-        inode, before = self.image.lookup(path), self._records()
+        inode = self.image.lookup(path)
         old: dict[int, int] = {}
         for logical, stored in data.items():
             extent = inode.tree.find(logical)
@@ -162,34 +162,33 @@ class ReflinkEditor(FileEditor):
                 old[logical] = block
             else:
                 self.write_block(block, stored)
-        if not old:
-            return Changed(0, 0, before, before)
-        taken = self.take_blocks(len(old), inode.place)
-        new = dict(zip(old, (start + at for start, length in taken for at in range(length)), strict=True))
-        for logical, block in new.items():
-            self.write_block(block, data[logical])
-        self._replace(inode.number, new)
-        self._drop(old.values())
-        self._put_counts()
-        return Changed(len(old), len(old), before, self._records())
+        return self._elsewhere(inode, old, data)
 
     def unshare_blocks(self, path: str) -> Changed:
         """Give a file blocks of its own for all that it shares (FALLOC_FL_UNSHARE_RANGE, of all of it)."""
-        inode, before = self.image.lookup(path), self._records()
+        inode = self.image.lookup(path)
         mine = {
             extent.logical + at: extent.physical + at
             for extent in inode.tree.extents
             for at in range(extent.length)
             if extent.physical + at in self._counts
         }
-        taken = self.take_blocks(len(mine), inode.place)
-        new = [start + at for start, length in taken for at in range(length)]
-        for fresh, block in zip(new, mine.values(), strict=True):
-            self.write_block(fresh, bytes(self.image.read_block(block)))
-        self._replace(inode.number, dict(zip(mine, new, strict=True)))
-        self._drop(mine.values())
-        self._put_counts()
-        return Changed(len(taken), len(mine), before, self._records())
+        data = {logical: bytes(self.image.read_block(block)) for logical, block in mine.items()}
+        return self._elsewhere(inode, mine, data)
+
+    def _elsewhere(self, inode: Inode, shared: Mapping[int, int], data: Mapping[int, bytes]) -> Changed:
+        """Write blocks of a file to places of its own. shared: where they lie now, by logical block."""
+        before = self._records()
+        taken = self.take_blocks(len(shared), inode.place)
+        places = [start + at for start, length in taken for at in range(length)]
+        new = dict(zip(shared, places, strict=True))
+        for logical, block in new.items():
+            self.write_block(block, data[logical])
+        if new:
+            self._replace(inode.number, new)
+            self._drop(shared.values())
+            self._put_counts()
+        return Changed(len(taken), len(new), before, self._records())
 
     def remove(self, path: str, as_kernel: bool = False) -> int:
         """As the editor's: what another file has too stays. Returns how many blocks that frees."""
