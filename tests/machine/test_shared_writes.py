@@ -265,7 +265,9 @@ def test_counts_that_need_more_leaves(tmp_path: Path) -> None:
     Every second block of 200 is written over, in order: 100 records, where a leaf of 1 KiB has room for 63. A
     full leaf is cut in halves twice, the file of counts grows in the transaction, and e2fsck finds nothing.
     """
-    job = line_of("--name=a --filename=b --rw=write:1k --bs=1k --size=200k --io_size=100k --fsync=7")
+    job = line_of(
+        "--name=a --filename=b --rw=write:1k --bs=1k --size=200k --io_size=100k --fsync=7 --end_fsync=1"
+    )
     files = '[{ name = "a", size = "200KiB" }, { name = "b", clone_of = "a" }]'
     text = cell_text(f'block_size = "1KiB"\njournal = "1MiB"\nfiles = {files}', job, crash="")
     run = played(text, tmp_path)
