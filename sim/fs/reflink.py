@@ -125,8 +125,9 @@ class Reflink:
         """
         Return where blocks from `lblk` on are written that lie where `found` says: there, or elsewhere.
 
-        path: to `lblk`. promised: room for copies is. Raises ReadpathError for a copy without, where few
-        blocks are free and nothing is delayed.
+        What is copied is written, never unwritten until its data is there (dioread_nolock): the commit waits
+        for that. path: to `lblk`. promised: room for copies is. Raises ReadpathError for a copy without,
+        where few blocks are free and nothing is delayed.
         """
         task.ps += self._s_copy.charge(1)
         yield from self._sb.ensure_credits(task, self.credits(found.physical, found.length))

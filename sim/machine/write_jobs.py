@@ -31,7 +31,7 @@ from sim.machine.crash.run import crash_metrics, crash_run
 from sim.machine.files import MountedFiles, live_inode
 from sim.machine.machine import Machine
 from sim.machine.mounted_bytes import MountedBytes
-from sim.machine.mounted_counts import mount_counts
+from sim.machine.sharing import Sharing
 from sim.machine.volume_files import VolumeFile, ext4_side
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import Ext4Writer
@@ -80,9 +80,6 @@ class MountedForWriting:
         )
         mb = MbAllocator(geometry_of(volume), seeds_of(volume), ImageBitmaps(volume))
         self._blocks = mb
-        self._free_before = mb.free
-        self._clones_ns: list[int] = []
-        self._wrote: set[int] = set()
         self._names: MountedFiles | None = None
         self._on_disk: dict[int, Inode] = {}
         self._made: dict[str, LiveInode] = {}
@@ -109,7 +106,7 @@ class MountedForWriting:
             caller=WRITE if machine.spec.ecryptfs is None else LOWER_WRITE,
             checksum="" if machine.spec.checksums is None else machine.spec.checksums.symbol,
         )
-        mount_counts(self.writer, volume, machine.ledger)
+        self._sharing = Sharing(self.writer, volume, machine.ledger, mb)
         machine.kept_sums = self.writer.sums
         self._uppers: dict[int, UpperFile] = {}
         if machine.spec.ecryptfs is not None:
@@ -166,18 +163,11 @@ class MountedForWriting:
 
     def _clone(self, task: Task, source: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
         """ioctl(2) with FICLONE: a file that was made shares all blocks of another, which is written out."""
-        reflink = self.writer.mapper.reflink
-        assert reflink is not None
         shared = self._made.get(source.path)
         if shared is None:
             shared = self.inode(source)
             shared.open_files -= 1  # who clones it does not write it
-        began = task.time_ns
-        yield from self.writer.sync.write_and_wait(task, shared)
-        yield from reflink.clone(task, shared, inode)
-        if inode.bytes is not None and shared.bytes is not None:
-            inode.bytes.expected[:] = shared.bytes.expected
-        self._clones_ns.append(task.time_ns - began)
+        yield from self._sharing.clone(task, shared, inode)
 
     def close(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:
         """close(2) of a file that may be opened again."""
@@ -202,8 +192,7 @@ class MountedForWriting:
         if self._names is not None:
             self._names.known(live, file.on_disk)
         self.writer.add(live)
-        if self.writer.mapper.reflink is not None:
-            self.writer.mapper.reflink.noted(live)
+        self._sharing.noted(live)
         self._machine.live_maps.add(on_ext4, live)
         self._keep_checksums(on_ext4, live)
         self._histories[number] = FileHistory()
@@ -295,7 +284,7 @@ class MountedForWriting:
 
     def wrote(self, inode: LiveInode, call: WriteCall) -> None:
         """A write(2) has returned."""
-        self._wrote.add(inode.number)
+        self._sharing.wrote.add(inode.number)
         if self._crash is not None:
             if call.offset % SECTOR_BYTES or call.length % SECTOR_BYTES:
                 problem = f"writes {call.length} bytes at {call.offset}, with [crash]"
@@ -317,19 +306,7 @@ class MountedForWriting:
 
     def shared_metrics(self) -> dict[str, Number]:
         """Return what copying on write came to; nothing on a volume that does not count who has a block."""
-        reflink = self.writer.mapper.reflink
-        if reflink is None:
-            return {}
-        clones = self._clones_ns
-        return {
-            "cow_blocks": reflink.copied_blocks,
-            "shared_blocks": reflink.counts.shared_blocks,
-            "blocks_taken": self._free_before - self._blocks.free + self._blocks.dirty,
-            "file_extents": sum(
-                len(inode.tree.extents()) for number, inode in self._inodes.items() if number in self._wrote
-            ),
-            "clone_ns": sum(clones) / len(clones) if clones else 0.0,
-        }
+        return self._sharing.metrics(self._inodes.values())
 
     def began(self) -> None:
         """A job has begun to write."""

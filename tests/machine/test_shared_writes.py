@@ -14,17 +14,19 @@ from crash_cells import cell_of, cell_text, played
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from naive_files import Naive, Step, contents_of, line_of
-from tools import e2fsck
+from tools import debugfs, e2fsck
 from written_image import check_written
 
-from sim.errors import ConfigError, ReadpathError
+from sim.errors import ConfigError, ImageError, ReadpathError
 from sim.experiment.loading import load_experiment
 from sim.ext4.edit.reflink import ReflinkEditor, space, wrong_counts
+from sim.ext4.format.refcounts import encode_leaf
 from sim.ext4.make.layout import Fragmented, Pattern
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
 from sim.ext4.read.reader import Image
 from sim.fs.allocation import Ext4Allocator
+from sim.fs.jbd2.handle import WAITS
 from sim.machine.run_cell import run_cell
 
 KIB = 1024
@@ -227,6 +229,23 @@ def test_two_are_written_back_at_once(small: Small) -> None:
     assert 0 == small.allocator.mb.dirty
 
 
+def test_a_commit_waits_for_a_copy(small: Small) -> None:
+    """Write-back alone: the transaction that maps the copy has to wait for the inode's data."""
+    user, seen = small.user, list[dict[int, int]]()
+    small.do(("write", 1, 3 * 4096, 4096))
+
+    def doing() -> Generator[Any, Any, None]:
+        yield from user.mounted.writer.sync.write_range(user.task, user.open["f1"])
+        journal = user.mounted.writer.journal
+        assert journal is not None
+        assert journal.running is not None
+        seen.append(dict(journal.running.inodes))
+        yield from user.mounted.fsync(user.task, user.open["f1"])
+
+    user.run(doing())
+    assert [{user.open["f1"].number: WAITS}] == seen
+
+
 def test_a_part_of_a_block(small: Small) -> None:
     """The rest is read from where the block was, once; the other file's is as it was."""
     stats = small.user.machine.queue.stats
@@ -346,6 +365,34 @@ def test_a_given_image_is_held_to_the_same(tmp_path: Path, path: str) -> None:
         ConfigError, match=f"share blocks, on a volume that is written, with write-back of '{path}'"
     ):
         played(text, tmp_path)
+
+
+def test_an_image_without_counts(tmp_path: Path) -> None:
+    """Who says that blocks are shared, and not by whom, is not written to; nor one whose counts are wrong."""
+    path = cloned(tmp_path, 64 * KIB, 1 << 20)
+    text = cell_text('image = "x.img"', line_of("--name=a --filename=f1 --rw=write"), crash="")
+    first = Image.open(path).lookup("/.refcounts").tree.extents[0].physical
+    with path.open("r+b") as file:
+        file.seek(first * 4 * KIB)
+        file.write(encode_leaf([], 4 * KIB))
+    with pytest.raises(ImageError, match=r"/\.refcounts: block \d+: 1 files are counted, 2 have it"):
+        played(text, tmp_path)
+    debugfs(path, "rm /.refcounts", write=True)
+    with pytest.raises(ImageError, match="has shared_blocks, and no counts of who has them"):
+        played(text, tmp_path)
+
+
+@pytest.mark.parametrize("mount", ["dioread_nolock = false", "barrier = false"])
+def test_on_dm_crypt(tmp_path: Path, mount: str) -> None:
+    """Below the file system blocks are encrypted by their place: a copy is as any block."""
+    jobs = line_of(
+        "--name=a --filename=b --rw=randwrite --bs=3k --size=250k --fsync=5",
+        "--name=b --filename=a --rw=randread --bs=4k --size=250k",
+    )
+    crypt = '[encryption]\nscheme = "dm-crypt"\nsector_size = 512'
+    run = played(cell_text(CLONED.format(size="1KiB"), jobs, mount, crash="", more=crypt), tmp_path)
+    assert [] == wrong_counts(check_written(run, tmp_path))
+    assert run.result.metrics["cow_blocks"] > 200
 
 
 def test_blocks_that_are_written_over_before_the_run(tmp_path: Path) -> None:

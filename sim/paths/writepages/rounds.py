@@ -20,16 +20,7 @@ from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.live_inode import (
-    BH_COW,
-    BH_DIRTY,
-    BH_MAPPED,
-    BH_UNWRITTEN,
-    GETS_PLACE,
-    NEEDS_MAPPING,
-    LiveInode,
-    same,
-)
+from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, GETS_PLACE, NEEDS_MAPPING, LiveInode, same
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.page_locks import PageLocks
@@ -328,7 +319,7 @@ class Ext4Writepages:
         task.ps += self._s_vector.charge(1)
         while scan.length:
             flags = CREATE | IO_SUBMIT
-            if self._sb.nolock and not scan.flags & BH_COW:  # a copy is written, and waited for, as ordered
+            if self._sb.nolock:
                 flags |= IO_CREATE
             if scan.flags & GETS_PLACE:
                 flags |= DELALLOC_RESERVED
