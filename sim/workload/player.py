@@ -30,7 +30,8 @@ MOST_STILL_READS: Final = 1 << 20
 @dataclass(slots=True)
 class Played:
     """
-    What one task did. Times in ns of the clock; ended_ns: -1 as long as it has not; latencies_ns: one per read(2), in order.
+    What one task did. Times in ns of the clock; ended_ns: -1 as long as it has not; latencies_ns: one per
+    read(2), in order.
 
     ramp_reads, ramp_bytes, ramp_writes, ramp_written: of these, those of the job's ramp_time;
     measured_from_ns: when it was over. writes_ns, syncs_ns: as latencies_ns, of writes and syncs. log: of
