@@ -252,10 +252,10 @@ class Filemap:
             event = mapping.waiter(index, self._clock)
             if (yield from task.wait(event)):
                 self._slept(task, event, self._s_sleep_read)
-        if mapping.state[index] & PRESENT:
-            file.shrink_readahead()
-            return False
-        return True
+        if mapping.state[index] & UPTODATE:
+            return True
+        file.shrink_readahead()  # or another reader reads it again by now
+        return False
 
     def _slept(self, task: Task, event: Event, slept: Site) -> None:
         """The task has slept until a folio was unlocked; `slept`: where that is charged, by who waits."""

@@ -9,6 +9,7 @@ from checksum_kit import LIST, OWN, Refuses, RefusesRuns, listed, rig, table
 from core_kit import PATHS, Rig, sequential
 
 from sim.block.media import BadSectors
+from sim.block.queue.limits import QueueLimits
 from sim.cache.filemap import EIO
 from sim.cache.pages import PRESENT, UPTODATE
 from sim.units import PAGE_BYTES
@@ -27,6 +28,27 @@ def got(machine: Rig, reads: list[tuple[int, int]], random: bool = False) -> lis
     machine.finish()
     assert [] == machine.mapping.held
     return returned
+
+
+@pytest.mark.parametrize("readers", [2, 3])
+@pytest.mark.parametrize("path", ["page_io", "buffer_head"])
+def test_nobody_takes_a_bad_page_that_another_reads_again(path: str, readers: int) -> None:
+    """All want one bad page of a RAM device, and lock it in turns: each gets EIO, whoever has it locked."""
+    tags, limits = table(), QueueLimits(1280, 128, 64, bio_based=True, driver="brd")
+    tags.judge = Refuses(3)
+    machine = rig(tags, path, size=8 * PAGE_BYTES, limits=limits)
+    returned: list[int] = []
+
+    def reader(core: int) -> Any:
+        opened, task = machine.open(True), machine.machine.cpu.task(core, f"reader {core}")
+        for _ in range(3):
+            returned.append((yield from machine.machine.filemap.read(task, opened, 3 * PAGE_BYTES, 100)))
+        yield from task.settle()
+
+    for core in range(readers):
+        machine.machine.clock.process(reader(core))
+    machine.finish()
+    assert [-EIO] * 3 * readers == returned
 
 
 def by_page(pages: int) -> list[tuple[int, int]]:

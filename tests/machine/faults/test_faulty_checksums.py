@@ -63,12 +63,12 @@ def cell_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Cel
     return make
 
 
-def counted(cell: Cell, image: Path) -> dict[str, Any]:
+def counted(cell: Cell, image: Path, readers: int = 1) -> dict[str, Any]:
     """Return the metrics of a run in which every fault must be accounted for, and every read."""
     found: dict[str, Any] = dict(run_cell(cell, image, False).metrics)
     parts = ("faults_detected", "faults_undetected", "faults_never_read")
     assert found["faults_injected"] == sum(found[part] for part in parts)
-    assert PAGES == found["reads_right"] + found["reads_eio"] + found["reads_wrong"]
+    assert PAGES * readers == found["reads_right"] + found["reads_eio"] + found["reads_wrong"]
     return found
 
 
@@ -151,6 +151,8 @@ def test_what_is_in_memory_is_not_read(cell_of: Callable[..., tuple[Cell, Path]]
     read=st.sampled_from(["before", "with", "after"]),
     context=st.sampled_from(["work", "completion"]),
     rw=st.sampled_from(["read", "randread"]),
+    readers=st.integers(1, 3),
+    on_device=st.sampled_from(["nvme", "ramdisk"]),
     seed=st.integers(0, 5),
 )
 def test_no_wrong_byte_is_given_to_anyone(
@@ -164,11 +166,13 @@ def test_no_wrong_byte_is_given_to_anyone(
     read: str,
     context: str,
     rw: str,
+    readers: int,
+    on_device: str,
     seed: int,
 ) -> None:
     """Any layout, fault, block size, path: each read ends, right or EIO; what goes unnoticed does no harm."""
     many = "rate=0.1" if kind == "transfer_flip" else "count=5"
-    fio = f"fio --name=a --filename=data --rw={rw} --bs=4k --continue_on_error=read"
+    fio = f"fio --name=a --filename=data --rw={rw} --bs=4k --numjobs={readers} --continue_on_error=read"
     cell, image = cell_of(
         f"checksums={layout[:-1]},read='{read}',context='{context}'}}",
         f"faults={{kind='{kind}',on='{on}',{many}}}",
@@ -177,9 +181,10 @@ def test_no_wrong_byte_is_given_to_anyone(
         f"path={by[0]}",
         f"machine.kernel={by[1]}",
         f"run.seeds=[{seed}]",
+        f"device.profile={on_device}",
         f'workload.job="{fio}"',
     )
-    found = counted(cell, image)
+    found = counted(cell, image, readers)
     assert (0, 0) == (found["reads_wrong"], found["wrong_bytes"])
     if on == "data" or "table" in layout:
         assert 0 == found["faults_undetected"]
