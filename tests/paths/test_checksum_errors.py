@@ -41,8 +41,8 @@ def test_nobody_takes_a_bad_page_that_another_reads_again(path: str, readers: in
 
     def reader(core: int) -> Any:
         opened, task = machine.open(True), machine.machine.cpu.task(core, f"reader {core}")
-        for _ in range(3):
-            returned.append((yield from machine.machine.filemap.read(task, opened, 3 * PAGE_BYTES, 100)))
+        for offset, length in [(3 * PAGE_BYTES, 100)] * 3:
+            returned.append((yield from machine.machine.filemap.read(task, opened, offset, length)))
         yield from task.settle()
 
     for core in range(readers):
