@@ -110,9 +110,9 @@ class Bio:
     @property
     def blocks_per_page(self) -> int:
         """How many of its blocks a page has; 1 for a bio without blocks, or of larger ones."""
-        blocks = 0
-        for _, count in self.blocks:
-            blocks += count
+        if not self.blocks:
+            return 1
+        blocks = self.blocks[0][1] if len(self.blocks) == 1 else sum([count for _, count in self.blocks])
         return max(PAGE_SECTORS * blocks // self.sectors, 1) if blocks else 1
 
     def row(self, first: int, count: int) -> Bio:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from array import array
 from typing import Any, Final
 
+import numpy as np
+
 from sim.cache.pages import Mapping
 from sim.engine.rwsem import RwSemaphore
 from sim.ext4.format.extents import ExtentTree
@@ -40,6 +42,11 @@ _EVERY: Final = [bytes((state,)) for state in range(256)]
 def same(state: int, blocks: int) -> bytes:
     """Return the states of blocks that are all in one."""
     return _EVERY[state] * blocks
+
+
+def in_a_row(first: int, blocks: int) -> array[int]:
+    """Return the places of blocks that lie one behind the other."""
+    return array("q", np.arange(first, first + blocks, dtype=np.int64).tobytes())
 
 
 def known_blocks(state: bytearray, base: int, blocks: int) -> int:

@@ -161,7 +161,8 @@ class BufferedWrite(WriteSites):
                 mode = FALL_BACK
         task.ps += self._s_page[mode].charge_units(1, end - start)
         locks, mine = inode.page_locks, LockedPages(page, page + 1)
-        yield from locks.wait(task, page, self._clock)
+        if locks.busy(page):
+            yield from locks.wait(task, page, self._clock)
         self._have_page(task, inode, page, mode)
         held = page, page + 1
         mapping.held.append(held)

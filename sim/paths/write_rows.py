@@ -10,8 +10,6 @@ have them, nor is a page whose buffer heads went with reclaim while the write sl
 
 from __future__ import annotations
 
-from array import array
-
 from sim.cache.page_cache import PageCache
 from sim.cache.page_runs import filled
 from sim.cache.pages import ABSENT, UPTODATE
@@ -20,7 +18,7 @@ from sim.engine.ledger import Site
 from sim.fs.es_tree import ES_DELAYED, ES_HOLE, ES_UNWRITTEN, ES_WRITTEN
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.jbd2.handle import METADATA
-from sim.fs.live_inode import BH_MAPPED, LiveInode, same
+from sim.fs.live_inode import BH_MAPPED, LiveInode, in_a_row, same
 from sim.fs.map_write import WriteMapper
 from sim.paths.write_calls import DELALLOC, HAVE_HANDLES, JOURNALLED
 from sim.units import PAGE_BYTES
@@ -138,7 +136,7 @@ class WriteRows:
         if not model.state & BH_MAPPED:
             return True
         base, place = page * self._per_page, model.place + (page - model.page) * self._per_page
-        return inode.place[base : base + blocks] == array("q", range(place, place + blocks))
+        return inode.place[base : base + blocks] == in_a_row(place, blocks)
 
     def alike(self, inode: LiveInode, model: Model, most: int) -> int:
         """Return how many pages behind `model`, which was written, of at most `most`, are as it was."""
@@ -203,7 +201,7 @@ class WriteRows:
             if model.status == ES_HOLE:
                 self._mapper.promised(inode, base, blocks)
             elif model.status <= ES_UNWRITTEN:
-                inode.place[base : base + blocks] = array("q", range(place, place + blocks))
+                inode.place[base : base + blocks] = in_a_row(place, blocks)
         if self._log is not None:
             self._log.journal_row(place, blocks)
             self._log.data.journalled(inode, base, place, blocks)

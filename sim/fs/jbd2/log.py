@@ -107,12 +107,18 @@ class Log:
 
     def leaves(self, block: int) -> None:
         """A block is off the list of its transaction (__jbd2_journal_remove_checkpoint())."""
-        kept = self._kept_in.pop(block, None)
+        kept = self._kept_in.get(block)
         if kept is not None:
-            del kept.blocks[block]
-            if not kept.blocks:
-                self.checkpoints -= 1
-                self._drop()
+            self._leave(kept, (block,))
+
+    def _leave(self, kept: _Kept, blocks: Sequence[int]) -> None:
+        """Blocks, one or more, are off the list of their transaction."""
+        kept_in, left = self._kept_in, kept.blocks
+        for block in blocks:
+            del kept_in[block], left[block]
+        if not left:
+            self.checkpoints -= 1
+            self._drop()
 
     def _drop(self) -> None:
         """The oldest transactions that have no blocks left are off the list."""
@@ -126,15 +132,15 @@ class Log:
         transaction, until one is `busy`.
         """
         while self._kept:
+            oldest = self._kept[0]
             leaving = []
-            for block in self._kept[0].blocks:
+            for block in oldest.blocks:
                 if busy(block):
                     break
                 leaving.append(block)
-            everything = len(leaving) == len(self._kept[0].blocks)
-            for block in leaving:
-                self.leaves(block)
-            if not everything:
+            if leaving:
+                self._leave(oldest, leaving)
+            if oldest.blocks:
                 return
 
     def oldest(self) -> list[int]:
@@ -143,8 +149,8 @@ class Log:
 
     def dropped(self) -> None:
         """The oldest transaction's blocks are in place: it is off the list."""
-        for block in self.oldest():
-            self.leaves(block)
+        if self._kept:
+            self._leave(self._kept[0], self.oldest())
 
     def before_oldest(self) -> int:
         """How many blocks lie between the tail and the oldest transaction on the list; 0: it is the tail."""

@@ -14,7 +14,6 @@ a kernel with blk-crypto, the calls above for files in the clear, which return a
 
 from __future__ import annotations
 
-from array import array
 from typing import Final
 
 from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
@@ -27,6 +26,7 @@ from sim.fs.live_inode import (
     BH_UPTODATE,
     NEEDS_MAPPING,
     LiveInode,
+    in_a_row,
     same,
 )
 from sim.fs.write_out import sector_of
@@ -229,7 +229,7 @@ class PageIo:
             return 0
         if inode.state[base:end] != same(state, end - base):
             return 0
-        return pages if inode.place[base:end] == array("q", range(place, place + end - base)) else 0
+        return pages if inode.place[base:end] == in_a_row(place, end - base) else 0
 
     def write_row(self, task: Task, io: IoSubmit, page: int, pages: int) -> None:
         """Do for a row of pages, see row(), what write_page() does for each."""

@@ -11,7 +11,6 @@ Left out: inline data, nr_to_write and cyclic ranges (all dirty pages are writte
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Generator
 from typing import Any, Final
 
@@ -20,7 +19,16 @@ from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.live_inode import BH_DIRTY, BH_MAPPED, BH_UNWRITTEN, GETS_PLACE, NEEDS_MAPPING, LiveInode, same
+from sim.fs.live_inode import (
+    BH_DIRTY,
+    BH_MAPPED,
+    BH_UNWRITTEN,
+    GETS_PLACE,
+    NEEDS_MAPPING,
+    LiveInode,
+    in_a_row,
+    same,
+)
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
 from sim.fs.page_locks import PageLocks
@@ -390,5 +398,5 @@ class Ext4Writepages:
         if not now & GETS_PLACE or inode.state[base:end] != same(now, end - base):
             return 0
         inode.state[base:end] = same(now & ~NEEDS_MAPPING, end - base)
-        inode.place[base:end] = array("q", range(place, place + end - base))
+        inode.place[base:end] = in_a_row(place, end - base)
         return most if self._io.row(io, page, most) == most else 0
