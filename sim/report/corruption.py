@@ -21,11 +21,11 @@ UNNOTICED = "not noticed"
 
 
 def corruption(run: Run) -> list[Figure]:
-    """Return the pages; none of a run in which some cell has no faults."""
-    if any(not row.get("faults_injected") for row in run.metrics):
+    """Return the pages; none of a run in which some cell has no faults, but for those drawn at a rate."""
+    if any(row.get("faults_injected") is None for row in run.metrics):
         return []
     panels = {title: _of_reads(name) for name, title in PANELS.items()}
-    panels[UNNOTICED] = lambda row: row["faults_undetected"] / row["faults_injected"]
+    panels[UNNOTICED] = lambda row: row["faults_undetected"] / max(row["faults_injected"], 1)
     same = equal_axes(run, panels)
     name = "share of the reads, and of the faults, %"
     if same:

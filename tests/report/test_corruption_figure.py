@@ -44,6 +44,16 @@ def test_none_without_faults() -> None:
     assert corruption(made_up(AXES, lambda _labels: {})) == []
 
 
+def test_a_cell_in_which_no_fault_was_drawn_has_none_unnoticed() -> None:
+    """A rate may hit nothing: the page is drawn all the same."""
+    none = {**metrics({"scheme": "none"}), "faults_injected": 0, "faults_undetected": 0}
+    with mpl.rc_context(RC):
+        (figure,) = corruption(
+            made_up(AXES, lambda labels: none if labels["scheme"] == "none" else metrics(labels))
+        )
+    assert [0, 0] == widths(figure)[2]
+
+
 def test_cells_that_differ_in_nothing_share_a_row() -> None:
     """Two paths with the same counts: one row for each scheme, and the axis says of whom."""
     with mpl.rc_context(RC):
