@@ -20,6 +20,7 @@ from sim.calibrate.device_told import (
     Untold,
     cpu_share,
     depth_rows,
+    noise_note,
     own_cpu,
     read_ahead_note,
     small_alone,
@@ -27,7 +28,7 @@ from sim.calibrate.device_told import (
     tell_latency,
     tell_sigma,
 )
-from sim.calibrate.fio_results import FioResult, FioRow
+from sim.calibrate.fio_results import FioResult, FioRow, rows_of
 from sim.errors import ConfigError
 from sim.units import NS_PER_S
 
@@ -79,7 +80,7 @@ def fit_device(
     """
     if rest is not None and rest.kind != "ssd":
         raise ConfigError("--rest", f"profile {rest.name} is of kind {rest.kind}", "one of kind ssd")
-    rows = [row for result in results for row in result.rows]
+    rows = rows_of(results)
     constants = Constants(given, rest)
     host: HostOf = own_cpu if host_ns is None else lambda _row: Host(host_ns)
     queue = queue_constants(results)
@@ -94,7 +95,7 @@ def fit_device(
     words = [*(result.version for result in results), *(result.time for result in results)]
     title = f"measured with {', '.join(dict.fromkeys(words))}"
     profile = constants.profile(name, title)
-    notes = [read_ahead_note(rows)]
+    notes = [read_ahead_note(rows), *filter(None, [noise_note([row for one in results for row in one.rows])])]
     bound = [row.name for row in rows if cpu_share(row) >= CPU_BOUND]
     if bound:
         notes.append(

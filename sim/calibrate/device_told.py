@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sim.calibrate.device_jobs import Host
-from sim.calibrate.fio_results import FioRow
+from sim.calibrate.fio_results import FioRow, repeated
 from sim.units import KIB, NS_PER_S
 
 HostOf = Callable[[FioRow], Host]
@@ -150,6 +150,17 @@ def read_ahead_note(rows: Sequence[FioRow]) -> str:
         f"the device's own read-ahead: at iodepth 1 a sequential read of {row.bs_bytes / KIB:g} KiB takes"
         f" {share:.2f} of a random one's time ({row.name}, {other.name}); the model has no read-ahead"
     )
+
+
+def noise_note(rows: Sequence[FioRow]) -> str:
+    """Return how far apart the IOPS of a job lie that several results have; "" if none is there twice."""
+    several = [[row.iops for row in same] for same in repeated(rows) if len(same) > 1]
+    if not several:
+        return ""
+    apart = [max(iops) / min(iops) - 1 for iops in several]
+    middle, most = statistics.median(apart), max(apart)
+    jobs = f"{len(apart)} jobs that were run more than once"
+    return f"noise: the IOPS of {jobs} lie {middle:.0%} apart in the median, {most:.0%} at most"
 
 
 def _names(rows: Sequence[FioRow]) -> str:

@@ -7,9 +7,11 @@ the device in their way are taken; every other is left out by name, with the rea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from sim.documents import parse_json, read_text
@@ -107,6 +109,38 @@ def parse_fio_result(text: str, name: str, buffered: bool = False, place: str = 
         return FioResult(name, version, time, tuple(rows), tuple(left_out), dict(queue))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise ConfigError(place, f"is no result of fio ({error!r})", allowed) from error
+
+
+def rows_of(results: Sequence[FioResult]) -> list[FioRow]:
+    """Return the rows of results; of a job that several have, the median of each figure."""
+    same = repeated([row for result in results for row in result.rows])
+    return [rows[0] if len(rows) == 1 else _median(rows) for rows in same]
+
+
+def repeated(rows: Iterable[FioRow]) -> list[list[FioRow]]:
+    """Return rows of the same job together: alike in what is read, and in how many reads are in flight."""
+    same: dict[tuple[bool, int, int, int], list[FioRow]] = {}
+    for row in rows:
+        same.setdefault((row.random, row.bs_bytes, row.depth, row.clones), []).append(row)
+    return list(same.values())
+
+
+def _median(rows: list[FioRow]) -> FioRow:
+    lowest, highest = (
+        [one for one in column if one is not None]
+        for column in zip(*((row.low_ns, row.high_ns) for row in rows), strict=True)
+    )
+    return replace(
+        rows[0],
+        file=f"{len(rows)} results",
+        reads=sum(row.reads for row in rows),
+        iops=median(row.iops for row in rows),
+        lat_ns=median(row.lat_ns for row in rows),
+        low_ns=median(lowest) if lowest else None,
+        high_ns=median(highest) if highest else None,
+        system_ns=median(row.system_ns for row in rows),
+        user_ns=median(row.user_ns for row in rows),
+    )
 
 
 def _row(file: str, entries: list[dict[str, Any]], everywhere: dict[str, Any], buffered: bool) -> FioRow:

@@ -15,8 +15,9 @@ from typing import Any
 from sim.block.device.profile import load_device_profile
 from sim.calibrate.device import Compared, FittedDevice, compare, fit_device
 from sim.calibrate.device_constants import VERB, given_constants
+from sim.calibrate.device_told import noise_note
 from sim.calibrate.fio_plan import RUNTIMES_NS
-from sim.calibrate.fio_results import FioResult, parse_fio_result, read_fio_result
+from sim.calibrate.fio_results import FioResult, parse_fio_result, read_fio_result, rows_of
 from sim.calibrate.fio_run import check_target, find_fio, planned, run_plan
 from sim.cli.render import console, print_table
 from sim.errors import ConfigError
@@ -66,14 +67,19 @@ def calibrate(asked: Asked, as_json: bool) -> None:
     others = _read(asked.judge, asked.buffered)
     name = asked.output.stem if asked.output else "measured"
     fitted = fit_device(results, given, rest, host_ns, name)
-    judged = compare(fitted.profile, [row for one in others for row in one.rows], fitted.host)
+    judged = compare(fitted.profile, rows_of(others), fitted.host)
     left_out = [line for one in (*results, *others) for line in one.left_out]
     if asked.output is not None:
         _write(asked.output, head(results, fitted, host_ns) + fitted.text)
     if as_json:
         print(json.dumps(_document(fitted, judged, left_out), indent=2))
     elif asked.judge or asked.output:
-        _print(fitted, judged, left_out)
+        noise = noise_note([row for one in others for row in one.rows])
+        _print(
+            fitted,
+            judged,
+            [*([f"judged by, {noise}"] if noise else []), *(f"left out: {line}" for line in left_out)],
+        )
     else:
         print(head(results, fitted, host_ns) + fitted.text, end="")
 
@@ -166,7 +172,7 @@ def _document(fitted: FittedDevice, judged: Sequence[Compared], left_out: list[s
     }
 
 
-def _print(fitted: FittedDevice, judged: Sequence[Compared], left_out: list[str]) -> None:
+def _print(fitted: FittedDevice, judged: Sequence[Compared], more: Sequence[str]) -> None:
     out = console()
     for title, compared in (("fitted to", fitted.compared), ("judged by", judged)):
         if compared:
@@ -174,5 +180,5 @@ def _print(fitted: FittedDevice, judged: Sequence[Compared], left_out: list[str]
             worst = max(compared, key=lambda one: abs(one.error))
             line = f"median error {_median(compared):.1%}, the worst {worst.error:+.1%} ({worst.row.name})"
             out.print(line, markup=False, highlight=False, soft_wrap=True)
-    for line in [*fitted.notes, *(f"left out: {line}" for line in left_out)]:
+    for line in [*fitted.notes, *more]:
         out.print(line, markup=False, highlight=False, soft_wrap=True)

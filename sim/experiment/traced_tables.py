@@ -66,7 +66,7 @@ def pieces(
     run: Path, name: str, cell: int, seed: int, columns: Sequence[str] = ()
 ) -> Iterator[dict[str, list[object]]]:
     """
-    Yield the rows of one cell with one seed, in order, as columns of Python's values, a row group at a time.
+    Yield the rows of one cell with one seed, in order, as columns of Python's values, PIECE_ROWS at most.
 
     columns: only these; all if there are none.
 
@@ -87,7 +87,9 @@ def pieces(
                 keys = group.column("cell").to_numpy(), group.column("seed").to_numpy()
                 chosen = np.flatnonzero((keys[0] == cell) & (keys[1] == seed))
                 if len(chosen):
-                    yield group.take(chosen).drop_columns(["cell", "seed"]).to_pydict()
+                    found = group.take(chosen).drop_columns(["cell", "seed"])
+                    for first in range(0, len(chosen), PIECE_ROWS):
+                        yield found.slice(first, PIECE_ROWS).to_pydict()
     except (OSError, KeyError, pa.ArrowException) as error:
         problem = f"{name}.parquet cannot be read ({type(error).__name__})"
         raise ConfigError(str(run), problem, "what `readpath run --trace` made") from None

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sim.config.cell_result import Currency
 from sim.errors import ConfigError
@@ -64,15 +65,30 @@ def _fio_logs(wanted: Wanted, folder: Path) -> list[Path]:
     return write_fio_logs(wanted.run, wanted.cell, wanted.seed, folder, wanted.name)
 
 
-def _blktrace(wanted: Wanted, folder: Path) -> list[Path]:
+def _config(wanted: Wanted) -> dict[str, Any]:
     said = next(cell for cell in wanted.run.manifest["cells"] if cell["cell"] == wanted.cell)
+    config: dict[str, Any] = said["config"]
+    return config
+
+
+def _check_requests(wanted: Wanted) -> None:
+    """Raise ConfigError for a cell whose device refuses requests: a completion would have to say which."""
+    if (_config(wanted).get("faults") or {}).get("kind") == "sector_error":
+        place = f"{wanted.run.path}: cell {wanted.cell}"
+        problem = 'has faults of kind "sector_error": which requests failed is not kept'
+        raise ConfigError(place, problem, "one without, or with faults that the device does not tell of")
+
+
+def _blktrace(wanted: Wanted, folder: Path) -> list[Path]:
+    _check_requests(wanted)
     inside = folder / wanted.name
     inside.mkdir()
     events = block_events(wanted.run.path, wanted.cell, wanted.seed)
-    return write_blktrace(events, said["config"]["machine"]["cpus"], inside)
+    return write_blktrace(events, _config(wanted)["machine"]["cpus"], inside)
 
 
 def _blkparse(wanted: Wanted, folder: Path) -> list[Path]:
+    _check_requests(wanted)
     events = block_events(wanted.run.path, wanted.cell, wanted.seed)
     return [_text(folder / f"{wanted.name}.txt", blkparse_lines(events))]
 

@@ -184,3 +184,16 @@ def test_rows_bound_by_their_cpu_are_not_fitted_to():
     fit = fitted(entries, give=["command_ns=10200ns"])
     assert any("not fitted to" in note and "randread-4096-64" in note for note in fit.notes)
     assert max(abs(one.error) for one in fit.compared if one.row.in_flight == 32) < 0.05
+
+
+def test_jobs_that_were_run_twice_tell_the_noise():
+    """Half as quick in the second result: 100 % apart; without a second one nothing is said."""
+    entries = measured(SATA)
+    slower = json.loads(json.dumps(entries))
+    for entry in slower:
+        entry["read"]["iops"] /= 2
+    results = [parse_fio_result(json.dumps(document(one)), "r.json") for one in (entries, slower)]
+    known = given_constants(["command_ns=10200ns", "units=32"])
+    notes = [fit_device(results[:count], known, SATA, None).notes for count in (1, 2)]
+    assert not any(note.startswith("noise") for note in notes[0])
+    assert any(note.startswith("noise: the IOPS of 14 jobs") and "100% apart" in note for note in notes[1])

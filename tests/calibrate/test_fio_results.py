@@ -7,7 +7,7 @@ import json
 import pytest
 from fio_results_kit import Job, document, write_result
 
-from sim.calibrate.fio_results import parse_fio_result, read_fio_result
+from sim.calibrate.fio_results import parse_fio_result, read_fio_result, rows_of
 from sim.errors import ConfigError
 
 
@@ -90,3 +90,15 @@ def test_what_is_no_result_is_told(text):
     """One line, with what it should have been."""
     with pytest.raises(ConfigError, match=r"allowed: a result of fio --output-format=json"):
         parse_fio_result(text, "r.json")
+
+
+def test_of_a_job_that_several_results_have_the_median_is_taken():
+    """Three results of one job, and one of another: two rows, in the order in which they came."""
+    several = [
+        parse_fio_result(json.dumps(document([Job(iops=iops, sys_cpu=3.0).entry()])), "r.json")
+        for iops in (9_000, 50_000, 10_000)
+    ]
+    several.append(parse_fio_result(json.dumps(document([Job(iodepth=2).entry()])), "o.json"))
+    one, other = rows_of(several)
+    assert (10_000, "3 results", 3000, 3_000) == (one.iops, one.file, one.reads, one.system_ns)
+    assert (2, "o.json") == (other.in_flight, other.file)

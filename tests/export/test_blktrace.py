@@ -11,10 +11,12 @@ import pytest
 from tools import found
 from traced_kit import READS, table, traced
 
+from sim.errors import ConfigError
 from sim.experiment.results import Run
 from sim.export.blkparse import blkparse_lines
 from sim.export.blktrace import events_of, write_blktrace
 from sim.export.block_events import DEVICE, block_events
+from sim.export.formats import FORMATS, Wanted
 from sim.units import SECTOR_BYTES
 from sim.workload.traces.formats import read_trace
 
@@ -167,3 +169,24 @@ def test_the_text_is_a_trace_that_can_be_replayed(reads):
         for access in trace.accesses
     )
     assert len(events) == trace.lines
+
+
+@pytest.mark.parametrize("form", ["blktrace", "blkparse"])
+def test_requests_that_fail_are_not_told_as_done(tmp_path, form):
+    """A cell with sectors that cannot be read is refused; a flipped bit, of which no device tells, is not."""
+    text = READS.replace('data = "off"\n', "").replace(
+        "numjobs = 2", 'numjobs = 2, continue_on_error = "read"'
+    )
+    faults = '[faults]\nkind = "{}"\ncount = 1\n[matrix]\n'
+    runs = {
+        kind: traced(tmp_path / kind, text.replace("[matrix]\n", faults.format(kind)))
+        for kind in ("sector_error", "bit_flip")
+    }
+    (tmp_path / "out").mkdir()
+    write = FORMATS[form].write
+    with pytest.raises(
+        ConfigError, match=r"cell 0: has faults of kind .sector_error.: which requests failed"
+    ):
+        write(Wanted(runs["sector_error"], 0, 0, "cell0"), tmp_path / "out")
+    assert [] == list((tmp_path / "out").iterdir())
+    assert write(Wanted(runs["bit_flip"], 0, 0, "cell0"), tmp_path / "out")

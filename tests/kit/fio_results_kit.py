@@ -77,3 +77,29 @@ def measured(profile: DeviceProfile, jobs: list[tuple[str, int, int]] = PLANNED)
         cpu = {"sys_cpu": HOST.within_ns * share, "usr_cpu": HOST.between_ns * share}
         entries.append(Job(rw, bs, depth, done.iops, done.lat_ns, group=number, **cpu).entry())
     return entries
+
+
+def trimmed(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result of fio with no more in it than is looked at, and without the target's name."""
+    everywhere = {key: said for key, said in result.get("global options", {}).items() if key != "filename"}
+    kept = {key: result[key] for key in ("fio version", "time")}
+    if "readpath" in result:
+        kept["readpath"] = {"queue": result["readpath"]["queue"]}
+    jobs = []
+    for job in result["jobs"]:
+        read = job["read"]
+        percentile = read["clat_ns"].get("percentile", {})
+        clat = {"percentile": {key: percentile[key] for key in ("20.000000", "80.000000")}}
+        jobs.append(
+            {key: job[key] for key in ("jobname", "groupid", "error", "job options", "usr_cpu", "sys_cpu")}
+            | {
+                "read": {
+                    "total_ios": read["total_ios"],
+                    "iops": read["iops"],
+                    "lat_ns": {"mean": read["lat_ns"]["mean"]},
+                    "slat_ns": {"mean": read["slat_ns"]["mean"]},
+                    "clat_ns": clat,
+                }
+            }
+        )
+    return kept | {"global options": everywhere, "jobs": jobs}
