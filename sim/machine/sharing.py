@@ -47,11 +47,20 @@ class Sharing:
             self._reflink.noted(inode)
 
     def clone(self, task: Task, source: LiveInode, target: LiveInode) -> Generator[Any, Any, None]:
-        """ioctl(2) with FICLONE: an empty file gets all blocks of another, which is written out before."""
+        """
+        ioctl(2) with FICLONE: an empty file gets all blocks of another, which is written out before.
+
+        i_rwsem of both is held (lock_two_nondirectories()): nobody writes the source in between.
+        """
         assert self._reflink is not None
         began = task.time_ns
+        locks = self._writer.sb.locks
+        yield from locks.lock(task, source)
+        yield from locks.lock(task, target)
         yield from self._writer.sync.write_and_wait(task, source)
         yield from self._reflink.clone(task, source, target)
+        target.rwsem.up_write()
+        source.rwsem.up_write()
         if source.bytes is not None and target.bytes is not None:
             target.bytes.expected[:] = source.bytes.expected
         self._clones_ns.append(task.time_ns - began)

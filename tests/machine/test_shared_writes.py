@@ -64,6 +64,19 @@ def test_an_image_made_here(tmp_path: Path, size: str, path: str) -> None:
     assert space(image).shared
 
 
+@pytest.mark.parametrize("size", ["1KiB", "4KiB"])
+def test_the_source_is_written_while_it_is_cloned(tmp_path: Path, size: str) -> None:
+    """A clone is its source between two writes: i_rwsem of both keeps the writers out, who wait."""
+    jobs = line_of(
+        "--name=a --filename=a --rw=randwrite --bs=5k --size=250k --io_size=2m --norandommap",
+        "--name=b --filename=c --rw=randwrite --bs=4k --size=248k --io_size=40k --startdelay=200us",
+    )
+    clone = CLONED.replace('clone_of = "b"', 'clone_of = "a"')
+    run = played(cell_text(clone.format(size=size), jobs, crash=""), tmp_path)
+    assert [] == wrong_counts(check_written(run, tmp_path))
+    assert run.result.metrics["inode_lock_waits"] > 0
+
+
 @pytest.fixture(scope="module")
 def naive(tmp_path_factory: pytest.TempPathFactory) -> Naive:
     """An image with a file of several extents that may be cloned."""
