@@ -112,4 +112,4 @@ truth-ns: $(VENV)/ready
 	$(BIN)/python experiments/kernel/native.py --cases '$(CASES)'
 
 clean:
-	rm -rf $(VENV) results/runs results/images results/kernel/build
+	rm -rf $(VENV) build results/runs results/images results/kernel/build

@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
+
+LEVEL = os.environ.get("READPATH_OPT", "2")
 
 INTERPRETED = {
     "sim/engine/costs.py",  # tables, read once
@@ -48,13 +52,41 @@ def extensions() -> list[Any]:
         return []
     from mypyc.build import mypycify
 
-    level = os.environ.get("READPATH_OPT", "2")
-    made = mypycify(core(), opt_level=level, debug_level="0", group_name="sim.core")
-    if os.name == "posix":
-        # The core is one library: nothing replaces what it calls of itself, which it so calls directly.
-        for extension in made:
+    made = mypycify(core(), opt_level=LEVEL, debug_level="0", group_name="sim.core", multi_file=True)
+    for extension in made:
+        extension.include_dirs.append(os.path.join("build", "sim"))  # mypyc's headers of a group with a dot
+        if os.name == "posix":
+            # The core is one library: nothing replaces what it calls of itself, which it so calls directly.
             extension.extra_compile_args = [*extension.extra_compile_args, "-fvisibility=hidden"]
     return made
+
+
+class BuildSideBySide(build_ext):
+    """Compiles the files of an extension side by side, one a core, and only those that have changed."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.build_temp = f"{self.build_temp}-O{LEVEL}"  # objects of another level are others
+
+    def build_extensions(self) -> None:
+        one_by_one = self.compiler.compile
+
+        def side_by_side(sources: list[str], output_dir: str, **kwargs: Any) -> list[str]:
+            headers = [path for folder in ("build", "build/sim") for path in Path(folder).glob("*.h")]
+            changed = max((path.stat().st_mtime for path in headers), default=0.0)
+
+            def compile_one(source: str) -> str:
+                (made,) = self.compiler.object_filenames([source], output_dir=output_dir)
+                last = max(changed, Path(source).stat().st_mtime)
+                if not os.path.exists(made) or os.path.getmtime(made) < last:
+                    one_by_one([source], output_dir=output_dir, **kwargs)
+                return made
+
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                return list(pool.map(compile_one, sources))
+
+        self.compiler.compile = side_by_side
+        super().build_extensions()
 
 
 SHIPPED = ("experiments", "results/reference", "results/kernel", "notebooks")
@@ -78,4 +110,4 @@ class BuildWithShipped(build_py):
 
 
 if __name__ == "__main__":
-    setup(ext_modules=extensions(), cmdclass={"build_py": BuildWithShipped})
+    setup(ext_modules=extensions(), cmdclass={"build_py": BuildWithShipped, "build_ext": BuildSideBySide})
