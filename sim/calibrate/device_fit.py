@@ -42,6 +42,11 @@ class DepthFit:
     fixed: Mapping[str, float]
     _known: dict[tuple[int, int], tuple[float, ...]] = field(default_factory=dict)
 
+    @property
+    def sought(self) -> list[str]:
+        """The constants that are to be found."""
+        return [name for name in ("units", "command_ns") if name not in self.fixed]
+
     def flash_ns(self, command_ns: float) -> int:
         """Return what is left of the latency."""
         return round(self.fixed.get("flash_read_ns", max(self.latency_ns - command_ns, 0)))
@@ -123,13 +128,15 @@ class DepthFit:
 
     def limit(self, best: float) -> float:
         """Return up to which misfit another value fits as well, within two standard errors."""
-        unknowns = 2 - len({"units", "command_ns"} & set(self.fixed))
-        noise = max(best / max(len(self.rows) - unknowns, 1), LEAST_NOISE**2)
+        noise = max(best / (len(self.rows) - len(self.sought)), LEAST_NOISE**2)
         return best + _SIGMAS**2 * noise
 
 
 def fit_depth(fit: DepthFit) -> dict[str, Told | Untold]:
     """Return what the rows say of units and command_ns; of those fixed, nothing."""
+    if len(fit.rows) <= len(fit.sought):
+        reason = f"more depths than {len(fit.sought)} are needed, there are {len(fit.rows)}"
+        return {name: Untold(reason) for name in fit.sought}
     found = fit.best_units()
     units = min(found, key=lambda units: found[units])
     misfit, command = found[units]
@@ -138,11 +145,11 @@ def fit_depth(fit: DepthFit) -> dict[str, Told | Untold]:
     off = math.sqrt(misfit / len(fit.rows))
     source = f"IOPS of {names}: the simulated ones are off by {off:.1%} (root mean square)"
     told: dict[str, Told | Untold] = {}
-    if "units" not in fit.fixed:
+    if "units" in fit.sought:
         within = [other for other in found if found[other][0] <= limit]
         reason = f"{names} are as well explained by any number from {min(within)} on"
         told["units"] = _told(float(units), within, source) if max(within) < MOST_UNITS else Untold(reason)
-    if "command_ns" not in fit.fixed:
+    if "command_ns" in fit.sought:
         slope = fit.slope(units, command, command + fit.step_ns(command))
         half = math.sqrt((limit - misfit) / max(sum(one * one for one in slope), 1e-18))
         without = min(fit.misfit(other, 0) for other in found)

@@ -52,3 +52,9 @@ def test_no_limit_is_passed(units, depth, command_ns, bs):
     assert done.iops <= NS_PER_S / least * 1.1  # the first reads of the window were begun before it
     assert done.lat_ns >= 40_000 + command_ns
     assert depth == pytest.approx(done.iops * done.lat_ns / NS_PER_S, rel=0.1)
+
+
+def test_what_the_host_does_between_reads_is_its_limit_too():
+    """With 10 us within and 10 us between, one CPU issues 50,000 a second."""
+    done = simulate_job(NVME, row_of("randread", 4096, 64), Host(10_000, 10_000))
+    assert 50_000 == pytest.approx(done.iops, rel=1e-3)

@@ -121,3 +121,14 @@ def test_a_job_that_fio_cannot_run_is_told_in_its_words(tmp_path):
     plan = Plan((PlannedJob("odd", "randread", 100, 1),), 50_000_000)
     with pytest.raises(ConfigError, match=r"--run .*data: fio failed: fio: .*Invalid argument"):
         run_plan(find_fio(), target, plan, {})
+
+
+def test_fio_is_told_to_write_nothing(tmp_path):
+    """A program in fio's place sees --readonly first, and what it says is told as its failure."""
+    fake = tmp_path / "fio"
+    fake.write_text('#!/bin/sh\necho "$@" >&2\nexit 1\n')
+    fake.chmod(0o755)
+    with pytest.raises(
+        ConfigError, match=r"fio failed: --readonly --output-format=json --output=\S+ \S+plan.fio"
+    ):
+        run_plan(str(fake), tmp_path, plan_for(10**7, 512), {})
