@@ -62,7 +62,7 @@ class Plan:
 
     def job_file(self, target: str) -> str:
         """Return the plan as a job file of fio; colons part files in fio's `filename`."""
-        name = target.replace("\\", "\\\\").replace(":", "\\:")
+        name = target.replace(":", "\\:")
         lines = [
             "[global]",
             f"filename={name}",

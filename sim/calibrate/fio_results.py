@@ -16,7 +16,7 @@ from typing import Any
 
 from sim.documents import parse_json, read_text
 from sim.errors import ConfigError
-from sim.units import NS_PER_S, SECTOR_BYTES
+from sim.units import MIB, NS_PER_S, SECTOR_BYTES
 from sim.workload.fio.values import OptionValueError, size
 
 DEEP_ENGINES = ("libaio", "io_uring", "posixaio")
@@ -24,6 +24,8 @@ DEEP_ENGINES = ("libaio", "io_uring", "posixaio")
 PACED = ("rate", "rate_iops", "thinktime", "latency_target", "flow")
 """Options that make a job wait for something else than its reads."""
 MIXED = ("bsrange", "bssplit", "zonemode", "percentage_random")
+MOST_BLOCK_BYTES, MOST_IN_FLIGHT = 16 * MIB, 1024
+"""Larger jobs would take minutes to simulate."""
 _ALLOWED = "a result of fio --output-format=json"
 OURS = "readpath"
 """The key under which a result of `--run` has its plan, and the limits of the request queue."""
@@ -159,6 +161,8 @@ def _row(file: str, entries: list[dict[str, Any]], everywhere: dict[str, Any], b
     iops = sum(float(read["iops"]) for read in reads)
     if not count or iops <= 0:
         raise OptionValueError("read nothing", "")
+    if not 1 <= clones * depth <= MOST_IN_FLIGHT:
+        raise OptionValueError(f"has {clones * depth} reads in flight, not 1 to {MOST_IN_FLIGHT}", "")
     lowest, highest = (_percentile(reads, name) for name in ("20.000000", "80.000000"))
     per_read_ns = clones * NS_PER_S / iops
     system, user = (
@@ -198,8 +202,10 @@ def _check(entries: list[dict[str, Any]], options: dict[str, Any], buffered: boo
         raise OptionValueError(
             "direct is not 1: what the page cache holds would count (--buffered takes it)", ""
         )
-    if size(str(options.get("bs", "4k")).split(",")[0]) % SECTOR_BYTES:
-        raise OptionValueError(f"bs={options['bs']} is not whole sectors of {SECTOR_BYTES} bytes", "")
+    bs = size(str(options.get("bs", "4k")).split(",")[0])
+    if bs % SECTOR_BYTES or not 0 < bs <= MOST_BLOCK_BYTES:
+        most = f"{MOST_BLOCK_BYTES // MIB} MiB"
+        raise OptionValueError(f"bs={bs} is not whole sectors of {SECTOR_BYTES} bytes, up to {most}", "")
 
 
 def _percentile(reads: list[dict[str, Any]], name: str) -> float | None:

@@ -29,6 +29,8 @@ _SYSFS = Path("/sys/dev/block")
 def check_target(target: Path) -> os.stat_result:
     """Return the stat of what can be measured; ConfigError for what cannot."""
     place = f"--run {target}"
+    if not str(target).isprintable():
+        raise ConfigError(place, "has letters in its name that a job file cannot hold", ALLOWED)
     try:
         fd = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:

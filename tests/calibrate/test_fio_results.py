@@ -6,6 +6,8 @@ import json
 
 import pytest
 from fio_results_kit import Job, document, write_result
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sim.calibrate.fio_results import parse_fio_result, read_fio_result, rows_of
 from sim.errors import ConfigError
@@ -53,6 +55,10 @@ def test_an_engine_that_waits_has_one_read_in_flight():
         ({"random_distribution": "zipf:1.1"}, "random_distribution=zipf:1.1"),
         ({"bs": "4k5"}, "'4k5' is not understood"),
         ({"bs": "1000"}, "not whole sectors"),
+        ({"bs": "0"}, "bs=0 is not whole sectors"),
+        ({"bs": "1g"}, "up to 16 MiB"),
+        ({"numjobs": "0"}, "has 0 reads in flight, not 1 to 1024"),
+        ({"iodepth": "5000"}, "has 5000 reads in flight"),
     ],
 )
 def test_what_says_nothing_of_a_device_is_left_out_by_name(options, reason):
@@ -102,3 +108,30 @@ def test_of_a_job_that_several_results_have_the_median_is_taken():
     one, other = rows_of(several)
     assert (10_000, "3 results", 3000, 3_000) == (one.iops, one.file, one.reads, one.system_ns)
     assert (2, "o.json") == (other.in_flight, other.file)
+
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(-3, 1 << 70), st.text(max_size=3), st.just([]), st.just({})
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), JUNK)
+def test_whatever_stands_in_a_result_is_read_or_told(data, junk):
+    """Any value in any place: rows with sane figures, jobs left out, or one line."""
+    said = json.loads(json.dumps(document([Job().entry(), Job(iodepth=4, group=1).entry()])))
+    at = said
+    while isinstance(at, dict | list) and at:
+        key = data.draw(st.sampled_from(list(at) if isinstance(at, dict) else range(len(at))))
+        if not isinstance(at[key], dict | list) or not at[key] or data.draw(st.booleans()):
+            at[key] = junk
+            break
+        at = at[key]
+    try:
+        result = parse_fio_result(json.dumps(said), "r.json")
+    except ConfigError:
+        return
+    for row in result.rows:
+        assert row.iops > 0
+        assert row.bs_bytes > 0
+        assert 1 <= row.in_flight <= 1024

@@ -24,6 +24,7 @@ from sim.errors import ConfigError
         ("fifo", "is neither a file nor a block device"),
         ("short", f"has {LEAST_BYTES - 1} bytes"),
         ("sparse", "has holes: 0 of"),
+        ("a\nb", "has letters in its name that a job file cannot hold"),
     ],
 )
 def test_what_cannot_be_measured_is_told(tmp_path, kind, problem):
