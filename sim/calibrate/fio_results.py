@@ -169,6 +169,9 @@ def _row(file: str, entries: list[dict[str, Any]], everywhere: dict[str, Any], b
         sum(float(entry[name]) for entry in entries) / len(entries) / 100 * per_read_ns
         for name in ("sys_cpu", "usr_cpu")
     )
+    latency = sum(float(read["lat_ns"]["mean"]) * int(read["total_ios"]) for read in reads) / count
+    if min(latency, system, user) < 0:
+        raise OptionValueError("has times below 0", "")
     return FioRow(
         name=str(entries[0]["jobname"]),
         file=file,
@@ -178,7 +181,7 @@ def _row(file: str, entries: list[dict[str, Any]], everywhere: dict[str, Any], b
         clones=clones,
         reads=count,
         iops=iops,
-        lat_ns=sum(float(read["lat_ns"]["mean"]) * int(read["total_ios"]) for read in reads) / count,
+        lat_ns=latency,
         low_ns=lowest,
         high_ns=highest,
         system_ns=system,

@@ -135,3 +135,4 @@ def test_whatever_stands_in_a_result_is_read_or_told(data, junk):
         assert row.iops > 0
         assert row.bs_bytes > 0
         assert 1 <= row.in_flight <= 1024
+        assert min(row.lat_ns, row.system_ns, row.user_ns) >= 0
