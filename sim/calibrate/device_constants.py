@@ -56,7 +56,7 @@ class Constants:
             for key, constant in rest.constants:
                 group, name = key.split(".")
                 (self.write if group == "write" else self._rest)[name] = constant
-            self._rest_name = rest.name
+        self._rest_name = rest.name if rest is not None else ""
         self.found: dict[str, Constant] = dict(given)
         self._missing: dict[str, list[str]] = {}
         self._refused: list[ConfigError] = []
@@ -110,12 +110,12 @@ class Constants:
         known = {
             key.split(".")[1]: constant for key, constant in load_device_profile(_PLACEHOLDERS).constants
         }
-        text = profile_text(title, known | self.found, self.write)
+        text = profile_text(title, known | self.found, self.write, self._rest_name)
         return parse_device_profile(VERB, name, text)
 
     def text(self, title: str) -> str:
         """Return the profile as TOML."""
-        return profile_text(title, self.found, self.write, getattr(self, "_rest_name", ""))
+        return profile_text(title, self.found, self.write, self._rest_name)
 
 
 def given_constants(words: Sequence[str]) -> dict[str, Constant]:
@@ -156,7 +156,7 @@ def queue_constants(results: Sequence[FioResult]) -> dict[str, Constant]:
 
 
 def profile_text(
-    title: str, known: Mapping[str, Constant], write: Mapping[str, Constant], rest_name: str = ""
+    title: str, known: Mapping[str, Constant], write: Mapping[str, Constant], rest_name: str
 ) -> str:
     """Return a profile of an SSD as TOML; writes: as the rest has them, else it can only be read."""
     lines = ['kind = "ssd"', f"title = {_quoted(title)}"]

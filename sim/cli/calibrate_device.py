@@ -5,6 +5,7 @@ readpath calibrate device: a device profile from what fio measured.
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from sim.calibrate.fio_plan import RUNTIMES_NS
 from sim.calibrate.fio_results import FioResult, parse_fio_result, read_fio_result, rows_of
 from sim.calibrate.fio_run import check_target, find_fio, planned, run_plan
 from sim.cli.render import console, print_table
+from sim.cli.report import write_whole
 from sim.errors import ConfigError
 from sim.report.table import Column, Table
 from sim.units import KIB, parse_time
@@ -58,6 +60,8 @@ def calibrate(asked: Asked, as_json: bool) -> None:
 
     Raises ConfigError for what cannot be measured, read or told; then nothing is written.
     """
+    for path in filter(None, (asked.output, asked.keep)):
+        _check_folder(path)
     given = given_constants(asked.give)
     rest = load_device_profile(asked.rest) if asked.rest else None
     host_ns = parse_time("--host", asked.host) if asked.host else None
@@ -70,7 +74,7 @@ def calibrate(asked: Asked, as_json: bool) -> None:
     judged = compare(fitted.profile, rows_of(others), fitted.host)
     left_out = [line for one in (*results, *others) for line in one.left_out]
     if asked.output is not None:
-        _write(asked.output, head(results, fitted, host_ns) + fitted.text)
+        write_whole(asked.output, head(results, fitted, host_ns) + fitted.text)
     if as_json:
         print(json.dumps(_document(fitted, judged, left_out), indent=2))
     elif asked.judge or asked.output:
@@ -107,18 +111,15 @@ def _measure(asked: Asked) -> FioResult:
     print("\n".join(plan.lines(str(asked.run))), file=sys.stderr, flush=True)
     text = run_plan(fio, asked.run, plan, queue)
     if asked.keep is not None:
-        _write(asked.keep, text)
+        write_whole(asked.keep, text)
         return read_fio_result(asked.keep)
     return parse_fio_result(text, "run.json")
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            str(path), f"cannot be written ({error.strerror})", "a file in a folder of yours"
-        ) from None
+def _check_folder(path: Path) -> None:
+    """Raise ConfigError, before anything is measured, for a file that could not be written then."""
+    if not os.access(path.absolute().parent, os.W_OK | os.X_OK) or path.is_dir():
+        raise ConfigError(str(path), "cannot be written", "a file in a folder of yours")
 
 
 def head(results: Sequence[FioResult], fitted: FittedDevice, host_ns: int | None) -> str:

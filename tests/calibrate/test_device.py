@@ -60,6 +60,7 @@ def test_what_is_written_is_a_profile_with_sources():
     assert sources["model.page_bytes"].startswith("profile sata-ssd, not measured")
     assert sources["write.flush_ns"].startswith("profile sata-ssd, not measured")
     assert again.write == SATA.write
+    assert again.constants == fit.profile.constants
 
 
 def test_a_spread_of_latencies_is_lognormal():

@@ -120,3 +120,13 @@ def test_the_real_fio_is_run_and_kept(tmp_path, monkeypatch):
     assert 0 == done.exit_code, done.stderr
     assert done.stderr.startswith(f"fio reads {target}, O_DIRECT, read-only: ")
     assert done.stdout == calibrate(keep, *words).stdout
+
+
+@pytest.mark.parametrize("option", ["--keep", "-o"])
+def test_what_could_not_be_written_is_told_before_anything_is_measured(tmp_path, option):
+    """A folder that is not there: one line, and fio is not run."""
+    target = tmp_path / "data"
+    target.write_bytes(b"x" * (64 << 20))
+    done = calibrate("--run", target, "--rest", "nvme", option, tmp_path / "none" / "x")
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert done.stderr.startswith(f"readpath: {tmp_path / 'none' / 'x'}: cannot be written")
