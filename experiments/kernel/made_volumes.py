@@ -9,11 +9,12 @@ known: a layout has the extents that FIEMAP says.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from commands import run
+from images import Making
 from xfs import FLAG_UNWRITTEN, KernelVolume, file_bytes
 
 from sim.units import PAGE_BYTES
@@ -25,7 +26,7 @@ FILES = {
     VERITY: ("contig", "tail"),
 }
 """Files by kind of image."""
-MAKE = "set -e\nmount -t ext4 -o noatime /dev/vda /mnt\ntruth allocate /plan/operations /mnt\n"
+MAKE = "mount -t ext4 -o noatime {drive} /mnt\ntruth allocate {operations} /mnt\n"
 
 
 def operations(kind: str, block_size: int) -> Iterator[str]:
@@ -57,30 +58,36 @@ def _file(name: str, block_size: int) -> Iterator[str]:
         yield f"size {name} 0 {total}"
 
 
-def made_volume(
-    kind: str,
-    block_size: int,
-    folder: Path,
-    boot: Callable[[dict[str, str], list[Path], Callable[[dict[str, Any]], None]], None],
-) -> KernelVolume:
-    """Return the image of a kind and block size, made if it is not there. boot: run a plan on drives."""
-    image = folder / f"{kind}-bs{block_size}.img"
-    manifest = image.with_suffix(".json")
-    if not manifest.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        making = folder / f"making-{image.name}"
-        making.unlink(missing_ok=True)
-        run("mke2fs", "-q", "-F", "-t", "ext4", "-b", str(block_size), "-O", FEATURES[kind], making, "256M")
-        shown = "".join(f"truth fiemap /mnt/{name}\n" for name in FILES[kind])
-        plan = {"ram_mb": "16", "operations": "\n".join(operations(kind, block_size)) + "\n"}
-        rows: list[list[list[int]]] = []
+def making(kind: str, block_size: int, folder: Path) -> Making | None:
+    """Return how the image of a kind and block size is made, None if it is there."""
+    image = _image(kind, block_size, folder)
+    if image.with_suffix(".json").exists():
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    drive = folder / f"making-{image.name}"
+    drive.unlink(missing_ok=True)
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-b", str(block_size), "-O", FEATURES[kind], drive, "256M")
+    rows: list[list[list[int]]] = []
 
-        def take(document: dict[str, Any]) -> None:
-            if "fiemap" in document:
-                rows.append([[a, b, n, flags & FLAG_UNWRITTEN] for a, b, n, flags in document["extents"]])
+    def take(document: dict[str, Any]) -> None:
+        if "fiemap" in document:
+            rows.append([[a, b, n, flags & FLAG_UNWRITTEN] for a, b, n, flags in document["extents"]])
 
-        boot(plan | {"run": f"{MAKE}{shown}umount /mnt"}, [making], take)
-        run("e2fsck", "-fn", making)
-        making.rename(image)
-        manifest.write_text(json.dumps(dict(zip(FILES[kind], rows, strict=True))))
-    return KernelVolume(block_size, image, json.loads(manifest.read_text()))
+    def finish() -> None:
+        run("e2fsck", "-fn", drive)
+        drive.rename(image)
+        image.with_suffix(".json").write_text(json.dumps(dict(zip(FILES[kind], rows, strict=True))))
+
+    shown = "".join(f"truth fiemap /mnt/{name}\n" for name in FILES[kind])
+    lines = "\n".join(operations(kind, block_size)) + "\n"
+    return Making(drive, lines, f"{MAKE}{shown}umount /mnt", take, finish)
+
+
+def made_volume(kind: str, block_size: int, folder: Path) -> KernelVolume:
+    """Return an image that was made."""
+    image = _image(kind, block_size, folder)
+    return KernelVolume(block_size, image, json.loads(image.with_suffix(".json").read_text()))
+
+
+def _image(kind: str, block_size: int, folder: Path) -> Path:
+    return folder / f"{kind}-bs{block_size}.img"

@@ -8,13 +8,15 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from commands import RigError
 from drivers import record_drivers
+from images import drive_node
 from machine import boot
 from plan import NULL_BLK, guest_plan
-from rig import Recording, Rig
+from rig import Joint, Recording, Rig
 from symbols import record_symbols
 from volumes import RAW_KEY, Volume, check_after, layout_document, same_extents
 from xfs import KernelVolume
@@ -34,51 +36,68 @@ umount /mnt
 """
 
 
+@dataclass(frozen=True)
+class Part:
+    """
+    A recording of calls as part of a boot: each of its block sizes on a null_blk of its own.
+
+    size_mb: of a device. words: what `truth cases` is told. before: a command ahead of the first case.
+    """
+
+    recording: Recording
+    volumes: Sequence[Volume | KernelVolume]
+    size_mb: int
+    words: str
+    before: str = ""
+
+
 def record_counts(rig: Rig, recording: Recording) -> None:
     """Calls and block events of the paths on ext4."""
-    volumes = [rig.volume(size) for size in _sizes(recording)]
-    record_calls(rig, recording, "counts", volumes, 256, f"ext4 count=/plan/probes key={RAW_KEY.hex()}")
+    volumes = [rig.volume(size) for size in sizes_of(recording)]
+    words = f"ext4 count=/plan/probes key={RAW_KEY.hex()}"
+    record_calls(rig, "counts", [Part(recording, volumes, 256, words)])
 
 
 def record_xfs(rig: Rig, recording: Recording) -> None:
     """The same of iomap on XFS, on pages that lie apart."""
-    volumes = rig.xfs_volumes(_sizes(recording))
-    record_calls(rig, recording, "xfs", volumes, 512, "xfs count=/plan/probes", SCATTER)
+    record_calls(rig, "xfs", [xfs_part(rig, recording)])
 
 
-def _sizes(recording: Recording) -> list[int]:
+def xfs_part(rig: Rig, recording: Recording) -> Part:
+    """Return the recording of iomap on XFS."""
+    return Part(recording, rig.xfs_volumes(sizes_of(recording)), 512, "xfs count=/plan/probes", SCATTER)
+
+
+def sizes_of(recording: Recording) -> list[int]:
     """Return the block sizes of what is open."""
     return sorted({record["block_size"] for record in recording.open.values()})
 
 
-def record_calls(
-    rig: Rig,
-    recording: Recording,
-    name: str,
-    volumes: Sequence[Volume | KernelVolume],
-    size_mb: int,
-    words: str,
-    *before: str,
-) -> None:
-    """One boot: every block size on a null_blk of its own; before: commands ahead of the first case."""
+def record_calls(rig: Rig, name: str, parts: Sequence[Part]) -> None:
+    """One boot: all images are copied to null_blks, then the cases of each part are run."""
     plan = {"probes": rig.probes, "ram_mb": "16"}
-    script = ["set -e"]
-    for number, volume in enumerate(volumes):
-        chosen = [record for record in recording.open.values() if record["block_size"] == volume.block_size]
-        plan |= guest_plan(chosen, number)
-        script += [NULL_BLK.format(number=number, size_mb=size_mb)]
-        script += [f"truth copy /dev/vd{'abc'[number]} $device"]
-        script += ["ln -sfn /sys/block/${device#/dev/}/queue /queue"]
-        script += before if number == 0 else ()
-        script += [f"truth cases /plan/cases{number} $device /mnt {words} {rig.words}"]
-    plan["run"] = "\n".join(script)
-    rig.boot(name, plan, [volume.image for volume in volumes], recording)
+    copying, running, drives = ["set -e"], [], []
+    for part in parts:
+        running += [part.before]
+        for volume in part.volumes:
+            number = len(drives)
+            chosen = [
+                record for record in part.recording.open.values() if record["block_size"] == volume.block_size
+            ]
+            plan |= guest_plan(chosen, number)
+            drives += [volume.image]
+            copying += [NULL_BLK.format(number=number, size_mb=part.size_mb)]
+            copying += [f"truth copy {drive_node(number)} $device; device{number}=$device"]
+            running += [f"device=$device{number}; ln -sfn /sys/block/${{device#/dev/}}/queue /queue"]
+            running += [f"truth cases /plan/cases{number} $device /mnt {part.words} {rig.words}"]
+    plan["run"] = "\n".join([*copying, *running])
+    rig.boot(name, plan, drives, Joint([part.recording for part in parts]))
 
 
 def record_instructions(rig: Rig, recording: Recording) -> None:
     """A boot per block size, on the RAM disk of the module; all cases are on the same file system."""
     xfs = any(record.get("filesystem") == "xfs" for record in recording.open.values())
-    for size in _sizes(recording):
+    for size in sizes_of(recording):
         chosen = [record for record in recording.open.values() if record["block_size"] == size]
         image = rig.xfs_volumes([size])[0].image if xfs else rig.volume(size).image
         plan = guest_plan(chosen, 0) | {"ram_mb": "512" if xfs else "256"}
@@ -122,7 +141,7 @@ def check_digests(rig: Rig, sizes: list[int]) -> None:
         drives.append(drive)
         names = [name for of, name in files if of is volume]
         key = f"truth addkey /mnt {RAW_KEY.hex()}" if any(map(_is_encrypted, names)) else ""
-        where = f"/dev/vd{'abcdef'[number]}"
+        where = drive_node(number)
         script.append(
             DIGESTS.format(drive=where, key=key, files=" ".join(names), block_size=volume.block_size)
         )

@@ -9,16 +9,17 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cases import Record
 from commands import RigError
+from images import Making, make_images
 from kernels import Kernel
 from machine import HERE, boot, make_initramfs
 from volumes import Volume, layout_document, make_volume
-from xfs import KernelVolume, kernel_document, make_xfs_volumes, xfs_volume
+from xfs import KernelVolume, kernel_document, xfs_making, xfs_volume
 
 ROOT = HERE.parents[1]
 RESULTS = ROOT / "results" / "kernel"
@@ -44,6 +45,23 @@ class Recording:
         line = json.dumps(record | measured, separators=(",", ":"))
         with self.file.open("a") as stream:
             stream.write(line + "\n")
+
+
+class Joint:
+    """The recordings of one boot, as one."""
+
+    def __init__(self, parts: Sequence[Recording]) -> None:
+        self._parts = parts
+        self.total = sum(part.total for part in parts)
+
+    @property
+    def open(self) -> dict[str, Record]:
+        """The cases that have no record yet."""
+        return {name: record for part in self._parts for name, record in part.open.items()}
+
+    def take(self, measured: dict[str, Any]) -> None:
+        """Give a measured case to its recording."""
+        next(part for part in self._parts if measured["case"] in part.open).take(measured)
 
 
 class Progress:
@@ -83,7 +101,7 @@ class Rig:
         self.initramfs = make_initramfs(kernel, self.work, kernel.numbers == WRITES_ON)
         self.images = (self.work if self.own_images else WORK) / "images"
         self._lock = threading.Lock()
-        self._making_xfs = threading.Lock()
+        self._making = threading.RLock()
 
     @property
     def probes(self) -> str:
@@ -101,21 +119,41 @@ class Rig:
 
     def xfs_volumes(self, block_sizes: list[int]) -> list[KernelVolume]:
         """Return the XFS images of these block sizes; the kernel makes those that are not there."""
-        folder = self.images
+        self.make("xfs", block_sizes)
+        return [xfs_volume(self.images, size) for size in block_sizes]
+
+    def make(self, kind: str, block_sizes: Sequence[int]) -> None:
+        """Let the kernel make the images of a kind that are not there."""
+        with self._making:
+            self.make_missing([self.making(kind, size) for size in block_sizes])
+
+    def make_missing(self, wanted: Sequence[Making | None]) -> None:
+        """Let the kernel make images, in one boot."""
+
+        def start(plan: dict[str, str], drives: list[Path], take: Callable[[dict[str, Any]], None]) -> None:
+            self.progress.say(f"making {', '.join(drive.stem.removeprefix('making-') for drive in drives)}")
+            boot(self.kernel, self.initramfs, plan, drives, self.work / "images-boot", take, writable=True)
+
+        if missing := [image for image in wanted if image is not None]:
+            make_images(missing, start)
+
+    def making(self, kind: str, block_size: int) -> Making | None:
+        """Return how an image is made by the kernel, None if it is there; kind: xfs."""
+        if kind != "xfs":
+            raise RigError(f"the kernel makes no images {kind}")
 
         def ours(size: int, name: str) -> list[list[int]]:
             return layout_document(self.volume(size), name)["extents"]  # type: ignore[return-value]
 
-        def run(plan: dict[str, str], drives: list[Path], take: Callable[[dict[str, Any]], None]) -> None:
-            self.progress.say(f"xfs: making {len(drives)} images")
-            boot(self.kernel, self.initramfs, plan, drives, self.work / "xfs-images", take, writable=True)
-
-        with self._making_xfs:
-            make_xfs_volumes(block_sizes, folder, ours, run)
-        return [xfs_volume(folder, size) for size in block_sizes]
+        return xfs_making(block_size, self.images, ours)
 
     def boot(
-        self, name: str, plan: dict[str, str], drives: list[Path], recording: Recording, icount: bool = False
+        self,
+        name: str,
+        plan: dict[str, str],
+        drives: list[Path],
+        recording: Recording | Joint,
+        icount: bool = False,
     ) -> None:
         """Boot and keep every case that comes out."""
         plan = plan | {"module": self.module}

@@ -28,6 +28,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -38,14 +39,7 @@ from cases import BLOCK_SIZES, Record
 from commands import RigError
 from driver_cases import driver_cases
 from kernels import Kernel, install_tools, prepare
-from later import (
-    LaterRig,
-    record_blocks,
-    record_encrypted,
-    record_plain,
-    record_verity,
-)
-from later import record_xfs as record_later_xfs
+from later import ALONE, PARTS, LaterRig, record_parts
 from recordings import (
     check_digests,
     record_by_driver,
@@ -63,6 +57,9 @@ LATER = (6, 12)
 LARGE_FOLIOS = (6, 16)
 """The first kernel whose ext4 has large folios."""
 DIGESTS = "digests"
+JOINT = tuple(kind for kind in PARTS if kind not in ALONE)
+FEW = 30
+"""JOINT recordings of a later kernel that have no more cases share a boot: it takes as long as 60 of them."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +96,14 @@ def jobs_of(version: tuple[int, int]) -> list[Job]:
             ),
             Job("writes", FOLDER, writes, record_writes, WriteRecording),
         ]
-    record: dict[str, Callable[[LaterRig, Recording], None]] = {
-        "counts": record_plain,
-        "blocks": record_blocks,
-        "fscrypt": record_encrypted,
-        "verity": record_verity,
-        "xfs": record_later_xfs,
-        "instructions": record_instructions,
-    }
+    record: dict[str, Callable[[Any, Recording], None]] = {"instructions": record_instructions}
+    record |= {kind: partial(_record_part, kind) for kind in PARTS}
     old = version < LARGE_FOLIOS
     return [Job(kind, file, of(old), record[kind]) for kind, (file, of) in later_cases.GROUPS.items()]
+
+
+def _record_part(kind: str, rig: LaterRig, recording: Recording) -> None:
+    record_parts(rig, {kind: recording})
 
 
 SMOKE = plans.SMOKE + later_cases.SMOKE + write_cases.SMOKE
@@ -156,6 +151,7 @@ def _record(kernel: Kernel, words: argparse.Namespace) -> int:
     progress.say(f"kernel {kernel.release}, results in {results}")
     rig = (Rig if version < LATER else LaterRig)(kernel, progress, results)
     running: list[Callable[[], None]] = []
+    few: dict[str, Recording] = {}
     for job in listed:
         if job.kind not in only:
             continue
@@ -164,8 +160,16 @@ def _record(kernel: Kernel, words: argparse.Namespace) -> int:
             _forget(results / job.file, wanted)
         recording = job.recording(results / job.file, wanted)
         progress.say(f"{job.kind}: {recording.total} cases, {len(recording.open)} to record")
-        if recording.open:
+        if isinstance(rig, LaterRig):
+            rig.needs(job.kind, recording)
+        if not recording.open:
+            continue
+        if version >= LATER and job.kind in JOINT and len(recording.open) <= FEW:
+            few[job.kind] = recording
+        else:
             running.append(lambda job=job, recording=recording: job.record(rig, recording))  # type: ignore[misc]
+    if few and isinstance(rig, LaterRig):
+        running.insert(0, partial(record_parts, rig, few))
     if DIGESTS in only:
         sizes = [4096] if words.cases == "smoke" else list(BLOCK_SIZES)
         running.append(lambda: check_digests(rig, sizes))

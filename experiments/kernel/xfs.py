@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from commands import RigError, run
+from images import Making
 from volumes import FILE_BYTES, OTHER_SIZES, TAIL, TAIL_BYTES, layouts
 
 from sim.units import MIB
@@ -29,11 +30,7 @@ UUID = "72656164-7061-7468-2074-727574682121"
 FLAG_UNWRITTEN = 0x800
 LEAST_EXTENTS = 0.95
 """Of those asked for: in an aged file the allocator joins a few."""
-MAKE = """
-mount -t xfs -o noatime {drive} /mnt; truth allocate /plan/operations{number} /mnt
-for file in {files}; do truth fiemap /mnt/$file; echo '{{"made":"'$file'","block_size":{block_size}}}'; done
-umount /mnt
-"""
+MAKE = "mount -t xfs -o noatime {drive} /mnt\ntruth allocate {operations} /mnt\n"
 
 
 @dataclass(frozen=True)
@@ -87,58 +84,39 @@ def _written(extents: list[list[int]]) -> Iterator[tuple[int, int]]:
     yield from ((start, stop) for start, stop in runs)
 
 
-def make_xfs_volumes(
-    block_sizes: list[int],
-    folder: Path,
-    ours: Callable[[int, str], list[list[int]]],
-    boot: Callable[[dict[str, str], list[Path], Callable[[dict[str, Any]], None]], None],
-) -> None:
+def xfs_making(size: int, folder: Path, ours: Callable[[int, str], list[list[int]]]) -> Making | None:
     """
-    Make the images of these block sizes that are not there, in one boot.
+    Return how the image of a block size is made, None if it is there.
 
-    ours: the extents of our ext4 file of a block size and name. boot: run a plan on drives.
+    ours: the extents of our ext4 file of a block size and name.
     """
-    wanted = [size for size in block_sizes if not _manifest(folder, size).exists()]
-    if not wanted:
-        return
-
-    def wanted_extents(size: int, name: str) -> list[list[int]]:
-        return [[0, 0, -(-TAIL_BYTES // size) * size, 0]] if name == TAIL else ours(size, name)
-
+    if _manifest(folder, size).exists():
+        return None
     folder.mkdir(parents=True, exist_ok=True)
-    plan, script, drives = {"ram_mb": "16"}, ["set -e"], []
-    for number, size in enumerate(wanted):
-        image = folder / f"making-xfs-bs{size}.img"
-        image.unlink(missing_ok=True)
-        with image.open("wb") as stream:
-            stream.truncate(IMAGE_BYTES)
-        run("mkfs.xfs", "-q", "-b", f"size={size}", "-d", "agcount=2", "-m", f"uuid={UUID}", image)
-        drives.append(image)
-        lines: list[str] = []
-        for name in names(size):
-            lines += operations(name, wanted_extents(size, name), size)
-        plan[f"operations{number}"] = "\n".join(lines) + "\n"
-        drive = f"/dev/vd{'abc'[number]}"
-        files = " ".join(names(size))
-        script.append(MAKE.format(drive=drive, number=number, files=files, block_size=size))
-    plan["run"] = "\n".join(script)
-    found: dict[int, dict[str, list[list[int]]]] = {size: {} for size in wanted}
-    last: list[list[list[int]]] = []
+    drive = folder / f"making-xfs-bs{size}.img"
+    drive.unlink(missing_ok=True)
+    with drive.open("wb") as stream:
+        stream.truncate(IMAGE_BYTES)
+    run("mkfs.xfs", "-q", "-b", f"size={size}", "-d", "agcount=2", "-m", f"uuid={UUID}", drive)
+    wanted = {name: ours(size, name) for name in names(size) if name != TAIL}
+    wanted[TAIL] = [[0, 0, -(-TAIL_BYTES // size) * size, 0]]
+    rows: list[list[list[int]]] = []
 
     def take(document: dict[str, Any]) -> None:
         if "fiemap" in document:
-            last.append(document["extents"])
-        elif "made" in document:
-            extents = [[a, b, n, flags & FLAG_UNWRITTEN] for a, b, n, flags in last.pop()]
-            found[document["block_size"]][document["made"]] = extents
+            rows.append([[a, b, n, flags & FLAG_UNWRITTEN] for a, b, n, flags in document["extents"]])
 
-    boot(plan, drives, take)
-    for size, image in zip(wanted, drives, strict=True):
-        run("xfs_repair", "-n", image)
-        for name, extents in found[size].items():
-            _check_like(name, size, extents, wanted_extents(size, name))
-        image.rename(folder / f"xfs-bs{size}.img")
-        _manifest(folder, size).write_text(json.dumps(found[size]))
+    def finish() -> None:
+        run("xfs_repair", "-n", drive)
+        found = dict(zip(names(size), rows, strict=True))
+        for name, extents in found.items():
+            _check_like(name, size, extents, wanted[name])
+        drive.rename(folder / f"xfs-bs{size}.img")
+        _manifest(folder, size).write_text(json.dumps(found))
+
+    lines = [line for name in names(size) for line in operations(name, wanted[name], size)]
+    shown = "".join(f"truth fiemap /mnt/{name}\n" for name in names(size))
+    return Making(drive, "\n".join(lines) + "\n", f"{MAKE}{shown}umount /mnt", take, finish)
 
 
 def _check_like(name: str, size: int, found: list[list[int]], wanted: list[list[int]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 from fnmatch import fnmatch
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -199,6 +199,87 @@ def test_write_images_are_those_of_the_records(tmp_path: Path) -> None:
     made = module("write_images").make_write_images(tmp_path, (4096,))
     said = json.loads((WRITES / "volumes.json").read_text())
     assert made == {name: said[name] for name in ("mke2fs4096", "w4096", "w4096-csum", "w4096-nojournal")}
+
+
+class Seen:
+    """A rig that boots nothing: what it was asked to boot."""
+
+    probes, words = "p __submit_bio\n", "folios"
+
+    def boot(self, name: str, plan: dict[str, str], drives: list[Path], recording: Any) -> None:
+        """Keep a boot."""
+        self.name, self.plan, self.drives, self.recording = name, plan, drives, recording
+
+
+def test_recordings_share_a_boot(tmp_path: Path) -> None:
+    """Two of them: all images are copied, then each has its cases; what comes out goes to its own file."""
+    rig, recordings, rigs = Seen(), module("recordings"), module("rig")
+    cases = [next(iter(listed(LAST)[f"matrix{kind}.jsonl"].values())) for kind in ("", "-fscrypt")]
+    parts = []
+    for number, case in enumerate(cases):
+        recording = rigs.Recording(tmp_path / f"{number}.jsonl", [case])
+        volume = module("xfs").KernelVolume(case["block_size"], tmp_path / f"{number}.img", {})
+        parts.append(recordings.Part(recording, [volume], 256, f"ext4 {number}", ("", "echo first")[number]))
+    recordings.record_calls(rig, "two", parts)
+    lines = [line.partition(" /plan")[0] for line in rig.plan["run"].splitlines()]
+    steps = [line for line in lines if line.startswith(("truth", "echo first"))]
+    assert steps == [
+        "truth copy /dev/vda $device; device0=$device",
+        "truth copy /dev/vdb $device; device1=$device",
+        "truth cases",
+        "echo first",
+        "truth cases",
+    ]
+    assert [f"name={case['case']}" in rig.plan[f"cases{n}"] for n, case in enumerate(cases)] == [True, True]
+    assert (rig.recording.total, list(rig.recording.open)) == (2, [case["case"] for case in cases])
+    rig.recording.take({"case": cases[1]["case"], "ok": 1})
+    assert list(rig.recording.open) == [cases[0]["case"]]
+    assert not (tmp_path / "0.jsonl").exists()
+    assert records(tmp_path / "1.jsonl") == [cases[1] | {"ok": 1}]
+
+
+def test_images_that_are_missing_are_made_in_one_boot(tmp_path: Path) -> None:
+    """Each sees what its own files print, on its own drive; none is finished before the boot is over."""
+    images, told, done = module("images"), {}, []
+
+    def making(name: str) -> Any:
+        told[name] = []
+        script = "allocate {operations} on {drive}"
+        finish = partial(done.append, name)
+        return images.Making(tmp_path / name, f"write {name}\n", script, told[name].append, finish)
+
+    def boot(plan: dict[str, str], drives: list[Path], take: Any) -> None:
+        assert [drive.name for drive in drives] == ["a", "b"]
+        assert "allocate /plan/operations1 on /dev/vdb" in plan["run"].splitlines()
+        assert (plan["operations0"], plan["operations1"]) == ("write a\n", "write b\n")
+        take({"kernel": "7.3.4"})
+        for line in plan["run"].splitlines():
+            if line.startswith("echo"):
+                take(json.loads(line.split("'")[1]))
+                take({"fiemap": line})
+        assert not done
+
+    images.make_images([making("a"), making("b")], boot)
+    assert done == ["a", "b"]
+    assert [len(told["a"]), len(told["b"])] == [1, 1]
+    assert told["a"] != told["b"]
+
+
+def test_which_images_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """mke2fs makes the file system; with the kernel's extents the image has its name, and is made once."""
+    made = module("made_volumes")
+    calls: list[str] = []
+    monkeypatch.setattr(made, "run", lambda *words: calls.append(str(words[0])))
+    image = made.making(made.VERITY, 4096, tmp_path)
+    image.drive.write_bytes(b"")
+    for number, _ in enumerate(made.FILES[made.VERITY]):
+        image.take({"fiemap": "f", "extents": [[0, 4096 * number, 4096, 1]]})
+    image.finish()
+    assert calls == ["mke2fs", "e2fsck"]
+    assert made.making(made.VERITY, 4096, tmp_path) is None
+    volume = made.made_volume(made.VERITY, 4096, tmp_path)
+    assert volume.extents == {"contig": [[0, 0, 4096, 0]], "tail": [[0, 4096, 4096, 0]]}
+    assert volume.image.exists()
 
 
 @pytest.mark.parametrize("block_size", [8192, 16384, 65536])

@@ -138,27 +138,32 @@ static struct {
 } probes[MOST_PROBES];
 static int probe_count;
 
-/* Lines "name symbol", the symbol maybe with its module before a colon. What the kernel lacks is left out. */
+/*
+ * Lines "name symbol", the symbol maybe with its module before a colon. What the kernel lacks is left out. An
+ * earlier run of this boot has placed the same ones: to take them away takes longer than to run its cases.
+ */
 static void place_probes(const char *path)
 {
 	char line[200], symbol[100], event[256];
 	FILE *file = fopen(path, "r");
-	int fd;
+	int there = !access(TRACING "events/truth", F_OK);
+	int fd = open(TRACING "kprobe_events", O_WRONLY | O_APPEND);
 
-	write_text(TRACING "events/truth/enable", "0"); /* those of an earlier run, if there are any */
-	fd = open(TRACING "kprobe_events", O_WRONLY | O_TRUNC);
 	if (!file || fd < 0)
 		die(path);
 	while (fgets(line, sizeof(line), file) && probe_count < MOST_PROBES) {
 		if (sscanf(line, "%63s %99s", probes[probe_count].name, symbol) != 2 || line[0] == '#')
 			continue;
-		snprintf(event, sizeof(event), "p:truth/%s %s\n", probes[probe_count].name, symbol);
-		probes[probe_count++].placed = write(fd, event, strlen(event)) > 0;
+		if (there)
+			snprintf(event, sizeof(event), TRACING "events/truth/%s", probes[probe_count].name);
+		else
+			snprintf(event, sizeof(event), "p:truth/%s %s\n", probes[probe_count].name, symbol);
+		probes[probe_count++].placed = there ? !access(event, F_OK) : write(fd, event, strlen(event)) > 0;
 	}
 	fclose(file);
 	close(fd);
 	write_text(TRACING "tracing_on", "0"); /* counters only, no trace records */
-	if (write_text(TRACING "events/truth/enable", "1"))
+	if (!there && write_text(TRACING "events/truth/enable", "1"))
 		die("enable probes");
 }
 
