@@ -44,6 +44,8 @@ _OF_A_CALL = (
     "jbd2_log_do_checkpoint",
     "blkdev_issue_flush",
     "memchr_inv",
+    "rwsem_down_read_slowpath",
+    "rwsem_down_write_slowpath",
 )
 """Several system calls come to these."""
 

@@ -132,3 +132,11 @@ def test_waits_are_counted() -> None:
     assert (run["inode_lock_waits"], once["inode_lock_waits"], once["inode_lock_wait_ns"]) == (2, 0, 0)
     assert run["inode_lock_wait_ns"] == pytest.approx(3 * took, rel=0.5)
     assert shared(3, "").result.metrics["inode_lock_waits"] == 0
+
+
+def test_who_waits_does_so_in_a_system_call() -> None:
+    """The slow path of a semaphore stands below the call that wanted it; who spins does not sleep."""
+    stacks = {
+        row.stack: row.calls for row in shared(3, 'filename = "f",').result.calls if "rwsem" in row.stack
+    }
+    assert stacks == {"entry_SYSCALL_64;rwsem_down_write_slowpath": 2}
