@@ -8,6 +8,7 @@ from typing import Any
 from write_kit import WriteRig
 
 from sim.block.bio import Plug
+from sim.block.opf import REQ_OP_READ
 from sim.engine.cpu import Task
 
 
@@ -24,3 +25,18 @@ def test_two_may_wait_for_one_bio() -> None:
         clock.process(needs(rig.machine.cpu.task(number, f"reader {number}")))
     clock.run()
     assert ["reader 0", "reader 1"] == sorted(came)
+
+
+def test_what_waits_for_a_tag_is_flushed_before_the_sleep() -> None:
+    """More bios under a plug than there are tags, then a sleep for all: none stays in the plug."""
+    rig = WriteRig(latency_ns=50_000, depth=2)
+    machine, plug, out = rig.machine, Plug(), rig.writer.out
+
+    def reads(task: Task) -> Generator[Any, Any, None]:
+        pending = [out.submit(task, plug, at * 80, 8, 1, [], None, REQ_OP_READ) for at in range(5)]
+        machine.disk.flush_for_sleep(task, plug)
+        yield from out.wait(task, pending)
+        assert [True] * 5 == [each.ended for each in pending]
+
+    rig.run(reads(rig.task))
+    assert 0 == machine.queue.stats.pending

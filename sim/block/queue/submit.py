@@ -198,10 +198,14 @@ class BlockQueue(BioQueue):
 
         io_schedule_prepare() flushes it, and so does schedule() itself, which then finds nothing.
         """
-        if plug.holds:
-            task.ps += self._sites.sleep_flush.charge(1)
-            if plug.requests:
-                self._dispatch(task, plug, from_schedule=True)
+        if not plug.holds:
+            return
+        if task.blocked is not None:  # it sleeps for a tag first: what waits for one is to be flushed, too
+            task.blocked.later.append((None, plug))
+            return
+        task.ps += self._sites.sleep_flush.charge(1)
+        if plug.requests:
+            self._dispatch(task, plug, from_schedule=True)
 
     def _submit_flush(self, task: Task, bio: Bio) -> None:
         """
