@@ -94,6 +94,15 @@ METRICS: dict[str, tuple[str, str]] = {
     "crash_stale": ("states", "in which a file shows what was never in it"),
     "crash_lost_bytes": ("B", "most of what was lost in one state"),
     "crash_stale_bytes": ("B", "most of what a file showed that was never in it, in one state"),
+    "crash_false_alarms": (
+        "states",
+        "in which a block that has what it may have does not have its checksum; with [checksums]",
+    ),
+    "crash_false_alarm_blocks": ("blocks", "most of these in one state; where a run has one, all of it"),
+    "crash_alarms_at_rest": (
+        "states",
+        "in which such a block is one that nobody has written since its last sync",
+    ),
     "faults_injected": (
         "faults",
         "of [faults]: blocks that are not as they should be; each flip in transfer",
@@ -116,6 +125,9 @@ METRICS: dict[str, tuple[str, str]] = {
         "checksums that were computed of what was written, their own among them",
     ),
     "checksum_blocks_logged": ("blocks", "how often a block with checksums was given to a transaction"),
+    "checksum_list_bytes": ("B", "lists of checksums of files that jobs wrote, at the end"),
+    "checksum_runs_cut": ("runs", "runs with one checksum that were cut round what was written"),
+    "checksum_runs_whole": ("runs", "that were not cut, for their list had no room"),
     "checksums_failed": ("checksums", "checksums that did not hold, where reads may be refused"),
     "checksum_blocks_refused": (
         "blocks",

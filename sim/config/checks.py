@@ -43,6 +43,8 @@ def check_checksums(config: CellConfig) -> None:
         raise custom(f"{what} without fio jobs", "workload.job")
     if any(job.ddir != "read" for job in jobs):
         _check_written_checksums(config, what)
+    elif said.overwrite != "read":
+        raise custom(f"overwrite {said.overwrite!r} without jobs that write", "rw = write, randwrite")
     schemes = ("none", "fscrypt-v2", "file-keys", "rfc2014")
     if config.encryption.scheme not in schemes:
         raise custom(f"{what} with encryption.scheme {config.encryption.scheme!r}", ", ".join(schemes))
@@ -59,8 +61,6 @@ def check_checksums(config: CellConfig) -> None:
 
 def _check_written_checksums(config: CellConfig, what: str) -> None:
     """Raise for jobs that write where their checksums are not kept up."""
-    if config.data == "real" or config.crash is not None:
-        raise custom(f'{what} with jobs that write and data "real"', 'data = "off"')
     if config.writes_through != "page_io":
         raise custom(f"{what} with write_path {config.writes_through!r}", "page_io")
     if config.encryption.scheme != "none":
@@ -69,6 +69,11 @@ def _check_written_checksums(config: CellConfig, what: str) -> None:
         return
     if any(job.ddir not in ("read", "write") for job in config.workload.jobs):
         raise custom(f"{what} with a job that reads and writes", "jobs that do one of them, or a table")
+    split = config.checksums.overwrite == "split"
+    if (split or config.data == "real") and any(job.ddir == "read" for job in config.workload.jobs):
+        also = 'overwrite "split"' if split else 'data "real"'
+        problem = f"{what} with jobs that read and jobs that write, and {also}"
+        raise custom(problem, 'jobs that write, a table, or overwrite = "read" and data = "off"')
     for file in config.volume.all_files:
         if file.layout.kind not in ("contiguous", "fragmented", "random"):
             allowed = "files that are written over: contiguous, fragmented, random; or a table"

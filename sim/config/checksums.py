@@ -33,7 +33,8 @@ class Checksums(Model):
     the layouts with each extent. read: when the blocks with checksums are read: "before" the data, which is
     submitted when they are there; "with" it; or "after" it, when it is there. ahead: blocks of a table that
     are read besides, behind those that are needed. context: who verifies, a work item or the completion
-    itself. work_queue: the kind of that item's queue.
+    itself. work_queue: the kind of that item's queue. overwrite: who writes part of a run with one checksum
+    reads the rest ("read"), or cuts the run round what is written ("split").
     """
 
     layout: SumLayout = "none"
@@ -43,6 +44,7 @@ class Checksums(Model):
     ahead: int = Field(default=0, ge=0, le=1024)
     context: Literal["work", "completion"] = "work"
     work_queue: WorkQueueKind = "unbound-highpri"
+    overwrite: Literal["read", "split"] = "read"
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -50,6 +52,8 @@ class Checksums(Model):
             raise custom(f"extent_blocks with layout {self.layout!r}", f"layout {' or '.join(LISTS)}")
         if self.ahead and self.layout not in ("table_all", "table_data"):
             raise custom(f"ahead with layout {self.layout!r}", "layout table_all or table_data")
+        if self.overwrite == "split" and self.layout not in LISTS:
+            raise custom(f'overwrite "split" with layout {self.layout!r}', f"layout {' or '.join(LISTS)}")
         if self.context == "completion" and self.work_queue != "unbound-highpri":
             raise custom('work_queue with context "completion"', 'context = "work"')
         if self.layout == "per_extent_place" and ALGORITHMS[self.algorithm].counted:

@@ -18,6 +18,8 @@ from sim.cache.pages import Mapping
 
 Run = tuple[int, int]
 """Blocks of a file: the first, how many."""
+InBlock = tuple[int, int, int]
+"""A block with checksums; the blocks of the device whose checksums it has: the first, how many."""
 
 
 NO_BLOCK: Final = -1
@@ -84,6 +86,10 @@ class FileTags:
         """Return the blocks of the device with the checksums of so many blocks from `physical` on."""
         raise NotImplementedError
 
+    def cut(self, physical: int, blocks: int) -> list[InBlock]:
+        """Cut so many blocks from `physical` on by the blocks that have their checksums; of a table."""
+        raise NotImplementedError
+
     def behind(self, block: int, count: int) -> list[int]:
         """Return up to `count` blocks with checksums that follow one of them."""
         raise NotImplementedError
@@ -127,6 +133,16 @@ class TableShape:
         rank = self.rank(physical)
         return self.own[rank // self.per_block : (rank + blocks - 1) // self.per_block + 1]
 
+    def cut(self, physical: int, blocks: int) -> list[InBlock]:
+        """Cut a run of covered blocks where rows end: (block of the table, first block, blocks) of each."""
+        rank, end, pieces = self.rank(physical), physical + blocks, list[InBlock]()
+        while physical < end:
+            row, at = divmod(rank, self.per_block)
+            count = min(self.per_block - at, end - physical)
+            pieces.append((self.own[row], physical, count))
+            physical, rank = physical + count, rank + count
+        return pieces
+
     def behind(self, block: int, count: int) -> list[int]:
         """Return up to `count` blocks of the table that follow one of them."""
         at = self._places[block] + 1
@@ -144,6 +160,10 @@ class TableTags(FileTags):
         """Return the blocks of the table (FileTags)."""
         return self.shape.rows(physical, blocks)
 
+    def cut(self, physical: int, blocks: int) -> list[InBlock]:
+        """Return them row by row (FileTags)."""
+        return self.shape.cut(physical, blocks)
+
     def behind(self, block: int, count: int) -> list[int]:
         """Return the next blocks of the table (FileTags)."""
         return self.shape.behind(block, count)
@@ -160,13 +180,23 @@ class TableTags(FileTags):
 class ListTags(FileTags):
     """
     Checksums in a list of the file's own. runs: (first block, blocks), in order. blocks: of the device, that
-    hold the list; none if it lies in the inode.
+    hold the list; none if it lies in the inode. entry_bytes: of one run; most_bytes: that have room where the
+    list lies.
     """
 
     def __init__(
-        self, name: str, runs: Sequence[Run], blocks: list[int], list_bytes: int, judge: Judge | None = None
+        self,
+        name: str,
+        runs: Sequence[Run],
+        blocks: list[int],
+        list_bytes: int,
+        judge: Judge | None = None,
+        entry_bytes: int = 0,
+        most_bytes: int = 0,
     ) -> None:
         super().__init__(name, True, list_bytes, judge)
+        self._entry_bytes = entry_bytes
+        self._most_bytes = most_bytes
         self._starts = [start for start, _ in runs]
         self._lengths = [length for _, length in runs]
         self._blocks = blocks
@@ -190,3 +220,38 @@ class ListTags(FileTags):
     def run(self, number: int) -> Run:
         """Return the blocks of a run (FileTags)."""
         return self._starts[number], self._lengths[number]
+
+    def touched(self, written: list[Run]) -> dict[int, list[Run]]:
+        """Return the numbers of the runs that are written, and which blocks of each; both in order."""
+        found: dict[int, list[Run]] = {}
+        for lblk, blocks in written:
+            for number in self.runs(lblk, blocks):
+                start, length = self.run(number)
+                first, end = max(start, lblk), min(start + length, lblk + blocks)
+                inside = found.setdefault(number, [])
+                if inside and inside[-1][0] + inside[-1][1] == first:
+                    first = inside.pop()[0]
+                inside.append((first, end - first))
+        return found
+
+    def rest(self, number: int, inside: list[Run]) -> list[Run]:
+        """Return the pieces of a run round these blocks of it."""
+        at, pieces = self._starts[number], list[Run]()
+        end = at + self._lengths[number]
+        for first, blocks in [*inside, (end, 0)]:
+            if first > at:
+                pieces.append((at, first - at))
+            at = first + blocks
+        return pieces
+
+    def has_room(self, inside: list[Run], pieces: list[Run]) -> bool:
+        """Tell whether the list has room for these in place of one run."""
+        more = len(inside) + len(pieces) - 1
+        return self.length_bytes + more * self._entry_bytes <= self._most_bytes
+
+    def cut_up(self, number: int, pieces: list[Run]) -> list[Run]:
+        """Put pieces, in order, in the place of a run; return them."""
+        self._starts[number : number + 1] = [start for start, _ in pieces]
+        self._lengths[number : number + 1] = [blocks for _, blocks in pieces]
+        self.length_bytes += (len(pieces) - 1) * self._entry_bytes
+        return pieces

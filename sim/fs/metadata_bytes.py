@@ -2,7 +2,8 @@
 The bytes of a mounted ext4's metadata: what each block that the write side changes holds.
 
 A block is made when it is asked for, of what is in memory: inodes as they were last copied into their block
-of the table, nodes of extent trees, block bitmaps, group descriptors; names and inode bitmaps are NameBytes'.
+of the table, nodes of extent trees, block bitmaps, group descriptors; names and inode bitmaps are NameBytes',
+checksums of data TagBytes'.
 The rest is as on the image. All checksums are set (metadata_csum). Left out: the superblock's counts (a
 kernel leaves them as they are until the file system is unmounted, e2fsck counts anew), atime.
 """
@@ -26,6 +27,7 @@ from sim.fs.live_tree import Node, encoded, nodes_below
 from sim.fs.mballoc.groups import Group, Groups
 from sim.fs.name_bytes import NameBytes
 from sim.fs.refcounts import RefCounts
+from sim.fs.tag_bytes import TagBytes
 from sim.units import NS_PER_S, SECTOR_BYTES
 
 JournalledData = Callable[[int], bytes | None]
@@ -39,9 +41,9 @@ _NO_CHANGE: Final = b""
 class MetadataBytes:
     """
     image: as it was mounted. groups: of the allocator. inodes: that are open, by number. data: journalled.
-    names: None while none changes. counts: of shared blocks, None without. epoch_s: the wall clock's seconds
-    when the simulated clock says 0: the image's last write. given: blocks whose bytes are said, whatever is
-    in memory.
+    names: None while none changes; tags: None without checksums of data; counts: of shared blocks, None
+    without. epoch_s: the wall clock's seconds when the simulated clock says 0: the image's last write. given:
+    blocks whose bytes are said, whatever is in memory.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class MetadataBytes:
         self._sums = Checksums(image.superblock)
         self.names: NameBytes | None = None
         self.counts: RefCounts | None = None
+        self.tags: TagBytes | None = None
         self.given: dict[int, bytes] = {}
         self._copied: dict[int, bytearray] = {}
         self._tables: dict[int, int] = {}
@@ -105,6 +108,8 @@ class MetadataBytes:
         inode_bytes.set_sectors(raw, self._sectors[inode.number] + taken)
         inode_bytes.set_root(raw, encoded(inode.tree.root).ljust(ROOT_BYTES, b"\0"))
         inode_bytes.set_changed(raw, self.epoch_s * NS_PER_S + now_ns)
+        if self.tags is not None:
+            self.tags.inode_copied(inode.number, raw)
         self._sums.inode(raw, inode.number)
 
     # -- blocks --------------------------------------------------------------------------------------
@@ -123,10 +128,10 @@ class MetadataBytes:
         data = self._data(block)
         if data is not None:
             return data
-        if self.names is not None:
-            named = self.names.block(block)
-            if named is not None:
-                return named
+        for part in (self.names, self.tags):
+            held = part.block(block) if part is not None else None
+            if held is not None:
+                return held
         for leaf in self.counts.leaves if self.counts is not None else ():
             if leaf.block == block:
                 return encode_leaf(leaf.records, self._image.block_size)

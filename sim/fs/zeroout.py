@@ -8,7 +8,7 @@ device: then a bio has a context, and for each further page it is asked whether 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from sim.block.bio import MAX_VECTORS, Plug
@@ -24,7 +24,10 @@ from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
 class PageZeroout(Zeroout):
-    """Bios of the zero page, as many vectors as it takes; waits for the last."""
+    """
+    Bios of the zero page, as many vectors as it takes; waits for the last. zeroed: is told the inode, the
+    first block and how many, where somebody keeps up checksums of data.
+    """
 
     def __init__(
         self,
@@ -37,6 +40,7 @@ class PageZeroout(Zeroout):
         context: str,
     ) -> None:
         """crypt: what encrypting a block of zeros calls. context: of a bio that the device encrypts."""
+        self.zeroed: Callable[[LiveInode, list[tuple[int, int]]], None] | None = None
         self._queue = queue
         self._size = block_size
         self._out = WriteOut(clock, ledger, queue, disk, "", "", "ext4_issue_zeroout;submit_bio_wait")
@@ -82,5 +86,7 @@ class PageZeroout(Zeroout):
                     crypt=(inode, block - lblk) if inode.inline_crypto else None,
                 )
             )
+        if self.zeroed is not None:
+            self.zeroed(inode, [(lblk, count)])
         self._queue.flush_for_sleep(task, plug)
         yield from self._out.wait(task, pending)

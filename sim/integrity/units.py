@@ -68,17 +68,17 @@ class TableUnits:
 
 
 class ListUnits:
-    """Runs of a file that has a list."""
+    """Runs of a file that has a list: `runs`, in order."""
 
     def __init__(self, plan: Plan, tagger: Tagger, inode: Inode) -> None:
         """Raises ImageError for a list that is wrong."""
         self._tagger = tagger
         self._inode = inode
-        runs, own = decode(inode, plan)
+        self.runs, self._own = decode(inode, plan)
         body = joined(inode.xattrs, TAGS_KEY)[: -plan.tag_bytes]
-        if tagger.of_tags_again(list_place(tagger, inode), body, own) != own:
+        if tagger.of_tags_again(list_place(tagger, inode), body, self._own) != self._own:
             raise ImageError(inode.place, "the list of tags does not have its own tag", "the list")
-        self._by_start = {run.logical: run for run in runs}
+        self._by_start = {run.logical: run for run in self.runs}
 
     @classmethod
     def as_read(
@@ -96,15 +96,21 @@ class ListUnits:
         inode = read.inode(number)
         block = inode.raw.xattr_block
         set_checksum = partial(Checksums(read.superblock).xattr_block, block=block)
-        if block and is_wrong(bytes(read.read_block(block)), set_checksum):
+        if block in blocks and is_wrong(bytes(read.read_block(block)), set_checksum):
             raise ImageError(inode.place, "the xattr block does not have its checksum", "the block")
         return cls(plan, tagger, inode)
 
+    def physical(self, logical: int) -> int | None:
+        """Return where a block lies that was written; None for another."""
+        extent = self._inode.tree.find(logical)
+        if extent is None or extent.unwritten:
+            return None
+        return extent.physical + logical - extent.logical
+
     def is_good(self, logical: int, blocks: int, stored: bytes) -> bool:
         """Return whether the run that begins with a block has its tag; stored: its bytes."""
-        run, extent = self._by_start.get(logical), self._inode.tree.find(logical)
-        if run is None or run.blocks != blocks or extent is None or extent.unwritten:
+        run, first = self._by_start.get(logical), self.physical(logical)
+        if run is None or run.blocks != blocks or first is None:
             return False
-        first = extent.physical + logical - extent.logical
         place = run_place(self._tagger, self._inode, logical, blocks, first)
         return self._tagger.again(place, stored, run.tag) == run.tag

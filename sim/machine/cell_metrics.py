@@ -105,8 +105,13 @@ def _checksums(machine: Machine, sums: Verification, rows: Sequence[CallRow]) ->
     read, more = sums.cache.read_blocks * size, path.more_pages * PAGE_BYTES
     written: dict[str, Number] = {}
     if kept is not None:
-        read, more = read + kept.read_blocks * size, more + kept.more_blocks * size
+        read, more = read + kept.read_blocks * size, more + kept.runs.more_blocks * size
         written = {"checksums_computed": kept.computed, "checksum_blocks_logged": kept.logged}
+        lists = [tags.length_bytes for tags in kept.files.values() if tags.by_run]
+        if lists:
+            written["checksum_list_bytes"] = sum(lists)
+            written["checksum_runs_cut"] = kept.runs.cut
+            written["checksum_runs_whole"] = kept.runs.whole
     return {
         "checksum_bytes_read": read,
         "checksum_more_bytes": more,

@@ -14,14 +14,19 @@ from sim.config.checksums import Checksums
 from sim.errors import ConfigError, ImageError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
+from sim.ext4.store import ByteStore
 from sim.fs.file_tags import NO_BLOCK, FileTags, Judge, ListTags, Run, TableShape, TableTags
 from sim.fs.fs_inode import FsInode
-from sim.integrity.extents import list_bytes, runs_of
+from sim.integrity.extents import are_cut, in_inode, list_bytes, most_list_bytes, runs_of
 from sim.integrity.tables import Geometry, geometry
 from sim.integrity.units import ListUnits, TableUnits
+from sim.integrity.whole_files import WholeFiles
+from sim.integrity.written import WrittenList, WrittenTable
 from sim.machine.machine import Machine
 from sim.machine.schemes import xattr_blocks
 from sim.machine.volume_files import VolumeFile
+from sim.machine.written_tags import WrittenTags
+from sim.paths.checksums.run_changes import SumPolicy
 from sim.paths.checksums.symbols import ALGORITHM_SYMBOLS
 from sim.paths.checksums.tag_cache import TagCache
 from sim.paths.checksums.verification import SumRules
@@ -36,6 +41,14 @@ def rules_of(said: Checksums) -> SumRules | None:
     return SumRules(symbol, said.read, said.ahead, said.context == "work", said.work_queue)
 
 
+def policy_of(said: Checksums) -> SumPolicy | None:
+    """Return how checksums of what jobs write are kept up, None if there are none."""
+    if said.layout == "none":
+        return None
+    symbol = ALGORITHM_SYMBOLS[said.algorithm]
+    return SumPolicy(symbol, said.overwrite == "split", said.algorithm == "crc32c")
+
+
 def volume_tags(config: CellConfig, volume: Image) -> VolumeTags | None:
     """Return the tags of a cell's volume, None if it has none."""
     if config.checksums.layout == "none":
@@ -44,9 +57,13 @@ def volume_tags(config: CellConfig, volume: Image) -> VolumeTags | None:
 
 
 class _TableJudge(Judge):
-    """A table's units, as a reader asks for them."""
+    """
+    A table's units, as a reader asks for them. pending: blocks of the device that were written, went from
+    memory and come back before their checksums are computed: a kernel would keep them in memory until then.
+    """
 
     def __init__(self, units: TableUnits, shape: TableShape) -> None:
+        self.pending: set[int] = set()
         self._units = units
         self._shape = shape
 
@@ -56,8 +73,8 @@ class _TableJudge(Judge):
 
     def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:
         """Return blocks that do not have their checksums (Judge)."""
-        rank = self._shape.rank(physical)
-        return [(lblk + at, 1) for at in self._units.bad(physical, rank, blocks, stored)]
+        bad = self._units.bad(physical, self._shape.rank(physical), blocks, stored)
+        return [(lblk + at, 1) for at in bad if physical + at not in self.pending]
 
 
 class _ListJudge(Judge):
@@ -94,19 +111,43 @@ class VolumeTags:
         self._real = real
         self._cache: TagCache | None = None
         self._before: dict[int, bytes] = {}
+        self._geometry: Geometry | None = None
         self._shape: TableShape | None = None
-        self._judge: Judge | None = None
+        self._table: WrittenTable | None = None
+        self._judge: _TableJudge | None = None
         if self._plan.is_table:
-            shape = geometry(volume, self._plan)
+            shape = self._geometry = geometry(volume, self._plan)
             self._shape = TableShape(_runs(shape), shape.own, shape.per_block)
             if real:
-                units = TableUnits(volume, self._plan, self._tagger, shape, self._stored)
-                self._judge = _TableJudge(units, self._shape)
+                self._table = WrittenTable(volume, self._plan, self._tagger, shape, self._stored)
+                self._judge = _TableJudge(self._table, self._shape)
+
+    def written(self, disk: ByteStore) -> WrittenTags:
+        """Return the bytes of the tags of files that are written. disk: what is on the disk now."""
+        tags = WrittenTags(self._table, disk, self._volume.block_size)
+        if self._judge is not None:
+            self._judge.pending = tags.pending
+        return tags
+
+    def list_of(self, file: VolumeFile) -> WrittenList | None:
+        """Return the list of a file that is to be written over; None where a table has its tags."""
+        if self._shape is not None:
+            return None
+        return WrittenList(self._volume, self._plan, self._tagger, file.on_disk)
+
+    def of_made(self, path: str) -> FileTags:
+        """Return the tags of a file that a job makes, which a table has."""
+        assert self._shape is not None
+        return TableTags(path, self._shape, self._judge)
+
+    def files(self, image: Image) -> WholeFiles:
+        """Return what holds the files of an image, this volume as it was written, against their tags."""
+        return WholeFiles(image, self._plan, self._tagger, self._geometry)
 
     def blocks_of(self, inode: Inode) -> list[int]:
-        """Return the blocks of the device with the checksums of a file."""
+        """Return the blocks of the device with the checksums of a file; none of a list in its inode."""
         if self._shape is None:
-            return list(chain.from_iterable(xattr_blocks(self._volume, inode)))
+            return [] if in_inode(inode) else list(chain.from_iterable(xattr_blocks(self._volume, inode)))
         rows = (
             self._shape.rows(extent.physical, extent.length)
             for extent in inode.tree.extents
@@ -149,11 +190,12 @@ class VolumeTags:
         return tags
 
     def _listed(self, file: VolumeFile) -> ListTags:
-        """Return the tags of a file in a list, whose runs follow from its extents."""
+        """Return the tags of a file in a list."""
         volume, on_disk, plan = self._volume, file.on_disk, self._plan
-        runs = [(logical, blocks) for logical, _, blocks in runs_of(on_disk, plan.extent_blocks)]
+        runs = self._runs_of(on_disk)
         if runs and runs[-1][0] + runs[-1][1] > -(-on_disk.size_bytes // volume.block_size):
             raise ConfigError(file.path, "has a checksum over blocks behind its end", "layout table_data")
+        entry_bytes = list_bytes(plan, 1) - list_bytes(plan, 0)
         judge = None
         if self._real:
             judge = _ListJudge(
@@ -161,7 +203,18 @@ class VolumeTags:
                     volume, plan, self._tagger, on_disk.number, blocks, self._stored
                 )
             )
-        return ListTags(file.path, runs, self.blocks_of(on_disk), list_bytes(plan, len(runs)), judge)
+        blocks, length = self.blocks_of(on_disk), list_bytes(plan, len(runs))
+        return ListTags(file.path, runs, blocks, length, judge, entry_bytes, most_list_bytes(volume, on_disk))
+
+    def _runs_of(self, inode: Inode) -> list[Run]:
+        """Return the runs of a file: its extents, or what its list says that they were cut into."""
+        runs = [(logical, blocks) for logical, _, blocks in runs_of(inode, self._plan.extent_blocks)]
+        try:
+            listed = ListUnits(self._plan, self._tagger, inode).runs
+        except ImageError:
+            return runs
+        pieces = [(run.logical, run.blocks) for run in listed]
+        return pieces if are_cut(pieces, runs) else runs
 
 
 def _runs(shape: Geometry) -> list[Run]:

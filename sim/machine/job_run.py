@@ -50,6 +50,7 @@ class JobRun:
         self._digests = stage.digests()
         self._trace = stage.trace
         self._faults = stage.faults
+        self._tags = stage.tags
         self._errors: list[ReadErrors] = []
         self._jobs = stage.cell.config.workload.jobs
         self._known = dict.fromkeys(known_files(stage.cell, stage.volume))
@@ -72,7 +73,7 @@ class JobRun:
         every: list[Any] = []
         stops = _Stops(self._jobs)
         if any(job.ddir != "read" for job in self._jobs):
-            self._mounted = MountedForWriting(self._machine, self._volume, self._cell.config)
+            self._mounted = MountedForWriting(self._machine, self._volume, self._cell.config, self._tags)
         for index, (job, group) in enumerate(zip(self._jobs, groups_of(self._jobs), strict=True)):
             if job.stonewall and every:
                 wall = clock.all_of(tuple(every))

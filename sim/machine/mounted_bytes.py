@@ -37,6 +37,8 @@ from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.groups import Groups
 from sim.fs.metadata_bytes import MetadataBytes
 from sim.fs.write_out import Pending
+from sim.integrity.extents import files_of
+from sim.machine.checksums import VolumeTags
 from sim.machine.volume_files import VolumeFile, ext4_side, plain_contents
 from sim.machine.writer import Ext4Writer
 from sim.paths.writepages.ends import DataBio
@@ -57,23 +59,33 @@ class MountedBytes:
     """
 
     def __init__(
-        self, volume: Image, raw: OverlayStore, leftovers: bool = False, sectors: DmCrypt | None = None
+        self,
+        volume: Image,
+        raw: OverlayStore,
+        leftovers: bool = False,
+        sectors: DmCrypt | None = None,
+        tags: VolumeTags | None = None,
     ) -> None:
         """
         raw: the disk. leftovers: free blocks have what somebody has deleted, so that a file that shows it can
-        be told. sectors: how the disk is encrypted, if it is as a whole.
+        be told. sectors: how the disk is encrypted, if it is as a whole. tags: checksums of files' data.
         """
         self.volume = volume
+        self.sums = tags
         self.disk: ByteStore = raw if sectors is None else DmCryptStore(raw, sectors, volume.name)
         self.base = b""
         self.raw = raw
         self._sectors = sectors
         self._plain_base = b""
+        self.tags = None if tags is None else tags.written(self.disk)
         mounted = OverlayStore(self.disk)
         note_mounted(mounted)
-        for first, count in free_runs(volume, uninitialised=True) if leftovers else ():
+        free = list(free_runs(volume, uninitialised=True)) if leftovers else []
+        for first, count in free:
             at = first * volume.block_size
             mounted.write(at, stamped(DELETED, at, count * volume.block_size, 0))
+        if self.tags is not None:
+            self.tags.before(mounted, free)
         for at, data in mounted.changes():
             raw.write(at, data if sectors is None else sectors.encrypt(data, at // SECTOR_BYTES))
         if leftovers:
@@ -107,6 +119,9 @@ class MountedBytes:
         self._metadata = writer.sb.bytes = metadata
         if writer.mapper.reflink is not None:
             metadata.counts = writer.mapper.reflink.counts
+        metadata.tags = self.tags
+        if writer.sums is not None:
+            writer.sums.bytes = self.tags
         journal = writer.journal
         if journal is not None:
             places, superblock = log_of(self.volume)
@@ -121,6 +136,10 @@ class MountedBytes:
             mapping, self.volume.block_size, self.disk, expected, file.encrypt, on_ext4.decrypt
         )
         self.files[file.path] = file, inode
+        if self.sums is not None and self.tags is not None:
+            kept = self.sums.list_of(file)
+            if kept is not None:
+                self.tags.lists[inode.number] = kept
         if upper is not None:
             upper.expected = bytearray(plain_contents(self.volume, file.on_disk, file.inode))
             self._uppers[file.path] = upper
@@ -151,15 +170,19 @@ class MountedBytes:
     def contents(self, bio: Bio) -> bytes:
         """Return what a bio writes."""
         owner, size = bio.owner, self.volume.block_size
+        first, count = bio.sector * SECTOR_BYTES // size, bio.sectors * SECTOR_BYTES // size
         if isinstance(owner, DataBio):
             found = owner.inode.bytes
             if found is None:
                 raise InvariantError(f"the bytes of inode {owner.inode.number} are not kept")
-            return b"".join([found.blocks(lblk, count) for lblk, count in bio.blocks])
-        if isinstance(owner, Pending) and owner.contents is not None:
-            return b"".join([data for _, data in owner.contents()])
-        first, count = bio.sector * SECTOR_BYTES // size, bio.sectors * SECTOR_BYTES // size
-        return b"".join([self._block(block) for block in range(first, first + count)])
+            data = b"".join([found.blocks(lblk, count) for lblk, count in bio.blocks])
+        elif isinstance(owner, Pending) and owner.contents is not None:
+            data = b"".join([data for _, data in owner.contents()])
+        else:
+            return b"".join([self._block(block) for block in range(first, first + count)])
+        if self.tags is not None:
+            self.tags.submitted(first, data)
+        return data
 
     def _block(self, block: int) -> bytes:
         held = self._log.held(block) if self._log is not None else None
@@ -191,6 +214,17 @@ class MountedBytes:
             _same(path, found, inode.bytes.expected)
             if path in self._uppers:
                 _same(f"{path} on eCryptfs", self.decrypted(found, path), self._uppers[path].expected)
+        self._check_tags(image)
+
+    def _check_tags(self, image: Image) -> None:
+        """Raise InvariantError unless every file of an image has its checksums."""
+        if self.sums is None:
+            return
+        whole = self.sums.files(image)
+        for path, on_disk in files_of(image):
+            for first, count in whole.refused(on_disk):
+                blocks = f"block {first}" if count == 1 else f"blocks {first} to {first + count - 1}"
+                raise InvariantError(f"{path}: {blocks}: the checksum is of something else")
 
     def after(self, written: Iterable[tuple[int, bytes]]) -> bytearray:
         """Return the disk as the file system sees it that has these bytes (offset, bytes) over `base`."""

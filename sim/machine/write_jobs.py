@@ -13,6 +13,7 @@ from typing import Any
 
 from sim.config.cell import CellConfig
 from sim.config.cell_result import Number
+from sim.config.mount import Mount
 from sim.engine.cpu import Task
 from sim.errors import ConfigError
 from sim.ext4.edit.overlay import OverlayStore
@@ -26,6 +27,7 @@ from sim.fs.fs_inode import FsInode
 from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
+from sim.machine.checksums import VolumeTags, policy_of
 from sim.machine.crash.history import FileHistory, WriteCall
 from sim.machine.crash.run import crash_metrics, crash_run
 from sim.machine.files import MountedFiles, live_inode
@@ -63,21 +65,17 @@ def shape_of(volume: Image) -> VolumeShape:
 class MountedForWriting:
     """The volume of a cell, mounted: `writer` has the system calls, `inodes` the files that are open."""
 
-    def __init__(self, machine: Machine, volume: Image, config: CellConfig) -> None:
-        """Raises ConfigError for a path that does not write, and for real data without a journal."""
+    def __init__(
+        self, machine: Machine, volume: Image, config: CellConfig, tags: VolumeTags | None = None
+    ) -> None:
+        """
+        tags: the checksums of its data. Raises ConfigError for a path that does not write, and for real data
+        without a journal.
+        """
         name = str(config.writes_through)
         if config.data == "real" and not volume.superblock.has(Compat.HAS_JOURNAL):
             problem = 'data "real" with jobs that write, on a volume without journal'
             raise ConfigError("volume.journal", problem, 'a size, as "16MiB", or data = "off"')
-        said = config.mount
-        options = MountOptions(
-            said.data,
-            said.delalloc,
-            said.dioread_nolock,
-            said.barrier,
-            said.journal_async_commit,
-            said.commit_ns,
-        )
         mb = MbAllocator(geometry_of(volume), seeds_of(volume), ImageBitmaps(volume))
         self._blocks = mb
         self._names: MountedFiles | None = None
@@ -89,7 +87,7 @@ class MountedForWriting:
         queue = machine.disk
         if isinstance(machine.spec.store, OverlayStore):
             crash = config.crash is not None
-            self.bytes = MountedBytes(volume, machine.spec.store, crash, machine.spec.sectors)
+            self.bytes = MountedBytes(volume, machine.spec.store, crash, machine.spec.sectors, tags)
             queue = self.bytes.record(machine.queue, machine.crypt, machine.clock)
         self.writer = Ext4Writer(
             machine.clock,
@@ -98,21 +96,22 @@ class MountedForWriting:
             queue,
             machine.cache,
             shape_of(volume),
-            options,
+            _options(config.mount),
             Ext4Allocator(machine.ledger, mb),
             name,
             memory_pages=machine.spec.memory_pages,
             ciphers=RFC2014_WRITES if machine.spec.rfc2014 else FSCRYPT_WRITES,
             caller=WRITE if machine.spec.ecryptfs is None else LOWER_WRITE,
-            checksum="" if machine.spec.checksums is None else machine.spec.checksums.symbol,
+            checksums=policy_of(config.checksums),
         )
         self._sharing = Sharing(self.writer, volume, machine.ledger, mb)
         machine.kept_sums = self.writer.sums
+        self._tags = tags
         self._uppers: dict[int, UpperFile] = {}
         if machine.spec.ecryptfs is not None:
             self._upper = _upper_of(machine, self.writer)
         if self.bytes is not None:
-            self.bytes.attach(self.writer, mb.groups, said.journal_async_commit)
+            self.bytes.attach(self.writer, mb.groups, config.mount.journal_async_commit)
         self._inodes: dict[int, LiveInode] = {}
         self._jobs = 0
         self._crash = config.crash
@@ -155,6 +154,9 @@ class MountedForWriting:
         self._inodes[inode.number] = inode
         self._machine.live_maps.add(ext4_side(file)[0], inode)
         self._histories[inode.number] = FileHistory()
+        if self._tags is not None and self.writer.sums is not None:
+            assert isinstance(file.inode, FsInode)
+            file.inode.tags = self.writer.sums.files[inode.number] = self._tags.of_made(file.path)
         if self.bytes is not None:
             self.bytes.made(file, inode)
         if file.source is not None:
@@ -225,6 +227,8 @@ class MountedForWriting:
         names = self.names()
         del self._inodes[inode.number]
         self._made.pop(file.path, None)
+        if self.writer.sums is not None:
+            self.writer.sums.files.pop(inode.number, None)
         yield from names.unlink(task, name, inode)
         if self.bytes is not None:
             self.bytes.gone(file.path)
@@ -266,6 +270,9 @@ class MountedForWriting:
         journal = self.writer.journal
         if journal is not None:
             yield from journal.complete(task, journal.next_tid - 1)
+            if self.writer.sums is not None:
+                yield from self.writer.sums.settled(task)
+                yield from journal.complete(task, journal.next_tid - 1)
         if in_place:
             yield from self.writer.flusher.syncfs(task)
         self.writer.stop_timers()
@@ -302,7 +309,8 @@ class MountedForWriting:
         files = {
             path: (live.number, self._histories[live.number]) for path, (_, live) in self.bytes.files.items()
         }
-        return crash_metrics(crash_run(self._crash, self.bytes, files, end_ns, self._volatile, seed))
+        verdicts = crash_run(self._crash, self.bytes, files, end_ns, self._volatile, seed)
+        return crash_metrics(verdicts, self._tags is not None)
 
     def shared_metrics(self) -> dict[str, Number]:
         """Return what copying on write came to; nothing on a volume that does not count who has a block."""
@@ -317,6 +325,18 @@ class MountedForWriting:
         self._jobs -= 1
         if not self._jobs:
             self.writer.stop_timers()
+
+
+def _options(said: Mount) -> MountOptions:
+    """Return the options of a mount."""
+    return MountOptions(
+        said.data,
+        said.delalloc,
+        said.dioread_nolock,
+        said.barrier,
+        said.journal_async_commit,
+        said.commit_ns,
+    )
 
 
 def _upper_of(machine: Machine, writer: Ext4Writer) -> EcryptfsUpper:

@@ -30,6 +30,7 @@ from sim.machine.committed_data import CommittedData
 from sim.machine.conversions import Conversions
 from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.paths.buffered_write import BufferedWrite
+from sim.paths.checksums.run_changes import SumPolicy
 from sim.paths.checksums.updates import ChecksumUpdates, ChecksumWriteBack
 from sim.paths.file_sync import FileSync, WriteBack
 from sim.paths.flusher import Flusher, total_dirty
@@ -104,12 +105,12 @@ class Ext4Writer:
         memory_pages: int = 0,
         ciphers: WriteCiphers = FSCRYPT_WRITES,
         caller: str = WRITE,
-        checksum: str = "",
+        checksums: SumPolicy | None = None,
     ) -> None:
         """
         memory_pages: of the machine, which decides how many may be dirty; 0: any number. ciphers: what
         encrypts files that are encrypted. caller: the folded stack that writes files, see BufferedWrite.
-        checksum: the symbol of what data's checksums are made with, "" without.
+        checksums: of data, None without.
         """
         design = write_design_of(path)
         self.clock = clock
@@ -134,8 +135,8 @@ class Ext4Writer:
         self.allocator = allocator
         allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
-        zeroout = PageZeroout(clock, ledger, queue, size, disk, ciphers.zeros, INLINE_SYMBOLS)
-        self.mapper = WriteMapper(ledger, self.sb, trees, zeroout)
+        self.zeroout = PageZeroout(clock, ledger, queue, size, disk, ciphers.zeros, INLINE_SYMBOLS)
+        self.mapper = WriteMapper(ledger, self.sb, trees, self.zeroout)
         reads = WriteOut(clock, ledger, queue, None, _END_BIO, "", "__wait_on_buffer")
         self.out = WriteOut(
             clock, ledger, queue, disk, f"{_END_BIO} {_END_BIO};end_buffer_write_sync", "", "__wait_on_buffer"
@@ -146,7 +147,7 @@ class Ext4Writer:
         self._make_page_io(ledger, queue, cpu, design, ciphers)
         self._make_generic(ledger, queue)
         self._make_iomap(ledger, queue, cpu, cache, reads)
-        self._make_write_back(clock, ledger, cache, cpu, reads, checksum)
+        self._make_write_back(clock, ledger, cache, cpu, reads, checksums)
         self._make_sync(ledger, queue, cpu, memory_pages)
 
     def _make_sync(self, ledger: Ledger, queue: BioQueue, cpu: Cpu, memory_pages: int) -> None:
@@ -163,14 +164,21 @@ class Ext4Writer:
         self.buffered.write_back = self.flusher.finish
 
     def _make_write_back(
-        self, clock: Clock, ledger: Ledger, cache: PageCache, cpu: Cpu, reads: WriteOut, checksum: str
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        cache: PageCache,
+        cpu: Cpu,
+        reads: WriteOut,
+        checksums: SumPolicy | None,
     ) -> None:
         """Choose the design of write-back; with checksums, it keeps them up."""
         self.sums: ChecksumUpdates | None = None
         self.write_back: WriteBack = _Chosen(self)
-        if checksum:
+        if checksums is not None:
             parts = clock, ledger, cache, self.sb, cpu.task(0, "kworker"), reads
-            self.sums = ChecksumUpdates(*parts, checksum)
+            self.sums = self.buffered.sums = ChecksumUpdates(*parts, checksums)
+            self.zeroout.zeroed = self.sums.owe
             self.write_back = ChecksumWriteBack(self.write_back, self.sums)
             self.for_commit: Any = ChecksumWriteBack(self.for_commit, self.sums, in_commit=True)
 
@@ -290,8 +298,6 @@ class Ext4Writer:
             yield from self._iomap_write.write(task, inode, offset, length, data)
         else:
             yield from self.buffered.write(task, inode, offset, length, self.mode(inode), data)
-        if self.sums is not None and inode.journalled:
-            yield from self.sums.update_bytes(task, inode, offset, length)
         yield from task.settle()
         if self._most_dirty:
             yield from self._balance_dirty_pages(task)

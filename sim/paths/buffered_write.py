@@ -46,6 +46,8 @@ from sim.fs.map_flags import CREATE
 from sim.fs.map_write import SLEEPS, WriteMapper
 from sim.fs.page_locks import LockedPages
 from sim.fs.write_out import Pending, WriteOut, sector_of
+from sim.paths.checksums.run_changes import TagChange
+from sim.paths.checksums.updates import ChecksumUpdates
 from sim.paths.post_read_steps import FSCRYPT, CipherCalls
 from sim.paths.write_calls import (
     DELALLOC,
@@ -78,7 +80,8 @@ class BufferedWrite(WriteSites):
         """
         reads: on whose way blocks come that are read first. decrypt: what their decryption calls. rows: pages
         that are alike are taken together; False: each alone, with the same result. write_back, set by who
-        mounts: try_to_writeback_inodes_sb(), which has all dirty pages written. caller: the folded stack that
+        mounts: try_to_writeback_inodes_sb(), which has all dirty pages written. sums, set too: keeps up the
+        checksums of journalled data, a page at a time. caller: the folded stack that
         calls ->write_iter; it is counted itself where that is write(2).
         """
         super().__init__(ledger, decrypt, caller)
@@ -90,6 +93,7 @@ class BufferedWrite(WriteSites):
         self._reads = reads
         self._per_page = sb.per_page
         self.write_back: Callable[[Task], Generator[Any, Any, None]] = _nothing_to_write
+        self.sums: ChecksumUpdates | None = None
         self._rows = [self._rows_of(mode) for mode in MODES]
 
     def _rows_of(self, mode: int) -> WriteRows:
@@ -121,7 +125,8 @@ class BufferedWrite(WriteSites):
             page = offset // PAGE_BYTES
             stop = min((page + 1) * PAGE_BYTES, end)
             at = page * PAGE_BYTES
-            if self.rows and stop - offset == PAGE_BYTES and end - stop > PAGE_BYTES:
+            alone = mode == JOURNALLED and self.sums is not None
+            if self.rows and not alone and stop - offset == PAGE_BYTES and end - stop > PAGE_BYTES:
                 offset = yield from self._row(task, inode, page, end, mode, data, offset - began)
                 continue
             yield from self._piece(task, inode, page, offset - at, stop - at, mode, data, offset - began)
@@ -168,12 +173,7 @@ class BufferedWrite(WriteSites):
         mapping.held.append(held)
         handle = mode in HAVE_HANDLES
         if handle:
-            credits = sb.write_credits(inode)
-            if sb.can_start(task, credits):
-                sb.start_at_once(task, credits)
-            else:
-                yield from sb.start(task, credits)
-                yield from locks.wait(task, page, self._clock)
+            yield from self._start_handle(task, inode, page, mode)
         locks.hold(mine)
         uptodate = not mapping.lock(page)
         size = sb.block_size
@@ -187,10 +187,15 @@ class BufferedWrite(WriteSites):
                 yield from self._map_asking(task, inode, base + at, mode)
         if partial:
             yield from self._read_blocks(task, inode, base, partial, mode)
+        change: TagChange | None = None
+        if mode == JOURNALLED and self.sums is not None:
+            change = yield from self.sums.ready(task, inode, base + first, base + last)
         if inode.bytes is not None:
             inode.bytes.put(page * PAGE_BYTES + start, data[done : done + end - start])
         if mode == JOURNALLED:
             self._journal_blocks(task, inode, base + first, base + last)
+            if self.sums is not None:
+                self.sums.log_now(task, inode, change)
         else:
             self._dirty_blocks(task, inode, page, base + first, base + last)
         if not uptodate:
@@ -201,6 +206,18 @@ class BufferedWrite(WriteSites):
         yield from self._grow(task, inode, page * PAGE_BYTES + end, mode, handle)
         if handle:
             sb.stop(task)
+
+    def _start_handle(self, task: Task, inode: LiveInode, page: int, mode: int) -> Generator[Any, Any, None]:
+        """Start the handle of a page, with credits for its checksums if they go with it."""
+        sb = self._sb
+        credits = sb.write_credits(inode)
+        if mode == JOURNALLED and self.sums is not None:
+            credits += self.sums.credits(inode)
+        if sb.can_start(task, credits):
+            sb.start_at_once(task, credits)
+        else:
+            yield from sb.start(task, credits)
+            yield from inode.page_locks.wait(task, page, self._clock)
 
     def _have_page(self, task: Task, inode: LiveInode, page: int, mode: int) -> None:
         """Find the page or make it, and give it buffer heads: those that it had before went with reclaim."""

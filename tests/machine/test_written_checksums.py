@@ -28,7 +28,7 @@ block_size = "{size}KiB"
 journal = "16MiB"
 files = [{{ name = "data", size = "1MiB", layout = {{ kind = "{kind}" }} }}]
 [workload]
-job = {{ rw = "{rw}", bs = "{bs}", fsync = {fsync}, end_fsync = 1, {more} }}
+job = [{{ rw = "{rw}", bs = "{bs}", fsync = {fsync}, end_fsync = 1, {more} }}]
 [checksums]
 {sums}
 """
@@ -126,7 +126,11 @@ def test_a_warm_table_is_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sums", "change", "problem"),
     [
-        (TABLE, {"data": "real"}, 'jobs that write and data "real"'),
+        (
+            'layout = "per_extent"',
+            {"data": "real", "more": 'number_ios = 4 }, { rw = "read", bs = "4k"'},
+            'jobs that read and jobs that write, and data "real"',
+        ),
         ('layout = "per_extent"', {"rw": "randrw"}, "a job that reads and writes"),
         ('layout = "per_extent"', {"kind": "hole"}, "layout 'hole'"),
     ],

@@ -28,7 +28,7 @@ def test_shares_of_states() -> None:
     """Bars in per cent, "kept" where none is broken; rows from the top."""
     with mpl.rc_context(RC):
         (figure,) = crash(made_up(AXES, metrics))
-    assert [axes.get_title() for axes in figure.axes] == list(PROMISES.values())
+    assert [axes.get_title() for axes in figure.axes] == list(PROMISES.values())[:3]
     widths = [[bar.get_width() for bar in axes.patches] for axes in figure.axes]
     assert widths == [[0, 0], [0, 0.25], [0, 25]]
     texts = [[text.get_text() for text in axes.texts] for axes in figure.axes]
@@ -38,6 +38,15 @@ def test_shares_of_states() -> None:
         "mount writeback",
     ]
     assert figure.axes[0].get_ylim() == (1.5, -0.5)
+
+
+def test_checksums_have_panels_of_their_own() -> None:
+    """Where data has checksums, two panels more: good blocks that are refused, and those of them at rest."""
+    alarms = {"crash_false_alarms": 200, "crash_alarms_at_rest": 0}
+    with mpl.rc_context(RC):
+        (figure,) = crash(made_up(AXES, lambda labels: {**metrics(labels), **alarms}))
+    assert [axes.get_title().replace("\n", " ") for axes in figure.axes] == list(PROMISES.values())
+    assert [[bar.get_width() for bar in axes.patches] for axes in figure.axes][3:] == [[50, 50], [0, 0]]
 
 
 def test_seeds_are_pooled() -> None:

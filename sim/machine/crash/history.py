@@ -49,14 +49,20 @@ class FileHistory:
             turns[write.number] = turn
         return turns[np.where((numbers > 0) & (numbers < len(turns)), numbers, 0)]
 
+    def begun(self, at_ns: int, sectors: int) -> npt.NDArray[np.int64]:
+        """Return for each of the first `sectors` sectors the last write that had begun then, 0 for none."""
+        return self._latest(sectors, [write for write in self.writes if write.began_ns <= at_ns])
+
     def issued(self, at_ns: int) -> int:
-        """Return the number of the last write that had begun by then, 0 for none."""
+        """Return the number of the last write that had begun then, 0 for none."""
         return max((write.number for write in self.writes if write.began_ns <= at_ns), default=0)
 
     def _last(self, sectors: int, ended_by_ns: int) -> npt.NDArray[np.int64]:
+        return self._latest(sectors, [write for write in self.writes if write.ended_ns <= ended_by_ns])
+
+    def _latest(self, sectors: int, writes: list[WriteCall]) -> npt.NDArray[np.int64]:
         found = np.zeros(sectors, np.int64)
-        for write in self.writes:
-            if write.ended_ns <= ended_by_ns:
-                first, end = write.offset // SECTOR_BYTES, (write.offset + write.length) // SECTOR_BYTES
-                found[first:end] = write.number
+        for write in writes:
+            first, end = write.offset // SECTOR_BYTES, (write.offset + write.length) // SECTOR_BYTES
+            found[first:end] = write.number
         return found

@@ -5,7 +5,8 @@ The log is replayed by sim.ext4.edit.replay; what that leaves must be sound to s
 installed, to the real e2fsck -fn, without any key. Where it is sound, the replay of e2fsck must leave the
 same bytes. Then the files are read, with their keys. Lost: a sector that an fsync(2) had promised has
 something older. Stale: a sector has what was never written there, nor there before: another file's bytes, or
-zeros over old contents.
+zeros over old contents. False alarm: nothing of a block is stale, and it, or its run, does not have its
+checksum; worse if the block is at rest: nobody has written it since its last sync.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sim.ext4.edit.replay import count_free, replay_journal
 from sim.ext4.format.superblock import SUPERBLOCK_OFFSET
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
+from sim.integrity.whole_files import WholeFiles
 from sim.machine.crash.e2fsck import STAMPED, E2fsck
 from sim.machine.crash.history import FileHistory
 from sim.machine.mounted_bytes import MountedBytes
@@ -33,7 +35,8 @@ from sim.workload.stamps import writes_found
 class Verdict:
     """
     Of one state of a disk. unsound: what our check says, "" for nothing; e2fsck: what the real one says.
-    differs: the two replays left other bytes. lost, stale: sectors.
+    differs: the two replays left other bytes. lost, stale: sectors. alarms: blocks that are refused though
+    nothing of them is stale; at_rest: those of these that nobody was writing.
     """
 
     unsound: str = ""
@@ -41,6 +44,8 @@ class Verdict:
     differs: bool = False
     lost: int = 0
     stale: int = 0
+    alarms: int = 0
+    at_rest: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +61,9 @@ class Verdicts:
     most_lost: int = 0
     most_stale: int = 0
     first: dict[str, str] = field(default_factory=dict)
+    alarming: int = 0
+    at_rest: int = 0
+    most_alarms: int = 0
 
     def add(self, verdict: Verdict, when: str) -> None:
         """Count a state."""
@@ -67,12 +75,17 @@ class Verdicts:
         self.showing += bool(verdict.stale)
         self.most_lost = max(self.most_lost, verdict.lost)
         self.most_stale = max(self.most_stale, verdict.stale)
+        self.alarming += bool(verdict.alarms)
+        self.at_rest += bool(verdict.at_rest)
+        self.most_alarms = max(self.most_alarms, verdict.alarms)
         told = {
             "unsound": verdict.unsound,
             "e2fsck": verdict.e2fsck,
             "differs": "the two replays differ" if verdict.differs else "",
             "lost": f"{verdict.lost} sectors that were promised" if verdict.lost else "",
             "stale": f"{verdict.stale} sectors of something else" if verdict.stale else "",
+            "alarms": f"{verdict.alarms} blocks without their checksum" if verdict.alarms else "",
+            "at rest": f"{verdict.at_rest} blocks that nobody was writing" if verdict.at_rest else "",
         }
         for kind, what in told.items():
             if what:
@@ -116,8 +129,10 @@ class Judge:
         image = Image(store, "after the power cut")
         problems = check_image(image)
         verdict.unsound = problems[0] if problems else ""
+        sums = self._mounted.sums
+        whole = None if sums is None else sums.files(image)
         for path in self._files:
-            self._look(verdict, image, path, at_ns)
+            self._look(verdict, image, whole, path, at_ns)
         return verdict
 
     def _ask_e2fsck(self, verdict: Verdict, disk: bytearray, ours: bytearray) -> None:
@@ -132,8 +147,8 @@ class Judge:
             theirs[first:end] = ours[first:end]
         verdict.differs = theirs != ours
 
-    def _look(self, verdict: Verdict, image: Image, path: str, at_ns: int) -> None:
-        """Count what of a file is lost, and what is stale."""
+    def _look(self, verdict: Verdict, image: Image, whole: WholeFiles | None, path: str, at_ns: int) -> None:
+        """Count what of a file is lost, what is stale, and what is refused for no reason."""
         number, history = self._files[path]
         try:
             held = _whole(self._mounted.read_back(image, path))
@@ -147,7 +162,15 @@ class Judge:
         old = (_sectors(held) == _sectors(before)).all(axis=1)
         promised = history.promised(at_ns, sectors)
         verdict.lost += int((history.turns(found) < history.turns(promised)).sum())
-        verdict.stale += int((((found < 0) & ~old) | (found > history.issued(at_ns))).sum())
+        stale = ((found < 0) & ~old) | (found > history.issued(at_ns))
+        verdict.stale += int(stale.sum())
+        per_block = image.block_size // SECTOR_BYTES
+        moving = history.begun(at_ns, sectors) != promised
+        for first, count in whole.refused(image.lookup(path)) if whole is not None else ():
+            if not stale[first * per_block : (first + count) * per_block].any():
+                verdict.alarms += count
+                blocks = range(first * per_block, (first + count) * per_block, per_block)
+                verdict.at_rest += sum(not moving[at : at + per_block].any() for at in blocks)
 
 
 def _whole(data: bytes) -> bytes:

@@ -76,8 +76,13 @@ def crash_run(
     return verdicts
 
 
-def crash_metrics(verdicts: Verdicts) -> dict[str, Number]:
-    """Return what the states came to, as metrics of a cell."""
+def crash_metrics(verdicts: Verdicts, sums: bool = False) -> dict[str, Number]:
+    """Return what the states came to, as metrics of a cell. sums: the volume has checksums of data."""
+    alarms: dict[str, Number] = {
+        "crash_false_alarms": verdicts.alarming,
+        "crash_false_alarm_blocks": verdicts.most_alarms,
+        "crash_alarms_at_rest": verdicts.at_rest,
+    }
     return {
         "crash_states": verdicts.states,
         "crash_unsound": verdicts.unsound,
@@ -87,4 +92,5 @@ def crash_metrics(verdicts: Verdicts) -> dict[str, Number]:
         "crash_stale": verdicts.showing,
         "crash_lost_bytes": verdicts.most_lost * SECTOR_BYTES,
         "crash_stale_bytes": verdicts.most_stale * SECTOR_BYTES,
+        **(alarms if sums else {}),
     }

@@ -4,14 +4,13 @@ Checksums of what is written, in a kernel that had them: computed when pages go 
 data=ordered, writeback: at write-back, when all of a round is submitted. Blocks with checksums are metadata
 of the running transaction, which fsync(2) then has to commit, also after a mere overwrite. Between data and
 that commit a block on the disk does not have its checksum: a power cut there is a false alarm. What a commit
-itself writes out gets its checksums by a worker, in the transaction after. data=journal: at write(2), in a
-handle behind the write's own.
+itself writes out, and zeros over what is left of an unwritten extent, get their checksums by a worker, in the
+transaction after. data=journal: at write(2), page by page, under the handle that logs the page.
 
-A run has one checksum, so who writes a part of it reads the rest, unless that is in memory (read, modify,
-hash); to cut the run instead would need the same read, for the checksums of its pieces.
+A run has one checksum: what that means for who writes a part of it stands in run_changes.py.
 
-Left out: bytes (data is off); waiting for another's update of the same block; extents that are new, with
-lists; a page that is read to be written in part is not verified.
+Left out: waiting for another's update of the same block; extents that are new, with lists; a page that is
+read to be written in part is not verified.
 """
 
 from __future__ import annotations
@@ -20,33 +19,30 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from sim.block.bio import Plug
-from sim.block.opf import REQ_OP_READ
 from sim.cache.page_cache import PageCache
-from sim.cache.page_cache_ra import INSERT_SYMBOLS, Reclaim
-from sim.cache.pages import ABSENT, Mapping
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.file_tags import FileTags, Run
+from sim.fs.file_tags import FileTags, ListTags, Run
 from sim.fs.live_inode import BH_DIRTY, LiveInode
-from sim.fs.write_out import Pending, WriteOut, sector_of
+from sim.fs.tag_bytes import Piece, TagBytes
+from sim.fs.write_out import WriteOut
 from sim.fs.writeback_control import WritebackControl
+from sim.paths.checksums.run_changes import STACK, RunChanges, SumPolicy, TagChange
 from sim.paths.checksums.symbols import LOOKUP, SET
 from sim.paths.file_sync import WriteBack
-from sim.units import SECTOR_BYTES
 
 _A_HANDLE: Final = 8
 """Blocks with checksums that are changed under one handle."""
-_STACK: Final = "ext4_data_csum_update"
 
 
 class ChecksumUpdates:
     """
     Keeps up the checksums of files. files: by inode. computed: checksums so far; hashed_bytes: what for.
 
-    read_blocks: blocks with checksums that were read, more_blocks: of data, for the rest of a run; logged:
-    how often a block with checksums was given to a transaction.
+    read_blocks: blocks with checksums that were read; logged: how often one was given to a transaction. runs:
+    the changes of lists. bytes: None if data is off.
     """
 
     def __init__(
@@ -57,149 +53,136 @@ class ChecksumUpdates:
         sb: Ext4Super,
         worker: Task,
         reads: WriteOut,
-        symbol: str,
+        policy: SumPolicy,
     ) -> None:
-        """worker: who follows a commit. reads: on whose way the rest of a run comes. symbol: algorithm's."""
+        """worker: who follows a commit. reads: on whose way the rest of a run comes."""
         self.files: dict[int, FileTags] = {}
-        self.computed = self.hashed_bytes = self.read_blocks = self.more_blocks = self.logged = 0
+        self.bytes: TagBytes | None = None
+        self.computed = self.hashed_bytes = self.read_blocks = self.logged = 0
         self._clock = clock
         self._sb = sb
         self._worker = worker
-        self._cache = cache
-        self._s_add = ledger.site(TASK, _STACK, INSERT_SYMBOLS)
-        self._reclaim = Reclaim(ledger, cache, _STACK)
-        self._reads = reads
         self.queue = reads.queue
+        self.runs = RunChanges(ledger, cache, reads, sb.per_page, sb.block_size, policy)
         self._owed: list[tuple[LiveInode, list[Run]]] = []
         self._settling = False
-        self._s_lookup = ledger.site(TASK, _STACK, LOOKUP)
-        self._s_unit = ledger.site(TASK, _STACK, f"{SET} {SET};{symbol}", unit=symbol)
+        self._waiting: list[Any] = []
+        self._s_lookup = ledger.site(TASK, STACK, LOOKUP)
+        self._s_unit = ledger.site(TASK, STACK, f"{SET} {SET};{policy.symbol}", unit=policy.symbol)
 
     def update(self, task: Task, inode: LiveInode, written: list[Run]) -> Generator[Any, Any, None]:
         """Compute the checksums of blocks that are written, and have the journal log them."""
-        tags = self.files.get(inode.number)
-        if tags is None or not written:
+        if not written or inode.number not in self.files:
             return
-        size = self._sb.buffers.block_size
-        if tags.by_run:
-            tag_blocks, units, hashed = yield from self._of_runs(task, inode, tags, written)
-        else:
-            tag_blocks, units = self._of_table(inode, tags, written)
-            hashed = (units + len(tag_blocks)) * size
-            units += len(tag_blocks)
-        self.computed += units
-        self.hashed_bytes += hashed
-        task.ps += self._s_unit.charge_units(units, hashed)
-        yield from self._log(task, inode, tag_blocks)
+        change = yield from self._change_of(task, inode, written)
+        if change.units:
+            self._compute(task, change)
+            yield from self._log(task, inode, change)
 
-    def update_bytes(
-        self, task: Task, inode: LiveInode, offset: int, length: int
-    ) -> Generator[Any, Any, None]:
-        """The same of the blocks of a write(2)."""
-        size = self._sb.buffers.block_size
-        first, end = offset // size, -(-(offset + length) // size)
-        return self.update(task, inode, [(first, end - first)])
+    def before(self, task: Task, inode: LiveInode, written: list[Run]) -> Generator[Any, Any, None]:
+        """Blocks are to be written over: read what of them is needed."""
+        tags = self.files.get(inode.number)
+        if isinstance(tags, ListTags):
+            read = yield from self.runs.before(task, inode, tags, written)
+            if read and self.bytes is not None:
+                self.bytes.old_read(inode, read)
 
-    def _of_table(self, inode: LiveInode, tags: FileTags, written: list[Run]) -> tuple[list[int], int]:
-        """Return the rows of a table that change, in order, and how many blocks they are for."""
-        rows: dict[int, int] = {}
+    def credits(self, inode: LiveInode) -> int:
+        """Return for how many blocks with checksums a handle needs credits that writes a page of a file."""
+        tags = self.files.get(inode.number)
+        if tags is None:
+            return 0
+        return len(tags.tag_blocks(0, 0)) + 1 if tags.by_run else self._sb.per_page
+
+    def ready(
+        self, task: Task, inode: LiveInode, first: int, end: int
+    ) -> Generator[Any, Any, TagChange | None]:
+        """Have in memory what changes with blocks [first, end) of a file, to be written under a handle."""
+        if inode.number not in self.files:
+            return None
+        yield from self.before(task, inode, [(first, end - first)])
+        change = yield from self._change_of(task, inode, [(first, end - first)])
+        for block in change.tag_blocks:
+            yield from self._in_memory(task, block)
+        return change
+
+    def log_now(self, task: Task, inode: LiveInode, change: TagChange | None) -> None:
+        """Compute checksums and have the journal log them, under the handle that the task has."""
+        if change is not None:
+            self._compute(task, change)
+            self._take(task, inode, change, change.tag_blocks)
+
+    def _change_of(self, task: Task, inode: LiveInode, written: list[Run]) -> Generator[Any, Any, TagChange]:
+        """Return what changes with these blocks; have in memory what of the data is needed."""
+        tags = self.files[inode.number]
+        if isinstance(tags, ListTags):
+            change = yield from self.runs.of(task, inode, tags, written)
+            return change
+        return self._of_table(inode, tags, written)
+
+    def _compute(self, task: Task, change: TagChange) -> None:
+        """Charge what computing costs."""
+        self.computed += change.units
+        self.hashed_bytes += change.hashed
+        task.ps += self._s_unit.charge_units(change.units, change.hashed)
+
+    def _of_table(self, inode: LiveInode, tags: FileTags, written: list[Run]) -> TagChange:
+        """Return the rows of a table that change, in order, and what they are for."""
+        rows: dict[int, list[Piece]] = {}
         units = 0
         for lblk, blocks in written:
             at, stop = lblk, lblk + blocks
             while at < stop:
-                end = at + 1
-                while end < stop and inode.place[end] == inode.place[at] + end - at:
-                    end += 1
-                for row in tags.tag_blocks(inode.place[at], end - at):
-                    rows[row] = 1
-                units += end - at
-                at = end
-        return list(rows), units
+                extent = inode.tree.covering(at)
+                if extent is None:
+                    break  # it was taken away since
+                first = extent.physical + at - extent.logical
+                count = min(extent.logical + extent.length, stop) - at
+                for row, physical, length in tags.cut(first, count):
+                    rows.setdefault(row, []).append((at + physical - first, physical, length))
+                units += count
+                at += count
+        size = self._sb.buffers.block_size
+        return TagChange(list(rows), units + len(rows), (units + len(rows)) * size, rows, [])
 
-    def _of_runs(
-        self, task: Task, inode: LiveInode, tags: FileTags, written: list[Run]
-    ) -> Generator[Any, Any, tuple[list[int], int, int]]:
-        """Have all of the runs in memory; return the list's blocks, checksums and bytes that are hashed."""
-        numbers: dict[int, int] = {}
-        for lblk, blocks in written:
-            for number in tags.runs(lblk, blocks):
-                numbers[number] = 1
-        size, hashed = self._sb.buffers.block_size, tags.length_bytes
-        pending: list[Pending] = []
-        came: list[Run] = []
-        plug = Plug()
-        for number in numbers:
-            start, blocks = tags.run(number)
-            hashed += blocks * size
-            pending += self._read_rest(task, inode, start, blocks, plug, came)
-        if pending:
-            self.queue.flush_for_sleep(task, plug)
-            yield from self._reads.wait(task, pending)
-            for start, blocks in came:
-                self._keep(task, inode.mapping, start, blocks)
-        return tags.tag_blocks(0, 0), len(numbers) + 1, hashed
-
-    def _read_rest(
-        self, task: Task, inode: LiveInode, start: int, blocks: int, plug: Plug, came: list[Run]
-    ) -> list[Pending]:
-        """Submit reads of what is not in memory of a run, and note it; a run lies in a row on the device."""
-        state, per_page, size = inode.mapping.state, self._sb.per_page, self._sb.buffers.block_size
-        extent = inode.tree.covering(start)
-        assert extent is not None
-        first = extent.physical + start - extent.logical
-        pending: list[Pending] = []
-        at, stop = start, start + blocks
-        while at < stop:
-            end = at
-            while end < stop and state[end // per_page] == ABSENT:
-                end += 1
-            if end > at:
-                self.more_blocks += end - at
-                came.append((at, end - at))
-                pending.append(
-                    self._reads.submit(
-                        task,
-                        plug,
-                        sector_of(first + at - start, size),
-                        (end - at) * size // SECTOR_BYTES,
-                        -(-(end - at) // per_page),
-                        [(first + at - start, end - at)],
-                        None,
-                        REQ_OP_READ,
-                    )
-                )
-            at = max(end, at + 1)
-        return pending
-
-    def _keep(self, task: Task, mapping: Mapping, start: int, blocks: int) -> None:
-        """Have whole pages of what was read in the page cache, unless they are there by now."""
-        per_page = self._sb.per_page
-        for page in range(-(-start // per_page), (start + blocks) // per_page):
-            if mapping.state[page] == ABSENT:
-                self._reclaim.pay(task, self._cache.insert(mapping, page, page + 1))
-                task.ps += self._s_add.charge(1)
-                mapping.set_uptodate(page, page + 1)
-
-    def _log(self, task: Task, inode: LiveInode, tag_blocks: list[int]) -> Generator[Any, Any, None]:
+    def _log(self, task: Task, inode: LiveInode, change: TagChange) -> Generator[Any, Any, None]:
         """Have the running transaction take blocks with checksums; a list in its inode goes with that."""
-        sb = self._sb
+        sb, tag_blocks = self._sb, change.tag_blocks
         for at in range(0, max(len(tag_blocks), 1), _A_HANDLE):
             some = tag_blocks[at : at + _A_HANDLE]
             for block in some:
-                task.ps += self._s_lookup.charge(1)
-                if not sb.buffers.holds(block):
-                    self.read_blocks += 1
-                    yield from sb.buffers.read(task, block, Plug(holds=False))
+                yield from self._in_memory(task, block)
             yield from sb.start(task, len(some) + 1)
-            for block in some:
-                sb.buffers.getblk(task, 1)
-                sb.get_write_access(task, block)
-                sb.dirty_metadata(task, block)
-                self.logged += 1
-            if not tag_blocks:
-                sb.mark_inode_dirty(task, inode)
-            sb.note_sync(task, inode, True)
+            self._take(task, inode, change, some)
             sb.stop(task)
+
+    def _in_memory(self, task: Task, block: int) -> Generator[Any, Any, None]:
+        """Look a block with checksums up, and read it if it is not in memory."""
+        buffers = self._sb.buffers
+        task.ps += self._s_lookup.charge(1)
+        if not buffers.holds(block):
+            self.read_blocks += 1
+            yield from buffers.read(task, block, Plug(holds=False))
+
+    def _take(self, task: Task, inode: LiveInode, change: TagChange, some: list[int]) -> None:
+        """Change blocks with checksums under the task's handle; without any the list is in the inode."""
+        sb, kept = self._sb, self.bytes
+        tags = self.files.get(inode.number)
+        if isinstance(tags, ListTags) and change.written:
+            runs = self.runs.take(tags, change.written)
+            change.written = []
+            if kept is not None:
+                kept.runs_written(inode, runs, change.derived)
+        for block in some:
+            sb.buffers.getblk(task, 1)
+            sb.get_write_access(task, block)
+            if kept is not None and change.rows:
+                kept.pieces_written(inode, change.rows[block])
+            sb.dirty_metadata(task, block)
+            self.logged += 1
+        if isinstance(tags, ListTags) and not change.tag_blocks:
+            sb.mark_inode_dirty(task, inode)
+        sb.note_sync(task, inode, True)
 
     def owe(self, inode: LiveInode, written: list[Run]) -> None:
         """A commit has written blocks: a worker sees to their checksums when it can."""
@@ -214,6 +197,16 @@ class ChecksumUpdates:
             yield from self.update(self._worker, inode, written)
             yield from self._worker.settle()
         self._settling = False
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            event.succeed()
+
+    def settled(self, task: Task) -> Generator[Any, Any, None]:
+        """Wait until no commit has written blocks without checksums."""
+        while self._settling:
+            event = self._clock.event()
+            self._waiting.append(event)
+            yield from task.wait(event)
 
 
 def _dirty(inode: LiveInode) -> bytes:
@@ -256,6 +249,8 @@ class ChecksumWriteBack(WriteBack):
             yield from self._write_back.writepages(task, inode, wbc)
             return
         before = _dirty(inode)
+        if not self._in_commit:
+            yield from self._updates.before(task, inode, _cleaned(before, bytes(len(before))))
         yield from self._write_back.writepages(task, inode, wbc)
         written = _cleaned(before, _dirty(inode))
         if self._in_commit:

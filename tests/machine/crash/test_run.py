@@ -100,7 +100,8 @@ def test_without_e2fsck(run: Played, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_metrics() -> None:
     """Counts by name, sectors as bytes; all of them are known metrics of a cell."""
-    found = crash_metrics(Verdicts(9, 8, 7, 6, 5, 4, 3, 2, {}))
+    verdicts = Verdicts(9, 8, 7, 6, 5, 4, 3, 2, {}, alarming=1, at_rest=10, most_alarms=11)
+    found = crash_metrics(verdicts)
     assert found == {
         "crash_states": 9,
         "crash_unsound": 8,
@@ -111,7 +112,9 @@ def test_metrics() -> None:
         "crash_lost_bytes": 1536,
         "crash_stale_bytes": 1024,
     }
-    assert found.keys() <= METRICS.keys()
+    alarms = {"crash_false_alarms": 1, "crash_alarms_at_rest": 10, "crash_false_alarm_blocks": 11}
+    assert crash_metrics(verdicts, True) == found | alarms
+    assert crash_metrics(verdicts, True).keys() <= METRICS.keys()
 
 
 def test_a_cell_has_them(tmp_path: Path) -> None:

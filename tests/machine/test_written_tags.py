@@ -1,0 +1,247 @@
+"""
+Checksums of what jobs write, byte by byte: in the image behind a run, by its log and by e2fsck, each is of
+what lies there.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from crash_cells import Played, cell_of, cell_text, played
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from written_image import check_written
+
+from sim.errors import ConfigError, InvariantError
+from sim.ext4.read.reader import Image
+from sim.integrity.algorithms import ALGORITHMS
+from sim.integrity.extents import TAGS_KEY, TaggedRun, decode, encode_list, files_of, run_place, runs_of
+from sim.integrity.pieces import joined
+from sim.integrity.protect import check_data
+from sim.integrity.tables import geometry
+from sim.integrity.tagger import Secrets
+from sim.machine.run_cell import run_cell
+from sim.machine.written_tags import WrittenTags
+from sim.volume.protected_image import tags_of, volume_key
+
+JOURNAL = {1: "1MiB", 2: "2MiB", 4: "4MiB"}
+MOUNTS = {
+    "ordered": "",
+    "journal": 'data = "journal"',
+    "nodelalloc": "delalloc = false",
+    "writeback": 'data = "writeback"\ndelalloc = false',
+    "dioread_lock": "dioread_nolock = false",
+    "commits": 'commit = "200us"\ndelalloc = false',
+}
+LAYOUTS = {
+    "contiguous": '{ kind = "contiguous" }',
+    "fragmented": '{ kind = "fragmented", extent = "12KiB" }',
+    "sparse": '{ kind = "sparse", data = "8KiB", hole = "8KiB" }',
+    "unwritten": '{ kind = "unwritten" }',
+}
+JOBS = """
+job = [
+    { name = "a", filename = "f", rw = "randwrite", bsrange = "512-16k", blockalign = "512", size = "128k", io_size = "96k", fsync = "8", randrepeat = 0 },
+    { name = "b", filename = "g", rw = "write", bs = "32k", size = "64k", end_fsync = "1" },
+    { name = "c", filename = "g", rw = "randwrite", bs = "1k", size = "64k", io_size = "16k", fsync = "4", randrepeat = 0 },
+]
+"""  # noqa: E501
+
+
+def text_of(
+    sums: str, kib: int = 4, mount: str = "", layout: str = LAYOUTS["contiguous"], jobs: str = JOBS
+) -> str:
+    """Return an experiment of one cell."""
+    volume = (
+        f'block_size = "{kib}KiB"\njournal = "{JOURNAL[kib]}"\nfiles = [\n'
+        f'{{ name = "f", size = "128KiB", layout = {layout} }},\n'
+        '{ name = "g", size = "64KiB" },\n'
+        '{ name = "h", size = "10KiB" },\n]'
+    )
+    return cell_text(volume, jobs, mount, crash="", more=f"[checksums]\n{sums}")
+
+
+def naive(image: Image, run: Played) -> dict[int, bytes]:
+    """
+    Return what the table must hold for each block of a file, or each file's list, made anew of what lies in
+    an image: by entry's number, or by inode; a list's runs are those that it says, which the check holds
+    against the file. For algorithms without a counter.
+    """
+    plan, tagger = tags_of(image, run.cell.config.checksums, run.cell.config.volume.seed)
+    found: dict[int, bytes] = {}
+    files = [inode for _, inode in files_of(image) if inode.number != plan.table_inode]
+    if plan.is_table:
+        shape = geometry(image, plan)
+        for inode in files:
+            for _, physical, blocks in runs_of(inode, 0):
+                for block in range(physical, physical + blocks):
+                    row, at = shape.entry_of(block) or (-1, -1)
+                    place, stored = tagger.block(block, 0, 0), bytes(image.read_block(block))
+                    found[row * shape.per_block + at] = tagger.make(place, stored, b"")
+        return found
+    for inode in files:
+        made = []
+        for part in decode(inode, plan)[0]:
+            extent = inode.tree.find(part.logical)
+            assert extent is not None
+            physical = extent.physical + part.logical - extent.logical
+            place = run_place(tagger, inode, part.logical, part.blocks, physical)
+            stored = b"".join(bytes(image.read_block(physical + at)) for at in range(part.blocks))
+            made.append(TaggedRun(part.logical, part.blocks, tagger.make(place, stored, b"")))
+        found[inode.number] = encode_list(plan, tagger, inode, made, b"")
+        runs = [(logical, blocks) for logical, _, blocks in runs_of(inode, plan.extent_blocks)]
+        if run.cell.config.checksums.overwrite == "read":
+            assert runs == [(part.logical, part.blocks) for part in made]
+    return found
+
+
+def kept(image: Image, run: Played, wanted: dict[int, bytes]) -> dict[int, bytes]:
+    """Return what an image has for these."""
+    plan, _ = tags_of(image, run.cell.config.checksums, run.cell.config.volume.seed)
+    if plan.is_list:
+        return {number: joined(image.inode(number).xattrs, TAGS_KEY) for number in wanted}
+    shape, length = geometry(image, plan), plan.tag_bytes
+    rows = [bytes(image.read_block(block)) for block in shape.own]
+    places = {number: divmod(number, shape.per_block) for number in wanted}
+    return {number: rows[row][at * length : (at + 1) * length] for number, (row, at) in places.items()}
+
+
+def check(run: Played, folder: Path) -> Image:
+    """
+    The image is sound to e2fsck and has what was written; of blocks of files no checksum is wrong, and they
+    are what one makes of the image.
+    """
+    image: Image = check_written(run, folder)
+    done = check_data(image, Secrets(volume_key(run.cell.config.checksums, run.cell.config.volume.seed)))
+    assert done is not None
+    assert [] == [bad for bad in done.bad if bad.inode or run.cell.config.checksums.layout[:5] != "table"]
+    if not ALGORITHMS[run.cell.config.checksums.algorithm].counted:
+        wanted = naive(image, run)
+        assert wanted
+        assert wanted == kept(image, run, wanted)
+    return image
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize(
+    "sums",
+    [
+        'layout = "table_all"',
+        'layout = "table_data"\nalgorithm = "aes-256-gcm"',
+        'layout = "per_extent"\nextent_blocks = 8\nalgorithm = "hmac-sha256"',
+        'layout = "per_extent_place"\nextent_blocks = 1',
+        'layout = "per_extent_place"\nextent_blocks = 16\noverwrite = "split"',
+        'layout = "per_extent"\nextent_blocks = 8\noverwrite = "split"\nalgorithm = "aes-256-gcm"',
+    ],
+)
+def test_each_checksum_is_of_what_lies_there(tmp_path: Path, sums: str, mount: str) -> None:
+    """e2fsck replays the log and finds the image sound; each checksum of a file's block is right."""
+    check(played(text_of(sums, 4, MOUNTS[mount]), tmp_path), tmp_path)
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> str:
+    """Draw small jobs, where checksums lie, and how the volume is mounted."""
+    layout = draw(st.sampled_from(["table_all", "table_data", "per_extent", "per_extent_place"]))
+    names = [name for name in ALGORITHMS if layout != "per_extent_place" or not ALGORITHMS[name].counted]
+    sums = f'layout = "{layout}"\nalgorithm = "{draw(st.sampled_from(names))}"'
+    kinds = list(LAYOUTS)
+    if layout.startswith("per_extent"):
+        sums += f"\nextent_blocks = {draw(st.sampled_from([8, 3, 16]))}"
+        sums += f'\noverwrite = "{draw(st.sampled_from(["read", "split"]))}"'
+        kinds = ["contiguous"]
+    jobs = []
+    for number in range(draw(st.integers(1, 3))):
+        bs = draw(st.sampled_from(['bs = "4k"', 'bs = "1k"', 'bsrange = "512-12k", blockalign = "512"']))
+        sync = draw(st.sampled_from(["fsync = 1", "fsync = 3", "fdatasync = 2", "end_fsync = 1"]))
+        jobs.append(
+            f'{{ name = "j{number}", filename = "{draw(st.sampled_from("fg"))}", rw = "randwrite", {bs},'
+            f' size = "64k", io_size = "{draw(st.integers(1, 6)) * 8}k", {sync}, randrepeat = 0 }}'
+        )
+    kib, mount = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from(list(MOUNTS)))
+    layout = LAYOUTS[draw(st.sampled_from(kinds))]
+    return text_of(sums, kib, MOUNTS[mount], layout, f"job = [{', '.join(jobs)}]")
+
+
+@settings(max_examples=20)
+@given(texts())
+def test_whatever_is_written(text: str) -> None:
+    """Random writes by jobs that share files: every checksum is the one that is made of the image anew."""
+    with TemporaryDirectory() as folder:
+        check(played(text, Path(folder)), Path(folder))
+
+
+def test_counts_are_those_without_bytes(tmp_path: Path) -> None:
+    """data = "real" moves neither a count nor a time."""
+    for sums in ('layout = "table_data"', 'layout = "per_extent"\nextent_blocks = 8'):
+        text = text_of(sums, 4, 'data = "ordered"', LAYOUTS["contiguous"])
+        found = []
+        for data in ("real", "off"):
+            cell, image = cell_of(text.replace('data = "real"', f'data = "{data}"', 1), tmp_path)
+            metrics = dict(run_cell(cell, image, trace=False).metrics)
+            found.append({name: metrics[name] for name in metrics if name != "digest_ok"})
+        assert found[1] == found[0]
+
+
+def test_files_that_jobs_make_have_checksums(tmp_path: Path) -> None:
+    """A job makes a file, another takes it away and makes it again: the table has what lies there."""
+    jobs = """
+    job = [
+        { name = "m", filename = "made", rw = "write", bs = "4k", size = "48k", fsync = 3, fallocate = "none" },
+        { name = "n", filename = "again", rw = "write", bs = "8k", size = "32k", end_fsync = 1, loops = 2, unlink_each_loop = 1, fallocate = "none" },
+    ]
+    """  # noqa: E501
+    text = text_of('layout = "table_data"', jobs=jobs).replace(
+        '{ name = "h"',
+        '{ name = "made", size = "48KiB", layout = { kind = "absent" } },\n'
+        '{ name = "again", size = "32KiB", layout = { kind = "absent" } },\n{ name = "h"',
+    )
+    run = played(text, tmp_path)
+    image = check(run, tmp_path)
+    assert image.lookup("/made").size_bytes == 48 << 10
+    assert int(run.result.metrics["checksums_computed"]) >= 12 + 8
+
+
+def test_what_is_written_is_read_back_with_its_checksums(tmp_path: Path) -> None:
+    """A job that reads and writes in little memory: what comes back from the disk has its checksum."""
+    jobs = """
+    job = [{ name = "m", filename = "f", rw = "randrw", bs = "4k", size = "1m", io_size = "2m", fsync = 16, randrepeat = 0 }]
+    """  # noqa: E501
+    text = text_of('layout = "table_data"', jobs=jobs).replace('"128KiB"', '"1MiB"')
+    run = played(
+        text.replace('"sata-ssd"', '"sata-ssd"\nread_ahead_kb = 16') + '[machine]\nmemory = "512KiB"\n',
+        tmp_path,
+    )
+    check(run, tmp_path)
+    assert int(run.result.metrics["checksums_verified"]) > 64
+
+
+def test_zeros_get_checksums_too(tmp_path: Path) -> None:
+    """A small unwritten extent is written with zeros round a block: the table has them."""
+    layout = '{ kind = "unwritten" }'
+    jobs = 'job = [{ name = "z", filename = "f", rw = "randwrite", bs = "4k", size = "32k", io_size = "4k", end_fsync = 1 }]'  # noqa: E501
+    text = text_of('layout = "table_data"', 4, MOUNTS["dioread_lock"], layout, jobs)
+    run = played(text.replace('"128KiB"', '"32KiB"'), tmp_path)
+    extents = check(run, tmp_path).lookup("/f").tree.extents
+    written = sum(extent.length for extent in extents if not extent.unwritten)
+    assert written > 1
+    of_rows = int(run.result.metrics["checksum_blocks_logged"])
+    assert written + of_rows == run.result.metrics["checksums_computed"]
+
+
+def test_a_list_in_inodes_of_its_own_is_refused(tmp_path: Path) -> None:
+    """Its value would need another inode's hash: one line says what to do."""
+    text = text_of('layout = "per_extent"\nextent_blocks = 1').replace('"128KiB"', '"2MiB"')
+    with pytest.raises(ConfigError, match=r"the list of inode \d+, 6168 bytes, lies in inodes of its own"):
+        played(text, tmp_path)
+
+
+def test_a_checksum_that_is_left_out_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a checksum is not kept up, the run ends with the file and the block."""
+    monkeypatch.setattr(
+        WrittenTags, "_stored", lambda _self, _inode, _lblk, _place, blocks: bytes(blocks << 12)
+    )
+    with pytest.raises(InvariantError, match=r"/[fg]: block \d+: the checksum is of something else"):
+        played(text_of('layout = "table_data"'), tmp_path)
