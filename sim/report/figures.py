@@ -22,6 +22,7 @@ Each is a function from a run to its pages; it gives none if the run's matrix do
     clone_or_copy   making a clone against making a copy: time, CPU, bytes to the device
     rewritten       CPU time and throughput of reading a clone over the share of it that was written over
     checksums       time, CPU and device bytes of a reader with checksums over one without, by layout
+    overwrites      what a run with one checksum makes who writes part of it read and hash; its list
     encryption      CPU, latency and memory of schemes; of a browser cache: hits; of opens: their time
 
 and of a run made with --trace:
@@ -57,6 +58,7 @@ from sim.report.latency import latency_cdf
 from sim.report.map_calls import map_calls
 from sim.report.memory import memory
 from sim.report.overhead_map import overhead_map
+from sim.report.overwrites import overwrites
 from sim.report.panels import FORMATS, check_formats, save
 from sim.report.secure_delete import secure_delete
 from sim.report.stages import stages
@@ -83,6 +85,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "clone_or_copy": clone_or_copy,
     "rewritten": rewritten,
     "checksums": checksums,
+    "overwrites": overwrites,
     "latency_cdf": latency_cdf,
     "stages": stages,
 }

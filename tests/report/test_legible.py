@@ -46,6 +46,8 @@ def run_of(axes: dict[str, list[str]], value: float, seeds: int) -> Run:
         counts = dict.fromkeys(("bytes_read", "bytes_deleted", "bytes_written", "bytes_recovered"), 4096)
         counts |= {"bytes_streamed": 4096, "syncs": 1}
         counts |= {"crash_states": 200, "crash_unsound": 200, "crash_losing": 1, "crash_stale": 0}
+        counts |= dict.fromkeys(("checksum_more_bytes", "checksum_bytes_hashed"), value * 4096)
+        counts |= {"checksum_list_bytes": 4096}
         counts |= {"faults_injected": 128, "faults_undetected": 1, "reads_right": 200}
         counts |= {"reads_eio": 200, "reads_wrong": 1}
         if "volume.files" in axes or "workload" in axes:
@@ -157,6 +159,10 @@ AXES = {
     "checksums": (
         {"checksums": ["none", "table"], **LAYOUTS_2},
         {"checksums": ["none", "table", "extent, 64 blocks", LONG], **BLOCKS, **LAYOUTS_20},
+    ),
+    "overwrites": (
+        {"checksums.overwrite": ["read", "split"]},
+        {"checksums.overwrite": ["read", "split", LONG], **BLOCKS, **LAYOUTS_20},
     ),
     "latency_cdf": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),
     "stages": ({}, {**LAYOUTS_2, **SCHEMES, **EVERY}),

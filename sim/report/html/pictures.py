@@ -29,6 +29,7 @@ SHOWS = {
     "crash": "How many of a disk's states after a power cut break a promise, by cell",
     "corruption": "Reads of a broken device that were refused or got wrong data, and faults nobody noticed",
     "fsync_storm": "Syncs a second, the time of one and commits per sync, over the number of writers",
+    "overwrites": "What a run with one checksum makes who writes part of it read and hash, and its list",
     "copy_on_write": "Overwriting a clone and a file of its own: CPU, bytes to the device, time of a sync",
     "clone_or_copy": "Making a clone and making a copy: time, CPU and bytes to the device",
     "rewritten": "Reading a clone: CPU time and throughput over the share of it that was written over",
