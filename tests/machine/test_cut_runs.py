@@ -105,6 +105,20 @@ def test_a_hash_reads_as_much_for_pieces_as_for_the_run(tmp_path: Path) -> None:
     assert int(read["crc32c", "split"]) < whole
 
 
+def test_old_contents_are_read_only_where_that_is_less(tmp_path: Path) -> None:
+    """Two blocks of a run of four, then a third: the other two are read once, and are in memory then."""
+    jobs = """
+    job = [
+        { name = "a", filename = "f", rw = "write", bs = "8k", size = "8k", end_fsync = 1 },
+        { name = "b", filename = "f", rw = "write", bs = "4k", offset = "8k", size = "4k", end_fsync = 1, stonewall = 1, invalidate = 0 },
+    ]
+    """  # noqa: E501
+    run = Wrote(tmp_path, text_of('layout = "per_extent"\nextent_blocks = 4\noverwrite = "split"', jobs=jobs))
+    assert [0, 2] == run.blocks
+    assert 2 * 4096 == run.metrics["checksum_more_bytes"]
+    assert 2 == run.metrics["checksum_runs_cut"]
+
+
 def test_a_list_without_room_keeps_its_runs(tmp_path: Path) -> None:
     """A list in its inode has room for few runs: the others stay whole, and are counted."""
     run = Wrote(tmp_path, text_of('layout = "per_extent"\noverwrite = "split"'))
