@@ -28,17 +28,7 @@ from sim.errors import ImageError
 from sim.ext4.edit.files import FileEditor
 from sim.ext4.edit.reflink import COUNTS_PATH
 from sim.ext4.format.features import RoCompat
-from sim.ext4.format.inode import GOOD_OLD_BYTES
-from sim.ext4.format.xattr import (
-    BLOCK_HEADER_BYTES,
-    BODY_HEADER_BYTES,
-    INDEX_TRUSTED,
-    XattrKey,
-    body_entries,
-    decode_block,
-    decode_body,
-    packed_bytes,
-)
+from sim.ext4.format.xattr import INDEX_TRUSTED, XattrKey
 from sim.ext4.read.reader import Image, Inode
 from sim.integrity.findings import DATA, GONE, TAGS, Bad, Checked
 from sim.integrity.pieces import joined, replaced
@@ -62,30 +52,6 @@ class TaggedRun(NamedTuple):
 def list_bytes(plan: Plan, runs: int) -> int:
     """Return how many bytes a list of so many runs has."""
     return _HEAD.size + runs * (_RUN.size + plan.tag_bytes) + plan.tag_bytes
-
-
-def body_at(inode: Inode) -> int:
-    """Return at which byte of an inode its own xattrs begin."""
-    return GOOD_OLD_BYTES + inode.raw.extra_isize
-
-
-def in_inode(inode: Inode) -> bool:
-    """Tell whether a file's list lies in its inode."""
-    entries = body_entries(inode.raw_bytes[body_at(inode) :], inode.place)
-    return any(entry.key == TAGS_KEY and not entry.inode for entry in entries)
-
-
-def most_list_bytes(image: Image, inode: Inode) -> int:
-    """Return how long a file's list may become where it lies: inode, xattr block, blocks of ea_inodes."""
-    if inode.ea_values:
-        return -(-len(joined(inode.xattrs, TAGS_KEY)) // image.block_size) * image.block_size
-    if in_inode(inode):
-        body = inode.raw_bytes[body_at(inode) :]
-        beside, room = decode_body(body, inode.place), len(body) - BODY_HEADER_BYTES
-    else:
-        beside = decode_block(image.read_block(inode.raw.xattr_block), inode.place)
-        room = image.block_size - BLOCK_HEADER_BYTES
-    return room - packed_bytes({**beside, TAGS_KEY: b""})
 
 
 def are_cut(pieces: Sequence[tuple[int, int]], runs: Sequence[tuple[int, int]]) -> bool:

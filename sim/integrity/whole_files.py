@@ -69,14 +69,18 @@ class WholeFiles:
             units = ListUnits(self._plan, self._tagger, inode)
         except ImageError:
             return [(0, -(-inode.size_bytes // self._image.block_size))]
-        untagged = {at for logical, _, blocks in runs_of(inode, 0) for at in range(logical, logical + blocks)}
+        places = {
+            logical + at: physical + at
+            for logical, physical, blocks in runs_of(inode, 0)
+            for at in range(blocks)
+        }
         found: list[Blocks] = []
         for run in units.runs:
-            untagged.difference_update(range(run.logical, run.logical + run.blocks))
-            first = units.physical(run.logical)
-            if first is None or not units.is_good(run.logical, run.blocks, self._stored(first, run.blocks)):
+            lie = [places.pop(block, -1) for block in range(run.logical, run.logical + run.blocks)]
+            stored = b"".join(self._stored(block, 1) for block in lie if block >= 0)
+            if -1 in lie or not units.is_good(run.logical, run.blocks, stored):
                 found.append((run.logical, run.blocks))
-        return found + [(at, 1) for at in sorted(untagged)]
+        return found + [(at, 1) for at in sorted(places)]
 
     def _stored(self, physical: int, blocks: int) -> bytes:
         size = self._image.block_size

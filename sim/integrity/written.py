@@ -15,8 +15,9 @@ from sim.errors import ConfigError, ImageError
 from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.xattr import decode_block, decode_body, encode_block, encode_body
 from sim.ext4.read.reader import Image, Inode
-from sim.integrity.extents import TAGS_KEY, TaggedRun, body_at, encode_list, list_bytes, run_place
+from sim.integrity.extents import TAGS_KEY, TaggedRun, encode_list, list_bytes, run_place
 from sim.integrity.linear import tag_of_piece
+from sim.integrity.list_room import body_at
 from sim.integrity.pieces import replaced
 from sim.integrity.plan import Plan
 from sim.integrity.tables import Geometry, own_place

@@ -17,7 +17,8 @@ from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
 from sim.fs.file_tags import NO_BLOCK, FileTags, Judge, ListTags, Run, TableShape, TableTags
 from sim.fs.fs_inode import FsInode
-from sim.integrity.extents import are_cut, in_inode, list_bytes, most_list_bytes, runs_of
+from sim.integrity.extents import are_cut, list_bytes, runs_of
+from sim.integrity.list_room import in_inode, most_list_bytes
 from sim.integrity.tables import Geometry, geometry
 from sim.integrity.units import ListUnits, TableUnits
 from sim.integrity.whole_files import WholeFiles

@@ -166,7 +166,7 @@ class JobRun:
     def _is_verified(self, file: VolumeFile) -> bool:
         """Return whether reads of a file can be refused for what they find on an image that was changed."""
         real, inode = self._cell.config.data == "real", file.inode
-        return real and isinstance(inode, FsInode) and (inode.tags is not None or inode.verity is not None)
+        return real and isinstance(inode, FsInode) and (self._tags is not None or inode.verity is not None)
 
     def _delayed(self, job: Job, number: int) -> Job:
         """Return `job` with the delay that is drawn for one clone, if it has a choice."""

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from written_image import check_written
 
-from sim.errors import ConfigError, InvariantError
+from sim.errors import ConfigError, ImageError, InvariantError
+from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image
 from sim.integrity.algorithms import ALGORITHMS
 from sim.integrity.extents import TAGS_KEY, TaggedRun, decode, encode_list, files_of, run_place, runs_of
@@ -216,6 +217,82 @@ def test_what_is_written_is_read_back_with_its_checksums(tmp_path: Path) -> None
     )
     check(run, tmp_path)
     assert int(run.result.metrics["checksums_verified"]) > 64
+    assert "reads_eio" not in run.result.metrics
+
+
+def given(text: str, image: Path, folder: Path) -> Path:
+    """Return an experiment of an image that is there, with the files' names in its jobs."""
+    lines = text.splitlines()
+    first = lines.index("[volume]") + 1
+    lines[first : lines.index("[device]")] = [f'image = "{image}"']
+    path = folder / "given.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.mark.parametrize("wrong", ["data", "row"])
+def test_what_was_wrong_before_is_eio_for_readers_beside_writers(tmp_path: Path, wrong: str) -> None:
+    """
+    A bit of one file's block, or of the row that has its checksum, is flipped on the image: who reads the
+    file gets EIO while a job writes another, whose checksums are kept up; nobody writes into a wrong row.
+    """
+    jobs = """
+    job = [
+        { name = "r", filename = "f", rw = "read", bs = "4k", size = "128k", continue_on_error = "read" },
+        { name = "w", filename = "g", rw = "randwrite", bs = "4k", size = "64k", io_size = "64k", fsync = 2 },
+    ]
+    """
+    text = text_of('layout = "table_data"', jobs=jobs)
+    cell, image = cell_of(text, tmp_path)
+    volume = Image.open(image)
+    plan, _ = tags_of(volume, cell.config.checksums, cell.config.volume.seed)
+    block = volume.lookup("/f").tree.extents[0].physical + 5
+    if wrong == "row":
+        shape = geometry(volume, plan)
+        entry = shape.entry_of(block)
+        assert entry is not None
+        block = shape.own[entry[0]]
+    raw = bytearray(image.read_bytes())
+    raw[block * 4096 + 100] ^= 4
+    (tmp_path / "wrong.img").write_bytes(raw)
+    (given_cell,) = load_experiment(given(text, tmp_path / "wrong.img", tmp_path)).cells
+    if wrong == "row":
+        with pytest.raises(ImageError, match=r"block \d+ of the table does not have its own tag"):
+            run_cell(given_cell, tmp_path / "wrong.img", trace=False)
+        return
+    found = run_cell(given_cell, tmp_path / "wrong.img", trace=False).metrics
+    assert (1, 31, 2) == (found["reads_eio"], found["reads_right"], found["checksums_failed"])
+    assert int(found["checksums_computed"]) >= 16
+
+
+def test_runs_that_were_cut_are_read_as_the_list_has_them(tmp_path: Path) -> None:
+    """The image behind a run that cut runs is read by another: every run has its checksum."""
+    sums = 'layout = "per_extent"\nextent_blocks = 4\noverwrite = "split"'
+    run = played(text_of(sums), tmp_path)
+    inode = check(run, tmp_path).lookup("/f")
+    plan, _ = tags_of(Image.open(tmp_path / "after"), run.cell.config.checksums, run.cell.config.volume.seed)
+    runs = len(decode(inode, plan)[0])
+    assert runs > len(list(runs_of(inode, 4)))
+    jobs = 'job = [{ name = "r", filename = "f", rw = "read", bs = "16k", size = "128k" }]'
+    text = text_of(sums.replace('\noverwrite = "split"', ""), jobs=jobs)
+    (cell,) = load_experiment(given(text, tmp_path / "after", tmp_path)).cells
+    found = run_cell(cell, tmp_path / "after", trace=False).metrics
+    assert "reads_eio" not in found
+    assert runs == found["checksums_verified"]
+
+
+def test_clones_that_are_written_have_checksums(tmp_path: Path) -> None:
+    """What is copied on write lies elsewhere and has its checksum there; the other file keeps its own."""
+    jobs = """
+    job = [{ name = "w", filename = "h", rw = "randrw", bs = "4k", size = "64k", io_size = "64k", fsync = 3 }]
+    """
+    text = text_of('layout = "table_data"', jobs=jobs).replace(
+        '{ name = "h", size = "10KiB" }', '{ name = "h", clone_of = "g" }'
+    )
+    run = played(text, tmp_path)
+    check(run, tmp_path)
+    assert int(run.result.metrics["cow_blocks"]) >= 4
+    assert "reads_eio" not in run.result.metrics
 
 
 def test_zeros_get_checksums_too(tmp_path: Path) -> None:
