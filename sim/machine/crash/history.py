@@ -54,7 +54,7 @@ class FileHistory:
         return self._latest(sectors, [write for write in self.writes if write.began_ns <= at_ns])
 
     def issued(self, at_ns: int) -> int:
-        """Return the number of the last write that had begun then, 0 for none."""
+        """Return the number of the last write that had begun by then, 0 for none."""
         return max((write.number for write in self.writes if write.began_ns <= at_ns), default=0)
 
     def _last(self, sectors: int, ended_by_ns: int) -> npt.NDArray[np.int64]:
