@@ -32,5 +32,8 @@ def test_pieces_are_runs_that_were_cut(runs: list[tuple[int, int]], data: st.Dat
         for first, end in zip([0, *cuts], ends, strict=False):
             pieces.append((start + first, end - first))
     assert are_cut(pieces, runs)
-    changed = data.draw(st.one_of(st.just(pieces), RUNS, st.permutations(pieces), st.just(pieces[1:])))
+    changed = list(data.draw(st.one_of(st.just(pieces), RUNS, st.permutations(pieces), st.just(pieces[1:]))))
+    if changed and data.draw(st.booleans()):
+        at, more = data.draw(st.integers(0, len(changed) - 1)), data.draw(st.integers(-1, 2))
+        changed[at] = changed[at][0], max(changed[at][1] + more, 0)
     assert naive(changed, runs) == are_cut(changed, runs)

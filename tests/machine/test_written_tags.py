@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from crash_cells import Played, cell_of, cell_text, played
@@ -16,6 +18,7 @@ from written_image import check_written
 
 from sim.errors import ConfigError, ImageError, InvariantError
 from sim.experiment.loading import load_experiment
+from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.read.reader import Image
 from sim.integrity.algorithms import ALGORITHMS
 from sim.integrity.extents import TAGS_KEY, TaggedRun, decode, encode_list, files_of, run_place, runs_of
@@ -23,6 +26,7 @@ from sim.integrity.pieces import joined
 from sim.integrity.protect import check_data
 from sim.integrity.tables import geometry
 from sim.integrity.tagger import Secrets
+from sim.machine.checksums import volume_tags
 from sim.machine.run_cell import run_cell
 from sim.machine.written_tags import WrittenTags
 from sim.volume.protected_image import tags_of, volume_key
@@ -218,6 +222,29 @@ def test_what_is_written_is_read_back_with_its_checksums(tmp_path: Path) -> None
     check(run, tmp_path)
     assert int(run.result.metrics["checksums_verified"]) > 64
     assert "reads_eio" not in run.result.metrics
+
+
+def test_a_block_whose_checksum_is_to_follow_is_good(tmp_path: Path) -> None:
+    """
+    What was submitted and comes back before its checksum is computed is taken as good, not what lies beside
+    it; once it has one, what lay there before is wrong.
+    """
+    cell, image = cell_of(text_of('layout = "table_data"'), tmp_path)
+    volume = Image.open(image)
+    tags = volume_tags(cell.config, volume)
+    assert tags is not None
+    written, judge = tags.written(OverlayStore(volume.store)), tags.of_made("/g").judge
+    assert judge is not None
+    inode: Any = SimpleNamespace(journalled=False)
+    first = volume.lookup("/g").tree.extents[0].physical
+    old, new = bytes(volume.store.read(first * 4096, 8192)), b"\7" * 4096
+    assert [] == judge.bad(0, first, 2, old)
+    written.submitted(first, new)
+    assert [] == judge.bad(0, first, 2, new + old[4096:])
+    assert [(1, 1)] == judge.bad(0, first, 2, new + new)
+    written.pieces_written(inode, [(0, first, 1)])
+    assert [] == judge.bad(0, first, 2, new + old[4096:])
+    assert [(0, 1)] == judge.bad(0, first, 2, old)
 
 
 def given(text: str, image: Path, folder: Path) -> Path:
