@@ -124,11 +124,8 @@ def run(
     from sim.cli.run import run_experiment
 
     figures = not no_figures
-    raise typer.Exit(
-        run_experiment(
-            file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet, force, scheduler
-        )
-    )
+    options = file, fio, sets or [], output, jobs, images, trace, figures, as_json, quiet, force, scheduler
+    raise typer.Exit(run_experiment(*options))
 
 
 @app.command("plot")

@@ -247,7 +247,7 @@ def test_a_block_whose_checksum_is_to_follow_is_good(tmp_path: Path) -> None:
     assert [(0, 1)] == judge.bad(0, first, 2, old)
 
 
-def given(text: str, image: Path, folder: Path) -> Path:
+def experiment_of(text: str, image: Path, folder: Path) -> Path:
     """Return an experiment of an image that is there, with the files' names in its jobs."""
     lines = text.splitlines()
     first = lines.index("[volume]") + 1
@@ -282,12 +282,12 @@ def test_what_was_wrong_before_is_eio_for_readers_beside_writers(tmp_path: Path,
     raw = bytearray(image.read_bytes())
     raw[block * 4096 + 100] ^= 4
     (tmp_path / "wrong.img").write_bytes(raw)
-    (given_cell,) = load_experiment(given(text, tmp_path / "wrong.img", tmp_path)).cells
+    (wrong_cell,) = load_experiment(experiment_of(text, tmp_path / "wrong.img", tmp_path)).cells
     if wrong == "row":
         with pytest.raises(ImageError, match=r"block \d+ of the table does not have its own tag"):
-            run_cell(given_cell, tmp_path / "wrong.img", trace=False)
+            run_cell(wrong_cell, tmp_path / "wrong.img", trace=False)
         return
-    found = run_cell(given_cell, tmp_path / "wrong.img", trace=False).metrics
+    found = run_cell(wrong_cell, tmp_path / "wrong.img", trace=False).metrics
     assert (1, 31, 2) == (found["reads_eio"], found["reads_right"], found["checksums_failed"])
     assert int(found["checksums_computed"]) >= 16
 
@@ -302,7 +302,7 @@ def test_runs_that_were_cut_are_read_as_the_list_has_them(tmp_path: Path) -> Non
     assert runs > len(list(runs_of(inode, 4)))
     jobs = 'job = [{ name = "r", filename = "f", rw = "read", bs = "16k", size = "128k" }]'
     text = text_of(sums.replace('\noverwrite = "split"', ""), jobs=jobs)
-    (cell,) = load_experiment(given(text, tmp_path / "after", tmp_path)).cells
+    (cell,) = load_experiment(experiment_of(text, tmp_path / "after", tmp_path)).cells
     found = run_cell(cell, tmp_path / "after", trace=False).metrics
     assert "reads_eio" not in found
     assert runs == found["checksums_verified"]

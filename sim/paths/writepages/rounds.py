@@ -326,9 +326,7 @@ class Ext4Writepages:
         """mpage_map_and_submit_extent(): map what was collected, as often as it goes on; write its pages."""
         task.ps += self._s_vector.charge(1)
         while scan.length:
-            flags = CREATE | IO_SUBMIT
-            if self._sb.nolock:
-                flags |= IO_CREATE
+            flags = CREATE | IO_SUBMIT | (IO_CREATE if self._sb.nolock else 0)
             if scan.flags & GETS_PLACE:
                 flags |= DELALLOC_RESERVED
             found = yield from self._mapper.map_blocks(task, inode, scan.lblk, scan.length, flags, plug)
