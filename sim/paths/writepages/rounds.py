@@ -31,7 +31,6 @@ from sim.fs.live_inode import (
 )
 from sim.fs.map_flags import CREATE, DELALLOC_RESERVED, IO_CREATE, IO_SUBMIT
 from sim.fs.map_write import WriteMapper
-from sim.fs.page_locks import PageLocks
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.writepages.ends import IoEnd, bios_of_page
 from sim.paths.writepages.page_io import PAGEVEC, WRITEPAGES, IoSubmit, PageIo
@@ -114,11 +113,10 @@ class Ext4Writepages:
         io_end = IoEnd(inode)
         flags = wbc.data_flags
         scan = Scan(IoSubmit(inode, io_end, flags), wbc.cyclic, wbc.sync)
-        locks = inode.page_locks
         task.ps += self._s_round.charge(1) + self._s_first.charge(1)
-        locks.hold(scan)
+        inode.page_locks.hold(scan)
         yield from self._prepare(task, inode, tagged, scan, False, plug)
-        self._release(task, scan, locks)
+        self._release(task, scan)
         self._io.submit(task, scan.io, plug)
         self._io.ends.put(io_end)
         while not scan.over or scan.kept:
@@ -132,7 +130,7 @@ class Ext4Writepages:
             if reserve:
                 yield from sb.reserve(task, reserve)
             yield from sb.start(task, credits)
-            locks.hold(scan)
+            inode.page_locks.hold(scan)
             if scan.kept:
                 for page in range(scan.first, scan.next):
                     yield from self._lock(task, inode, scan, page, plug)
@@ -146,7 +144,7 @@ class Ext4Writepages:
                 io_end.reserved = reserve
             else:
                 sb.unreserve(reserve)
-            self._release(task, scan, locks)
+            self._release(task, scan)
             self._io.submit(task, scan.io, plug)
             if task.blocked is not None:
                 yield from self._queue.wait_for_tag(task)
@@ -156,14 +154,13 @@ class Ext4Writepages:
         self, task: Task, inode: LiveInode, scan: Scan, page: int, plug: Plug
     ) -> Generator[Any, Any, None]:
         """lock_page()."""
-        locks = inode.page_locks
-        if locks.busy(page, scan):
+        if inode.page_locks.busy(page, scan):
             self._queue.flush_for_sleep(task, plug)
-            yield from locks.wait(task, page, self._io.ends.clock, scan)
+            yield from inode.page_locks.wait(task, page, self._io.ends.clock, scan)
 
-    def _release(self, task: Task, scan: Scan, locks: PageLocks) -> None:
+    def _release(self, task: Task, scan: Scan) -> None:
         """mpage_release_unused_pages(): collected and not written: they are looked at again."""
-        locks.drop(scan)
+        scan.io.inode.page_locks.drop(scan)
         if scan.first < scan.next and not scan.kept:
             pages = scan.next - scan.first
             task.ps += self._s_folios.charge(-(-pages // PAGEVEC))
