@@ -149,13 +149,18 @@ RECORDS: tuple[Quote, ...] = (
         lambda: [*_off("N4", "P7 nvme", ratio=True), *_off("N4 abs", ratio=False)],
     ),
     Quote(
-        "large folios on a RAM disk (N2, {:.0f} to {:.0f} %)",
-        lambda: _off("N2a", "N2b", "N2b cached", ratio=True),
+        "large folios on a RAM disk in a VM (P5, {:.0f} %)",
+        lambda: _off("P5", "P5 holes", ratio=True)[1:],
     ),
     Quote(
-        "MiB/s from the page cache (P4, up to {:.0f} %)",
-        lambda: _off("P4 abs", ratio=False)[1:],
+        "with all bytes in the caches (N2b, {:.0f} %; from memory {:.0f} to {:.0f} %)",
+        lambda: [_of("N2b cached bs 64k"), *_off("N2a", "N2b", ratio=True)],
     ),
+    Quote(
+        "over a hole (P7, {:.0f} and {:.0f} %)",
+        lambda: [abs(_of(f"P7 holes bs {size}")) for size in ("64k", "1M")],
+    ),
+    Quote("MiB/s from the page cache (P4, {:.0f} % at 1 MiB)", lambda: [_of("P4 abs bs 1M")]),
     Quote(
         "dm-crypt (N7, {:.0f} and {:.0f} %; P18, {:.0f} %: a rate hides it here and did not there)",
         lambda: [_of("N7 inline"), _of("N7 kcryptd"), _of("P18 kcryptd")],
