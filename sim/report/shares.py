@@ -20,7 +20,8 @@ Share = Callable[[Row], float]
 _ROW_INCHES, _ROWS_A_STRIP = 0.22, 16
 _AROUND_INCHES = 2.5
 """What a page has around its rows, at most."""
-_FULL = 100
+_FULL, _ROOM = 100, 1.35
+"""A whole in per cent, and how many of it a panel has room for: what a bar is stands behind it."""
 
 
 def share_pages(
@@ -79,8 +80,8 @@ def equal_axes(run: Run, panels: Mapping[str, Share]) -> list[str]:
 def _bars(panel: Axes, rows: range, shares: list[float], inches: float, nothing: str, colour: str) -> None:
     """Draw a bar for each share of these rows, and write what it is."""
     panel.barh(rows, [shares[at] for at in rows], height=0.62, color=colour, zorder=2)
-    panel.set_xlim(0, _FULL * 1.35)
-    mark(panel, "x", tick_marks(_FULL, inches))
+    panel.set_xlim(0, _FULL * _ROOM)
+    mark(panel, "x", tick_marks(_FULL, inches / _ROOM))
     panel.grid(axis="x")
     for at in rows:
         share = shares[at]
