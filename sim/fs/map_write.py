@@ -195,12 +195,24 @@ class WriteMapper:
             return found
         if found.length and not found.unwritten:
             if self.reflink is not None and inode.shares:
-                yield from self._sb.locks.down_write(task, inode.data_sem, plug)
-                found = yield from self._copy(task, inode, lblk, found, flags, plug)
-                inode.data_sem.up_write()
+                found = yield from self._under_lock(
+                    task, inode, self._copy(task, inode, lblk, found, flags, plug), plug
+                )
             return found
+        return (
+            yield from self._under_lock(task, inode, self._create(task, inode, lblk, want, flags, plug), plug)
+        )
+
+    def _under_lock(
+        self, task: Task, inode: LiveInode, change: Generator[Any, Any, MappedBlocks], plug: Plug
+    ) -> Generator[Any, Any, MappedBlocks]:
+        """Change where blocks are, with i_data_sem held to write; who finds no room lets it go, too."""
         yield from self._sb.locks.down_write(task, inode.data_sem, plug)
-        found = yield from self._create(task, inode, lblk, want, flags, plug)
+        try:
+            found = yield from change
+        except NoSpaceError:
+            inode.data_sem.up_write()
+            raise
         inode.data_sem.up_write()
         return found
 

@@ -22,6 +22,7 @@ from sim.fs.jbd2.log import Log, tags_per_descriptor
 from sim.fs.live_inode import LiveInode
 from sim.fs.map_flags import CREATE, NO_NORMALIZE, UNWRITTEN
 from sim.fs.map_write import WriteMapper
+from sim.fs.mballoc.allocator import NoSpaceError
 from sim.fs.tree_edit import TreeEditor
 from sim.fs.write_out import Disk, WriteOut
 from sim.fs.writeback_control import WritebackControl
@@ -349,7 +350,12 @@ class Ext4Writer:
         yield from sb.locks.lock(task, inode)
         while lblk < end:
             yield from sb.start(task, sb.extent_credits())
-            found = yield from self.mapper.map_blocks(task, inode, lblk, end - lblk, flags, Plug(holds=False))
+            try:
+                plug = Plug(holds=False)
+                found = yield from self.mapper.map_blocks(task, inode, lblk, end - lblk, flags, plug)
+            except NoSpaceError:
+                inode.rwsem.up_write()
+                raise
             lblk += found.length
             if not keep_size and min(lblk * size, offset + length) > inode.size:
                 inode.size = inode.disksize = min(lblk * size, offset + length)

@@ -27,8 +27,7 @@ class BdevRun(CountedMachine):
 
     def run(self) -> None:
         """Do what the script says."""
-        self.machine.clock.process(self._script(self.machine.cpu.task(0, "wtruth")))
-        self.machine.clock.run()
+        self.play(self._script(self.machine.cpu.task(0, "wtruth")))
 
     def _script(self, task: Task) -> Generator[Any, Any, None]:
         for line in self.case.record["script"]:

@@ -5,12 +5,14 @@ The machine that a recorded write case runs on: its calls are counted phase by p
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Any
 
 from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile
 from sim.engine.costs import CostTable
-from sim.errors import ConfigError
+from sim.errors import ConfigError, InvariantError
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
 from sim.records.write_bios import BioSeen, WatchedQueue
@@ -61,6 +63,13 @@ class CountedMachine:
         profile = load_device_profile("null_blk")
         self.machine = Machine(spec, lambda clock: make_device(clock, profile))
         self.queue = WatchedQueue(self.machine.disk)
+
+    def play(self, script: Generator[Any, Any, None]) -> None:
+        """Run a script to its end; InvariantError for one that waits for what never comes."""
+        ended = self.machine.clock.process(script)
+        self.machine.clock.run()
+        if not ended.triggered:
+            raise InvariantError(f"{self.case.name}: the script waits for what never comes")
 
     def begin(self, name: str) -> None:
         """End the phase that runs; begin another, or none for "-"."""

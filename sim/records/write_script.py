@@ -47,9 +47,7 @@ class ScriptRun(CountedMachine):
 
     def run(self) -> None:
         """Do what the script says, up to umount."""
-        task = self.machine.cpu.task(0, "wtruth")
-        self.machine.clock.process(self._script(task))
-        self.machine.clock.run()
+        self.play(self._script(self.machine.cpu.task(0, "wtruth")))
 
     def waited_for_credits(self) -> bool:
         """Tell whether the writer has waited for credits that a worker gave back."""

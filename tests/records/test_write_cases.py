@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sim.cli.validate_writes import WRITE_GROUPS
-from sim.errors import ConfigError
+from sim.errors import ConfigError, InvariantError
 from sim.records.write_case import WriteCase
 from sim.records.write_compare import (
     WriteDifference,
@@ -201,3 +201,11 @@ def test_wrong_files_are_refused(tmp_path: Path) -> None:
         path.write_text(json.dumps({key: value for key, value in record.items() if key != field}) + "\n")
         with pytest.raises(ConfigError, match=rf"over.jsonl:1: has no '{field}'"):
             load_write_cases(path)
+
+
+@pytest.mark.skipif(compiled(), reason="replaces a method of a compiled class")
+def test_a_script_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that is never let go would else leave nothing to compare, and so nothing that differs."""
+    monkeypatch.setattr("sim.engine.rwsem.RwSemaphore.up_write", lambda _semaphore: None)
+    with pytest.raises(InvariantError, match="waits for what never comes"):
+        validate_writes(cases_of("shortfree")[:1], lambda _: None)
