@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sim.cli.validate_writes import WRITE_GROUPS
+from sim.engine.mode import compiled
 from sim.errors import ConfigError, InvariantError
 from sim.records.write_case import WriteCase
 from sim.records.write_compare import (
