@@ -20,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help run fast slow test pytest site mutants fuzz bench truth truth-ns lint baselines readme constraints clean
 help:
 	@echo "make run    the main experiment, from nothing to a figure"
-	@echo "make fast   compile the core in place (needs a C compiler; two to four minutes)"
+	@echo "make fast   compile the core in place (needs a C compiler; two to three minutes, seconds where little has changed)"
 	@echo "make slow   back to plain Python"
 	@echo "make test   lint, types, import contracts and all tests"
 	@echo "make mutants  do the tests notice faults? 629 of them, each put into a copy of the tree (minutes)"
