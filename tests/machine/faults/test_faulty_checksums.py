@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_cells import CellOf, accounted, cells_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.config.cell import Cell
-from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image
 from sim.machine.faults import device
-from sim.machine.run_cell import run_cell
-from sim.volume.images import ensure_image
 
 KIB_OF_FILE = 240
 EXPERIMENT = f"""\
@@ -51,30 +48,21 @@ KINDS = ["sector_error", "bit_flip", "misdirected_write", "lost_write"]
 
 
 @pytest.fixture(scope="session")
-def cell_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Cell, Path]]:
+def cell_of(tmp_path_factory: pytest.TempPathFactory) -> CellOf:
     """Return what makes a cell with values replaced, and its image, made once."""
-    folder = tmp_path_factory.mktemp("faulty_checksums")
-    (folder / "e.toml").write_text(EXPERIMENT)
-
-    def make(*sets: str) -> tuple[Cell, Path]:
-        (cell,) = load_experiment(folder / "e.toml", list(sets)).cells
-        return cell, ensure_image(cell, root=folder / "images")
-
-    return make
+    return cells_of(tmp_path_factory.mktemp("faulty_checksums"), EXPERIMENT)
 
 
 def counted(cell: Cell, image: Path, readers: int = 1) -> dict[str, Any]:
     """Return the metrics of a run in which every fault must be accounted for, and every read."""
-    found: dict[str, Any] = dict(run_cell(cell, image, False).metrics)
-    parts = ("faults_detected", "faults_undetected", "faults_never_read")
-    assert found["faults_injected"] == sum(found[part] for part in parts)
+    found = accounted(cell, image)
     assert PAGES * readers == found["reads_right"] + found["reads_eio"] + found["reads_wrong"]
     return found
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_faults_of_data(cell_of: Callable[..., tuple[Cell, Path]], layout: str, kind: str) -> None:
+def test_faults_of_data(cell_of: CellOf, layout: str, kind: str) -> None:
     """Of 60 pages in extents of 6 six are hit: EIO for these, or for all of their runs; none else."""
     cell, image = cell_of(f"checksums={layout}", f"faults.kind={kind}")
     found = counted(cell, image)
@@ -103,7 +91,7 @@ def runs_of(cell: Cell, image: Path) -> int:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", ["sector_error", "bit_flip", "lost_write"])
-def test_faults_of_checksums(cell_of: Callable[..., tuple[Cell, Path]], layout: str, kind: str) -> None:
+def test_faults_of_checksums(cell_of: CellOf, layout: str, kind: str) -> None:
     """
     All checksums of the file lie in one block: who cannot read it, or believe it, has nothing of the data. A
     bit beside a list, which shares its block with nothing here, harms nobody and is not noticed.
@@ -118,9 +106,7 @@ def test_faults_of_checksums(cell_of: Callable[..., tuple[Cell, Path]], layout: 
 
 
 @pytest.mark.parametrize("read", ["before", "with", "after"])
-def test_checksums_that_were_flipped_on_the_way_are_read_again(
-    cell_of: Callable[..., tuple[Cell, Path]], read: str
-) -> None:
+def test_checksums_that_were_flipped_on_the_way_are_read_again(cell_of: CellOf, read: str) -> None:
     """A row that comes wrong half of the time: a page has two tries, and once it is right it stays."""
     cell, image = cell_of(
         f"checksums={{layout='table_data',read='{read}'}}",
@@ -133,7 +119,7 @@ def test_checksums_that_were_flipped_on_the_way_are_read_again(
     assert 0 == found["reads_wrong"]
 
 
-def test_what_is_in_memory_is_not_read(cell_of: Callable[..., tuple[Cell, Path]]) -> None:
+def test_what_is_in_memory_is_not_read(cell_of: CellOf) -> None:
     """Checksums that were read before the run: nobody meets the fault of their block."""
     sets = ("faults={kind='bit_flip',on='tags',count=1}", "cache.status=es_cold")
     found = counted(*cell_of(*sets))
@@ -156,7 +142,7 @@ def test_what_is_in_memory_is_not_read(cell_of: Callable[..., tuple[Cell, Path]]
     seed=st.integers(0, 5),
 )
 def test_no_wrong_byte_is_given_to_anyone(
-    cell_of: Callable[..., tuple[Cell, Path]],
+    cell_of: CellOf,
     layout: str,
     kind: str,
     on: str,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from faulty_cells import CellOf, accounted, cells_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,6 @@ from sim.ext4.read.reader import Image
 from sim.machine.faults import device
 from sim.machine.faults.plan import FaultPlan
 from sim.machine.run_cell import run_cell
-from sim.volume.images import ensure_image
 from sim.volume.verity_image import descriptor_of
 
 PAGES = 300
@@ -43,23 +42,14 @@ VERITY = ["volume.verity=true"]
 
 
 @pytest.fixture(scope="session")
-def cell_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Cell, Path]]:
+def cell_of(tmp_path_factory: pytest.TempPathFactory) -> CellOf:
     """Return what makes a cell with values replaced, and its image, made once."""
-    folder = tmp_path_factory.mktemp("faults")
-    (folder / "e.toml").write_text(EXPERIMENT)
-
-    def make(*sets: str) -> tuple[Cell, Path]:
-        (cell,) = load_experiment(folder / "e.toml", list(sets)).cells
-        return cell, ensure_image(cell, root=folder / "images")
-
-    return make
+    return cells_of(tmp_path_factory.mktemp("faults"), EXPERIMENT)
 
 
 def counted(cell: Cell, image: Path) -> dict[str, Any]:
     """Return the metrics of a run in which every fault must be accounted for, and every read."""
-    found: dict[str, Any] = dict(run_cell(cell, image, False).metrics)
-    parts = ("faults_detected", "faults_undetected", "faults_never_read")
-    assert found["faults_injected"] == sum(found[part] for part in parts)
+    found = accounted(cell, image)
     assert found["reads"] == found["reads_right"] + found["reads_wrong"]
     return found
 
@@ -75,9 +65,7 @@ def counted(cell: Cell, image: Path) -> dict[str, Any]:
         ("volume.verity=true", True),
     ],
 )
-def test_silent_corruption(
-    cell_of: Callable[..., tuple[Cell, Path]], path: str, kind: str, scheme: str, noticed: bool
-) -> None:
+def test_silent_corruption(cell_of: CellOf, path: str, kind: str, scheme: str, noticed: bool) -> None:
     """Eight pages of 300: fs-verity gives EIO for these alone; without it, encrypted or not, wrong data."""
     found = counted(*cell_of(f"path={path}", f"faults.kind={kind}", scheme))
     told = {"reads_right": PAGES - 8, "reads_eio": 8 * noticed, "reads_wrong": 8 * (not noticed)}
@@ -87,16 +75,14 @@ def test_silent_corruption(
 
 @pytest.mark.parametrize("path", ["page_io", "buffer_head", "iomap"])
 @pytest.mark.parametrize("scheme", ["volume.verity=false", "encryption.scheme=dm-crypt"])
-def test_a_bad_sector_is_always_told(
-    cell_of: Callable[..., tuple[Cell, Path]], path: str, scheme: str
-) -> None:
+def test_a_bad_sector_is_always_told(cell_of: CellOf, path: str, scheme: str) -> None:
     """The device says so itself: EIO for the pages of the bad sectors, whatever lies between."""
     found = counted(*cell_of(f"path={path}", "faults.kind=sector_error", scheme))
     assert (PAGES - 8, 8, 0) == tuple(found[key] for key in ("reads_right", "reads_eio", "reads_wrong"))
     assert 8 == found["faults_detected"]
 
 
-def test_a_flip_garbles_what_is_encrypted(cell_of: Callable[..., tuple[Cell, Path]]) -> None:
+def test_a_flip_garbles_what_is_encrypted(cell_of: CellOf) -> None:
     """One bit of plain data is one byte; of XTS it is a cipher block of 16, a few of which agree."""
     plain = counted(*cell_of())["wrong_bytes"]
     garbled = counted(*cell_of("encryption.scheme=fscrypt-v2"))["wrong_bytes"]
@@ -108,7 +94,7 @@ def test_a_flip_garbles_what_is_encrypted(cell_of: Callable[..., tuple[Cell, Pat
 @pytest.mark.parametrize("kernel", ["6.1", "7.3"])
 @pytest.mark.parametrize(("tree_block", "below"), [(0, range(300)), (1, range(128)), (3, range(256, 300))])
 def test_a_flip_in_the_tree_refuses_what_lies_below_it(
-    cell_of: Callable[..., tuple[Cell, Path]],
+    cell_of: CellOf,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
     kernel: str,
@@ -144,7 +130,7 @@ def place(image: Path, lblk: int) -> int:
     pages=st.sampled_from([1, 4, 12]),
 )
 def test_exactly_what_lies_below_a_flip_is_refused(
-    cell_of: Callable[..., tuple[Cell, Path]], flips: dict[int, int], order: str, kernel: str, pages: int
+    cell_of: CellOf, flips: dict[int, int], order: str, kernel: str, pages: int
 ) -> None:
     """
     Data blocks 0 to 299, tree blocks 300 (the root) to 303 of a file, any of them flipped: no wrong byte is
@@ -166,7 +152,7 @@ def test_exactly_what_lies_below_a_flip_is_refused(
     assert (PAGES // pages - refused, refused) == (found["reads_right"], found["reads_eio"])
 
 
-def test_a_flip_in_transfer_is_read_again(cell_of: Callable[..., tuple[Cell, Path]]) -> None:
+def test_a_flip_in_transfer_is_read_again(cell_of: CellOf) -> None:
     """With fs-verity the page that was flipped on the way is refused, read again, and right nearly always."""
     sets = ['faults={kind="transfer_flip",rate=0.05}']
     plain, verity = counted(*cell_of(*sets)), counted(*cell_of(*sets, *VERITY))
@@ -175,9 +161,7 @@ def test_a_flip_in_transfer_is_read_again(cell_of: Callable[..., tuple[Cell, Pat
     assert verity["faults_detected"] > verity["reads_eio"]
 
 
-def test_the_fsverity_program_knows_the_digest(
-    cell_of: Callable[..., tuple[Cell, Path]], tmp_path: Path
-) -> None:
+def test_the_fsverity_program_knows_the_digest(cell_of: CellOf, tmp_path: Path) -> None:
     """What the descriptor of the image says is what `fsverity digest` makes of the same bytes."""
     program = shutil.which("fsverity")
     if program is None:
@@ -192,7 +176,7 @@ def test_the_fsverity_program_knows_the_digest(
     assert said.split()[0].removeprefix("sha256:") == descriptor.digest.hex()
 
 
-def test_runs_without_data_take_as_long(cell_of: Callable[..., tuple[Cell, Path]]) -> None:
+def test_runs_without_data_take_as_long(cell_of: CellOf) -> None:
     """Hashing real data changes neither a count nor a time of a file that is right."""
     cell, image = cell_of(*VERITY)
     found = []
@@ -203,7 +187,7 @@ def test_runs_without_data_take_as_long(cell_of: Callable[..., tuple[Cell, Path]
     assert found[0] == found[1]
 
 
-def given(cell_of: Callable[..., tuple[Cell, Path]], folder: Path, *sets: str) -> dict[str, Any]:
+def given(cell_of: CellOf, folder: Path, *sets: str) -> dict[str, Any]:
     """Return the metrics of a run on the image of a cell, as an image of somebody's own."""
     _, image = cell_of(*sets)
     volume = f'image = "{image}"'
@@ -213,9 +197,7 @@ def given(cell_of: Callable[..., tuple[Cell, Path]], folder: Path, *sets: str) -
     return counted(cell, image)
 
 
-def test_an_image_of_ones_own_is_verified_too(
-    cell_of: Callable[..., tuple[Cell, Path]], tmp_path: Path
-) -> None:
+def test_an_image_of_ones_own_is_verified_too(cell_of: CellOf, tmp_path: Path) -> None:
     """What has the flag is held against its tree; where no file has one there is nothing to break."""
     found = given(cell_of, tmp_path, *VERITY)
     assert (1, 0) == (found["faults_detected"], found["reads_wrong"])
@@ -244,9 +226,7 @@ def test_an_image_of_ones_own_is_verified_too(
         ([*VERITY, "volume.files.layout={kind='hole'}"], "volume.verity with layout 'hole'"),
     ],
 )
-def test_wrong_values_are_one_line_each(
-    cell_of: Callable[..., tuple[Cell, Path]], sets: list[str], told: str
-) -> None:
+def test_wrong_values_are_one_line_each(cell_of: CellOf, sets: list[str], told: str) -> None:
     """Place, value, and what is allowed."""
     with pytest.raises(ConfigError) as caught:
         cell_of(*sets)
