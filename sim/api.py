@@ -30,6 +30,7 @@ from sim.experiment.estimate import refuse_too_much
 from sim.experiment.fio_experiment import experiment_of
 from sim.experiment.results import Row, Run, load_run
 from sim.experiment.runner import execute, no_figures
+from sim.experiment.workers import refuse_if_imported
 from sim.machine.run_cell import run_cell
 from sim.machine.timeline import Timeline, watch
 from sim.report.figures import draw
@@ -91,6 +92,7 @@ def run(
     A cell that cannot be run is a row of `failed`. Draws no figures: see `figure`. Raises ReadpathError for
     whatever cannot be used.
     """
+    refuse_if_imported(jobs)
     experiment = experiment_of(Path(file), None, sets)
     if not force:
         refuse_too_much(experiment, jobs, "less, or force=True to run it all the same")

@@ -18,6 +18,9 @@ from sim.errors import ReadpathError
 
 R = TypeVar("R")
 
+GUARDED = 'run(...) below `if __name__ == "__main__":`'
+"""What a script that is imported by its workers must have."""
+
 
 class WorkerLostError(ReadpathError):
     """A worker process was killed; what others had finished is kept."""
@@ -39,8 +42,10 @@ def workers(jobs: int) -> Iterator[Each]:
     """
     Yield what maps a function over tuples of arguments on `jobs` processes; 1: in this one.
 
-    Raises WorkerLostError if a worker is killed. Workers end when this process does, however it ends.
+    Raises WorkerLostError if a worker is killed, and as `refuse_if_imported` does. Workers end when this
+    process does, however it ends.
     """
+    refuse_if_imported(jobs)
     if jobs == 1:
         yield in_this_process
         return
@@ -59,10 +64,20 @@ def workers(jobs: int) -> Iterator[Each]:
             "a worker process was killed, or there was no memory left for it"
             " (or, from Python: each imports the script that runs)"
         )
-        allowed = 'fewer with --jobs; from Python, run(...) below `if __name__ == "__main__":`'
-        raise WorkerLostError("jobs", problem, allowed) from None
+        raise WorkerLostError("jobs", problem, f"fewer with --jobs; from Python, {GUARDED}") from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def refuse_if_imported(jobs: int) -> None:
+    """
+    Raise WorkerLostError where a worker's import of the script that runs would start `jobs` > 1 workers more.
+
+    multiprocessing refuses it too, but late: after the script has made its files, and semaphores of which
+    it then tells on stderr, below the line that says what to do.
+    """
+    if jobs > 1 and getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise WorkerLostError("jobs", "a worker process imports this script, which starts workers", GUARDED)
 
 
 def _begin() -> None:

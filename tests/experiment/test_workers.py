@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -86,3 +87,13 @@ def test_workers_end_with_their_parent(tmp_path):
             break
         time.sleep(0.02)
     assert [] == [number for number in numbers if _lives(number)]
+
+
+def test_who_is_imported_by_a_worker_begins_none(monkeypatch):
+    """As multiprocessing marks a process while it imports the script that runs; one process is no matter."""
+    monkeypatch.setattr(multiprocessing.current_process(), "_inheriting", True, raising=False)
+    monkeypatch.setattr("sim.experiment.workers.ProcessPoolExecutor", None)  # nor is a semaphore made
+    with workers(1) as each:
+        assert list(each(abs, [(-1,)])) == [1]
+    with pytest.raises(WorkerLostError, match=r"imports this script.*__main__"), workers(2):
+        pass
