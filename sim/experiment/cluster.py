@@ -16,7 +16,7 @@ import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from tempfile import gettempdir
@@ -106,31 +106,38 @@ def _results(
     client: Any, run_cell: RunCell, make_image: MakeImage, cells: Sequence[tuple[Cell, str]], trace: bool
 ) -> Iterator[tuple[str, CellResult | Failure]]:
     """Yield (key, result) of cells as they are ready, in no order."""
-    keys: dict[Any, str] = {}
-    contents: dict[str, Any] = {}
+    sent: dict[str, Any] = {}
+    there: list[tuple[str, Task, list[Any]]] = []
     for cell, key in cells:
         travelling = tuple(sorted(named_files(cell.config), key=_path))
-        for file in travelling:
-            if file.sha256 not in contents:
-                content = attempt(content_to_send, cell.base / file.path, file.sha256)
-                # a task and no scattered value, so that a worker that is killed takes nothing with it
-                contents[file.sha256] = (
-                    content if isinstance(content, Failure) else client.submit(bytes, content)
-                )
-        failed = [contents[file.sha256] for file in travelling if isinstance(contents[file.sha256], Failure)]
+        contents = [_sent(client, sent, cell, file) for file in travelling]
+        failed = [content for content in contents if isinstance(content, Failure)]
         if failed:
             yield key, failed[0]
-            continue
-        task = Task(cell, travelling, code_here(tuple(cell.config.own_code.values())), trace)
-        held = [contents[file.sha256] for file in travelling]
-        keys[client.submit(run_there, run_cell, make_image, task, held, pure=False)] = key
-    for future in _distributed().as_completed(list(keys), loop=client.loop):
-        if future.status == "finished":
-            yield keys[future], future.result()
         else:
-            yield keys[future], _lost(future.exception())
-        del keys[future]
-        future.release()
+            expected = code_here(tuple(cell.config.own_code.values()))
+            there.append((key, Task(cell, travelling, expected, trace), contents))
+    if not there:
+        return
+    # one message for many cells, either way: by itself each takes a millisecond of the client's
+    run = partial(run_there, run_cell, make_image)
+    futures = client.map(run, *zip(*((task, held) for _, task, held in there), strict=True), pure=False)
+    keys = {future: key for future, (key, _, _) in zip(futures, there, strict=True)}
+    ready = _distributed().as_completed(futures, loop=client.loop, with_results=True, raise_errors=False)
+    del futures, there  # what a worker holds goes when the last future of it does
+    for batch in ready.batches():
+        for future, result in batch:
+            done = future.status == "finished"
+            yield keys.pop(future), result if done else _lost(future.exception())
+
+
+def _sent(client: Any, sent: dict[str, Any], cell: Cell, file: FileRef) -> Any:
+    """Return what will be the content of a file on the cluster, or the Failure to read it; each goes once."""
+    if file.sha256 not in sent:
+        content = attempt(content_to_send, cell.base / file.path, file.sha256)
+        # a task and no scattered value, so that a worker that is killed takes nothing with it
+        sent[file.sha256] = content if isinstance(content, Failure) else client.submit(bytes, content)
+    return sent[file.sha256]
 
 
 def _lost(error: BaseException | None) -> Failure:
