@@ -5,6 +5,10 @@ The plan of a boot of user-mode Linux: its text, and what the numbers in it stan
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+
 from cases import Record
 from volumes import Volume
 
@@ -27,6 +31,58 @@ LOOPS = {
 }  # fmt: skip
 """Primitives in hot loops (see native/loops.h): for every layout, and once a volume."""
 STATUS = {"warm": "warm", "es_cold": "cold"}
+WRITE_MODES = {
+    "od": "data=ordered",
+    "on": "data=ordered,nodelalloc",
+    "wn": "data=writeback,nodelalloc",
+    "j": "data=journal",
+}
+"""How a volume that is written to is mounted, by the letters of the write recordings."""
+WRITTEN_BY = {"od": ("own", "mpage", "bwfp"), "on": ("own",), "wn": ("own", "bwfp2", "mpage2"), "j": ("own",)}
+"""The designs that each of them is timed with (module/write_operations.h)."""
+WRITTEN = {"seq4k-64k": (4096, 65536), "seq4k-1m": (4096, 1048576), "seq128k-1m": (131072, 1048576)}
+"""Passes, one after another from the file's beginning: bytes a call, bytes in all."""
+OF_ANOTHER = ",commit=600,no_prefetch_block_bitmaps"
+"""No commit but fsync(2)'s."""
+
+
+def write_cases() -> Iterator[Record]:
+    """Yield what is written and synced at native speed: blocks that are there are written over."""
+    for size, mode in product((1024, 2048, 4096), WRITE_MODES):
+        for path, file, kind in product(WRITTEN_BY[mode], ("contig", "frag1", "frag4"), WRITTEN):
+            length, total = WRITTEN[kind]
+            yield {
+                "case": f"native_bs{size}/{mode}/{path}/{file}/{kind}",
+                "block_size": size,
+                "mode": mode,
+                "mount": WRITE_MODES[mode] + OF_ANOTHER,
+                "path": path,
+                "file": file,
+                "kind": kind,
+                "length": length,
+                "total": total,
+                "image": f"w{size}",
+            }
+
+
+class WritePlan:
+    """Passes of writes, on a volume for every mode; `records` has by number what each of them is."""
+
+    def __init__(self, images: Path, records: list[Record], rounds: int) -> None:
+        self.records = dict(enumerate(records))
+        volumes = {(r["image"], r["mode"]): r["mount"] for r in records}
+        lines = [
+            f"volume {of}{mode} {images.resolve()}/{of}.img {mount}" for (of, mode), mount in volumes.items()
+        ]
+        lines += ["copies 0", f"rounds {rounds}"]
+        for kind in dict.fromkeys(record["kind"] for record in records):
+            length, total = WRITTEN[kind]
+            lines += [f"pattern {kind} {total // length}"]
+            lines += [f"{offset} {length} 0" for offset in range(0, total, length)]
+        for number, r in self.records.items():
+            file = f"{r['image']}{r['mode']}/{r['file']}"
+            lines += [f"write {number} {file} {r['path']} {r['kind']} warm"]
+        self.text = "".join(f"{line}\n" for line in lines)
 
 
 class Plan:

@@ -34,7 +34,7 @@ from sim.records.counted_machine import WRITTEN, PhaseCounts
 from sim.records.json_lines import read_lines
 from sim.records.write_case import WriteCase
 from sim.records.write_script import ScriptRun
-from sim.records.write_volumes import load_volumes
+from sim.records.write_volumes import WriteVolume, load_volumes
 from sim.units import KIB, PAGE_BYTES, PAGE_SECTORS
 
 FOLDER: Final = "writes"
@@ -48,6 +48,8 @@ IN_FLIGHT: Final = 16
 """Requests of write-back that blk-wbt lets a queue of null_blk have at once."""
 UNITS: Final = {"copy_page_from_iter_atomic": "byte", "jbd2_journal_get_descriptor_buffer": "byte"}
 UNITS_TOO: Final = {"mpage_process_page_bufs": "buffer", "xts_encrypt": "byte"}
+DEVICES: Final = {"ram": "wtram", "null_blk": "nullb-nocache"}
+"""Of a record, and of the write cases: instructions were recorded on the latter."""
 COPIED_BYTES: Final = 64 * KIB
 """The rig copies an image to null_blk in pieces of so many bytes, those that are not zeros."""
 ROUNDS: Final = ("1", "2")
@@ -79,14 +81,19 @@ def unit_of(symbol: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One phase of a case: what it is, what the simulator calls there, what was measured of it as a whole."""
+    """
+    One phase of a case: what it is, what the simulator calls there, what was measured of it as a whole.
+
+    taken: instructions, or ns; boots: the same of each boot, where there are several.
+    """
 
     case: str
     name: str
     kind: dict[str, str]
     pages: float
     features: Features
-    instructions: float
+    taken: float
+    boots: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +129,8 @@ def load_write_records(folder: Path) -> WriteRecords:
     volumes = load_volumes(place / "volumes.json")
     phases: list[Phase] = []
     for record in read_lines(place / INSTRUCTIONS):
-        case = WriteCase(_as_a_case(record), volumes[record["image"]], record["case"])
-        run = ScriptRun(case, Counting())
-        run.run()
-        phases += _phases(run)
+        taken = {phase["name"]: float(phase["instructions"]) for phase in record["phases"]}
+        phases += simulated_phases(record, volumes[record["image"]], taken)
     by_name = {(phase.case, phase.name): phase for phase in phases}
     windows = []
     for record in read_lines(place / SYMBOLS):
@@ -137,43 +142,42 @@ def load_write_records(folder: Path) -> WriteRecords:
     return WriteRecords(phases, windows)
 
 
+def simulated_phases(
+    record: Mapping[str, Any], volume: WriteVolume, taken: Mapping[str, float]
+) -> list[Phase]:
+    """Return the phases of a record's script that `taken` has the measure of, with what they call here."""
+    run = ScriptRun(WriteCase(_as_a_case(record, taken), volume, record["case"]), Counting())
+    run.run()
+    kind = {"block size": str(record["block_size"])}
+    kind |= {word: record[word] for word in ("mode", "path", "file", "kind")}
+    found = []
+    for number, phase in enumerate(run.phases):
+        side = phase.name.rstrip("012")
+        if phase.name in taken and side in ("write", "sync") and phase.name[-1] in ROUNDS:
+            features = _features(phase, _new_pages(run, number))
+            pages = record["total"] / PAGE_BYTES
+            found.append(
+                Phase(record["case"], phase.name, kind | {"side": side}, pages, features, taken[phase.name])
+            )
+    return found
+
+
 def fit_writes(windows: list[Window], known: Mapping[Constant, float]) -> Values:
     """Return the constants of writing, those of the rig among them."""
     return fit_stretches(windows, complete(STRETCHES, windows, known), known)
 
 
-def _as_a_case(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record of instructions in the words of a write case."""
-    phases = [{"counts": {}} | phase for phase in record["phases"]]
-    return record | {
+def _as_a_case(record: Mapping[str, Any], taken: Mapping[str, float]) -> dict[str, Any]:
+    """Return a record of what phases took in the words of a write case."""
+    phases = [{"counts": {}, "name": name} for name in taken]
+    return dict(record) | {
         "mount": record["script"][0].split()[-1],
-        "device": "nullb-nocache",
+        "device": DEVICES[record.get("device", "null_blk")],
         "bios": [],
         "sync": "fsync",
         "group": "instructions",
         "phases": phases,
     }
-
-
-def _phases(run: ScriptRun) -> list[Phase]:
-    record = run.case.record
-    measured = {phase["name"]: phase["instructions"] for phase in record["phases"]}
-    kind = {
-        "block size": str(record["block_size"]),
-        "mode": record["mode"],
-        "path": record["path"],
-        "file": record["file"],
-        "kind": record["kind"],
-    }
-    found = []
-    for number, phase in enumerate(run.phases):
-        side = phase.name.rstrip("012")
-        if side in ("write", "sync") and phase.name[-1] in ROUNDS:
-            features = _features(phase, _new_pages(run, number))
-            taken = float(measured[phase.name])
-            pages = record["total"] / PAGE_BYTES
-            found.append(Phase(record["case"], phase.name, kind | {"side": side}, pages, features, taken))
-    return found
 
 
 def _features(phase: PhaseCounts, pages: int) -> Features:

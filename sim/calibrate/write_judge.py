@@ -19,6 +19,7 @@ from sim.calibrate.judge import Predicted
 from sim.calibrate.measured import Measured
 from sim.calibrate.stretches import Values
 from sim.calibrate.write_costs import Phase, WriteRecords, fit_writes, known_of_reads
+from sim.calibrate.write_times import fit_times
 
 UNSEEN = 0.005
 WITH = ("mode", "path", "file", "kind")
@@ -55,7 +56,7 @@ def _can_be_told(rounds: list[Phase], values: Values, everything: Values) -> boo
     """Tell whether nearly all that a side does has a cost in `values`."""
     return all(
         sum(n * everything.get(c, 0.0) for c, n in phase.features.items() if c not in values)
-        <= UNSEEN * phase.instructions
+        <= UNSEEN * phase.taken
         for phase in rounds
     )
 
@@ -72,20 +73,55 @@ def _is_of(kind: dict[str, str], word: str, size: str, value: str) -> bool:
 
 def _predicted(rounds: list[Phase], values: Values, left_out: str) -> Predicted:
     """Return a side of a case beside its record, per 4 KiB written."""
+    measured = _measured(rounds)
+    expected = fmean(predict(each.features, values) for each in rounds) / rounds[0].pages
+    return Predicted(measured, "instructions", left_out, measured.value, expected)
+
+
+def _measured(rounds: list[Phase]) -> Measured:
+    """Return what the rounds of a side of a case took per 4 KiB written."""
     phase, kind = rounds[0], rounds[0].kind
-    measured = Measured(
+    return Measured(
         f"{phase.case} {kind['side']}",
-        f"{SIDES[kind['side']]}, 6.1",
+        ", ".join(filter(None, (SIDES[kind["side"]], kind.get("device"), "6.1"))),
         int(kind["block size"]),
         kind["file"],
         kind["path"],
         kind["kind"],
         f"{kind['mode']} {kind['side']}",
         {"pages_read": round(phase.pages)},
-        fmean(each.instructions for each in rounds) / phase.pages,
+        fmean(each.taken for each in rounds) / phase.pages,
+        boots=phase.boots,
     )
-    expected = fmean(predict(each.features, values) for each in rounds) / phase.pages
-    return Predicted(measured, "instructions", left_out, measured.value, expected)
+
+
+def judge_write_times(phases: list[Phase], instructions: Values) -> list[Predicted]:
+    """
+    Return the prediction of each timed phase, for every kind that it is left out with, by device.
+
+    instructions: of constants, by recordings that are no times.
+    """
+    predicted = []
+    for device in sorted({phase.kind["device"] for phase in phases}):
+        on = [phase for phase in phases if phase.kind["device"] == device]
+        for word, size, value in _kinds(on):
+            values = fit_times([p for p in on if not _is_of(p.kind, word, size, value)], instructions)
+            for phase in on:
+                if _is_of(phase.kind, word, size, value):
+                    expected = predict(phase.features, values) / phase.pages
+                    measured = _measured([phase])
+                    named = f"{word} {value} of {size}-byte blocks"
+                    predicted.append(Predicted(measured, "ns", named, measured.value, expected))
+    return predicted
+
+
+def noise_of_write_times(phases: list[Phase]) -> dict[str, tuple[float, float]]:
+    """Return, by side and device, median and 95th percentile of how far boots lie from their mean."""
+    away: dict[str, list[float]] = {}
+    for phase in phases:
+        of = f"{SIDES[phase.kind['side']]} on {phase.kind['device']}"
+        away.setdefault(of, []).extend(abs(boot / phase.taken - 1) for boot in phase.boots)
+    return {of: (float(np.median(found)), float(np.percentile(found, 95))) for of, found in away.items()}
 
 
 def noise_of_writes(phases: list[Phase]) -> dict[str, tuple[float, float]]:
@@ -97,8 +133,8 @@ def noise_of_writes(phases: list[Phase]) -> dict[str, tuple[float, float]]:
     away: dict[str, list[float]] = {}
     for (_, side), rounds in _sides(phases).items():
         if rounds[0].kind["file"] != "new":
-            mean = fmean(each.instructions for each in rounds)
-            away.setdefault(side, []).extend(abs(each.instructions / mean - 1) for each in rounds)
+            mean = fmean(each.taken for each in rounds)
+            away.setdefault(side, []).extend(abs(each.taken / mean - 1) for each in rounds)
     return {
         SIDES[side]: (float(np.median(found)), float(np.percentile(found, 95)))
         for side, found in away.items()

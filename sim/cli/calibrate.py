@@ -27,9 +27,10 @@ from sim.calibrate.runs import covering, run_cases
 from sim.calibrate.times import MACHINES, load_times
 from sim.calibrate.version_costs import fitted_kernel, is_version, load_version_records
 from sim.calibrate.version_judge import judge_version, noise_of_version
-from sim.calibrate.write_costs import has_writes, load_write_records
-from sim.calibrate.write_judge import judge_writes, noise_of_writes
+from sim.calibrate.write_costs import FOLDER, has_writes, load_write_records
+from sim.calibrate.write_judge import judge_write_times, judge_writes, noise_of_write_times, noise_of_writes
 from sim.calibrate.write_profile import fitted_write_profile
+from sim.calibrate.write_times import has_write_times, instructions_of, load_write_times
 from sim.cli.render import console, print_table
 from sim.engine.costs import DRAWS_SUFFIX
 from sim.errors import ConfigError
@@ -138,6 +139,11 @@ def judge_costs(folder: Path, times: Path | None, simulate: bool, as_json: bool)
         predicted += judge_writes(writes)
         for side, (median, p95) in noise_of_writes(writes.phases).items():
             noise.append(f"{side}: rounds of the same work lie {median:.2%} from their mean, p95 {p95:.2%}")
+        if has_write_times(folder):
+            timed, values = load_write_times(folder / FOLDER), instructions_of(writes)
+            predicted += judge_write_times(timed, values)
+            for of, (median, p95) in noise_of_write_times(timed).items():
+                noise.append(f"{of}: boots lie {median:.1%} from their mean, p95 {p95:.1%}")
     versions = [folder] if is_version(folder) else filter(is_version, sorted(folder.parent.glob("linux-*")))
     for version in map(load_version_records, versions):
         predicted += judge_version(version)

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Bio-based RAM disks that complete inline. The file that includes this sets their size, ram_mb, and whether
- * reads of data copy: without, their pages keep what was in them.
+ * reads and writes of data copy: without, the reader's pages keep what was in them, and so does the disk.
  */
 #include <linux/blkdev.h>
 #include <linux/highmem.h>
 #include <linux/version.h>
 #include <linux/xarray.h>
 
-static bool ram_copies = true;
+static bool ram_copies = true, ram_stores = true;
 
 static void copy_piece(struct xarray *ram, struct bio *bio, struct bio_vec *vec, unsigned int at, sector_t sector, unsigned int bytes)
 {
@@ -38,7 +38,8 @@ static void rtram_submit(struct bio *bio)
 	struct bio_vec vec;
 	sector_t sector = bio->bi_iter.bi_sector;
 
-	if (bio_op(bio) == REQ_OP_WRITE || (bio_op(bio) == REQ_OP_READ && (ram_copies || bio->bi_opf & REQ_META))) {
+	if (op_is_write(bio_op(bio)) ? ram_stores || bio->bi_opf & REQ_META
+				     : bio_op(bio) == REQ_OP_READ && (ram_copies || bio->bi_opf & REQ_META)) {
 		bio_for_each_segment(vec, bio, iter) {
 			unsigned int at = vec.bv_offset, left = vec.bv_len;
 

@@ -9,12 +9,13 @@
 #include <linux/xarray.h>
 #include <os.h>
 
-#define MOST_VOLUMES 4
+#define MOST_VOLUMES 12
 
 static struct volume {
 	char name[16];
 	struct xarray ram;
 	struct vfsmount *mount;
+	bool writable;
 } volumes[MOST_VOLUMES];
 static unsigned int volume_count;
 static bool on_null_blk;
@@ -68,7 +69,8 @@ static dev_t __init fill_null_blk(struct volume *volume, int number)
 	return device;
 }
 
-static void __init add_volume(const char *name, const char *image)
+/* options: of the mount that is written to; NULL: one that is only read */
+static void __init add_volume(const char *name, const char *image, char *options)
 {
 	struct volume *volume = &volumes[volume_count];
 	char disk_name[16], node[24];
@@ -88,7 +90,9 @@ static void __init add_volume(const char *name, const char *image)
 	snprintf(node, sizeof(node), "/dev/readpath%u", volume_count);
 	if (init_mknod(node, S_IFBLK | 0600, new_encode_dev(device)))
 		panic("readpath: cannot make %s", node);
-	volume->mount = vfs_kern_mount(get_fs_type("ext4"), SB_RDONLY | SB_NOATIME, node, "noload");
+	volume->writable = options;
+	volume->mount = vfs_kern_mount(get_fs_type("ext4"), options ? SB_NOATIME : SB_RDONLY | SB_NOATIME, node,
+				       options ?: "noload");
 	if (IS_ERR(volume->mount))
 		panic("readpath: cannot mount %s: %ld", image, PTR_ERR(volume->mount));
 	volume_count++;
@@ -104,7 +108,9 @@ static struct file *open_file(const char *name)
 		if (strlen(volumes[i].name) == slash - name && !strncmp(volumes[i].name, name, slash - name)) {
 			struct path root = { .mnt = volumes[i].mount, .dentry = volumes[i].mount->mnt_root };
 
-			return file_open_root(&root, slash + 1, O_RDONLY | O_NOATIME, 0);
+			int how = volumes[i].writable ? O_RDWR : O_RDONLY;
+
+			return file_open_root(&root, slash + 1, how | O_NOATIME, 0);
 		}
 	return ERR_PTR(-ENOENT);
 }

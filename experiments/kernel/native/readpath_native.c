@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * readpath_native: times reads inside user-mode Linux 6.1, which runs at the speed of the host's CPU.
+ * readpath_native: times reads and writes inside user-mode Linux 6.1, which runs at the speed of the host's CPU.
  *
  * Built into ext4, the last of the initial calls. It takes its orders from a file of the host's, named on the
  * command line, and switches off when it is done:
  *
  *   readpath_null         what is loaded goes into null_blks
  *   readpath_plan=FILE    lines, in this order:
- *       volume NAME IMAGE                 load and mount an image of the host's
- *       copies 0|1                        whether the RAM disk copies what is read
+ *       volume NAME IMAGE [OPTIONS]       load and mount an image of the host's: to read, or with OPTIONS to write
+ *       copies 0|1                        whether the RAM disk copies what is read or written
  *       rounds N
- *       pattern NAME COUNT [random]       followed by COUNT lines "offset length descriptor": the reads to make;
- *                                         random: as after POSIX_FADV_RANDOM
+ *       pattern NAME COUNT [random]       followed by COUNT lines "offset length descriptor": the reads or writes to
+ *                                         make; random: as after POSIX_FADV_RANDOM
  *       case N VOLUME/FILE OPS PATTERN warm|cold time one pass of reads, the page cache empty, extents in the status
  *                                         cache (warm) or only in cached tree blocks (cold)
+ *       write N VOLUME/FILE OPS PATTERN warm      time one pass of writes, the page cache empty, and its fsync(2)
  *       loop N VOLUME/FILE WHAT ARG warm|cold    time a primitive, see loops.h
  *
  * In each round everything runs once, in an order drawn anew, so that whatever the machine does falls on all
@@ -29,11 +30,12 @@ static int ram_mb = 512;
 static get_block_t *get_block = ext4_get_block;
 
 #include "operations.h"
+#include "write_operations.h"
 #include "ram_disk.h"
 
 #define MOST_PATTERNS 24
 #define MOST_JOBS 1024
-#define MOST_FILES 48
+#define MOST_FILES 64
 #define DESCRIPTORS 2
 #define MOST_ROUNDS 2000
 #define BUFFER_BYTES (1 << 20)
@@ -60,9 +62,9 @@ static struct job {
 	struct pattern *pattern; /* NULL: a loop */
 	char what[16];
 	long arg;
-	bool cold;
+	bool cold, writes;
 	u64 units;
-	u64 *ns;
+	u64 *ns, *sync_ns; /* of each round; sync_ns: of a write job */
 } jobs[MOST_JOBS];
 static unsigned int pattern_count, target_count, job_count, rounds;
 static char *bytes;
@@ -154,22 +156,55 @@ static u64 time_reads(struct job *job)
 	return os_nsecs() - start;
 }
 
+static u64 time_writes(struct job *job)
+{
+	const struct pattern *pattern = job->pattern;
+	u64 start = os_nsecs();
+	unsigned int i;
+
+	for (i = 0; i < pattern->count; i++) {
+		const struct one_read *write = &pattern->reads[i];
+		loff_t pos = write->offset;
+
+		if (kernel_write(job->target->files[write->descriptor], bytes, write->length, &pos) != write->length)
+			panic("readpath: cannot write %s", job->target->name);
+	}
+	return os_nsecs() - start;
+}
+
+static u64 time_sync(struct job *job)
+{
+	u64 start = os_nsecs();
+
+	if (vfs_fsync(job->target->files[0], 0))
+		panic("readpath: cannot sync %s", job->target->name);
+	return os_nsecs() - start;
+}
+
 #include "loops.h"
 
-static u64 run_job(struct job *job)
+static void run_job(struct job *job, unsigned int round)
 {
 	struct address_space *mapping = inode_of(job->target)->i_mapping;
-	u64 ns;
+	const struct address_space_operations *others;
 
 	prepare(job);
-	if (!job->pattern)
-		return time_loop(job);
-	if (operations(job->what))
-		mapping->a_ops = operations(job->what);
-	ns = time_reads(job);
+	if (!job->pattern) {
+		job->ns[round] = time_loop(job);
+		return;
+	}
+	/* made anew: those of a file with data=journal, say, are not those of the file before */
+	make_write_operations(job->target->own);
+	others = job->writes ? write_operations(job->what) : operations(job->what);
+	if (others)
+		mapping->a_ops = others;
+	job->ns[round] = job->writes ? time_writes(job) : time_reads(job);
+	if (job->writes) {
+		job->sync_ns[round] = time_sync(job);
+		filemap_write_and_wait(mapping); /* with data=journal, pages are yet to be written in place */
+	}
 	drop_pages(job->target);
 	mapping->a_ops = job->target->own;
-	return ns;
 }
 
 /* -------- the plan -------- */
@@ -255,8 +290,9 @@ static void parse_pattern(const char *line, char **text)
 	}
 }
 
-static void parse_job(const char *line, bool is_case)
+static void parse_job(const char *line)
 {
+	bool is_loop = line[0] == 'l';
 	struct job *job = &jobs[job_count++];
 	char file[32], fourth[24], status[8];
 
@@ -265,11 +301,13 @@ static void parse_job(const char *line, bool is_case)
 		panic("readpath: %s", line);
 	job->target = target_of(file);
 	job->cold = !strcmp(status, "cold");
-	if (is_case)
+	job->writes = line[0] == 'w';
+	if (!is_loop)
 		job->pattern = pattern_of(fourth);
 	else if (kstrtol(fourth, 10, &job->arg))
 		panic("readpath: %s", line);
 	job->ns = vmalloc(MOST_ROUNDS * sizeof(*job->ns));
+	job->sync_ns = job->writes ? vmalloc(MOST_ROUNDS * sizeof(*job->sync_ns)) : NULL;
 	job->units = 1;
 }
 
@@ -280,12 +318,12 @@ static int compare_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static void report(struct job *job)
+static void report(const struct job *job, const char *of, u64 *ns)
 {
-	sort(job->ns, rounds, sizeof(*job->ns), compare_u64, NULL);
-	pr_err("readpath {\"job\":%d,\"units\":%llu,\"n\":%u,\"min\":%llu,\"p10\":%llu,\"p25\":%llu,\"median\":%llu,\"max\":%llu}\n",
-		job->number, job->units, rounds, job->ns[0], job->ns[rounds / 10], job->ns[rounds / 4],
-		job->ns[rounds / 2], job->ns[rounds - 1]);
+	sort(ns, rounds, sizeof(*ns), compare_u64, NULL);
+	pr_err("readpath {\"job\":%d,\"of\":\"%s\",\"units\":%llu,\"n\":%u,\"min\":%llu,\"p10\":%llu,\"p25\":%llu,\"median\":%llu,\"max\":%llu}\n",
+		job->number, of, job->units, rounds, ns[0], ns[rounds / 10], ns[rounds / 4], ns[rounds / 2],
+		ns[rounds - 1]);
 }
 
 static u32 draw(u32 below)
@@ -304,7 +342,7 @@ static int __init readpath_native(void)
 	unsigned int round, i, copies = 1;
 	static unsigned int order[MOST_JOBS];
 
-	char name[16], image[256];
+	char name[16], image[256], options[128];
 
 	if (!plan_name[0])
 		return 0;
@@ -313,16 +351,16 @@ static int __init readpath_native(void)
 	while ((line = next_line(&text)) != NULL) {
 		if (!strncmp(line, "pattern ", 8))
 			parse_pattern(line, &text);
-		else if (!strncmp(line, "case ", 5) || !strncmp(line, "loop ", 5))
-			parse_job(line, line[0] == 'c');
-		else if (sscanf(line, "volume %15s %255s", name, image) == 2)
-			add_volume(name, image);
+		else if (!strncmp(line, "case ", 5) || !strncmp(line, "loop ", 5) || !strncmp(line, "write ", 6))
+			parse_job(line);
+		else if (options[0] = 0, sscanf(line, "volume %15s %255s %127s", name, image, options) >= 2)
+			add_volume(name, image, options[0] ? options : NULL);
 		else if (sscanf(line, "copies %u", &copies) != 1 && sscanf(line, "rounds %u", &rounds) != 1)
 			panic("readpath: %s", line);
 	}
 	if (!rounds || rounds > MOST_ROUNDS)
 		panic("readpath: rounds: 1 to %u", MOST_ROUNDS);
-	ram_copies = copies;
+	ram_copies = ram_stores = copies;
 	for (i = 0; i < job_count; i++)
 		order[i] = i;
 	for (round = 0; round < rounds; round++) {
@@ -332,12 +370,15 @@ static int __init readpath_native(void)
 			swap(order[i], order[other]);
 		}
 		for (i = 0; i < job_count; i++) {
-			jobs[order[i]].ns[round] = run_job(&jobs[order[i]]);
+			run_job(&jobs[order[i]], round);
 			cond_resched();
 		}
 	}
-	for (i = 0; i < job_count; i++)
-		report(&jobs[i]);
+	for (i = 0; i < job_count; i++) {
+		report(&jobs[i], jobs[i].writes ? "write" : "read", jobs[i].ns);
+		if (jobs[i].writes)
+			report(&jobs[i], "sync", jobs[i].sync_ns);
+	}
 	pr_err("readpath {\"end\":0}\n");
 	kernel_power_off();
 	return 0;
