@@ -15,7 +15,20 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from sim.block.opf import REQ_OP_WRITE
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Noticed:
+    """Who is told what those above notice: of a device with faults."""
+
+    def found_bad(self, block: int) -> None:
+        """A check has found that a physical block, as it was read last, is not what it should be."""
+
+    def failed(self, sector: int, sectors: int) -> None:
+        """A bio for these sectors has failed."""
 
 
 @final

@@ -47,13 +47,14 @@ class Mapping(WriteTags):
     with a later place in the inactive list, how many earlier ones there are. parts: blocks still to come, for
     pages that are read in parts (a page of which all blocks are read needs an entry only between its parts).
     failed: of pages under I/O of which a block did not come, which of their blocks are up to date once they
-    are unlocked; mapped: PRESENT pages whose blocks are mapped, for they were read in vain. waiters: events
-    of tasks that wait for a page. known_blocks: of each PRESENT page, which of its blocks are
-    up to date: bit n for block n. buffered: one byte a page, 1 if it has buffer heads; None as long as no
-    page had. held: ranges that a reader holds a reference on and has not copied yet; they are not reclaimed.
-    content: with real data, the bytes of the file as far as cached, zeros elsewhere (anonymous memory, as
-    large as the file, present where it was written). large: it may hold folios of up to max_order, and of
-    none below min_order, whose size is then that of a block; then it is a FolioMapping.
+    are unlocked; mapped: PRESENT pages whose blocks are mapped, for they were read in vain; unmapped: pages
+    under I/O of which a block has no map. waiters: events of tasks that wait for a page. known_blocks: of
+    each PRESENT page, which of its blocks are up to date: bit n for block n. buffered: one byte a page, 1 if
+    it has buffer heads; None as long as no page had. held: ranges that a reader holds a reference on and has
+    not copied yet; they are not reclaimed. content: with real data, the bytes of the file as far as cached,
+    zeros elsewhere (anonymous memory, as large as the file, present where it was written). large: it may hold
+    folios of up to max_order, and of none below min_order, whose size is then that of a block; then it is a
+    FolioMapping.
     """
 
     __slots__ = (
@@ -73,6 +74,7 @@ class Mapping(WriteTags):
         "shadows",
         "stale",
         "state",
+        "unmapped",
         "waiters",
     )
 
@@ -89,6 +91,7 @@ class Mapping(WriteTags):
         self.parts: dict[int, int] = {}
         self.known_blocks: dict[int, int] = {}
         self.failed: dict[int, int] = {}
+        self.unmapped: set[int] = set()
         self.mapped: set[int] = set()
         self.buffered: bytearray | None = None
         self.waiters: dict[int, Event] = {}
@@ -280,6 +283,17 @@ class Mapping(WriteTags):
         if self.waiters:
             self._wake(page, None)
 
+    def map_failed(self, page: int) -> None:
+        """Unlock a page that is not read, for it could not be mapped: it stays, not up to date."""
+        self.known_blocks[page] = 0
+        self.state[page] = (self.state[page] & MARKED) | PRESENT
+        self._wake(page, None)
+
+    def block_unmapped(self, lblk: int, blocks_per_page: int) -> None:
+        """Note a block of a locked page with buffer heads that could not be mapped: it will not come."""
+        self.unmapped.add(lblk // blocks_per_page)
+        self.blocks_fail(lblk, 1, blocks_per_page, True)
+
     def blocks_fail(self, lblk: int, blocks: int, blocks_per_page: int, keeps: bool) -> None:
         """
         Note blocks that did not come, of locked pages. keeps: a page has state for each of its blocks; else
@@ -297,7 +311,10 @@ class Mapping(WriteTags):
             self.state[page] = (self.state[page] & MARKED) | (UPTODATE if known < 0 else PRESENT)
             if known >= 0:
                 self.known_blocks[page] = known
-                self.mapped.add(page)
+                if page in self.unmapped:
+                    self.unmapped.discard(page)
+                else:
+                    self.mapped.add(page)
             self._wake(page, brought)
 
     def _wake(self, page: int, brought: Any) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 VERITY_PATHS = ("page_io", "buffer_head")
 """Read paths of which files with fs-verity are modelled; on 7.3 page_io alone."""
+METADATA_PATHS = ("page_io", "mpage", "per_block", "buffer_head")
+"""Read paths that read on where a map cannot be made (PathDesign.maps_fail)."""
 
 
 def check_faults(config: CellConfig, said: Faults) -> None:
@@ -32,10 +34,24 @@ def check_faults(config: CellConfig, said: Faults) -> None:
     if said.on == "tags" and not has_tags and config.volume.image is None:
         allowed = 'volume.verity = true, a checksums.layout, or faults.on = "data"'
         raise custom('faults.on "tags" without any', allowed)
+    if said.on == "metadata":
+        _check_metadata(config)
     kernel = KERNELS.get(str(config.machine.kernel))
     large = config.machine.large_folios
     if large or (large is None and kernel is not None and kernel.folios_unasked):
         raise custom("faults with large folios", "machine.large_folios = false")
+
+
+def _check_metadata(config: CellConfig) -> None:
+    """Raise for faults of extent trees where no tree is read, or what comes of it is not modelled."""
+    what = 'faults.on "metadata"'
+    if config.reads_through not in METADATA_PATHS or config.mapping != "extents":
+        told = f"{what} on path {config.reads_through}, mapping {config.mapping}"
+        raise custom(told, f"path {', '.join(METADATA_PATHS)}, mapping extents")
+    if config.cache.status != "all_cold":
+        raise custom(f"{what} with cache.status {config.cache.status!r}, which reads none", '"all_cold"')
+    if config.volume.verity or config.checksums.layout != "none":
+        raise custom(f"{what} with volume.verity or a checksums.layout", "neither")
 
 
 def check_verity(config: CellConfig) -> None:

@@ -22,12 +22,13 @@ class Faults(Model):
     "transfer_flip": one bit is another each time, drawn anew whenever a block is read; "misdirected_write":
     the block has been written to another's place, which has its contents now; "lost_write": the last write
     of it never came. The last two have the contents of before where nothing has come.
-    on: which blocks: "data", or "tags": those with its checksums, or of Merkle trees. rate: the share of them
+    on: which blocks: "data"; "tags": those with its checksums, or of Merkle trees; "metadata": of extent
+    trees. rate: the share of them
     that is hit, each by itself; count: exactly so many, of other kinds than transfer_flip.
     """
 
     kind: FaultKind
-    on: Literal["data", "tags"] = "data"
+    on: Literal["data", "tags", "metadata"] = "data"
     rate: float | None = Field(default=None, gt=0, le=1)
     count: int | None = Field(default=None, ge=1)
 

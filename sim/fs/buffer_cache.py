@@ -2,7 +2,8 @@
 The buffer cache of the block device: extent-tree blocks in pages of buffer heads (fs/buffer.c).
 
 A page of the device's own mapping holds page size / block size buffers. sb_getblk() makes the page with
-all its buffers; a buffer is then read by ext4_read_bh() and waited for. Left out: reclaim of these pages
+all its buffers; a buffer is then read by ext4_read_bh() and waited for. One that
+cannot be read is read again by the next who asks. Left out: reclaim of these pages
 (a tree is small beside its file), writes.
 """
 
@@ -12,6 +13,7 @@ from collections.abc import Generator, Sequence
 from typing import Any, Final
 
 from sim.block.bio import Bio, EndIo, Plug
+from sim.block.media import Noticed
 from sim.block.protocols import BioQueue
 from sim.cache.filemap import SLEEP_SYMBOLS
 from sim.cache.page_cache import FRESH_HEAD
@@ -25,11 +27,20 @@ from sim.ext4.format.extents import decode_header
 from sim.ext4.store import ByteStore
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
+SEEN: Final = 0
+FIRST: Final = 1
+UNREAD: Final = 2
+"""What `BufferCache.get` says: as last time; it is to be verified; it cannot be read."""
+
 _STACK: Final = "ext4_map_blocks;ext4_ext_map_blocks;ext4_find_extent;__read_extent_tree_block"
 
 
 class BufferCache(EndIo):
-    """Which tree blocks are in memory; reads the others. Block numbers are file-system blocks."""
+    """
+    Which tree blocks are in memory; reads the others. Block numbers are file-system blocks.
+
+    kept: the bytes of those that were read, for who looks at them; None: nobody does.
+    """
 
     def __init__(
         self,
@@ -41,14 +52,20 @@ class BufferCache(EndIo):
         stack: str = _STACK,
         log: RaLog | None = None,
         asks_contexts: bool = False,
+        fails: bool = False,
+        noticed: Noticed | None = None,
     ) -> None:
         """
         `store` holds the device's bytes, to check that what was read is a tree block; None skips it.
 
         stack: who reads here; another than the extent tree's walk has a cache of its own. log: sees what
         pages are made. asks_contexts: bios are asked for their encryption context, which they have none of.
+        fails: who asks takes a block that cannot be read; else that ends the run. noticed: who is told.
         """
         self._log = log
+        self._fails = fails
+        self.noticed = noticed
+        self.kept: dict[int, bytes] | None = None
         self._clock = clock
         self._ledger = ledger
         self._queue = queue
@@ -97,9 +114,10 @@ class BufferCache(EndIo):
         """Charge `times` look-ups of blocks that are in memory."""
         task.ps += self._s_getblk.charge(times)
 
-    def get(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, bool]:
+    def get(self, task: Task, block: int, plug: Plug) -> Generator[Any, Any, int]:
         """
-        Look up `block`, reading it if need be; return True the first time its contents are seen.
+        Look up `block`, reading it if need be; return FIRST the first time its contents are seen, else SEEN,
+        or UNREAD.
 
         The plug is flushed when the task sleeps for it, as io_schedule() does.
         """
@@ -107,9 +125,18 @@ class BufferCache(EndIo):
         self._grow(task, block)
         if block not in self._uptodate:
             yield from self._read(task, block, plug)
-        first = block not in self._verified
+            if block not in self._uptodate:
+                return UNREAD
+        if block in self._verified:
+            return SEEN
         self._verified.add(block)
-        return first
+        return FIRST
+
+    def refuse(self, block: int) -> None:
+        """A block is not what it should be: it stays in memory, and is looked at again by the next."""
+        self._verified.discard(block)
+        if self.noticed is not None:
+            self.noticed.found_bad(block)
 
     def start(self, task: Task, blocks: Sequence[int], plug: Plug) -> None:
         """ext4_bread_batch(): start reading what is not in memory, all before the first is waited for."""
@@ -158,12 +185,19 @@ class BufferCache(EndIo):
         """Take the block in and wake its readers (EndIo)."""
         block = bio.blocks[0][0]
         if bio.failed:
-            raise ConfigError(
-                "faults", f"metadata block {block} cannot be read: not modelled", "faults on data"
-            )
+            if not self._fails:
+                told = f"metadata block {block} cannot be read: not modelled here"
+                raise ConfigError("faults", told, "faults on data")
+            if self.noticed is not None:
+                self.noticed.failed(bio.sector, bio.sectors)
+            self._ended(bio, block)
+            return
         if self._store is not None:
             node = self._store.read(block * self._block_size, self._block_size)
-            decode_header(node, f"extent tree block {block}")
+            if self.kept is not None:
+                self.kept[block] = bytes(node)
+            else:
+                decode_header(node, f"extent tree block {block}")
         self._uptodate.add(block)
         self._ended(bio, block)
 

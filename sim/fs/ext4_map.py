@@ -4,7 +4,8 @@ Block mapping: ext4_map_blocks() of Linux 6.1, for reads.
 The status cache answers, or the extent tree is walked: `ext4_ext_map_blocks` -> `ext4_find_extent`, whose
 index and leaf blocks come through the buffer cache and are waited for. A leaf seen for the first time
 enters the status cache whole (so does the root of a tree without leaves, at every walk); otherwise only
-the extent found, clipped to what was asked for, or the hole, whole.
+the extent found, clipped to what was asked for, or the hole, whole. A block of the tree that cannot be read
+fails the map, and is read again by the next. What such a block holds is the image's: read_tree_map.py looks.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from mypy_extensions import mypyc_attr
 from sim.block.bio import Plug
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.fs.buffer_cache import BufferCache
+from sim.fs.buffer_cache import FIRST, UNREAD, BufferCache
 from sim.fs.mapper import InodeMap, Mapper
-from sim.fs.status_cache import HOLE, UNWRITTEN, WRITTEN, Mapped
+from sim.fs.status_cache import FAILED, HOLE, UNWRITTEN, WRITTEN, Mapped
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -120,8 +121,10 @@ class Ext4Mapper(Mapper):
         else:
             for node in chain:
                 task.ps += self._s_node.charge(1)
-                first = yield from self.buffers.get(task, node, plug)
-                if first and node == chain[-1]:
+                told = yield from self.buffers.get(task, node, plug)
+                if told == UNREAD:
+                    return Mapped(FAILED, 0, 1)
+                if told == FIRST and node == chain[-1]:
                     self._cache_leaf(task, imap, leaf)
         extent = imap.extent_at(leaf, block)
         if extent is not None and block < extent.logical + extent.length:

@@ -39,6 +39,12 @@ class InodeMap:
         at = bisect_right(self.firsts, block) - 1
         return self.tree.extents[at] if at >= self.tree.leaf_first[leaf] else None
 
+    def place(self, block: int) -> int:
+        """Return where a block lies that has been mapped."""
+        extent = self.tree.find(block)
+        assert extent is not None
+        return extent.physical + block - extent.logical
+
     def leaf_extents(self, leaf: int) -> list[Extent]:
         """Return the extents of a leaf."""
         first = self.tree.leaf_first

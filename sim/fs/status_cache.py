@@ -20,6 +20,8 @@ from sim.ext4.format.extents import Extent
 WRITTEN: Final = 0
 UNWRITTEN: Final = 1
 HOLE: Final = 2
+FAILED: Final = 3
+"""Not a kind of block: the map could not be made (EIO, EFSCORRUPTED, EFSBADCRC of ext4_map_blocks())."""
 END_OF_BLOCKS: Final = (1 << 32) - 1
 """EXT_MAX_BLOCKS: where the last hole of every file ends."""
 

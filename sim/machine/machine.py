@@ -36,8 +36,10 @@ from sim.ext4.store import ByteStore
 from sim.fs.buffer_cache import BufferCache
 from sim.fs.ext4_map import Ext4Mapper
 from sim.fs.fs_inode import FsInode
+from sim.fs.mapper import Mapper
 from sim.fs.mappers import MakeMapper, mapper_factory
 from sim.fs.merkle import MerkleTree, VerityState
+from sim.fs.read_tree_map import ReadTreeMapper
 from sim.fs.status_cache import END_OF_BLOCKS
 from sim.integrity.merkle import Descriptor
 from sim.kernels import KernelVersion
@@ -122,13 +124,8 @@ class Machine:
         self._fs_queue: BioQueue = self._nested if spec.ecryptfs else self.disk
         self._fs_ledger = self.ledger.below(_LOWER) if spec.ecryptfs else self.ledger
         plain = DmCryptStore(spec.store, spec.sectors) if spec.store and spec.sectors else spec.store
-        make_mapper = mapper_factory(self._mapping())
-        tree_store = plain if make_mapper is Ext4Mapper else None  # only tree blocks can be recognized
-        disk = self.clock, self._fs_ledger, self._fs_queue
-        self.buffers = BufferCache(
-            *disk, spec.block_size, tree_store, log=spec.ra_log, asks_contexts=kernel.paths.asks_contexts
-        )
-        self.mapper = make_mapper(self._fs_ledger, self.buffers, spec.block_size)
+        self.mapper = self._build_mapper(plain)
+        self.buffers = self.mapper.buffers
         self.cache = PageCache(
             spec.memory_pages, max(PAGE_BYTES // spec.block_size, 1), max(spec.block_size // PAGE_BYTES, 1)
         )
@@ -139,6 +136,25 @@ class Machine:
             upper = EcryptfsPath(self.ledger, self.disk, self._nested, self.filemap, spec.ecryptfs)
             parts = self.clock, self.ledger, self.cache, kernel.readahead(), upper, VM_READAHEAD_PAGES
             self.filemap = Filemap(*parts, kernel.folios or PAGES)
+
+    def _build_mapper(self, plain: ByteStore | None) -> Mapper:
+        """Return what finds blocks; plain: the blocks of the file system, None when data is off."""
+        spec, make_mapper = self.spec, mapper_factory(self._mapping())
+        of_trees = make_mapper is Ext4Mapper
+        buffers = BufferCache(
+            self.clock,
+            self._fs_ledger,
+            self._fs_queue,
+            spec.block_size,
+            plain if of_trees else None,  # only tree blocks can be recognized
+            log=spec.ra_log,
+            asks_contexts=self.kernel.paths.asks_contexts,
+            fails=of_trees and self.design.maps_fail and spec.checksums is None,
+            noticed=spec.noticed,
+        )
+        if spec.validity is not None:
+            return ReadTreeMapper(self._fs_ledger, buffers, spec.block_size, spec.validity)
+        return make_mapper(self._fs_ledger, buffers, spec.block_size)
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         recorder = self.spec.recorder

@@ -132,6 +132,7 @@ def _machine(
         llc_cpus=config.machine.llc_cpus or 0,
         media=faults.media if faults else NO_BAD_SECTORS,
         noticed=faults.store if faults else None,
+        validity=faults.validity if faults else None,
         encrypt_feature=volume.superblock.has(Incompat.ENCRYPT),
         checksums=rules_of(config.checksums),
         **system.machine_options(),

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sim.block.media import NO_BAD_SECTORS, BadSectors
+from sim.block.media import NO_BAD_SECTORS, BadSectors, Noticed
 from sim.block.queue.limits import BlockTracer, QueueLimits
 from sim.cache.ra_log import RaLog
 from sim.crypto.dmcrypt import DmCrypt
 from sim.engine.costs import CostTable
 from sim.errors import ConfigError
+from sim.ext4.check.node import BlockValidity
 from sim.ext4.store import ByteStore
 from sim.fs.fs_inode import FsInode
 from sim.fs.mappers import MakeMapper
@@ -19,7 +20,6 @@ from sim.kernels import KERNELS, KernelVersion
 from sim.machine.recorder import Recorder
 from sim.paths.checksums.verification import SumRules
 from sim.paths.design import PathDesign
-from sim.paths.page_data import Noticed
 from sim.stack.dm_crypt import CryptTable
 from sim.stack.ecryptfs import EcryptfsMount
 from sim.units import PAGE_BYTES, format_size
@@ -46,6 +46,8 @@ class MachineSpec:
     own. encrypt_feature: the file system has it, whether a file is encrypted or not. ra_log: sees what
     readahead does. wakeup_ns, llc_cpus: see Cpu. media: what of the device cannot be read. noticed: who is
     told of reads that fail. checksums: how data is verified, None where no file has checksums.
+    validity: extent trees are taken from what the device returns, and these blocks they may name; None: they
+    are as the image has them.
     """
 
     path: str | PathDesign
@@ -74,6 +76,7 @@ class MachineSpec:
     media: BadSectors = NO_BAD_SECTORS
     noticed: Noticed | None = None
     checksums: SumRules | None = None
+    validity: BlockValidity | None = None
 
 
 def kernel_of(kernel: str | KernelVersion) -> KernelVersion:

@@ -16,11 +16,13 @@ from sim.crypto.keys.data_units import XtsContents
 from sim.crypto.keys.keyfile import read_keys
 from sim.engine.streams import stream
 from sim.errors import ConfigError, CryptoError
+from sim.ext4.format.checksums import Checksums
 from sim.ext4.format.extents import ExtentTree
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.file_bytes import Encrypt
 from sim.fs.fs_inode import FsInode
+from sim.fs.read_tree_map import ReadMap
 from sim.machine.initial_cache import (
     absent_runs,
     cache_as_read,
@@ -113,6 +115,10 @@ def open_volume_file(
         inline=system.inline,
         indirect=indirect,
     )
+    if machine.spec.validity is not None:
+        sums = Checksums(volume.superblock)
+        seed = sums.inode_seed(on_disk.raw_bytes, on_disk.number) if sums.on else None
+        inode.map = ReadMap(on_disk.tree, bytes(on_disk.raw.block), seed)
     status = cell.config.cache.status
     if status == "warm":
         inode.map.status.fill()

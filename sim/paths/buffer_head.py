@@ -3,8 +3,10 @@ The buffer-head path: block_read_full_folio() of fs/buffer.c (Linux 6.1), page b
 
 Per page: make its buffer heads, one get_block per block before EOF (one block wanted), zero what is not
 mapped, lock the others, submit one one-block bio for each. A page that has buffer heads already keeps them,
-and those up to date are passed over; after a failed read the others are mapped. `BufferHeadReader` is also
-where the other paths send a page they cannot handle. Left out: errors of get_block.
+and those up to date are passed over; after a failed read the others are mapped. A block that get_block
+fails for is not up to date, and mapped anew by the next reader. `BufferHeadReader` is also where the other
+paths send a page they cannot handle. Left out: where of one page a map and an I/O have failed, that the next
+reader maps only what has no map.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
-from sim.fs.status_cache import WRITTEN
+from sim.fs.status_cache import FAILED, WRITTEN
 from sim.paths.page_bio import FALLBACK_SYMBOLS, INLINE_SYMBOLS
 from sim.paths.rules import LINUX_6_1, PathRules
 from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
@@ -155,10 +157,7 @@ class BufferHeadReader:
             file.mapping.parts[page] = self._per_page - known.bit_count()
         for block, stop in self._wanted(inode, page * self._per_page, self._per_page, known):
             for lblk in range(block, stop):
-                extent = inode.map.tree.find(lblk)
-                assert extent is not None
-                physical = extent.physical + lblk - extent.logical
-                self._submit(task, file, lblk, physical, 1, False, plug)
+                self._submit(task, file, lblk, inode.map.place(lblk), 1, False, plug)
                 if task.blocked is not None:
                     yield from self._queue.wait_for_tag(task)
 
@@ -212,6 +211,8 @@ class BufferHeadReader:
                         yield from self._queue.wait_for_tag(task)
                     last = block + length - 1, found.physical + length - 1
                     mapped += length
+                elif found.kind == FAILED:
+                    file.mapping.block_unmapped(block, self._per_page)
                 block += length
         mapping: Mapping = file.mapping
         holes = blocks - known.bit_count() - mapped
@@ -251,6 +252,8 @@ class BufferHeadReader:
                 if found.kind == WRITTEN:
                     mapped += found.length
                     _add_run(runs, block, found.physical, found.length)
+                elif found.kind == FAILED:
+                    file.mapping.block_unmapped(block, self._per_page)
                 block += found.length
         zeroed = self._per_page * pages - known.bit_count() - mapped
         if zeroed:

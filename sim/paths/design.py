@@ -35,6 +35,7 @@ class PathDesign:
     it, if it stands for code of a kernel; figures and notes say so.
     costs: of its own symbols, as in a machine profile's [cost]. mapper: what finds blocks on it, instead of
     what the experiment says (ledger, buffers, block size). post_read: steps beside decryption.
+    maps_fail: it reads on where a map cannot be made (FAILED); on others such a run ends with one line.
     """
 
     name: str
@@ -54,3 +55,4 @@ class PathDesign:
     costs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     mapper: Callable[..., Any] | None = None
     post_read: tuple[MakeStep, ...] = ()
+    maps_fail: bool = False

@@ -13,7 +13,9 @@ A page that has buffer heads already is confused before anything is mapped. Such
 comes in a readahead call, but alone, by ->read_folio (mpage_read_folio, ext4_read_folio). One that could not
 be read comes that way, too: without buffer heads it is mapped and read anew as a whole.
 
-BOUNDARY, which only a block map sets, submits the bio. Left out: the cleancache, errors of a map.
+BOUNDARY, which only a block map sets, submits the bio. A page that cannot be mapped stays without data in
+ext4's (set_error_page), and is confused in fs/mpage.c's: get_block then fails once more. Left out: the
+cleancache.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from sim.engine.ledger import TASK, Ledger, Site
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
 from sim.fs.merkle import VerityState
-from sim.fs.status_cache import WRITTEN
+from sim.fs.status_cache import FAILED, WRITTEN
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.symbols import MpageSymbols
@@ -72,11 +74,14 @@ class MpagePath(ReadPath):
         symbols: MpageSymbols,
         per_block: bool = False,
         verity: VerityReadahead | None = None,
+        error_confuses: bool = False,
     ) -> None:
         """
         fallback, fallback_alone: who reads confused pages of ->readahead and of ->read_folio. verity: who
-        reads the Merkle trees of files that have one, None where the path knows of none.
+        reads the Merkle trees of files that have one, None where the path knows of none. error_confuses: a
+        page that cannot be mapped is confused.
         """
+        self._error_confuses = error_confuses
         self._verity = verity
         self._queue = queue
         self._mapper = mapper
@@ -188,12 +193,12 @@ class MpagePath(ReadPath):
         return pages
 
     def _map(self, task: Task, inode: FsInode, call: _Call, lblk: int, want: int) -> Generator[Any, Any, int]:
-        """One call for `want` blocks from `lblk`; return how many are mapped, 0 for a hole."""
+        """One call for `want` blocks from `lblk`; return how many are mapped, 0: a hole, -1: an error."""
         found = yield from self._mapper.map(task, inode.map, lblk, 1 if self._per_block else want, call.plug)
         task.ps += self._s_get.charge(1)
         if found.kind != WRITTEN:
             call.length = 0
-            return 0
+            return -1 if found.kind == FAILED else 0
         call.lblk, call.physical, call.length = lblk, found.physical, found.length
         return found.length
 
@@ -226,6 +231,9 @@ class MpagePath(ReadPath):
                 mapped = yield from self._map(task, inode, call, first + at, last - first - at)
             else:
                 call.length = 0
+            if mapped < 0:
+                yield from self._unmapped(task, file, call, page, pages)
+                return
             if not mapped:
                 first_hole = min(first_hole, at)
                 at += 1
@@ -251,6 +259,16 @@ class MpagePath(ReadPath):
         call.bio.add(first, start, first_hole, 1, call.left)
         if first_hole < per_page or (self._boundary is not None and self._boundary(first + per_page)):
             call.bio.submit()
+
+    def _unmapped(
+        self, task: Task, file: OpenFile, call: _Call, page: int, pages: int
+    ) -> Generator[Any, Any, None]:
+        """A page of which a block cannot be mapped: zeroed and unlocked, or left to buffer heads."""
+        if self._error_confuses:
+            yield from self._confused(task, file, call, page, pages)
+            return
+        task.ps += self._s_zero.charge_units(1, pages * PAGE_BYTES) + self._s_unlock.charge(1)
+        file.mapping.map_failed(page)
 
     def _confused(
         self, task: Task, file: OpenFile, call: _Call, page: int, pages: int

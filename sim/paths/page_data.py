@@ -9,26 +9,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 
-from mypy_extensions import mypyc_attr
-
 from sim.block.bio import Bio
+from sim.block.media import Noticed
 from sim.cache.address_space import OpenFile
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.dmcrypt import DmCrypt
 from sim.ext4.store import ByteStore
 from sim.fs.fs_inode import FsInode
 from sim.units import PAGE_BYTES, SECTOR_BYTES
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Noticed:
-    """Who is told what read paths notice: of a device with faults."""
-
-    def found_bad(self, block: int) -> None:
-        """A check has found that a physical block, as it was read last, is not what it should be."""
-
-    def failed(self, sector: int, sectors: int) -> None:
-        """A bio for these sectors has failed."""
 
 
 class Contents:

@@ -12,6 +12,8 @@ from sim.config.cell_result import Number
 from sim.config.faults import Faults
 from sim.engine.streams import stream
 from sim.errors import ConfigError
+from sim.ext4.check.node import BlockValidity
+from sim.ext4.format.inode import FLAG_VERITY
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
@@ -27,8 +29,11 @@ from sim.workload.read_errors import ReadErrors
 def blocks_of(volume: Image, inode: Inode, what: str, tags: VolumeTags | None) -> Iterable[int]:
     """
     Yield the physical blocks of a file's data, or ("tags") those with its checksums, and of its Merkle tree
-    without the descriptor.
+    without the descriptor, or ("metadata") of its extent tree.
     """
+    if what == "metadata":
+        yield from inode.tree.blocks
+        return
     first, end = 0, inode.blocks
     if what == "tags" and tags is not None:
         yield from tags.blocks_of(inode)
@@ -46,8 +51,10 @@ def blocks_of(volume: Image, inode: Inode, what: str, tags: VolumeTags | None) -
 class FaultyDevice:
     """
     The faults of a cell, over the bytes `below`. plan: what is wrong. store: what the device returns.
-    media: what it cannot.
+    media: what it cannot. validity: where it is metadata that is wrong, which blocks a file may have.
     """
+
+    validity: BlockValidity | None = None
 
     def __init__(
         self, cell: Cell, said: Faults, volume: Image, below: ByteStore, tags: VolumeTags | None = None
@@ -59,9 +66,15 @@ class FaultyDevice:
         }
         blocks: list[int] = []
         for path in sorted(paths):
-            blocks += blocks_of(volume, volume.lookup(f"/{path}"), said.on, tags)
+            inode = volume.lookup(f"/{path}")
+            if said.on == "metadata" and inode.flags & FLAG_VERITY:
+                raise ConfigError("faults.on", f"'metadata', and {inode.place} has fs-verity", "data, tags")
+            blocks += blocks_of(volume, inode, said.on, tags)
         if not blocks:
-            raise ConfigError("faults.on", f"the files have no blocks of {said.on!r}", "data that is written")
+            allowed = "a file of more than 4 extents" if said.on == "metadata" else "data that is written"
+            raise ConfigError("faults.on", f"the files have no blocks of {said.on!r}", allowed)
+        if said.on == "metadata":
+            self.validity = BlockValidity(volume)
         size, rng = volume.block_size, stream(cell.seed, "faults")
         self.plan = plan = plan_faults(said.kind, blocks, said.rate, said.count, size, rng)
         self.media = BadSectors(plan.bad_sectors)

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from sim.block.media import Noticed
 from sim.ext4.store import ByteStore
 from sim.machine.faults.plan import FaultPlan
-from sim.paths.page_data import Noticed
 
 
 class FaultyStore(Noticed):

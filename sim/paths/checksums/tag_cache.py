@@ -13,13 +13,13 @@ from collections.abc import Callable, Generator
 from typing import Any, Final
 
 from sim.block.bio import Bio, Plug
+from sim.block.media import Noticed
 from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import Ledger
 from sim.ext4.store import ByteStore
 from sim.fs.buffer_cache import BufferCache
-from sim.paths.page_data import Noticed
 from sim.units import SECTOR_BYTES
 
 STACK: Final = "ext4_data_csum_read"

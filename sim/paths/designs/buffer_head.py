@@ -24,4 +24,5 @@ DESIGN = PathDesign(
     heads_on_every_page=True,
     large_folios=("7.3",),
     recorded_as="buffer",
+    maps_fail=True,
 )

@@ -47,6 +47,7 @@ def build(parts: PathParts, per_block: bool) -> MpagePath:
         parts.block_size,
         SYMBOLS,
         per_block,
+        error_confuses=True,
     )
 
 
@@ -58,4 +59,5 @@ DESIGN = PathDesign(
     marker="s",
     large_folios=("7.3",),
     recorded_as="mpage",
+    maps_fail=True,
 )

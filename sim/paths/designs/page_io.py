@@ -62,4 +62,5 @@ DESIGN = PathDesign(
     per_extent=True,
     large_folios=("7.3",),
     recorded_as="ext4",
+    maps_fail=True,
 )

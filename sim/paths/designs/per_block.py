@@ -15,4 +15,6 @@ def make(parts: PathParts) -> MpagePath:
     return build(parts, per_block=True)
 
 
-DESIGN = PathDesign(name="per_block", make=make, order=6, colour="purple", marker="D", large_folios=("7.3",))
+DESIGN = PathDesign(
+    name="per_block", make=make, order=6, colour="purple", marker="D", large_folios=("7.3",), maps_fail=True
+)
