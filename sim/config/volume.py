@@ -72,6 +72,7 @@ class Volume(Model):
     reads the same image. journal: its size, for runs that write; what it logged when the files were made is
     still in it. contents: "none" leaves the files' blocks empty, for files too large to be filled, with
     data = "off". verity: every file of a made one gets its Merkle tree, and the flag (fs-verity).
+    metadata_csum: a made one has that feature, as mke2fs makes them today.
     rewritten: share of each clone's blocks that were written over, one by one at random, before the run.
     """
 
@@ -84,6 +85,7 @@ class Volume(Model):
     keys: FileRef | None = None
     contents: Literal["random", "none"] = "random"
     verity: bool = False
+    metadata_csum: bool = False
     rewritten: float = Field(default=0.0, ge=0, le=1)
 
     @model_serializer(mode="wrap")
@@ -94,6 +96,8 @@ class Volume(Model):
             del said["rewritten"]
         if not self.verity:
             del said["verity"]
+        if not self.metadata_csum:
+            del said["metadata_csum"]
         if self.contents == "random":
             del said["contents"]
         return said
@@ -123,8 +127,10 @@ class Volume(Model):
     def _made_or_given(self) -> Self:
         if self.image is not None:
             made = (self.files, self.objects, self.journal_bytes, self.contents != "random", self.verity)
-            if any(made) or self.rewritten or self.block_size_bytes is not None:
-                problem = "image with files, block_size, journal, contents, verity or rewritten"
+            if any(made) or self.metadata_csum or self.rewritten or self.block_size_bytes is not None:
+                problem = (
+                    "image with files, block_size, journal, contents, verity, metadata_csum or rewritten"
+                )
                 raise custom(problem, "either an image, or files to make one of")
             return self
         if self.keys is not None:

@@ -121,7 +121,7 @@ class SparseWriter:
             raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
         return self
 
-    def write(self, offset: int, data: bytes | memoryview) -> None:
+    def write(self, offset: int, data: bytes | bytearray | memoryview) -> None:
         """Write all of `data` at byte `offset`; raise ImageError if the disk is full."""
         try:
             while len(data):
@@ -130,8 +130,13 @@ class SparseWriter:
         except OSError as error:
             raise ImageError(os.fspath(self._path), f"cannot be written ({reason(error)})") from error
 
+    @property
+    def size_bytes(self) -> int:
+        """The number of bytes of the file (ByteStore)."""
+        return self._size_bytes
+
     def read(self, offset: int, length: int) -> bytes:
-        """Return what lies at byte `offset` by now."""
+        """Return what lies at byte `offset` by now (ByteStore)."""
         return os.pread(self._fd, length, offset)
 
     def __exit__(

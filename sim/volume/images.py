@@ -145,6 +145,7 @@ def _make(cell: Cell, folder: Path) -> None:
         seed=volume.seed,
         journal_blocks=log_blocks,
         spare_blocks=trees,
+        metadata_csum=volume.metadata_csum,
         new_files=len(growing) + len(clones) + bool(clones),
         new_bytes=sum(file.size_bytes for file in growing) + sum(map(_room_for_copies, clones)),
     )

@@ -12,6 +12,7 @@ import struct
 from sim.ext4.format.crc16 import crc16
 from sim.ext4.format.crc32c import crc32c
 from sim.ext4.format.descriptor import DESCRIPTOR_BYTES_64BIT
+from sim.ext4.format.dirs import TAIL, TAIL_TYPE
 from sim.ext4.format.extents import ENTRY_BYTES
 from sim.ext4.format.features import Incompat, RoCompat
 from sim.ext4.format.inode import GOOD_OLD_BYTES
@@ -25,8 +26,6 @@ _BLOCK_BITMAP_LOW_AT, _BLOCK_BITMAP_HIGH_AT = 0x18, 0x38
 _INODE_BITMAP_LOW_AT, _INODE_BITMAP_HIGH_AT = 0x1A, 0x3A
 _XATTR_AT = 0x10
 Bytes = bytes | bytearray | memoryview
-_TAIL = struct.Struct("<IHBBI")
-_TAIL_TYPE = 0xDE
 
 
 class Checksums:
@@ -108,14 +107,14 @@ class Checksums:
             at = len(raw) // ENTRY_BYTES * ENTRY_BYTES
             struct.pack_into("<I", raw, at, crc32c(self.inode_seed(inode, number), raw[:at]))
 
-    def directory_block(self, raw: bytearray, directory: bytes | memoryview, number: int) -> None:
+    def directory_block(self, raw: bytearray, directory: Bytes, number: int) -> None:
         """Set the checksum in the tail of a directory's block; directory: the bytes of its inode."""
         if self.on and has_tail(raw):
-            crc = crc32c(self.inode_seed(directory, number), raw[: len(raw) - _TAIL.size])
+            crc = crc32c(self.inode_seed(directory, number), raw[: len(raw) - TAIL.size])
             struct.pack_into("<I", raw, len(raw) - 4, crc)
 
 
 def has_tail(raw: Bytes) -> bool:
     """Return whether a directory's block ends in a record for its checksum."""
-    inode, length, name_length, kind, _crc = _TAIL.unpack_from(raw, len(raw) - _TAIL.size)
-    return (inode, length, name_length, kind) == (0, _TAIL.size, 0, _TAIL_TYPE)
+    inode, length, name_length, kind, _crc = TAIL.unpack_from(raw, len(raw) - TAIL.size)
+    return (inode, length, name_length, kind) == (0, TAIL.size, 0, TAIL_TYPE)

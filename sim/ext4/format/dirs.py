@@ -16,7 +16,9 @@ MAX_NAME_BYTES = 255
 
 _ENTRY = struct.Struct("<IHBB")
 _ALIGN = 4
-_TAIL_TYPE = 0xDE
+TAIL_TYPE = 0xDE
+TAIL = struct.Struct("<IHBBI")
+"""The record of a checksum at the end of a block: inode 0, its length, no name, TAIL_TYPE, the checksum."""
 
 
 class DirEntry(NamedTuple):
@@ -31,17 +33,23 @@ def _length(name: bytes) -> int:
     return -(-(_ENTRY.size + len(name)) // _ALIGN) * _ALIGN
 
 
-def encode_blocks(entries: Iterable[DirEntry], block_size: int) -> list[bytes]:
-    """Return the blocks of a directory with `entries` in order; the last entry fills its block."""
+def encode_blocks(entries: Iterable[DirEntry], block_size: int, tail: bool = False) -> list[bytes]:
+    """
+    Return the blocks of a directory with `entries` in order; the last entry fills its block.
+
+    tail: each block ends in a record for its checksum, which is not set.
+    """
+    room = block_size - TAIL.size * tail
     blocks: list[list[DirEntry]] = [[]]
     used = 0
     for entry in entries:
-        if used + _length(entry.name) > block_size:
+        if used + _length(entry.name) > room:
             blocks.append([])
             used = 0
         blocks[-1].append(entry)
         used += _length(entry.name)
-    return [_encode(entries, block_size) for entries in blocks]
+    end = TAIL.pack(0, TAIL.size, 0, TAIL_TYPE, 0) if tail else b""
+    return [_encode(entries, room) + end for entries in blocks]
 
 
 def _encode(entries: list[DirEntry], block_size: int) -> bytes:
@@ -111,7 +119,7 @@ def add_entry(raw: bytearray, entry: DirEntry) -> bool:
     while at < len(raw):
         inode, length, name_length, file_type = _ENTRY.unpack_from(raw, at)
         used = _length(bytes(name_length)) if inode else 0
-        if length - used >= need and not (inode == 0 and file_type == _TAIL_TYPE):
+        if length - used >= need and not (inode == 0 and file_type == TAIL_TYPE):
             if inode:
                 struct.pack_into("<H", raw, at + 4, used)
                 at, length = at + used, length - used

@@ -34,6 +34,8 @@ INODE_BYTES = 256
 SPARE_INODES = 16
 _LEAST_TAIL_BLOCKS = 64
 """A last group with less room than this behind its metadata is left off, as mke2fs does."""
+_CRC32C = 1
+"""The one kind of checksums of metadata that there is (s_checksum_type)."""
 _EPOCH_S = 1_500_000_000
 _EPOCH_SPREAD_S = 1 << 27
 
@@ -91,6 +93,13 @@ def plan_superblock(
         sb = replace(sb, blocks_count_lo=sb.group_blocks(last).start)
     each = _inodes_per_group(place, sb, inodes)
     return replace(sb, inodes_per_group=each, inodes_count=each * sb.groups_count)
+
+
+def with_checksums(superblock: Superblock) -> Superblock:
+    """Return the superblock of a file system with metadata_csum: CRC-32C is the one kind there is."""
+    return replace(
+        superblock, ro_compat=superblock.ro_compat | int(RoCompat.METADATA_CSUM), checksum_type=_CRC32C
+    )
 
 
 def _inodes_per_group(place: str, sb: Superblock, inodes: int) -> int:

@@ -1,8 +1,8 @@
 """
 Making an ext4 image from a specification: real groups, trees, directories, xattrs and contents.
 
-The same specification gives the same image to the byte. The image has no checksums, and a journal only if
-asked for; see sim.ext4.make.geometry for the features chosen.
+The same specification gives the same image to the byte. The image has checksums and a journal only if they
+are asked for; see sim.ext4.make.geometry for the features chosen.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from sim.ext4.make.geometry import (
     clear_of_backups,
     overhead_blocks,
     plan_superblock,
+    with_checksums,
 )
 from sim.ext4.make.layout import Contiguous, Placed
 from sim.ext4.make.names import Names, add_all
@@ -56,6 +57,7 @@ from sim.ext4.make.placing import (
     place_rest,
 )
 from sim.ext4.make.spec import FileRecord, FileSpec, ImageSpec, Manifest
+from sim.ext4.make.sums import set_checksums
 from sim.ext4.store import SparseWriter
 from sim.units import MIB, SECTOR_BYTES
 
@@ -80,6 +82,8 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
     inodes = names.last_inode + spec.new_files
     hidden = any(file.item.hidden for file in files)
     superblock = plan_superblock(place, spec.block_size, size, inodes, spec.seed, encrypted, hidden)
+    if spec.metadata_csum:
+        superblock = with_checksums(superblock)
     frame = Frame(place, clear_of_backups(superblock, _absolute_runs(files)))
     for file in files:
         if file.plan.absolute:
@@ -103,6 +107,8 @@ def make_image(path: str | os.PathLike[str], spec: ImageSpec) -> Manifest:
             _write_item(writer, frame, log)
         directory_inodes = [item.inode for item, _blocks in folders]
         superblock = frame.write(writer, names.last_inode, directory_inodes)
+        if spec.metadata_csum:
+            set_checksums(writer, superblock, names.last_inode)
         if log is not None:
             root = [extent.physical for item, _blocks in folders[:1] for extent in item.extents]
             _write_journal(writer, frame, log, files, root)
@@ -169,7 +175,12 @@ def _absolute_runs(files: list[File]) -> list[tuple[int, int]]:
 def _auto_size(place: str, spec: ImageSpec, files: list[File], names: Names) -> int:
     """Return the bytes of a device that holds everything with about 2 % to spare, in whole MiB."""
     room = entries_per_block(spec.block_size)
-    need = names.blocks_needed(spec.block_size) + 64 + spec.journal_blocks + spec.spare_blocks
+    need = (
+        names.blocks_needed(spec.block_size, spec.metadata_csum)
+        + 64
+        + spec.journal_blocks
+        + spec.spare_blocks
+    )
     # A tree of many extents, and preallocations of files that are being written.
     need += -(-spec.new_bytes // spec.block_size) * 11 // 10 + 8 * spec.new_files
     top = 0

@@ -37,12 +37,12 @@ class Directory:
         self.children.append((name, inode, kind))
         self.links += kind == TYPE_DIRECTORY
 
-    def encode(self, block_size: int) -> list[bytes]:
-        """Return the directory's blocks."""
+    def encode(self, block_size: int, tail: bool = False) -> list[bytes]:
+        """Return the directory's blocks; tail: with a record for each one's checksum."""
         directory = DIRENT_TYPES[TYPE_DIRECTORY]
         entries = [DirEntry(self.inode, b".", directory), DirEntry(self.parent, b"..", directory)]
         entries += [DirEntry(number, name, DIRENT_TYPES[kind]) for name, number, kind in self.children]
-        return encode_blocks(entries, block_size)
+        return encode_blocks(entries, block_size, tail)
 
 
 class Names:
@@ -100,9 +100,9 @@ class Names:
         self.last_inode += 1
         return self.last_inode
 
-    def blocks_needed(self, block_size: int) -> int:
+    def blocks_needed(self, block_size: int, tail: bool) -> int:
         """Return how many blocks all directories take."""
-        return sum(len(directory.encode(block_size)) for directory in self.directories.values())
+        return sum(len(directory.encode(block_size, tail)) for directory in self.directories.values())
 
 
 def add_all(names: Names, directories: Iterable[str], files: Iterable[str]) -> list[int]:

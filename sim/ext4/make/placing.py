@@ -11,6 +11,7 @@ from itertools import accumulate
 
 from sim.errors import ConfigError
 from sim.ext4.format.extents import Extent, TreePlan, normalise, plan_tree
+from sim.ext4.format.features import RoCompat
 from sim.ext4.format.inode import FLAG_EXTENTS, LOST_AND_FOUND_INODE, TYPE_DIRECTORY
 from sim.ext4.format.xattr import Value, XattrKey
 from sim.ext4.make.geometry import Frame
@@ -88,7 +89,7 @@ def place_directories(frame: Frame, names: Names) -> list[tuple[Item, list[bytes
     size = frame.superblock.block_size
     placed = []
     for path, directory in names.directories.items():
-        blocks = directory.encode(size)
+        blocks = directory.encode(size, frame.superblock.has(RoCompat.METADATA_CSUM))
         mode = TYPE_DIRECTORY | (0o700 if directory.inode == LOST_AND_FOUND_INODE else 0o755)
         item = Item(
             f"{frame.place}: {path or '/'}", directory.inode, len(blocks) * size, mode, directory.links

@@ -54,7 +54,7 @@ class ImageSpec:
     many are to be made later, of so many bytes in all, for which there is room. journal_blocks: of a
     journal, 0 for none; its log is empty, but what it was is still in it: that the names of files with an
     xattr block were made, then inode and xattr block of each, as when they were written. spare_blocks: how
-    many more are free, if no size is given.
+    many more are free, if no size is given. metadata_csum: it has that feature.
     """
 
     files: tuple[FileSpec, ...] = ()
@@ -66,6 +66,7 @@ class ImageSpec:
     new_files: int = 0
     new_bytes: int = 0
     spare_blocks: int = 0
+    metadata_csum: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ The specification of an image as a TOML table.
     size = "256MiB"                     # of the device [what the files need]
     seed = 1                            # [0]
     directories = ["/empty"]            # [none]
+    metadata_csum = true                # checksums of metadata [false]
     [[files]]
     name = "data"                       # or path = "/directory/data"
     size = "64MiB"                      # [a recorded layout's]
@@ -52,7 +53,7 @@ def read_spec(path: Path) -> ImageSpec:
 
 def parse_spec(place: str, table: Mapping[str, object], folder: Path) -> ImageSpec:
     """Return the specification in a table; relative paths in it start at `folder`."""
-    _known(place, table, ("block_size", "size", "seed", "directories", "files"))
+    _known(place, table, ("block_size", "size", "seed", "directories", "metadata_csum", "files"))
     block_size = parse_size(f"{place}: block_size", table.get("block_size", 4 * KIB))
     if block_size not in BLOCK_SIZES:
         raise ConfigError(f"{place}: block_size", f"{block_size}", ", ".join(map(format_size, BLOCK_SIZES)))
@@ -67,6 +68,7 @@ def parse_spec(place: str, table: Mapping[str, object], folder: Path) -> ImageSp
         None if size is None else parse_size(f"{place}: size", size),
         _typed(place, table, "seed", int, 0),
         tuple(directories),
+        metadata_csum=_typed(place, table, "metadata_csum", bool, False),
     )
 
 

@@ -10,8 +10,8 @@ Which blocks are broken, and what they then hold. Pure: the same blocks and rand
 What was there before is not the image's to know: it is taken as random bytes, the same for a seed. A
 misdirected write needs two blocks, so what is hit are pairs: of three blocks two.
 
-Left out: flips of more bits than one; faults that come in neighbours; faults of metadata but for extent trees;
-repair: there is no second copy to repair from.
+Left out: flips of more bits than one; faults that come in neighbours; of metadata
+other than extent trees; repair: there is no second copy to repair from.
 """
 
 from __future__ import annotations
