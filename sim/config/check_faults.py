@@ -34,6 +34,8 @@ def check_faults(config: CellConfig, said: Faults) -> None:
     if said.on == "tags" and not has_tags and config.volume.image is None:
         allowed = 'volume.verity = true, a checksums.layout, or faults.on = "data"'
         raise custom('faults.on "tags" without any', allowed)
+    if said.on == "tags" and config.volume.metadata_csum:
+        raise custom('faults.on "tags" with volume.metadata_csum', "false, or faults of data or metadata")
     if said.on == "metadata":
         _check_metadata(config)
     kernel = KERNELS.get(str(config.machine.kernel))
