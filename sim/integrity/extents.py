@@ -26,9 +26,9 @@ from typing import NamedTuple
 
 from sim.errors import ImageError
 from sim.ext4.edit.files import FileEditor
-from sim.ext4.edit.reflink import COUNTS_PATH
 from sim.ext4.format.features import RoCompat
 from sim.ext4.format.xattr import INDEX_TRUSTED, XattrKey
+from sim.ext4.read.counts import COUNTS_PATH
 from sim.ext4.read.reader import Image, Inode
 from sim.integrity.findings import DATA, GONE, TAGS, Bad, Checked
 from sim.integrity.pieces import joined, replaced

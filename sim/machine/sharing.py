@@ -13,9 +13,10 @@ from sim.config.cell_result import Number
 from sim.engine.cpu import Task
 from sim.engine.ledger import Ledger
 from sim.errors import ConfigError, ImageError
-from sim.ext4.edit.reflink import COUNTS_PATH, counts_inode, wrong_counts
+from sim.ext4.edit.changeable import refuse_unsound
 from sim.ext4.format.features import RoCompat
 from sim.ext4.format.refcounts import decode_leaves, records_per_block
+from sim.ext4.read.counts import counts_inode
 from sim.ext4.read.reader import Image
 from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.allocator import MbAllocator
@@ -87,9 +88,7 @@ def _mounted(writer: Ext4Writer, volume: Image, ledger: Ledger) -> Reflink | Non
             problem = "has shared_blocks, and no counts of who has them"
             raise ImageError(volume.name, problem, "an image that readpath image clone has made, or unshared")
         return None
-    wrong = wrong_counts(volume)
-    if wrong:
-        raise ImageError(f"{volume.name}: {COUNTS_PATH}", wrong[0], "counts that are right")
+    refuse_unsound(volume, volume.name)
     said = "files that share blocks, on a volume that is written,"
     if writer.loop != "page_io":
         raise ConfigError("write_path", f"{said} with write-back of {writer.loop!r}", "page_io")

@@ -4,6 +4,7 @@ Files that are made, written, cloned and taken away on a mounted image, and the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from write_kit import LIMITS
 
 from sim.engine.cpu import Task
 from sim.ext4.edit.overlay import OverlayStore
-from sim.ext4.edit.reflink import COUNTS_PATH
 from sim.ext4.edit.replay import replay_journal
 from sim.ext4.make.mkfs import make_image
 from sim.ext4.make.spec import FileSpec, ImageSpec
+from sim.ext4.read.counts import COUNTS_PATH
 from sim.ext4.read.reader import Image
 from sim.fs.allocation import Ext4Allocator
 from sim.fs.fs_inode import FsInode
@@ -171,3 +172,15 @@ class User:
             yield from self.mounted.unlink(task, file, inode)
             yield from self.mounted.writer.sync.fsync(task, inode)
             yield from self.mounted.names().close(task, inode)
+
+
+def real_counts(image: Image) -> dict[int, int]:
+    """Return how many files have each block, counted one by one; only what is shared."""
+    files = {inode.number: inode for _path, inode in image.walk() if inode.is_regular and inode.has_contents}
+    blocks = Counter(
+        block
+        for inode in files.values()
+        for extent in inode.tree.extents
+        for block in range(extent.physical, extent.physical + extent.length)
+    )
+    return {block: count for block, count in blocks.items() if count > 1}

@@ -10,6 +10,7 @@ from functools import partial
 from sim.errors import ImageError
 from sim.ext4.check.bitmaps import Bitmaps, check_groups
 from sim.ext4.check.claims import Claims
+from sim.ext4.check.counts import check_counts
 from sim.ext4.check.disk import Disk
 from sim.ext4.check.findings import EnoughError, Findings
 from sim.ext4.check.htree import check_hash_trees
@@ -69,6 +70,7 @@ def _check(disk: Disk, findings: Findings) -> None:
     step(partial(check_links, disk, findings, tables, names, walk.xattrs))
     step(partial(check_ea_values, disk, findings, tables, walk.xattrs))
     step(partial(check_quotas, disk, findings, tables))
+    step(partial(check_counts, disk, findings, tables))
     step(partial(_owners, disk, findings, claims))
     step(Bitmaps(disk, findings, claims, tables).run)
 

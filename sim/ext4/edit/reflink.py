@@ -26,10 +26,10 @@ from sim.ext4.edit.files import FileEditor
 from sim.ext4.format import refcounts
 from sim.ext4.format.extents import Extent
 from sim.ext4.format.features import RoCompat
-from sim.ext4.format.inode import FLAG_IMMUTABLE, ROOT_INODE
+from sim.ext4.format.inode import FLAG_IMMUTABLE
+from sim.ext4.read.counts import COUNTS_PATH, counts_of
 from sim.ext4.read.reader import Image, Inode
 
-COUNTS_PATH = "/.refcounts"
 FLAG_JOURNAL_DATA = 0x4000
 
 
@@ -54,48 +54,6 @@ class Changed:
     records_after: int
 
 
-def counts_inode(image: Image) -> Inode | None:
-    """
-    Return the file of counts; None if there is none.
-
-    Without the feature shared_blocks a file of the name is anybody's.
-    """
-    if not image.superblock.has(RoCompat.SHARED_BLOCKS):
-        return None
-    for number, name, _type in image.entries(image.inode(ROOT_INODE)):
-        if name == COUNTS_PATH[1:].encode():
-            return image.inode(number)
-    return None
-
-
-def counts_of(image: Image) -> dict[int, int]:
-    """Return how many files have each shared block, as the image says; ImageError if that is damaged."""
-    inode = counts_inode(image)
-    if inode is None:
-        return {}
-    return refcounts.decode((bytes(data) for _at, data in image.iter_blocks(inode)), inode.place)
-
-
-def real_counts(image: Image) -> dict[int, int]:
-    """Return how many files have each block, as their extents say; only what is shared."""
-    counts: dict[int, int] = {}
-    for inode in _files(image):
-        for _logical, physical, length, _unwritten in inode.tree.extents:
-            for block in range(physical, physical + length):
-                counts[block] = counts.get(block, 0) + 1
-    return {block: count for block, count in counts.items() if count > 1}
-
-
-def wrong_counts(image: Image) -> list[str]:
-    """Return a line for each block whose count is not what the files' extents say."""
-    said, real = counts_of(image), real_counts(image)
-    return [
-        f"block {block}: {said.get(block, 1)} files are counted, {real.get(block, 1)} have it"
-        for block in sorted(said.keys() | real.keys())
-        if said.get(block) != real.get(block)
-    ]
-
-
 def space(image: Image) -> Space:
     """Return how many blocks files have and use."""
     blocks: dict[int, int] = {}
@@ -118,9 +76,6 @@ class ReflinkEditor(FileEditor):
     def __init__(self, path: Path) -> None:
         super().__init__(path, int(RoCompat.SHARED_BLOCKS))
         self._counts = counts_of(self.image)
-        wrong = wrong_counts(self.image)
-        if wrong:
-            raise ImageError(f"{path}: {COUNTS_PATH}", wrong[0], "counts that are right")
 
     def clone(self, source: str, target: str) -> Changed:
         """

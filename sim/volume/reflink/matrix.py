@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from sim.crypto.streams import NamedStream
 from sim.errors import CryptoError
+from sim.ext4.check.run import check_image
 from sim.ext4.edit.files import FileEditor
-from sim.ext4.edit.reflink import ReflinkEditor, space, wrong_counts
+from sim.ext4.edit.reflink import ReflinkEditor, space
 from sim.ext4.format.inode import FLAG_VERITY
 from sim.ext4.read.reader import Image
 from sim.ext4.store import MemoryStore
@@ -144,7 +145,7 @@ class _Run:
                 raise ImpossibleError(f"{path} cannot be read: {error.problem}") from None
             if found != wanted:
                 raise ImpossibleError(f"{path} reads as noise")
-        assert not wrong_counts(image)
+        assert not check_image(image)
         if self.plan is not None:
             checked = check_data(image, self.secrets(image))
             assert checked is not None
