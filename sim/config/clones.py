@@ -88,5 +88,3 @@ def _check_written(config: CellConfig, what: str) -> None:
         raise custom(problem, 'data = "ordered", delalloc = true')
     if config.volume.journal_bytes is None:
         raise custom(f"{what} on a volume without journal", 'volume.journal = "16MiB"')
-    if config.crash is not None:
-        raise custom(f"{what} with [crash]", "a run to its end")

@@ -254,9 +254,13 @@ class MountedBytes:
         return disk
 
     def read_back(self, image: Image, path: str) -> bytes:
-        """Return a file as an image has it: in plaintext, but on eCryptfs the lower file."""
-        on_disk, (on_ext4, _) = image.lookup(path), ext4_side(self.files[path][0])
-        inode = FsInode(on_disk.tree, on_disk.size_bytes, image.block_size, decrypt=on_ext4.decrypt)
+        """
+        Return a file as an image has it: in plaintext, but on eCryptfs the lower file; one that no job has
+        opened as it lies there.
+        """
+        on_disk, opened = image.lookup(path), self.files.get(path)
+        decrypt = ext4_side(opened[0])[0].decrypt if opened is not None else None
+        inode = FsInode(on_disk.tree, on_disk.size_bytes, image.block_size, decrypt=decrypt)
         return plain_contents(image, on_disk, inode)
 
     def decrypted(self, lower: bytes, path: str) -> bytes:

@@ -16,7 +16,7 @@ from sim.errors import ConfigError, ImageError
 from sim.ext4.edit.changeable import refuse_unsound
 from sim.ext4.format.features import RoCompat
 from sim.ext4.format.refcounts import decode_leaves, records_per_block
-from sim.ext4.read.counts import counts_inode
+from sim.ext4.read.counts import counts_inode, counts_of
 from sim.ext4.read.reader import Image
 from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.allocator import MbAllocator
@@ -37,10 +37,20 @@ class Sharing:
         """
         self.wrote: set[int] = set()
         self._writer = writer
+        self._volume = volume
         self._blocks = blocks
         self._free_before = blocks.free
         self._clones_ns: list[int] = []
         self._reflink = writer.mapper.reflink = _mounted(writer, volume, ledger)
+
+    def sharers(self) -> dict[str, int]:
+        """Return the numbers of the inodes that shared blocks when the volume was mounted, by path."""
+        counts = counts_of(self._volume)
+        return {
+            path: inode.number
+            for path, inode in self._volume.walk()
+            if inode.is_regular and inode.has_contents and any(block in counts for block in inode.own_blocks)
+        }
 
     def noted(self, inode: LiveInode) -> None:
         """A file is opened."""

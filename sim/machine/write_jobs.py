@@ -306,9 +306,9 @@ class MountedForWriting:
         """Cut the power as often as it is asked for; return what that came to."""
         if self._crash is None or self.bytes is None:
             return {}
-        files = {
-            path: (live.number, self._histories[live.number]) for path, (_, live) in self.bytes.files.items()
-        }
+        files = {path: (number, FileHistory()) for path, number in self._sharing.sharers().items()}
+        for path, (_, live) in self.bytes.files.items():
+            files[path] = live.number, self._histories[live.number]
         verdicts = crash_run(self._crash, self.bytes, files, end_ns, self._volatile, seed)
         return crash_metrics(verdicts, self._tags is not None)
 

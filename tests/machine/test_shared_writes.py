@@ -353,7 +353,11 @@ REFUSED = {
     "'absent' and checksums.layout": (f"{CLONE}, {ABSENT}", READ, '[checksums]\nlayout = "table_data"'),
     "data 'writeback', delalloc true": (CLONE, WRITE, '[mount]\ndata = "writeback"'),
     "data 'ordered', delalloc false": (CLONE, WRITE, "[mount]\ndelalloc = false"),
-    "writes with [crash]; allowed": (CLONE, WRITE, '[crash]\nat = "bios"'),
+    "crash with layout 'absent': what is left": (
+        f"{CLONE}, {ABSENT}",
+        WRITE,
+        '[crash]\nat = "bios"',
+    ),
 }
 
 

@@ -125,8 +125,12 @@ class Judge:
         for offset, data in store.changes():
             ours[offset : offset + len(data)] = data
         self._ask_e2fsck(verdict, disk, ours)
-        count_free(store)
-        image = Image(store, "after the power cut")
+        try:
+            count_free(store)
+            image = Image(store, "after the power cut")
+        except ImageError as error:
+            verdict.unsound = str(error)
+            return verdict
         problems = check_image(image)
         verdict.unsound = problems[0] if problems else ""
         sums = self._mounted.sums
