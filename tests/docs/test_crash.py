@@ -50,6 +50,18 @@ def test_figures_are_those_of_a_run(mount: str, tmp_path: Path) -> None:
     assert metrics["crash_replays_differ"] == 0
 
 
+def test_figures_of_clones_are_those_of_a_run(tmp_path: Path) -> None:
+    """One cell of the other table, without flushes, run again."""
+    tool("e2fsck")
+    rows = re.findall(r"^\| (ordered[a-z_, ]*) \| (\d) KiB" + 4 * r" \| (\d+)" + r" \|$", TEXT, re.MULTILINE)
+    cells = load_experiment(EXPERIMENT.with_stem("crash_clones")).cells
+    assert len(cells) == len(rows)
+    (cell,) = [each for each in cells if _labels(each.labels) == ["1 KiB", "ordered, nobarrier"]]
+    metrics = run_cell(cell, ensure_image(cell, tmp_path), trace=False).metrics
+    (told,) = [row[2:] for row in rows if row[:2] == ("ordered, nobarrier", "1")]
+    assert [metrics[name] for name in COUNTS] == [int(number) for number in told]
+
+
 def test_keys_and_metrics_are_all_there() -> None:
     """Each key of the table, with its default; each metric."""
     for name, field in Crash.model_fields.items():
