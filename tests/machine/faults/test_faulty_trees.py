@@ -262,6 +262,27 @@ def test_the_job_ends(cell_of: CellOf) -> None:
     assert (LEAF, 1, 1) == (found["reads_right"], found["reads_eio"], found["jobs_ended"])
 
 
+@pytest.mark.parametrize("path", ["page_io", "mpage", "per_block", "buffer_head"])
+def test_a_block_that_fails_beside_data(cell_of: CellOf, path: str) -> None:
+    """With faults of data a block of the tree fails if a command of its own or of data does: EIO below it."""
+    cell, image = cell_of("faults.on=data", f"path={path}")
+    block = nodes(image)[1]
+    found = planned(cell, image, FaultPlan(bad_sectors={block * 8: block}))
+    assert (PAGES - LEAF, LEAF, 0) == outcomes(found)
+    assert 1 == found["faults_detected"]
+
+
+@pytest.mark.parametrize("sets", [("path=iomap",), ("checksums.layout=table_all",)])
+def test_where_no_path_reads_on_it_ends_the_cell(cell_of: CellOf, sets: tuple[str, ...]) -> None:
+    """One line that names the block."""
+    cell, image = cell_of("faults.on=data", *sets)
+    block = nodes(image)[1]
+    with pytest.raises(
+        ConfigError, match=f"faults: metadata block {block} cannot be read: not modelled here"
+    ):
+        planned(cell, image, FaultPlan(bad_sectors={block * 8: block}))
+
+
 @pytest.mark.parametrize(
     ("sets", "told"),
     [
