@@ -142,6 +142,17 @@ def test_a_flipped_bit_of_a_leaf(cell_of: CellOf, byte: int, bit: int, refused: 
         assert bool(told[1]) == found["faults_detected"]
 
 
+@pytest.mark.parametrize("path", ["page_io", "buffer_head"])
+def test_a_key_of_the_index(cell_of: CellOf, path: str) -> None:
+    """
+    The second leaf's key, 340, becomes 468: what lies between is a hole behind the first leaf, zeros,
+    and the second one does not begin where its key says.
+    """
+    for sums, told in (("false", (PAGES - LEAF, LEAF - 128, 128)), ("true", (0, PAGES, 0))):
+        cell, image = cell_of(f"path={path}", f"volume.metadata_csum={sums}")
+        assert told == outcomes(planned(cell, image, FaultPlan(flips={nodes(image)[5]: 24 * 8 + 7})))
+
+
 def naive_leaf(raw: bytes, image: Image, key: int) -> dict[int, int | None] | None:
     """Return what a leaf of this file maps: block -> place, None for zeros; None if it is to be refused."""
     magic, entries, most, depth = struct.unpack_from("<4H", raw)
