@@ -23,6 +23,8 @@ REQ_PRIO: Final = 64
 """Before others (of metadata); changes nothing here."""
 REQ_BACKGROUND: Final = 128
 """Nobody waits for it; changes nothing here."""
+FLUSH: Final = REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH
+"""What a flush without data asks for."""
 FLUSH_FLAGS: Final = REQ_PREFLUSH | REQ_FUA
 """What makes a bio pass the flush machinery (op_is_flush); such a bio merges with none."""
 

@@ -34,6 +34,7 @@ class Interleaved:
     """
     One device. block_bytes: 512 to 4096, what one tag is of. tag_bytes: of a tag. interleave: sectors of data
     in a row, a power of two. journal_sectors: asked for; whole sections of it are there, also in mode D.
+    buffer_sectors: of tags that are read at once, a power of two.
     """
 
     block_bytes: int
@@ -41,6 +42,7 @@ class Interleaved:
     interleave: int = 32768
     journal_sectors: int = 2048
     mode: str = "J"
+    buffer_sectors: int = BUFFER_SECTORS
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -104,4 +106,4 @@ class Interleaved:
         area = self.area_of(sector)
         run = self.start + area * (self.run_sectors + self.interleave)
         inside = self.tag_byte(sector) // SECTOR_BYTES - run
-        return run + inside // BUFFER_SECTORS * BUFFER_SECTORS
+        return run + inside // self.buffer_sectors * self.buffer_sectors

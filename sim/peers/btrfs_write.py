@@ -21,13 +21,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
+from sim.block.opf import FLUSH, REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.integrity.csum_tree import CSUM_BYTES, leaf_of
 from sim.peers.btrfs_extents import OwnExtents
 from sim.peers.btrfs_layout import BtrfsFile
 from sim.peers.btrfs_read import BIO_PAGES, HASHED_AT_ONCE
 from sim.peers.rows import rows_of
-from sim.peers.tally import FLUSH, Tally
+from sim.peers.tally import Tally
 from sim.units import MIB, PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
 
 SUPERBLOCKS: Final = (128, 131072)

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from sim.block.opf import REQ_IDLE, REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
+from sim.block.opf import FLUSH, REQ_IDLE, REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
 from sim.peers.phases import run_counted
 from sim.peers.script import Request, Step
-from sim.peers.tally import FLUSH, Tally
+from sim.peers.tally import Tally
 from sim.units import SECTOR_BYTES
 
 

@@ -13,8 +13,10 @@ Left out: bios of more than 256 pages, no_read_workqueue and no_write_workqueue,
 
 from __future__ import annotations
 
-from sim.peers.dm_integrity import IntegrityDevice
-from sim.peers.tally import FLUSH, Tally, pages_of
+from sim.block.dm.asked import pages_of
+from sim.block.dm.integrity import IntegrityDevice
+from sim.block.opf import FLUSH
+from sim.peers.tally import Tally
 
 API_CALLS = 2
 """Calls of crypto_aead_encrypt or _decrypt a sector."""

@@ -14,18 +14,16 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sim.block.opf import REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
+from sim.block.dm.asked import Asked, pages_of
+from sim.block.dm.integrity import MAX_SECTORS
 from sim.units import PAGE_SECTORS
 
 REQ_RAHEAD: Final = 256
 """Read ahead of what was asked for; the bits of sim.block.opf end before it."""
-FLUSH: Final = REQ_OP_WRITE | REQ_SYNC | REQ_PREFLUSH
-"""What a flush without data asks for."""
 DISK: Final = "null"
 """The device below all others, as the recordings call it."""
-MAX_SECTORS: Final = 1280
 MAX_SEGMENTS: Final = 128
-"""Limits of the recordings' disk, null_blk: sectors and segments of a request."""
+"""Segments of a request of the recordings' disk, null_blk."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,7 +36,7 @@ class Queued:
     opf: int
 
 
-class Tally:
+class Tally(Asked):
     """Calls by kernel symbol, and bios in the order of submission."""
 
     def __init__(self) -> None:
@@ -73,11 +71,6 @@ class Tally:
         self.call("dm_io", "bio_alloc_bioset")
         self.call("bio_add_page", times=pages_of(sectors))
         self.submit_to_disk(sector, sectors, opf)
-
-
-def pages_of(sectors: int) -> int:
-    """Return how many pages so many sectors take that begin with a page."""
-    return -(-sectors // PAGE_SECTORS)
 
 
 def rests(sectors: int, apart: bool) -> int:

@@ -20,7 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sim.block.dm.asked import pages_of
 from sim.block.opf import (
+    FLUSH,
     REQ_FUA,
     REQ_IDLE,
     REQ_META,
@@ -29,7 +31,7 @@ from sim.block.opf import (
     REQ_PREFLUSH,
     REQ_SYNC,
 )
-from sim.peers.tally import FLUSH, Tally, pages_of
+from sim.peers.tally import Tally
 from sim.peers.xfs_file import BLOCK_BYTES, XfsFile
 from sim.units import SECTOR_BYTES
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from sim.block.dm.integrity import IntegrityDevice
 from sim.errors import ConfigError
 from sim.integrity.interleaved import Interleaved
 from sim.peers.device_run import Device, run_direct
 from sim.peers.dm_crypt_aead import AeadDevice
-from sim.peers.dm_integrity import IntegrityDevice
 from sim.peers.script import Request
 from sim.peers.tally import Tally
 from sim.records.peer_case import PeerCase, Prediction

@@ -7,9 +7,9 @@ import io
 import re
 from pathlib import Path
 
+from sim.block.dm.integrity import SECTORS_PER_BITMAP_BIT
 from sim.integrity.csum_tree import csums_per_item
 from sim.integrity.interleaved import BUFFER_SECTORS, Interleaved
-from sim.peers.dm_integrity import SECTORS_PER_BITMAP_BIT
 from sim.records.peer_case import load_peer_cases
 from sim.volume.tag_reads import run_reads
 

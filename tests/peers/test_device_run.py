@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sim.block.opf import REQ_IDLE, REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
+from sim.block.opf import FLUSH, REQ_IDLE, REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
 from sim.peers.device_run import run_direct
 from sim.peers.script import steps
-from sim.peers.tally import FLUSH, Queued, Tally
+from sim.peers.tally import Queued, Tally
 
 
 class Nowhere:

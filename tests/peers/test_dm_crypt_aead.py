@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from sim.block.dm.integrity import IntegrityDevice
 from sim.block.opf import REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
 from sim.integrity.interleaved import Interleaved
 from sim.peers.dm_crypt_aead import AeadDevice
-from sim.peers.dm_integrity import IntegrityDevice
 from sim.peers.tally import Tally
 
 

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.block.dm.asked import pages_of
 from sim.block.opf import REQ_OP_WRITE
-from sim.peers.tally import Queued, Tally, pages_of, rests
+from sim.peers.tally import Queued, Tally, rests
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from sim.block.opf import REQ_OP_READ, REQ_OP_WRITE
-from sim.peers.tally import FLUSH, Tally, pages_of
+from sim.block.dm.asked import Asked, pages_of
+from sim.block.opf import FLUSH, REQ_OP_READ, REQ_OP_WRITE
 from sim.units import SECTOR_BYTES
 
 WRITEBACK_RATIO: Final = 3
@@ -41,26 +41,27 @@ class _Buffer:
 class BufferCache:
     """A client of dm-bufio. sectors: of a buffer."""
 
-    def __init__(self, tally: Tally, sectors: int) -> None:
-        self._tally = tally
+    def __init__(self, asked: Asked, sectors: int) -> None:
+        self._asked = asked
         self._sectors = sectors
         self._held: dict[int, _Buffer] = {}
         self._dirty_list: list[_Buffer] = []
 
     def read(self, start: int) -> None:
         """Take the buffer at a sector, which is read unless it is held; give it back (dm_bufio_release)."""
-        self._tally.call("dm_bufio_read", "dm_bufio_release")
+        self._asked.call("dm_bufio_read", "dm_bufio_release")
         if start in self._held:
+            self._asked.needs(start)
             return
         if len(self._dirty_list) > (len(self._held) - len(self._dirty_list)) * WRITEBACK_RATIO:
             self.write_dirty()
         self._held[start] = _Buffer(start)
-        self._tally.call("bio_add_page", times=pages_of(self._sectors))
-        self._tally.submit_to_disk(start, self._sectors, REQ_OP_READ, apart=False)
+        self._asked.call("bio_add_page", times=pages_of(self._sectors))
+        self._asked.submit_to_disk(start, self._sectors, REQ_OP_READ, apart=False)
 
     def mark_dirty(self, start: int, first: int, end: int) -> None:
         """Mark the bytes [first, end) of a buffer that is held as changed."""
-        self._tally.call("dm_bufio_mark_partial_buffer_dirty")
+        self._asked.call("dm_bufio_mark_partial_buffer_dirty")
         buffer = self._held[start]
         if buffer.dirty:
             buffer.dirty_from, buffer.dirty_to = min(buffer.dirty_from, first), max(buffer.dirty_to, end)
@@ -84,15 +85,15 @@ class BufferCache:
 
     def flush(self) -> None:
         """Write all that is dirty, wait, and empty the disk's cache (dm_bufio_write_dirty_buffers)."""
-        self._tally.call("dm_bufio_write_dirty_buffers")
+        self._asked.call("dm_bufio_write_dirty_buffers")
         self.write_dirty()
         self._dirty_list = []
-        self._tally.dm_io(0, 0, FLUSH)
+        self._asked.dm_io(0, 0, FLUSH)
 
     def _write(self, buffer: _Buffer) -> None:
         first = buffer.dirty_from // WRITE_STEP_BYTES * WRITE_STEP_BYTES
         end = min(-(-buffer.dirty_to // WRITE_STEP_BYTES) * WRITE_STEP_BYTES, self._sectors * SECTOR_BYTES)
         buffer.dirty_from = buffer.dirty_to = 0
         sectors = (end - first) // SECTOR_BYTES
-        self._tally.call("bio_add_page", times=pages_of(sectors))
-        self._tally.submit_to_disk(buffer.start + first // SECTOR_BYTES, sectors, REQ_OP_WRITE, apart=False)
+        self._asked.call("bio_add_page", times=pages_of(sectors))
+        self._asked.submit_to_disk(buffer.start + first // SECTOR_BYTES, sectors, REQ_OP_WRITE, apart=False)

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from sim.block.dm.asked import COMMIT, WRITER, Asked
+from sim.block.dm.bufio import BufferCache
 from sim.block.opf import REQ_FUA, REQ_OP_WRITE, REQ_SYNC
 from sim.integrity.interleaved import SUPERBLOCK_SECTORS, Interleaved
-from sim.peers.dm_bufio import BufferCache
-from sim.peers.tally import Tally
 
 WATERMARK_PERCENT = 50
 """DEFAULT_JOURNAL_WATERMARK."""
@@ -32,18 +32,26 @@ class Journal:
     A journal that is empty at first.
 
     write_tag: told of each sector whose tag is to be written when blocks are copied to their places.
+    watermark: percent of the journal that are used when a commit is started (journal_watermark).
     """
 
     def __init__(
-        self, layout: Interleaved, tally: Tally, buffers: BufferCache, write_tag: Callable[[int], None]
+        self,
+        layout: Interleaved,
+        asked: Asked,
+        buffers: BufferCache,
+        write_tag: Callable[[int], None],
+        watermark: int = WATERMARK_PERCENT,
     ) -> None:
         self._layout = layout
-        self._tally = tally
+        self._asked = asked
         self._buffers = buffers
         self._write_tag = write_tag
         self._entries: list[int | None] = [None] * (layout.sections * layout.section_entries)
+        self._where: dict[int, int] = {}
+        """Sector of a block -> the last entry that it has."""
         self._free = len(self._entries)
-        self._threshold = (len(self._entries) * (100 - WATERMARK_PERCENT) + 50) // 100
+        self._threshold = (len(self._entries) * (100 - watermark) + 50) // 100
         self._next = 0
         """The entry that is taken next."""
         self._uncommitted = 0
@@ -53,9 +61,21 @@ class Journal:
         self._queued = False
         self._working = False
 
-    def pending(self, sector: int) -> bool:
-        """Tell whether a block lies in the journal and not in its place."""
-        return sector in self._entries
+    def parts(self, sector: int, sectors: int) -> Iterator[tuple[int, int, bool]]:
+        """
+        Yield (sector, sectors, whether they are in the journal) of what is read: what lies in its place, up
+        to the first block that is not there; blocks of which the last entries lie in a row.
+        """
+        step, end = self._layout.block_sectors, sector + sectors
+        while sector < end:
+            at, entry = sector + step, self._where.get(sector)
+            while at < end:
+                found = self._where.get(at)
+                if found is not None if entry is None else found != entry + (at - sector) // step:
+                    break
+                at += step
+            yield sector, at - sector, entry is not None
+            sector = at
 
     def begin_request(self) -> None:
         """Let a queued commit begin: a bio is allocated, which may sleep."""
@@ -72,10 +92,13 @@ class Journal:
         if not taken:
             return 0
         for number in range(taken):
-            self._entries[self._next] = sector + number * self._layout.block_sectors
+            at = sector + number * self._layout.block_sectors
+            self._entries[self._next] = at
+            self._where[at] = self._next
             self._next = (self._next + 1) % len(self._entries)
         self._free -= taken
-        self._tally.call("__journal_read_write")
+        self._asked.call("__journal_read_write")
+        self._asked.takes(taken)
         if self._free <= self._threshold:
             self._queued = True
         return taken
@@ -85,7 +108,8 @@ class Journal:
         if not self._working:
             self.begin_request()
         self._working = False
-        self._tally.call("integrity_writer", "do_journal_write")
+        self._asked.by(WRITER)
+        self._asked.call("integrity_writer", "do_journal_write")
         per, count = self._layout.section_entries, len(self._entries)
         first = (self._uncommitted * per - self._committed) % count
         newest = self._newest(first)
@@ -93,11 +117,12 @@ class Journal:
             start = (first + section * per) % count
             for at, run in self._runs(start):
                 self._copy(at, run, newest)
-            self._entries[start : start + per] = [None] * per
-        self._tally.call("dm_bufio_write_dirty_buffers_async")
+            self._forget(start)
+        self._asked.call("dm_bufio_write_dirty_buffers_async")
         self._buffers.write_dirty()
-        self._tally.call("dm_integrity_flush_buffers")
+        self._asked.call("dm_integrity_flush_buffers")
         self._buffers.flush()
+        self._asked.frees(self._committed)
         self._free += self._committed
         self._committed = 0
 
@@ -112,12 +137,22 @@ class Journal:
             self._working = self._commit()
         self._queued = False
 
+    def _forget(self, start: int) -> None:
+        """Take the entries of a section out; blocks that were entered again behind it stay."""
+        for entry in range(start, start + self._layout.section_entries):
+            sector = self._entries[entry]
+            if sector is not None and self._where.get(sector) == entry:
+                del self._where[sector]
+            self._entries[entry] = None
+
     def _commit(self) -> bool:
         """Write the sections that are not committed; return whether copying is to follow."""
-        self._tally.call("integrity_commit")
+        self._asked.by(COMMIT)
+        self._asked.call("integrity_commit")
         per, count = self._layout.section_entries, len(self._entries)
         over = self._next % per
         if over:
+            self._asked.skips(per - over)
             self._free -= per - over
             self._next = (self._next + per - over) % count
         sections = (self._next // per - self._uncommitted) % self._layout.sections
@@ -132,14 +167,14 @@ class Journal:
 
     def _write_sections(self, sections: int) -> None:
         """Write sections from the first uncommitted one; two bios where they go round the journal's end."""
-        self._tally.call("write_journal")
+        self._asked.call("write_journal")
         to_end = self._layout.sections - self._uncommitted
         opf = REQ_OP_WRITE | REQ_FUA | (REQ_SYNC if sections <= to_end else 0)
         for first, number in ((self._uncommitted, min(sections, to_end)), (0, sections - to_end)):
             if number > 0:
                 size = self._layout.section_sectors
-                self._tally.call("rw_journal_sectors")
-                self._tally.dm_io(SUPERBLOCK_SECTORS + first * size, number * size, opf)
+                self._asked.call("rw_journal_sectors")
+                self._asked.dm_io(SUPERBLOCK_SECTORS + first * size, number * size, opf)
 
     def _runs(self, start: int) -> Iterator[tuple[int, int]]:
         """Yield (entry, blocks) of a section: blocks in a row that follow each other in one area."""
@@ -172,7 +207,7 @@ class Journal:
         """
         Copy blocks of entries in a row, without those at either end of which a newer one is committed.
         """
-        self._tally.call("add_new_range")
+        self._asked.call("add_new_range")
         end = entry + blocks
         while entry < end and self._is_old(entry, newest):
             entry += 1
@@ -185,10 +220,10 @@ class Journal:
         step = self._layout.block_sectors
         for number in range(end - entry):
             self._write_tag(sector + number * step)
-        self._tally.dm_io(self._layout.data_sector(sector), (end - entry) * step, REQ_OP_WRITE)
+        self._asked.dm_io(self._layout.data_sector(sector), (end - entry) * step, REQ_OP_WRITE)
 
     def _is_old(self, entry: int, newest: dict[int, int]) -> bool:
         """Tell whether a block is committed anew behind this entry."""
-        self._tally.call("find_newer_committed_node")
+        self._asked.call("find_newer_committed_node")
         sector = self._entries[entry]
         return sector is not None and newest[sector] != entry

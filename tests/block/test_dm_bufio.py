@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.block.dm.bufio import BufferCache
 from sim.block.opf import REQ_OP_WRITE
-from sim.peers.dm_bufio import BufferCache
 from sim.peers.tally import Tally
 
 

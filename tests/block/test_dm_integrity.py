@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.block.dm.integrity import IntegrityDevice
 from sim.block.opf import REQ_FUA, REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
-from sim.errors import ConfigError
 from sim.integrity.interleaved import Interleaved
-from sim.peers.dm_integrity import IntegrityDevice
 from sim.peers.tally import Tally
 
 READ, WRITE = REQ_OP_READ | REQ_SYNC, REQ_OP_WRITE | REQ_SYNC
@@ -84,8 +83,6 @@ def test_the_journal_takes_whole_sections() -> None:
     assert [] == bios(tally)
     target.flush()
     assert [(8, 392)] == bios(tally)
-    with pytest.raises(ConfigError, match="what is in the journal"):
-        target.read(2048, 8, READ)
 
 
 def test_a_full_journal_is_copied_to_its_places() -> None:
@@ -205,3 +202,70 @@ def test_a_block_that_is_committed_anew_is_copied_once() -> None:
         (bio.sector, bio.sectors) for bio in tally.bios if bio.opf == REQ_OP_WRITE and bio.sector >= 2224
     ]
     assert 1 + 2 + 2 == tally.calls["find_newer_committed_node"]
+
+
+def test_a_read_has_from_the_journal_what_lies_there() -> None:
+    """
+    Three blocks, the middle one in the journal: two bios, for what lies before and behind it, by a worker.
+    """
+    target, tally = device("J")
+    target.write(2048, 8, WRITE)
+    target.read(2040, 24, READ)
+    assert [(4264, 8), (1968, 128), (4280, 8)] == bios(tally)
+    names = ("integrity_bio_wait", "add_new_range", "__journal_read_write", "integrity_sector_checksum")
+    assert (2, 3, 2, 3) == tuple(tally.calls[name] for name in names)
+
+
+def test_blocks_of_the_journal_that_lie_in_a_row_are_one_part() -> None:
+    """Blocks 0 to 3 were entered in a row, 1 once more: the newest ones are 0, then 1, then 2 and 3."""
+    target, tally = device("J")
+    target.write(0, 32, WRITE)
+    target.write(8, 8, WRITE)
+    before = tally.calls["__journal_read_write"]
+    target.read(0, 32, READ)
+    assert 3 == tally.calls["__journal_read_write"] - before
+    assert [] == bios(tally)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20)), max_size=5),
+    st.tuples(st.integers(0, 60), st.integers(1, 60)),
+)
+def test_the_disk_is_read_for_what_the_journal_has_not(
+    writes: list[tuple[int, int]], read: tuple[int, int]
+) -> None:
+    """Less than half of the journal is written: nothing is copied, and each block is read where it is."""
+    target, tally = device("J")
+    held = set[int]()
+    for start, length in writes:
+        target.write(start * 8, length * 8, WRITE)
+        held |= set(range(start, start + length))
+    target.read(read[0] * 8, read[1] * 8, READ)
+    layout = Interleaved(4096, 4)
+    covered = [
+        at for bio in tally.bios if bio.opf == READ for at in range(bio.sector, bio.sector + bio.sectors, 8)
+    ]
+    wanted = set(range(read[0], read[0] + read[1])) - held
+    assert sorted(layout.data_sector(block * 8) for block in wanted) == sorted(covered)
+    blocks = sum(length for _start, length in writes)
+    assert blocks + len(wanted) == tally.calls["integrity_sector_checksum"]
+
+
+def test_who_writes_past_the_cache_has_a_flush_of_its_own() -> None:
+    """REQ_FUA: what a flush does, without a bio to map."""
+    target, tally = device("D")
+    target.write(2048, 8, WRITE)
+    mapped = tally.calls["dm_integrity_map"]
+    target.fua()
+    assert [(1968, 8), (0, 0)] == bios(tally)[-2:]
+    assert (mapped, 1) == (tally.calls["dm_integrity_map"], tally.calls["submit_flush_bio"])
+
+
+def test_the_watermark_starts_the_commit() -> None:
+    """60 of 240 blocks are used: copied at 25 percent, not at 50."""
+    for watermark, commits in ((25, 1), (50, 0)):
+        tally = Tally()
+        target = IntegrityDevice(Interleaved(4096, 4, mode="J"), tally, watermark=watermark)
+        target.write(0, 60 * 8, WRITE)
+        target.write(8000, 8, WRITE)
+        assert commits == tally.calls["integrity_commit"]
