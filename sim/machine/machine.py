@@ -63,6 +63,7 @@ from sim.paths.post_read_steps import FSCRYPT, RFC2014
 from sim.paths.registry import design_of
 from sim.paths.verity_worker import WorkerTreeReader
 from sim.stack.dm_crypt import CryptTarget
+from sim.stack.dm_integrity import IntegrityTarget
 from sim.stack.ecryptfs import EcryptfsInode, EcryptfsPath, NestedPlug
 from sim.units import PAGE_BYTES, PAGE_SECTORS
 
@@ -110,7 +111,7 @@ class Machine:
             device(self.clock),
             spec.recorder.block if spec.recorder else spec.tracer,
             self.records,
-            below=CryptTarget.SUBMITS if spec.dm_crypt else "",
+            below=CryptTarget.SUBMITS if spec.dm_crypt or spec.dm_integrity else "",
             media=spec.media,
         )
         if spec.recorder is not None:
@@ -119,7 +120,11 @@ class Machine:
         if spec.dm_crypt is not None:
             above = self.clock, self.cpu, self.ledger, self.queue
             self.crypt = CryptTarget(*above, spec.dm_crypt, spec.tracer)
-        self.disk: BioQueue = self.crypt or self.queue
+        self.integrity: IntegrityTarget | None = None
+        if spec.dm_integrity is not None:
+            above = self.clock, self.cpu, self.ledger, self.queue
+            self.integrity = IntegrityTarget(*above, spec.dm_integrity, spec.tracer)
+        self.disk: BioQueue = self.crypt or self.integrity or self.queue
         self._nested = NestedPlug(self.disk)
         self._fs_queue: BioQueue = self._nested if spec.ecryptfs else self.disk
         self._fs_ledger = self.ledger.below(_LOWER) if spec.ecryptfs else self.ledger
@@ -278,6 +283,8 @@ class Machine:
         """Raise InvariantError if anything is pending after a run: a bio, a locked page, a waiting task."""
         if self.crypt is not None and self.crypt.pending:
             raise InvariantError(f"{self.crypt.pending} bios of dm-crypt never completed")
+        if self.integrity is not None and self.integrity.pending:
+            raise InvariantError(f"{self.integrity.pending} bios of dm-integrity never completed")
         if self.queue.stats.pending:
             raise InvariantError(f"{self.queue.stats.pending} bios never completed")
         if not self.clock.idle:

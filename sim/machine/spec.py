@@ -21,6 +21,7 @@ from sim.machine.recorder import Recorder
 from sim.paths.checksums.verification import SumRules
 from sim.paths.design import PathDesign
 from sim.stack.dm_crypt import CryptTable
+from sim.stack.dm_integrity import IntegrityTable
 from sim.stack.ecryptfs import EcryptfsMount
 from sim.units import PAGE_BYTES, format_size
 
@@ -41,6 +42,7 @@ class MachineSpec:
     tracer: sees every block event. record_io: keep an IoRecord per bio. recorder: keeps the rest of a trace,
     in the tracer's place.
     dm_crypt: the file system lies on a crypt target over the device. sectors: how that decrypts `store`.
+    dm_integrity: the file system lies on a target over the device that keeps tags of it.
     ecryptfs: the file system is the lower one of eCryptfs. rfc2014: encrypted files are decrypted as in the
     patches of 2014. work_queue: the kind of queue whose workers decrypt for fscrypt; dm-crypt's is of its
     own. encrypt_feature: the file system has it, whether a file is encrypted or not. ra_log: sees what
@@ -66,6 +68,7 @@ class MachineSpec:
     recorder: Recorder | None = None
     dm_crypt: CryptTable | None = None
     sectors: DmCrypt | None = None
+    dm_integrity: IntegrityTable | None = None
     ecryptfs: EcryptfsMount | None = None
     rfc2014: bool = False
     work_queue: str = FSCRYPT_QUEUE

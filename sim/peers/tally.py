@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
-from sim.block.dm.asked import Asked, pages_of
+from sim.block.dm.asked import Asked, dm_io_bios, pages_of
 from sim.block.dm.integrity import MAX_SECTORS
 from sim.units import PAGE_SECTORS
 
@@ -67,10 +67,12 @@ class Tally(Asked):
         self.to_disk(sector, sectors, opf, apart)
 
     def dm_io(self, sector: int, sectors: int, opf: int) -> None:
-        """Do what a target asks of the disk for itself (drivers/md/dm-io.c): one bio of up to 256 pages."""
-        self.call("dm_io", "bio_alloc_bioset")
-        self.call("bio_add_page", times=pages_of(sectors))
-        self.submit_to_disk(sector, sectors, opf)
+        """Do what a target asks of the disk for itself (drivers/md/dm-io.c)."""
+        self.call("dm_io")
+        for at, length in dm_io_bios(sector, sectors):
+            self.call("bio_alloc_bioset")
+            self.call("bio_add_page", times=pages_of(length))
+            self.submit_to_disk(at, length, opf)
 
 
 def rests(sectors: int, apart: bool) -> int:

@@ -10,6 +10,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from sim.block.bio import MAX_VECTORS
 from sim.units import PAGE_SECTORS
 
 MAP: Final = "map"
@@ -58,6 +59,12 @@ class Asked:
 
     def copies(self, blocks: int) -> None:
         """Say that blocks are copied out of the journal, for a reader."""
+
+
+def dm_io_bios(sector: int, sectors: int) -> list[tuple[int, int]]:
+    """Return (sector, sectors) of the bios that dm_io() makes of a region: of up to BIO_MAX_VECS pages."""
+    most = MAX_VECTORS * PAGE_SECTORS
+    return [(sector + at, min(most, sectors - at)) for at in range(0, sectors, most)] or [(sector, 0)]
 
 
 def pages_of(sectors: int) -> int:
