@@ -33,6 +33,7 @@ from sim.config.crash import Crash
 from sim.config.encryption import Encryption
 from sim.config.faults import Faults
 from sim.config.fio_jobs import check_jobs, files_of_jobs
+from sim.config.integrity import Integrity, check_integrity
 from sim.config.mount import Mount
 from sim.config.new_files import check_new_files
 from sim.config.system import Device, Machine
@@ -70,6 +71,7 @@ class CellConfig(Model):
     crash: Crash | None = None
     faults: Faults | None = None
     checksums: Checksums = Checksums()
+    integrity: Integrity = Integrity()
     path: Annotated[str | CodeRef, one_of((*PATHS, *READS_AS))] = "page_io"
     read_path: Annotated[str | CodeRef | None, one_of(PATHS)] = None
     write_path: Annotated[str | None, BeforeValidator(_writes)] = None
@@ -113,6 +115,8 @@ class CellConfig(Model):
             check_verity(self)
         if self.checksums.layout != "none":
             check_checksums(self)
+        if self.integrity.mode != "none":
+            check_integrity(self)
         pages = self.cache.pages
         kernel = self.machine.kernel
         if isinstance(pages, SomePages) and pages.buffers:
@@ -165,8 +169,9 @@ class CellConfig(Model):
         """
         Return the configuration as plain JSON values: what is hashed and kept in the manifest.
 
-        `mount`, `crash`, `faults` and `checksums` came later than the first runs: they are there where they
-        are set, not before; so are `read_path`, which is `path` then, and `write_path`, where it is another.
+        `mount`, `crash`, `faults`, `checksums` and `integrity` came later than the first runs: they are there
+        where they are set, not before; so are `read_path`, which is `path` then, and `write_path`, where it
+        is another.
         """
         plain = self.model_dump(mode="json")
         read, write = plain.pop("read_path"), plain.pop("write_path")
@@ -181,6 +186,8 @@ class CellConfig(Model):
             del plain["faults"]
         if self.checksums.layout == "none":
             del plain["checksums"]
+        if self.integrity.mode == "none":
+            del plain["integrity"]
         return plain
 
 

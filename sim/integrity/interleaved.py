@@ -95,6 +95,11 @@ class Interleaved:
         """Return where a sector of the mapped device lies on the disk."""
         return self.start + (self.area_of(sector) + 1) * self.run_sectors + sector
 
+    def mapped_sector(self, sector: int) -> int:
+        """Return which sector of the mapped device lies at one of the disk that has data."""
+        area = (sector - self.start) // (self.run_sectors + self.interleave)
+        return sector - self.start - (area + 1) * self.run_sectors
+
     def tag_byte(self, sector: int) -> int:
         """Return the byte of the disk at which the tag of the block with a sector begins."""
         area, inside = divmod(sector, self.interleave)

@@ -14,6 +14,7 @@ from sim.engine.costs import PS_PER_NS
 from sim.engine.ledger import CallRow
 from sim.errors import ConfigError, InvariantError
 from sim.machine.callers import whole_stacks
+from sim.machine.integrity import integrity_metrics
 from sim.machine.job_writes import write_metrics
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.machine import Machine
@@ -92,6 +93,8 @@ def result_of(
     }
     if machine.sums is not None:
         metrics |= _checksums(machine, machine.sums, rows)
+    if machine.integrity is not None:
+        metrics |= integrity_metrics(machine.integrity) | {"checksum_ns": _checksum_ns(rows)}
     if written:
         metrics |= written | _device_writes(machine)
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
@@ -117,9 +120,14 @@ def _checksums(machine: Machine, sums: Verification, rows: Sequence[CallRow]) ->
         "checksum_more_bytes": more,
         "checksum_bytes_hashed": sums.bytes + (kept.hashed_bytes if kept is not None else 0),
         "checksums_verified": sums.units,
-        "checksum_ns": sum(row.ps for row in rows if row.group == "checksum") // PS_PER_NS,
+        "checksum_ns": _checksum_ns(rows),
         **written,
     }
+
+
+def _checksum_ns(rows: Sequence[CallRow]) -> int:
+    """Return the CPU time of the cost group."""
+    return sum(row.ps for row in rows if row.group == "checksum") // PS_PER_NS
 
 
 def refusal_metrics(sums: Verification | None) -> dict[str, Number]:

@@ -23,6 +23,7 @@ from sim.ext4.store import ByteStore
 from sim.machine.callers import whole_stack_of
 from sim.machine.checksums import rules_of, volume_tags
 from sim.machine.faults.device import FaultyDevice
+from sim.machine.integrity import table_of
 from sim.machine.machine import Machine
 from sim.machine.own_parts import device_of, kernel_version_of, mapping_of, own_files, path_of
 from sim.machine.players import PLAYERS
@@ -135,6 +136,7 @@ def _machine(
         validity=faults.validity if faults else None,
         encrypt_feature=volume.superblock.has(Incompat.ENCRYPT),
         checksums=rules_of(config.checksums),
+        dm_integrity=table_of(config.integrity, volume.block_size),
         **system.machine_options(),
     )
     make = device_of(cell) or make_device

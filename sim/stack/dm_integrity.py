@@ -36,7 +36,7 @@ from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.engine.workqueue import Item, SleepingItem, Waker, WorkQueue
 from sim.errors import InvariantError
 from sim.integrity.interleaved import Interleaved
-from sim.stack.dm_integrity_bios import Awaited, CloneEnds, Mapped, OwnEnds, came
+from sim.stack.dm_integrity_bios import Awaited, CloneEnds, Mapped, OwnEnds, blocks_of, came
 from sim.stack.dm_integrity_plan import (
     BUFFER,
     BUFFER_WRITE,
@@ -52,7 +52,7 @@ from sim.stack.dm_integrity_plan import (
     PlanTaker,
     Step,
 )
-from sim.stack.dm_integrity_sites import SUBMITS, IntegritySites
+from sim.stack.dm_integrity_sites import SUBMITS, WAKERS, IntegritySites
 from sim.units import SECTOR_BYTES
 
 METADATA_WORKQUEUE_MAX_ACTIVE = 16
@@ -75,7 +75,7 @@ class IntegrityTarget(BioQueue):
     A target as a file system sees it (BioQueue), over the queue of the device below, made with SUBMITS.
 
     pending: bios of the file system not completed. verified, computed: blocks that were hashed to be held
-    against a tag, or for a new one. tag_bytes: that were read.
+    against a tag, or for a new one; hashed_bytes: all of them, with their numbers. tag_bytes: that were read.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class IntegrityTarget(BioQueue):
     ) -> None:
         """`tracer` sees the bios that the file system submits, as "Q"."""
         self.limits = below.limits
-        self.pending = self.verified = self.computed = self.tag_bytes = 0
+        self.pending = self.verified = self.computed = self.hashed_bytes = self.tag_bytes = 0
         self._clock, self._cpu, self._tracer = clock, cpu, tracer
         self._below: BioQueue = below
         self._layout = layout = table.layout
@@ -105,7 +105,7 @@ class IntegrityTarget(BioQueue):
             WRITER: writer,
             BITMAP: writer,
         }
-        self._waker = Waker(ledger, "")
+        self._waker = Waker(ledger, WAKERS)
         self._room = layout.sections * layout.section_entries
         self._no_room: deque[tuple[int, Event]] = deque()
         self._buffers: dict[int, Awaited] = {}
@@ -116,7 +116,6 @@ class IntegrityTarget(BioQueue):
         )
         self._s_entry = ledger.site(TASK, "", f"{entry} {SUBMITS.rpartition(';')[0]}")
         self._s_queue = ledger.site(TASK, SUBMITS, "queue_work_on")
-        self._s_sleep = ledger.site(TASK, "process_one_work", "schedule")
         ended = "bio_endio bio_endio;clone_endio bio_endio;bio_put bio_endio;bio_put;bio_free"
         self._s_end = {where: ledger.site(where, "", f"bio_endio {ended}") for where in (TASK, IRQ, KWORKER)}
 
@@ -191,7 +190,9 @@ class IntegrityTarget(BioQueue):
             task.ps += self._sites.call(who, step.symbol).charge(count)
         elif kind == HASH:
             assert mapped is not None
-            task.ps += self._sites.hashed(who).charge_units(count, count * (block + _NUMBER_BYTES))
+            hashed = count * (block + _NUMBER_BYTES)
+            self.hashed_bytes += hashed
+            task.ps += self._sites.hashed(who).charge_units(count, hashed)
             if mapped.bio.opf & REQ_OP_MASK == REQ_OP_WRITE:
                 self.computed += count
             else:
@@ -290,7 +291,7 @@ class IntegrityTarget(BioQueue):
             if awaited.event is None or awaited.event.triggered:
                 awaited.event = self._clock.event()
             if (yield from task.wait(awaited.event)):
-                task.ps += self._s_sleep.charge(1)
+                task.ps += self._sites.sleep.charge(1)
 
     def _take(self, task: Task, who: str, step: Step) -> Generator[Any, Any, None]:
         """Enter blocks into the journal, when there is room for them and for who came before."""
@@ -298,7 +299,7 @@ class IntegrityTarget(BioQueue):
             event = self._clock.event()
             self._no_room.append((step.number, event))
             if (yield from task.wait(event)):
-                task.ps += self._s_sleep.charge(1)
+                task.ps += self._sites.sleep.charge(1)
             self._room += step.number  # was set aside
         self._charge(task, who, step, None)
 
@@ -325,7 +326,10 @@ class IntegrityTarget(BioQueue):
         """Return the clone of a piece of a bio, where that lies on the disk."""
         bio = mapped.bio
         whole = step.sectors == bio.unit_sectors
-        pages, blocks = (bio.segments, bio.blocks) if whole else (pages_of(step.sectors), [])
+        pages, blocks = bio.segments, bio.blocks
+        if not whole:
+            first = self._layout.mapped_sector(step.sector) - bio.sector
+            pages, blocks = pages_of(step.sectors), blocks_of(bio, first, step.sectors)
         mapped.clones += 1
         ends, owners = self._clones, (mapped, owner)
         clone = Bio(step.sector, step.sectors, 1, pages, ends, owners, blocks, bio.ahead, step.opf)
@@ -334,8 +338,9 @@ class IntegrityTarget(BioQueue):
 
     def _own_bio(self, step: Step, awaited: Awaited) -> Bio:
         """Return a bio of the target's own: of a buffer, which is one segment, or of pages."""
-        pages = pages_of(step.sectors) if step.kind == IO else 1
-        return Bio(step.sector, step.sectors, 1, pages, self._own, awaited, [], False, step.opf)
+        pages = pages_of(step.sectors)
+        segments, blocks = pages if step.kind == IO else 1, [(0, pages)] if pages else []
+        return Bio(step.sector, step.sectors, 1, segments, self._own, awaited, blocks, False, step.opf)
 
     def _part_done(self, mapped: Mapped) -> None:
         """Something that a bio waits for is done; if it was the last, go on, or end it."""

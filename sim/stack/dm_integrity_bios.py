@@ -37,6 +37,22 @@ class Awaited:
         self.event: Event | None = None
 
 
+def blocks_of(bio: Bio, first: int, sectors: int) -> list[tuple[int, int]]:
+    """Return the runs of blocks that a part of a bio holds, in whole or in part; first: from its begin."""
+    total = sum([count for _, count in bio.blocks])
+    if not total:
+        return []
+    left, end = first * total // bio.sectors, -(-(first + sectors) * total // bio.sectors)
+    runs = []
+    for lblk, count in bio.blocks:
+        start, stop = max(left, 0), min(end, count)
+        if start < stop:
+            runs.append((lblk + start, stop - start))
+        left -= count
+        end -= count
+    return runs
+
+
 def came(awaited: Awaited) -> None:
     """A bio that somebody waits for has come."""
     awaited.left -= 1

@@ -1,8 +1,9 @@
 """
 Where dm-integrity charges what it calls: who calls what (drivers/md/dm-integrity.c, dm-bufio.c, Linux 6.1).
 
-A symbol stands below the caller that it has where its job runs. What is not told apart: a bio that a worker
-submits stands, in the layers below, under dm_submit_bio(), as those of dm-crypt do.
+A symbol stands below the caller that it has where its job runs; workers are charged as tasks. What is not
+told apart: a bio that a worker submits stands, in the layers below, under dm_submit_bio(), as those of
+dm-crypt do; a job that a worker queues, under its submitter's call.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 from typing import Final
 
 from sim.block.dm.asked import BITMAP, COMMIT, MAP, METADATA, OFFLOAD, WRITER
-from sim.engine.ledger import TASK, Ledger, Site
+from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 
 SUBMITS: Final = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio;dm_submit_bio"
 """What hands the clones down: the stack of the queue below."""
-_WORK: Final = "process_one_work"
+WAKERS: Final = {TASK: SUBMITS, IRQ: "bio_endio;integrity_end_io", KWORKER: "process_one_work"}
+"""Who queues jobs, by context."""
+_THREAD: Final = "ret_from_fork;kthread;worker_thread"
+_WORK: Final = f"{_THREAD};process_one_work"
 ENTRIES: Final = {
     MAP: "dm_submit_bio",
     OFFLOAD: "integrity_bio_wait",
@@ -81,7 +85,8 @@ class IntegritySites:
         self._calls: dict[tuple[str, str], Site] = {}
         self._hashes: dict[str, Site] = {}
         self._copies: dict[str, Site] = {}
-        self.work = ledger.site(TASK, "", _WORK)
+        self.work = ledger.site(TASK, _THREAD, "process_one_work")
+        self.sleep = ledger.site(TASK, _WORK, "schedule")
 
     def call(self, who: str, symbol: str) -> Site:
         """Return the site of a symbol where `who` runs."""

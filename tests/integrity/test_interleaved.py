@@ -78,6 +78,7 @@ def test_places_as_one_walks_there(block: int, tag: int, interleave: int, number
     assert at + device.run_sectors + left * step == device.data_sector(number * step)
     assert at * 512 + left * tag == device.tag_byte(number * step)
     assert number * step // interleave == device.area_of(number * step)
+    assert number * step == device.mapped_sector(device.data_sector(number * step))
 
 
 def test_what_cannot_be() -> None:

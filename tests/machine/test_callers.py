@@ -33,6 +33,9 @@ SCHEMES = 'path = ["buffer_head", "page_io"]\n' + (
 )
 DEVICES = '"device.profile" = ["ramdisk", "null_blk", "hdd", "sata-ssd", "emmc", "ufs", "nvme-gen5"]\n'
 KERNELS = '"machine.kernel" = ["3.16", "6.1", "6.12", "7.3"]\npath = ["buffer_head", "page_io"]\n'
+INTEGRITY = '"integrity.mode" = ["direct", "journal", "bitmap"]\n' + (
+    '"device.profile" = ["ramdisk", "hdd", "nvme"]\n'
+)
 LATER = 'path = ["ext4_iomap"]\n"machine.kernel" = ["7.3"]\n"volume.block_size" = ["1KiB", "4KiB"]\n'
 
 
@@ -43,8 +46,8 @@ def _cells(folder, matrix):
 
 @pytest.mark.parametrize(
     "matrix",
-    [PATHS, SCHEMES, DEVICES, KERNELS, LATER],
-    ids=["paths", "schemes", "devices", "kernels", "later"],
+    [PATHS, SCHEMES, DEVICES, KERNELS, INTEGRITY, LATER],
+    ids=["paths", "schemes", "devices", "kernels", "integrity", "later"],
 )
 def test_every_stack_has_a_root(tmp_path, matrix):
     """On every path, under every scheme, from every device, with every kernel; each symbol stands last."""

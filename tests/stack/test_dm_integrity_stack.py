@@ -16,10 +16,11 @@ from sim.block.dm.integrity import IntegrityDevice
 from sim.block.opf import FLUSH, REQ_FUA, REQ_OP_READ, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
 from sim.block.protocols import BioQueue
 from sim.block.queue.limits import QueueLimits
-from sim.engine.costs import CostTable
+from sim.engine.costs import CostTable, load_costs
 from sim.integrity.interleaved import Interleaved
 from sim.peers.tally import DISK, Tally
 from sim.stack.dm_integrity import IntegrityTable, IntegrityTarget
+from sim.stack.dm_integrity_bios import blocks_of
 
 LIMITS = QueueLimits(1280, 128, 64, driver="null_blk", write_cache=True, fua=True)
 READ, WRITE = REQ_OP_READ, REQ_OP_WRITE | REQ_SYNC
@@ -188,6 +189,46 @@ def test_bios_and_calls_are_those_of_the_rules(
     compare(Bench(mode, block, interleave), bios)
 
 
+@pytest.mark.parametrize("mode", ["D", "J", "B"])
+@settings(max_examples=25, deadline=None)
+@given(st.lists(OPS, min_size=2, max_size=8), st.integers(1, 3))
+def test_however_bios_overlap(mode: str, ops: list[tuple[int, int, int]], cpus: int) -> None:
+    """All at once: the disk gets the bios of the rules in the order of submission; all comes to an end."""
+    bios = [
+        (0, 0, opf) if opf == FLUSH else (start * 8, count * 8, opf)
+        for start, count, opf in ops
+        if not opf & REQ_FUA  # its flush comes later, behind others
+    ]
+    bench = Bench(mode, 512, 256, load_costs("linux-6.1-epyc"), cpus)
+    counted = Counted(bench.layout)
+    assert len(bios) == len(bench.run(*bios))
+    wanted = Counter[Sent]()
+    for bio in bios:
+        wanted += counted.run(*bio)
+    assert wanted == Counter(bench.below.bios)
+    assert bench.layout.sections * bench.layout.section_entries >= bench.target._room >= 0
+
+
+def test_a_small_journal_that_many_write_into() -> None:
+    """Sixteen writers of 64 KiB, two sections of 168 blocks: each finds room, and all is copied."""
+    bench = Bench("J", 512, costs=load_costs("linux-6.1-epyc"))
+    bench.target = _small(bench)
+    bios = [(at * 1000, 128, WRITE) for at in range(16)]
+    assert 16 == len(bench.run(*bios))
+    journalled = sum(sectors for _, sectors, opf in bench.below.bios if opf & REQ_FUA)
+    assert journalled >= 16 * 128 - 2 * 168
+
+
+def _small(bench: Bench) -> IntegrityTarget:
+    """Return a target of mode J with a journal of two sections, in the place of a bench's."""
+    machine, layout = bench.rig.machine, Interleaved(512, 4, journal_sectors=2 * 176, mode="J")
+    assert layout.sections == 2
+    table = IntegrityTable(layout, "crc32c_pcl_intel_digest", 50)
+    target = IntegrityTarget(machine.clock, machine.cpu, machine.ledger, machine.queue, table)
+    target._below = bench.below
+    return target
+
+
 GOLDEN = [
     ("D", [(4272, 8, READ), (1968, 128, READ)], [(4272, 8, WRITE)], [(1968, 8, 1), (0, 0, FLUSH)]),
     (
@@ -253,7 +294,7 @@ def test_it_is_hashed_by_a_worker_after_the_data() -> None:
     assert 100_000 + 8 * (512 + 8) == bench.rig.machine.clock.now
     charges = [c for c in bench.rig.machine.ledger.charges() if c.symbol == "crc32c_pcl_intel_digest"]
     assert [(8, 4160)] == [(charge.calls, charge.units) for charge in charges]
-    assert charges[0].stack.startswith("process_one_work;integrity_bio_wait;dm_integrity_map_continue")
+    assert "process_one_work;integrity_bio_wait;dm_integrity_map_continue" in charges[0].stack
     assert (8, 0) == (bench.target.verified, bench.target.computed)
 
 
@@ -288,3 +329,24 @@ def test_a_row_of_bios_is_mapped_one_by_one() -> None:
     bench.rig.machine.clock.run()
     assert [2, 2, 2, 2, 128] == sorted(sectors for _, sectors, _ in bench.below.bios)
     assert 4 == len(ends.at)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 50), st.integers(1, 6)), min_size=1, max_size=4),
+    st.sampled_from([2, 8]),
+    st.data(),
+)
+def test_the_blocks_of_a_part(runs: list[tuple[int, int]], each: int, data: st.DataObject) -> None:
+    """Those whose sectors have a part in it, one by one."""
+    blocks = [lblk + at for lblk, count in runs for at in range(count)]
+    sectors = len(blocks) * each
+    first = data.draw(st.integers(0, sectors - 1))
+    length = data.draw(st.integers(1, sectors - first))
+    bio = Bio(100, sectors, 1, 1, EndIo(), None, runs, False)
+    found = [lblk + at for lblk, count in blocks_of(bio, first, length) for at in range(count)]
+    assert blocks[first // each : -(-(first + length) // each)] == found
+
+
+def test_a_bio_without_blocks_has_none_in_part() -> None:
+    """As a bio of the target's own, or one of a test."""
+    assert [] == blocks_of(Bio(0, 8, 1, 1, EndIo(), None, [], False), 0, 4)

@@ -1,0 +1,193 @@
+"""Cells over dm-integrity: what reaches the device, what is verified, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sim.config.cell import Cell
+from sim.config.cell_result import CellResult
+from sim.errors import ConfigError
+from sim.experiment.loading import load_experiment
+from sim.machine.machine import Machine
+from sim.machine.run_cell import played_cell
+from sim.units import KIB
+from sim.volume.images import ensure_image
+
+TEXT = """\
+title = "t"
+data = "{data}"
+[machine]
+kernel = "{kernel}"
+[device]
+profile = "{device}"
+[cache]
+status = "warm"
+[volume]
+block_size = "{size}KiB"
+journal = "4MiB"
+files = [{{ name = "data", size = "1MiB", layout = {{ kind = "{kind}" }} }}]
+[encryption]
+scheme = "{scheme}"
+[checksums]
+layout = "{layout}"
+[workload]
+job = {{ {job} }}
+[integrity]
+{said}
+"""
+SYNCED = 'rw = "randwrite", bs = "4k", number_ios = 16, fdatasync = 1'
+READ = 'rw = "read", bs = "128k"'
+
+
+def cell_of(folder: Path, said: str, **more: object) -> Cell:
+    """Return a cell with this table."""
+    words = {"data": "off", "kernel": "6.1", "device": "nvme", "size": 4, "scheme": "none", "layout": "none"}
+    words["kind"] = "contiguous"
+    (folder / "e.toml").write_text(TEXT.format(said=said, **{"job": READ, **words, **more}))
+    (cell,) = load_experiment(folder / "e.toml").cells
+    return cell
+
+
+def ran(folder: Path, said: str, trace: bool = False, **more: object) -> tuple[CellResult, Machine]:
+    """Return the result of a cell, and its machine."""
+    cell = cell_of(folder, said, **more)
+    return played_cell(cell, ensure_image(cell, root=folder / "images"), trace)
+
+
+@pytest.mark.parametrize("mode", ["direct", "journal", "bitmap"])
+@pytest.mark.parametrize("block", [512, 4096])
+def test_all_that_is_read_is_verified(tmp_path: Path, mode: str, block: int) -> None:
+    """1 MiB, block by block, and one buffer of tags; a machine without a target reads as many pages."""
+    metrics = ran(tmp_path, f'mode = "{mode}"\nblock_size = {block}')[0].metrics
+    plain = ran(tmp_path, 'mode = "none"')[0].metrics
+    assert metrics["checksums_verified"] == 1024 * KIB // block
+    assert metrics["checksum_bytes_hashed"] == 1024 * KIB // block * (block + 8)
+    assert metrics["checksum_bytes_read"] == 64 * KIB
+    assert plain["pages_read"] == metrics["pages_read"] == 256
+    assert "checksums_verified" not in plain
+    assert metrics["checksum_ns"] > 0
+    assert metrics["cpu_ns"] > plain["cpu_ns"]
+
+
+@pytest.mark.parametrize(
+    ("said", "blocks"),
+    [
+        ('mode = "none"', 15),
+        ('mode = "direct"\nblock_size = 4096', 15 * 2),
+        ('mode = "bitmap"\nblock_size = 4096', 15 * 2 + 1),
+        ('mode = "journal"\nblock_size = 4096', 15 * 49),
+        ('mode = "journal"', 15 * 22),
+    ],
+)
+def test_what_a_synced_overwrite_brings_to_the_device(tmp_path: Path, said: str, blocks: int) -> None:
+    """
+    Of 4 KiB, 15 times: a block; a block and one of tags; the bitmap's once; a section of the journal, of 49
+    blocks of 4 KiB, or 22 with blocks of 512 bytes. What is written and not synced stays in memory.
+    """
+    metrics = ran(tmp_path, said, job=SYNCED)[0].metrics
+    assert metrics["bytes_written"] == blocks * 4 * KIB
+    assert metrics["flushes"] == (0 if "journal" in said else 15)
+    if "none" not in said:
+        each = 8 if said == 'mode = "journal"' else 1
+        assert (0, 15 * each) == (metrics["checksums_verified"], metrics["checksums_computed"])
+
+
+def test_a_journal_writes_data_twice(tmp_path: Path) -> None:
+    """
+    1 MiB in a journal of 5 sections of 48 blocks: 160 blocks are copied, with 8 KiB of tags at most; the
+    others are committed and stay. All 256 are journalled in 6 sections or more.
+    """
+    job = 'rw = "write", bs = "1m", end_fsync = 1'
+    said = 'mode = "journal"\nblock_size = 4096\njournal_sectors = 2048'
+    result, machine = ran(tmp_path, said, job=job)
+    assert machine.integrity is not None
+    copied = machine.ledger.calls()["dm_integrity_rw_tag"]
+    sections = (result.metrics["bytes_written"] - copied * 4096) / (392 * 512)
+    assert copied in (160, 240)
+    assert 6 <= sections <= 7.1
+
+
+def test_metadata_goes_through_it_as_well(tmp_path: Path) -> None:
+    """A new file: its blocks, and the log's with its flushes, come to an end, on a device without FUA too."""
+    for device in ("nvme", "hdd"):
+        for mode in ("direct", "journal", "bitmap"):
+            job = 'rw = "write", bs = "64k", size = "1m", fsync = 4, end_fsync = 1'
+            result, machine = ran(tmp_path, f'mode = "{mode}"', job=job, device=device, kind="absent")
+            assert machine.integrity is not None
+            assert result.metrics["bytes_written"] > 1024 * KIB
+            assert machine.integrity.pending == 0
+
+
+@pytest.mark.parametrize("job", [READ, SYNCED])
+@pytest.mark.parametrize("mode", ["direct", "journal"])
+def test_a_trace_has_all_bios_with_all_times(tmp_path: Path, mode: str, job: str) -> None:
+    """Those of buffers and of the journal among them."""
+    _, machine = ran(tmp_path, f'mode = "{mode}"', trace=True, job=job)
+    assert machine.records
+    for record in machine.records:
+        assert record.queued_ns <= record.issued_ns <= record.interrupted_ns <= record.ready_ns
+
+
+@pytest.mark.parametrize(
+    ("said", "more", "told"),
+    [
+        (
+            'mode = "direct"',
+            {"data": "real"},
+            'data "real": its tags have no bytes here; allowed: data = "off"',
+        ),
+        ('mode = "direct"', {"kernel": "6.12"}, "with kernel 6.12; allowed: kernel 6.1"),
+        ('mode = "direct"', {"scheme": "dm-crypt"}, "with encryption.scheme 'dm-crypt'; allowed: none"),
+        (
+            'mode = "direct"',
+            {"layout": "table_all"},
+            "with checksums.layout 'table_all'; allowed: one of them",
+        ),
+        ('mode = "direct"\nblock_size = "4KiB"', {"size": 1}, "block_size 4096 with blocks of 1024 bytes"),
+        ('mode = "recovery"', {}, "recovery"),
+        ('mode = "direct"\nblock_size = 8192', {}, "block_size 8192; allowed: 512, 1024, 2048, 4096"),
+        (
+            'mode = "direct"\ninterleave_sectors = 1000',
+            {},
+            "interleave_sectors 1000; allowed: a power of two",
+        ),
+        ('mode = "direct"\nbuffer_sectors = 96', {}, "buffer_sectors 96; allowed: a power of two"),
+        ('mode = "journal"\njournal_sectors = 100', {}, "a section or more: from 176"),
+        (
+            'mode = "journal"\ncommit_time = 1000',
+            {},
+            "commit_time is not modelled: a journal is committed at",
+        ),
+        ('internal_hash = "sha256"', {}, 'internal_hash with mode "none"; allowed: mode direct, journal'),
+        ('mode = "direct"\ninternal_hash = "md5"', {}, "md5"),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, said: str, more: dict[str, object], told: str) -> None:
+    """One line, with what is allowed."""
+    with pytest.raises(ConfigError) as error:
+        cell_of(tmp_path, said, **more)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_image_of_small_blocks_is_refused_when_it_is_opened(tmp_path: Path) -> None:
+    """Which blocks it has is not known before."""
+    made = cell_of(tmp_path, 'mode = "none"', size=1)
+    image = ensure_image(made, root=tmp_path / "images")
+    text = (tmp_path / "e.toml").read_text().replace('mode = "none"', 'mode = "direct"\nblock_size = 4096')
+    start, end = text.index("block_size"), text.index("[encryption]")
+    (tmp_path / "e.toml").write_text(f'{text[:start]}image = "{image}"\n{text[end:]}')
+    (cell,) = load_experiment(tmp_path / "e.toml").cells
+    with pytest.raises(
+        ConfigError, match=r"integrity.block_size: 4096, and the image has blocks of 1024 bytes"
+    ):
+        played_cell(cell, image)
+
+
+def test_a_cell_without_it_has_the_hash_that_it_had(tmp_path: Path) -> None:
+    """The table is no part of a configuration that does not set it."""
+    said = cell_of(tmp_path, 'mode = "none"').config.canonical()
+    assert "integrity" not in said
+    assert "bitmap" == cell_of(tmp_path, 'mode = "bitmap"').config.canonical()["integrity"]["mode"]
