@@ -40,31 +40,39 @@ MEASURES: dict[str, Callable[[Row], float]] = {
 }
 
 
-def ratios(run: Run, layouts: str, fixed: Labels, value: Callable[[Row], float]) -> Table:
-    """Return `value` over that without checksums: a row per other label of the axis, a column per layout."""
-    plain = [mean(run, fixed | {AXIS: NONE, layouts: layout}, value) for layout in run.axes[layouts]]
+def ratios(run: Run, columns: str, fixed: Labels, value: Callable[[Row], float], axis: str = AXIS) -> Table:
+    """Return `value` over that of NONE: a row per other label of an axis, a column per one of `columns`."""
+    plain = [mean(run, fixed | {axis: NONE, columns: column}, value) for column in run.axes[columns]]
     return [
         [
-            mean(run, fixed | {AXIS: way, layouts: layout}, value) / base
-            for layout, base in zip(run.axes[layouts], plain, strict=True)
+            mean(run, fixed | {axis: way, columns: column}, value) / base
+            for column, base in zip(run.axes[columns], plain, strict=True)
         ]
-        for way in run.axes[AXIS]
+        for way in run.axes[axis]
         if way != NONE
     ]
 
 
 def checksums(run: Run) -> list[Figure]:
     """Return the map; nothing if the run does not vary what it shows, or has no cell without checksums."""
-    layouts, ways = layout_axis(run), run.axes.get(AXIS, [])
-    if layouts is None or NONE not in ways or len(ways) < 2:
+    heading = "A reader with checksums over one without (ratio)"
+    return ways_map(run, AXIS, layout_axis(run), MEASURES, heading)
+
+
+def ways_map(
+    run: Run, axis: str, columns: str | None, measures: dict[str, Callable[[Row], float]], heading: str
+) -> list[Figure]:
+    """Return the map of an axis with a NONE over another; nothing if the run does not vary both."""
+    ways = run.axes.get(axis, [])
+    if columns is None or columns not in run.axes or NONE not in ways or len(ways) < 2:
         return []
-    panels = [(fixed, name) for fixed in others(run, (layouts, AXIS)) for name in MEASURES]
+    panels = [(fixed, name) for fixed in others(run, (columns, axis)) for name in measures]
     return NumberMap(
-        layouts=layouts,
+        layouts=columns,
         rows=[way for way in ways if way != NONE],
         titles=[", ".join(filter(None, (said(run, fixed), name))) for fixed, name in panels],
-        tables=[ratios(run, layouts, fixed, MEASURES[name]) for fixed, name in panels],
-        heading="A reader with checksums over one without (ratio)",
+        tables=[ratios(run, columns, fixed, measures[name], axis) for fixed, name in panels],
+        heading=heading,
         draw=_draw,
         legend=(
             Rectangle((0, 0), 1, 1, fill=False, edgecolor=WINS, linewidth=1.4, label="least of its column"),

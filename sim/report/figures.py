@@ -53,6 +53,7 @@ from sim.report.curves import concurrency, file_size, fsync_storm, readahead, re
 from sim.report.device_bound import device_bound
 from sim.report.encryption import encryption
 from sim.report.folios import folios
+from sim.report.integrity import integrity
 from sim.report.journal_modes import journal_modes
 from sim.report.latency import latency_cdf
 from sim.report.map_calls import map_calls
@@ -85,6 +86,7 @@ FIGURES: dict[str, Callable[[Run], list[Figure]]] = {
     "clone_or_copy": clone_or_copy,
     "rewritten": rewritten,
     "checksums": checksums,
+    "integrity": integrity,
     "overwrites": overwrites,
     "latency_cdf": latency_cdf,
     "stages": stages,

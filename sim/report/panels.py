@@ -62,6 +62,7 @@ _PHRASES = {
     "workload": "{}",
     "workload.browser_cache.shared": "{} cache",
     "checksums": "{}",
+    "integrity": "{}",
     "checksums.algorithm": "{}",
     "workload.job": "{}",
     "workload.job.numjobs": "{} readers",

@@ -8,6 +8,8 @@ import pytest
 from run_kit import made_up
 
 from sim.report.checksums import AXIS, MEASURES, checksums, ratios
+from sim.report.integrity import JOBS, integrity
+from sim.report.integrity import MEASURES as BELOW
 from sim.report.style import own_style
 
 LAYOUTS = "volume.files.layout"
@@ -48,3 +50,25 @@ def test_the_map_has_a_panel_per_measure_and_other_axis() -> None:
 def test_a_run_that_does_not_vary_it_has_none(axes: dict[str, list[str]]) -> None:
     """Without a cell that has no checksums, or without layouts, there is nothing to draw."""
     assert [] == checksums(made_up(axes, lambda labels: row({LAYOUTS: "a"} | labels)))
+
+
+def below(labels: dict[str, str]) -> dict[str, Any]:
+    """Return metrics of a job over a device: 8 pages read or written, tags of as much for who has any."""
+    has = labels["integrity"] != "none"
+    found: dict[str, Any] = {"elapsed_ns": 3000 if has else 2000, "cpu_ns": 500, "pages_read": 99}
+    if labels[JOBS] == "read":
+        return found | {"pages_read": 8, "checksum_bytes_read": 32768 if has else None}
+    return found | {"bytes_written": 65536 if has else 32768}
+
+
+def test_the_map_of_integrity_is_over_jobs() -> None:
+    """What is read, or what is written and not pages that came to be: twice the bytes; 1.5 times as long."""
+    run = made_up({"integrity": ["none", "direct"], JOBS: ["read", "write"]}, below)
+    assert [[2.0, 2.0]] == ratios(run, JOBS, {}, BELOW["bytes at the device"], "integrity")
+    assert [[1.5, 1.5]] == ratios(run, JOBS, {}, BELOW["time"], "integrity")
+    with own_style():
+        (page,) = integrity(run)
+        assert [] == integrity(
+            made_up({"integrity": ["none", "direct"]}, lambda at: below({JOBS: "read"} | at))
+        )
+    assert 3 == len([axes for axes in page.axes if axes.images])

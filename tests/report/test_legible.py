@@ -160,6 +160,15 @@ AXES = {
         {"checksums": ["none", "table"], **LAYOUTS_2},
         {"checksums": ["none", "table", "extent, 64 blocks", LONG], **BLOCKS, **LAYOUTS_20},
     ),
+    "integrity": (
+        {"integrity": ["none", "table"], "workload.job": ["in sequence", "random"]},
+        {
+            "integrity": ["none", "table", "direct, 512 bytes", LONG],
+            "workload.job": ["in sequence", "random 4 KiB", "synced overwrite", LONG],
+            "device.profile": ["nvme", "sata-ssd", "hdd"],
+            **BLOCKS,
+        },
+    ),
     "overwrites": (
         {"checksums.overwrite": ["read", "split"]},
         {"checksums.overwrite": ["read", "split", LONG], **BLOCKS, **LAYOUTS_20},

@@ -34,6 +34,7 @@ SHOWS = {
     "clone_or_copy": "Making a clone and making a copy: time, CPU and bytes to the device",
     "rewritten": "Reading a clone: CPU time and throughput over the share of it that was written over",
     "checksums": "A reader with checksums over one without: time, CPU and bytes, by where they lie",
+    "integrity": "Jobs with integrity over jobs without: time, CPU and bytes, below the file system or in it",
     "allocation": "Delayed and immediate allocation: CPU time, and how often write-back looks at a page",
     "latency_cdf": "Distribution of the latency of read(2), by path",
     "stages": "The time of an I/O by stage: plug, queue, device, interrupt, decryption, waking",

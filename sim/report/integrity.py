@@ -1,0 +1,33 @@
+"""
+Integrity below the file system and inside it: what each way costs over none, a row per way, a column per job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from sim.experiment.results import Row, Run
+from sim.report.checksums import device_bytes, ways_map
+
+AXIS, JOBS = "integrity", "workload.job"
+
+
+def _moved(row: Row) -> float:
+    """Return the bytes that the device read for a job that reads, read and wrote for one that writes."""
+    if row.get("bytes_written") is None:
+        return device_bytes(row)
+    return float(row["bytes_written"]) + float(row.get("checksum_bytes_read") or 0)
+
+
+MEASURES: dict[str, Callable[[Row], float]] = {
+    "time": lambda row: float(row["elapsed_ns"]),
+    "CPU time": lambda row: float(row["cpu_ns"]),
+    "bytes at the device": _moved,
+}
+
+
+def integrity(run: Run) -> list[Figure]:
+    """Return the map; nothing if the run does not vary the ways and the jobs."""
+    return ways_map(run, AXIS, JOBS, MEASURES, "Jobs with integrity over jobs without (ratio)")
