@@ -215,6 +215,10 @@ class Task:
         self._burst = Due(end)
         core.expect(now, self._burst)
 
+    def expect(self, now: int, due: Due) -> None:
+        """Push a place in its work back from now on, as Core.expect()."""
+        self.core.expect(now, due)
+
     @property
     def behind_ns(self) -> int:
         """How long the last burst still takes, interrupts included; 0 or less when it is over."""
@@ -273,7 +277,7 @@ class Cpu:
     def when_done(self, task: Task, then: Callable[[Any], None], argument: Any) -> None:
         """Do `then(argument)` when the core has done what the task has gathered: now, if that is nothing."""
         step = _Step(task.time_ns, task.core, TASK, then, argument)
-        task.core.expect(self._clock.now, step)
+        task.expect(self._clock.now, step)
         self._reached(step)
 
     def _reached(self, step: _Step) -> None:

@@ -13,6 +13,7 @@ from sim.config.traced import Columns, Words, in_order, numbers
 from sim.engine.cpu import Core, CpuWatch, Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, CallRow, Ledger
 from sim.engine.tally import Passed
+from sim.engine.worker import Worker
 from sim.machine.block_log import FIRST_KWORKER, Pids
 from sim.machine.charges import Charges
 
@@ -72,7 +73,7 @@ class CpuLog(CpuWatch):
         passed = self._charges.of(context, ns)
         open_here = self._open[core]
         if ns and first:
-            at = start if context == KWORKER else now
+            at = start if context == KWORKER or isinstance(task, Worker) else now
             for stretch in open_here:
                 pushed = stretch.context == TASK or (context == IRQ and stretch.context == KWORKER)
                 if pushed and stretch.pieces[-1][1] > at:

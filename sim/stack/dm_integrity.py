@@ -18,7 +18,6 @@ Left out: bytes; what the rules leave out; memory for tags given back; a bound w
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
@@ -33,10 +32,11 @@ from sim.block.queue.submit import BlockQueue
 from sim.engine.clock import Clock, Event
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
+from sim.engine.worker import Worker, Workers
 from sim.engine.workqueue import Item, SleepingItem, Waker, WorkQueue
 from sim.errors import InvariantError
 from sim.integrity.interleaved import Interleaved
-from sim.stack.dm_integrity_bios import Awaited, CloneEnds, Mapped, OwnEnds, blocks_of, came
+from sim.stack.dm_integrity_bios import Awaited, CloneEnds, JournalRoom, Mapped, OwnEnds, blocks_of, came
 from sim.stack.dm_integrity_plan import (
     BUFFER,
     BUFFER_WRITE,
@@ -106,8 +106,8 @@ class IntegrityTarget(BioQueue):
             BITMAP: writer,
         }
         self._waker = Waker(ledger, WAKERS)
-        self._room = layout.sections * layout.section_entries
-        self._no_room: deque[tuple[int, Event]] = deque()
+        self._room = JournalRoom(layout.sections * layout.section_entries)
+        self._workers = Workers(clock, cpu)
         self._buffers: dict[int, Awaited] = {}
         self._buffer_writes = Awaited()
         self._clones, self._own = CloneEnds(self._clone_ended, ledger), OwnEnds(ledger)
@@ -173,7 +173,7 @@ class IntegrityTarget(BioQueue):
             if step.kind == CLONE:
                 mapped.left += 1
                 self._below.submit(task, self._clone(mapped, step, mapped), plug)
-            elif step.kind == TAKE and (self._no_room or self._room < step.number):
+            elif step.kind == TAKE and self._room.lacks(step.number):
                 assert job.rest is not None
                 later = Job(OFFLOAD, job.rest)
                 later.steps = job.steps[number:]
@@ -198,10 +198,10 @@ class IntegrityTarget(BioQueue):
             else:
                 self.verified += count
         elif kind in (TAKE, COPY):
-            self._room -= count if kind == TAKE else 0
+            self._room.left -= count if kind == TAKE else 0
             task.ps += self._sites.copied(who).charge_units(1, count * block)
         elif kind == SKIP:
-            self._room -= count
+            self._room.left -= count
         else:
             raise InvariantError(f"a step of dm-integrity of kind {kind} is for a worker")
 
@@ -225,7 +225,7 @@ class IntegrityTarget(BioQueue):
 
     def _work(self, job: Job, worker: SleepingItem) -> Generator[Any, Any, None]:
         """Do a job."""
-        task, own = Task(self._clock, worker[1], f"dm-integrity {job.who}"), Awaited()
+        task, own = self._workers.take(worker[1], f"dm-integrity {job.who}"), Awaited()
         task.ps += self._sites.work.charge(1)
         for step in job.steps:
             if step.kind in (CALL, HASH, SKIP, COPY):
@@ -237,15 +237,18 @@ class IntegrityTarget(BioQueue):
             elif step.kind == FREE:
                 yield from self._wait(task, own)
                 yield from task.settle()
-                self._free(step.number)
+                self._room.free(step.number)
             else:
                 yield from self._send(task, step, job.whose, own)
         yield from self._wait(task, own)
         yield from task.settle()
+        self._workers.give(task)
         self._queues[job.who].wake(worker)
         self._cpu.when_done(task, self._done, job)
 
-    def _send(self, task: Task, step: Step, mapped: Mapped | None, own: Awaited) -> Generator[Any, Any, None]:
+    def _send(
+        self, task: Worker, step: Step, mapped: Mapped | None, own: Awaited
+    ) -> Generator[Any, Any, None]:
         """Send a bio; wait for a clone that reads, and before the disk's cache is emptied for all writes."""
         if step.kind == CLONE:
             assert mapped is not None
@@ -274,7 +277,7 @@ class IntegrityTarget(BioQueue):
         if task.blocked is not None:
             yield from self._below.wait_for_tag(task)
 
-    def _have_buffer(self, task: Task, step: Step) -> Generator[Any, Any, None]:
+    def _have_buffer(self, task: Worker, step: Step) -> Generator[Any, Any, None]:
         """dm_bufio_read(): read a buffer that nobody has read yet, and wait for it."""
         buffer = self._buffers.get(step.sector)
         if buffer is None:
@@ -285,31 +288,27 @@ class IntegrityTarget(BioQueue):
             yield from self._submit(task, self._own_bio(read, buffer))
         yield from self._wait(task, buffer)
 
-    def _wait(self, task: Task, awaited: Awaited) -> Generator[Any, Any, None]:
+    def _wait(self, task: Worker, awaited: Awaited) -> Generator[Any, Any, None]:
         """Sleep until all of what is awaited has come."""
         while awaited.left:
             if awaited.event is None or awaited.event.triggered:
                 awaited.event = self._clock.event()
-            if (yield from task.wait(awaited.event)):
-                task.ps += self._sites.sleep.charge(1)
+            yield from self._sleep(task, awaited.event)
 
-    def _take(self, task: Task, who: str, step: Step) -> Generator[Any, Any, None]:
+    def _sleep(self, task: Worker, event: Event) -> Generator[Any, Any, None]:
+        """Sleep until an event; who was woken may go before tasks, or not."""
+        if (yield from task.wait(event)):
+            task.first = self._cpu.goes_first(task.core, False)
+            task.ps += self._sites.sleep.charge(1)
+
+    def _take(self, task: Worker, who: str, step: Step) -> Generator[Any, Any, None]:
         """Enter blocks into the journal, when there is room for them and for who came before."""
-        if self._no_room or self._room < step.number:
+        if self._room.lacks(step.number):
             event = self._clock.event()
-            self._no_room.append((step.number, event))
-            if (yield from task.wait(event)):
-                task.ps += self._sites.sleep.charge(1)
-            self._room += step.number  # was set aside
+            self._room.waiting.append((step.number, event))
+            yield from self._sleep(task, event)
+            self._room.left += step.number  # was set aside
         self._charge(task, who, step, None)
-
-    def _free(self, blocks: int) -> None:
-        """There is room in the journal; set it aside for those who wait, the first first."""
-        self._room += blocks
-        while self._no_room and self._no_room[0][0] <= self._room:
-            wanted, event = self._no_room.popleft()
-            self._room -= wanted
-            event.succeed()
 
     def _done(self, job: Job) -> None:
         """A job is over."""

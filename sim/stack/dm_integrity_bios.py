@@ -4,6 +4,7 @@ The bios of dm-integrity that are under way, and who waits for them.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from sim.block.bio import Bio, EndIo
@@ -35,6 +36,31 @@ class Awaited:
     def __init__(self) -> None:
         self.left = 0
         self.event: Event | None = None
+
+
+class JournalRoom:
+    """
+    Entries of the journal that are free in time. left: how many; less than none: a commit has skipped some.
+    waiting: who wants how many, first come first served; what is set aside for one is not in `left`.
+    """
+
+    __slots__ = ("left", "waiting")
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+        self.waiting: deque[tuple[int, Event]] = deque()
+
+    def lacks(self, blocks: int) -> bool:
+        """Tell whether who wants so many has to wait."""
+        return bool(self.waiting) or self.left < blocks
+
+    def free(self, blocks: int) -> None:
+        """Have so many more, and let those go on for whom there are enough."""
+        self.left += blocks
+        while self.waiting and self.waiting[0][0] <= self.left:
+            wanted, event = self.waiting.popleft()
+            self.left -= wanted
+            event.succeed()
 
 
 def blocks_of(bio: Bio, first: int, sectors: int) -> list[tuple[int, int]]:

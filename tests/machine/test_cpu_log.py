@@ -8,6 +8,7 @@ from sim.engine.costs import load_costs
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger
 from sim.engine.mode import make_clock
+from sim.engine.worker import Worker
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.machine.block_log import Pids
 from sim.machine.cpu_log import CpuLog
@@ -134,3 +135,25 @@ def test_what_is_never_spent_is_told_at_the_end():
     assert ("task", 0, 0) == (context, pid, ns)
     ((row,),) = small.log.kinds()
     assert ("vfs_read", 1) == (row.symbol, row.calls)
+
+
+def test_a_worker_that_sleeps_cuts_a_burst_where_it_runs():
+    """A burst of 1000 ns; two workers of 100 at 300 go before its rest, one after the other."""
+    small = Small()
+    cpu, core = small.cpu, small.cpu.cores[0]
+
+    def run():
+        small.task.ps = 1_000_000
+        small.task.begin_burst()
+        yield small.clock.timeout(300)
+        for name in ("a", "b"):
+            worker = Worker(small.clock, core, name, True)
+            worker.ps = 100_000
+            worker.begin_burst()
+
+    small.clock.process(run())
+    small.clock.run()
+    assert cpu.busy_ns == (1000, 0, 200)
+    assert sorted((start, ns) for _, _, _, start, ns in small.rows()) == [
+        (0, 300), (300, 100), (400, 100), (500, 700),
+    ]  # fmt: skip
