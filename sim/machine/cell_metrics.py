@@ -91,18 +91,27 @@ def result_of(
         "peak_pages": machine.cache.peak,
         "digest_ok": good,
     }
-    if machine.sums is not None:
-        metrics |= _checksums(machine, machine.sums, rows)
-    if machine.integrity is not None:
-        metrics |= integrity_metrics(machine.integrity) | {"checksum_ns": _checksum_ns(rows)}
+    metrics |= _checksums(machine, rows)
     if written:
         metrics |= written | _device_writes(machine)
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), reads, jobs)
 
 
-def _checksums(machine: Machine, sums: Verification, rows: Sequence[CallRow]) -> dict[str, Number]:
-    """Return what checksums came to."""
+def _checksums(machine: Machine, rows: Sequence[CallRow]) -> dict[str, Number]:
+    """Return what checksums came to, of the file system or below it; nothing without any."""
+    found: dict[str, Number] = {}
+    if machine.sums is not None:
+        found = _of_files(machine, machine.sums)
+    elif machine.integrity is not None:
+        found = integrity_metrics(machine.integrity)
+    if found:
+        found["checksum_ns"] = sum(row.ps for row in rows if row.group == "checksum") // PS_PER_NS
+    return found
+
+
+def _of_files(machine: Machine, sums: Verification) -> dict[str, Number]:
+    """Return what checksums of the file system came to."""
     path, kept, size = machine.path, machine.kept_sums, machine.spec.block_size
     assert isinstance(path, ChecksumPath)
     read, more = sums.cache.read_blocks * size, path.more_pages * PAGE_BYTES
@@ -120,14 +129,8 @@ def _checksums(machine: Machine, sums: Verification, rows: Sequence[CallRow]) ->
         "checksum_more_bytes": more,
         "checksum_bytes_hashed": sums.bytes + (kept.hashed_bytes if kept is not None else 0),
         "checksums_verified": sums.units,
-        "checksum_ns": _checksum_ns(rows),
         **written,
     }
-
-
-def _checksum_ns(rows: Sequence[CallRow]) -> int:
-    """Return the CPU time of the cost group."""
-    return sum(row.ps for row in rows if row.group == "checksum") // PS_PER_NS
 
 
 def refusal_metrics(sums: Verification | None) -> dict[str, Number]:

@@ -116,14 +116,7 @@ class Machine:
         )
         if spec.recorder is not None:
             spec.recorder.attach(self.cpu, self.ledger, self.queue)
-        self.crypt: CryptTarget | None = None
-        if spec.dm_crypt is not None:
-            above = self.clock, self.cpu, self.ledger, self.queue
-            self.crypt = CryptTarget(*above, spec.dm_crypt, spec.tracer)
-        self.integrity: IntegrityTarget | None = None
-        if spec.dm_integrity is not None:
-            above = self.clock, self.cpu, self.ledger, self.queue
-            self.integrity = IntegrityTarget(*above, spec.dm_integrity, spec.tracer)
+        self.crypt, self.integrity = self._targets()
         self.disk: BioQueue = self.crypt or self.integrity or self.queue
         self._nested = NestedPlug(self.disk)
         self._fs_queue: BioQueue = self._nested if spec.ecryptfs else self.disk
@@ -160,6 +153,15 @@ class Machine:
         if spec.validity is not None:
             return ReadTreeMapper(self._fs_ledger, buffers, spec.block_size, spec.validity)
         return make_mapper(self._fs_ledger, buffers, spec.block_size)
+
+    def _targets(self) -> tuple[CryptTarget | None, IntegrityTarget | None]:
+        """Return what the file system lies on over the device: one of these, or neither."""
+        spec, above = self.spec, (self.clock, self.cpu, self.ledger, self.queue)
+        crypt = None if spec.dm_crypt is None else CryptTarget(*above, spec.dm_crypt, spec.tracer)
+        integrity = None
+        if spec.dm_integrity is not None:
+            integrity = IntegrityTarget(*above, spec.dm_integrity, spec.tracer)
+        return crypt, integrity
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:
         recorder = self.spec.recorder
