@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sim.block.dm.asked import dm_io_bios
 from sim.block.dm.integrity import IntegrityDevice
 from sim.block.opf import REQ_FUA, REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC
 from sim.integrity.interleaved import Interleaved
@@ -269,3 +270,14 @@ def test_the_watermark_starts_the_commit() -> None:
         target.write(0, 60 * 8, WRITE)
         target.write(8000, 8, WRITE)
         assert commits == tally.calls["integrity_commit"]
+
+
+def test_a_large_commit_is_several_bios() -> None:
+    """256 blocks are six sections, 294 pages: dm_io() makes two bios of them, of up to 256 pages."""
+    tally = Tally()
+    target = IntegrityDevice(Interleaved(4096, 4, journal_sectors=131072, mode="J"), tally)
+    target.write(0, 2048, WRITE)
+    target.flush()
+    assert [(8, 2048), (2056, 6 * 392 - 2048)] == bios(tally)
+    assert (1, 294) == (tally.calls["dm_io"], tally.calls["bio_add_page"])
+    assert [(8, 0)] == dm_io_bios(8, 0)
