@@ -107,8 +107,9 @@ def check_integrity(config: CellConfig) -> None:
     what = f"integrity.mode {said.mode!r}"
     if config.data == "real":
         raise custom(f'{what} with data "real": its tags have no bytes here', 'data = "off"')
-    if config.machine.kernel != "6.1":
-        raise custom(f"{what} with kernel {config.machine.kernel}", "kernel 6.1")
+    kernel = config.machine.kernel
+    if kernel != "6.1":
+        raise custom(f"{what} with kernel {kernel if isinstance(kernel, str) else kernel.word}", "kernel 6.1")
     if config.encryption.scheme in ("dm-crypt", "inline"):
         allowed = "none, fscrypt-v2, file-keys, rfc2014, ecryptfs"
         raise custom(f"{what} with encryption.scheme {config.encryption.scheme!r}", allowed)

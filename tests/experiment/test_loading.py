@@ -153,8 +153,8 @@ GOLDEN = [
         "[machine]",
         "[machin]",
         "e.toml:3: machin: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, volume, "
-        "encryption, workload, cache, mount, crash, faults, checksums, path, read_path, write_path, mapping, "
-        "data, "
+        "encryption, workload, cache, mount, crash, faults, checksums, integrity, path, read_path, "
+        "write_path, mapping, data, "
         "title, question, run, matrix",
     ),
     (
@@ -295,8 +295,8 @@ GOLDEN_SETS = [
     (
         "machin.cpus=3",
         "--set machin.cpus: unknown key 'machin', did you mean 'machine'?; allowed: machine, device, "
-        "volume, encryption, workload, cache, mount, crash, faults, checksums, path, read_path, write_path, "
-        "mapping, "
+        "volume, encryption, workload, cache, mount, crash, faults, checksums, integrity, path, read_path, "
+        "write_path, mapping, "
         "data, title, question, run, matrix",
     ),
     (

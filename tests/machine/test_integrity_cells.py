@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from integrity_bench import Counted, Noted, Sent
 
 from sim.config.cell import Cell
 from sim.config.cell_result import CellResult
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
+from sim.machine import machine as of_machine
 from sim.machine.machine import Machine
 from sim.machine.run_cell import played_cell
+from sim.stack.dm_integrity import IntegrityTarget
 from sim.units import KIB
 from sim.volume.images import ensure_image
 
@@ -34,6 +39,8 @@ scheme = "{scheme}"
 layout = "{layout}"
 [workload]
 job = {{ {job} }}
+[mount]
+barrier = {barrier}
 [integrity]
 {said}
 """
@@ -44,7 +51,7 @@ READ = 'rw = "read", bs = "128k"'
 def cell_of(folder: Path, said: str, **more: object) -> Cell:
     """Return a cell with this table."""
     words = {"data": "off", "kernel": "6.1", "device": "nvme", "size": 4, "scheme": "none", "layout": "none"}
-    words["kind"] = "contiguous"
+    words |= {"kind": "contiguous", "barrier": "true"}
     (folder / "e.toml").write_text(TEXT.format(said=said, **{"job": READ, **words, **more}))
     (cell,) = load_experiment(folder / "e.toml").cells
     return cell
@@ -118,6 +125,50 @@ def test_metadata_goes_through_it_as_well(tmp_path: Path) -> None:
             assert machine.integrity is not None
             assert result.metrics["bytes_written"] > 1024 * KIB
             assert machine.integrity.pending == 0
+
+
+MIXED = 'rw = "randrw", bs = "4k", number_ios = 300, norandommap = 1, fsync = 20, numjobs = 2, size = "512k"'
+APPENDED = 'rw = "write", bs = "20k", size = "1m", fsync = 7'
+
+
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("mode", ["direct", "journal", "bitmap"])
+@pytest.mark.parametrize(("job", "kind"), [(READ, "contiguous"), (MIXED, "contiguous"), (APPENDED, "absent")])
+def test_below_ext4_too_the_disk_gets_what_the_rules_ask_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, job: str, kind: str, size: int
+) -> None:
+    """
+    Readahead, write-back, the log: whatever bios ext4 submits, and however they overlap, those at the device
+    are those of the rules, and as many blocks are hashed. Without barriers: a flush behind data comes later.
+    """
+    above: list[Noted] = []
+    below: list[Noted] = []
+
+    def made(clock: Any, cpu: Any, ledger: Any, queue: Any, table: Any, tracer: Any) -> Above:
+        target = IntegrityTarget(clock, cpu, ledger, queue, table, tracer)
+        below.append(Noted(queue))
+        target._below = below[0]
+        above.append(Above(target))
+        return above[0]
+
+    monkeypatch.setattr(of_machine, "IntegrityTarget", made)
+    said = f'mode = "{mode}"\njournal_sectors = 2048'
+    cell = cell_of(tmp_path, said, job=job, kind=kind, size=size, barrier="false")
+    _, machine = played_cell(cell, ensure_image(cell, root=tmp_path / "images"))
+    counted, wanted = Counted(cell.config.integrity.layout, machine.spec.limits.max_sectors), Counter[Sent]()
+    for bio in above[0].bios:
+        wanted += counted.run(*bio)
+    assert above[0].bios
+    assert wanted == Counter(below[0].bios)
+    hashed = counted.tally.calls["integrity_sector_checksum"]
+    assert hashed == machine.ledger.calls()["integrity_sector_checksum"]
+
+
+class Above(Noted):
+    """A target, before which its bios are noted."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.below, name)
 
 
 @pytest.mark.parametrize("job", [READ, SYNCED])

@@ -10,45 +10,19 @@ import pytest
 from core_kit import Rig, priced
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from integrity_bench import Counted, Noted, Sent
 
 from sim.block.bio import Bio, EndIo, Plug
-from sim.block.dm.integrity import IntegrityDevice
 from sim.block.opf import FLUSH, REQ_FUA, REQ_OP_READ, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
-from sim.block.protocols import BioQueue
 from sim.block.queue.limits import QueueLimits
 from sim.engine.costs import CostTable, load_costs
 from sim.integrity.interleaved import Interleaved
-from sim.peers.tally import DISK, Tally
 from sim.stack.dm_integrity import IntegrityTable, IntegrityTarget
 from sim.stack.dm_integrity_bios import blocks_of
 
 LIMITS = QueueLimits(1280, 128, 64, driver="null_blk", write_cache=True, fua=True)
 READ, WRITE = REQ_OP_READ, REQ_OP_WRITE | REQ_SYNC
 US = 1000
-Sent = tuple[int, int, int]
-"""Sector, sectors, opf."""
-
-
-class Below(BioQueue):
-    """Notes the bios that a target hands down."""
-
-    def __init__(self, below: BioQueue) -> None:
-        self.limits = below.limits
-        self.below = below
-        self.bios: list[Sent] = []
-
-    def submit(self, task: Any, bio: Bio, plug: Plug) -> None:
-        """Note it."""
-        self.bios.append((bio.sector, bio.sectors, bio.opf))
-        self.below.submit(task, bio, plug)
-
-    def wait_for_tag(self, task: Any) -> Any:
-        """As below."""
-        return self.below.wait_for_tag(task)
-
-    def finish_plug(self, task: Any, plug: Plug) -> None:
-        """As below."""
-        self.below.finish_plug(task, plug)
 
 
 class Ends(EndIo):
@@ -95,7 +69,7 @@ class Bench:
         found = self.rig.machine.integrity
         assert isinstance(found, IntegrityTarget)
         self.target = found
-        self.below = Below(self.rig.machine.queue)
+        self.below = Noted(self.rig.machine.queue)
         self.target._below = self.below
         self.task = self.rig.machine.cpu.task(0, "submitter")
 
@@ -117,30 +91,6 @@ class Bench:
         assert self.target.pending == 0
         assert self.rig.machine.queue.stats.pending == 0
         return [(at - began) // US for at in ends.at]
-
-
-class Counted:
-    """The rules alone, counting: what a bio to the target asks for."""
-
-    def __init__(self, layout: Interleaved) -> None:
-        self.tally = Tally()
-        self.device = IntegrityDevice(layout, self.tally)
-
-    def run(self, sector: int, sectors: int, opf: int) -> Counter[Sent]:
-        """Return the bios of one, or of a flush, at the disk."""
-        tally, before = self.tally, len(self.tally.bios)
-        tally.call("submit_bio")
-        tally.queue("dm0", sector, sectors, opf)
-        if opf & REQ_PREFLUSH:
-            self.device.flush()
-        if sectors and opf & REQ_OP_WRITE:
-            self.device.write(sector, sectors, opf & ~(REQ_PREFLUSH | REQ_FUA))
-        elif sectors:
-            self.device.read(sector, sectors, opf)
-        if opf & REQ_FUA:
-            self.device.fua()
-        bios = [bio for bio in tally.bios[before:] if bio.device == DISK]
-        return Counter((bio.sector, bio.sectors, bio.opf) for bio in bios)
 
 
 OF_THE_QUEUE = (
