@@ -110,9 +110,10 @@ def check_integrity(config: CellConfig) -> None:
     kernel = config.machine.kernel
     if kernel != "6.1":
         raise custom(f"{what} with kernel {kernel if isinstance(kernel, str) else kernel.word}", "kernel 6.1")
-    if config.encryption.scheme in ("dm-crypt", "inline"):
-        allowed = "none, fscrypt-v2, file-keys, rfc2014, ecryptfs"
-        raise custom(f"{what} with encryption.scheme {config.encryption.scheme!r}", allowed)
+    if config.encryption.scheme == "inline":
+        raise custom(f"{what} with encryption.scheme 'inline'", "none, or where the device does not decrypt")
+    if config.encryption.no_read_workqueue:
+        raise custom(f"{what} with no_read_workqueue: a read ends in a worker", "kcryptd: leave it out")
     if config.checksums.layout != "none":
         raise custom(f"{what} with checksums.layout {config.checksums.layout!r}", "one of them")
     if config.faults is not None:

@@ -155,12 +155,14 @@ class Machine:
         return make_mapper(self._fs_ledger, buffers, spec.block_size)
 
     def _targets(self) -> tuple[CryptTarget | None, IntegrityTarget | None]:
-        """Return what the file system lies on over the device: one of these, or neither."""
-        spec, above = self.spec, (self.clock, self.cpu, self.ledger, self.queue)
-        crypt = None if spec.dm_crypt is None else CryptTarget(*above, spec.dm_crypt, spec.tracer)
-        integrity = None
+        """Return what lies between file system and device, dm-crypt above dm-integrity; None where not."""
+        spec, machine = self.spec, (self.clock, self.cpu, self.ledger)
+        crypt, integrity = None, None
         if spec.dm_integrity is not None:
-            integrity = IntegrityTarget(*above, spec.dm_integrity, spec.tracer)
+            table, encrypted = spec.dm_integrity, spec.dm_crypt is not None
+            integrity = IntegrityTarget(*machine, self.queue, table, spec.tracer, encrypted)
+        if spec.dm_crypt is not None:
+            crypt = CryptTarget(*machine, integrity or self.queue, spec.dm_crypt, spec.tracer)
         return crypt, integrity
 
     def _build_filemap(self, kernel: KernelVersion, io_pages: int) -> Filemap:

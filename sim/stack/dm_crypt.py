@@ -23,7 +23,6 @@ from sim.block.drivers.modules import DRIVERS
 from sim.block.opf import REQ_OP_MASK, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.limits import BlockTracer
-from sim.block.queue.submit import BlockQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
 from sim.engine.ledger import IRQ, TASK, Ledger
@@ -66,7 +65,8 @@ class CryptTarget(BioQueue):
     """
     A crypt target as a file system sees it (BioQueue), over the queue of the device below.
 
-    below: a queue made with `below=CryptTarget.SUBMITS`. pending: bios of the file system not completed.
+    below: a queue made with `below=CryptTarget.SUBMITS`, or another target over one. pending: bios of
+    the file system not completed.
     """
 
     SUBMITS: ClassVar[str] = (
@@ -79,7 +79,7 @@ class CryptTarget(BioQueue):
         clock: Clock,
         cpu: Cpu,
         ledger: Ledger,
-        below: BlockQueue,
+        below: BioQueue,
         table: CryptTable,
         tracer: BlockTracer | None = None,
     ) -> None:
@@ -92,7 +92,7 @@ class CryptTarget(BioQueue):
         self._ledger = ledger
         self._write_half: CryptWrites | None = None
         self._bytes: CryptBytes | None = None
-        self._below: BioQueue = below
+        self._below = below
         self._sector_bytes = table.sector_bytes
         self._at_once = table.no_read_workqueue and not DRIVERS[below.limits.driver].hard_irq
         self._tracer = tracer

@@ -52,7 +52,7 @@ from sim.stack.dm_integrity_plan import (
     PlanTaker,
     Step,
 )
-from sim.stack.dm_integrity_sites import SUBMITS, WAKERS, IntegritySites
+from sim.stack.dm_integrity_sites import ENTRY, ENTRY_BELOW, SUBMITS, WAKERS, IntegritySites
 from sim.units import SECTOR_BYTES
 
 METADATA_WORKQUEUE_MAX_ACTIVE = 16
@@ -72,9 +72,9 @@ class IntegrityTable:
 
 class IntegrityTarget(BioQueue):
     """
-    A target as a file system sees it (BioQueue), over the queue of the device below, made with SUBMITS.
+    A target as who lies above sees it (BioQueue), over the queue of the device below, made with SUBMITS.
 
-    pending: bios of the file system not completed. verified, computed: blocks that were hashed to be held
+    pending: bios from above not completed. verified, computed: blocks that were hashed to be held
     against a tag, or for a new one; hashed_bytes: all of them, with their numbers. tag_bytes: that were read.
     """
 
@@ -86,8 +86,9 @@ class IntegrityTarget(BioQueue):
         below: BlockQueue,
         table: IntegrityTable,
         tracer: BlockTracer | None = None,
+        below_crypt: bool = False,
     ) -> None:
-        """`tracer` sees the bios that the file system submits, as "Q"."""
+        """`tracer` sees the bios that are submitted, as "Q". below_crypt: by a crypt target, which clones."""
         self.limits = below.limits
         self.pending = self.verified = self.computed = self.hashed_bytes = self.tag_bytes = 0
         self._clock, self._cpu, self._tracer = clock, cpu, tracer
@@ -111,10 +112,7 @@ class IntegrityTarget(BioQueue):
         self._buffers: dict[int, Awaited] = {}
         self._buffer_writes = Awaited()
         self._clones, self._own = CloneEnds(self._clone_ended, ledger), OwnEnds(ledger)
-        entry = (
-            "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
-        )
-        self._s_entry = ledger.site(TASK, "", f"{entry} {SUBMITS.rpartition(';')[0]}")
+        self._s_entry = ledger.site(TASK, "", ENTRY_BELOW if below_crypt else f"submit_bio {ENTRY}")
         self._s_queue = ledger.site(TASK, SUBMITS, "queue_work_on")
         ended = "bio_endio bio_endio;clone_endio bio_endio;bio_put bio_endio;bio_put;bio_free"
         self._s_end = {where: ledger.site(where, "", f"bio_endio {ended}") for where in (TASK, IRQ, KWORKER)}

@@ -15,6 +15,11 @@ from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 
 SUBMITS: Final = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio;dm_submit_bio"
 """What hands the clones down: the stack of the queue below."""
+_AGAIN: Final = "submit_bio_noacct;submit_bio_noacct_nocheck"
+ENTRY: Final = f"submit_bio;submit_bio_noacct submit_bio;{_AGAIN} submit_bio;{_AGAIN};__submit_bio"
+"""The way of a bio to dm_submit_bio(), behind submit_bio()."""
+ENTRY_BELOW: Final = f"{SUBMITS};submit_bio_noacct {SUBMITS};{_AGAIN} {SUBMITS};{_AGAIN};__submit_bio"
+"""The same of the clone of a crypt target."""
 WAKERS: Final = {TASK: SUBMITS, IRQ: "bio_endio;integrity_end_io", KWORKER: "process_one_work"}
 """Who queues jobs, by context."""
 _THREAD: Final = "ret_from_fork;kthread;worker_thread"

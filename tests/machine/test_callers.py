@@ -34,7 +34,7 @@ SCHEMES = 'path = ["buffer_head", "page_io"]\n' + (
 DEVICES = '"device.profile" = ["ramdisk", "null_blk", "hdd", "sata-ssd", "emmc", "ufs", "nvme-gen5"]\n'
 KERNELS = '"machine.kernel" = ["3.16", "6.1", "6.12", "7.3"]\npath = ["buffer_head", "page_io"]\n'
 INTEGRITY = '"integrity.mode" = ["direct", "journal", "bitmap"]\n' + (
-    '"device.profile" = ["ramdisk", "hdd", "nvme"]\n'
+    '"device.profile" = ["ramdisk", "hdd", "nvme"]\n"encryption.scheme" = ["none", "dm-crypt"]\n'
 )
 LATER = 'path = ["ext4_iomap"]\n"machine.kernel" = ["7.3"]\n"volume.block_size" = ["1KiB", "4KiB"]\n'
 

@@ -131,11 +131,11 @@ MIXED = 'rw = "randrw", bs = "4k", number_ios = 300, norandommap = 1, fsync = 20
 APPENDED = 'rw = "write", bs = "20k", size = "1m", fsync = 7'
 
 
-@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize(("size", "scheme"), [(1, "none"), (4, "none"), (4, "dm-crypt")])
 @pytest.mark.parametrize("mode", ["direct", "journal", "bitmap"])
 @pytest.mark.parametrize(("job", "kind"), [(READ, "contiguous"), (MIXED, "contiguous"), (APPENDED, "absent")])
 def test_below_ext4_too_the_disk_gets_what_the_rules_ask_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, job: str, kind: str, size: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, job: str, kind: str, size: int, scheme: str
 ) -> None:
     """
     Readahead, write-back, the log: whatever bios ext4 submits, and however they overlap, those at the device
@@ -144,8 +144,8 @@ def test_below_ext4_too_the_disk_gets_what_the_rules_ask_for(
     above: list[Noted] = []
     below: list[Noted] = []
 
-    def made(clock: Any, cpu: Any, ledger: Any, queue: Any, table: Any, tracer: Any) -> Above:
-        target = IntegrityTarget(clock, cpu, ledger, queue, table, tracer)
+    def made(clock: Any, cpu: Any, ledger: Any, queue: Any, *more: Any) -> Above:
+        target = IntegrityTarget(clock, cpu, ledger, queue, *more)
         below.append(Noted(queue))
         target._below = below[0]
         above.append(Above(target))
@@ -153,7 +153,7 @@ def test_below_ext4_too_the_disk_gets_what_the_rules_ask_for(
 
     monkeypatch.setattr(of_machine, "IntegrityTarget", made)
     said = f'mode = "{mode}"\njournal_sectors = 2048'
-    cell = cell_of(tmp_path, said, job=job, kind=kind, size=size, barrier="false")
+    cell = cell_of(tmp_path, said, job=job, kind=kind, size=size, scheme=scheme, barrier="false")
     _, machine = played_cell(cell, ensure_image(cell, root=tmp_path / "images"))
     counted, wanted = Counted(cell.config.integrity.layout, machine.spec.limits.max_sectors), Counter[Sent]()
     for bio in above[0].bios:
@@ -171,11 +171,12 @@ class Above(Noted):
         return getattr(self.below, name)
 
 
+@pytest.mark.parametrize("scheme", ["none", "dm-crypt"])
 @pytest.mark.parametrize("job", [READ, SYNCED])
 @pytest.mark.parametrize("mode", ["direct", "journal"])
-def test_a_trace_has_all_bios_with_all_times(tmp_path: Path, mode: str, job: str) -> None:
+def test_a_trace_has_all_bios_with_all_times(tmp_path: Path, mode: str, job: str, scheme: str) -> None:
     """Those of buffers and of the journal among them."""
-    _, machine = ran(tmp_path, f'mode = "{mode}"', trace=True, job=job)
+    _, machine = ran(tmp_path, f'mode = "{mode}"', trace=True, job=job, scheme=scheme)
     assert machine.records
     for record in machine.records:
         assert record.queued_ns <= record.issued_ns <= record.interrupted_ns <= record.ready_ns
@@ -190,7 +191,8 @@ def test_a_trace_has_all_bios_with_all_times(tmp_path: Path, mode: str, job: str
             'data "real": its tags have no bytes here; allowed: data = "off"',
         ),
         ('mode = "direct"', {"kernel": "6.12"}, "with kernel 6.12; allowed: kernel 6.1"),
-        ('mode = "direct"', {"scheme": "dm-crypt"}, "with encryption.scheme 'dm-crypt'; allowed: none"),
+        ('mode = "direct"', {"scheme": "inline"}, "with encryption.scheme 'inline'; allowed: none, or where"),
+        ('mode = "direct"', {"scheme": 'dm-crypt"\nno_read_workqueue = true #'}, "with no_read_workqueue"),
         (
             'mode = "direct"',
             {"layout": "table_all"},
@@ -242,3 +244,22 @@ def test_a_cell_without_it_has_the_hash_that_it_had(tmp_path: Path) -> None:
     said = cell_of(tmp_path, 'mode = "none"').config.canonical()
     assert "integrity" not in said
     assert "bitmap" == cell_of(tmp_path, 'mode = "bitmap"').config.canonical()["integrity"]["mode"]
+
+
+def test_dm_crypt_lies_above(tmp_path: Path) -> None:
+    """
+    What is hashed is ciphertext: a block a page, behind data and tags; then each sector is decrypted. A bio
+    passes three devices, and submit_bio() once.
+    """
+    over, machine = ran(tmp_path, 'mode = "direct"\nblock_size = 4096', scheme="dm-crypt")
+    alone = ran(tmp_path, 'mode = "none"', scheme="dm-crypt")[1]
+    calls, of_crypt = machine.ledger.calls(), alone.ledger.calls()
+    assert 256 == over.metrics["checksums_verified"]
+    assert 2048 == calls["xts_decrypt"] == of_crypt["xts_decrypt"]
+    bios = calls["crypt_map"]
+    assert bios == of_crypt["crypt_map"] == calls["dm_integrity_map"]
+    assert of_crypt["submit_bio"] == bios
+    assert calls["submit_bio"] == bios + 1  # a buffer's
+    assert calls["dm_submit_bio"] == 2 * bios
+    assert calls["submit_bio_noacct_nocheck"] == 3 * bios + 1
+    assert machine.clock.now > alone.clock.now
