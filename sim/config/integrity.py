@@ -118,6 +118,8 @@ def check_integrity(config: CellConfig) -> None:
         raise custom(f"{what} with checksums.layout {config.checksums.layout!r}", "one of them")
     if config.faults is not None:
         raise custom(f"{what} with faults", "one of them")
+    if config.workload.secure_delete is not None:
+        raise custom(f"{what} with workload.secure_delete", "another workload")
     block = config.volume.block_size_bytes
     if block is not None and said.block_bytes > block:
         raise custom(

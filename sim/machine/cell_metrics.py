@@ -91,14 +91,14 @@ def result_of(
         "peak_pages": machine.cache.peak,
         "digest_ok": good,
     }
-    metrics |= _checksums(machine, rows)
+    metrics |= checksum_metrics(machine, rows)
     if written:
         metrics |= written | _device_writes(machine)
     histograms = {"bio_sectors": dict(stats.bio_sectors), "request_sectors": dict(stats.request_sectors)}
     return CellResult(metrics, call_rows(rows), histograms, _io_rows(machine), reads, jobs)
 
 
-def _checksums(machine: Machine, rows: Sequence[CallRow]) -> dict[str, Number]:
+def checksum_metrics(machine: Machine, rows: Sequence[CallRow]) -> dict[str, Number]:
     """Return what checksums came to, of the file system or below it; nothing without any."""
     found: dict[str, Number] = {}
     if machine.sums is not None:

@@ -15,6 +15,7 @@ from sim.cache.pages import Mapping
 from sim.config.cell_result import CellResult, Number
 from sim.engine.cpu import Task
 from sim.machine.callers import whole_stacks
+from sim.machine.cell_metrics import checksum_metrics
 from sim.machine.ledger_rows import call_rows, cpu_metrics, instruction_metrics
 from sim.machine.stage import Stage
 from sim.machine.write_jobs import MountedForWriting
@@ -72,5 +73,6 @@ class WriteRun:
             "device_busy_ns": stats.busy_ns,
             "throughput_mib_s": written / MIB * NS_PER_S / elapsed,
             "digest_ok": -1,
+            **checksum_metrics(self._machine, rows),
         }
         return CellResult(metrics, call_rows(rows), {"bio_sectors": dict(stats.bio_sectors)})

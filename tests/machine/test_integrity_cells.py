@@ -38,7 +38,7 @@ scheme = "{scheme}"
 [checksums]
 layout = "{layout}"
 [workload]
-job = {{ {job} }}
+{workload}
 [mount]
 barrier = {barrier}
 [integrity]
@@ -50,9 +50,18 @@ READ = 'rw = "read", bs = "128k"'
 
 def cell_of(folder: Path, said: str, **more: object) -> Cell:
     """Return a cell with this table."""
-    words = {"data": "off", "kernel": "6.1", "device": "nvme", "size": 4, "scheme": "none", "layout": "none"}
-    words |= {"kind": "contiguous", "barrier": "true"}
-    (folder / "e.toml").write_text(TEXT.format(said=said, **{"job": READ, **words, **more}))
+    if "job" in more:
+        more["workload"] = f"job = {{ {more.pop('job')} }}"
+    words: dict[str, object] = {
+        "data": "off",
+        "kernel": "6.1",
+        "device": "nvme",
+        "size": 4,
+        "scheme": "none",
+        "layout": "none",
+    }
+    words |= {"workload": f"job = {{ {READ} }}", "kind": "contiguous", "barrier": "true"}
+    (folder / "e.toml").write_text(TEXT.format(said=said, **words | more))
     (cell,) = load_experiment(folder / "e.toml").cells
     return cell
 
@@ -114,6 +123,14 @@ def test_a_journal_writes_data_twice(tmp_path: Path) -> None:
     sections = (result.metrics["bytes_written"] - copied * 4096) / (392 * 512)
     assert copied in (160, 240)
     assert 6 <= sections <= 7.1
+
+
+def test_a_stream_has_the_columns_too(tmp_path: Path) -> None:
+    """1 MiB in writes of 64 KiB: each block of 512 bytes is hashed once, the metadata's besides."""
+    metrics = ran(tmp_path, 'mode = "direct"', workload='stream_write = { bs = "64KiB" }')[0].metrics
+    assert metrics["checksums_computed"] >= 2048
+    assert metrics["checksum_bytes_hashed"] == metrics["checksums_computed"] * 520
+    assert metrics["checksum_ns"] > 0
 
 
 def test_metadata_goes_through_it_as_well(tmp_path: Path) -> None:
@@ -199,6 +216,11 @@ def test_a_trace_has_all_bios_with_all_times(tmp_path: Path, mode: str, job: str
             "with checksums.layout 'table_all'; allowed: one of them",
         ),
         ('mode = "direct"\nblock_size = "4KiB"', {"size": 1}, "block_size 4096 with blocks of 1024 bytes"),
+        (
+            'mode = "direct"',
+            {"workload": 'secure_delete = { method = "unlink" }'},
+            "with workload.secure_delete",
+        ),
         ('mode = "recovery"', {}, "recovery"),
         ('mode = "direct"\nblock_size = 8192', {}, "block_size 8192; allowed: 512, 1024, 2048, 4096"),
         (
