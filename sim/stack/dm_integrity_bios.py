@@ -37,6 +37,11 @@ class Awaited:
         self.left = 0
         self.event: Event | None = None
 
+    @property
+    def wakes(self) -> bool:
+        """Whether the end of one of them wakes who waits: it is the last, and somebody does."""
+        return self.left == 1 and self.event is not None and not self.event.triggered
+
 
 class JournalRoom:
     """
@@ -98,7 +103,8 @@ class CloneEnds(EndIo):
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the completion's cost (EndIo)."""
-        wakes = isinstance(bio.owner[1], Awaited)
+        owner = bio.owner[1]
+        wakes = isinstance(owner, Awaited) and owner.wakes
         return self._s_end[context].charge(1) + self._s_wake[context].charge(int(wakes))
 
     def done(self, bio: Bio) -> None:
@@ -120,8 +126,8 @@ class OwnEnds(EndIo):
 
     def charge(self, bio: Bio, context: str) -> int:
         """Return the completion's cost (EndIo)."""
-        del bio
-        return self._s_wake[context].charge(1)
+        awaited: Awaited = bio.owner
+        return self._s_wake[context].charge(int(awaited.wakes))
 
     def done(self, bio: Bio) -> None:
         """Wake who waits (EndIo)."""

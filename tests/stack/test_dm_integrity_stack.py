@@ -236,6 +236,18 @@ def test_a_buffer_is_read_once_for_all_who_wait() -> None:
     assert 4 == len(bench.below.bios)
 
 
+def test_who_waits_is_woken_once() -> None:
+    """
+    A read wakes its worker, which sleeps for the data and for the tags; a write does not wait for its data,
+    nor anybody for tags that go out before the cache is emptied but the commit worker: tags, then the cache.
+    """
+    bench = Bench("D")
+    for bio, wakes in (((2048, 8, READ), 1 + 2), ((2048, 8, WRITE), 1), ((0, 0, FLUSH), 1 + 2)):
+        before = bench.rig.machine.ledger.calls().get("try_to_wake_up", 0)
+        bench.run(bio)
+        assert wakes == bench.rig.machine.ledger.calls()["try_to_wake_up"] - before
+
+
 def test_it_is_hashed_by_a_worker_after_the_data() -> None:
     """1 ns a byte: 8 blocks of 512 bytes with 8 bytes of a number each, behind data and tags; 1 in mode J."""
     costs = priced(crc32c_pcl_intel_digest=(0, 1))
