@@ -10,6 +10,9 @@ from quote import ROOT, Quote
 
 from sim.api import cell, load
 from sim.experiment.results import Run
+from sim.report.checksums import ratios
+from sim.report.integrity import JOBS
+from sim.report.integrity import MEASURES as BELOW
 from sim.units import PAGE_BYTES
 
 REFERENCE = ROOT / "results" / "reference"
@@ -65,6 +68,15 @@ def _all_reads(scheme: str) -> float:
     return sum(row[name] for row in rows for name in ("reads_right", "reads_eio", "reads_wrong"))
 
 
+def _below(way: str) -> list[float]:
+    """Return the row of a way of integrity_below over none: what the figure shows of four jobs."""
+    run = _run("integrity_below")
+    column = [label for label in run.axes["integrity"] if label != "none"].index(way)
+    of = {name: ratios(run, JOBS, {}, value, "integrity")[column] for name, value in BELOW.items()}
+    shown = [(job, *pair) for pair, jobs in SHOWN.items() for job in jobs]
+    return [of[name][run.axes[JOBS].index(job)] for job, *names in shown for name in names]
+
+
 BYTES = "bytes from the device"
 ROWS = {
     "a table": "table",
@@ -74,6 +86,17 @@ ROWS = {
     "whole extents": "extent, whole",
 }
 """Rows of docs/checksums.md, and the label of each."""
+WAYS = {
+    "`table_all`": "table",
+    "direct, blocks of 512 bytes": "direct, 512 bytes",
+    **{mode: mode for mode in ("direct", "bitmap", "journal")},
+}
+"""Rows of its table below the file system, and the label of each."""
+SHOWN = {
+    ("time", "CPU time"): ("read in sequence, nvme", "read at random, nvme"),
+    ("time", "bytes at the device"): ("synced overwrite, hdd", "written in sequence, hdd"),
+}
+"""What the columns of that table show, and of which jobs."""
 LONG = ("extent, 8 blocks", "extent, 64 blocks", "extent, whole")
 
 INTEGRITY: tuple[Quote, ...] = (
@@ -81,6 +104,7 @@ INTEGRITY: tuple[Quote, ...] = (
         Quote(f"| {said} | {{:.2f}}, {{:.2f}} | {{:.2f}}, {{:.2f}} |", partial(_row, name))
         for said, name in ROWS.items()
     ),
+    *(Quote(f"| {said} |" + " {:.2f}, {:.2f} |" * 4, partial(_below, way)) for said, way in WAYS.items()),
     Quote(
         "with extents of a block the table takes {:.2f} to {:.2f} times the CPU in sequence, the others"
         " {:.2f} to {:.2f}.",
