@@ -13,6 +13,7 @@ from sim.config.checksums import LISTS
 from sim.config.layouts import Aged
 from sim.config.table import custom
 from sim.config.workload import SecureDelete
+from sim.kernels import KERNELS
 from sim.paths.registry import DESIGNS
 from sim.paths.writepages.designs import READS_AS, WRITE_PATHS
 from sim.units import PAGE_BYTES, SECTOR_BYTES, format_size
@@ -48,6 +49,8 @@ def check_checksums(config: CellConfig) -> None:
     schemes = ("none", "fscrypt-v2", "file-keys", "rfc2014")
     if config.encryption.scheme not in schemes:
         raise custom(f"{what} with encryption.scheme {config.encryption.scheme!r}", ", ".join(schemes))
+    if said.key == "file":
+        _check_file_keys(config)
     if config.mapping != "extents":
         raise custom(f"{what} with mapping {config.mapping!r}", 'mapping = "extents"')
     if said.layout in LISTS:
@@ -57,6 +60,19 @@ def check_checksums(config: CellConfig) -> None:
         if asked or (asked is None and config.machine.kernel not in ("3.16", "6.1", "6.12")):
             allowed = "machine.large_folios = false, or a table"
             raise custom(f"{what} with large folios", allowed)
+
+
+def _check_file_keys(config: CellConfig) -> None:
+    """Raise for tags under files' own keys where files have none, or their data is decrypted elsewhere."""
+    said, kernel = config.checksums, KERNELS.get(str(config.machine.kernel))
+    if config.encryption.scheme != "file-keys":
+        what = said.order if said.order != "encrypt-then-checksum" else "key 'file'"
+        problem = f"checksums: {what} with encryption.scheme {config.encryption.scheme!r}"
+        raise custom(problem, "file-keys: each file has a key of its own")
+    if said.order != "encrypt-then-checksum" and kernel is not None and kernel.paths.decrypts_below:
+        able = [name for name, version in KERNELS.items() if not version.paths.decrypts_below]
+        problem = f"checksums.order {said.order!r} with kernel {kernel.name}, which decrypts below ext4"
+        raise custom(problem, f"kernel {', '.join(able)}")
 
 
 def _check_written_checksums(config: CellConfig, what: str) -> None:

@@ -16,6 +16,7 @@ SumLayout = Literal["none", "table_all", "table_data", "per_extent", "per_extent
 LISTS = ("per_extent", "per_extent_place")
 MOST_EXTENT_BLOCKS = 1 << 15
 """As many blocks as a written extent of ext4 has."""
+AEAD_ALGORITHM = "aes-256-gcm"
 
 
 def _algorithm(value: object) -> object:
@@ -29,22 +30,57 @@ class Checksums(Model):
     Checksums of the file data of a made image, which every read verifies.
 
     layout: where they lie (docs/integrity.md), "none": there are none. algorithm: with a key, where it needs
-    one: the volume's. extent_blocks: at most so many blocks of an extent have one checksum, 0: all of it; for
-    the layouts with each extent. read: when the blocks with checksums are read: "before" the data, which is
-    submitted when they are there; "with" it; or "after" it, when it is there. ahead: blocks of a table that
-    are read besides, behind those that are needed. context: who verifies, a work item or the completion
-    itself. work_queue: the kind of that item's queue. overwrite: who writes part of a run with one checksum
-    reads the rest ("read"), or cuts the run round what is written ("split").
+    one. key: whose, the volume's or each file's own. order: "encrypt-then-checksum", of what lies on the
+    device; "checksum-then-encrypt", of the plaintext, and encrypted like it; "aead": the cipher that encrypts
+    makes the tag. The last two are under the file's key. extent_blocks: at most so many blocks of an extent
+    have one checksum, 0: all of it; for the layouts with each extent. read: when the blocks with checksums
+    are read: "before" the data, which is submitted when they are there; "with" it; or "after" it, when it is
+    there. ahead: blocks of a table that are read besides, behind those that are needed. context: who
+    verifies, a work item or the completion itself. work_queue: the kind of that item's queue. overwrite: who
+    writes part of a run with one checksum reads the rest ("read"), or cuts the run round what is written
+    ("split").
     """
 
     layout: SumLayout = "none"
     algorithm: Annotated[str, BeforeValidator(_algorithm)] = "crc32c"
+    key: Literal["volume", "file"] = "volume"
+    order: Literal["encrypt-then-checksum", "checksum-then-encrypt", "aead"] = "encrypt-then-checksum"
     extent_blocks: int = Field(default=0, ge=0, le=MOST_EXTENT_BLOCKS)
     read: Literal["before", "with", "after"] = "with"
     ahead: int = Field(default=0, ge=0, le=1024)
     context: Literal["work", "completion"] = "work"
     work_queue: WorkQueueKind = "unbound-highpri"
     overwrite: Literal["read", "split"] = "read"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _what_follows(cls, raw: Any) -> Any:
+        """Fill in what an order leaves no choice of: the file's key, and the algorithm of the cipher."""
+        if isinstance(raw, dict) and raw.get("order") in ("checksum-then-encrypt", "aead"):
+            raw = {"key": "file", **raw}
+            if raw["order"] == "aead":
+                raw = {"algorithm": AEAD_ALGORITHM, **raw}
+        return raw
+
+    @model_validator(mode="after")
+    def _keys_fit(self) -> Self:
+        keyed, order = ALGORITHMS[self.algorithm].keyed, self.order
+        if order == "aead" and self.algorithm != AEAD_ALGORITHM:
+            raise custom(f"algorithm {self.algorithm!r} with order {order!r}", AEAD_ALGORITHM)
+        if order == "checksum-then-encrypt" and keyed:
+            fitting = ", ".join(one.name for one in ALGORITHMS.values() if not one.keyed)
+            raise custom(f"algorithm {self.algorithm!r} with order {order!r}", fitting)
+        if order != "encrypt-then-checksum" and self.key != "file":
+            raise custom(f"key {self.key!r} with order {order!r}", 'key = "file"')
+        if order == "encrypt-then-checksum" and self.key == "file" and not keyed:
+            fitting = ", ".join(one.name for one in ALGORITHMS.values() if one.keyed)
+            raise custom(f"key 'file' with algorithm {self.algorithm!r}, which has none", fitting)
+        if order == "aead" and self.layout in LISTS and self.extent_blocks != 1:
+            allowed = "extent_blocks = 1, or a table: a block that is decrypted is a unit of the cipher"
+            raise custom(f"order {order!r} with layout {self.layout!r}, runs of many blocks", allowed)
+        if order != "encrypt-then-checksum" and self.context == "completion":
+            raise custom(f'context "completion" with order {order!r}', "work: what decrypts is a work item")
+        return self
 
     @model_validator(mode="after")
     def _together(self) -> Self:
@@ -62,9 +98,19 @@ class Checksums(Model):
 
     @property
     def scheme(self) -> str:
-        """The scheme of sim.integrity.plan: checksums, or MACs under the volume's key."""
-        return "mac" if ALGORITHMS[self.algorithm].keyed else "checksum"
+        """The scheme of sim.integrity.plan."""
+        if self.order != "encrypt-then-checksum":
+            return self.order
+        if not ALGORITHMS[self.algorithm].keyed:
+            return "checksum"
+        return "encrypt-then-mac" if self.key == "file" else "mac"
+
+    @property
+    def derives_keys(self) -> bool:
+        """Whether a file's tags have a key that follows from its own: the cipher's own have that itself."""
+        own = self.layout != "none" and self.key == "file"
+        return own and (self.order != "aead" or self.layout in LISTS)
 
     def of_the_image(self) -> dict[str, Any]:
         """Return what decides the bytes of the image, as plain JSON values."""
-        return self.model_dump(mode="json", include={"layout", "algorithm", "extent_blocks"})
+        return self.model_dump(mode="json", include={"layout", "algorithm", "key", "order", "extent_blocks"})

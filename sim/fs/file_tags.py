@@ -22,6 +22,13 @@ InBlock = tuple[int, int, int]
 """A block with checksums; the blocks of the device whose checksums it has: the first, how many."""
 
 
+STORED: Final = "stored"
+"""What is verified is what lies on the device, encrypted or not."""
+DECRYPTED: Final = "decrypted"
+"""What is verified is plaintext, once the file system has decrypted it."""
+SEALED: Final = "sealed"
+"""What is verified is decrypted at once, by the cipher that made the tag."""
+
 NO_BLOCK: Final = -1
 """Stands for a list of checksums that lies in the inode, in no block of its own."""
 
@@ -41,8 +48,13 @@ class Judge:
         """
         Return what of whole runs, `blocks` blocks of a file from `lblk` on, has not its checksum.
 
-        physical: where they lie, asked for only where a block is a run. stored: their bytes, as they came.
+        physical: where they lie, asked for only where a block is a run. stored: their bytes, as they came, or
+        decrypted where they are to be.
         """
+        raise NotImplementedError
+
+    def opened(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[bytes | None]:
+        """Return the plaintext of each of these runs of a block, sealed as they came; None for a bad one."""
         raise NotImplementedError
 
 
@@ -51,10 +63,10 @@ class FileTags:
     The checksums of one file. name: its path, for errors.
 
     by_run: they are of runs. length_bytes: of all of them where a list has them; list_bytes: the same until
-    it was read and hashed, then 0. known: the list was verified. judge: None where no bytes are kept.
-    encrypt: of a file whose pages hold other bytes than the device. left: of each run that is being read, by
-    number, the blocks that have not come; waiting: what has come of it; torn: runs of which a part could not
-    be read.
+    it was read and hashed, then 0. known: the list was verified. judge: None where no bytes are kept. of:
+    what they are of: STORED, DECRYPTED, SEALED. encrypt: of a file whose pages hold other bytes than the
+    device. left: of each run that is being read, by number, the blocks that have not come; waiting: what has
+    come of it; torn: runs of which a part could not be read.
     """
 
     def __init__(self, name: str, by_run: bool, list_bytes: int = 0, judge: Judge | None = None) -> None:
@@ -63,6 +75,7 @@ class FileTags:
         self.length_bytes = self.list_bytes = list_bytes
         self.known = False
         self.judge = judge
+        self.of = STORED
         self.encrypt: Callable[[Any, int], bytes] | None = None
         self.left: dict[int, int] = {}
         self._holds: dict[int, tuple[Mapping, int, int]] = {}

@@ -32,6 +32,11 @@ _CIPHER: Final = (
     f"{_KEY};crypto_alloc_skcipher*2 {_KEY};crypto_skcipher_setkey*3"
     f" {_KEY};crypto_skcipher_setkey;xts_aesni_setkey"
 )
+TAG_KEY: Final = f"{_SET_UP};fscrypt_hkdf_expand*2 {_SET_UP};ext4_data_csum_setkey"
+"""
+Derives the key of a file's tags from its own by HKDF, both steps of it (RFC 5869), and sets it up; where a
+file has tags under its key.
+"""
 _FSCRYPT: Final = f"fscrypt_file_open {_INFO}"
 _METADATA: Final = "ecryptfs_open;ecryptfs_read_metadata"
 _PACKETS: Final = f"{_METADATA};ecryptfs_parse_packet_set"
@@ -77,11 +82,12 @@ OPEN_CALLS: dict[str, OpenCalls] = {
 class FileOpener:
     """Opens the files of one file system."""
 
-    def __init__(self, ledger: Ledger, xattrs: BufferCache, calls: OpenCalls) -> None:
-        """`xattrs` reads the blocks in which xattrs lie."""
+    def __init__(self, ledger: Ledger, xattrs: BufferCache, calls: OpenCalls, tag_key: bool = False) -> None:
+        """`xattrs` reads the blocks in which xattrs lie. tag_key: there is one to be set up."""
         self._xattrs = xattrs
         has_xattr = "ext4_xattr_get" in calls.once
-        self._s_once = ledger.site(TASK, "vfs_open", calls.once, "ext4_xattr_get" if has_xattr else "")
+        once = f"{calls.once} {TAG_KEY}" if tag_key else calls.once
+        self._s_once = ledger.site(TASK, "vfs_open", once, "ext4_xattr_get" if has_xattr else "")
         self._s_unwrap = ledger.site(TASK, "vfs_open;fscrypt_file_open", calls.unwrap)
         self._s_find = ledger.site(TASK, "vfs_open;fscrypt_file_open", calls.find)
 

@@ -118,27 +118,49 @@ class Tagger:
             return self._sealed(place, stored)
         return algorithm.make(self._mac_key(place), place.position, place.context + stored, old)
 
-    def again(self, place: Place, stored: bytes, tag: bytes) -> bytes:
-        """Return the tag that a unit has if nothing was changed: `tag` itself, or another."""
-        if self.plan.scheme.plain:
-            return self.make(place, stored, b"")
+    def again(self, place: Place, stored: bytes, tag: bytes, decrypted: bool = False) -> bytes:
+        """
+        Return the tag that a unit has if nothing was changed: `tag` itself, or another.
+
+        decrypted: `stored` is its plaintext, for a tag of that.
+        """
         self.hashed_bytes += len(stored)
+        if self.plan.scheme.plain:
+            return self._sealed(place, stored, decrypted)
         if self.plan.scheme.aead and self._is_keyed(place):
             counter = tag[:_COUNTER_BYTES]
             used = nonce(int.from_bytes(counter, "little"), place.position)
             return counter + self._aead(place).tag(used, stored, place.context)
         return self.plan.algorithm.again(self._mac_key(place), place.position, place.context + stored, tag)
 
-    def blocks_again(self, physical: int, stored: bytes, size: int, tags: list[bytes]) -> list[bytes]:
-        """Return the tags of blocks in a row, as `again` does, by a plan without files' keys; fast."""
+    def blocks_again(
+        self,
+        physical: int,
+        stored: bytes,
+        size: int,
+        tags: list[bytes],
+        owner: tuple[int, int] = (0, 0),
+        decrypted: bool = False,
+    ) -> list[bytes]:
+        """
+        Return the tags of blocks in a row, as `again` does.
+
+        owner: their inode and the first one's logical block, asked for where files have keys.
+        """
+        starts = range(0, len(stored), size)
+        if self.plan.scheme.file_keys:
+            inode, logical = owner
+            places = (self.block(physical + at, inode, logical + at) for at in range(len(tags)))
+            return [
+                self.again(place, stored[at : at + size], tag, decrypted)
+                for place, at, tag in zip(places, starts, tags, strict=True)
+            ]
         self.hashed_bytes += len(stored)
         again, uuid = self.plan.algorithm.again, self.uuid
         key = self._secrets.volume if self.plan.scheme.volume_key else b""
         return [
             again(key, block, context(b"T", uuid, block) + stored[at : at + size], tag)
-            for block, at, tag in zip(
-                range(physical, physical + len(tags)), range(0, len(stored), size), tags, strict=True
-            )
+            for block, at, tag in zip(range(physical, physical + len(tags)), starts, tags, strict=True)
         ]
 
     def of_tags(self, place: Place, said: bytes, old: bytes) -> bytes:
@@ -161,10 +183,12 @@ class Tagger:
         """Return a tag as long as the plan's are."""
         return tag[: self.plan.tag_bytes].ljust(self.plan.tag_bytes, b"\0")
 
-    def _sealed(self, place: Place, stored: bytes) -> bytes:
+    def _sealed(self, place: Place, stored: bytes, decrypted: bool = False) -> bytes:
         """Return a checksum of the plaintext, sealed; of a unit without a key, as it is."""
         keyed = self._is_keyed(place)
-        plain = self._secrets.files[place.inode].decrypt(stored, place.logical) if keyed else stored
+        plain = stored
+        if keyed and not decrypted:
+            plain = self._secrets.files[place.inode].decrypt(stored, place.logical)
         tag = self.plan.algorithm.make(b"", 0, place.context + plain)[:TAG_BYTES].ljust(TAG_BYTES, b"\0")
         if not keyed:
             return tag

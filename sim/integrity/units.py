@@ -17,7 +17,7 @@ from sim.integrity.extents import TAGS_KEY, decode, list_place, run_place
 from sim.integrity.pieces import joined
 from sim.integrity.plan import Plan
 from sim.integrity.tables import Geometry, own_place
-from sim.integrity.tagger import Tagger
+from sim.integrity.tagger import Place, Tagger
 
 Stored = Callable[[int], bytes]
 """A physical block -> its bytes, as the reader has them."""
@@ -41,21 +41,47 @@ class TableUnits:
         body, own = raw[: -self._tag_bytes], raw[-self._tag_bytes :]
         return self._tagger.of_tags_again(own_place(self._tagger, self._numbers[block]), body, own) == own
 
-    def bad(self, physical: int, rank: int, blocks: int, stored: bytes) -> list[int]:
+    def bad(
+        self,
+        physical: int,
+        rank: int,
+        blocks: int,
+        stored: bytes,
+        owner: tuple[int, int] = (0, 0),
+        decrypted: bool = False,
+    ) -> list[int]:
         """
         Return which of `blocks` blocks from `physical` on do not have their tags, counted from 0.
 
-        rank: number of the first one's entry. stored: their bytes. The rows are taken as good.
+        rank: number of the first one's entry. stored: their bytes, decrypted if they are. owner: as of
+        Tagger.blocks_again. The rows are taken as good.
         """
+        tags = self.tags_of(rank, blocks)
+        found = self._tagger.blocks_again(physical, stored, self._size, tags, owner, decrypted)
+        if found == tags:
+            return []
+        return [index for index in range(blocks) if found[index] != tags[index]]
+
+    def opened(
+        self, physical: int, rank: int, blocks: int, stored: bytes, owner: tuple[int, int]
+    ) -> list[bytes | None]:
+        """Return the plaintext of blocks whose cipher makes their tags; None for one that is bad."""
+        size, tagger, (inode, logical) = self._size, self._tagger, owner
+        return [
+            tagger.open(
+                tagger.block(physical + at, inode, logical + at), stored[at * size : (at + 1) * size], tag
+            )
+            for at, tag in enumerate(self.tags_of(rank, blocks))
+        ]
+
+    def tags_of(self, rank: int, blocks: int) -> list[bytes]:
+        """Return the tags of `blocks` blocks, the first of which has the entry number `rank`."""
         per_block = self._shape.per_block
         tags: list[bytes] = []
         for row in range(rank // per_block, (rank + blocks - 1) // per_block + 1):
             first, stop = max(rank, row * per_block), min(rank + blocks, (row + 1) * per_block)
             tags += self._entries(row)[first - row * per_block : stop - row * per_block]
-        found = self._tagger.blocks_again(physical, stored, self._size, tags)
-        if found == tags:
-            return []
-        return [index for index in range(blocks) if found[index] != tags[index]]
+        return tags
 
     def _entries(self, row: int) -> list[bytes]:
         """Return the entries of a block of the table, taken apart once for the same bytes."""
@@ -107,10 +133,19 @@ class ListUnits:
             return None
         return extent.physical + logical - extent.logical
 
-    def is_good(self, logical: int, blocks: int, stored: bytes) -> bool:
-        """Return whether the run that begins with a block has its tag; stored: its bytes."""
+    def is_good(self, logical: int, blocks: int, stored: bytes, decrypted: bool = False) -> bool:
+        """Return whether the run that begins with a block has its tag; stored: its bytes, or decrypted."""
+        found = self._run(logical, blocks)
+        return found is not None and self._tagger.again(found[0], stored, found[1], decrypted) == found[1]
+
+    def opened(self, logical: int, blocks: int, stored: bytes) -> bytes | None:
+        """Return the plaintext of a run whose cipher makes its tag; None if it is bad."""
+        found = self._run(logical, blocks)
+        return None if found is None else self._tagger.open(found[0], stored, found[1])
+
+    def _run(self, logical: int, blocks: int) -> tuple[Place, bytes] | None:
+        """Return the place and the tag of a run; None if there is none."""
         run, first = self._by_start.get(logical), self.physical(logical)
         if run is None or run.blocks != blocks or first is None:
-            return False
-        place = run_place(self._tagger, self._inode, logical, blocks, first)
-        return self._tagger.again(place, stored, run.tag) == run.tag
+            return None
+        return run_place(self._tagger, self._inode, logical, blocks, first), run.tag

@@ -59,7 +59,8 @@ class WholeFiles:
                 bad = list(range(count))
                 if self._is_row_good(shape.own[row]):
                     stored = self._stored(physical + done, count)
-                    bad = table.bad(physical + done, row * shape.per_block + at, count, stored)
+                    rank, owner = row * shape.per_block + at, (inode.number, logical + done)
+                    bad = table.bad(physical + done, rank, count, stored, owner)
                 found += [(logical + done + index, 1) for index in bad]
                 done += count
         return found

@@ -4,8 +4,8 @@ The checksums of a cell's volume in its machine: how they are verified, and whic
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import chain, pairwise
+from typing import Final
 
 import numpy as np
 
@@ -15,16 +15,17 @@ from sim.errors import ConfigError, ImageError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
-from sim.fs.file_tags import NO_BLOCK, FileTags, Judge, ListTags, Run, TableShape, TableTags
+from sim.fs.file_tags import DECRYPTED, SEALED, STORED, FileTags, Judge, ListTags, Run, TableShape, TableTags
 from sim.fs.fs_inode import FsInode
 from sim.integrity.extents import are_cut, list_bytes, runs_of
 from sim.integrity.list_room import in_inode, most_list_bytes
 from sim.integrity.tables import Geometry, geometry
-from sim.integrity.units import ListUnits, TableUnits
+from sim.integrity.units import ListUnits
 from sim.integrity.whole_files import WholeFiles
 from sim.integrity.written import WrittenList, WrittenTable
 from sim.machine.machine import Machine
 from sim.machine.schemes import xattr_blocks
+from sim.machine.tag_judges import ListJudge, SealedContents, TableJudge
 from sim.machine.volume_files import VolumeFile
 from sim.machine.written_tags import WrittenTags
 from sim.paths.checksums.run_changes import SumPolicy
@@ -33,13 +34,15 @@ from sim.paths.checksums.tag_cache import TagCache
 from sim.paths.checksums.verification import SumRules
 from sim.volume.protected_image import tags_of
 
+_OF: Final = {"encrypt-then-checksum": STORED, "checksum-then-encrypt": DECRYPTED, "aead": SEALED}
+
 
 def rules_of(said: Checksums) -> SumRules | None:
     """Return how a machine verifies, None if it does not."""
     if said.layout == "none":
         return None
-    symbol = ALGORITHM_SYMBOLS[said.algorithm]
-    return SumRules(symbol, said.read, said.ahead, said.context == "work", said.work_queue)
+    symbol, of = ALGORITHM_SYMBOLS[said.algorithm], _OF[said.order]
+    return SumRules(symbol, said.read, said.ahead, said.context == "work", said.work_queue, of)
 
 
 def policy_of(said: Checksums) -> SumPolicy | None:
@@ -54,81 +57,37 @@ def volume_tags(config: CellConfig, volume: Image) -> VolumeTags | None:
     """Return the tags of a cell's volume, None if it has none."""
     if config.checksums.layout == "none":
         return None
-    return VolumeTags(config.checksums, volume, config.data == "real", config.volume.seed)
-
-
-class _TableJudge(Judge):
-    """
-    A table's units, as a reader asks for them. pending: blocks of the device that were written, went from
-    memory and come back before their checksums are computed: a kernel would keep them in memory until then.
-    """
-
-    def __init__(self, units: TableUnits, shape: TableShape) -> None:
-        self.pending: set[int] = set()
-        self._units = units
-        self._shape = shape
-
-    def bad_tags(self, blocks: list[int]) -> list[int]:
-        """Return blocks of the table that do not have their own tags (Judge)."""
-        return [block for block in blocks if not self._units.is_row_good(block)]
-
-    def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:
-        """Return blocks that do not have their checksums (Judge)."""
-        bad = self._units.bad(physical, self._shape.rank(physical), blocks, stored)
-        return [(lblk + at, 1) for at in bad if physical + at not in self.pending]
-
-
-class _ListJudge(Judge):
-    """A list's units, as a reader asks for them; read: takes a list apart as it lies in blocks that came."""
-
-    def __init__(self, read: Callable[[list[int]], ListUnits]) -> None:
-        self._read = read
-        self._units: ListUnits | None = None
-
-    def bad_tags(self, blocks: list[int]) -> list[int]:
-        """Return all blocks of a list that is wrong (Judge)."""
-        try:
-            self._units = self._read(blocks)
-        except ImageError:
-            return blocks or [NO_BLOCK]
-        return []
-
-    def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:  # noqa: ARG002
-        """Return the run if it does not have its checksum (Judge)."""
-        good = self._units is not None and self._units.is_good(lblk, blocks, stored)
-        return [] if good else [(lblk, blocks)]
+    return VolumeTags(config, volume)
 
 
 class VolumeTags:
     """
-    The tags of a volume. real: their bytes are looked at.
+    The tags of a cell's volume, whose bytes are looked at with real data.
 
     Raises ConfigError for a volume that has not what is said.
     """
 
-    def __init__(self, said: Checksums, volume: Image, real: bool, seed: int) -> None:
+    def __init__(self, config: CellConfig, volume: Image) -> None:
+        said = config.checksums
         self._volume = volume
-        self._plan, self._tagger = tags_of(volume, said, seed)
-        self._real = real
+        self._plan, self._tagger = tags_of(volume, said, config.encryption, config.volume.seed)
+        self._real = config.data == "real"
+        self._of = _OF[said.order]
+        self._pending: set[int] = set()
         self._cache: TagCache | None = None
         self._before: dict[int, bytes] = {}
         self._geometry: Geometry | None = None
         self._shape: TableShape | None = None
         self._table: WrittenTable | None = None
-        self._judge: _TableJudge | None = None
         if self._plan.is_table:
             shape = self._geometry = geometry(volume, self._plan)
             self._shape = TableShape(_runs(shape), shape.own, shape.per_block)
-            if real:
+            if self._real:
                 self._table = WrittenTable(volume, self._plan, self._tagger, shape, self._stored)
-                self._judge = _TableJudge(self._table, self._shape)
 
     def written(self, disk: ByteStore) -> WrittenTags:
         """Return the bytes of the tags of files that are written. disk: what is on the disk now."""
-        tags = WrittenTags(self._table, disk, self._volume.block_size)
-        if self._judge is not None:
-            self._judge.pending = tags.pending
-        return tags
+        return WrittenTags(self._table, disk, self._volume.block_size, self._pending)
 
     def list_of(self, file: VolumeFile) -> WrittenList | None:
         """Return the list of a file that is to be written over; None where a table has its tags."""
@@ -136,10 +95,27 @@ class VolumeTags:
             return None
         return WrittenList(self._volume, self._plan, self._tagger, file.on_disk)
 
-    def of_made(self, path: str) -> FileTags:
-        """Return the tags of a file that a job makes, which a table has."""
+    def of_made(self, path: str, number: int) -> FileTags:
+        """Return the tags of a file that a job makes, of this inode, which a table has."""
         assert self._shape is not None
-        return TableTags(path, self._shape, self._judge)
+        return TableTags(path, self._shape, self._table_judge(number))
+
+    def sealed(self, inode: Inode) -> SealedContents | None:
+        """Return what decrypts a file by its tags; None where the cipher makes none."""
+        if self._of != SEALED or not self._real:
+            return None
+        judge = self._table_judge(inode.number)
+        if judge is None:
+            judge = ListJudge(lambda _: ListUnits(self._plan, self._tagger, inode), False)
+            if judge.bad_tags([]):
+                raise ConfigError(inode.place, "its list of tags is not what was made", "the image as made")
+        return SealedContents(inode.tree, self._volume.block_size, judge)
+
+    def _table_judge(self, number: int) -> Judge | None:
+        """Return who judges what a reader has of a file by the table; None without, or with data off."""
+        if self._shape is None or self._table is None:
+            return None
+        return TableJudge(self._table, self._shape, self._pending, number, self._of == DECRYPTED)
 
     def files(self, image: Image) -> WholeFiles:
         """Return what holds the files of an image, this volume as it was written, against their tags."""
@@ -165,7 +141,7 @@ class VolumeTags:
         assert isinstance(inode, FsInode)
         assert sums is not None
         self._cache = sums.cache
-        tags = inode.tags = self._of(file)
+        tags = inode.tags = self._tags(file)
         if status == "all_cold":
             return
         blocks = self.blocks_of(file.on_disk)
@@ -182,12 +158,14 @@ class VolumeTags:
             self._before[block] = bytes(self._volume.read_block(block))
         return self._before[block]
 
-    def _of(self, file: VolumeFile) -> FileTags:
+    def _tags(self, file: VolumeFile) -> FileTags:
         if self._shape is not None:
-            tags: FileTags = TableTags(file.path, self._shape, self._judge)
+            tags: FileTags = TableTags(file.path, self._shape, self._table_judge(file.on_disk.number))
         else:
             tags = self._listed(file)
-        tags.encrypt = file.encrypt
+        tags.of = self._of
+        if self._of == STORED:
+            tags.encrypt = file.encrypt
         return tags
 
     def _listed(self, file: VolumeFile) -> ListTags:
@@ -199,10 +177,11 @@ class VolumeTags:
         entry_bytes = list_bytes(plan, 1) - list_bytes(plan, 0)
         judge = None
         if self._real:
-            judge = _ListJudge(
+            judge = ListJudge(
                 lambda blocks: ListUnits.as_read(
                     volume, plan, self._tagger, on_disk.number, blocks, self._stored
-                )
+                ),
+                self._of == DECRYPTED,
             )
         blocks, length = self.blocks_of(on_disk), list_bytes(plan, len(runs))
         return ListTags(file.path, runs, blocks, length, judge, entry_bytes, most_list_bytes(volume, on_disk))

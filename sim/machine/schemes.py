@@ -80,11 +80,15 @@ class Scheme:
             key.header.size_bytes, inode, key if machine.spec.store is not None else None
         )
 
-    def opener(self, machine: Machine) -> Opener | None:
-        """Return how a file is opened before it is read; None if that costs nothing."""
+    def opener(self, machine: Machine, tag_key: bool = False) -> Opener | None:
+        """
+        Return how a file is opened before it is read; None if that costs nothing.
+
+        tag_key: a key for its tags is derived then.
+        """
         said = self._said
         if said.scheme == "ecryptfs" or (said.charge_open and said.scheme not in ("none", "dm-crypt")):
-            return Opener(machine, said)
+            return Opener(machine, said, tag_key)
         return None
 
 
@@ -105,7 +109,7 @@ def xattr_blocks(volume: Image, on_disk: Inode) -> list[list[int]]:
 class Opener:
     """Opens files, once per file: a key once unwrapped stays with the inode."""
 
-    def __init__(self, machine: Machine, said: Encryption) -> None:
+    def __init__(self, machine: Machine, said: Encryption, tag_key: bool = False) -> None:
         self._machine = machine
         self._header = said.scheme == "ecryptfs"
         xattrs = BufferCache(
@@ -116,7 +120,7 @@ class Opener:
         self._keys = said.wraps_keys * (said.needed if said.policy == "k-of-n" else 1)
         # By bisection, or half of all on average, where one looks at each.
         self._looks = said.users.bit_length() if said.format == "aes-kw" else -(-said.users // 2)
-        self._files = FileOpener(machine.ledger, xattrs, OPEN_CALLS[kind])
+        self._files = FileOpener(machine.ledger, xattrs, OPEN_CALLS[kind], tag_key)
 
     def open(
         self,

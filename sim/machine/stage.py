@@ -46,8 +46,9 @@ class Stage:
         if said is not None and said.layout.kind == "absent":
             return absent_file(self.volume, self.machine, path, said.size_bytes)
         grows_to = 0 if said is None else said.size_bytes
-        machine = self.machine
-        file = open_volume_file(self.cell, self.image, self.volume, machine, path, self.system, grows_to)
+        machine, sealed = self.machine, None if self.tags is None else self.tags.sealed
+        where = self.cell, self.image, self.volume, machine, path, self.system
+        file = open_volume_file(*where, grows_to, sealed)
         if self.tags is not None:
             self.tags.attach(machine, file, self.cell.config.cache.status)
         return file
@@ -66,7 +67,7 @@ class Stage:
 
     def opener(self) -> Opener | None:
         """Return how a file is opened before it is read; None if that costs nothing."""
-        return self.system.opener(self.machine)
+        return self.system.opener(self.machine, self.cell.config.checksums.derives_keys)
 
     def digests(self) -> dict[str, str]:
         """Return SHA-256 (hex) of each file's plaintext by path, where it is known; none with data off."""

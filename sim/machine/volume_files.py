@@ -5,6 +5,7 @@ The files of a volume as a machine has them: looked up, with their keys, caches 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from sim.machine.initial_cache import (
 )
 from sim.machine.machine import Machine
 from sim.machine.schemes import Scheme, xattr_blocks
+from sim.machine.tag_judges import SealedContents
 from sim.machine.verify import PieceVerifier, StreamVerifier, Verifier
 from sim.stack.ecryptfs import EcryptfsInode
 from sim.volume.images import keys_of
@@ -86,11 +88,12 @@ def open_volume_file(
     path: str,
     system: Scheme,
     grows_to: int = 0,
+    sealed: Callable[[Inode], SealedContents | None] | None = None,
 ) -> VolumeFile:
     """
     Look a file up, find its key, and bring caches into the asked-for state.
 
-    grows_to: how long jobs make it, if it may be empty.
+    grows_to: how long jobs make it, if it may be empty. sealed: what decrypts a file by its tags.
     """
     on_disk = volume.lookup(path)
     if not on_disk.is_regular or not (on_disk.size_bytes or grows_to):
@@ -102,6 +105,8 @@ def open_volume_file(
             cipher = system.file_contents(on_disk, path, volume.block_size)
         else:
             cipher = _cipher(cell, image, volume, on_disk, path)
+    contents = sealed(on_disk) if sealed is not None else None
+    decrypt = cipher.decrypt_blocks_into if cipher is not None else None
     indirect, mapping_kind = on_disk.indirect, cell.config.mapping
     if indirect is not None and mapping_kind != "indirect" and isinstance(mapping_kind, str):
         raise ConfigError("mapping", f"{mapping_kind!r}, but {path} has a block map", "indirect")
@@ -111,7 +116,7 @@ def open_volume_file(
         on_disk.size_bytes,
         volume.block_size,
         encrypted,
-        cipher.decrypt_blocks_into if cipher is not None else None,
+        decrypt if contents is None else contents.decrypt_blocks_into,
         inline=system.inline,
         indirect=indirect,
     )
@@ -131,7 +136,7 @@ def open_volume_file(
     mapping = machine.mapping(opened)
     if isinstance(opened, FsInode) and on_disk.size_bytes:
         _fill_page_cache(cell, machine, mapping, opened, path)
-    encrypt = cipher.encrypt_blocks if cipher is not None else None
+    encrypt = cipher.encrypt_blocks if cipher is not None and contents is None else None
     return VolumeFile(path, opened, mapping, on_disk, xattr_blocks(volume, on_disk), encrypt, grows_to)
 
 

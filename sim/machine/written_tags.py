@@ -23,9 +23,11 @@ class WrittenTags(TagBytes):
     number. pending: blocks of the device that were submitted and whose checksums are to follow.
     """
 
-    def __init__(self, table: WrittenTable | None, disk: ByteStore, block_size: int) -> None:
+    def __init__(
+        self, table: WrittenTable | None, disk: ByteStore, block_size: int, pending: set[int]
+    ) -> None:
         self.lists: dict[int, WrittenList] = {}
-        self.pending: set[int] = set()
+        self.pending = pending
         self._table = table
         self._disk = disk
         self._size = block_size

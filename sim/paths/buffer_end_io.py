@@ -106,7 +106,7 @@ class BufferEndIo(PostReadEndIo):
         if bio.failed or not self.queues_work(bio):
             self._finish(bio)
             return
-        first, items = 0, []
+        first, items, after = 0, [], self._after
         verifies = self._verifies(bio)
         for count in self._work.shares(bio.count):
             part = bio.row(first, count)
@@ -114,10 +114,17 @@ class BufferEndIo(PostReadEndIo):
                 items.append(Item(count, verifies.begin.charge(count), self._verify_bio, part))
                 first += count
                 continue
-            ps = self._s_work.charge(count) + self._steps_ps(part, count, count)
-            items.append(Item(count, ps + self._read_ps(part, self._decrypted), self._finish, part))
             first += count
+            ps = self._s_work.charge(count) + self._steps_ps(part, count, count)
+            if after is not None and after.hands(bio):
+                items.append(Item(count, ps + after.queues.charge(count), self._hand_over, part))
+            else:
+                items.append(Item(count, ps + self._read_ps(part, self._decrypted), self._finish, part))
         self._work.queue(self._waker, items)
+
+    def _end_ps(self, bio: Bio, context: str) -> int:
+        """Return the cost of the buffers (PostReadEndIo)."""
+        return self._read_ps(bio, self._ended[context])
 
     def _end_verified(self, item: SleepingItem, bio: Bio, bad: Blocks) -> None:
         """Spend what the end of verified buffers costs, in the worker (PostReadEndIo)."""

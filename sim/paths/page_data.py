@@ -15,6 +15,7 @@ from sim.cache.address_space import OpenFile
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
 from sim.crypto.dmcrypt import DmCrypt
 from sim.ext4.store import ByteStore
+from sim.fs.file_tags import DECRYPTED, SEALED, FileTags
 from sim.fs.fs_inode import FsInode
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
@@ -54,9 +55,12 @@ class Contents:
         content = file.mapping.content
         if content is None:
             return
-        brought = file.inode.tags is not None
-        if brought and file.inode.decrypt is None:
-            return
+        tags: FileTags | None = file.inode.tags
+        brought = False
+        if tags is not None:
+            if tags.of == SEALED or (tags.of != DECRYPTED and file.inode.decrypt is None):
+                return
+            brought = tags.of != DECRYPTED
         at = bio.sector * SECTOR_BYTES
         for lblk, count in bio.blocks:
             length, to = count * self._block_size, lblk * self._block_size

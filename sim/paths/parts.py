@@ -15,6 +15,7 @@ from sim.cache.ra_log import RaLog
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import Ledger
 from sim.engine.workqueue import WorkQueue
+from sim.fs.file_tags import DECRYPTED
 from sim.fs.mapper import Mapper
 from sim.paths.buffer_end_io import BufferEndIo
 from sim.paths.buffer_head import BufferHeadReader
@@ -22,7 +23,7 @@ from sim.paths.checksums.end_io import ChecksumEndIo
 from sim.paths.checksums.verification import Verification
 from sim.paths.page_bio import PageBioFactory
 from sim.paths.page_data import Contents
-from sim.paths.post_read import PageEndIo
+from sim.paths.post_read import PageEndIo, PostReadEndIo
 from sim.paths.post_read_steps import FSCRYPT, CipherCalls, MakeStep
 from sim.paths.rules import LINUX_6_1, PathRules
 from sim.paths.symbols import EndIoSymbols
@@ -70,9 +71,15 @@ class PathParts:
         self.ra_log = ra_log
         self.sums = sums
 
-    def _verified(self, end_io: EndIo, whole_bios: bool) -> EndIo:
-        """Return an end of bios, behind the verification of their data; whole_bios: see PostReadEndIo."""
-        return end_io if self.sums is None else ChecksumEndIo(end_io, self.sums, whole_bios)
+    def _verified(self, end_io: PostReadEndIo, whole_bios: bool) -> EndIo:
+        """
+        Return an end of bios that verifies their data, before it or in its midst; whole_bios: see there.
+        """
+        if self.sums is None:
+            return end_io
+        if self.sums.rules.of == DECRYPTED:
+            end_io.verify_behind(self.ledger, self.sums)
+        return ChecksumEndIo(end_io, self.sums, whole_bios)
 
     def buffer_reader(self, caller: str) -> BufferHeadReader:
         """Return a reader of pages through buffer heads, called by the folded stack `caller`."""

@@ -30,6 +30,8 @@ from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 from sim.engine.workqueue import Item, SleepingItem, Waker, WorkQueue
 from sim.fs.fs_inode import FsInode
 from sim.fs.merkle import VerityState
+from sim.paths.checksums.end_io import Handover
+from sim.paths.checksums.verification import Verification
 from sim.paths.page_data import Contents
 from sim.paths.post_read_steps import (
     BLK_CRYPTO_FALLBACK,
@@ -83,7 +85,8 @@ class PostReadEndIo(EndIo):
         self._s_queue = {
             context: ledger.site(context, "bio_endio", queues) for context in (IRQ, TASK, KWORKER)
         }
-        stack = f"{work.root};{worker}"
+        self._after: Handover | None = None
+        stack = self._stack = f"{work.root};{worker}"
         self._steps: list[PostReadStep] = [Decrypt(ledger, work.context, stack, block_size, cipher_calls)]
         self._steps += [make(ledger, work.context, stack, block_size) for make in steps]
 
@@ -95,6 +98,26 @@ class PostReadEndIo(EndIo):
             if step.wanted(inode):
                 return True
         return False
+
+    def verify_behind(self, ledger: Ledger, sums: Verification) -> None:
+        """Have what was decrypted verified by `sums` before its pages are unlocked."""
+        work = self._work.context, self._stack
+        self._after = Handover(ledger, *work, sums, self._end_ps, self._end_verdict, self._whole_bios)
+
+    def _end_ps(self, bio: Bio, context: str) -> int:
+        """Return the cost of unlocking the pages of a bio that was decrypted, and then verified."""
+        raise NotImplementedError
+
+    def _hand_over(self, bio: Bio) -> None:
+        """A bio is decrypted: have it verified."""
+        assert self._after is not None
+        self._bring(bio)
+        self._after.hand(bio)
+
+    def _end_verdict(self, bio: Bio) -> None:
+        """A bio that was decrypted is verified: note what is bad, and unlock its pages."""
+        self._fail(bio, bio.blocks if bio.failed else [])
+        self._end(bio)
 
     def _steps_ps(self, bio: Bio, calls: int, blocks: int) -> int:
         """Cost of the steps on `blocks` of a bio's blocks in `calls` pages or buffer heads."""
@@ -276,8 +299,13 @@ class PageEndIo(PostReadEndIo):
                 return self._s_queued[context].charge(1) + self._worker.queued[context].charge(1)
         if not bio.failed and self.queues_work(bio):
             return sites.before_crypt.charge(1)
+        return sites.bio.charge(1) + self._end_ps(bio, context)
+
+    def _end_ps(self, bio: Bio, context: str) -> int:
+        """Return the cost of the pages (PostReadEndIo)."""
+        sites = self._s_ended[context]
         unlock_ps = sites.unlock.charge(self._ended(bio)) if self._in_parts else 0
-        return sites.bio.charge(1) + sites.page.charge(bio.segments) + unlock_ps
+        return sites.page.charge(bio.segments) + unlock_ps
 
     def _ended(self, bio: Bio) -> int:
         """
@@ -328,11 +356,16 @@ class PageEndIo(PostReadEndIo):
             if inode.tree_of is not None and inode.tree_of.waiting:
                 self._tree_came(inode.tree_of)
             return
-        pages = bio.segments
-        ps = self._s_work.charge(1) + self._s_after_page.charge(pages)
+        pages, after = bio.segments, self._after
+        ps = self._s_work.charge(1)
         if bio.owner.inode.encrypted:
             ps += self._s_crypt_bio.charge(1)
         ps += self._steps_ps(bio, pages, sum(count for _, count in bio.blocks))
+        if after is not None and after.hands(bio):
+            ps += after.queues.charge(1)
+            self._work.queue(self._waker, [Item(1, ps, self._hand_over, bio)])
+            return
+        ps += self._s_after_page.charge(pages)
         if self._in_parts:
             ps += self._s_after_unlock.charge(self._ended(bio))
         self._work.queue(self._waker, [Item(1, ps, self._finish, bio)])

@@ -21,6 +21,7 @@ from mypy_extensions import mypyc_attr
 
 from sim.block.bio import Bio
 from sim.engine.ledger import Ledger, Site
+from sim.fs.file_tags import SEALED
 from sim.fs.fs_inode import FsInode
 
 _CRYPT: Final = "fscrypt_decrypt_pagecache_blocks"
@@ -123,8 +124,8 @@ class Decrypt(PostReadStep):
         self._s_unit = self.site(calls.unit, unit="xts_decrypt")
 
     def wanted(self, inode: FsInode) -> bool:
-        """Return whether the file is decrypted after it is read."""
-        return inode.encrypted
+        """Return whether the file is decrypted after it is read; where its cipher makes tags, it was."""
+        return inode.encrypted and (inode.tags is None or inode.tags.of != SEALED)
 
     def charge(self, calls: int, blocks: int) -> int:
         """Charge decrypting `blocks` in `calls` of fscrypt_decrypt_pagecache_blocks()."""

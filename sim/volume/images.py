@@ -136,7 +136,8 @@ def _make(cell: Cell, folder: Path) -> None:
     ]
     clones = [file for file in volume.files if file.clone_of is not None]
     growing = [file for file in volume.files if file.layout.kind in layouts.GROWING and not file.clone_of]
-    files = tuple(encrypted_file(said, volume.seed, block_size, file) for file in plain)
+    sealed = cell.config.checksums.order == "aead"
+    files = tuple(encrypted_file(said, volume.seed, block_size, file, sealed) for file in plain)
     log_blocks = (volume.journal_bytes or 0) // block_size
     trees = sum(2 * tree_room(file.size_bytes, block_size) for file in volume.all_files) * volume.verity
     spec = ImageSpec(
@@ -156,7 +157,7 @@ def _make(cell: Cell, folder: Path) -> None:
         _clone(folder / IMAGE, clones, volume)
     manifest = finished(said, volume.seed, folder / IMAGE, made, plain)
     if cell.config.checksums.layout != "none":
-        protect_image(folder / IMAGE, cell.config.checksums, volume.seed)
+        protect_image(folder / IMAGE, cell.config.checksums, said, volume.seed)
     if said.scheme in ("fscrypt-v2", "inline"):
         raw_key = hashlib.sha512(f"readpath test key\0{volume.seed}".encode()).digest()
         (folder / KEYS).write_text(f'[[key]]\nraw = "{raw_key.hex()}"\n', encoding="utf-8")

@@ -93,8 +93,14 @@ def openers(said: Encryption) -> str | Sequence[str]:
     return users[-said.needed :] if said.policy == "k-of-n" else users[-1]
 
 
-def encrypted_file(said: Encryption, seed: int, block_size: int, plain: FileSpec) -> FileSpec:
-    """Return the specification of a file of the volume as its scheme wants it."""
+def encrypted_file(
+    said: Encryption, seed: int, block_size: int, plain: FileSpec, sealed: bool = False
+) -> FileSpec:
+    """
+    Return the specification of a file of the volume as its scheme wants it.
+
+    sealed: a file with a wrapped key stays plaintext until it gets its tags, by the cipher that makes them.
+    """
     name = plain.path.lstrip("/")
     if said.scheme in ("fscrypt-v2", "inline"):
         return replace(plain, encryption=_fscrypt(seed, name, block_size))
@@ -104,7 +110,8 @@ def encrypted_file(said: Encryption, seed: int, block_size: int, plain: FileSpec
         return replace(
             plain,
             encryption=FileEncryption(
-                context(key.mode), lambda block, data: contents.encrypt_blocks(data, block)
+                context(key.mode),
+                lambda block, data: bytes(data) if sealed else contents.encrypt_blocks(data, block),
             ),
             xattrs=replaced({}, KEYS_NAME, wrapped),
         )

@@ -13,13 +13,13 @@ from sim.config.cell_result import CellResult
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image
+from sim.integrity.findings import Checked
 from sim.integrity.protect import check_data
 from sim.integrity.reading import Reader
-from sim.integrity.tagger import Secrets
 from sim.machine.run_cell import played_cell
 from sim.units import KIB
 from sim.volume.images import ensure_image
-from sim.volume.protected_image import protect_image, tags_of, volume_key
+from sim.volume.protected_image import protect_image, secrets_for, tags_of
 
 TEXT = """\
 title = "t"
@@ -71,7 +71,7 @@ def test_counts_are_those_of_the_pure_reader(tmp_path: Path, sums: str, rw: str)
     cell, image = cell_of(tmp_path, sums, rw=rw)
     metrics = played_cell(cell, image)[0].metrics
     volume = Image.open(image)
-    plan, _ = tags_of(volume, cell.config.checksums, 0)
+    plan, _ = tags_of(volume, cell.config.checksums, cell.config.encryption, 0)
     cost = Reader(volume, plan, "/data").read(0, 512 * KIB // volume.block_size)
     assert len(cost.tag_blocks) * volume.block_size == metrics["checksum_bytes_read"]
     assert cost.hashed_bytes == metrics["checksum_bytes_hashed"]
@@ -97,6 +97,12 @@ def flipped(folder: Path, image: Path, at: int) -> Path:
     return copy
 
 
+def checked_image(cell: Cell, path: Path) -> Checked | None:
+    """Return what the check of an image's data finds, with the keys of the experiment."""
+    image, config = Image.open(path), cell.config
+    return check_data(image, secrets_for(image, config.checksums, config.encryption, 0))
+
+
 def told(cell: Cell, image: Path) -> tuple[object, ...]:
     """Return what a run says of reads: right, EIO, wrong, jobs ended, and whether contents were compared."""
     metrics = played_cell(cell, image)[0].metrics
@@ -114,7 +120,7 @@ def test_a_flipped_bit_is_eio_where_the_check_finds_it(
     cell, image = cell_of(tmp_path, f'{sums}\ncontext = "{context}"', rw=rw)
     extent = Image.open(image).lookup("/data").tree.extents[3]
     wrong = flipped(tmp_path, image, (extent.physical + 3) * 4096 + 100)
-    checked = check_data(Image.open(wrong), Secrets(volume_key(cell.config.checksums, 0)))
+    checked = checked_image(cell, wrong)
     assert checked is not None
     (bad,) = checked.bad
     goes_on, _ = cell_of(tmp_path, f'{sums}\ncontext = "{context}"', rw=f'{rw}", continue_on_error = "read')
@@ -147,7 +153,7 @@ def test_a_flipped_bit_beside_a_list_is_for_ext4_to_find(tmp_path: Path, feature
     (tmp_path / "made").mkdir()
     image = tmp_path / "made" / "volume.img"
     mke2fs(image, tmp_path / "files", "-b", "4096", "-O", f"ea_inode,{feature}", size="8M")
-    protect_image(image, cell.config.checksums, 0)
+    protect_image(image, cell.config.checksums, cell.config.encryption, 0)
     wrong = flipped(tmp_path, image, Image.open(image).lookup("/data").raw.xattr_block * 4096 + 1000)
     lines = (tmp_path / "e.toml").read_text().splitlines()
     text = "\n".join(line for line in lines if not line.startswith(("block_size", "files")))

@@ -25,11 +25,10 @@ from sim.integrity.extents import TAGS_KEY, TaggedRun, decode, encode_list, file
 from sim.integrity.pieces import joined
 from sim.integrity.protect import check_data
 from sim.integrity.tables import geometry
-from sim.integrity.tagger import Secrets
 from sim.machine.checksums import volume_tags
 from sim.machine.run_cell import run_cell
 from sim.machine.written_tags import WrittenTags
-from sim.volume.protected_image import tags_of, volume_key
+from sim.volume.protected_image import secrets_for, tags_of
 
 JOURNAL = {1: "1MiB", 2: "2MiB", 4: "4MiB"}
 MOUNTS = {
@@ -74,16 +73,17 @@ def naive(image: Image, run: Played) -> dict[int, bytes]:
     an image: by entry's number, or by inode; a list's runs are those that it says, which the check holds
     against the file. For algorithms without a counter.
     """
-    plan, tagger = tags_of(image, run.cell.config.checksums, run.cell.config.volume.seed)
+    plan, tagger = tags_of(image, run.cell.config.checksums, run.cell.config.encryption, 0)
     found: dict[int, bytes] = {}
     files = [inode for _, inode in files_of(image) if inode.number != plan.table_inode]
     if plan.is_table:
         shape = geometry(image, plan)
         for inode in files:
-            for _, physical, blocks in runs_of(inode, 0):
+            for logical, physical, blocks in runs_of(inode, 0):
                 for block in range(physical, physical + blocks):
                     row, at = shape.entry_of(block) or (-1, -1)
-                    place, stored = tagger.block(block, 0, 0), bytes(image.read_block(block))
+                    place = tagger.block(block, inode.number, logical + block - physical)
+                    stored = bytes(image.read_block(block))
                     found[row * shape.per_block + at] = tagger.make(place, stored, b"")
         return found
     for inode in files:
@@ -104,7 +104,7 @@ def naive(image: Image, run: Played) -> dict[int, bytes]:
 
 def kept(image: Image, run: Played, wanted: dict[int, bytes]) -> dict[int, bytes]:
     """Return what an image has for these."""
-    plan, _ = tags_of(image, run.cell.config.checksums, run.cell.config.volume.seed)
+    plan, _ = tags_of(image, run.cell.config.checksums, run.cell.config.encryption, 0)
     if plan.is_list:
         return {number: joined(image.inode(number).xattrs, TAGS_KEY) for number in wanted}
     shape, length = geometry(image, plan), plan.tag_bytes
@@ -119,7 +119,8 @@ def check(run: Played, folder: Path) -> Image:
     are what one makes of the image.
     """
     image: Image = check_written(run, folder)
-    done = check_data(image, Secrets(volume_key(run.cell.config.checksums, run.cell.config.volume.seed)))
+    config = run.cell.config
+    done = check_data(image, secrets_for(image, config.checksums, config.encryption, 0))
     assert done is not None
     assert [] == [bad for bad in done.bad if bad.inode or run.cell.config.checksums.layout[:5] != "table"]
     if not ALGORITHMS[run.cell.config.checksums.algorithm].counted:
@@ -233,7 +234,8 @@ def test_a_block_whose_checksum_is_to_follow_is_good(tmp_path: Path) -> None:
     volume = Image.open(image)
     tags = volume_tags(cell.config, volume)
     assert tags is not None
-    written, judge = tags.written(OverlayStore(volume.store)), tags.of_made("/g").judge
+    written = tags.written(OverlayStore(volume.store))
+    judge = tags.of_made("/g", volume.lookup("/g").number).judge
     assert judge is not None
     inode: Any = SimpleNamespace(journalled=False)
     first = volume.lookup("/g").tree.extents[0].physical
@@ -272,7 +274,7 @@ def test_what_was_wrong_before_is_eio_for_readers_beside_writers(tmp_path: Path,
     text = text_of('layout = "table_data"', jobs=jobs)
     cell, image = cell_of(text, tmp_path)
     volume = Image.open(image)
-    plan, _ = tags_of(volume, cell.config.checksums, cell.config.volume.seed)
+    plan, _ = tags_of(volume, cell.config.checksums, cell.config.encryption, 0)
     block = volume.lookup("/f").tree.extents[0].physical + 5
     if wrong == "row":
         shape = geometry(volume, plan)
@@ -297,7 +299,8 @@ def test_runs_that_were_cut_are_read_as_the_list_has_them(tmp_path: Path) -> Non
     sums = 'layout = "per_extent"\nextent_blocks = 4\noverwrite = "split"'
     run = played(text_of(sums), tmp_path)
     inode = check(run, tmp_path).lookup("/f")
-    plan, _ = tags_of(Image.open(tmp_path / "after"), run.cell.config.checksums, run.cell.config.volume.seed)
+    config = run.cell.config
+    plan, _ = tags_of(Image.open(tmp_path / "after"), config.checksums, config.encryption, 0)
     runs = len(decode(inode, plan)[0])
     assert runs > len(list(runs_of(inode, 4)))
     jobs = 'job = [{ name = "r", filename = "f", rw = "read", bs = "16k", size = "128k" }]'

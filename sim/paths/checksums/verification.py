@@ -1,6 +1,8 @@
 """
 Verifying what has come: between the end of a bio and the end_io of its path, as btrfs_check_read_bio() lies
-between a bio and its pages (Linux 6.1).
+between a bio and its pages (Linux 6.1). What is of plaintext is verified behind the work item that decrypts,
+as fs-verity's step lies behind fscrypt's; what the cipher has sealed is decrypted here, in the same pass, and
+its path decrypts nothing.
 
 What has one checksum is verified at once: a block by a table, all of a run by a list. So a bio with checksums
 from a table is verified alone; one of a list waits for the rest of its runs. It runs in a work item, or where
@@ -27,12 +29,23 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
 from sim.engine.workqueue import Item, Waker, WorkQueue
-from sim.fs.file_tags import NO_BLOCK, FileTags, Judge, Run
+from sim.fs.file_tags import DECRYPTED, NO_BLOCK, SEALED, STORED, FileTags, Judge, Run
 from sim.paths.checksums.batches import Arrived, Batch
-from sim.paths.checksums.symbols import END_IO, LOOKUP, VERIFY, WORK
+from sim.paths.checksums.symbols import (
+    END_IO,
+    GCM,
+    LOOKUP,
+    OPEN,
+    OPEN_PAGE,
+    TAG_BYTES,
+    UNSEAL,
+    VERIFY,
+    WORK,
+    XTS,
+)
 from sim.paths.checksums.tag_cache import TagCache
 from sim.paths.page_data import Contents
-from sim.units import SECTOR_BYTES
+from sim.units import PAGE_BYTES, SECTOR_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,7 @@ class SumRules:
     How a machine verifies. symbol: of the algorithm. read: "before", "with" or "after" the data.
 
     ahead: blocks of a table read besides. in_work, work_queue: in a work item, and on which kind of queue.
+    of: what is verified, as of FileTags.
     """
 
     symbol: str
@@ -48,16 +62,25 @@ class SumRules:
     ahead: int = 0
     in_work: bool = True
     work_queue: str = "unbound-highpri"
+    of: str = STORED
 
 
 class _Sites:
-    """Where verifying charges, in one context below one stack."""
+    """
+    Where verifying charges, in one context below one stack. unit: of what is hashed. opened: of a block that
+    the cipher opens; page: of the pages of such. seal: of a checksum that is encrypted.
+    """
 
-    __slots__ = ("lookup", "unit")
+    __slots__ = ("lookup", "opened", "page", "seal", "unit")
 
-    def __init__(self, ledger: Ledger, context: str, stack: str, symbol: str) -> None:
+    def __init__(self, ledger: Ledger, context: str, stack: str, rules: SumRules) -> None:
+        symbol = rules.symbol
         self.lookup = ledger.site(context, stack, f"{LOOKUP} {LOOKUP};__getblk_gfp")
         self.unit: Site = ledger.site(context, stack, f"{VERIFY} {VERIFY};{symbol}", unit=symbol)
+        sealed, plain = rules.of == SEALED, rules.of == DECRYPTED
+        self.opened = ledger.site(context, stack, OPEN if sealed else "", unit=GCM if sealed else "")
+        self.page = ledger.site(context, stack, OPEN_PAGE if sealed else "")
+        self.seal = ledger.site(context, stack, UNSEAL if plain else "", unit=XTS if plain else "")
 
 
 class Verification:
@@ -89,7 +112,9 @@ class Verification:
         self._clock = clock
         self._cpu = cpu
         self.block_size = block_size
+        self._per_page = max(PAGE_BYTES // block_size, 1)
         self._work = WorkQueue(cpu, ledger, rules.work_queue)
+        self.queues = self._work.queues
         self._waker = Waker(ledger, f"bio_endio;{END_IO}")
         contexts = (IRQ, TASK, KWORKER)
         queues = f" {END_IO};{self._work.queues}" if rules.in_work else ""
@@ -101,9 +126,7 @@ class Verification:
         where = dict.fromkeys(contexts, f"bio_endio;{END_IO}")
         if rules.in_work:
             where = {self._work.context: f"{root};{WORK}"}
-        self._sites = {
-            context: _Sites(ledger, context, stack, rules.symbol) for context, stack in where.items()
-        }
+        self._sites = {context: _Sites(ledger, context, stack, rules) for context, stack in where.items()}
         self._s_reader = ledger.site(TASK, "", f"process_one_work process_one_work;{WORK}")
         self._reader = cpu.task(0, "checksum reader")
         self._to_read: list[int] = []
@@ -119,7 +142,7 @@ class Verification:
         """
         file: OpenFile = bio.owner
         tags: FileTags = file.inode.tags
-        if self._contents is not None and not bio.failed:
+        if self._contents is not None and not bio.failed and tags.of != DECRYPTED:
             self._contents.bring(bio)
         if tags.by_run:
             self._runs_came(Arrived(bio, end_io, 0, whole), tags)
@@ -245,12 +268,18 @@ class Verification:
             of_bytes = tags.list_bytes if of_tags else 0
             if of_tags and tags.known:
                 tags.list_bytes = 0
-        hashed = blocks * self.block_size + of_bytes
-        units += of_tags
+        of_data = blocks * self.block_size
         self.units += of_tags
-        self.bytes += hashed
+        self.bytes += of_data + of_bytes
         lookups = 1 if tags.by_run else max(len(batch.tag_blocks), batch.items)
-        return sites.lookup.charge(lookups) + sites.unit.charge_units(units, hashed)
+        ps = sites.lookup.charge(lookups)
+        if tags.of == SEALED:
+            calls = max(-(-blocks // self._per_page), batch.items) if blocks else 0
+            ps += sites.page.charge(calls) + sites.opened.charge_units(units, of_data)
+            return ps + sites.unit.charge_units(of_tags, of_bytes)
+        if tags.of == DECRYPTED:
+            ps += sites.seal.charge_units(units, units * TAG_BYTES)
+        return ps + sites.unit.charge_units(units + of_tags, of_data + of_bytes)
 
     def _verified(self, batch: Batch) -> None:
         """A batch was hashed: note what is bad, and let the bios go on that are looked at as a whole."""
@@ -300,9 +329,23 @@ class Verification:
         if content is not None:
             size = self.block_size
             stored = bytes(content[lblk * size : (lblk + count) * size])
+            if tags.of == SEALED:
+                return self._opened(judge, lblk, physical, stored, content)
             if tags.by_run and tags.encrypt is not None:
                 stored = self._as_stored(tags, holders, lblk, stored)
         return judge.bad(lblk, physical, count, stored)
+
+    def _opened(
+        self, judge: Judge, lblk: int, physical: int, stored: bytes, content: memoryview
+    ) -> list[Run]:
+        """Decrypt blocks that came sealed, into their pages; return those that are not what was sealed."""
+        size, bad = self.block_size, list[Run]()
+        for at, plain in enumerate(judge.opened(lblk, physical, len(stored) // size, stored), lblk):
+            if plain is None:
+                bad.append((at, 1))
+            else:
+                content[at * size : (at + 1) * size] = plain
+        return bad
 
     def _as_stored(self, tags: FileTags, holders: list[Arrived], lblk: int, stored: bytes) -> bytes:
         """Return a run as it lies on the device: what did not come with bios was decrypted before."""

@@ -1,0 +1,101 @@
+"""
+Who holds what a reader has got against the tags of a volume: blocks by its table, runs by the lists of files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sim.errors import ImageError, InvariantError
+from sim.ext4.format.extents import ExtentTree
+from sim.fs.file_tags import NO_BLOCK, Judge, Run, TableShape
+from sim.integrity.units import ListUnits, TableUnits
+
+
+class TableJudge(Judge):
+    """
+    A table's units, as a reader of one file asks for them.
+
+    pending: blocks of the device that were written, went from memory and come back before their checksums are
+    computed: a kernel would keep them in memory until then. inode: the file's. decrypted: what is judged is
+    plaintext.
+    """
+
+    def __init__(
+        self, units: TableUnits, shape: TableShape, pending: set[int], inode: int, decrypted: bool
+    ) -> None:
+        self._units = units
+        self._shape = shape
+        self._pending = pending
+        self._inode = inode
+        self._decrypted = decrypted
+
+    def bad_tags(self, blocks: list[int]) -> list[int]:
+        """Return blocks of the table that do not have their own tags (Judge)."""
+        return [block for block in blocks if not self._units.is_row_good(block)]
+
+    def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:
+        """Return blocks that do not have their checksums (Judge)."""
+        rank, owner = self._shape.rank(physical), (self._inode, lblk)
+        bad = self._units.bad(physical, rank, blocks, stored, owner, self._decrypted)
+        return [(lblk + at, 1) for at in bad if physical + at not in self._pending]
+
+    def opened(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[bytes | None]:
+        """Return the plaintext of blocks (Judge)."""
+        rank, owner = self._shape.rank(physical), (self._inode, lblk)
+        return self._units.opened(physical, rank, blocks, stored, owner)
+
+
+class ListJudge(Judge):
+    """
+    A list's units, as a reader asks for them. read: takes a list apart as it lies in blocks that came.
+
+    decrypted: what is judged is plaintext.
+    """
+
+    def __init__(self, read: Callable[[list[int]], ListUnits], decrypted: bool) -> None:
+        self._read = read
+        self._decrypted = decrypted
+        self._units: ListUnits | None = None
+
+    def bad_tags(self, blocks: list[int]) -> list[int]:
+        """Return all blocks of a list that is wrong (Judge)."""
+        try:
+            self._units = self._read(blocks)
+        except ImageError:
+            return blocks or [NO_BLOCK]
+        return []
+
+    def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:  # noqa: ARG002
+        """Return the run if it does not have its checksum (Judge)."""
+        good = self._units is not None and self._units.is_good(lblk, blocks, stored, self._decrypted)
+        return [] if good else [(lblk, blocks)]
+
+    def opened(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[bytes | None]:  # noqa: ARG002
+        """Return the plaintext of a run of one block (Judge)."""
+        return [None if self._units is None else self._units.opened(lblk, blocks, stored)]
+
+
+class SealedContents:
+    """
+    The contents of a file whose cipher makes the tags, in a volume as it was made: decrypted by these.
+
+    A block that is not what was sealed stays as it is: whoever verifies it tells.
+    """
+
+    def __init__(self, tree: ExtentTree, block_size: int, judge: Judge) -> None:
+        self._tree = tree
+        self._size = block_size
+        self._judge = judge
+
+    def decrypt_blocks_into(self, data: memoryview, first: int, out: memoryview) -> None:
+        """Decrypt consecutive blocks, from the file's block `first` on, into `out`, which may be longer."""
+        size = self._size
+        for index in range(len(data) // size):
+            stored = bytes(data[index * size : (index + 1) * size])
+            extent = self._tree.find(first + index)
+            if extent is None:
+                raise InvariantError(f"block {first + index} of a sealed file is a hole")
+            physical = extent.physical + first + index - extent.logical
+            (plain,) = self._judge.opened(first + index, physical, 1, stored)
+            out[index * size : (index + 1) * size] = stored if plain is None else plain
