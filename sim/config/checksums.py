@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from sim.config.encryption import WorkQueueKind
 from sim.config.table import Model, custom
@@ -110,6 +110,15 @@ class Checksums(Model):
         """Whether a file's tags have a key that follows from its own: the cipher's own have that itself."""
         own = self.layout != "none" and self.key == "file"
         return own and (self.order != "aead" or self.layout in LISTS)
+
+    @model_serializer(mode="wrap")
+    def _written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Return the table as it is kept: `key` and `order`, which came later, only where they are others."""
+        plain: dict[str, Any] = handler(self)
+        for later, value in (("key", "volume"), ("order", "encrypt-then-checksum")):
+            if plain.get(later) == value:
+                del plain[later]
+        return plain
 
     def of_the_image(self) -> dict[str, Any]:
         """Return what decides the bytes of the image, as plain JSON values."""
