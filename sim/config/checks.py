@@ -79,9 +79,13 @@ def _check_written_checksums(config: CellConfig, what: str) -> None:
     """Raise for jobs that write where their checksums are not kept up."""
     if config.writes_through != "page_io":
         raise custom(f"{what} with write_path {config.writes_through!r}", "page_io")
-    if config.encryption.scheme != "none":
-        raise custom(f"{what} with jobs that write and encryption", 'encryption.scheme = "none"')
-    if config.checksums.layout not in LISTS:
+    order, lists = config.checksums.order, config.checksums.layout in LISTS
+    if order == "aead" and lists:
+        raise custom(f"{what} with jobs that write and order {order!r}", "a table")
+    if order == "aead" and config.crash is not None:
+        problem = f"checksums.order {order!r} with crash: a block without its own tag cannot be decrypted"
+        raise custom(problem, "encrypt-then-checksum, checksum-then-encrypt")
+    if not lists:
         return
     if any(job.ddir not in ("read", "write") for job in config.workload.jobs):
         raise custom(f"{what} with a job that reads and writes", "jobs that do one of them, or a table")

@@ -46,13 +46,14 @@ class WrittenTable(TableUnits):
         changed = self.changed.get(block)
         return self._unchanged(block) if changed is None else changed
 
-    def write(self, physical: int, stored: bytes) -> None:
+    def write(self, physical: int, stored: bytes, owner: tuple[int, int] = (0, 0)) -> None:
         """
         Blocks in a row, from `physical` on, hold these bytes: their entries are of them.
 
-        Raises ImageError where a block of the table was wrong before.
+        owner: as of Tagger.blocks_again. Raises ImageError where a block of the table was wrong before.
         """
         size, per_block, tagger = self._size, self._shape.per_block, self._tagger
+        inode, logical = owner
         found = self._shape.entry_of(physical)
         assert found is not None, "a file's block has an entry"
         first, rows = found[0] * per_block + found[1], dict[int, list[bytes]]()
@@ -60,7 +61,8 @@ class WrittenTable(TableUnits):
             row, at = divmod(first + index, per_block)
             entries = rows[row] = rows.get(row) or self._to_change(row)
             data = stored[index * size : (index + 1) * size]
-            entries[at] = tagger.make(tagger.block(physical + index, 0, 0), data, entries[at])
+            place = tagger.block(physical + index, inode, logical + index)
+            entries[at] = tagger.make(place, data, entries[at])
         for row, entries in rows.items():
             block = self._shape.own[row]
             body, old = b"".join(entries).ljust(size - self._tag_bytes, b"\0"), self._now(block)

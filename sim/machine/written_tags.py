@@ -71,7 +71,8 @@ class WrittenTags(TagBytes):
         """Have a table's checksums of these blocks (TagBytes)."""
         assert self._table is not None
         for lblk, physical, blocks in pieces:
-            self._table.write(physical, self._stored(inode, lblk, physical, blocks))
+            stored = self._stored(inode, lblk, physical, blocks)
+            self._table.write(physical, stored, (inode.number, lblk))
 
     def old_read(self, inode: LiveInode, runs: list[Run]) -> None:
         """Keep the old contents of blocks until they are written (TagBytes)."""

@@ -237,7 +237,7 @@ def test_a_block_whose_checksum_is_to_follow_is_good(tmp_path: Path) -> None:
     written = tags.written(OverlayStore(volume.store))
     judge = tags.of_made("/g", volume.lookup("/g").number).judge
     assert judge is not None
-    inode: Any = SimpleNamespace(journalled=False)
+    inode: Any = SimpleNamespace(journalled=False, number=volume.lookup("/g").number)
     first = volume.lookup("/g").tree.extents[0].physical
     old, new = bytes(volume.store.read(first * 4096, 8192)), b"\7" * 4096
     assert [] == judge.bad(0, first, 2, old)
