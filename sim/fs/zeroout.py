@@ -17,6 +17,7 @@ from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
+from sim.fs.crypt_sites import BlockCalls, CryptSites
 from sim.fs.live_inode import LiveInode
 from sim.fs.unwritten import Zeroout
 from sim.fs.write_out import Disk, WriteOut, sector_of
@@ -36,17 +37,21 @@ class PageZeroout(Zeroout):
         queue: BioQueue,
         block_size: int,
         disk: Disk | None,
-        crypt: str,
+        crypt: BlockCalls,
         context: str,
+        tags: tuple[BlockCalls, ...] = (),
     ) -> None:
-        """crypt: what encrypting a block of zeros calls. context: of a bio that the device encrypts."""
+        """
+        crypt: what encrypting a block of zeros calls. context: of a bio that the device encrypts. tags: what
+        is called for a block besides where it is encrypted.
+        """
         self.zeroed: Callable[[LiveInode, list[tuple[int, int]]], None] | None = None
         self._queue = queue
         self._size = block_size
         self._out = WriteOut(clock, ledger, queue, disk, "", "", "ext4_issue_zeroout;submit_bio_wait")
         self._s_bio = ledger.site(TASK, "ext4_issue_zeroout", "bio_alloc_bioset")
         self._s_page = ledger.site(TASK, "ext4_issue_zeroout", "bio_add_page")
-        self._s_crypt = ledger.site(TASK, "ext4_issue_zeroout", crypt, unit="xts_encrypt")
+        self._crypt = CryptSites(ledger, "ext4_issue_zeroout", crypt, tags, block_size)
         self._s_context = ledger.site(TASK, "ext4_issue_zeroout", context)
         self._s_mergeable = ledger.site(TASK, "ext4_issue_zeroout", "fscrypt_mergeable_bio")
 
@@ -67,7 +72,7 @@ class PageZeroout(Zeroout):
             pages = -(-length * size // PAGE_BYTES)
             task.ps += self._s_bio.charge(1) + self._s_page.charge(pages)
             if inode.fs_layer_crypto:
-                task.ps += self._s_crypt.charge_units(length, length * size)
+                task.ps += self._crypt.charge(length, length)
             elif inode.inline_crypto:
                 task.ps += self._s_context.charge(1) + self._s_mergeable.charge(pages - 1)
             at, zeros = (block + first) * size, bytes(length * size)

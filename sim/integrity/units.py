@@ -34,6 +34,7 @@ class TableUnits:
         self._stored = stored
         self._numbers = {block: number for number, block in enumerate(shape.own)}
         self._rows: dict[int, tuple[bytes, list[bytes]]] = {}
+        self._sealed: dict[int, bytes] = {}
 
     def is_row_good(self, block: int) -> bool:
         """Return whether a block of the table has its own tag."""
@@ -69,7 +70,9 @@ class TableUnits:
         size, tagger, (inode, logical) = self._size, self._tagger, owner
         return [
             tagger.open(
-                tagger.block(physical + at, inode, logical + at), stored[at * size : (at + 1) * size], tag
+                tagger.block(physical + at, inode, logical + at),
+                stored[at * size : (at + 1) * size],
+                self._sealed.get(physical + at, tag),
             )
             for at, tag in enumerate(self.tags_of(rank, blocks))
         ]

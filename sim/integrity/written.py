@@ -33,6 +33,9 @@ Blocks = tuple[int, int]
 class WrittenTable(TableUnits):
     """
     A table whose entries change; who reads sees them at once. changed: its blocks that did, as they are now.
+
+    Where the cipher makes the tags, who reads a block that was sealed anew sees its new tag, before it is in
+    its entry.
     """
 
     def __init__(self, image: Image, plan: Plan, tagger: Tagger, shape: Geometry, stored: Stored) -> None:
@@ -45,6 +48,17 @@ class WrittenTable(TableUnits):
     def _now(self, block: int) -> bytes:
         changed = self.changed.get(block)
         return self._unchanged(block) if changed is None else changed
+
+    def seal(self, physical: int, plain: bytes, owner: tuple[int, int]) -> bytes:
+        """Return a block of a file as it is to lie at `physical`, sealed; its tag is kept for `write`."""
+        found = self._shape.entry_of(physical)
+        assert found is not None, "a file's block has an entry"
+        old = self._sealed.get(physical)
+        if old is None:
+            (old,) = self.tags_of(found[0] * self._shape.per_block + found[1], 1)
+        stored, tag = self._tagger.seal(self._tagger.block(physical, *owner), plain, old)
+        self._sealed[physical] = tag
+        return stored
 
     def write(self, physical: int, stored: bytes, owner: tuple[int, int] = (0, 0)) -> None:
         """
@@ -62,7 +76,10 @@ class WrittenTable(TableUnits):
             entries = rows[row] = rows.get(row) or self._to_change(row)
             data = stored[index * size : (index + 1) * size]
             place = tagger.block(physical + index, inode, logical + index)
-            entries[at] = tagger.make(place, data, entries[at])
+            if tagger.makes_tags(place):
+                entries[at] = self._sealed.pop(physical + index, entries[at])
+            else:
+                entries[at] = tagger.make(place, data, entries[at])
         for row, entries in rows.items():
             block = self._shape.own[row]
             body, old = b"".join(entries).ljust(size - self._tag_bytes, b"\0"), self._now(block)

@@ -4,23 +4,25 @@ The checksums of a cell's volume in its machine: how they are verified, and whic
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import chain, pairwise
 from typing import Final
 
 import numpy as np
 
 from sim.config.cell import CellConfig
-from sim.config.checksums import Checksums
+from sim.config.checksums import LISTS, Checksums
 from sim.errors import ConfigError, ImageError
 from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.ext4.store import ByteStore
 from sim.fs.file_tags import DECRYPTED, SEALED, STORED, FileTags, Judge, ListTags, Run, TableShape, TableTags
 from sim.fs.fs_inode import FsInode
+from sim.fs.live_inode import LiveInode
 from sim.integrity.extents import are_cut, list_bytes, runs_of
 from sim.integrity.list_room import in_inode, most_list_bytes
 from sim.integrity.tables import Geometry, geometry
-from sim.integrity.units import ListUnits
+from sim.integrity.units import ListUnits, TableUnits
 from sim.integrity.whole_files import WholeFiles
 from sim.integrity.written import WrittenList, WrittenTable
 from sim.machine.machine import Machine
@@ -32,6 +34,13 @@ from sim.paths.checksums.run_changes import SumPolicy
 from sim.paths.checksums.symbols import ALGORITHM_SYMBOLS
 from sim.paths.checksums.tag_cache import TagCache
 from sim.paths.checksums.verification import SumRules
+from sim.paths.write_ciphers import (
+    FSCRYPT_WRITES,
+    RFC2014_WRITES,
+    SEALING_WRITES,
+    WriteCiphers,
+    checksumming,
+)
 from sim.volume.protected_image import tags_of
 
 _OF: Final = {"encrypt-then-checksum": STORED, "checksum-then-encrypt": DECRYPTED, "aead": SEALED}
@@ -50,7 +59,21 @@ def policy_of(said: Checksums) -> SumPolicy | None:
     if said.layout == "none":
         return None
     symbol = ALGORITHM_SYMBOLS[said.algorithm]
-    return SumPolicy(symbol, said.overwrite == "split", said.algorithm == "crc32c")
+    of = _OF[said.order]
+    linear = said.algorithm == "crc32c" and of == STORED  # what is encrypted, nothing follows from
+    return SumPolicy(symbol, said.overwrite == "split", linear, of)
+
+
+def write_ciphers(config: CellConfig) -> WriteCiphers:
+    """Return what encrypts blocks that are written, and makes their tags on the way."""
+    said = config.checksums
+    if said.layout == "none" or said.order == "encrypt-then-checksum":
+        return RFC2014_WRITES if config.encryption.scheme == "rfc2014" else FSCRYPT_WRITES
+    if said.order == "aead":
+        return SEALING_WRITES
+    if said.layout in LISTS:
+        return FSCRYPT_WRITES  # a run is hashed when all of it was submitted
+    return checksumming(FSCRYPT_WRITES, ALGORITHM_SYMBOLS[said.algorithm])
 
 
 def volume_tags(config: CellConfig, volume: Image) -> VolumeTags | None:
@@ -109,7 +132,27 @@ class VolumeTags:
             judge = ListJudge(lambda _: ListUnits(self._plan, self._tagger, inode), False)
             if judge.bad_tags([]):
                 raise ConfigError(inode.place, "its list of tags is not what was made", "the image as made")
-        return SealedContents(inode.tree, self._volume.block_size, judge)
+        return SealedContents(self._volume.block_size, inode.tree.find, judge)
+
+    def sealed_now(self, inode: LiveInode) -> SealedContents | None:
+        """Return what encrypts and decrypts a file that is written, by its tags as they are then."""
+        judge, table = self._table_judge(inode.number), self._table
+        if self._of != SEALED or judge is None or table is None:
+            return None
+
+        def seal(lblk: int, physical: int, plain: bytes) -> bytes:
+            return table.seal(physical, plain, (inode.number, lblk))
+
+        return SealedContents(self._volume.block_size, inode.tree.covering, judge, seal)
+
+    def sealed_on(self, image: Image, inode: Inode) -> SealedContents | None:
+        """Return what decrypts a file of an image, this volume as it was written, by the tags there."""
+        if self._of != SEALED or self._shape is None or self._geometry is None:
+            return None
+        stored = cache(lambda block: bytes(image.read_block(block)))
+        units = TableUnits(image, self._plan, self._tagger, self._geometry, stored)
+        judge = TableJudge(units, self._shape, set(), inode.number, False)
+        return SealedContents(image.block_size, inode.tree.find, judge)
 
     def _table_judge(self, number: int) -> Judge | None:
         """Return who judges what a reader has of a file by the table; None without, or with data off."""

@@ -131,9 +131,11 @@ class MountedBytes:
         """Have the bytes of a file. upper: over it, on eCryptfs."""
         on_ext4, mapping = ext4_side(file)
         expected = bytearray(plain_contents(self.volume, file.on_disk, on_ext4))
-        inode.bytes = FileBytes(
-            mapping, self.volume.block_size, self.disk, expected, file.encrypt, on_ext4.decrypt
-        )
+        encrypt, decrypt = file.encrypt, on_ext4.decrypt
+        sealed = None if self.sums is None else self.sums.sealed_now(inode)
+        if sealed is not None:
+            encrypt, decrypt = sealed.encrypt_blocks, sealed.decrypt_blocks_into
+        inode.bytes = FileBytes(mapping, self.volume.block_size, self.disk, expected, encrypt, decrypt)
         self.files[file.path] = file, inode
         if self.sums is not None and self.tags is not None:
             kept = self.sums.list_of(file)
@@ -259,7 +261,10 @@ class MountedBytes:
         opened as it lies there.
         """
         on_disk, opened = image.lookup(path), self.files.get(path)
+        sealed = None if self.sums is None else self.sums.sealed_on(image, on_disk)
         decrypt = ext4_side(opened[0])[0].decrypt if opened is not None else None
+        if sealed is not None:
+            decrypt = sealed.decrypt_blocks_into
         inode = FsInode(on_disk.tree, on_disk.size_bytes, image.block_size, decrypt=decrypt)
         return plain_contents(image, on_disk, inode)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sim.errors import ImageError, InvariantError
-from sim.ext4.format.extents import ExtentTree
+from sim.ext4.format.extents import Extent
 from sim.fs.file_tags import NO_BLOCK, Judge, Run, TableShape
 from sim.integrity.units import ListUnits, TableUnits
 
@@ -78,24 +78,48 @@ class ListJudge(Judge):
 
 class SealedContents:
     """
-    The contents of a file whose cipher makes the tags, in a volume as it was made: decrypted by these.
+    The contents of a file whose cipher makes the tags, as it lies where `place` says of its blocks.
 
-    A block that is not what was sealed stays as it is: whoever verifies it tells.
+    seal: makes a block anew (first block of the file, where it lies, plaintext); None for who only reads.
     """
 
-    def __init__(self, tree: ExtentTree, block_size: int, judge: Judge) -> None:
-        self._tree = tree
+    def __init__(
+        self,
+        block_size: int,
+        place: Callable[[int], Extent | None],
+        judge: Judge,
+        seal: Callable[[int, int, bytes], bytes] | None = None,
+    ) -> None:
         self._size = block_size
+        self._place = place
         self._judge = judge
+        self._seal = seal
 
     def decrypt_blocks_into(self, data: memoryview, first: int, out: memoryview) -> None:
-        """Decrypt consecutive blocks, from the file's block `first` on, into `out`, which may be longer."""
+        """
+        Decrypt consecutive blocks, from the file's block `first` on, into `out`, which may be longer.
+
+        Raises InvariantError for a block that is not what was sealed: who may meet one asks the judge.
+        """
         size = self._size
-        for index in range(len(data) // size):
-            stored = bytes(data[index * size : (index + 1) * size])
-            extent = self._tree.find(first + index)
-            if extent is None:
-                raise InvariantError(f"block {first + index} of a sealed file is a hole")
-            physical = extent.physical + first + index - extent.logical
-            (plain,) = self._judge.opened(first + index, physical, 1, stored)
-            out[index * size : (index + 1) * size] = stored if plain is None else plain
+        for at, block in enumerate(range(first, first + len(data) // size)):
+            stored = bytes(data[at * size : (at + 1) * size])
+            (plain,) = self._judge.opened(block, self._physical(block), 1, stored)
+            if plain is None:
+                raise InvariantError(f"block {block} of a sealed file does not open")
+            out[at * size : (at + 1) * size] = plain
+
+    def encrypt_blocks(self, data: bytes, first: int) -> bytes:
+        """Return consecutive blocks sealed."""
+        size, seal = self._size, self._seal
+        assert seal is not None
+        return b"".join(
+            seal(block, self._physical(block), data[at * size : (at + 1) * size])
+            for at, block in enumerate(range(first, first + len(data) // size))
+        )
+
+    def _physical(self, block: int) -> int:
+        extent = self._place(block)
+        if extent is None:
+            raise InvariantError(f"block {block} of a sealed file is a hole")
+        return extent.physical + block - extent.logical

@@ -27,7 +27,7 @@ from sim.fs.fs_inode import FsInode
 from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.allocator import MbAllocator
 from sim.fs.mballoc.image import ImageBitmaps, geometry_of, seeds_of
-from sim.machine.checksums import VolumeTags, policy_of
+from sim.machine.checksums import VolumeTags, policy_of, write_ciphers
 from sim.machine.crash.history import FileHistory, WriteCall
 from sim.machine.crash.run import crash_metrics, crash_run
 from sim.machine.files import MountedFiles, live_inode
@@ -39,7 +39,6 @@ from sim.machine.volume_shape import JournalShape, VolumeShape
 from sim.machine.writer import Ext4Writer
 from sim.paths.flusher import total_dirty
 from sim.paths.write_calls import WRITE
-from sim.paths.write_ciphers import FSCRYPT_WRITES, RFC2014_WRITES
 from sim.stack.ecryptfs import EcryptfsInode
 from sim.stack.ecryptfs_upper import LOWER_WRITE, EcryptfsUpper, UpperFile
 from sim.units import SECTOR_BYTES
@@ -100,7 +99,7 @@ class MountedForWriting:
             Ext4Allocator(machine.ledger, mb),
             name,
             memory_pages=machine.spec.memory_pages,
-            ciphers=RFC2014_WRITES if machine.spec.rfc2014 else FSCRYPT_WRITES,
+            ciphers=write_ciphers(config),
             caller=WRITE if machine.spec.ecryptfs is None else LOWER_WRITE,
             checksums=policy_of(config.checksums),
         )

@@ -136,7 +136,9 @@ class Ext4Writer:
         self.allocator = allocator
         allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
-        self.zeroout = PageZeroout(clock, ledger, queue, size, disk, ciphers.zeros, INLINE_SYMBOLS)
+        self.zeroout = PageZeroout(
+            clock, ledger, queue, size, disk, ciphers.zeros, INLINE_SYMBOLS, ciphers.tags
+        )
         self.mapper = WriteMapper(ledger, self.sb, trees, self.zeroout)
         reads = WriteOut(clock, ledger, queue, None, _END_BIO, "", "__wait_on_buffer")
         self.out = WriteOut(
@@ -229,7 +231,7 @@ class Ext4Writer:
         self.ends.converter = Conversions(
             self.clock, ledger, cpu.task(0, "kworker"), self.sb, self.mapper, self.ends
         )
-        page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES, design.clears_vectors, ciphers.encrypt)
+        page_io = PageIo(ledger, queue, self.ends, size, WRITEPAGES, design.clears_vectors, ciphers)
         self.rounds = Ext4Writepages(ledger, queue, self.sb, self.mapper, page_io, design.scans_once)
         self.journalled = JournalledWritepages(ledger, queue, page_io, size)
         commit = "jbd2_journal_commit_transaction;jbd2_journal_submit_inode_data_buffers;generic_writepages"

@@ -9,33 +9,63 @@ decrypts a page that it has read is not known of them, and taken to be where 6.1
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sim.engine.ledger import under
+from sim.fs.crypt_sites import BlockCalls
+from sim.paths.checksums.symbols import GCM, OPEN, OPEN_PAGE, SET, TAG_BYTES
 from sim.paths.post_read_steps import FSCRYPT, RFC2014, CipherCalls
 
 
 @dataclass(frozen=True, slots=True)
 class WriteCiphers:
     """
-    The symbols of one scheme. encrypt: of a page that goes out, and of each of its blocks. zeros: of a block
-    of zeros that is written over an unwritten one. decrypt: of a block that write_begin has read.
+    The symbols of one scheme. page, block: of a page that goes out, and of each of its blocks. zeros: of a
+    block of zeros that is written over an unwritten one. decrypt: of a block that write_begin has read. tags:
+    what is called for a block besides, where its tag is made before it is encrypted.
     """
 
-    encrypt: CipherCalls
-    zeros: str
+    page: str
+    block: BlockCalls
+    zeros: BlockCalls
     decrypt: CipherCalls
+    tags: tuple[BlockCalls, ...] = ()
 
 
 _PAGE: Final = "fscrypt_encrypt_pagecache_blocks"
 _BLOCK: Final = "fscrypt_crypt_block"
-_CIPHER: Final = "crypto_skcipher_encrypt*2 crypto_skcipher_encrypt;xts_encrypt"
-_CRYPT: Final = f"{_BLOCK} {under(_BLOCK, f'fscrypt_generate_iv {_CIPHER}')}"
-FSCRYPT_WRITES: Final = WriteCiphers(CipherCalls(_PAGE, under(_PAGE, _CRYPT)), _CRYPT, FSCRYPT)
-"""fs/crypto: the key is set once per inode."""
+_XTS: Final = "xts_encrypt"
+_CIPHER: Final = f"crypto_skcipher_encrypt*2 crypto_skcipher_encrypt;{_XTS}"
+
+
+def _fs_crypto(cipher: str, unit: str, decrypt: CipherCalls) -> WriteCiphers:
+    """Return fs/crypto with a cipher, whose key is set once per inode."""
+    crypt = f"{_BLOCK} {under(_BLOCK, f'fscrypt_generate_iv {cipher}')}"
+    return WriteCiphers(_PAGE, BlockCalls(under(_PAGE, crypt), unit), BlockCalls(crypt, unit), decrypt)
+
+
+FSCRYPT_WRITES: Final = _fs_crypto(_CIPHER, _XTS, FSCRYPT)
+"""fs/crypto as it is."""
+_GCM: Final = "gcm_encrypt"
+SEALING_WRITES: Final = _fs_crypto(
+    f"{SET} crypto_aead_encrypt crypto_aead_encrypt;{_GCM}", _GCM, CipherCalls(OPEN_PAGE, OPEN, GCM)
+)
+"""AES-256-GCM makes the tag in the bounce page. What is read for a write is verified in the same pass."""
 
 _OLD: Final = "ext4_encrypt"
 _OLD_CRYPT: Final = under(_OLD, f"crypto_skcipher_setkey*2 crypto_skcipher_setkey;xts_aesni_setkey {_CIPHER}")
-RFC2014_WRITES: Final = WriteCiphers(CipherCalls(_OLD, _OLD_CRYPT), f"{_OLD} {_OLD_CRYPT}", RFC2014)
+RFC2014_WRITES: Final = WriteCiphers(
+    _OLD, BlockCalls(_OLD_CRYPT, _XTS), BlockCalls(f"{_OLD} {_OLD_CRYPT}", _XTS), RFC2014
+)
 """The patches of 2014, whose blocks are pages; but for the cipher all is as in 6.1."""
+
+
+def seal_calls() -> BlockCalls:
+    """Return what encrypting a checksum of plaintext calls: the file's second cipher, one block of AES."""
+    return BlockCalls(_CIPHER, _XTS, TAG_BYTES)
+
+
+def checksumming(ciphers: WriteCiphers, symbol: str) -> WriteCiphers:
+    """Return ciphers of which each block that is written is hashed before, and the checksum encrypted."""
+    return replace(ciphers, tags=(BlockCalls(f"{SET} {SET};{symbol}", symbol), seal_calls()))

@@ -64,7 +64,7 @@ class WriteSites:
             TASK,
             f"{up};ext4_block_write_begin",
             f"{decrypt.page} {decrypt.unit}",
-            unit="xts_decrypt",
+            unit=decrypt.cipher,
         )
         self._s_context = site(
             TASK, f"{up};ext4_block_write_begin;ext4_read_bh_lock;submit_bh_wbc", WRITE_CONTEXT

@@ -24,7 +24,7 @@ from sim.cache.page_cache_ra import INSERT_SYMBOLS, Reclaim
 from sim.cache.pages import ABSENT
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
-from sim.fs.file_tags import ListTags, Run
+from sim.fs.file_tags import STORED, ListTags, Run
 from sim.fs.live_inode import LiveInode
 from sim.fs.tag_bytes import Piece
 from sim.fs.write_out import Pending, WriteOut, sector_of
@@ -60,11 +60,15 @@ class TagChange:
 
 
 class SumPolicy(NamedTuple):
-    """How checksums are kept up. symbol, linear: of the algorithm; splits: runs written in part are cut."""
+    """
+    How checksums are kept up. symbol, linear: of the algorithm; splits: runs written in part are cut. of:
+    what they are of, as of FileTags.
+    """
 
     symbol: str
     splits: bool = False
     linear: bool = False
+    of: str = STORED
 
 
 class RunChanges:

@@ -24,14 +24,15 @@ from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.ext4_super import Ext4Super
-from sim.fs.file_tags import FileTags, ListTags, Run
+from sim.fs.file_tags import DECRYPTED, STORED, FileTags, ListTags, Run
 from sim.fs.live_inode import BH_DIRTY, LiveInode
 from sim.fs.tag_bytes import Piece, TagBytes
 from sim.fs.write_out import WriteOut
 from sim.fs.writeback_control import WritebackControl
 from sim.paths.checksums.run_changes import STACK, RunChanges, SumPolicy, TagChange
-from sim.paths.checksums.symbols import LOOKUP, SET
+from sim.paths.checksums.symbols import LOOKUP, SET, TAG_BYTES
 from sim.paths.file_sync import WriteBack
+from sim.paths.write_ciphers import seal_calls
 
 _A_HANDLE: Final = 8
 """Blocks with checksums that are changed under one handle."""
@@ -69,6 +70,11 @@ class ChecksumUpdates:
         self._waiting: list[Any] = []
         self._s_lookup = ledger.site(TASK, STACK, LOOKUP)
         self._s_unit = ledger.site(TASK, STACK, f"{SET} {SET};{policy.symbol}", unit=policy.symbol)
+        self._of, seal = policy.of, seal_calls()
+        sealed = policy.of == DECRYPTED
+        self._s_seal = ledger.site(
+            TASK, STACK, seal.calls if sealed else "", unit=seal.unit if sealed else ""
+        )
 
     def update(self, task: Task, inode: LiveInode, written: list[Run]) -> Generator[Any, Any, None]:
         """Compute the checksums of blocks that are written, and have the journal log them."""
@@ -121,10 +127,19 @@ class ChecksumUpdates:
         return self._of_table(inode, tags, written)
 
     def _compute(self, task: Task, change: TagChange) -> None:
-        """Charge what computing costs."""
+        """
+        Charge what computing costs. Tags that a table has of plaintext, or of the cipher's, were paid for
+        when their blocks were encrypted; those of runs are not, for a run has many pages.
+        """
         self.computed += change.units
         self.hashed_bytes += change.hashed
-        task.ps += self._s_unit.charge_units(change.units, change.hashed)
+        units, hashed = change.units, change.hashed
+        if self._of != STORED and change.rows:
+            units = len(change.rows)
+            hashed = units * self._sb.buffers.block_size
+        elif self._of == DECRYPTED:
+            task.ps += self._s_seal.charge_units(units - 1, (units - 1) * TAG_BYTES)
+        task.ps += self._s_unit.charge_units(units, hashed)
 
     def _of_table(self, inode: LiveInode, tags: FileTags, written: list[Run]) -> TagChange:
         """Return the rows of a table that change, in order, and what they are for."""

@@ -20,6 +20,7 @@ from sim.block.bio import MAX_VECTORS, Bio, EndIo, Plug
 from sim.block.protocols import BioQueue
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
+from sim.fs.crypt_sites import CryptSites
 from sim.fs.live_inode import (
     BH_DIRTY,
     BH_MAPPED,
@@ -31,9 +32,8 @@ from sim.fs.live_inode import (
 )
 from sim.fs.write_out import sector_of
 from sim.paths.page_bio import ARRAY_VECTORS, WRITE_CONTEXT
-from sim.paths.post_read_steps import CipherCalls
 from sim.paths.write_calls import chain
-from sim.paths.write_ciphers import FSCRYPT_WRITES
+from sim.paths.write_ciphers import FSCRYPT_WRITES, WriteCiphers
 from sim.paths.writepages.ends import DataBio, IoEnd, WriteBackEnds
 from sim.paths.writepages.page_runs import PageRuns
 from sim.units import PAGE_BYTES, PAGE_SECTORS, SECTOR_BYTES
@@ -103,7 +103,7 @@ class PageIo:
     """
     ext4_bio_write_page(), and what it does to the bio under construction.
 
-    caller: the folded stack that submits pages. clears_vectors: see WriteDesign. encrypt: a page.
+    caller: the folded stack that submits pages. clears_vectors: see WriteDesign. ciphers: what encrypts.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class PageIo:
         block_size: int,
         caller: str,
         clears_vectors: bool = True,
-        encrypt: CipherCalls = FSCRYPT_WRITES.encrypt,
+        ciphers: WriteCiphers = FSCRYPT_WRITES,
     ) -> None:
         self._cleared = ARRAY_VECTORS[MAX_VECTORS] if clears_vectors else 0
         self._queue = queue
@@ -131,8 +131,8 @@ class PageIo:
         self._s_bio = ledger.site(
             TASK, page, f"bio_alloc_bioset bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc"
         )
-        self._s_encrypt = ledger.site(TASK, page, encrypt.page)
-        self._s_crypt = ledger.site(TASK, page, encrypt.unit, unit="xts_encrypt")
+        self._s_encrypt = ledger.site(TASK, page, ciphers.page)
+        self._crypt = CryptSites(ledger, page, ciphers.block, ciphers.tags, block_size)
         add, mergeable = f"{page};io_submit_add_bh", "fscrypt_mergeable_bio_bh"
         self._s_mergeable = ledger.site(TASK, add, f"{mergeable} {mergeable};fscrypt_mergeable_bio")
         self._s_context = ledger.site(TASK, add, WRITE_CONTEXT)
@@ -164,7 +164,7 @@ class PageIo:
             return
         mapping.tag_writeback(page, True)
         if inode.fs_layer_crypto:
-            task.ps += self._s_encrypt.charge(1) + self._s_crypt.charge_units(end, end * self._size)
+            task.ps += self._s_encrypt.charge(1) + self._crypt.charge(end, len(chosen))
         for block in chosen:
             self._add(task, io, page, block, plug)
 
@@ -239,8 +239,7 @@ class PageIo:
         mapping.begin_writeback(page, page + pages)
         inode.state[base : base + blocks] = same(inode.state[base] & ~BH_DIRTY, blocks)
         if inode.fs_layer_crypto:
-            task.ps += self._s_encrypt.charge(pages)
-            task.ps += self._s_crypt.charge_units(blocks, blocks * self._size)
+            task.ps += self._s_encrypt.charge(pages) + self._crypt.charge(blocks, blocks)
         elif inode.inline_crypto:
             task.ps += self._s_mergeable.charge(blocks)
         io.pages.extend(page, page + pages)
