@@ -21,12 +21,14 @@ class BlockCalls(NamedTuple):
 
 
 class CryptSites:
-    """Where encrypting charges, below one stack. tags: what is called besides for a block that is written."""
+    """
+    Where encrypting charges, below one stack. calls: of the cipher, and then of what makes the tag of a block
+    that is written, if it is made on the way.
+    """
 
-    def __init__(
-        self, ledger: Ledger, stack: str, cipher: BlockCalls, tags: tuple[BlockCalls, ...], block_size: int
-    ) -> None:
+    def __init__(self, ledger: Ledger, stack: str, calls: tuple[BlockCalls, ...], block_size: int) -> None:
         self._size = block_size
+        cipher, *tags = calls
         self._cipher = ledger.site(TASK, stack, cipher.calls, unit=cipher.unit)
         self._tags = [
             (ledger.site(TASK, stack, one.calls, unit=one.unit), one.length or block_size) for one in tags

@@ -37,21 +37,17 @@ class PageZeroout(Zeroout):
         queue: BioQueue,
         block_size: int,
         disk: Disk | None,
-        crypt: BlockCalls,
+        crypt: tuple[BlockCalls, ...],
         context: str,
-        tags: tuple[BlockCalls, ...] = (),
     ) -> None:
-        """
-        crypt: what encrypting a block of zeros calls. context: of a bio that the device encrypts. tags: what
-        is called for a block besides where it is encrypted.
-        """
+        """crypt: what encrypting a block of zeros calls. context: of a bio that the device encrypts."""
         self.zeroed: Callable[[LiveInode, list[tuple[int, int]]], None] | None = None
         self._queue = queue
         self._size = block_size
         self._out = WriteOut(clock, ledger, queue, disk, "", "", "ext4_issue_zeroout;submit_bio_wait")
         self._s_bio = ledger.site(TASK, "ext4_issue_zeroout", "bio_alloc_bioset")
         self._s_page = ledger.site(TASK, "ext4_issue_zeroout", "bio_add_page")
-        self._crypt = CryptSites(ledger, "ext4_issue_zeroout", crypt, tags, block_size)
+        self._crypt = CryptSites(ledger, "ext4_issue_zeroout", crypt, block_size)
         self._s_context = ledger.site(TASK, "ext4_issue_zeroout", context)
         self._s_mergeable = ledger.site(TASK, "ext4_issue_zeroout", "fscrypt_mergeable_bio")
 

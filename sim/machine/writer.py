@@ -136,9 +136,7 @@ class Ext4Writer:
         self.allocator = allocator
         allocator.mount(self.sb)
         trees = TreeEditor(ledger, self.sb, allocator)
-        self.zeroout = PageZeroout(
-            clock, ledger, queue, size, disk, ciphers.zeros, INLINE_SYMBOLS, ciphers.tags
-        )
+        self.zeroout = PageZeroout(clock, ledger, queue, size, disk, ciphers.zeros, INLINE_SYMBOLS)
         self.mapper = WriteMapper(ledger, self.sb, trees, self.zeroout)
         reads = WriteOut(clock, ledger, queue, None, _END_BIO, "", "__wait_on_buffer")
         self.out = WriteOut(

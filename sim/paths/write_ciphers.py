@@ -22,15 +22,14 @@ from sim.paths.post_read_steps import FSCRYPT, RFC2014, CipherCalls
 class WriteCiphers:
     """
     The symbols of one scheme. page, block: of a page that goes out, and of each of its blocks. zeros: of a
-    block of zeros that is written over an unwritten one. decrypt: of a block that write_begin has read. tags:
-    what is called for a block besides, where its tag is made before it is encrypted.
+    block of zeros that is written over an unwritten one; both with what makes its tag, if that is made of
+    plaintext. decrypt: of a block that write_begin has read.
     """
 
     page: str
-    block: BlockCalls
-    zeros: BlockCalls
+    block: tuple[BlockCalls, ...]
+    zeros: tuple[BlockCalls, ...]
     decrypt: CipherCalls
-    tags: tuple[BlockCalls, ...] = ()
 
 
 _PAGE: Final = "fscrypt_encrypt_pagecache_blocks"
@@ -42,7 +41,7 @@ _CIPHER: Final = f"crypto_skcipher_encrypt*2 crypto_skcipher_encrypt;{_XTS}"
 def _fs_crypto(cipher: str, unit: str, decrypt: CipherCalls) -> WriteCiphers:
     """Return fs/crypto with a cipher, whose key is set once per inode."""
     crypt = f"{_BLOCK} {under(_BLOCK, f'fscrypt_generate_iv {cipher}')}"
-    return WriteCiphers(_PAGE, BlockCalls(under(_PAGE, crypt), unit), BlockCalls(crypt, unit), decrypt)
+    return WriteCiphers(_PAGE, (BlockCalls(under(_PAGE, crypt), unit),), (BlockCalls(crypt, unit),), decrypt)
 
 
 FSCRYPT_WRITES: Final = _fs_crypto(_CIPHER, _XTS, FSCRYPT)
@@ -56,16 +55,16 @@ SEALING_WRITES: Final = _fs_crypto(
 _OLD: Final = "ext4_encrypt"
 _OLD_CRYPT: Final = under(_OLD, f"crypto_skcipher_setkey*2 crypto_skcipher_setkey;xts_aesni_setkey {_CIPHER}")
 RFC2014_WRITES: Final = WriteCiphers(
-    _OLD, BlockCalls(_OLD_CRYPT, _XTS), BlockCalls(f"{_OLD} {_OLD_CRYPT}", _XTS), RFC2014
+    _OLD, (BlockCalls(_OLD_CRYPT, _XTS),), (BlockCalls(f"{_OLD} {_OLD_CRYPT}", _XTS),), RFC2014
 )
 """The patches of 2014, whose blocks are pages; but for the cipher all is as in 6.1."""
 
 
-def seal_calls() -> BlockCalls:
-    """Return what encrypting a checksum of plaintext calls: the file's second cipher, one block of AES."""
-    return BlockCalls(_CIPHER, _XTS, TAG_BYTES)
+SEAL: Final = BlockCalls(_CIPHER, _XTS, TAG_BYTES)
+"""Encrypts a checksum of plaintext: the file's second cipher, one block of AES."""
 
 
 def checksumming(ciphers: WriteCiphers, symbol: str) -> WriteCiphers:
     """Return ciphers of which each block that is written is hashed before, and the checksum encrypted."""
-    return replace(ciphers, tags=(BlockCalls(f"{SET} {SET};{symbol}", symbol), seal_calls()))
+    tag = BlockCalls(f"{SET} {SET};{symbol}", symbol), SEAL
+    return replace(ciphers, block=ciphers.block + tag, zeros=ciphers.zeros + tag)

@@ -23,6 +23,7 @@ from sim.cache.page_cache import PageCache
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
+from sim.fs.crypt_sites import BlockCalls
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.file_tags import DECRYPTED, STORED, FileTags, ListTags, Run
 from sim.fs.live_inode import BH_DIRTY, LiveInode
@@ -32,7 +33,7 @@ from sim.fs.writeback_control import WritebackControl
 from sim.paths.checksums.run_changes import STACK, RunChanges, SumPolicy, TagChange
 from sim.paths.checksums.symbols import LOOKUP, SET, TAG_BYTES
 from sim.paths.file_sync import WriteBack
-from sim.paths.write_ciphers import seal_calls
+from sim.paths.write_ciphers import SEAL
 
 _A_HANDLE: Final = 8
 """Blocks with checksums that are changed under one handle."""
@@ -70,11 +71,9 @@ class ChecksumUpdates:
         self._waiting: list[Any] = []
         self._s_lookup = ledger.site(TASK, STACK, LOOKUP)
         self._s_unit = ledger.site(TASK, STACK, f"{SET} {SET};{policy.symbol}", unit=policy.symbol)
-        self._of, seal = policy.of, seal_calls()
-        sealed = policy.of == DECRYPTED
-        self._s_seal = ledger.site(
-            TASK, STACK, seal.calls if sealed else "", unit=seal.unit if sealed else ""
-        )
+        self._of = policy.of
+        seal = SEAL if policy.of == DECRYPTED else BlockCalls("", "")
+        self._s_seal = ledger.site(TASK, STACK, seal.calls, unit=seal.unit)
 
     def update(self, task: Task, inode: LiveInode, written: list[Run]) -> Generator[Any, Any, None]:
         """Compute the checksums of blocks that are written, and have the journal log them."""

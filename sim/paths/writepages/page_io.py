@@ -132,7 +132,7 @@ class PageIo:
             TASK, page, f"bio_alloc_bioset bio_alloc_bioset;bvec_alloc {free}", unit="bvec_alloc"
         )
         self._s_encrypt = ledger.site(TASK, page, ciphers.page)
-        self._crypt = CryptSites(ledger, page, ciphers.block, ciphers.tags, block_size)
+        self._crypt = CryptSites(ledger, page, ciphers.block, block_size)
         add, mergeable = f"{page};io_submit_add_bh", "fscrypt_mergeable_bio_bh"
         self._s_mergeable = ledger.site(TASK, add, f"{mergeable} {mergeable};fscrypt_mergeable_bio")
         self._s_context = ledger.site(TASK, add, WRITE_CONTEXT)
