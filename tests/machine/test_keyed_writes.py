@@ -6,6 +6,8 @@ import struct
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import test_written_tags as kit
@@ -16,8 +18,10 @@ from hypothesis import strategies as st
 
 from sim.crypto.macs import Aead
 from sim.errors import ConfigError
+from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.read.reader import Image
 from sim.integrity.tables import geometry
+from sim.machine.checksums import volume_tags
 from sim.machine.run_cell import run_cell
 from sim.volume.keyed_image import wrapped_keys
 from sim.volume.protected_image import tags_of
@@ -134,6 +138,39 @@ def test_no_nonce_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     counters = {block: [counter for at, counter in used if at == block] for block, _ in used}
     assert 3 <= max(len(each) for each in counters.values())
     assert all(each == list(range(2, 2 + len(each))) for each in counters.values())
+
+
+def test_a_block_is_sealed_again_before_its_tag_is_stored(tmp_path: Path) -> None:
+    """
+    Who reads it then opens what was submitted last, and no other; once its tag is in the table the same; and
+    the counter goes up each time.
+    """
+    cell, path = cell_of(text_of(AEAD), tmp_path)
+    volume = Image.open(path)
+    tags = volume_tags(cell.config, volume)
+    assert tags is not None
+    on_disk = volume.lookup("/g")
+    inode: Any = SimpleNamespace(
+        journalled=False, number=on_disk.number, tree=SimpleNamespace(covering=on_disk.tree.find)
+    )
+    written, contents = tags.written(OverlayStore(volume.store)), tags.sealed_now(inode)
+    judge, first = tags.of_made("/g", on_disk.number).judge, on_disk.tree.extents[0].physical
+    assert contents is not None
+    assert judge is not None
+    sealed = [contents.encrypt_blocks(bytes([number]) * 4096, 0) for number in (1, 1, 2)]
+    assert 3 == len(set(sealed))
+    for stored in (False, True):
+        assert [[None], [None], [b"\2" * 4096]] == [judge.opened(0, first, 1, one) for one in sealed]
+        if not stored:
+            written.submitted(first, sealed[2])
+            written.pieces_written(inode, [(0, first, 1)])
+    row = tags.of_made("/g", on_disk.number).tag_blocks(first, 1)[0]
+    raw, plan = written.block(row), tags_of(volume, cell.config.checksums, cell.config.encryption, 0)[0]
+    _, at = geometry(volume, plan).entry_of(first) or (-1, -1)
+    assert raw is not None
+    assert 4 == int.from_bytes(raw[at * 20 : at * 20 + 4], "little")
+    contents.encrypt_blocks(bytes(4096), 0)
+    assert [None] == judge.opened(0, first, 1, sealed[2])
 
 
 def test_tags_are_made_where_pages_are_encrypted(tmp_path: Path) -> None:
