@@ -155,9 +155,8 @@ class MountedForWriting:
         self._histories[inode.number] = FileHistory()
         if self._tags is not None and self.writer.sums is not None:
             assert isinstance(file.inode, FsInode)
-            file.inode.tags = self.writer.sums.files[inode.number] = self._tags.of_made(
-                file.path, inode.number
-            )
+            tags = self._tags.of_made(file.path, inode.number)
+            file.inode.tags = self.writer.sums.files[inode.number] = tags
         if self.bytes is not None:
             self.bytes.made(file, inode)
         if file.source is not None:
