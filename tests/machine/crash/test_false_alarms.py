@@ -86,8 +86,9 @@ def test_what_is_stale_is_no_false_alarm(run: Played) -> None:
 def test_a_wrong_row_refuses_all_its_blocks(run: Played) -> None:
     """A sector of the table is gone, nothing is written yet: all that it has checksums of is refused."""
     assert run.mounted.sums is not None
-    (extent,) = run.mounted.volume.lookup("/full").tree.extents
-    (row,) = run.mounted.sums.of_made("/full").tag_blocks(extent.physical, extent.length)
+    inode = run.mounted.volume.lookup("/full")
+    (extent,) = inode.tree.extents
+    (row,) = run.mounted.sums.of_made("/full", inode.number).tag_blocks(extent.physical, extent.length)
     verdict = Judge(run.mounted, run.files, None).judge([(row * 4096, bytes(SECTOR_BYTES))], -1)
     assert Verdict(alarms=64, at_rest=64) == verdict
 
