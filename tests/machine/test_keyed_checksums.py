@@ -222,6 +222,23 @@ def test_what_is_in_memory_before_is_verified_with_the_rest(tmp_path: Path, sums
     assert "reads_eio" not in metrics
 
 
+@pytest.mark.parametrize("more", ['read = "before"', 'read = "after"', 'work_queue = "tasklet"'])
+@pytest.mark.parametrize("sums", [*WAYS[1:3], WAYS[4], WAYS[6]])
+def test_whenever_tags_come_and_whoever_verifies(tmp_path: Path, sums: str, more: str) -> None:
+    """Tags before the data or behind it, both queues those of tasklets: the same bytes, and the same work."""
+    usual = ran(tmp_path, sums, path="buffer_head", **KEYED)
+    cell_of(tmp_path, f"{sums}\n{more}", path="buffer_head", **KEYED)
+    text = (tmp_path / "e.toml").read_text()
+    if "tasklet" in more:
+        text = text.replace('"file-keys"', '"file-keys"\nwork_queue = "tasklet"')
+    (tmp_path / "e.toml").write_text(text)
+    cell, image = cell_of_text(tmp_path)
+    result = played_cell(cell, image)[0]
+    assert 1 == result.metrics["digest_ok"]
+    for symbol in ("xts_decrypt", "gcm_decrypt", "ext4_data_csum_verify", "end_buffer_async_read"):
+        assert calls_of(usual)[symbol] == calls_of(result)[symbol]
+
+
 @pytest.mark.parametrize("sums", WAYS)
 def test_without_bytes_counts_and_times_are_the_same(tmp_path: Path, sums: str) -> None:
     """data = "off" changes neither."""
