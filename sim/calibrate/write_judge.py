@@ -24,6 +24,8 @@ from sim.calibrate.write_times import fit_times
 UNSEEN = 0.005
 WITH = ("mode", "path", "file", "kind")
 SIDES = {"write": "write(2)", "sync": "fsync(2)"}
+WRITES_AS = {"bwfp": "own", "mpage": "own", "mpage2": "bwfp2"}
+"""Designs of write-back whose write(2) is the same code as another's: no order between these can be told."""
 IN_SAMPLE = "nothing: no other kind does this"
 
 
@@ -86,7 +88,7 @@ def _measured(rounds: list[Phase]) -> Measured:
         ", ".join(filter(None, (SIDES[kind["side"]], kind.get("device"), "6.1"))),
         int(kind["block size"]),
         kind["file"],
-        kind["path"],
+        WRITES_AS.get(kind["path"], kind["path"]) if kind["side"] == "write" else kind["path"],
         kind["kind"],
         f"{kind['mode']} {kind['side']}",
         {"pages_read": round(phase.pages)},
