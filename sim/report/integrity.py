@@ -9,7 +9,9 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from sim.experiment.results import Row, Run
+from sim.report.checksums import AXIS as TAGS
 from sim.report.checksums import device_bytes, ways_map
+from sim.report.number_map import layout_axis
 
 AXIS, JOBS = "integrity", "workload.job"
 
@@ -29,5 +31,12 @@ MEASURES: dict[str, Callable[[Row], float]] = {
 
 
 def integrity(run: Run) -> list[Figure]:
-    """Return the map; nothing if the run does not vary the ways and the jobs."""
-    return ways_map(run, AXIS, JOBS, MEASURES, "Jobs with integrity over jobs without (ratio)")
+    """
+    Return the map; nothing if the run does not vary the ways, or tags alone, and the jobs.
+
+    Of a run that varies tags and layouts `checksums` is the figure.
+    """
+    axis = AXIS if AXIS in run.axes else TAGS
+    if axis == TAGS and layout_axis(run) is not None:
+        return []
+    return ways_map(run, axis, JOBS, MEASURES, "Jobs with integrity over jobs without (ratio)")
