@@ -72,3 +72,15 @@ def test_the_map_of_integrity_is_over_jobs() -> None:
             made_up({"integrity": ["none", "direct"]}, lambda at: below({JOBS: "read"} | at))
         )
     assert 3 == len([axes for axes in page.axes if axes.images])
+
+
+def test_tags_alone_have_the_map_of_jobs() -> None:
+    """Where tags vary and no layout does; with layouts, `checksums` is the figure."""
+
+    def tagged(labels: dict[str, str]) -> dict[str, Any]:
+        return below({"integrity": labels[AXIS]} | labels)
+
+    axes = {AXIS: ["none", "table"], JOBS: ["read", "write"]}
+    with own_style():
+        assert 1 == len(integrity(made_up(axes, tagged)))
+        assert [] == integrity(made_up(axes | {LAYOUTS: ["contiguous", "4 KiB"]}, tagged))
