@@ -78,7 +78,7 @@ def test_what_is_recorded_of_writes_is_what_the_rig_would_record() -> None:
     """Scripts and all else, of all records; the first were made without noinit_itable."""
     compared = 0
     for file in sorted(WRITES.glob("*.jsonl")):
-        for record in records(file) if file.stem not in ("instructions", "symbols") else ():
+        for record in records(file) if file.stem not in ("instructions", "symbols", "native-ns") else ():
             case = dict(write_cases()[record["case"]])
             if "noinit_itable" not in (record["mount"] or "noinit_itable"):
                 case["mount"] = case["mount"].replace(",noinit_itable", "")
@@ -86,6 +86,25 @@ def test_what_is_recorded_of_writes_is_what_the_rig_would_record() -> None:
             assert {key: record[key] for key in case} == case
             compared += 1
     assert (compared, len(write_cases())) == (344, WRITE_CASES)
+
+
+def test_what_is_timed_of_writes_is_what_the_rig_would_time() -> None:
+    """Each case once on a RAM disk and once on null_blk; the plan has all writes of a pass."""
+    plan = module("native_plan")
+    listed = {case["case"]: case for case in plan.write_cases()}
+    timed = records(WRITES / "native-ns.jsonl")
+    assert all(
+        {key: record[key] for key in case} == case for record in timed for case in [listed[record["case"]]]
+    )
+    assert sorted(record["device"] for record in timed) == ["null_blk"] * len(listed) + ["ram"] * len(listed)
+    lines = plan.WritePlan(
+        Path("images"), [listed["native_bs4096/od/own/contig/seq4k-64k"]], 3
+    ).text.splitlines()
+    image = Path("images").resolve() / "w4096.img"
+    assert lines[0] == f"volume w4096od {image} data=ordered,commit=600,no_prefetch_block_bitmaps"
+    assert lines[1:4] == ["copies 0", "rounds 3", "pattern seq4k-64k 16"]
+    assert lines[4:20] == [f"{4096 * number} 4096 0" for number in range(16)]
+    assert lines[20:] == ["write 0 w4096od/contig own seq4k-64k warm"]
 
 
 def test_smoke_has_some_of_each_kind() -> None:
