@@ -1,7 +1,8 @@
 """
 What the code above a block device needs of it: a place to submit bios to.
 
-`BlockQueue` is one, the queue over the hardware; a device that is stacked on another (dm-crypt) is one too.
+`BlockQueue` is one, the queue over the hardware; a device that is stacked on another (dm-crypt) is a
+`StackedQueue`.
 """
 
 from __future__ import annotations
@@ -52,3 +53,28 @@ class BioQueue:
     def flush_for_sleep(self, task: Task, plug: Plug) -> None:
         """Flush what the plug holds because the task is about to sleep."""
         raise NotImplementedError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class StackedQueue(BioQueue):
+    """A queue over another (BioQueue): what it does not do itself, the one below does, joins() apart."""
+
+    def __init__(self, below: BioQueue) -> None:
+        self.limits = below.limits
+        self._below = below
+
+    def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
+        """Submit a bio to the queue below."""
+        self._below.submit(task, bio, plug)
+
+    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
+        """Sleep until what a blocked task has submitted below has its requests."""
+        return self._below.wait_for_tag(task)
+
+    def finish_plug(self, task: Task, plug: Plug) -> None:
+        """Flush what the plug holds for the queue below."""
+        self._below.finish_plug(task, plug)
+
+    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
+        """Flush what the plug holds before a sleep, as finish_plug()."""
+        self._below.flush_for_sleep(task, plug)

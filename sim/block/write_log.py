@@ -8,12 +8,12 @@ before its completion tells anyone, for then the next write of the same place ma
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Final
 
 from sim.block.bio import Bio, EndIo, Plug
 from sim.block.opf import REQ_FUA, REQ_OP_WRITE, REQ_PREFLUSH
-from sim.block.protocols import BioQueue
+from sim.block.protocols import BioQueue, StackedQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.errors import InvariantError
@@ -62,7 +62,7 @@ class _Recorded(EndIo):
         return self._below.queues_work(bio)
 
 
-class RecordedQueue(BioQueue):
+class RecordedQueue(StackedQueue):
     """
     A queue that notes what is written, in `log`, in the order of submission.
 
@@ -76,9 +76,8 @@ class RecordedQueue(BioQueue):
         contents: Callable[[Bio], bytes],
         disk: Callable[[int, bytes], None],
     ) -> None:
-        self.limits = below.limits
+        super().__init__(below)
         self.log: list[WrittenBio] = []
-        self._below = below
         self._clock = clock
         self._contents = contents
         self._disk = disk
@@ -103,15 +102,3 @@ class RecordedQueue(BioQueue):
     def ended(self, entry: WrittenBio) -> None:
         """A bio has completed."""
         entry.ended_ns = self._clock.now
-
-    def wait_for_tag(self, task: Task) -> Generator[object, object, None]:
-        """Sleep until all that a blocked task has submitted has its requests."""
-        yield from self._below.wait_for_tag(task)
-
-    def finish_plug(self, task: Task, plug: Plug) -> None:
-        """Flush what the plug holds at the end of a window."""
-        self._below.finish_plug(task, plug)
-
-    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
-        """Flush what the plug holds because the task is about to sleep."""
-        self._below.flush_for_sleep(task, plug)

@@ -10,6 +10,7 @@ from sim.config.faults import Faults
 from sim.config.layouts import Aged
 from sim.config.table import custom
 from sim.kernels import KERNELS
+from sim.paths.registry import DESIGNS
 from sim.units import PAGE_BYTES, format_size
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 VERITY_PATHS = ("page_io", "buffer_head")
 """Read paths of which files with fs-verity are modelled; on 7.3 page_io alone."""
-METADATA_PATHS = ("page_io", "mpage", "per_block", "buffer_head")
-"""Read paths that read on where a map cannot be made (PathDesign.maps_fail)."""
+METADATA_PATHS = tuple(name for name, design in DESIGNS.items() if design.maps_fail)
+"""Read paths that read on where a map cannot be made."""
 
 
 def check_faults(config: CellConfig, said: Faults) -> None:

@@ -12,13 +12,13 @@ The table [encryption] of an experiment file: which scheme, and its options.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from sim.config.table import Model, custom
-from sim.errors import ConfigError
-from sim.units import SECTOR_BYTES, parse_size
+from sim.config.values import SizeBytes
+from sim.units import SECTOR_BYTES
 
 WorkQueueKind = Literal["unbound", "unbound-highpri", "bound", "bound-highpri", "tasklet"]
 """Of sim.engine.workqueue."""
@@ -44,13 +44,6 @@ _WRITTEN = {"sector_bytes": "sector_size"}
 MAX_SHARES = 255
 
 
-def _size(value: object) -> int:
-    try:
-        return parse_size("", value)
-    except ConfigError as error:
-        raise custom(error.problem, error.allowed) from None
-
-
 class Encryption(Model):
     """
     How the contents of the files are encrypted, in an image that is made.
@@ -64,7 +57,7 @@ class Encryption(Model):
 
     scheme: Scheme = "none"
     cipher: str | None = None
-    sector_bytes: Annotated[int, BeforeValidator(_size)] = Field(default=SECTOR_BYTES, alias="sector_size")
+    sector_bytes: SizeBytes = Field(default=SECTOR_BYTES, alias="sector_size")
     no_read_workqueue: bool = False
     work_queue: WorkQueueKind | None = None
     format: Literal["aes-kw", "rfc2014"] = "aes-kw"

@@ -4,14 +4,14 @@ The [integrity] table: dm-integrity below the file system, by the options of its
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from sim.config.table import Model, custom
-from sim.errors import ConfigError
+from sim.config.values import SizeBytes
 from sim.integrity.interleaved import Interleaved
-from sim.units import SECTOR_BYTES, parse_size
+from sim.units import SECTOR_BYTES
 
 if TYPE_CHECKING:
     from sim.config.cell import CellConfig
@@ -32,13 +32,6 @@ _NOT_HERE: Final = {
 }
 
 
-def _size(value: object) -> int:
-    try:
-        return parse_size("", value)
-    except ConfigError as error:
-        raise custom(error.problem, error.allowed) from None
-
-
 class Integrity(Model):
     """
     A target of dm-integrity over the device. Defaults are the kernel's, but for the journal's size.
@@ -52,7 +45,7 @@ class Integrity(Model):
 
     mode: Literal["none", "direct", "journal", "bitmap"] = "none"
     internal_hash: Literal["crc32c", "sha256", "hmac-sha256"] = "crc32c"
-    block_bytes: Annotated[int, BeforeValidator(_size)] = Field(default=SECTOR_BYTES, alias="block_size")
+    block_bytes: SizeBytes = Field(default=SECTOR_BYTES, alias="block_size")
     interleave_sectors: int = Field(default=32768, ge=8, le=1 << 31)
     buffer_sectors: int = Field(default=128, ge=8, le=256)
     journal_sectors: int = Field(default=131072, ge=1, le=1 << 31)

@@ -62,6 +62,7 @@ from sim.paths.parts import PathParts
 from sim.paths.post_read_steps import FSCRYPT, RFC2014
 from sim.paths.registry import design_of
 from sim.paths.verity_worker import WorkerTreeReader
+from sim.stack.device_mapper import SUBMITS
 from sim.stack.dm_crypt import CryptTarget
 from sim.stack.dm_integrity import IntegrityTarget
 from sim.stack.ecryptfs import EcryptfsInode, EcryptfsPath, NestedPlug
@@ -111,7 +112,7 @@ class Machine:
             device(self.clock),
             spec.recorder.block if spec.recorder else spec.tracer,
             self.records,
-            below=CryptTarget.SUBMITS if spec.dm_crypt or spec.dm_integrity else "",
+            below=SUBMITS if spec.dm_crypt or spec.dm_integrity else "",
             media=spec.media,
         )
         if spec.recorder is not None:

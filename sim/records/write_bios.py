@@ -4,7 +4,7 @@ The bios of a write case: those that the simulator queues, with all their flags,
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +20,7 @@ from sim.block.opf import (
     REQ_PRIO,
     REQ_SYNC,
 )
-from sim.block.protocols import BioQueue
+from sim.block.protocols import BioQueue, StackedQueue
 from sim.engine.cpu import Task
 
 FLAGS: Final = {
@@ -48,12 +48,11 @@ class BioSeen:
     opf: int
 
 
-class WatchedQueue(BioQueue):
+class WatchedQueue(StackedQueue):
     """A queue that remembers what the bio that is being submitted asks for; a tracer sees only letters."""
 
     def __init__(self, queue: BioQueue) -> None:
-        self._queue = queue
-        self.limits = queue.limits
+        super().__init__(queue)
         self._opf = 0
 
     def queued(self, letter: str) -> int:
@@ -64,19 +63,7 @@ class WatchedQueue(BioQueue):
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """Submit a bio, or a row of them."""
         self._opf = bio.opf
-        self._queue.submit(task, bio, plug)
-
-    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
-        """Sleep until all that a blocked task has submitted has its requests."""
-        return self._queue.wait_for_tag(task)
-
-    def finish_plug(self, task: Task, plug: Plug) -> None:
-        """Flush what the plug holds at the end of a window."""
-        self._queue.finish_plug(task, plug)
-
-    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
-        """Flush what the plug holds because the task is about to sleep."""
-        self._queue.flush_for_sleep(task, plug)
+        self._below.submit(task, bio, plug)
 
 
 def recorded_bios(record: dict[str, Any]) -> Iterator[BioSeen]:

@@ -14,14 +14,12 @@ Left out: integrity tags, the read queue that a failed allocation falls back to,
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 from sim.block.bio import Bio, EndIo, Plug
 from sim.block.drivers.modules import DRIVERS
 from sim.block.opf import REQ_OP_MASK, action
-from sim.block.protocols import BioQueue
+from sim.block.protocols import BioQueue, StackedQueue
 from sim.block.queue.limits import BlockTracer
 from sim.engine.clock import Clock
 from sim.engine.cpu import Cpu, Task
@@ -29,6 +27,7 @@ from sim.engine.ledger import IRQ, TASK, Ledger
 from sim.engine.workqueue import Item, Waker, WorkQueue
 from sim.errors import InvariantError
 from sim.stack.crypt_bytes import CryptBytes
+from sim.stack.device_mapper import SUBMITS
 from sim.stack.dm_crypt_write import CryptWrites
 from sim.units import SECTOR_BYTES
 
@@ -61,18 +60,13 @@ class CryptTable:
     work_queue: str = "unbound"
 
 
-class CryptTarget(BioQueue):
+class CryptTarget(StackedQueue):
     """
     A crypt target as a file system sees it (BioQueue), over the queue of the device below.
 
-    below: a queue made with `below=CryptTarget.SUBMITS`, or another target over one. pending: bios of
+    below: a queue made with `below=SUBMITS`, or another target over one. pending: bios of
     the file system not completed.
     """
-
-    SUBMITS: ClassVar[str] = (
-        "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio;dm_submit_bio"
-    )
-    """What hands the clones down: the stack of the queue below."""
 
     def __init__(
         self,
@@ -84,7 +78,7 @@ class CryptTarget(BioQueue):
         tracer: BlockTracer | None = None,
     ) -> None:
         """`tracer` sees the bios that the file system submits, as "Q"."""
-        self.limits = below.limits
+        super().__init__(below)
         self.pending = 0
         self._end_io = _CloneEndIo(self)
         self._clock = clock
@@ -92,7 +86,6 @@ class CryptTarget(BioQueue):
         self._ledger = ledger
         self._write_half: CryptWrites | None = None
         self._bytes: CryptBytes | None = None
-        self._below = below
         self._sector_bytes = table.sector_bytes
         self._at_once = table.no_read_workqueue and not DRIVERS[below.limits.driver].hard_irq
         self._tracer = tracer
@@ -103,7 +96,7 @@ class CryptTarget(BioQueue):
         entry = (
             "submit_bio submit_bio;submit_bio_noacct submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck"
         )
-        dm = self.SUBMITS
+        dm = SUBMITS
         mapped = (
             f"{dm};crypt_map {dm};crypt_map;kcryptd_io_read {dm};crypt_map;kcryptd_io_read;bio_alloc_bioset"
         )
@@ -145,7 +138,7 @@ class CryptTarget(BioQueue):
                 self._below,
                 self._work,
                 self._sector_bytes,
-                self.SUBMITS,
+                SUBMITS,
                 self._end,
             )
         return self._write_half
@@ -186,18 +179,6 @@ class CryptTarget(BioQueue):
             bio.opf,
         )
         self._below.submit(task, clone, plug)
-
-    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
-        """Sleep until the clones that a blocked task has submitted have their requests."""
-        return self._below.wait_for_tag(task)
-
-    def finish_plug(self, task: Task, plug: Plug) -> None:
-        """Flush the clones that the plug holds."""
-        self._below.finish_plug(task, plug)
-
-    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
-        """Flush the clones that the plug holds because the task is about to sleep."""
-        self._below.flush_for_sleep(task, plug)
 
     def end_cost(self, bio: Bio, context: str) -> int:
         """crypt_endio(): return its cost, with the decryption's where that is done at once."""

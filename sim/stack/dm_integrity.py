@@ -26,7 +26,7 @@ from sim.block.bio import Bio, Plug
 from sim.block.dm.asked import BITMAP, COMMIT, MAP, METADATA, OFFLOAD, WRITER, pages_of
 from sim.block.dm.integrity import IntegrityDevice
 from sim.block.opf import FLUSH, FLUSH_FLAGS, REQ_FUA, REQ_OP_MASK, REQ_OP_WRITE, REQ_PREFLUSH, action
-from sim.block.protocols import BioQueue
+from sim.block.protocols import StackedQueue
 from sim.block.queue.limits import BlockTracer
 from sim.block.queue.submit import BlockQueue
 from sim.engine.clock import Clock, Event
@@ -36,6 +36,7 @@ from sim.engine.worker import Worker, Workers
 from sim.engine.workqueue import Item, SleepingItem, Waker, WorkQueue
 from sim.errors import InvariantError
 from sim.integrity.interleaved import Interleaved
+from sim.stack.device_mapper import SUBMITS
 from sim.stack.dm_integrity_bios import Awaited, CloneEnds, JournalRoom, Mapped, OwnEnds, blocks_of, came
 from sim.stack.dm_integrity_plan import (
     BUFFER,
@@ -52,7 +53,7 @@ from sim.stack.dm_integrity_plan import (
     PlanTaker,
     Step,
 )
-from sim.stack.dm_integrity_sites import ENTRY, ENTRY_BELOW, SUBMITS, WAKERS, IntegritySites
+from sim.stack.dm_integrity_sites import ENTRY, ENTRY_BELOW, WAKERS, IntegritySites
 from sim.units import SECTOR_BYTES
 
 METADATA_WORKQUEUE_MAX_ACTIVE = 16
@@ -70,7 +71,7 @@ class IntegrityTable:
     watermark: int
 
 
-class IntegrityTarget(BioQueue):
+class IntegrityTarget(StackedQueue):
     """
     A target as who lies above sees it (BioQueue), over the queue of the device below, made with SUBMITS.
 
@@ -89,10 +90,9 @@ class IntegrityTarget(BioQueue):
         below_crypt: bool = False,
     ) -> None:
         """`tracer` sees the bios that are submitted, as "Q". below_crypt: by a crypt target, which clones."""
-        self.limits = below.limits
+        super().__init__(below)
         self.pending = self.verified = self.computed = self.hashed_bytes = self.tag_bytes = 0
         self._clock, self._cpu, self._tracer = clock, cpu, tracer
-        self._below: BioQueue = below
         self._layout = layout = table.layout
         self._taker = PlanTaker()
         self.rules = IntegrityDevice(layout, self._taker, True, below.limits.max_sectors, table.watermark)
@@ -383,15 +383,3 @@ class IntegrityTarget(BioQueue):
             self._part_done(owner)
         else:
             came(owner)
-
-    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
-        """Sleep until the clones that a blocked task has submitted have their requests."""
-        return self._below.wait_for_tag(task)
-
-    def finish_plug(self, task: Task, plug: Plug) -> None:
-        """Flush the clones that the plug holds."""
-        self._below.finish_plug(task, plug)
-
-    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
-        """Flush the clones that the plug holds because the task is about to sleep."""
-        self._below.flush_for_sleep(task, plug)

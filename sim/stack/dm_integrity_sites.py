@@ -12,9 +12,8 @@ from typing import Final
 
 from sim.block.dm.asked import BITMAP, COMMIT, MAP, METADATA, OFFLOAD, WRITER
 from sim.engine.ledger import IRQ, KWORKER, TASK, Ledger, Site
+from sim.stack.device_mapper import SUBMITS
 
-SUBMITS: Final = "submit_bio;submit_bio_noacct;submit_bio_noacct_nocheck;__submit_bio;dm_submit_bio"
-"""What hands the clones down: the stack of the queue below."""
 _AGAIN: Final = "submit_bio_noacct;submit_bio_noacct_nocheck"
 ENTRY: Final = f"submit_bio;submit_bio_noacct submit_bio;{_AGAIN} submit_bio;{_AGAIN};__submit_bio"
 """The way of a bio to dm_submit_bio(), behind submit_bio()."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from sim.block.bio import Bio, Plug
-from sim.block.protocols import BioQueue
+from sim.block.protocols import BioQueue, StackedQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.filemap import Filemap
 from sim.cache.pages import CONTENT_SLACK_BYTES, Mapping
@@ -60,7 +60,7 @@ class EcryptfsInode:
         return -(-self.size_bytes // PAGE_BYTES)
 
 
-class NestedPlug(BioQueue):
+class NestedPlug(StackedQueue):
     """
     A block device for code that runs under a caller's plug (BioQueue).
 
@@ -69,17 +69,12 @@ class NestedPlug(BioQueue):
     """
 
     def __init__(self, below: BioQueue) -> None:
-        self.limits = below.limits
+        super().__init__(below)
         self.outer: dict[Task, Plug] = {}
-        self._below = below
 
     def submit(self, task: Task, bio: Bio, plug: Plug) -> None:
         """Submit under the caller's plug, if there is one."""
         self._below.submit(task, bio, self.outer.get(task, plug))
-
-    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
-        """Sleep until what a blocked task has submitted has its requests."""
-        return self._below.wait_for_tag(task)
 
     def finish_plug(self, task: Task, plug: Plug) -> None:
         """Leave a caller's plug alone; flush one of the task's own."""

@@ -8,7 +8,7 @@ from typing import Any
 from sim.block.bio import Bio, Plug
 from sim.block.dm.integrity import IntegrityDevice
 from sim.block.opf import REQ_FUA, REQ_OP_WRITE, REQ_PREFLUSH
-from sim.block.protocols import BioQueue
+from sim.block.protocols import BioQueue, StackedQueue
 from sim.integrity.interleaved import Interleaved
 from sim.peers.tally import DISK, Tally
 
@@ -16,31 +16,18 @@ Sent = tuple[int, int, int]
 """Sector, sectors, opf."""
 
 
-class Noted(BioQueue):
+class Noted(StackedQueue):
     """Notes the bios that are submitted to a queue, those of a row one by one."""
 
     def __init__(self, below: BioQueue) -> None:
-        self.limits = below.limits
-        self.below = below
+        super().__init__(below)
         self.bios: list[Sent] = []
 
     def submit(self, task: Any, bio: Bio, plug: Plug) -> None:
         """Note it."""
         unit = bio.unit_sectors
         self.bios += [(bio.sector + at * unit, unit, bio.opf) for at in range(bio.count)]
-        self.below.submit(task, bio, plug)
-
-    def wait_for_tag(self, task: Any) -> Any:
-        """As below."""
-        return self.below.wait_for_tag(task)
-
-    def finish_plug(self, task: Any, plug: Plug) -> None:
-        """As below."""
-        self.below.finish_plug(task, plug)
-
-    def flush_for_sleep(self, task: Any, plug: Plug) -> None:
-        """As below."""
-        self.below.flush_for_sleep(task, plug)
+        self._below.submit(task, bio, plug)
 
 
 class Counted:

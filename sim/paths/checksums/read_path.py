@@ -23,7 +23,7 @@ from collections.abc import Generator, Iterable
 from typing import Any
 
 from sim.block.bio import Bio, Plug
-from sim.block.protocols import BioQueue
+from sim.block.protocols import BioQueue, StackedQueue
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.page_cache import PageCache
 from sim.cache.page_cache_ra import INSERT_SYMBOLS, Reclaim
@@ -59,12 +59,11 @@ def _joined(ranges: list[PageRange]) -> list[PageRange]:
     return joined
 
 
-class ChecksumQueue(BioQueue):
+class ChecksumQueue(StackedQueue):
     """The queue below a path: a bio of a file with checksums brings the read of these with it (BioQueue)."""
 
     def __init__(self, queue: BioQueue, sums: Verification) -> None:
-        self.limits = queue.limits
-        self._queue = queue
+        super().__init__(queue)
         self._cache = sums.cache
         self._ahead = sums.rules.ahead
         self._block_size = sums.block_size
@@ -78,19 +77,7 @@ class ChecksumQueue(BioQueue):
                 needed = tags.tag_blocks(bio.sector * SECTOR_BYTES // self._block_size, blocks)
                 if self._cache.missing(needed):
                     self._cache.start(task, with_ahead(self._cache, tags, needed, self._ahead), plug)
-        self._queue.submit(task, bio, plug)
-
-    def wait_for_tag(self, task: Task) -> Generator[Any, Any, None]:
-        """Sleep for a tag of the queue's (BioQueue)."""
-        return self._queue.wait_for_tag(task)
-
-    def finish_plug(self, task: Task, plug: Plug) -> None:
-        """Flush a plug (BioQueue)."""
-        self._queue.finish_plug(task, plug)
-
-    def flush_for_sleep(self, task: Task, plug: Plug) -> None:
-        """Flush a plug before a sleep (BioQueue)."""
-        self._queue.flush_for_sleep(task, plug)
+        self._below.submit(task, bio, plug)
 
 
 class ChecksumPath(ReadPath):
