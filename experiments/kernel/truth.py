@@ -2,7 +2,7 @@
 """
 make truth: record what a real kernel does on our images.
 
-    experiments/kernel/truth.py [--cases smoke|all|GLOB] [--kernel PACKAGE|6.12|7.3|bzImage]
+    experiments/kernel/truth.py [--cases smoke|all|random:SEED|GLOB] [--kernel PACKAGE|6.12|7.3|bzImage]
                                 [--again] [--only RECORDING,...]
 
 Installs what is missing (Debian), makes images with the project's writer, boots them in QEMU and writes
@@ -13,7 +13,7 @@ and later: matrix.jsonl, matrix-blocks.jsonl, matrix-fscrypt.jsonl, matrix-verit
 and matrix-instructions.jsonl. For all: digests.json and layouts/.
 
 A case that has a record is not run again: stop and go on at will. `smoke` records a few cases of each kind
-afresh, into results/kernel/build/smoke. In the end the simulator is held against what was recorded.
+afresh, into results/kernel/build/smoke; `random:SEED` writes that are drawn at random. In the end the simulator is held against what was recorded.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ from recordings import (
     record_instructions,
     record_xfs,
 )
+from random_writes import random_cases
 from rig import RESULTS, WORK, WRITES_ON, Progress, Recording, Rig
 from symbols import symbol_cases
 from write_recordings import FOLDER, WriteRecording, record_writes
@@ -78,10 +79,12 @@ class Job:
     recording: Callable[[Path, list[Record]], Recording] = Recording
 
 
-def jobs_of(version: tuple[int, int]) -> list[Job]:
-    """Return the recordings of a kernel."""
+def jobs_of(version: tuple[int, int], drawn: str = "") -> list[Job]:
+    """Return the recordings of a kernel. drawn: the seed of writes drawn at random, these alone."""
     if version < LATER:
         writes = write_cases.all_cases() if version == WRITES_ON else []
+        if drawn.isdecimal():
+            return [Job("writes", FOLDER, random_cases(int(drawn)), record_writes, WriteRecording)]
         return [
             Job("counts", "matrix.jsonl", plans.counts(), record_counts),
             Job("xfs", "matrix-xfs.jsonl", plans.iomap(), record_xfs),
@@ -138,7 +141,8 @@ def main() -> int:
 
 def _record(kernel: Kernel, words: argparse.Namespace) -> int:
     version = kernel.numbers
-    listed = jobs_of(version)
+    drawn = words.cases.removeprefix("random:") if words.cases.startswith("random:") else ""
+    listed = jobs_of(version, drawn)
     kinds = [*(job.kind for job in listed), DIGESTS]
     only = words.only.split(",") if words.only else kinds
     for kind in only:
@@ -148,6 +152,8 @@ def _record(kernel: Kernel, words: argparse.Namespace) -> int:
     if words.cases == "smoke":
         results = WORK / "smoke" / kernel.version
         shutil.rmtree(results, ignore_errors=True)
+    if drawn:
+        results, words.cases, only = WORK / f"random-{drawn}" / kernel.version, "all", ["writes"]
     progress.say(f"kernel {kernel.release}, results in {results}")
     rig = (Rig if version < LATER else LaterRig)(kernel, progress, results)
     running: list[Callable[[], None]] = []

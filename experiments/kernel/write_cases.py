@@ -135,6 +135,13 @@ def case(
     }
 
 
+def opened(file: str, cache: str, es: str, reach: int) -> list[str]:
+    """Return the lines that open a file that is there. cache: so much of it is in memory (warm) or nothing."""
+    lines = [f"open 0 /mnt/{file} rw"]
+    lines += [f"fiemap /mnt/{file} before"] if es == "warm" else ["precache 0", "esclear 0"]
+    return lines + ([f"rseq 0 0 131072 {reach}"] if cache == "warm" else [])
+
+
 def over(
     bs: int,
     mode: str,
@@ -149,11 +156,7 @@ def over(
     **more: Any,
 ) -> Record:
     """Return a case that writes to a file that is there. cache: its pages are in memory (warm) or not."""
-    before = [f"open 0 /mnt/{file} rw"]
-    before += [f"fiemap /mnt/{file} before"] if es == "warm" else ["precache 0", "esclear 0"]
-    if cache == "warm":
-        reach = max(total * 2, 2 * MIB) if kind == "rand4k" else total + 65536
-        before.append(f"rseq 0 0 131072 {reach}")
+    before = opened(file, cache, es, max(total * 2, 2 * MIB) if kind == "rand4k" else total + 65536)
     tag = f"{file}/{kind}-{total // KIB}k/{cache}" + ("" if es == "warm" else "/es_cold")
     body = writes(0, kind, 0, total, HOW.get(sync, 0), f"{file}{kind}{total}")
     after = (f"fiemap /mnt/{file} after",)
