@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 CLAIMED := $(shell sed -n 's/^experiment = "\(.*\)"/\1/p' experiments/claims/*.toml | sort -u)
 REFERENCE := results/reference
 
-# make truth: which cases (all, smoke, or a shell pattern), of which kernel (a Debian package, 6.12, 7.3, or a bzImage).
+# make truth: which cases (all, smoke, random:SEED, or a shell pattern), of which kernel (a Debian package, 6.12, 7.3, or a bzImage).
 CASES  ?= all
 KERNEL ?= linux-image-amd64
 

@@ -13,7 +13,8 @@ and later: matrix.jsonl, matrix-blocks.jsonl, matrix-fscrypt.jsonl, matrix-verit
 and matrix-instructions.jsonl. For all: digests.json and layouts/.
 
 A case that has a record is not run again: stop and go on at will. `smoke` records a few cases of each kind
-afresh, into results/kernel/build/smoke; `random:SEED` writes that are drawn at random. In the end the simulator is held against what was recorded.
+afresh, into results/kernel/build/smoke; `random:SEED` writes that are drawn at random, beside it. In the end
+the simulator is held against what was recorded.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from commands import RigError
 from driver_cases import driver_cases
 from kernels import Kernel, install_tools, prepare
 from later import ALONE, PARTS, LaterRig, record_parts
+from random_writes import random_cases
 from recordings import (
     check_digests,
     record_by_driver,
@@ -48,7 +50,6 @@ from recordings import (
     record_instructions,
     record_xfs,
 )
-from random_writes import random_cases
 from rig import RESULTS, WORK, WRITES_ON, Progress, Recording, Rig
 from symbols import symbol_cases
 from write_recordings import FOLDER, WriteRecording, record_writes
@@ -81,10 +82,14 @@ class Job:
 
 def jobs_of(version: tuple[int, int], drawn: str = "") -> list[Job]:
     """Return the recordings of a kernel. drawn: the seed of writes drawn at random, these alone."""
+    if drawn:
+        if version != WRITES_ON:
+            raise RigError(
+                f"--cases random:{drawn}: writes are recorded on {WRITES_ON[0]}.{WRITES_ON[1]} alone"
+            )
+        return [Job("writes", FOLDER, random_cases(int(drawn)), record_writes, WriteRecording)]
     if version < LATER:
         writes = write_cases.all_cases() if version == WRITES_ON else []
-        if drawn.isdecimal():
-            return [Job("writes", FOLDER, random_cases(int(drawn)), record_writes, WriteRecording)]
         return [
             Job("counts", "matrix.jsonl", plans.counts(), record_counts),
             Job("xfs", "matrix-xfs.jsonl", plans.iomap(), record_xfs),
@@ -105,6 +110,16 @@ def jobs_of(version: tuple[int, int], drawn: str = "") -> list[Job]:
     return [Job(kind, file, of(old), record[kind]) for kind, (file, of) in later_cases.GROUPS.items()]
 
 
+def seed_of(cases: str) -> str:
+    """Return the seed of "random:SEED", "" for other cases; RigError for what is no number."""
+    word, _, seed = cases.partition(":")
+    if word != "random":
+        return ""
+    if not seed.isdecimal():
+        raise RigError(f"--cases {cases}: a seed is a number")
+    return seed
+
+
 def _record_part(kind: str, rig: LaterRig, recording: Recording) -> None:
     record_parts(rig, {kind: recording})
 
@@ -121,7 +136,7 @@ def chosen(records: list[Record], word: str) -> list[Record]:
 def main() -> int:
     """Record; return an exit code."""
     parser = argparse.ArgumentParser(description="record what a real kernel does on our images")
-    parser.add_argument("--cases", default="all", help="all, smoke, or a shell pattern")
+    parser.add_argument("--cases", default="all", help="all, smoke, random:SEED, or a shell pattern")
     parser.add_argument(
         "--kernel", default="linux-image-amd64", help="a Debian package, 6.12, 7.3, or a bzImage"
     )
@@ -141,7 +156,7 @@ def main() -> int:
 
 def _record(kernel: Kernel, words: argparse.Namespace) -> int:
     version = kernel.numbers
-    drawn = words.cases.removeprefix("random:") if words.cases.startswith("random:") else ""
+    drawn = seed_of(words.cases)
     listed = jobs_of(version, drawn)
     kinds = [*(job.kind for job in listed), DIGESTS]
     only = words.only.split(",") if words.only else kinds

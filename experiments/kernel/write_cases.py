@@ -136,7 +136,7 @@ def case(
 
 
 def opened(file: str, cache: str, es: str, reach: int) -> list[str]:
-    """Return the lines that open a file that is there. cache: so much of it is in memory (warm) or nothing."""
+    """Return the lines that open a file that is there. cache: `reach` bytes are in memory (warm), or none."""
     lines = [f"open 0 /mnt/{file} rw"]
     lines += [f"fiemap /mnt/{file} before"] if es == "warm" else ["precache 0", "esclear 0"]
     return lines + ([f"rseq 0 0 131072 {reach}"] if cache == "warm" else [])

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from sim.records.record_schema import check_record
+from sim.records.write_case import jobs_of
 
 ROOT = Path(__file__).parents[2]
 RIG = ROOT / "experiments" / "kernel"
@@ -377,3 +378,28 @@ def test_programs_of_another_suite_start_with_their_own_library(tmp_path: Path) 
     assert said == f"--library-path|{tmp_path}/lib/x86_64-linux-gnu|{program}|-Bhere|a b|c|"
     with pytest.raises(module("commands").RigError, match="not in the packages"):
         suites._wrap(tmp_path / "wrapper", tmp_path, tmp_path / "missing")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_writes_are_the_same_for_a_seed(seed: int) -> None:
+    """As many as it says, no name twice; other operations stay within files that have no holes."""
+    drawn = module("random_writes")
+    cases = drawn.random_cases(seed)
+    assert cases == drawn.random_cases(seed) != drawn.random_cases(seed + 2)
+    assert drawn.CASES == len({case["case"] for case in cases})
+    for case in cases:
+        lines = [line.split() for line in case["script"] if line.split()[0] in ("wseq", "wv", "wl")]
+        jobs = [job for words in lines for job in jobs_of(words)[0]]
+        assert sum(length for _, length in jobs) == case["total"] > 0
+        if case["path"] != "own":
+            assert max(offset + length for offset, length in jobs) <= drawn.WHOLE[case["file"]]
+    assert {"nullb"} == {case["device"] for case in cases}
+    assert {"own", "bwfp", "mpage"} == {case["path"] for case in cases}
+
+
+def test_a_seed_is_a_number() -> None:
+    """make truth CASES=random:SEED."""
+    jobs = module("truth").jobs_of((6, 1), "7")
+    assert [("writes", 120)] == [(job.kind, len(job.cases)) for job in jobs]
+    with pytest.raises(module("commands").RigError, match=r"--cases random:x: a seed is a number"):
+        module("truth").seed_of("random:x")
