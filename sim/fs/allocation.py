@@ -243,9 +243,9 @@ class Ext4Allocator(Allocator):
         sb = self._mounted()
         self.mb.free_blocks(block, 1, task.handle.transaction.tid if task.handle is not None else 0)
         self._charge(task, _FREE)
+        sb.forget(task, inode, block)
         self._in_transaction(task, self.mb.geometry.group_of(block))
-        if sb.journal is not None:
-            sb.journal.revoke(task, block)
+        sb.mark_dirty_under_handle(task, inode)
 
     def free_data(self, task: Task, inode: LiveInode, block: int, count: int) -> Generator[Any, Any, None]:
         """
@@ -315,7 +315,7 @@ class Ext4Allocator(Allocator):
         sb = self._mounted()
         if not reserved:
             inode.taken += request.length
-            yield from sb.mark_dirty_sync(task, inode)
+            yield from sb.mark_dirty_sync(task, inode, not sb.delalloc)  # dquot_alloc_block(), or _nofail()
         found = self.mb.new_blocks(request)
         if not reserved and found.count < request.length:
             inode.taken -= request.length - found.count

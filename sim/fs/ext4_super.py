@@ -102,6 +102,7 @@ class Ext4Super:
             "get": ledger.site(TASK, "", "__ext4_journal_get_write_access"),
             "create": ledger.site(TASK, "", "__ext4_journal_get_create_access"),
             "dirty": ledger.site(TASK, "", "__ext4_handle_dirty_metadata"),
+            "of inode": ledger.site(TASK, "__ext4_handle_dirty_metadata", "mark_buffer_dirty_inode"),
         }
 
     def descriptor_block(self, group: int) -> int:
@@ -179,13 +180,33 @@ class Ext4Super:
         else:
             self.journal.get_create_access(task, block)
 
-    def dirty_metadata(self, task: Task, block: int) -> None:
-        """ext4_handle_dirty_metadata(): to the journal; without one the block is dirty at once."""
+    def dirty_metadata(self, task: Task, block: int, inode: LiveInode | None = None) -> None:
+        """
+        ext4_handle_dirty_metadata(): to the journal; without one the block is dirty at once. inode: whose
+        fsync(2) then has to write the block (mark_buffer_dirty_inode()).
+        """
         if self.journal is None:
             task.ps += self._s_no_journal["dirty"].charge(1)
+            if inode is not None:
+                task.ps += self._s_no_journal["of inode"].charge(1)
+                inode.associated[block] = True
             self.buffers.mark_dirty(task, block)
         else:
             self.journal.dirty_metadata(task, block)
+
+    def extend(self, task: Task, credits: int) -> bool:
+        """ext4_journal_extend(): tell whether the task's handle has got so many credits more."""
+        return self.journal is None or self.journal.extend(task, credits)
+
+    def forget(self, task: Task, inode: LiveInode, block: int) -> None:
+        """ext4_forget() of metadata: with data=journal nothing is revoked, without a journal only dropped."""
+        if self.journal is None:
+            inode.associated.pop(block, None)
+            self.buffers.clean([block])
+        elif self.options.data == "journal":
+            self.journal.forget(task, block)
+        else:
+            self.journal.revoke(task, block)
 
     # -- inodes --------------------------------------------------------------------------------------
 
@@ -223,14 +244,26 @@ class Ext4Super:
             if data:
                 inode.datasync_tid = tid
 
-    def mark_dirty_sync(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
-        """mark_inode_dirty(): ext4_dirty_inode() in a handle of its own, or in the task's."""
+    def mark_dirty_sync(
+        self, task: Task, inode: LiveInode, datasync: bool = False
+    ) -> Generator[Any, Any, None]:
+        """
+        mark_inode_dirty_sync(): ext4_dirty_inode() in a handle of its own, or in the task's. datasync:
+        mark_inode_dirty(), of what fdatasync(2) needs, too.
+        """
+        if not self.can_start(task, 2):
+            yield from self.start(task, 2)
+            self.mark_dirty_under_handle(task, inode, datasync)
+            self.stop(task)
+        else:
+            self.mark_dirty_under_handle(task, inode, datasync)
+
+    def mark_dirty_under_handle(self, task: Task, inode: LiveInode, datasync: bool = False) -> None:
+        """mark_dirty_sync(), of who has a handle, or need not wait for one."""
         task.ps += self._s_dirty.charge(1) + self._s_dirty_inode.charge(1)
         inode.dirty = True
-        if self.can_start(task, 2):
-            self.start_at_once(task, 2)
-        else:
-            yield from self.start(task, 2)
+        inode.dirty_datasync |= datasync
+        self.start_at_once(task, 2)
         self.mark_inode_dirty(task, inode)
         self.stop(task)
 

@@ -2,12 +2,11 @@
 The locks of inodes: i_rwsem, which one writer of a file or directory holds at a time, and i_data_sem, which
 guards where its blocks are (include/linux/fs.h, fs/ext4/ext4.h of Linux 6.1).
 
-i_rwsem is taken by write(2), with all of balance_dirty_pages(), by fallocate(2), by fsync(2) where there is
-no journal and the inode itself is written (__generic_file_fsync()), by unlink(2), and of a directory by who
-makes a name in it or takes one away. Buffered reads of ext4 do not take it: a page's lock is all that stands
-between them and a writer. i_data_sem is taken to read where the extent tree is looked up, to write where it
-changes or preallocated blocks are given back. A task holds i_rwsem, a handle, a page, i_data_sem in this
-order.
+i_rwsem is taken by write(2), with all of balance_dirty_pages(), by fallocate(2), by unlink(2), and of a
+directory by who makes a name in it or takes one away. fsync(2) does without it. Buffered reads of ext4 do not
+take it: a page's lock is all that stands between them and a writer. i_data_sem is taken to read where the
+extent tree is looked up, to write where it changes or preallocated blocks are given back. A task holds
+i_rwsem, a handle, a page, i_data_sem in this order.
 
 A lock that is free costs nothing: what taking it takes is in what its callers cost as recorded. Left out:
 the locks of an inode that is evicted, which nobody else has; i_data_sem of who only reads

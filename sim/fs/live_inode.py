@@ -68,17 +68,21 @@ class LiveInode:
     fscrypt_inode_uses_inline_crypto()). journalled: its data goes through the log. taken: blocks that it got
     since it was opened, of data and of its tree (they are in i_blocks). bytes: None if data is off. regular:
     a file, no directory. links: how many names it has. dtime: seconds when it was deleted, or an orphan's
-    next one. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC).
+    next one. dirty: it, not only its pages, is on the flusher's list (I_DIRTY_SYNC); dirty_datasync: so
+    that fdatasync(2) has to write it (I_DIRTY_DATASYNC). associated: without a journal, blocks of metadata
+    that fsync(2) writes, in the order in which they were changed (i_mapping->private_list).
     rwsem: i_rwsem, of who writes it; data_sem: i_data_sem, of its blocks (sim.fs.inode_locks).
     page_locks: of its pages. shares: some of its blocks are other files', too, or were.
     """
 
     __slots__ = (
+        "associated",
         "bytes",
         "changed",
         "data_sem",
         "datasync_tid",
         "dirty",
+        "dirty_datasync",
         "disksize",
         "dtime",
         "encrypted",
@@ -136,7 +140,7 @@ class LiveInode:
         self.inline_crypto = encrypted and inline
         self.journalled = False
         self.regular = True
-        self.changed = self.dirty = self.shares = False
+        self.changed = self.dirty = self.dirty_datasync = self.shares = False
         blocks = mapping.pages * (PAGE_BYTES // block_size)
         self.state = bytearray(blocks)
         self.place = array("q", bytes(8 * blocks))
@@ -147,6 +151,7 @@ class LiveInode:
         self.open_files = self.links = 1
         self.dtime = 0
         self.under_way: list[Any] = []
+        self.associated: dict[int, bool] = {}
         self.bytes: FileBytes | None = None
 
     def forget_heads(self, first: int, end: int, per_page: int) -> None:

@@ -301,13 +301,15 @@ class LiveTree:
         node.children.insert(at, below)
         return made
 
-    def shrink(self) -> int:
-        """
-        ext4_ext_try_to_merge_up(): take a lone leaf that fits into the root; return its block, 0 if none.
-        """
+    @property
+    def shrinks(self) -> bool:
+        """Whether there is a lone leaf, and it fits into the root."""
         root = self.root
-        if root.depth != 1 or len(root.children) != 1 or len(root.children[0].keys) > ROOT_ENTRIES:
-            return 0
+        return root.depth == 1 and len(root.children) == 1 and len(root.children[0].keys) <= ROOT_ENTRIES
+
+    def shrink(self) -> int:
+        """ext4_ext_try_to_merge_up(): take the lone leaf into the root; return its block."""
+        root = self.root
         leaf = root.children[0]
         root.depth, root.children, root.keys = 0, [], []
         leaf.move(root, 0)

@@ -21,6 +21,8 @@ from sim.fs.live_inode import LiveInode
 from sim.fs.live_tree import END, Node, Path
 
 _MAP = "ext4_ext_map_blocks"
+_FREES = 2
+"""Credits for freeing a block: bitmap and descriptor."""
 
 
 class TreeEditor:
@@ -100,7 +102,7 @@ class TreeEditor:
         """ext4_ext_dirty()."""
         task.ps += self._s_dirty.charge(1)
         if node.block:
-            self._sb.dirty_metadata(task, node.block)
+            self._sb.dirty_metadata(task, node.block, inode)
         else:
             self._sb.mark_inode_dirty(task, inode)
 
@@ -167,11 +169,9 @@ class TreeEditor:
         if not done:
             task.ps += self._s_right.charge(1)
             leaf.merge_right(at)
-        if inode.tree.depth == 1:
-            block = inode.tree.shrink()
-            if block:
-                self.allocator.free_node(task, inode, block)
-                path.nodes, path.at = [inode.tree.root], [path.at[-1]]
+        if inode.tree.shrinks and self._sb.extend(task, _FREES):
+            self.allocator.free_node(task, inode, inode.tree.shrink())
+            path.nodes, path.at = [inode.tree.root], [path.at[-1]]
 
     def correct_indexes(self, task: Task, inode: LiveInode, path: Path) -> None:
         """
@@ -221,7 +221,7 @@ class TreeEditor:
         self._sb.buffers.fresh(block)
         self._sb.get_create_access(task, block)
         inode.tree.grow(block)
-        self._sb.dirty_metadata(task, block)
+        self._sb.dirty_metadata(task, block, inode)
         self._sb.mark_inode_dirty(task, inode)
 
     def _split(
@@ -240,7 +240,7 @@ class TreeEditor:
             self._sb.buffers.make(task, node.block)
             self._sb.buffers.warm([node.block])  # up to date, but not verified
             self._sb.get_create_access(task, node.block)
-            self._sb.dirty_metadata(task, node.block)
+            self._sb.dirty_metadata(task, node.block, inode)
             old = len(path.nodes) - 1 - number
             if moved[old]:
                 self.access(task, path.nodes[old])

@@ -47,6 +47,8 @@ class Conversions(Converter):
             " __ext4_journal_start_reserved;jbd2_journal_start_reserved;start_this_handle",
         )
         self._s_vector = ledger.site(TASK, work, "ext4_convert_unwritten_extents")
+        convert = f"{work};ext4_convert_unwritten_extents"
+        self._s_credits = ledger.site(TASK, convert, "ext4_ext_index_trans_blocks")
         self._s_queue = ledger.site(TASK, "", "queue_work_on")
 
     def queue(self, io_end: IoEnd) -> None:
@@ -63,20 +65,28 @@ class Conversions(Converter):
         yield from task.settle()
         while self._queued:
             io_end = self._queued.pop(0)
-            task.ps += self._s_io_end.charge(1) + self._s_start.charge(1)
+            task.ps += self._s_io_end.charge(1)
             journal = sb.journal
             if journal is not None:
+                task.ps += self._s_start.charge(1)
                 journal.start_reserved(task, io_end.reserved)
             for lblk, length in io_end.vectors:
                 task.ps += self._s_vector.charge(1)
+                if journal is None:
+                    task.ps += self._s_credits.charge(1)
                 end = lblk + length
                 while lblk < end:
+                    if journal is None:
+                        sb.start_at_once(task, 0)
                     found = yield from self._mapper.map_blocks(
                         task, io_end.inode, lblk, end - lblk, CREATE | UNWRITTEN | CONVERT, Plug(holds=False)
                     )
                     sb.mark_inode_dirty(task, io_end.inode)
                     lblk += found.length
-            sb.stop(task)
+                    if journal is None:
+                        sb.stop(task)
+            if journal is not None:
+                sb.stop(task)
             task.ps += self._ends.converted(io_end)
             if not self._queued:
                 yield from task.settle()

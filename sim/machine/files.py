@@ -125,7 +125,8 @@ class MountedFiles:
     def _drop_pages(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """truncate_inode_pages_final(), and jbd2_journal_release_jbd_inode()."""
         writer, mapping, journal = self._writer, inode.mapping, self._writer.journal
-        inode.dirty = False
+        inode.dirty = inode.dirty_datasync = False
+        inode.associated.clear()
         yield from writer.flusher.idle(task)
         while inode.under_way:
             yield from task.wait(inode.under_way[0].awaited(writer.clock))

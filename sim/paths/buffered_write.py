@@ -382,7 +382,7 @@ class BufferedWrite(WriteSites):
             inode.disksize = max(inode.disksize, end)
             self._sb.mark_inode_dirty(task, inode)
         else:
-            yield from self._sb.mark_dirty_sync(task, inode)
+            yield from self._sb.mark_dirty_sync(task, inode, True)
 
 
 def _nothing_to_write(_task: Task) -> Generator[Any, Any, None]:

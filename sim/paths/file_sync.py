@@ -15,11 +15,11 @@ from sim.block.bio import Plug
 from sim.block.opf import REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
-from sim.engine.ledger import TASK, Ledger, under
+from sim.engine.ledger import TASK, Ledger, Site, under
 from sim.fs.bdev_buffers import BH_WBC
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.live_inode import LiveInode
-from sim.fs.write_out import WriteOut, sector_of
+from sim.fs.write_out import Pending, WriteOut, sector_of
 from sim.fs.writeback_control import WB_SYNC_ALL, WB_SYNC_NONE, WritebackControl
 from sim.paths.write_calls import chain
 from sim.paths.writepages.wait import WriteBackWait
@@ -61,15 +61,20 @@ class FileSync:
             TASK, "ext4_sync_file", chain("ext4_fc_commit;jbd2_complete_transaction")
         )
         self._s_barrier = ledger.site(TASK, "ext4_sync_file", "jbd2_trans_will_send_data_barrier")
-        write = "ext4_sync_file;__generic_file_fsync;sync_inode_metadata;__writeback_single_inode"
+        write = "ext4_sync_file;sync_inode_metadata;__writeback_single_inode"
         buffer = "sync_dirty_buffer;__sync_dirty_buffer"
         self._s_again = ledger.site(TASK, write, "do_writepages")
         written = f"{write};ext4_write_inode"
-        inner = f"__ext4_get_inode_loc {chain(buffer)} {under(buffer, BH_WBC)}"
+        inner = f"__ext4_get_inode_loc {chain(buffer)}"
         self._s_inode = ledger.site(
             TASK,
             "",
             f"filemap_fdatawait_range {write} {written} {under(written, inner)}",
+        )
+        self._s_inode_block = ledger.site(TASK, f"{written};{buffer}", BH_WBC)
+        associated = "write_dirty_buffer"
+        self._s_associated = ledger.site(
+            TASK, "ext4_sync_file;sync_mapping_buffers", f"{associated} {under(associated, BH_WBC)}"
         )
         self._s_force = ledger.site(TASK, "ext4_sync_file", "ext4_force_commit")
 
@@ -79,7 +84,7 @@ class FileSync:
         yield from self.write_and_wait(task, inode)
         journal = self._sb.journal
         if journal is None:
-            yield from self._without_journal(task, inode)
+            yield from self._without_journal(task, inode, data_only)
         elif inode.journalled:
             task.ps += self._s_force.charge(1)
             yield from self._force(task)
@@ -103,33 +108,47 @@ class FileSync:
         if transaction is not None:
             yield from journal.complete(task, transaction.tid)
 
-    def _without_journal(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
-        """ext4_fsync_nojournal(): the inode's block is written, and waited for; then a flush."""
-        buffers = self._sb.buffers
-        block, size = inode.table_block, buffers.block_size
+    def _without_journal(self, task: Task, inode: LiveInode, data_only: bool) -> Generator[Any, Any, None]:
+        """
+        ext4_fsync_nojournal(): the blocks of the file's metadata, waited for; and if the inode is dirty its
+        block, and a flush. Who finds the inode clean does without a flush.
+        """
+        plug = Plug()
+        blocks = [block for block in inode.associated if self._sb.buffers.is_dirty(block)]
+        inode.associated.clear()
+        yield from self._write_blocks(task, blocks, plug, self._s_associated)
+        if inode.dirty_datasync or (inode.dirty and not data_only):
+            yield from self._write_inode(task, inode)
+            if self._sb.options.barrier:
+                yield from self._out.flush(task)
+
+    def _write_inode(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
+        """sync_inode_metadata(): __writeback_single_inode() of a file that has no dirty pages any more."""
+        buffers, block = self._sb.buffers, inode.table_block
         task.ps += self._s_again.charge(1)
-        yield from self._sb.locks.lock(task, inode)
-        inode.dirty = False
+        inode.dirty = inode.dirty_datasync = False
+        yield from self._wait.wait(task, inode)
+        task.ps += self._s_inode.charge(1)
+        buffers.getblk(task, 1)
         if buffers.is_dirty(block):
-            yield from self._wait.wait(task, inode)
-            task.ps += self._s_inode.charge(1)
-            buffers.getblk(task, 1)
-            buffers.clean([block])
-            flags = REQ_OP_WRITE | REQ_SYNC | REQ_META | REQ_PRIO
-            pending = self._out.submit(
-                task,
-                Plug(holds=False),
-                sector_of(block, size),
-                size // SECTOR_BYTES,
-                1,
-                [(block, 1)],
-                None,
-                flags,
-            )
-            yield from self._out.wait(task, [pending])
-        inode.rwsem.up_write()
-        if self._sb.options.barrier:
-            yield from self._out.flush(task)
+            yield from self._write_blocks(task, [block], Plug(holds=False), self._s_inode_block)
+
+    def _write_blocks(
+        self, task: Task, blocks: list[int], plug: Plug, calls: Site
+    ) -> Generator[Any, Any, None]:
+        """Write blocks of metadata to their places, in that order, and wait for each."""
+        if not blocks:
+            return
+        buffers, size = self._sb.buffers, self._sb.block_size
+        buffers.clean(blocks)
+        flags = REQ_OP_WRITE | REQ_SYNC | REQ_META | REQ_PRIO
+        pending: list[Pending] = []
+        for block in blocks:
+            task.ps += calls.charge(1)
+            place, sectors = sector_of(block, size), size // SECTOR_BYTES
+            pending.append(self._out.submit(task, plug, place, sectors, 1, [(block, 1)], None, flags))
+        self._out.queue.finish_plug(task, plug)
+        yield from self._out.wait(task, pending)
 
     def write_and_wait(self, task: Task, inode: LiveInode) -> Generator[Any, Any, None]:
         """file_write_and_wait_range()."""

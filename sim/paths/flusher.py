@@ -56,7 +56,8 @@ class Flusher:
         single = f"{work};wb_writeback;writeback_sb_inodes;__writeback_single_inode"
         self._s_inode = ledger.site(TASK, "", single)
         self._s_clean = ledger.site(TASK, single, "do_writepages do_writepages;ext4_writepages")
-        self._s_write_inode = ledger.site(TASK, single, "ext4_write_inode")
+        location = "" if sb.journal is not None else " ext4_write_inode;__ext4_get_inode_loc"
+        self._s_write_inode = ledger.site(TASK, single, f"ext4_write_inode{location}")
         self._s_sync_fs = ledger.site(TASK, "", "ext4_sync_fs")
         self._s_barrier = ledger.site(TASK, "ext4_sync_fs", "jbd2_trans_will_send_data_barrier")
         self._s_blockdev = ledger.site(TASK, "", "sync_blockdev")
@@ -96,8 +97,10 @@ class Flusher:
             else:
                 thread.ps += self._s_clean.charge(1)
             if inode.dirty:
-                inode.dirty = False
+                inode.dirty = inode.dirty_datasync = False
                 thread.ps += self._s_write_inode.charge(1)
+                if self._sb.journal is None:
+                    self._sb.buffers.getblk(thread, 1)
             yield from thread.settle()
         thread.plug = None
         self._sb.buffers.finish(thread, plug)

@@ -109,7 +109,7 @@ class IomapWrite:
             inode.size = end
             if not inode.state[(end - 1) // size] & _FRESH:
                 inode.disksize = max(inode.disksize, end)
-            yield from self._sb.mark_dirty_sync(task, inode)
+            yield from self._sb.mark_dirty_sync(task, inode, True)
 
     # -- extents -----------------------------------------------------------------------------------------
 

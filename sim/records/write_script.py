@@ -156,7 +156,8 @@ class ScriptRun(CountedMachine):
     def _ticks(self) -> int:
         """Return how often a write of the case fell into a new tick: what of ext4_dirty_inode() is left."""
         called = self.case.phase("write")
-        left = called.get("ext4_dirty_inode", 0) - called.get("ext4_mb_new_blocks", 0)
+        quota = called.get("ext4_mb_new_blocks", 0) + called.get("ext4_free_blocks", 0)
+        left = called.get("ext4_dirty_inode", 0) - quota
         if self.writer.sb.delalloc and not self.writer.plain:
             left -= self._growths()
         return max(left, 0)

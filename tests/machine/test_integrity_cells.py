@@ -185,7 +185,7 @@ class Above(Noted):
     """A target, before which its bios are noted."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.below, name)
+        return getattr(self._below, name)
 
 
 @pytest.mark.parametrize("scheme", ["none", "dm-crypt"])

@@ -17,7 +17,7 @@ from sim.block.protocols import BioQueue
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
-from sim.fs.bdev_buffers import BH_SYMBOLS, BdevBuffers
+from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC, BdevBuffers
 from sim.fs.jbd2.handle import Transaction
 from sim.fs.jbd2.log import Log
 from sim.fs.jbd2.log_bytes import LogBytes
@@ -102,7 +102,7 @@ class CheckpointedLog(Transactions):
         self._s_checkpoint = ledger.site(TASK, "", "jbd2_log_do_checkpoint")
         self._s_flush_batch = ledger.site(TASK, "jbd2_log_do_checkpoint", "__flush_batch")
         self._s_write = ledger.site(
-            TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
+            TASK, "jbd2_log_do_checkpoint", f"write_dirty_buffer {under('write_dirty_buffer', BH_WBC)}"
         )
         self._s_much = ledger.site(TASK, STACK, "jbd2_update_log_tail")
         self._s_tail = ledger.site(TASK, "", "jbd2_journal_update_sb_log_tail")
@@ -135,6 +135,10 @@ class CheckpointedLog(Transactions):
             yield from self.do_checkpoint(task)
             ended, self._checkpointed = self._checkpointed, None
             ended.succeed()
+
+    def awaits_checkpoint(self, block: int) -> bool:
+        """Tell whether a transaction of the log has a block on its list."""
+        return self.log.has(block)
 
     def filed(self, blocks: Sequence[int]) -> None:
         """They are the journal's from now on, not of who writes them in place (set_buffer_jbddirty())."""
@@ -261,7 +265,7 @@ class CheckpointedLog(Transactions):
             metadata = self.log.oldest()
             for transaction in (self.committing, self.running):
                 if transaction is not None and any(
-                    block in transaction.files or block in transaction.revoked for block in metadata
+                    block in transaction.files or block in transaction.forgotten for block in metadata
                 ):
                     break
             else:

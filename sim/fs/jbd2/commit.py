@@ -14,11 +14,11 @@ from collections.abc import Generator
 from typing import Any
 
 from sim.block.bio import Plug
-from sim.block.opf import REQ_FUA, REQ_OP_WRITE, REQ_PREFLUSH, REQ_SYNC
+from sim.block.opf import REQ_FUA, REQ_PREFLUSH
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, under
 from sim.errors import InvariantError
-from sim.fs.bdev_buffers import BH_SYMBOLS
+from sim.fs.bdev_buffers import BH_SYMBOLS, BH_WBC
 from sim.fs.jbd2.checkpoint import LOG_FLAGS, STACK, CheckpointedLog
 from sim.fs.jbd2.handle import WAITS, WRITES, Transaction
 from sim.fs.write_out import Pending
@@ -58,10 +58,11 @@ class Jbd2Journal(CheckpointedLog):
         self._s_refile_next = ledger.site(
             TASK, f"{STACK};__jbd2_journal_refile_buffer", "__jbd2_journal_file_buffer"
         )
+        self._s_forgotten = ledger.site(TASK, STACK, "__jbd2_journal_refile_buffer")
         self._s_bh = ledger.site(TASK, STACK, BH_SYMBOLS)
         write = f"{STACK};jbd2_journal_write_revoke_records"
         self._s_write_revoked = ledger.site(
-            TASK, write, f"write_dirty_buffer {under('write_dirty_buffer', BH_SYMBOLS)}"
+            TASK, write, f"write_dirty_buffer {under('write_dirty_buffer', BH_WBC)}"
         )
         self._s_record = ledger.site(TASK, STACK, f"journal_submit_commit_record {BH_SYMBOLS}")
         self._s_data = {
@@ -141,6 +142,9 @@ class Jbd2Journal(CheckpointedLog):
         self.committing = None
         transaction.credits = 0
         self._refile(task, metadata)
+        task.ps += self._s_forgotten.charge(len(transaction.forgotten))
+        for block in transaction.forgotten:
+            self.log.leaves(block)
         self.committed = transaction.tid
         self.data.committed(task, transaction.tid)
         yield from task.settle()
@@ -153,7 +157,7 @@ class Jbd2Journal(CheckpointedLog):
 
     def _busy(self, block: int, transaction: Transaction) -> bool:
         """Tell whether a block cannot leave its old transaction: not in place yet, or in a newer one."""
-        if block in transaction.files or block in transaction.revoked:
+        if block in transaction.files or block in transaction.forgotten:
             return True
         if self.buffers.is_dirty(block) or self.data.is_dirty(block):
             return True
@@ -195,7 +199,7 @@ class Jbd2Journal(CheckpointedLog):
             self.bytes.revocations(tid, revoked, places)
         for place in places:
             self.buffers.make(task, place)
-        return [self._submit(task, plug, place, REQ_OP_WRITE | REQ_SYNC) for place in places]
+        return [self._submit(task, plug, place, LOG_FLAGS, self._in_place) for place in places]
 
     def _write_record(self, task: Task, tid: int, plug: Plug) -> Pending:
         """journal_submit_commit_record()."""

@@ -21,8 +21,9 @@ class Transaction:
 
     files: block -> RESERVED or METADATA, in the order in which they came. credits: reserved and used
     (t_outstanding_credits). updates: handles that are open. inodes: number -> WAITS or WRITES, ordered data.
-    revoked: blocks that a replay must not bring back. flushing: its commit has asked the device to empty its
-    cache (T_COMMIT_JFLUSH). done: an event of its commit, once somebody waits.
+    revoked: blocks that a replay must not bring back. forgotten: blocks that were freed while an older
+    transaction has them, let go with the commit (BJ_Forget). flushing: its commit has asked the device to
+    empty its cache (T_COMMIT_JFLUSH). done: an event of its commit, once somebody waits.
     """
 
     __slots__ = (
@@ -31,6 +32,7 @@ class Transaction:
         "ended",
         "files",
         "flushing",
+        "forgotten",
         "inodes",
         "left",
         "locked",
@@ -44,6 +46,7 @@ class Transaction:
         self.credits = credits
         self.updates = 0
         self.files: dict[int, int] = {}
+        self.forgotten: dict[int, bool] = {}
         self.left: dict[int, bool] = {}
         self.inodes: dict[int, int] = {}
         self.revoked: dict[int, bool] = {}

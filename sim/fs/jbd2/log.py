@@ -105,6 +105,10 @@ class Log:
         self._taken = 0
         self._begins = self.head
 
+    def has(self, block: int) -> bool:
+        """Tell whether a transaction has a block on its list."""
+        return block in self._kept_in
+
     def leaves(self, block: int) -> None:
         """A block is off the list of its transaction (__jbd2_journal_remove_checkpoint())."""
         kept = self._kept_in.get(block)

@@ -94,7 +94,10 @@ class Transactions:
                 "jbd2_journal_inode_ranged_write jbd2_journal_inode_ranged_write;jbd2_journal_file_inode",
             ),
         }
+        self._s_extend = ledger.site(TASK, "", "jbd2_journal_extend")
         self._s_revoke = ledger.site(TASK, "", "jbd2_journal_revoke")
+        self._s_forget = ledger.site(TASK, "", "jbd2_journal_forget")
+        self._s_file_forgotten = ledger.site(TASK, "jbd2_journal_forget", "__jbd2_journal_file_buffer")
         self._s_ask = ledger.site(TASK, "", "jbd2_log_start_commit jbd2_log_start_commit;try_to_wake_up")
 
     def sites_of_handles(self) -> list[Site]:
@@ -197,17 +200,24 @@ class Transactions:
         handle: Handle | None = task.handle
         if handle is None:
             raise InvariantError(f"task {task.name} has no handle to extend")
-        more, running = credits - handle.credits, handle.transaction
-        if more <= 0:
-            return
-        if not running.locked and running.credits + more <= self.limit:
-            running.credits += more
-            handle.credits += more
+        more = credits - handle.credits
+        if more <= 0 or self.extend(task, more):
             return
         refs, handle.refs = handle.refs, 1
         self.stop(task)
         restarted = yield from self.start(task, credits)
         restarted.refs = refs
+
+    def extend(self, task: Task, more: int) -> bool:
+        """jbd2_journal_extend(): let a task's handle have more credits, if there is room for them."""
+        handle: Handle = task.handle
+        running = handle.transaction
+        task.ps += self._s_extend.charge(1)
+        if running.locked or running.credits + more > self.limit:
+            return False
+        running.credits += more
+        handle.credits += more
+        return True
 
     def filed(self, blocks: Sequence[int]) -> None:
         """A transaction has blocks that may be dirty in place, to change them or to free them."""
@@ -290,6 +300,7 @@ class Transactions:
         task.ps += self._s_create.charge(1)
         transaction = self._of(task)
         transaction.revoked.pop(block, None)
+        transaction.forgotten.pop(block, None)
         if block not in transaction.files:
             task.ps += self._s_file.charge(1)
             transaction.files[block] = RESERVED
@@ -318,11 +329,26 @@ class Transactions:
 
     def revoke(self, task: Task, block: int) -> None:
         """jbd2_journal_revoke(): a block is freed; older copies in the log must not come back."""
-        transaction = self._of(task)
         task.ps += self._s_revoke.charge(1)
-        transaction.files.pop(block, None)
-        transaction.revoked[block] = True
-        self.filed([block])  # bforget(): what it held is not written any more
+        self._of(task).revoked[block] = True
+        self.forget(task, block)
+
+    def forget(self, task: Task, block: int) -> None:
+        """jbd2_journal_forget(): a block is freed; what it held is neither logged nor written in place."""
+        task.ps += self._s_forget.charge(1)
+        transaction = self._of(task)
+        if transaction.files.pop(block, 0) == METADATA:
+            task.handle.credits += 1
+        if self.committing is not None and block in self.committing.files:
+            transaction.forgotten[block] = True
+        elif self.awaits_checkpoint(block):
+            transaction.forgotten[block] = True
+            task.ps += self._s_file_forgotten.charge(1)
+        self.filed([block])
+
+    def awaits_checkpoint(self, block: int) -> bool:
+        """Tell whether a committed transaction of the log has a block (b_cp_transaction)."""
+        raise NotImplementedError
 
     def file_inode(self, task: Task, number: int, what: int) -> None:
         """jbd2_journal_file_inode(): the commit is to wait for an inode's data, or to write it."""
