@@ -125,6 +125,12 @@ METRICS: dict[str, tuple[str, str]] = {
         "checksums that were computed of what was written, their own among them",
     ),
     "checksum_blocks_logged": ("blocks", "how often a block with checksums was given to a transaction"),
+    "checksum_row_waits": (
+        "sleeps",
+        "sleeps for a block with checksums that was changed or written just then",
+    ),
+    "checksum_row_wait_ns": ("ns", "how long these sleeps were, of all tasks together"),
+    "checksum_row_copies": ("blocks", "blocks with checksums that were copied for a commit (b_frozen_data)"),
     "checksum_list_bytes": ("B", "lists of checksums of files that jobs wrote, at the end"),
     "checksum_runs_cut": ("runs", "runs with one checksum that were cut round what was written"),
     "checksum_runs_whole": ("runs", "that were not cut, for their list had no room"),

@@ -119,6 +119,9 @@ def _of_files(machine: Machine, sums: Verification) -> dict[str, Number]:
     if kept is not None:
         read, more = read + kept.read_blocks * size, more + kept.runs.more_blocks * size
         written = {"checksums_computed": kept.computed, "checksum_blocks_logged": kept.logged}
+        written["checksum_row_waits"] = kept.locks.waits
+        written["checksum_row_wait_ns"] = kept.locks.waited_ns
+        written["checksum_row_copies"] = kept.locks.copies
         lists = [tags.length_bytes for tags in kept.files.values() if tags.by_run]
         if lists:
             written["checksum_list_bytes"] = sum(lists)

@@ -195,7 +195,7 @@ class BufferedWrite(WriteSites):
         if mode == JOURNALLED:
             self._journal_blocks(task, inode, base + first, base + last)
             if self.sums is not None:
-                self.sums.log_now(task, inode, change)
+                yield from self.sums.log_now(task, inode, change)
         else:
             self._dirty_blocks(task, inode, page, base + first, base + last)
         if not uptodate:

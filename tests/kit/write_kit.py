@@ -25,6 +25,7 @@ from sim.fs.live_tree import END, Path
 from sim.machine.machine import Machine
 from sim.machine.spec import MachineSpec
 from sim.machine.writer import Ext4Writer, JournalShape, VolumeShape
+from sim.paths.checksums.run_changes import SumPolicy
 from sim.paths.write_ciphers import FSCRYPT_WRITES, WriteCiphers
 from sim.units import PAGE_BYTES
 
@@ -159,6 +160,7 @@ class WriteRig:
         ciphers: WriteCiphers = FSCRYPT_WRITES,
         traced: bool = True,
         limits: QueueLimits = LIMITS,
+        checksums: SumPolicy | None = None,
         **said: Any,
     ) -> None:
         self.events: list[tuple[str, int, int, int]] = []
@@ -188,6 +190,7 @@ class WriteRig:
             plain,
             memory_pages=memory_pages,
             ciphers=ciphers,
+            checksums=checksums,
         )
         self.writer.buffers.warm([TABLE, BITMAP, DESCRIPTORS])
         self.task = machine.cpu.task(0, "writer")

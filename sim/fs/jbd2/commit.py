@@ -5,7 +5,7 @@ Ordered data is written or waited for; descriptors and blocks go into the log un
 then the commit record, with PREFLUSH and FUA (nobarrier: without; journal_async_commit: with the rest, and a
 flush behind). Then the blocks are dirty where they belong, for whoever writes them back.
 
-Left out: fast commits, errors, the shadow of a block that is changed while it is written, discards.
+Left out: fast commits, errors, discards.
 """
 
 from __future__ import annotations
@@ -117,6 +117,7 @@ class Jbd2Journal(CheckpointedLog):
         self._shrink(transaction)
         self.committing, self.running = transaction, None
         metadata, revoked = transaction.metadata(), list(transaction.revoked)
+        self.shadows.begin(metadata)
         if self.bytes is not None:
             self.bytes.freeze(metadata)
         for number, what in transaction.inodes.items():
@@ -176,7 +177,9 @@ class Jbd2Journal(CheckpointedLog):
             task.ps += self._s_bh.charge(len(places))
             if self.bytes is not None:
                 self.bytes.descriptor(tid, batch, places)
-            pending.extend(self._out.submit_each(task, plug, places, self._size, LOG_FLAGS))
+            written = self._out.submit_each(task, plug, places, self._size, LOG_FLAGS)
+            self.shadows.submitted([places[0], *batch], written)
+            pending.extend(written)
             self.buffers.make(task, places[0])
         if self.async_commit:
             pending.append(self._write_record(task, tid, plug))

@@ -6,8 +6,8 @@ A handle reserves credits, a block each that it may change, in the running trans
 gives back when it stops. A transaction that has no room for a handle's credits is committed first, and the
 handle waits. Blocks are named by their number; `LogBytes` has their bytes, if there are any.
 
-Left out: the shadow of a block that is being committed (who changes it does not wait for its copy), abort,
-fast commits, reserved handles' own limit.
+Left out: abort, fast commits, reserved handles' own limit. That a block is being committed stops only who
+asks (sim.fs.buffer_locks).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger, Site
 from sim.errors import InvariantError
 from sim.fs.jbd2.handle import METADATA, RESERVED, WAITS, WRITES, Handle, Transaction
+from sim.fs.jbd2.shadow import Shadows
 
 
 class Transactions:
@@ -37,6 +38,7 @@ class Transactions:
         self.next_tid = 1
         self.running: Transaction | None = None
         self.committing: Transaction | None = None
+        self.shadows = Shadows()
         self.requested = 0
         self.wake: Any = None
         self.reserved = 0

@@ -9,8 +9,12 @@ transaction after. data=journal: at write(2), page by page, under the handle tha
 
 A run has one checksum: what that means for who writes a part of it stands in run_changes.py.
 
-Left out: waiting for another's update of the same block; extents that are new, with lists; a page that is
-read to be written in part is not verified.
+Many files share a row of a table: who changes it holds its buffer's lock while he puts the checksums there
+and makes the row's own, and waits for a commit that is writing it (sim.fs.buffer_locks). So it is with the
+blocks of a list.
+
+Left out: extents that are new, with lists; a page that is read to be written in part is not verified;
+xattr_sem, under which a file's list would change.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from sim.cache.page_cache import PageCache
 from sim.engine.clock import Clock
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
+from sim.fs.buffer_locks import BufferLocks
 from sim.fs.crypt_sites import BlockCalls
 from sim.fs.ext4_super import Ext4Super
 from sim.fs.file_tags import DECRYPTED, STORED, FileTags, ListTags, Run
@@ -43,8 +48,8 @@ class ChecksumUpdates:
     """
     Keeps up the checksums of files. files: by inode. computed: checksums so far; hashed_bytes: what for.
 
-    read_blocks: blocks with checksums that were read; logged: how often one was given to a transaction. runs:
-    the changes of lists. bytes: None if data is off.
+    read_blocks: blocks with checksums that were read; logged: how often one was given to a transaction.
+    locks: of these blocks. runs: the changes of lists. bytes: None if data is off.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class ChecksumUpdates:
         self._clock = clock
         self._sb = sb
         self._worker = worker
+        self.locks = BufferLocks(clock, ledger, sb.buffers, sb.journal)
         self.queue = reads.queue
         self.runs = RunChanges(ledger, cache, reads, sb.per_page, sb.block_size, policy)
         self._owed: list[tuple[LiveInode, list[Run]]] = []
@@ -111,11 +117,11 @@ class ChecksumUpdates:
             yield from self._in_memory(task, block)
         return change
 
-    def log_now(self, task: Task, inode: LiveInode, change: TagChange | None) -> None:
+    def log_now(self, task: Task, inode: LiveInode, change: TagChange | None) -> Generator[Any, Any, None]:
         """Compute checksums and have the journal log them, under the handle that the task has."""
         if change is not None:
             self._compute(task, change)
-            self._take(task, inode, change, change.tag_blocks)
+            yield from self._take(task, inode, change, change.tag_blocks)
 
     def _change_of(self, task: Task, inode: LiveInode, written: list[Run]) -> Generator[Any, Any, TagChange]:
         """Return what changes with these blocks; have in memory what of the data is needed."""
@@ -127,18 +133,18 @@ class ChecksumUpdates:
 
     def _compute(self, task: Task, change: TagChange) -> None:
         """
-        Charge what computing costs. Tags that a table has of plaintext, or of the cipher's, were paid for
-        when their blocks were encrypted; those of runs are not, for a run has many pages.
+        Charge what computing costs, but for the rows' own checksums, made under their locks. Tags that a
+        table has of plaintext, or of the cipher's, were paid for when their blocks were encrypted; those of
+        runs are not, for a run has many pages.
         """
         self.computed += change.units
         self.hashed_bytes += change.hashed
-        units, hashed = change.units, change.hashed
-        if self._of != STORED and change.rows:
-            units = len(change.rows)
-            hashed = units * self._sb.buffers.block_size
-        elif self._of == DECRYPTED:
-            task.ps += self._s_seal.charge_units(units - 1, (units - 1) * TAG_BYTES)
-        task.ps += self._s_unit.charge_units(units, hashed)
+        rows = len(change.rows)
+        if self._of == STORED or not rows:
+            units = change.units - rows
+            task.ps += self._s_unit.charge_units(units, change.hashed - rows * self._sb.block_size)
+            if self._of == DECRYPTED:
+                task.ps += self._s_seal.charge_units(units - 1, (units - 1) * TAG_BYTES)
 
     def _of_table(self, inode: LiveInode, tags: FileTags, written: list[Run]) -> TagChange:
         """Return the rows of a table that change, in order, and what they are for."""
@@ -167,7 +173,7 @@ class ChecksumUpdates:
             for block in some:
                 yield from self._in_memory(task, block)
             yield from sb.start(task, len(some) + 1)
-            self._take(task, inode, change, some)
+            yield from self._take(task, inode, change, some)
             sb.stop(task)
 
     def _in_memory(self, task: Task, block: int) -> Generator[Any, Any, None]:
@@ -178,7 +184,9 @@ class ChecksumUpdates:
             self.read_blocks += 1
             yield from buffers.read(task, block, Plug(holds=False))
 
-    def _take(self, task: Task, inode: LiveInode, change: TagChange, some: list[int]) -> None:
+    def _take(
+        self, task: Task, inode: LiveInode, change: TagChange, some: list[int]
+    ) -> Generator[Any, Any, None]:
         """Change blocks with checksums under the task's handle; without any the list is in the inode."""
         sb, kept = self._sb, self.bytes
         tags = self.files.get(inode.number)
@@ -189,9 +197,14 @@ class ChecksumUpdates:
                 kept.runs_written(inode, runs, change.derived)
         for block in some:
             sb.buffers.getblk(task, 1)
+            yield from self.locks.may_change(task, block)
             sb.get_write_access(task, block)
+            yield from self.locks.lock(task, block)
+            if change.rows:
+                task.ps += self._s_unit.charge_units(1, sb.block_size)
             if kept is not None and change.rows:
                 kept.pieces_written(inode, change.rows[block])
+            yield from self.locks.unlock(task, block)
             sb.dirty_metadata(task, block)
             self.logged += 1
         if isinstance(tags, ListTags) and not change.tag_blocks:
