@@ -194,7 +194,8 @@ class ListTags(FileTags):
     """
     Checksums in a list of the file's own. runs: (first block, blocks), in order. blocks: of the device, that
     hold the list; none if it lies in the inode. entry_bytes: of one run; most_bytes: that have room where the
-    list lies.
+    list lies. tables: blocks of the inode table that change with it, where it lies in inodes of its own.
+    in_inode: the file's inode changes with it.
     """
 
     def __init__(
@@ -206,6 +207,8 @@ class ListTags(FileTags):
         judge: Judge | None = None,
         entry_bytes: int = 0,
         most_bytes: int = 0,
+        tables: Sequence[int] = (),
+        in_inode: bool = False,
     ) -> None:
         super().__init__(name, True, list_bytes, judge)
         self._entry_bytes = entry_bytes
@@ -213,6 +216,8 @@ class ListTags(FileTags):
         self._starts = [start for start, _ in runs]
         self._lengths = [length for _, length in runs]
         self._blocks = blocks
+        self._changed = [*blocks, *tables]
+        self.in_inode = in_inode
 
     def tag_blocks(self, physical: int, blocks: int) -> list[int]:  # noqa: ARG002
         """Return all blocks of the list: it is read as a whole (FileTags)."""
@@ -233,6 +238,10 @@ class ListTags(FileTags):
     def run(self, number: int) -> Run:
         """Return the blocks of a run (FileTags)."""
         return self._starts[number], self._lengths[number]
+
+    def changed_blocks(self) -> list[int]:
+        """Return the blocks that change with the list: it is written as a whole."""
+        return self._changed
 
     def touched(self, written: list[Run]) -> dict[int, list[Run]]:
         """Return the numbers of the runs that are written, and which blocks of each; both in order."""

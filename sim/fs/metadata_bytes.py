@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Final
 
 from sim.errors import InvariantError
@@ -148,8 +149,9 @@ class MetadataBytes:
         """Return a block of an inode table with the inodes in it; nothing if none of them lies there."""
         held, size = bytearray(self._image.read_block(block)), self._image.superblock.inode_size
         per_group, found = self._image.superblock.inodes_per_group, False
-        for number, raw in self._copied.items():
-            if self._tables[number] == block:
+        changed: Mapping[int, bytes] = {} if self.tags is None else self.tags.inodes()
+        for number, raw in chain(self._copied.items(), changed.items()):
+            if self._tables.get(number, self._image.inode_block(number)) == block:
                 at = (number - 1) % per_group * size % len(held)
                 held[at : at + size] = raw
                 found = True

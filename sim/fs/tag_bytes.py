@@ -4,6 +4,8 @@ The bytes of the checksums of files that are written: who logs them says when th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mypy_extensions import mypyc_attr
 
 from sim.fs.file_tags import Run
@@ -35,6 +37,10 @@ class TagBytes:
 
     def block(self, block: int) -> bytes | None:
         """Return what a block of the device with checksums holds; None for another, or one as it was."""
+        raise NotImplementedError
+
+    def inodes(self) -> Mapping[int, bytes]:
+        """Return inodes that have changed because lists lie in them, by number: ea_inodes."""
         raise NotImplementedError
 
     def inode_copied(self, number: int, raw: bytearray) -> None:

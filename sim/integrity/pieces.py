@@ -24,6 +24,13 @@ def joined(xattrs: Mapping[XattrKey, bytes], key: XattrKey) -> bytes:
     return b"".join(parts)
 
 
+def is_piece(key: XattrKey, first: XattrKey) -> bool:
+    """Tell whether a piece of the value that begins under `first` lies under a key."""
+    index, name = key
+    number = name.removeprefix(first[1])
+    return index == first[0] and name.startswith(first[1]) and (not number or number.isdigit())
+
+
 def replaced(xattrs: Mapping[XattrKey, bytes], key: XattrKey, value: bytes) -> Xattrs:
     """Return xattrs with another value from `key` on, in as many pieces as it takes."""
     number, kept = 0, dict(xattrs)

@@ -3,22 +3,23 @@ Tags of an image whose files are written over, in memory: what each write change
 that hold them then. Who writes says when they are changed, and brings them to the image.
 
 A table: the entries of the blocks, and the own tag of each block of it. A list: the tags of the runs, and its
-own; it lies where it lay, in the inode or in its xattr block. Left out: lists whose value lies in inodes of
-its own.
+own; it lies where it lay, in the inode, in its xattr block, or in inodes of its own
+(sim.integrity.ea_values).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from sim.errors import ConfigError, ImageError
+from sim.errors import ImageError
 from sim.ext4.format.checksums import Checksums
-from sim.ext4.format.xattr import decode_block, decode_body, encode_block, encode_body
+from sim.ext4.format.xattr import EaValue, encode_block, encode_body
 from sim.ext4.read.reader import Image, Inode
-from sim.integrity.extents import TAGS_KEY, TaggedRun, encode_list, list_bytes, run_place
+from sim.integrity.ea_values import EaValues
+from sim.integrity.extents import TAGS_KEY, TaggedRun, encode_list, run_place
 from sim.integrity.linear import tag_of_piece
-from sim.integrity.list_room import body_at
-from sim.integrity.pieces import replaced
+from sim.integrity.list_room import body_at, stored_xattrs
+from sim.integrity.pieces import is_piece, replaced
 from sim.integrity.plan import Plan
 from sim.integrity.tables import Geometry, own_place
 from sim.integrity.tagger import Place, Tagger
@@ -97,28 +98,19 @@ class WrittenTable(TableUnits):
 
 class WrittenList(ListUnits):
     """
-    The list of a file that is written over, which keeps its places; its runs may be cut.
-
-    Raises ConfigError if its value lies in inodes of its own.
+    The list of a file that is written over, which keeps its places; its runs may be cut. values: that lie in
+    inodes of their own.
     """
 
     def __init__(self, image: Image, plan: Plan, tagger: Tagger, inode: Inode) -> None:
         super().__init__(plan, tagger, inode)
-        if inode.ea_values:
-            length = list_bytes(plan, len(self.runs))
-            raise ConfigError(
-                "checksums",
-                f"the list of inode {inode.number}, {length} bytes, lies in inodes of its own;"
-                ' with jobs that write and data "real"',
-                "longer runs, or a table, or data off",
-            )
         self._plan = plan
         self._size = image.block_size
         self._sums = Checksums(image.superblock)
         self._fields = body_at(inode)
-        self._body = decode_body(inode.raw_bytes[self._fields :], inode.place)
         self._place = inode.raw.xattr_block
-        self._in_block = decode_block(image.read_block(self._place), inode.place) if self._place else {}
+        self._body, self._in_block = stored_xattrs(image, inode)
+        self.values = EaValues(image)
 
     def write(
         self, runs: Sequence[Blocks], stored: Written, derived: Sequence[Blocks], old: Mapping[int, bytes]
@@ -163,20 +155,20 @@ class WrittenList(ListUnits):
         self.runs = [self._by_start[start] for start in sorted(self._by_start)]
         value = encode_list(self._plan, self._tagger, self._inode, self.runs, self._own)
         self._own = value[-self._plan.tag_bytes :]
-        if TAGS_KEY in self._body:
-            self._body = replaced(self._body, TAGS_KEY, value)
-        else:
-            self._in_block = replaced(self._in_block, TAGS_KEY, value)
+        for key, part in replaced({}, TAGS_KEY, value).items():
+            where = self._body if key in self._body else self._in_block
+            old = where[key]
+            where[key] = self.values.write(old.inode, part) if isinstance(old, EaValue) else part
 
     def into_inode(self, raw: bytearray) -> None:
         """Put what lies in the inode into its bytes; its checksum is set by whoever writes them."""
-        if TAGS_KEY in self._body:
+        if any(is_piece(key, TAGS_KEY) for key in self._body):
             raw[self._fields :] = encode_body(self._body, len(raw) - self._fields)
 
     def block(self, block: int) -> bytes | None:
-        """Return the xattr block; None for another."""
+        """Return the xattr block, or one of a value of its own; None for another."""
         if block != self._place or not self._place:
-            return None
+            return self.values.blocks.get(block)
         raw = bytearray(encode_block(self._in_block, self._size))
         self._sums.xattr_block(raw, block)
         return bytes(raw)

@@ -20,13 +20,12 @@ from sim.fs.file_tags import DECRYPTED, SEALED, STORED, FileTags, Judge, ListTag
 from sim.fs.fs_inode import FsInode
 from sim.fs.live_inode import LiveInode
 from sim.integrity.extents import are_cut, list_bytes, runs_of
-from sim.integrity.list_room import in_inode, most_list_bytes
+from sim.integrity.list_room import home_of, most_list_bytes
 from sim.integrity.tables import Geometry, geometry
 from sim.integrity.units import ListUnits, TableUnits
 from sim.integrity.whole_files import WholeFiles
 from sim.integrity.written import WrittenList, WrittenTable
 from sim.machine.machine import Machine
-from sim.machine.schemes import xattr_blocks
 from sim.machine.tag_judges import ListJudge, SealedContents, TableJudge
 from sim.machine.volume_files import VolumeFile
 from sim.machine.written_tags import WrittenTags
@@ -167,7 +166,7 @@ class VolumeTags:
     def blocks_of(self, inode: Inode) -> list[int]:
         """Return the blocks of the device with the checksums of a file; none of a list in its inode."""
         if self._shape is None:
-            return [] if in_inode(inode) else list(chain.from_iterable(xattr_blocks(self._volume, inode)))
+            return home_of(self._volume, inode).blocks
         rows = (
             self._shape.rows(extent.physical, extent.length)
             for extent in inode.tree.extents
@@ -226,8 +225,10 @@ class VolumeTags:
                 ),
                 self._of == DECRYPTED,
             )
-        blocks, length = self.blocks_of(on_disk), list_bytes(plan, len(runs))
-        return ListTags(file.path, runs, blocks, length, judge, entry_bytes, most_list_bytes(volume, on_disk))
+        home, length = home_of(volume, on_disk), list_bytes(plan, len(runs))
+        most = most_list_bytes(volume, on_disk)
+        said = home.blocks, length, judge, entry_bytes, most, home.tables, home.in_inode
+        return ListTags(file.path, runs, *said)
 
     def _runs_of(self, inode: Inode) -> list[Run]:
         """Return the runs of a file: its extents, or what its list says that they were cut into."""

@@ -163,8 +163,6 @@ def live_inode(
     volume: Image, on_disk: Inode, mapping: Mapping, encrypted: bool = False, inline: bool = False
 ) -> LiveInode:
     """Return an inode of an image as it is written. inline: where it is encrypted, the device does it."""
-    number, sb = on_disk.number, volume.superblock
-    group, at = divmod(number - 1, sb.inodes_per_group)
-    block = volume.group(group).inode_table + at * sb.inode_size // volume.block_size
-    size = volume.block_size
+    number, size = on_disk.number, volume.block_size
+    group, block = (number - 1) // volume.superblock.inodes_per_group, volume.inode_block(number)
     return LiveInode(number, block, group, on_disk.size_bytes, on_disk.tree, size, mapping, encrypted, inline)

@@ -23,6 +23,7 @@ from sim.ext4.read.opened import Inode
 from sim.ext4.read.reader import Image
 from sim.fs.allocation import Ext4Allocator
 from sim.fs.ext4_super import MountOptions
+from sim.fs.file_tags import FileTags
 from sim.fs.fs_inode import FsInode
 from sim.fs.live_inode import LiveInode
 from sim.fs.mballoc.allocator import MbAllocator
@@ -213,10 +214,24 @@ class MountedForWriting:
         if sums is None or tags is None or self._machine.sums is None:
             return
         sums.files[live.number] = tags
+        self._refuse_long_list(live, tags)
         for extent in inode.map.tree.extents:
             blocks = tags.tag_blocks(extent.physical, extent.length)
             self.writer.buffers.warm(
                 block for block in blocks if not self._machine.sums.cache.missing([block])
+            )
+
+    def _refuse_long_list(self, live: LiveInode, tags: FileTags) -> None:
+        """Raise ConfigError for a list of checksums that does not fit into a transaction, with a page."""
+        sums, journal, sb = self.writer.sums, self.writer.journal, self.writer.sb
+        if sums is None or journal is None or not tags.by_run:
+            return
+        needed = sums.credits(live) + (sb.write_credits(live) if sb.options.data == "journal" else 0)
+        if needed + 1 > journal.limit:
+            raise ConfigError(
+                "checksums",
+                f"the list of {tags.name} takes {needed} blocks, a transaction has {journal.limit}",
+                "a larger volume.journal, longer runs, or a table",
             )
 
     def unlink(self, task: Task, file: VolumeFile, inode: LiveInode) -> Generator[Any, Any, None]:

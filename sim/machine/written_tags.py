@@ -7,6 +7,7 @@ when it is written again. Of journalled data it is of what the page holds, under
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable
 
 from sim.ext4.edit.overlay import OverlayStore
@@ -104,6 +105,10 @@ class WrittenTags(TagBytes):
             if held is not None:
                 return held
         return None
+
+    def inodes(self) -> ChainMap[int, bytes]:
+        """Return the ea_inodes of all lists (TagBytes)."""
+        return ChainMap(*(kept.values.inodes for kept in self.lists.values()))
 
     def inode_copied(self, number: int, raw: bytearray) -> None:
         """Put a list that lies in its inode there (TagBytes)."""

@@ -111,6 +111,19 @@ def test_a_run_of_a_block_needs_nothing_more(tmp_path: Path) -> None:
     assert 16 * (4096 + list_bytes) == found["checksum_bytes_hashed"]
 
 
+def test_a_list_in_an_inode_of_its_own_has_that_logged_with_it(tmp_path: Path) -> None:
+    """
+    256 tags of 32 bytes: 3 blocks, and the block of the inode table with their hash, for every write; that
+    block has the file's inode, too, and is logged at some writes anyway.
+    """
+    found = ran(tmp_path, 'layout = "per_extent"\nextent_blocks = 1\nalgorithm = "sha256"')
+    assert 16 * (3 + 1) == found["checksum_blocks_logged"]
+    assert 3 * 4096 == found["checksum_bytes_read"]
+    in_block = ran(tmp_path, 'layout = "per_extent"\nextent_blocks = 1')
+    more = int(found["bytes_written"]) - int(in_block["bytes_written"])
+    assert 16 * 2 * 4096 < more <= 16 * 3 * 4096
+
+
 def test_a_list_in_its_inode_is_logged_with_it(tmp_path: Path) -> None:
     """A whole extent's list lies in the inode: no block of its own is logged, nor read."""
     found = ran(tmp_path, 'layout = "per_extent"')

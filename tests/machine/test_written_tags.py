@@ -181,8 +181,9 @@ def test_whatever_is_written(text: str) -> None:
 
 def test_counts_are_those_without_bytes(tmp_path: Path) -> None:
     """data = "real" moves neither a count nor a time."""
-    for sums in ('layout = "table_data"', 'layout = "per_extent"\nextent_blocks = 8'):
-        text = text_of(sums, 4, 'data = "ordered"', LAYOUTS["contiguous"])
+    lists = ('layout = "per_extent"\nextent_blocks = 8', 'layout = "per_extent"\nextent_blocks = 1')
+    for sums in ('layout = "table_data"', *lists):
+        text = text_of(sums, 4, 'data = "ordered"', LAYOUTS["contiguous"]).replace('"128KiB"', '"2MiB"')
         found = []
         for data in ("real", "off"):
             cell, image = cell_of(text.replace('data = "real"', f'data = "{data}"', 1), tmp_path)
@@ -338,10 +339,57 @@ def test_zeros_get_checksums_too(tmp_path: Path) -> None:
     assert written + of_rows == run.result.metrics["checksums_computed"]
 
 
-def test_a_list_in_inodes_of_its_own_is_refused(tmp_path: Path) -> None:
-    """Its value would need another inode's hash: one line says what to do."""
-    text = text_of('layout = "per_extent"\nextent_blocks = 1').replace('"128KiB"', '"2MiB"')
-    with pytest.raises(ConfigError, match=r"the list of inode \d+, 6168 bytes, lies in inodes of its own"):
+@pytest.mark.parametrize("mount", MOUNTS)
+@pytest.mark.parametrize(
+    ("sums", "values"),
+    [
+        ('layout = "per_extent"\nextent_blocks = 1', [6168]),
+        (
+            'layout = "per_extent_place"\nextent_blocks = 2\noverwrite = "split"\nalgorithm = "sha256"',
+            [10292],
+        ),
+        ('layout = "per_extent"\nextent_blocks = 1\nalgorithm = "aes-256-gcm"', [14376]),
+    ],
+)
+def test_a_list_in_an_inode_of_its_own_is_kept_up(
+    tmp_path: Path, sums: str, values: list[int], mount: str
+) -> None:
+    """The value, its hash in the ea_inode and in the entry: e2fsck, our check and debugfs's reader agree."""
+    run = played(text_of(sums, 4, MOUNTS[mount]).replace('"128KiB"', '"2MiB"'), tmp_path)
+    assert values == [size for _, size in run.mounted.volume.lookup("/f").ea_values]
+    image = check(run, tmp_path)
+    assert values <= [size for _, size in image.lookup("/f").ea_values]
+    before, after = (Image.open(path).lookup("/f").ea_values for path in (run.image, tmp_path / "after"))
+    assert [number for number, _ in before] == [number for number, _ in after]
+
+
+def test_a_list_may_lie_in_several_inodes(tmp_path: Path) -> None:
+    """Of 64 KiB and of what is left: both pieces are kept up, the first one's length never changes."""
+    sums = 'layout = "per_extent"\nextent_blocks = 1\nalgorithm = "blake2b"'
+    jobs = JOBS.replace('size = "128k"', 'size = "8m"')
+    run = played(text_of(sums, jobs=jobs).replace('"128KiB"', '"8MiB"'), tmp_path)
+    assert [65536, 16436] == [size for _, size in check(run, tmp_path).lookup("/f").ea_values]
+
+
+def test_a_list_beside_wrapped_keys_in_inodes_of_their_own(tmp_path: Path) -> None:
+    """A file of many users: its keys' values stay as they are, the list's is written over."""
+    sums = 'layout = "per_extent"\nextent_blocks = 1'
+    text = text_of(sums).replace('"128KiB"', '"2MiB"')
+    keys = '[encryption]\nscheme = "file-keys"\nusers = 60\npolicy = "any-of"\n'
+    run = played(text + keys, tmp_path)
+    image = check(run, tmp_path)
+    before, after = run.mounted.volume.lookup("/f"), image.lookup("/f")
+    assert len(after.ea_values) > 1
+    changed = {key for key in after.xattrs if after.xattrs[key] != before.xattrs[key]}
+    assert {TAGS_KEY} == changed
+
+
+def test_a_list_too_long_for_a_transaction_is_refused(tmp_path: Path) -> None:
+    """All of it is in one: one line says what to do."""
+    sums = 'layout = "per_extent"\nextent_blocks = 1\nalgorithm = "blake2b"'
+    jobs = JOBS.replace('size = "128k"', 'size = "8m"')
+    text = text_of(sums, 1, jobs=jobs).replace('"128KiB"', '"8MiB"')
+    with pytest.raises(ConfigError, match="the list of /f takes 324 blocks, a transaction has 256"):
         played(text, tmp_path)
 
 

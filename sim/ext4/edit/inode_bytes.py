@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 
 from sim.ext4.format.extents import plan_tree
-from sim.ext4.format.inode import EA_REFERENCES_AT, GOOD_OLD_BYTES
+from sim.ext4.format.inode import EA_DIGEST_AT, EA_REFERENCES_AT, GOOD_OLD_BYTES
 from sim.units import NS_PER_S, SECTOR_BYTES
 
 _SIZE_AT, _CTIME_AT, _DTIME_AT = 0x04, 0x0C, 0x14
@@ -87,6 +87,11 @@ def set_ea_references(raw: bytearray, references: int) -> None:
     """Set how many xattrs have their value in an ea_inode."""
     struct.pack_into("<I", raw, EA_REFERENCES_AT, references & 0xFFFF_FFFF)
     struct.pack_into("<I", raw, _CTIME_AT, references >> 32)
+
+
+def set_ea_digest(raw: bytearray, digest: int) -> None:
+    """Set the hash of its value that an ea_inode keeps."""
+    struct.pack_into("<I", raw, EA_DIGEST_AT, digest)
 
 
 def deleted(raw: bytes | memoryview, block_size: int, time_s: int) -> bytearray:

@@ -19,7 +19,7 @@ FIRST_USER_INODE = 11
 
 EA_REFERENCES_AT = 0x24
 """The version of an inode, of which an ea_inode makes its count of references."""
-_EA_DIGEST_AT, _EA_REFERENCES_HIGH_AT = 0x08, 0x0C
+EA_DIGEST_AT, _EA_REFERENCES_HIGH_AT = 0x08, 0x0C
 """Its seconds of access and of change."""
 
 FLAG_IMMUTABLE = 0x10
@@ -213,7 +213,7 @@ def ea_inode(size_bytes: int, digest: int, sectors: int, root: bytes, uid: int =
 
 def ea_digest(raw: bytes | memoryview) -> int:
     """Return the hash of its value that an ea_inode keeps."""
-    return int(struct.unpack_from("<I", raw, _EA_DIGEST_AT)[0])
+    return int(struct.unpack_from("<I", raw, EA_DIGEST_AT)[0])
 
 
 def ea_references(raw: bytes | memoryview) -> int:

@@ -126,6 +126,11 @@ class Image:
             self._inodes[number] = found
         return found
 
+    def inode_block(self, number: int) -> int:
+        """Return the block of the inode table in which an inode lies."""
+        group, index = divmod(number - 1, self.superblock.inodes_per_group)
+        return self.group(group).inode_table + index * self.superblock.inode_size // self.block_size
+
     def _judge(self, inode: Inode) -> None:
         raw = inode.raw
         room = self.superblock.inode_size - inodes.GOOD_OLD_BYTES

@@ -147,7 +147,7 @@ class RunChanges:
             yield from self._read(task, inode, wanted)
             for start, blocks in wanted:
                 self._keep(task, inode, start, blocks)
-        return TagChange(tags.tag_blocks(0, 0), units, hashed, {}, written, derived)
+        return TagChange(tags.changed_blocks(), units, hashed, {}, written, derived)
 
     def take(self, tags: ListTags, written: list[Run]) -> list[Run]:
         """Cut runs round what is written, where they are; return the runs that have other checksums."""

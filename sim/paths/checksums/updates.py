@@ -41,7 +41,7 @@ from sim.paths.file_sync import WriteBack
 from sim.paths.write_ciphers import SEAL
 
 _A_HANDLE: Final = 8
-"""Blocks with checksums that are changed under one handle."""
+"""Blocks of a table that are changed under one handle."""
 
 
 class ChecksumUpdates:
@@ -103,7 +103,7 @@ class ChecksumUpdates:
         tags = self.files.get(inode.number)
         if tags is None:
             return 0
-        return len(tags.tag_blocks(0, 0)) + 1 if tags.by_run else self._sb.per_page
+        return len(tags.changed_blocks()) + 1 if isinstance(tags, ListTags) else self._sb.per_page
 
     def ready(
         self, task: Task, inode: LiveInode, first: int, end: int
@@ -166,10 +166,14 @@ class ChecksumUpdates:
         return TagChange(list(rows), units + len(rows), (units + len(rows)) * size, rows, [])
 
     def _log(self, task: Task, inode: LiveInode, change: TagChange) -> Generator[Any, Any, None]:
-        """Have the running transaction take blocks with checksums; a list in its inode goes with that."""
+        """
+        Have the running transaction take blocks with checksums: all of a list in one handle, for in two
+        transactions it would be torn by a power cut; what of it is in its inode goes with that.
+        """
         sb, tag_blocks = self._sb, change.tag_blocks
-        for at in range(0, max(len(tag_blocks), 1), _A_HANDLE):
-            some = tag_blocks[at : at + _A_HANDLE]
+        step = _A_HANDLE if change.rows else max(len(tag_blocks), 1)
+        for at in range(0, max(len(tag_blocks), 1), step):
+            some = tag_blocks[at : at + step]
             for block in some:
                 yield from self._in_memory(task, block)
             yield from sb.start(task, len(some) + 1)
@@ -187,7 +191,7 @@ class ChecksumUpdates:
     def _take(
         self, task: Task, inode: LiveInode, change: TagChange, some: list[int]
     ) -> Generator[Any, Any, None]:
-        """Change blocks with checksums under the task's handle; without any the list is in the inode."""
+        """Change blocks with checksums under the task's handle, and what of a list is in its inode."""
         sb, kept = self._sb, self.bytes
         tags = self.files.get(inode.number)
         if isinstance(tags, ListTags) and change.written:
@@ -207,7 +211,7 @@ class ChecksumUpdates:
             yield from self.locks.unlock(task, block)
             sb.dirty_metadata(task, block)
             self.logged += 1
-        if isinstance(tags, ListTags) and not change.tag_blocks:
+        if isinstance(tags, ListTags) and tags.in_inode:
             sb.mark_inode_dirty(task, inode)
         sb.note_sync(task, inode, True)
 

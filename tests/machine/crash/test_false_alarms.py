@@ -103,6 +103,22 @@ def test_nothing_is_refused_where_nothing_was_written(run: Played) -> None:
     assert [] == run.mounted.sums.files(image).refused(image.lookup("/other"))
 
 
+def test_a_list_of_many_blocks_is_in_one_transaction(tmp_path: Path) -> None:
+    """
+    20 blocks in an inode of its own, commits all the time: no power cut leaves a part of it, for then all of
+    the file would be refused, blocks at rest among them.
+    """
+    sums = '[checksums]\nlayout = "per_extent"\nextent_blocks = 1\nalgorithm = "sha256"'
+    volume = VOLUME.replace('"4KiB"', '"1KiB"').replace('"256KiB"', '"512KiB"')
+    crash = '[crash]\nat = "bios"\npoints = 40\nstates = 3\n'
+    run = played(cell_text(volume, JOBS, 'commit = "100us"', crash, sums), tmp_path, judged=True)
+    assert run.mounted.volume.lookup("/full").ea_values
+    found = run.result.metrics
+    assert (0, 0) == (found["crash_unsound"], found["crash_alarms_at_rest"])
+    assert found["crash_e2fsck_finds"] in (0, -1)
+    assert int(found["crash_false_alarms"]) > 0
+
+
 def test_a_run_is_refused_as_a_whole(tmp_path: Path) -> None:
     """One block of eight is written: all of its run is refused, seven that nobody was writing among them."""
     run = run_of(tmp_path, RUNS)
