@@ -151,7 +151,7 @@ class MetadataBytes:
         per_group, found = self._image.superblock.inodes_per_group, False
         changed: Mapping[int, bytes] = {} if self.tags is None else self.tags.inodes()
         for number, raw in chain(self._copied.items(), changed.items()):
-            if self._tables.get(number, self._image.inode_block(number)) == block:
+            if self._tables.get(number, self._image.inode_at(number) // len(held)) == block:
                 at = (number - 1) % per_group * size % len(held)
                 held[at : at + size] = raw
                 found = True

@@ -50,7 +50,7 @@ def home_of(image: Image, inode: Inode) -> ListHome:
         if entry.inode:
             extents = image.inode(entry.inode).tree.extents
             blocks += [at for each in extents for at in range(each.physical, each.physical + each.length)]
-            tables[image.inode_block(entry.inode)] = None
+            tables[image.inode_at(entry.inode) // image.block_size] = None
     return ListHome(blocks, list(tables), bool(inside))
 
 

@@ -96,6 +96,7 @@ class VolumeTags:
         self._real = config.data == "real"
         self._of = _OF[said.order]
         self._pending: set[int] = set()
+        self._lists: dict[int, WrittenList] = {}
         self._cache: TagCache | None = None
         self._before: dict[int, bytes] = {}
         self._geometry: Geometry | None = None
@@ -115,7 +116,9 @@ class VolumeTags:
         """Return the list of a file that is to be written over; None where a table has its tags."""
         if self._shape is not None:
             return None
-        return WrittenList(self._volume, self._plan, self._tagger, file.on_disk)
+        kept = WrittenList(self._volume, self._plan, self._tagger, file.on_disk)
+        self._lists[file.on_disk.number] = kept
+        return kept
 
     def of_made(self, path: str, number: int) -> FileTags:
         """Return the tags of a file that a job makes, of this inode, which a table has."""
@@ -224,6 +227,8 @@ class VolumeTags:
                     volume, plan, self._tagger, on_disk.number, blocks, self._stored
                 ),
                 self._of == DECRYPTED,
+                lambda: self._lists.get(on_disk.number),
+                self._pending,
             )
         home, length = home_of(volume, on_disk), list_bytes(plan, len(runs))
         most = most_list_bytes(volume, on_disk)

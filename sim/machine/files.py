@@ -164,5 +164,5 @@ def live_inode(
 ) -> LiveInode:
     """Return an inode of an image as it is written. inline: where it is encrypted, the device does it."""
     number, size = on_disk.number, volume.block_size
-    group, block = (number - 1) // volume.superblock.inodes_per_group, volume.inode_block(number)
+    group, block = (number - 1) // volume.superblock.inodes_per_group, volume.inode_at(number) // size
     return LiveInode(number, block, group, on_disk.size_bytes, on_disk.tree, size, mapping, encrypted, inline)

@@ -4,7 +4,7 @@ Who holds what a reader has got against the tags of a volume: blocks by its tabl
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from sim.errors import ImageError, InvariantError
 from sim.ext4.format.extents import Extent
@@ -46,20 +46,35 @@ class TableJudge(Judge):
         return self._units.opened(physical, rank, blocks, stored, owner)
 
 
+def _nobody() -> ListUnits | None:
+    return None
+
+
 class ListJudge(Judge):
     """
     A list's units, as a reader asks for them. read: takes a list apart as it lies in blocks that came.
 
-    decrypted: what is judged is plaintext.
+    decrypted: what is judged is plaintext. kept: the list as who writes the file has it in memory, if
+    somebody does. pending: as of TableJudge.
     """
 
-    def __init__(self, read: Callable[[list[int]], ListUnits], decrypted: bool) -> None:
+    def __init__(
+        self,
+        read: Callable[[list[int]], ListUnits],
+        decrypted: bool,
+        kept: Callable[[], ListUnits | None] = _nobody,
+        pending: Container[int] = (),
+    ) -> None:
         self._read = read
         self._decrypted = decrypted
+        self._kept = kept
+        self._pending = pending
         self._units: ListUnits | None = None
 
     def bad_tags(self, blocks: list[int]) -> list[int]:
-        """Return all blocks of a list that is wrong (Judge)."""
+        """Return all blocks of a list that is wrong (Judge); one that is kept in memory was good."""
+        if self._kept() is not None:
+            return []
         try:
             self._units = self._read(blocks)
         except ImageError:
@@ -68,7 +83,10 @@ class ListJudge(Judge):
 
     def bad(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[Run]:  # noqa: ARG002
         """Return the run if it does not have its checksum (Judge)."""
-        good = self._units is not None and self._units.is_good(lblk, blocks, stored, self._decrypted)
+        units = self._kept() or self._units
+        good = units is not None and (
+            units.is_good(lblk, blocks, stored, self._decrypted) or units.physical(lblk) in self._pending
+        )
         return [] if good else [(lblk, blocks)]
 
     def opened(self, lblk: int, physical: int, blocks: int, stored: bytes) -> list[bytes | None]:  # noqa: ARG002

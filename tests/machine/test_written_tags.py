@@ -25,8 +25,10 @@ from sim.integrity.extents import TAGS_KEY, TaggedRun, decode, encode_list, file
 from sim.integrity.pieces import joined
 from sim.integrity.protect import check_data
 from sim.integrity.tables import geometry
+from sim.integrity.units import ListUnits
 from sim.machine.checksums import volume_tags
 from sim.machine.run_cell import run_cell
+from sim.machine.tag_judges import ListJudge
 from sim.machine.written_tags import WrittenTags
 from sim.volume.protected_image import secrets_for, tags_of
 
@@ -153,18 +155,24 @@ def texts(draw: st.DrawFn) -> str:
     layout = draw(st.sampled_from(["table_all", "table_data", "per_extent", "per_extent_place"]))
     names = [name for name in ALGORITHMS if layout != "per_extent_place" or not ALGORITHMS[name].counted]
     sums = f'layout = "{layout}"\nalgorithm = "{draw(st.sampled_from(names))}"'
-    kinds = list(LAYOUTS)
+    kinds, most = list(LAYOUTS), 1
     if layout.startswith("per_extent"):
-        sums += f"\nextent_blocks = {draw(st.sampled_from([8, 3, 16]))}"
+        most = draw(st.sampled_from([1, 8, 3, 16]))
+        sums += f"\nextent_blocks = {most}"
         sums += f'\noverwrite = "{draw(st.sampled_from(["read", "split"]))}"'
         kinds = ["contiguous"]
-    jobs = []
+    jobs, rws = [], ["randwrite", "randrw"] if most == 1 else ["randwrite"]
     for number in range(draw(st.integers(1, 3))):
         bs = draw(st.sampled_from(['bs = "4k"', 'bs = "1k"', 'bsrange = "512-12k", blockalign = "512"']))
         sync = draw(st.sampled_from(["fsync = 1", "fsync = 3", "fdatasync = 2", "end_fsync = 1"]))
+        name, rw, written = (
+            draw(st.sampled_from("fg")),
+            draw(st.sampled_from(rws)),
+            draw(st.integers(1, 6)) * 8,
+        )
         jobs.append(
-            f'{{ name = "j{number}", filename = "{draw(st.sampled_from("fg"))}", rw = "randwrite", {bs},'
-            f' size = "64k", io_size = "{draw(st.integers(1, 6)) * 8}k", {sync}, randrepeat = 0 }}'
+            f'{{ name = "j{number}", filename = "{name}", rw = "{rw}", {bs}, size = "64k",'
+            f' io_size = "{written}k", {sync}, randrepeat = 0 }}'
         )
     kib, mount = draw(st.sampled_from([1, 2, 4])), draw(st.sampled_from(list(MOUNTS)))
     layout = LAYOUTS[draw(st.sampled_from(kinds))]
@@ -176,7 +184,9 @@ def texts(draw: st.DrawFn) -> str:
 def test_whatever_is_written(text: str) -> None:
     """Random writes by jobs that share files: every checksum is the one that is made of the image anew."""
     with TemporaryDirectory() as folder:
-        check(played(text, Path(folder)), Path(folder))
+        run = played(text, Path(folder))
+        check(run, Path(folder))
+        assert "reads_eio" not in run.result.metrics
 
 
 def test_counts_are_those_without_bytes(tmp_path: Path) -> None:
@@ -211,12 +221,25 @@ def test_files_that_jobs_make_have_checksums(tmp_path: Path) -> None:
     assert int(run.result.metrics["checksums_computed"]) >= 12 + 8
 
 
-def test_what_is_written_is_read_back_with_its_checksums(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kib", [1, 4])
+@pytest.mark.parametrize(
+    "sums",
+    [
+        'layout = "table_data"',
+        'layout = "per_extent"\nextent_blocks = 1',
+        'layout = "per_extent"\nextent_blocks = 1\nalgorithm = "aes-256-gcm"\nread = "before"',
+        'layout = "per_extent_place"\nextent_blocks = 1\nalgorithm = "sha256"\noverwrite = "split"',
+    ],
+)
+@pytest.mark.parametrize("mount", ["", 'commit = "200us"\ndelalloc = false', 'data = "journal"'])
+def test_what_is_written_is_read_back_with_its_checksums(
+    tmp_path: Path, sums: str, mount: str, kib: int
+) -> None:
     """A job that reads and writes in little memory: what comes back from the disk has its checksum."""
     jobs = """
     job = [{ name = "m", filename = "f", rw = "randrw", bs = "4k", size = "1m", io_size = "2m", fsync = 16, randrepeat = 0 }]
     """  # noqa: E501
-    text = text_of('layout = "table_data"', jobs=jobs).replace('"128KiB"', '"1MiB"')
+    text = text_of(sums, kib, mount, jobs=jobs).replace('"128KiB"', '"1MiB"')
     run = played(
         text.replace('"sata-ssd"', '"sata-ssd"\nread_ahead_kb = 16') + '[machine]\nmemory = "512KiB"\n',
         tmp_path,
@@ -250,6 +273,19 @@ def test_a_block_whose_checksum_is_to_follow_is_good(tmp_path: Path) -> None:
     assert [(0, 1)] == judge.bad(0, first, 2, old)
 
 
+def test_a_run_of_a_block_whose_checksum_is_to_follow_is_good(tmp_path: Path) -> None:
+    """With a list it is as with a table, and no block beside it is taken as good."""
+    cell, image = cell_of(text_of('layout = "per_extent"\nextent_blocks = 1'), tmp_path)
+    inode = Image.open(image).lookup("/g")
+    units = ListUnits(*tags_of(Image.open(image), cell.config.checksums, cell.config.encryption, 0), inode)
+    pending: set[int] = set()
+    judge = ListJudge(lambda _blocks: units, False, lambda: units, pending)
+    other = b"\7" * 4096
+    assert [(1, 1)] == judge.bad(1, 0, 1, other)
+    pending.add(inode.tree.extents[0].physical + 1)
+    assert [[], [(0, 1)], [(2, 1)]] == [judge.bad(lblk, 0, 1, other) for lblk in (1, 0, 2)]
+
+
 def experiment_of(text: str, image: Path, folder: Path) -> Path:
     """Return an experiment of an image that is there, with the files' names in its jobs."""
     lines = text.splitlines()
@@ -258,6 +294,31 @@ def experiment_of(text: str, image: Path, folder: Path) -> Path:
     path = folder / "given.toml"
     path.write_text("\n".join(lines))
     return path
+
+
+def test_what_was_wrong_before_is_eio_with_a_list_as_well(tmp_path: Path) -> None:
+    """
+    One file, whose list is kept up: of two blocks with a bit that was flipped both are EIO for who reads it
+    first, and one for who reads it when the other was written over.
+    """
+    jobs = """
+    job = [
+        { name = "r", filename = "f", rw = "read", bs = "4k", size = "128k", continue_on_error = "read" },
+        { name = "w", filename = "f", rw = "write", bs = "4k", size = "16k", end_fsync = 1, stonewall = 1 },
+        { name = "s", filename = "f", rw = "read", bs = "4k", size = "128k", stonewall = 1, invalidate = 1, continue_on_error = "read" },
+    ]
+    """  # noqa: E501
+    sums = 'layout = "per_extent"\nextent_blocks = 1'
+    text = text_of(sums, jobs=jobs)
+    _, image = cell_of(text, tmp_path)
+    first = Image.open(image).lookup("/f").tree.extents[0].physical
+    raw = bytearray(image.read_bytes())
+    for block in (2, 20):
+        raw[(first + block) * 4096 + 100] ^= 4
+    (tmp_path / "wrong.img").write_bytes(raw)
+    (cell,) = load_experiment(experiment_of(text, tmp_path / "wrong.img", tmp_path)).cells
+    found = run_cell(cell, tmp_path / "wrong.img", trace=False).metrics
+    assert (2 + 1, 30 + 31) == (found["reads_eio"], found["reads_right"])
 
 
 @pytest.mark.parametrize("wrong", ["data", "row"])

@@ -118,18 +118,15 @@ class Image:
         if found is None:
             if not 0 < number <= self.superblock.inodes_count:
                 raise ImageError(self.name, f"inode {number}", f"1 to {self.superblock.inodes_count}")
-            group, index = divmod(number - 1, self.superblock.inodes_per_group)
-            size = self.superblock.inode_size
-            offset = self.group(group).inode_table * self.block_size + index * size
-            found = Inode(self, number, self.store.read(offset, size))
+            found = Inode(self, number, self.store.read(self.inode_at(number), self.superblock.inode_size))
             self._judge(found)
             self._inodes[number] = found
         return found
 
-    def inode_block(self, number: int) -> int:
-        """Return the block of the inode table in which an inode lies."""
+    def inode_at(self, number: int) -> int:
+        """Return the byte at which an inode begins in its table."""
         group, index = divmod(number - 1, self.superblock.inodes_per_group)
-        return self.group(group).inode_table + index * self.superblock.inode_size // self.block_size
+        return self.group(group).inode_table * self.block_size + index * self.superblock.inode_size
 
     def _judge(self, inode: Inode) -> None:
         raw = inode.raw
