@@ -41,6 +41,7 @@ class EndIo:
         return False
 
 
+@mypyc_attr(free_list_len=1)
 class Bio:
     """
     `count` bios of `unit_sectors` sectors from `sector` on, adjacent on the disk. A flush has none: 0.
@@ -142,6 +143,7 @@ class Bio:
         return part
 
 
+@mypyc_attr(free_list_len=1)
 class Request:
     """
     A request: bios merged into one run of sectors, in disk order.

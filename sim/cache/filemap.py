@@ -110,20 +110,21 @@ class Filemap:
             # A wait with nothing in the batch looks again within the same filemap_get_pages().
             task.ps += (self._s_rebatch if retry else self._s_batch).charge(1)
             index = position >> PAGE_SHIFT
-            at = mapping.batch_end(index, limit, batch)
-            if at == index and state[at] == ABSENT:
+            at = index
+            first = state[at]
+            if first == ABSENT:
                 yield from self._ra.sync(task, file, at, last_index - at)
                 if self._in_caller:
                     yield from task.settle()
-                at = mapping.batch_end(index, limit, batch)
-                if (
-                    at == index
-                    and state[at] == ABSENT
-                    and not (yield from self._create_folio(task, file, at))
-                ):
+                first = state[at]
+                if first == ABSENT and not (yield from self._create_folio(task, file, at)):
                     return position - offset or -EIO
-            if at < limit and mapping.folios(index, at) < batch and state[at] != ABSENT:
-                at = yield from self._batch_border(task, file, position, at, last_index, offset + length)
+            if first == UPTODATE:
+                at = mapping.batch_end(index, limit, batch)
+            border = state[at] if at < limit and mapping.folios(index, at) < batch else ABSENT
+            if border != ABSENT:
+                stop = offset + length
+                at = yield from self._batch_border(task, file, position, at, border, last_index, stop)
                 if at < 0:
                     return position - offset or -EIO
             retry = at == index
@@ -134,18 +135,19 @@ class Filemap:
         return max(end - offset, 0)
 
     def _batch_border(
-        self, task: Task, file: OpenFile, position: int, at: int, last_index: int, stop: int
+        self, task: Task, file: OpenFile, position: int, at: int, border: int, last_index: int, stop: int
     ) -> Generator[Any, Any, int]:
         """
-        The folio at `at` ends a batch from byte `position` on: it is marked, or not up to date; return the
-        batch's end, -1 if there is none: it could not be read, and no folio comes before it.
+        The folio at `at` ends a batch from byte `position` on: it is marked, or not up to date, as `border`,
+        its state, says; return the batch's end, -1 if there is none: it could not be read, and no folio comes
+        before it.
 
         The batch is held meanwhile, and so is the folio whose mark it answers or which it reads.
         """
         index = position >> PAGE_SHIFT
-        mapping, state = file.mapping, file.mapping.state
-        marked = state[at] & MARKED
-        with_last = marked or state[at] == PRESENT
+        mapping = file.mapping
+        marked = border & MARKED
+        with_last = marked or border == PRESENT
         held = None
         if at > index or with_last:
             held = mapping.whole(index, at + 1 if with_last else at)
@@ -154,14 +156,15 @@ class Filemap:
             yield from self._ra.marked(task, file, at, last_index - at)
             if self._in_caller:
                 yield from task.settle()
-        if state[at] == LOCKED:
+            border = mapping.state[at]
+        if border == LOCKED:
             task.ps += self._s_wait.charge(1)
             event = mapping.waiter(at, self._clock)
             if (yield from task.wait(event)):
                 self._slept(task, event, self._s_sleep)
-        elif state[at] == UPTODATE:
+        elif border == UPTODATE:
             at = mapping.bounds(at)[1]
-        elif state[at] == PRESENT:
+        elif border == PRESENT:
             if (yield from self._update_page(task, file, at, position, stop)):
                 at += 1
             elif at == index:

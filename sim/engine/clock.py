@@ -18,6 +18,7 @@ from typing import Any, Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from sim.engine.garbage import seldom_collected
+from sim.engine.heap import Entry, pop, push
 
 Process = Generator[Any, Any, Any]
 """What a simulated task is: a generator that yields events of its clock."""
@@ -26,6 +27,7 @@ _NORMAL: Final = 1 << 60
 """Added to the serial number of all but the starts of processes, which so come first within an instant."""
 
 
+@mypyc_attr(free_list_len=1)
 class Event:
     """
     Something that happens once, with a value. A process waits for it by `yield`.
@@ -104,65 +106,6 @@ class Running(Event):
 
 
 @final
-@mypyc_attr(free_list_len=1)
-class _Entry:
-    """What is due at a time: `function(argument)`, or, without one, that the event `argument` happens."""
-
-    __slots__ = ("argument", "function", "order", "time_ns")
-
-    def __init__(
-        self, time_ns: i64, order: i64, function: Callable[[Any], None] | None, argument: Any
-    ) -> None:
-        self.time_ns = time_ns
-        self.order = order
-        self.function = function
-        self.argument = argument
-
-
-def _push(queue: list[_Entry], entry: _Entry) -> None:
-    """heappush(), by time and order, which two native integers tell faster than two tuples."""
-    time_ns, order = entry.time_ns, entry.order
-    at: i64 = len(queue)
-    queue.append(entry)
-    while at > 0:
-        parent = (at - 1) >> 1
-        above = queue[parent]
-        if above.time_ns < time_ns or (above.time_ns == time_ns and above.order < order):
-            break
-        queue[at] = above
-        at = parent
-    queue[at] = entry
-
-
-def _pop(queue: list[_Entry]) -> _Entry:
-    """heappop(): take what comes first."""
-    last = queue.pop()
-    size: i64 = len(queue)
-    if size == 0:
-        return last
-    first = queue[0]
-    time_ns, order = last.time_ns, last.order
-    at: i64 = 0
-    child: i64 = 1
-    while child < size:
-        below = queue[child]
-        if child + 1 < size:
-            other = queue[child + 1]
-            if other.time_ns < below.time_ns or (
-                other.time_ns == below.time_ns and other.order < below.order
-            ):
-                below = other
-                child += 1
-        if time_ns < below.time_ns or (time_ns == below.time_ns and order < below.order):
-            break
-        queue[at] = below
-        at = child
-        child = 2 * at + 1
-    queue[at] = last
-    return first
-
-
-@final
 class Clock:
     """
     An event queue whose time is an int of nanoseconds.
@@ -176,7 +119,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0
         self._serial: i64 = 0
-        self._queue: list[_Entry] = []  # a heap
+        self._queue: list[Entry] = []  # a heap
 
     def event(self) -> Event:
         """Return a new event: `yield` it to wait, `.succeed()` it to wake all who do."""
@@ -204,7 +147,7 @@ class Clock:
         start.triggered = True
         start.wait(running)
         self._serial += 1
-        _push(self._queue, _Entry(self.now, self._serial, None, start))
+        push(self._queue, Entry(self.now, self._serial, None, start))
         return running
 
     def all_of(self, events: Iterable[Event]) -> Event:
@@ -228,13 +171,13 @@ class Clock:
     def happens(self, event: Event) -> None:
         """Let an event happen later in this instant."""
         self._serial += 1
-        _push(self._queue, _Entry(self.now, _NORMAL + self._serial, None, event))
+        push(self._queue, Entry(self.now, _NORMAL + self._serial, None, event))
 
     def _schedule(self, delay_ns: int, function: Callable[[Any], None] | None, argument: Any) -> None:
         if delay_ns < 0:
             raise ValueError(f"a delay of {delay_ns} ns: time does not run backwards")
         self._serial += 1
-        _push(self._queue, _Entry(self.now + delay_ns, _NORMAL + self._serial, function, argument))
+        push(self._queue, Entry(self.now + delay_ns, _NORMAL + self._serial, function, argument))
 
     def run(self, until: Event | None = None) -> Any:
         """
@@ -250,8 +193,8 @@ class Clock:
         while queue:
             if until is not None and until.processed:
                 return until.value
-            entry = _pop(queue)
-            self.now = entry.time_ns
+            entry = pop(queue)
+            self.now = entry.at
             function, argument = entry.function, entry.argument
             if function is not None:
                 function(argument)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Final, final
 
-from mypy_extensions import mypyc_attr
+from mypy_extensions import i64, mypyc_attr
 
 from sim.engine.clock import Clock
 from sim.engine.costs import PS_PER_NS
@@ -52,6 +52,7 @@ class CpuWatch:
 
 
 @final
+@mypyc_attr(free_list_len=1)
 class _Step(Due):
     """A place in `core`'s work at which, in `context`, `then(argument)` is to be called."""
 
@@ -156,7 +157,7 @@ class Task:
         self._clock = clock
         self.core = core
         self.name = name
-        self.ps = 0
+        self.ps: i64 = 0
         self.blocked: Any = None
         self.handle: Any = None
         self.plug: Any = None

@@ -4,25 +4,29 @@ What a core has to do at a place in its work: when that is, while interrupts and
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
 from typing import final
 
+from mypy_extensions import i64, mypyc_attr
 
+from sim.engine.heap import Entry, pop, push
+
+
+@mypyc_attr(free_list_len=1)
 class Due:
     """A place in a core's work that is not reached yet; an interrupt before it pushes it back."""
 
     __slots__ = ("_at", "_dues")
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: i64) -> None:
         self._at = at
         self._dues: Dues | None = None
 
     @property
-    def at(self) -> int:
+    def at(self) -> i64:
         """When it is reached, in ns, as far as is known."""
         return self._at if self._dues is None else self._at + self._dues.pushed_ns
 
-    def enter(self, dues: Dues) -> int:
+    def enter(self, dues: Dues) -> i64:
         """Be pushed back with all of a list from now on; return what tells its place among them."""
         self._dues = dues
         self._at -= dues.pushed_ns
@@ -45,9 +49,9 @@ class Dues:
     __slots__ = ("_heap", "_number", "pushed_ns")
 
     def __init__(self) -> None:
-        self.pushed_ns = 0
-        self._heap: list[tuple[int, int, Due]] = []
-        self._number = 0
+        self.pushed_ns: i64 = 0
+        self._heap: list[Entry] = []
+        self._number: i64 = 0
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -56,15 +60,16 @@ class Dues:
     def add(self, due: Due) -> None:
         """Push a place back from now on."""
         self._number += 1
-        heappush(self._heap, (due.enter(self), self._number, due))
+        push(self._heap, Entry(due.enter(self), self._number, None, due))
 
-    def reach(self, now: int) -> None:
+    def reach(self, now: i64) -> None:
         """Let those go that are reached by `now`."""
         heap = self._heap
-        while heap and heap[0][0] + self.pushed_ns <= now:
-            heappop(heap)[2].leave()
+        while heap and heap[0].at + self.pushed_ns <= now:
+            due: Due = pop(heap).argument
+            due.leave()
 
-    def push_back(self, now: int, ns: int) -> None:
+    def push_back(self, now: i64, ns: i64) -> None:
         """Push those back that are not reached by `now`; the others stay where they are."""
         self.reach(now)
         self.pushed_ns += ns

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from mypy_extensions import i64
+
 from sim.engine.costs import CostTable
 from sim.errors import ConfigError
 
@@ -73,18 +75,18 @@ class Site:
         self.context = context
         self.stack = stack
         self.symbols = symbols
-        self.passes = 0
-        self.units = 0
-        self.ps = 0
-        self.unit_ps = 0
+        self.passes: i64 = 0
+        self.units: i64 = 0
+        self.ps: i64 = 0
+        self.unit_ps: i64 = 0
         self.unit_symbol = ""
 
-    def charge(self, passes: int) -> int:
+    def charge(self, passes: i64) -> i64:
         """Count `passes`; return their cost in ps, for the caller's core to spend."""
         self.passes += passes
         return passes * self.ps
 
-    def charge_units(self, passes: int, units: int) -> int:
+    def charge_units(self, passes: i64, units: i64) -> i64:
         """Count `passes` and `units`; return their cost in ps."""
         self.passes += passes
         self.units += units

@@ -62,13 +62,21 @@ class Ext4Mapper(Mapper):
         site = self._s_mapped if kind == WRITTEN else self._s_unmapped
         task.ps += site.charge_units(calls, calls * imap.status.levels)
 
+    def known(self, task: Task, imap: InodeMap, block: int, want: int) -> Mapped | None:
+        """Return what the status cache knows, if it does (Mapper)."""
+        found = imap.status.lookup(block)
+        if found is None:
+            return None
+        self.charge_hits(task, imap, 1, kind=found.kind)
+        return found if found.length <= want else found.cut(want)
+
     def map(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
     ) -> Generator[Any, Any, Mapped]:
         """Map up to `want` blocks from `block` in one call."""
-        found = imap.status.lookup(block)
-        self.charge_hits(task, imap, 1, kind=WRITTEN if found is None else found.kind)
+        found = self.known(task, imap, block, want)
         if found is None:
+            self.charge_hits(task, imap, 1)
             found = yield from self._walk(task, imap, block, want, plug)
         return found if found.length <= want else found.cut(want)
 

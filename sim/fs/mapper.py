@@ -82,6 +82,10 @@ class Mapper:
         """
         raise NotImplementedError
 
+    def known(self, task: Task, imap: InodeMap, block: int, want: int) -> Mapped | None:  # noqa: ARG002
+        """Return, and charge, what map() would without a wait; None: it has to be called."""
+        return None
+
     def map(
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
     ) -> Generator[Any, Any, Mapped]:

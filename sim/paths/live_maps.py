@@ -41,6 +41,8 @@ class LiveMaps(ReadPath):
 
     def _look(self, inode: FsInode) -> None:
         """Take the map of a file anew, if it has changed."""
+        if not self._written:
+            return
         found = self._written.get(id(inode))
         if found is not None and found[1].changed:
             found[1].changed = False

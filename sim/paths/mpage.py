@@ -20,7 +20,7 @@ cleancache.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from mypy_extensions import mypyc_attr
@@ -33,7 +33,7 @@ from sim.engine.ledger import TASK, Ledger, Site
 from sim.fs.fs_inode import FsInode
 from sim.fs.mapper import Mapper
 from sim.fs.merkle import VerityState
-from sim.fs.status_cache import FAILED, WRITTEN
+from sim.fs.status_cache import FAILED, WRITTEN, Mapped
 from sim.paths.buffer_head import BufferHeadReader
 from sim.paths.page_bio import PageBio, PageBioFactory
 from sim.paths.symbols import MpageSymbols
@@ -102,22 +102,33 @@ class MpagePath(ReadPath):
         self._s_zero = ledger.site(TASK, stack, symbols.hole, unit=symbols.hole)
         self._s_unlock = ledger.site(TASK, stack, symbols.hole_unlock)
 
-    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Generator[Any, Any, None]:
+    def read_pages(self, task: Task, file: OpenFile, ranges: list[PageRange]) -> Iterable[Any]:
         """
         Read the pages of a batch in one call (ReadPath), the map carried along; a folio is what a page is.
         """
+        inode: FsInode = file.inode
+        if inode.verity is not None and self._verity is not None:
+            return self._read_behind_tree(task, file, ranges, inode.verity, self._verity)
+        return self._read_batch(task, file, ranges, Plug(), True)
+
+    def _read_behind_tree(
+        self,
+        task: Task,
+        file: OpenFile,
+        ranges: list[PageRange],
+        state: VerityState,
+        verity: VerityReadahead,
+    ) -> Generator[Any, Any, None]:
+        """The same, the pages of a Merkle tree first."""
         plug = Plug()
-        state: VerityState | None = file.inode.verity
-        if state is not None and self._verity is not None:
-            for start, end in ranges:
-                yield from self._verity.read(task, state, start, end - start, plug, self._read_batch)
-        yield from self._read_batch(task, file, ranges, plug)
-        self._queue.finish_plug(task, plug)
+        for start, end in ranges:
+            yield from verity.read(task, state, start, end - start, plug, self._read_batch)
+        yield from self._read_batch(task, file, ranges, plug, True)
 
     def _read_batch(
-        self, task: Task, file: OpenFile, ranges: list[PageRange], plug: Plug
+        self, task: Task, file: OpenFile, ranges: list[PageRange], plug: Plug, ends: bool = False
     ) -> Generator[Any, Any, None]:
-        """The same under a plug that goes on."""
+        """The same under a plug that ends with it, or goes on."""
         task.ps += self._s_call.charge(1)
         bio = self._bios.open(task, file, plug)
         pages = 0
@@ -138,6 +149,8 @@ class MpagePath(ReadPath):
         bio.submit()
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)
+        if ends:
+            self._queue.finish_plug(task, plug)
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """Read a page alone (ReadPath); one that has buffer heads is confused at once."""
@@ -192,9 +205,8 @@ class MpagePath(ReadPath):
                 call.bio.submit()
         return pages
 
-    def _map(self, task: Task, inode: FsInode, call: _Call, lblk: int, want: int) -> Generator[Any, Any, int]:
-        """One call for `want` blocks from `lblk`; return how many are mapped, 0: a hole, -1: an error."""
-        found = yield from self._mapper.map(task, inode.map, lblk, 1 if self._per_block else want, call.plug)
+    def _carry(self, task: Task, call: _Call, lblk: int, found: Mapped) -> int:
+        """Carry the answer for `lblk` on; return how many blocks are mapped, 0: a hole, -1: an error."""
         task.ps += self._s_get.charge(1)
         if found.kind != WRITTEN:
             call.length = 0
@@ -217,8 +229,7 @@ class MpagePath(ReadPath):
         if self._per_block:
             last = min(last, first + per_page)
         task.ps += call.page.charge(1)
-        at = 0
-        start = -1
+        at, start = 0, -1
         if call.lblk < first < call.lblk + call.length:
             start = call.physical + first - call.lblk
             at = call.lblk + call.length - first
@@ -228,7 +239,11 @@ class MpagePath(ReadPath):
         while at < per_page:
             mapped = 0
             if first + at < last:
-                mapped = yield from self._map(task, inode, call, first + at, last - first - at)
+                want = 1 if self._per_block else last - first - at
+                found = self._mapper.known(task, inode.map, first + at, want)
+                if found is None:
+                    found = yield from self._mapper.map(task, inode.map, first + at, want, call.plug)
+                mapped = self._carry(task, call, first + at, found)
             else:
                 call.length = 0
             if mapped < 0:

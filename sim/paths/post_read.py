@@ -154,7 +154,8 @@ class PostReadEndIo(EndIo):
                     bad = step.bad_blocks(bio)
         if bad and self._contents is not None:
             self._contents.tell(bio, bad)
-        self._fail(bio, bio.blocks if bad and self._whole_bios else bad)
+        if bad or bio.bad:
+            self._fail(bio, bio.blocks if bad and self._whole_bios else bad)
 
     def _fail(self, bio: Bio, bad: Blocks) -> None:
         """Note that blocks of a bio did not come as they should, those without their checksums among them."""
@@ -195,9 +196,7 @@ FALLBACK_WORKER: Final = "blk_crypto_fallback_decrypt_bio"
 
 @final
 class _EndSites:
-    """
-    Where the end of a bio is charged in one context: of a bio, a page, its last part, before decryption.
-    """
+    """Where the end of a bio is charged in one context: of it, a page, a last part, before decryption."""
 
     __slots__ = ("before_crypt", "bio", "page", "unlock")
 
@@ -292,7 +291,9 @@ class PageEndIo(PostReadEndIo):
     def charge(self, bio: Bio, context: str) -> int:
         """Return the cost of the interrupt's part (EndIo). A page bio has a segment per page."""
         sites = self._s_ended[context]
-        if bio.owner.inode.verity is not None and not bio.failed:
+        file: OpenFile = bio.owner
+        inode: FsInode = file.inode
+        if inode.verity is not None and not bio.failed:
             if self._verify is not None:
                 return self._verify.before[context].charge(1)
             if self._worker is not None:
@@ -341,7 +342,8 @@ class PageEndIo(PostReadEndIo):
 
     def done(self, bio: Bio) -> None:
         """Unlock the pages, or queue the work item that decrypts or verifies them (EndIo)."""
-        inode: FsInode = bio.owner.inode
+        file: OpenFile = bio.owner
+        inode: FsInode = file.inode
         if self._verify is not None and inode.verity is not None and not bio.failed:
             if awaited(bio, self._block_size):
                 inode.verity.waiting.append(bio)
@@ -358,7 +360,7 @@ class PageEndIo(PostReadEndIo):
             return
         pages, after = bio.segments, self._after
         ps = self._s_work.charge(1)
-        if bio.owner.inode.encrypted:
+        if inode.encrypted:
             ps += self._s_crypt_bio.charge(1)
         ps += self._steps_ps(bio, pages, sum(count for _, count in bio.blocks))
         if after is not None and after.hands(bio):

@@ -25,6 +25,7 @@ class Merger:
         self._limits = limits
         self._stats = stats
         self._scheduler = scheduler
+        self._elevator = scheduler.elevator
         self._tracer = tracer
         self._boundary = DRIVERS[limits.driver].virt_boundary
 
@@ -46,7 +47,7 @@ class Merger:
                 and self._try(task, request, bio, sector, sectors, segments)
             ):
                 return request
-        if self._scheduler.elevator:
+        if self._elevator:
             waiting = self._scheduler.neighbour(sector, sectors, bool(write))
             if waiting is not None and waiting.crypt == crypt:
                 old = waiting.sector

@@ -64,7 +64,7 @@ class BlockQueue(BioQueue):
         self.limits = limits
         self.stats = BlockStats()
         self._sites = sites = SubmitSites(ledger, limits, below)
-        elevator = limits.scheduler != "none"
+        self._elevator = elevator = limits.scheduler != "none"
         tagged = limits.tags or (scheduler_tags(limits.queue_depth) if elevator else limits.queue_depth)
         driver = DRIVERS[limits.driver]
         queues = len(cpu.cores) if driver.queue_per_cpu else 1
@@ -73,8 +73,7 @@ class BlockQueue(BioQueue):
         keeping = records is not None
         parts = clock, cpu, ledger, limits, device, self.stats, tracer, keeping, sites
         self.dispatcher = Dispatcher(*parts, media)
-        self._scheduler = self.dispatcher.scheduler
-        self._merger = Merger(limits, self.stats, self._scheduler, tracer)
+        self._merger = Merger(limits, self.stats, self.dispatcher.scheduler, tracer)
         self._clock = clock
         self._cpu = cpu
         self._tracer = tracer
@@ -130,7 +129,8 @@ class BlockQueue(BioQueue):
                 stats.most_segments = segments
             fits = sectors <= limits.max_sectors and segments <= limits.max_segments
             if fits and not (self._boundary and len(bio.blocks) > 1 and has_gap(bio)):
-                self._pieces(task, bio, bio.sector, [(sectors, segments)], plug)
+                if not self._piece(task, bio, bio.sector, sectors, segments, plug, True, True):
+                    task.blocked = Blocked(bio, plug, bio.sector, [(sectors, segments)])
             else:
                 self._submit_split(task, bio, plug)
         else:
@@ -270,31 +270,34 @@ class BlockQueue(BioQueue):
     def _pieces(
         self, task: Task, bio: Bio, sector: int, cuts: list[Cut], plug: Plug, merge: bool = True
     ) -> None:
-        """
-        Put pieces of a bio into requests, as far as there are tags.
-
-        merge: the first has not yet been tried to merge.
-        """
+        """Put pieces of a bio into requests, as far as there are tags; merge: the first is new (_piece())."""
         last = len(cuts) - 1
         for number, (sectors, segments) in enumerate(cuts):
             if number < last and self._tracer is not None and (merge or number):
                 self._tracer(action("X", bio.opf), task.time_ns, sector, sectors)
-            request = None
-            if number == last and (merge or number):
-                request = self._merger.merge(task, bio, sector, sectors, segments, plug)
-            if request is None:
-                if not self._tags_of(task).left:
-                    task.blocked = Blocked(bio, plug, sector, cuts[number:])
-                    return
-                request = self._get_request(task, bio, sector, sectors, segments, plug)
-            if number < last:
-                request.closed = True
-                request.bios.append(bio)
-            else:
-                join(request, bio)
-            if not plug.holds and plug.requests:
-                self._dispatch(task, plug, from_schedule=False)
+            new = merge or number > 0
+            if not self._piece(task, bio, sector, sectors, segments, plug, number == last, new):
+                task.blocked = Blocked(bio, plug, sector, cuts[number:])
+                return
             sector += sectors
+
+    def _piece(
+        self, task: Task, bio: Bio, at: int, sectors: int, segments: int, plug: Plug, last: bool, new: bool
+    ) -> bool:
+        """Put a piece of a bio into a request; False: there is no tag. last, new: an end that may merge."""
+        request = self._merger.merge(task, bio, at, sectors, segments, plug) if last and new else None
+        if request is None:
+            if not self._tags_of(task).left:
+                return False
+            request = self._get_request(task, bio, at, sectors, segments, plug)
+        if last:
+            join(request, bio)
+        else:
+            request.closed = True
+            request.bios.append(bio)
+        if not plug.holds and plug.requests:
+            self._dispatch(task, plug, from_schedule=False)
+        return True
 
     def _submit_row(self, task: Task, bio: Bio, plug: Plug) -> None:
         """One-block bios in a row: the first merges or takes a request, the others join from behind."""
@@ -354,7 +357,7 @@ class BlockQueue(BioQueue):
     def _dispatch(self, task: Task, plug: Plug, from_schedule: bool) -> None:
         """Send a plug's requests on their way, at the time the task has come to."""
         requests, plug.requests = plug.requests, []
-        via_insert = from_schedule or self._scheduler.elevator
+        via_insert = from_schedule or self._elevator
         if self.limits.plug_sorted:
             requests.sort(key=attrgetter("sector"))
         elif self.limits.newest_first and not via_insert:
