@@ -58,7 +58,7 @@ class _Step(Due):
 
     __slots__ = ("argument", "context", "core", "then")
 
-    def __init__(self, at: int, core: Core, context: str, then: Callable[[Any], None], argument: Any) -> None:
+    def __init__(self, at: i64, core: Core, context: str, then: Callable[[Any], None], argument: Any) -> None:
         super().__init__(at)
         self.core = core
         self.context = context
@@ -92,31 +92,31 @@ class Core:
 
     def __init__(self, index: int) -> None:
         self.index = index
-        self.free_at = 0
-        self.irq_free_at = 0
-        self.work_free_at = 0
+        self.free_at: i64 = 0
+        self.irq_free_at: i64 = 0
+        self.work_free_at: i64 = 0
         self.workers = 0
-        self.vruntime = 0
+        self.vruntime: i64 = 0
         self.watch: CpuWatch | None = None
         self._due = Dues()
         self._work_due = Dues()
-        self.busy_task_ns = 0
-        self.busy_irq_ns = 0
-        self.busy_kworker_ns = 0
+        self.busy_task_ns: i64 = 0
+        self.busy_irq_ns: i64 = 0
+        self.busy_kworker_ns: i64 = 0
 
-    def expect(self, now: int, due: Due) -> None:
+    def expect(self, now: i64, due: Due) -> None:
         """Push a place back from now on, as often as an interrupt comes before it."""
         self._due.reach(now - 1)  # what is due now may still be pushed back, see Cpu.spend()
         self._due.add(due)
 
-    def push_back(self, now: int, ns: int) -> None:
+    def push_back(self, now: i64, ns: i64) -> None:
         """An interrupt of `ns` comes: all that is not reached yet waits for it."""
         self._work_due.push_back(now, ns)
         if self.work_free_at > now:
             self.work_free_at += ns
         self.push_tasks_back(now, ns)
 
-    def push_tasks_back(self, now: int, ns: int) -> None:
+    def push_tasks_back(self, now: i64, ns: i64) -> None:
         """Another takes the core for `ns`: what tasks have not reached yet waits for it."""
         if self.free_at > now:
             self.free_at += ns
@@ -164,9 +164,10 @@ class Task:
         self._burst = Due(0)
 
     @property
-    def time_ns(self) -> int:
+    def time_ns(self) -> i64:
         """The time this task has come to, its unsettled work included."""
-        core, start = self.core, self._clock.now
+        core = self.core
+        start: i64 = self._clock.now
         if core.free_at > start:
             start = core.free_at
         if core.irq_free_at > start:
@@ -201,7 +202,8 @@ class Task:
 
     def begin_burst(self) -> None:
         """Put the gathered cost on the core, behind what is queued there."""
-        core, now = self.core, self._clock.now
+        core = self.core
+        now: i64 = self._clock.now
         start = now
         if core.free_at > start:
             start = core.free_at
@@ -221,7 +223,7 @@ class Task:
         self.core.expect(now, due)
 
     @property
-    def behind_ns(self) -> int:
+    def behind_ns(self) -> i64:
         """How long the last burst still takes, interrupts included; 0 or less when it is over."""
         return self._burst.at - self._clock.now
 
@@ -259,10 +261,10 @@ class Cpu:
         """Return a task pinned to core `number` modulo the number of cores."""
         return Task(self._clock, self.cores[number % len(self.cores)], name)
 
-    def interrupt(self, core: Core, ps: int, done: Callable[[Any], None], argument: Any) -> None:
+    def interrupt(self, core: Core, ps: i64, done: Callable[[Any], None], argument: Any) -> None:
         """Run `ps` of interrupt work on `core` now, ahead of its bursts; `done(argument)` at its end."""
         ns = ps // PS_PER_NS
-        now = self._clock.now
+        now: i64 = self._clock.now
         start = core.irq_free_at if core.irq_free_at > now else now
         if core.watch is not None:
             core.watch.ran(core.index, IRQ, None, now, start, ns, True)

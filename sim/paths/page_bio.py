@@ -139,8 +139,10 @@ class PageBio:
         runs = bio.blocks
         if runs and runs[-1][0] + runs[-1][1] == lblk:
             runs[-1] = (runs[-1][0], runs[-1][1] + blocks)
-        elif blocks:
+        elif runs and blocks:
             runs.append((lblk, blocks))
+        elif blocks:
+            bio.blocks = [(lblk, blocks)]
         bio.unit_sectors += blocks * self._factory.block_sectors
         if self._file.mapping.large:
             if bio.vectors is None:

@@ -223,7 +223,9 @@ class Interface:
             del starts[:past], ends[:past]
         if ready_ns >= self.end_ns:
             self.end_ns = end = ready_ns + duration_ns
-            if ends and ends[-1] == ready_ns:
+            if not ends:
+                self._starts, self._ends = [ready_ns], [end]
+            elif ends[-1] == ready_ns:
                 ends[-1] = end
             else:
                 starts.append(ready_ns)

@@ -257,17 +257,18 @@ class Dispatcher:
                 if bio.record is not None:
                     bio.record.completed_ns = self._clock.now
         ps, endio = self._done.of_request(request), self.endio[IRQ]
-        ended: list[Bio] = []
+        whole = True
         failed = self.media.fail(request.sector, request.sectors, request.opf)
         for bio in bios:
             bio.failed |= failed
             bio.parts -= 1
             if bio.parts > 0:
+                whole = False
                 ps += endio.charge(1)  # the end of a piece, which the rest waits for
             else:
-                ended.append(bio)
                 ps += endio.charge(bio.count) + bio.end_io.charge(bio, IRQ)
-        request.bios = ended
+        if not whole:
+            request.bios = [bio for bio in bios if bio.parts <= 0]
         self._interrupt(request.core, ps, self._on_ended, request)
 
     def _written_in_sequence(self, request: Request) -> None:

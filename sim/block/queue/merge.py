@@ -125,7 +125,9 @@ class Merger:
 
 def join(request: Request, bio: Bio) -> None:
     """Keep a request's bios in disk order: a front merge goes first."""
-    if request.bios and bio.sector < request.bios[0].sector:
+    if not request.bios:
+        request.bios = [bio]  # a list that is made with what it holds is made once
+    elif bio.sector < request.bios[0].sector:
         request.bios.insert(0, bio)
     else:
         request.bios.append(bio)

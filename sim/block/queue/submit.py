@@ -344,7 +344,10 @@ class BlockQueue(BioQueue):
             task.ps += self._sites.early.charge(1)
             self._dispatch(task, plug, from_schedule=False)
             self._count_plug(task)
-        plug.requests.append(request)
+        if plug.requests:
+            plug.requests.append(request)
+        else:
+            plug.requests = [request]
         stats.plugged += plug.holds
         return request
 
