@@ -1,10 +1,11 @@
 """
 For all tests: Hypothesis draws the same inputs everywhere, and times nothing; Ctrl-C is a signal as in a
-terminal.
+terminal; the garbage collector looks only at what tests make.
 """
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
@@ -47,6 +48,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return place.get(f"{item.path.parent.name}/{item.path.stem}", len(LONGEST))
 
     items.sort(key=key)
+
+
+def pytest_collection_finish() -> None:
+    """
+    Take thousands of collected tests and all modules out of each collection of garbage, and make those rarer:
+    a tenth of the time of all tests.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 # A shell that starts pytest in the background has it ignore SIGINT, and so would every process a test starts.

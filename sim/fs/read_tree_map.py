@@ -10,7 +10,8 @@ is `Ext4Mapper`'s. Left out: faults of inodes, whose table is read when a file i
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from mypy_extensions import mypyc_attr
@@ -114,7 +115,7 @@ class ReadTreeMapper(Ext4Mapper):
         node, end = imap.root, END_OF_BLOCKS
         entries, _, depth = decode_header(node, "the root of an extent tree")
         if not depth:
-            self._cache_extents(task, imap, decode_leaf_entries(node, entries))
+            self._cache_extents(task, imap, _extents(node))
         while depth:
             children = decode_index_entries(node, entries)
             at = max(bisect_right(children, (block, 1 << 64)) - 1, 0)
@@ -128,16 +129,16 @@ class ReadTreeMapper(Ext4Mapper):
                 return Mapped(FAILED, 0, 1)
             node = self._nodes[child]
             if told == FIRST:
-                if node_problem(node, depth, key, self._validity, imap.seed):
+                if _problem(node, depth, key, self._validity, imap.seed):
                     self.buffers.refuse(child)
                     return Mapped(FAILED, 0, 1)
                 if not depth:
-                    self._cache_extents(task, imap, decode_leaf_entries(node, _entries(node)))
+                    self._cache_extents(task, imap, _extents(node))
             entries = _entries(node)
-        return self._found(task, imap, decode_leaf_entries(node, entries), end, block, want)
+        return self._found(task, imap, _extents(node), end, block, want)
 
     def _found(
-        self, task: Task, imap: ReadMap, extents: list[Extent], end: int, block: int, want: int
+        self, task: Task, imap: ReadMap, extents: Sequence[Extent], end: int, block: int, want: int
     ) -> Mapped:
         """Return what a leaf, behind which the next one begins at `end`, says of `block`; remember it."""
         at = bisect_right(extents, block, key=_logical) - 1
@@ -156,7 +157,7 @@ class ReadTreeMapper(Ext4Mapper):
         imap.known.know(start, end - start, HOLE, 0)
         return Mapped(HOLE, 0, end - block)
 
-    def _cache_extents(self, task: Task, imap: ReadMap, extents: list[Extent]) -> None:
+    def _cache_extents(self, task: Task, imap: ReadMap, extents: Sequence[Extent]) -> None:
         """ext4_cache_extents(): all extents of a leaf, and the holes between them."""
         task.ps += self._s_cache.charge(1)
         previous = calls = 0
@@ -172,6 +173,17 @@ class ReadTreeMapper(Ext4Mapper):
 
 def _entries(node: bytes) -> int:
     return decode_header(node, "a block of an extent tree").entries
+
+
+# A leaf is walked to, and one that is wrong judged, for every page below it.
+@lru_cache(maxsize=128)
+def _extents(node: bytes) -> Sequence[Extent]:
+    return decode_leaf_entries(node, _entries(node))
+
+
+@lru_cache(maxsize=128)
+def _problem(node: bytes, depth: int, key: int, validity: BlockValidity, seed: int | None) -> str:
+    return node_problem(node, depth, key, validity, seed)
 
 
 def _logical(extent: Extent) -> int:
