@@ -35,7 +35,7 @@ if "--slow" in sys.argv:
     sys.argv.remove("--slow")
     def slow(cell, image, trace):
         print("running", file=sys.stderr, flush=True)
-        time.sleep(60)
+        time.sleep(600)
     system.run_cell = slow
 sys.modules["sim.machine.run_cell"], sys.modules["sim.volume.images"] = system, images
 from sim.cli.main import main
@@ -191,7 +191,7 @@ def test_interrupt_exits_130_and_leaves_nothing(folder):
         assert process.stderr
         assert process.stderr.readline() == "running\n"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=300)
     kept = "readpath: 0 of 2 cells are finished and kept; the same command begins anew\n"
     assert (process.returncode, errors) == (130, f"{kept}readpath: interrupted\n")
     assert [path.name for path in folder.iterdir()] == ["e.toml"]

@@ -113,7 +113,9 @@ def test_no_scheduler_is_one_line(tmp_path, address, said):
     pytest.importorskip("distributed", reason="dask.distributed is not installed")
     (tmp_path / "sweep.toml").write_text(SWEEP)
     words = ["run", str(tmp_path / "sweep.toml"), "-o", str(tmp_path / "x"), "--scheduler"]
-    told = CliRunner().invoke(app, [*words, address.format(port=free_port())])
+    with socket.socket() as bound:  # nobody else can have its port, and nobody listens
+        bound.bind(("127.0.0.1", 0))
+        told = CliRunner().invoke(app, [*words, address.format(port=bound.getsockname()[1])])
     assert 2 == told.exit_code
     assert said in told.stderr
     assert not (tmp_path / "x").exists()

@@ -153,18 +153,28 @@ def test_a_key_of_the_index(cell_of: CellOf, path: str) -> None:
         assert told == outcomes(planned(cell, image, FaultPlan(flips={nodes(image)[5]: 24 * 8 + 7})))
 
 
-def naive_leaf(raw: bytes, image: Image, key: int) -> dict[int, int | None] | None:
-    """Return what a leaf of this file maps: block -> place, None for zeros; None if it is to be refused."""
-    magic, entries, most, depth = struct.unpack_from("<4H", raw)
-    if magic != 0xF30A or most > LEAF or not most or entries > most or depth or not entries:
-        return None
-    sb, found, last = image.superblock, {}, -1
-    own = {
+def blocks_of_no_file(image: Image) -> set[int]:
+    """Return the blocks that no leaf may name."""
+    sb = image.superblock
+    return {
         sb.group_blocks(group).start + block
         for group, runs in own_blocks_of(image).items()
         for run in runs
         for block in run
     }
+
+
+def naive_leaf(raw: bytes, image: Image, own: set[int], key: int) -> dict[int, int | None] | None:
+    """
+    Return what a leaf of this file maps: block -> place, None for zeros; None if it is to be refused.
+
+    own: blocks that no leaf may name.
+    """
+    magic, entries, most, depth = struct.unpack_from("<4H", raw)
+    if magic != 0xF30A or most > LEAF or not most or entries > most or depth or not entries:
+        return None
+    found: dict[int, int | None] = {}
+    last = -1
     for at in range(entries):
         first, length, high, low = struct.unpack_from("<IHHI", raw, 12 + 12 * at)
         zeros, place = length > 32768, high << 32 | low
@@ -200,13 +210,13 @@ def test_as_a_naive_walk_has_it(cell_of: CellOf, flips: dict[int, int], path: st
     volume, blocks = Image.open(image), nodes(image)
     data = volume.lookup("/data")
     whole = volume.read_file(data)
-    counted = [0, 0, 0]
+    own, counted = blocks_of_no_file(volume), [0, 0, 0]
     seed = Checksums(volume.superblock).inode_seed(data.raw_bytes, data.number)
     for leaf in range(5):
         raw = bytearray(volume.read_block(blocks[leaf]))
         if leaf in flips:
             raw[flips[leaf] // 8] ^= 1 << flips[leaf] % 8
-        maps = naive_leaf(bytes(raw), volume, leaf * LEAF)
+        maps = naive_leaf(bytes(raw), volume, own, leaf * LEAF)
         if sums and crc32c(seed, raw[:4092]) != int.from_bytes(raw[4092:], "little"):
             maps = None
         for page in range(leaf * LEAF, min((leaf + 1) * LEAF, PAGES)):
