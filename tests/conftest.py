@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish() -> None:
     """
     Take thousands of collected tests and all modules out of each collection of garbage, and make those rarer:
-    a tenth of the time of all tests.
+    report/test_legible.py alone takes a tenth less.
     """
     gc.collect()
     gc.freeze()
