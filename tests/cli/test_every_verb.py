@@ -75,6 +75,7 @@ def test_quiet_is_quiet_and_json_is_json(image, monkeypatch):
         json.loads(CliRunner().invoke(app, [*words, "--json", "-q"]).stdout)
     quiet = _readpath(image, "image", "cat", "disk.img", "/data", "--quiet")
     assert (0, "", "") == (quiet.returncode, quiet.stdout, quiet.stderr)
+    json.loads(_readpath(image, "image", "cat", "disk.img", "/data", "--json", "-q").stdout)
     said = json.loads(_readpath(image, "image", "cat", "disk.img", "/data", "--json").stdout)
     assert (5000, 64) == (said["bytes"], len(said["sha256"]))
     wrong = _readpath(image, "image", "ls", "nosuch.img", "-q")
