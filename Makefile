@@ -23,7 +23,7 @@ help:
 	@echo "make fast   compile the core in place (needs a C compiler; two to three minutes, seconds where little has changed)"
 	@echo "make slow   back to plain Python"
 	@echo "make test   lint, types, import contracts and all tests"
-	@echo "make mutants  do the tests notice faults? 629 of them, each put into a copy of the tree (minutes)"
+	@echo "make mutants  do the tests notice faults? hundreds of them, each put into a copy of the tree (minutes)"
 	@echo "make fuzz   every parser on mutated documents, a minute each (SECONDS=60)"
 	@echo "make bench  speed, with the bars it is held to"
 	@echo "make truth  what a real kernel does with our images (Debian, root; CASES=smoke: minutes)"
