@@ -35,6 +35,14 @@ class WritableHardware(Hardware):
         """
         raise NotImplementedError
 
+    def write_fua(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """
+        Start a write with REQ_FUA, as `write`; `done` when its data is on the medium, whatever else is not.
+
+        Here it is a write and a flush, which any device can do; one that has FUA has a way of its own.
+        """
+        self.write(sector, sectors, token, lambda written: self.flush(written, done))
+
     def flush(self, token: object, done: Callable[[object], None]) -> None:
         """Empty the write cache; `done` as for `submit`, when all taken before is on the medium."""
         raise NotImplementedError

@@ -7,42 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from device_models import HDD, SSD
 
 from sim.block.device.constants import HddModel, Model, SsdModel
 from sim.block.device.make import make_device
 from sim.block.device.profile import load_device_profile
 from sim.block.hardware import WritableHardware
 from sim.engine.mode import make_clock
-
-SSD = SsdModel(
-    units=4,
-    page_bytes=4096,
-    stripe_bytes=4096,
-    placement="striped",
-    latency_kind="constant",
-    flash_read_ns=50_000,
-    latency_sigma=0.0,
-    command_ns=1_000,
-    bandwidth=4_096_000_000,  # 1 us a page
-)
-HDD = HddModel(
-    sectors=64 * 2 * 100,
-    heads=2,
-    zones=1,
-    outer_track_sectors=64,
-    inner_track_sectors=64,
-    rpm=7_500,  # a revolution is 8 ms: 125 us a sector
-    average_seek_ns=4_000_000,
-    cylinder_switch_ns=1_000_000,
-    head_switch_ns=500_000,
-    command_ns=100_000,
-    bandwidth=512_000_000,  # 1 us a sector
-    drive_read_ahead_bytes=64 * 512,
-    least_read_ahead_bytes=0,
-    cache_segments=1,
-    ncq="fifo",
-    ncq_ageing=0.0,
-)
 
 
 class Bench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -44,9 +45,9 @@ class Ended(EndIo):
 
 
 class Setup:
-    """A queue over a device with 100 us of latency, and a plug; nothing costs CPU time."""
+    """A queue and a plug over a device, if none is said of 100 us; nothing costs CPU time."""
 
-    def __init__(self, device: Any = None, **limits: Any) -> None:
+    def __init__(self, make_device: Callable[[Clock], Hardware] | None = None, **limits: Any) -> None:
         self.clock = make_clock()
         self.log: list[tuple[str, int, int, int]] = []
         costs = load_costs("linux-6.1-epyc").costs
@@ -54,12 +55,13 @@ class Setup:
         said = {"max_sectors": 64, "max_segments": 8, "queue_depth": 4, "write_cache": True} | limits
         cpu = Cpu(self.clock, 1)
         self.ledger = Ledger(free)
+        self.device = make_device(self.clock) if make_device else FixedLatency(self.clock, 100_000)
         self.queue = BlockQueue(
             self.clock,
             cpu,
             self.ledger,
             QueueLimits(**said),
-            device or FixedLatency(self.clock, 100_000),
+            self.device,
             lambda *event: self.log.append(event),
         )
         self.end_io = Ended(self.clock)
@@ -204,7 +206,7 @@ def test_a_device_that_only_reads_says_so() -> None:
         def submit(self, *_command: object) -> None:
             raise AssertionError
 
-    setup = Setup(OnlyReads())
+    setup = Setup(lambda _clock: OnlyReads())
     setup.submit(0, 8, WS)
     with pytest.raises(InvariantError, match="OnlyReads cannot be written to"):
         setup.finish()

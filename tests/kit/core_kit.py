@@ -55,6 +55,10 @@ class FixedLatency(WritableHardware):
         """Answer in `latency_ns`."""
         self.submit(sector, sectors, token, done)
 
+    def write_fua(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Answer in `latency_ns`."""
+        self.submit(sector, sectors, token, done)
+
     def flush(self, token: object, done: Callable[[object], None]) -> None:
         """Answer in `latency_ns`."""
         self.clock.call(self.latency_ns, done, token)

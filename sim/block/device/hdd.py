@@ -24,7 +24,8 @@ A write crosses the interface into the drive's buffer and is answered then, if i
 room for it: when the writes before it that would make it overflow are on the disc. The head writes in the
 order of issue, after what it had to do before and ahead of reads that wait, and `settle_ns` longer after a
 seek than for a read. Without a volatile cache a write is answered when it is on the disc, and so is a flush.
-Reading on ends with a write.
+With one, so is a write with FUA, in its turn: what lies before it in the buffer is written first. Reading on
+ends with a write.
 
 Left out: reordering of writes in the buffer; answers out of order from the buffer while the head reads; the
 size of a segment (what a stream has read stays, until its segment goes); with one segment, the few tracks
@@ -112,6 +113,16 @@ class Hdd(WritableHardware):
 
         Raises ConfigError for sectors beyond the end of the disk.
         """
+        self._write(sector, sectors, token, done, False)
+
+    def write_fua(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start such a write; `done(token)` follows when the last sector is on the disc."""
+        self._write(sector, sectors, token, done, True)
+
+    def _write(
+        self, sector: int, sectors: int, token: object, done: Callable[[object], None], fua: bool
+    ) -> None:
+        """Start a write, with FUA or without."""
         model = self._write_model()
         end_sector, written_bytes = sector + sectors, sectors * SECTOR_BYTES
         self._require_on_disk("write", sector, end_sector)
@@ -130,10 +141,10 @@ class Hdd(WritableHardware):
         self._read, self._head_ns = Segment(sector, end_sector), on_disc_ns
         self._bound_sector = self._least_sector = end_sector
         taken_ns = on_disc_ns
-        if model.volatile_cache:
+        if model.volatile_cache and not fua:
             taken_ns = max(sent_ns, self._room_ns(written_bytes, model.cache_bytes, sent_ns))
         self._buffered.append((on_disc_ns, written_bytes))
-        self._unflushed = True
+        self._unflushed |= not fua
         self._clock.call(min(taken_ns, on_disc_ns) - now, done, token)
 
     def _room_ns(self, wanted_bytes: int, cache_bytes: int, now_ns: int) -> int:

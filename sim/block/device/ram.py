@@ -76,6 +76,10 @@ class NullBlk(WritableHardware):
         """Complete as a read does."""
         self.submit(sector, sectors, token, done)
 
+    def write_fua(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Complete as a read does: there is nothing to write past."""
+        self.submit(sector, sectors, token, done)
+
     def flush(self, token: object, done: Callable[[object], None]) -> None:
         """Complete in an event of this instant: there is nothing to empty."""
         self._call(0, done, token)

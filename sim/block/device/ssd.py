@@ -20,14 +20,22 @@ is answered `acknowledge_ns` later. From the cache writes go to the flash one af
 but at least `least_ns` each; when `cache_bytes` of them wait, the next is answered only as they go.
 A flush is answered `flush_ns` after the last write that was taken is on the flash, or at once if none is new.
 
+A write with FUA to a volatile cache is answered `flush_ns` after its own data is on the flash: what a flush
+of little takes is the programming of a page and of its mapping, not the amount, and FUA needs both. Other
+data need not go out for it (NVM Express, FUA: "that data"): it takes the flash ahead of what lies in the
+cache, which goes later by as much, but behind others with FUA and what a flush has asked for. It leaves
+nothing to flush. A cache that keeps its contents without power is as good as the flash: there FUA is a write
+like others.
+
 Where a profile says so: the flash takes `buffer_bytes` at that rate, with one bit a cell, and what comes when
 they are full at `rate_behind_buffer`, at which they are emptied all the time; a read that comes while the
 flash is being written takes `read_behind_write_ns` longer, and what is being written `write_behind_read_ns`.
 Where none says so, reads and writes meet at the controller and the interface only.
 
 Left out: garbage collection, which makes a drive that is full slower still, and reads of what lies in the
-cache; caches, read-ahead and page registers for reads (reading the other half of a page costs a flash read
-again); planes and the flash bus; retries; power states.
+cache; what the flash is in the middle of when a write with FUA comes, and reads that delay that; caches,
+read-ahead and page registers for reads (reading the other half of a page costs a flash read again); planes
+and the flash bus; retries; power states.
 """
 
 from __future__ import annotations
@@ -81,6 +89,7 @@ class Ssd(WritableHardware):
         self._first_issue_ns = -1
         self._transferred_ns = 0
         self._flash_written_ns = 0
+        self._awaited_ns = 0  # until then the flash has what somebody waits for: FUA, a flush
         self._unflushed = False
         write = profile.write
         self._read_behind_write_ns = write.read_behind_write_ns if isinstance(write, SsdWrite) else 0
@@ -138,6 +147,15 @@ class Ssd(WritableHardware):
     def write(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
         """Start writing `sectors` to `sector` on; `done(token)` follows when the drive has taken them."""
         del sector  # the drive puts it wherever it likes
+        self._write(sectors, token, done, False)
+
+    def write_fua(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
+        """Start such a write; `done(token)` follows when it is on the flash, if the cache is volatile."""
+        del sector  # likewise
+        self._write(sectors, token, done, True)
+
+    def _write(self, sectors: int, token: object, done: Callable[[object], None], fua: bool) -> None:
+        """Start a write, with FUA or without."""
         model = self._write_model()
         now, written_bytes = self._clock.now, sectors * SECTOR_BYTES
         issued = max(self._controller_free_ns, now) + self._command_ns
@@ -149,8 +167,13 @@ class Ssd(WritableHardware):
         self._flash_written_ns = max(self._flash_written_ns, taken) + flash_ns
         # What waits for the flash may be as much as the cache holds, this write included.
         room_ns = self._flash_written_ns - model.cache_bytes * NS_PER_S // self._rate
-        self._unflushed = True
-        self._clock.call(max(taken + model.acknowledge_ns, room_ns) - now, done, token)
+        answered_ns = max(taken + model.acknowledge_ns, room_ns)
+        if fua and model.volatile_cache:
+            self._awaited_ns = max(self._awaited_ns, taken) + flash_ns
+            answered_ns = max(answered_ns, self._awaited_ns + model.flush_ns)
+        else:
+            self._unflushed = True
+        self._clock.call(answered_ns - now, done, token)
 
     def _flash_ns(self, model: SsdWrite, written_bytes: int) -> int:
         """Return how long the flash takes: at one rate into the buffer, at another when that is full."""
@@ -177,6 +200,7 @@ class Ssd(WritableHardware):
         self._controller_free_ns = issued
         end = max(issued, self._flash_written_ns) + model.flush_ns if self._unflushed else issued
         self._unflushed = False
+        self._awaited_ns = max(self._awaited_ns, self._flash_written_ns)
         self._clock.call(end - now, done, token)
 
     def _write_model(self) -> SsdWrite:

@@ -23,7 +23,7 @@ from sim.block.drivers.modules import DRIVERS
 from sim.block.drivers.sites import DriverSites
 from sim.block.hardware import Hardware, WritableHardware
 from sim.block.media import NO_BAD_SECTORS, BadSectors
-from sim.block.opf import REQ_OP_WRITE, action
+from sim.block.opf import REQ_FUA, REQ_OP_WRITE, action
 from sim.block.queue.flush import FlushQueue
 from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
 from sim.block.queue.schedulers import Fifo, MqDeadline, Scheduler
@@ -236,7 +236,9 @@ class Dispatcher:
                     bio.record.issued_ns = self._clock.now
         if request.opf & REQ_OP_WRITE:
             stats.write_requests += 1
-            self._written().write(request.sector, sectors, request, self._on_complete)
+            writer = self._written()
+            write = writer.write_fua if self._limits.fua and request.opf & REQ_FUA else writer.write
+            write(request.sector, sectors, request, self._on_complete)
         else:
             self._device.submit(request.sector, sectors, request, self._on_complete)
 

@@ -11,6 +11,8 @@ import pytest
 from crash_cells import JOBS, VOLUME, Played, cell_text, played
 from tools import e2fsck, tool
 
+from sim.block.device.constants import SsdWrite
+from sim.block.device.profile import load_device_profile
 from sim.block.write_log import WrittenBio
 from sim.ext4.edit.overlay import OverlayStore
 from sim.ext4.format.journal import log_of
@@ -181,3 +183,20 @@ def test_an_empty_log_is_noted_before_it_is_used(tmp_path: Path) -> None:
     assert (found.sequence, found.start) == (ReadLog(run).superblock.sequence, 1)
     record = next(bio for number, bio in ReadLog(run).bios() if number > 0 and bio.fua)
     assert first.ended_ns <= record.submitted_ns
+
+
+def test_a_drive_with_fua_has_programmed_what_it_ends(tmp_path: Path) -> None:
+    """
+    A volatile cache and FUA: a commit record takes what a flush does twice, ahead of it and for itself; the
+    journal's superblock, which has FUA alone, once.
+    """
+    write = load_device_profile("nvme").write
+    assert isinstance(write, SsdWrite)
+    assert (write.volatile_cache, write.fua) == (True, True)
+    run = played(cell_text(jobs=MORE, mount='data = "journal"').replace("sata-ssd", "nvme"), tmp_path)
+    took: dict[bool, list[int]] = {True: [], False: []}
+    for bio in run.mounted.log:
+        if bio.fua:
+            took[bio.preflush].append(bio.ended_ns - bio.submitted_ns)
+    assert min(took[True]) >= 2 * write.flush_ns
+    assert min(took[False]) >= write.flush_ns
