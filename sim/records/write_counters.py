@@ -95,6 +95,8 @@ SYNCFS: Final = (
     "submit_bio_wait",
 )
 COMMITS = "whether the commit that sync begins has ended when it is asked for: time decides"
+VISITS: Final = "__writeback_single_inode"
+"""With data=journal a commit makes pages dirty in their place: if it has ended, sync finds them."""
 
 
 def beside_the_writer(record: dict[str, Any]) -> bool:
@@ -266,6 +268,8 @@ def left_out(
         found |= dict.fromkeys(probes.difference(LOGGED), COMMITS)
     if (record["sync"] == "syncfs" and phase != UMOUNT) or (phase == UMOUNT and happened.late):
         found |= dict.fromkeys(SYNCFS, COMMITS)
+    if phase == UMOUNT and happened.late and record["mode"] == "j":
+        found[VISITS] = COMMITS
     if phase == UMOUNT and not happened.all_simulated:
         found |= dict.fromkeys(PAGES, SETUP)
     if phase == UMOUNT and happened.makes_bitmaps and makes_directory(record):
