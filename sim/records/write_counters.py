@@ -259,8 +259,7 @@ def left_out(
         found |= dict.fromkeys(CONVERTS, CONVERTING)
     if _reserves(record, phase, happened):
         found |= dict.fromkeys(probes.difference(ROUNDS), RESERVING)
-    late = record["mode"] in ("on", "wn") or record["sync"] == "fdatasync_each"  # it leaves times uncommitted
-    if phase == UMOUNT and late and _ticks_decide(record, happened):
+    if phase == UMOUNT and record["mode"] in ("on", "wn") and _ticks_decide(record, happened):
         found |= dict.fromkeys(probes.difference(DROPPED), TICKS)
     if beside_the_writer(record):
         found |= dict.fromkeys(probes.difference(LOGGED), BESIDE)
