@@ -63,7 +63,10 @@ class Ext4Mapper(Mapper):
         task.ps += site.charge_units(calls, calls * imap.status.levels)
 
     def known(self, task: Task, imap: InodeMap, block: int, want: int) -> Mapped | None:
-        """Return what the status cache knows, if it does (Mapper)."""
+        """Return what the status cache knows, if it does (Mapper); a subclass's map() may say otherwise."""
+        return self._remembered(task, imap, block, want) if type(self) is Ext4Mapper else None
+
+    def _remembered(self, task: Task, imap: InodeMap, block: int, want: int) -> Mapped | None:
         found = imap.status.lookup(block)
         if found is None:
             return None
@@ -74,7 +77,7 @@ class Ext4Mapper(Mapper):
         self, task: Task, imap: InodeMap, block: int, want: int, plug: Plug
     ) -> Generator[Any, Any, Mapped]:
         """Map up to `want` blocks from `block` in one call."""
-        found = self.known(task, imap, block, want)
+        found = self._remembered(task, imap, block, want)
         if found is None:
             self.charge_hits(task, imap, 1)
             found = yield from self._walk(task, imap, block, want, plug)
