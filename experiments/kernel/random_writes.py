@@ -15,7 +15,7 @@ from random import Random
 from cases import Record
 from write_cases import MODES, SIZES, case, opened
 
-from sim.units import KIB, MIB
+from sim.units import KIB, MIB, PAGE_BYTES
 
 CASES = 120
 """Of a seed."""
@@ -24,7 +24,6 @@ WHOLE = {"contig": 2 * MIB} | {f"frag{run}": 2 * MIB for run in (1, 2, 3, 4, 16,
 FILES = WHOLE | {"aged": 2 * MIB, "tail": MIB + 1234, "sparse": 2 * MIB, "odd": MIB, "unwritten": 2 * MIB}
 NEW = "new"
 ENDS = ("end", "end", "fdatasync", "sfr", "sfrw", "none")
-PAGE = 4096
 MOST_JOURNALLED = 768 * KIB
 MOST = 3 * MIB
 
@@ -43,7 +42,7 @@ def _case(draw: Random, tag: str) -> Record:
     if own and draw.random() < 0.3:
         file, cache, es, before = NEW, "cold", "warm", [f"open 0 /mnt/{NEW} c"]
     else:
-        known = file == "contig" or (bs == PAGE and file in WHOLE)
+        known = file == "contig" or (bs == PAGE_BYTES and file in WHOLE)
         cache = draw.choice(("cold", "warm")) if known else "cold"
         es = draw.choice(("warm", "cold")) if cache == "cold" else "warm"
         before = opened(file, cache, es, MOST)

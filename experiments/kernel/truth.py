@@ -158,7 +158,7 @@ def _record(kernel: Kernel, words: argparse.Namespace) -> int:
     version = kernel.numbers
     drawn = seed_of(words.cases)
     listed = jobs_of(version, drawn)
-    kinds = [*(job.kind for job in listed), DIGESTS]
+    kinds = [job.kind for job in listed] + ([] if drawn else [DIGESTS])
     only = words.only.split(",") if words.only else kinds
     for kind in only:
         if kind not in kinds:
@@ -168,7 +168,7 @@ def _record(kernel: Kernel, words: argparse.Namespace) -> int:
         results = WORK / "smoke" / kernel.version
         shutil.rmtree(results, ignore_errors=True)
     if drawn:
-        results, words.cases, only = WORK / f"random-{drawn}" / kernel.version, "all", ["writes"]
+        results, words.cases = WORK / f"random-{drawn}" / kernel.version, "all"
     progress.say(f"kernel {kernel.release}, results in {results}")
     rig = (Rig if version < LATER else LaterRig)(kernel, progress, results)
     running: list[Callable[[], None]] = []
