@@ -18,7 +18,7 @@ from typing import Any, Final, final
 from mypy_extensions import i64, mypyc_attr
 
 from sim.engine.garbage import seldom_collected
-from sim.engine.heap import Entry, pop, push
+from sim.engine.heap import Heap
 
 Process = Generator[Any, Any, Any]
 """What a simulated task is: a generator that yields events of its clock."""
@@ -119,7 +119,7 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0
         self._serial: i64 = 0
-        self._queue: list[Entry] = []  # a heap
+        self._queue = Heap()
 
     def event(self) -> Event:
         """Return a new event: `yield` it to wait, `.succeed()` it to wake all who do."""
@@ -147,7 +147,7 @@ class Clock:
         start.triggered = True
         start.wait(running)
         self._serial += 1
-        push(self._queue, Entry(self.now, self._serial, None, start))
+        self._queue.push(self.now, self._serial, None, start)
         return running
 
     def all_of(self, events: Iterable[Event]) -> Event:
@@ -171,13 +171,13 @@ class Clock:
     def happens(self, event: Event) -> None:
         """Let an event happen later in this instant."""
         self._serial += 1
-        push(self._queue, Entry(self.now, _NORMAL + self._serial, None, event))
+        self._queue.push(self.now, _NORMAL + self._serial, None, event)
 
     def _schedule(self, delay_ns: int, function: Callable[[Any], None] | None, argument: Any) -> None:
         if delay_ns < 0:
             raise ValueError(f"a delay of {delay_ns} ns: time does not run backwards")
         self._serial += 1
-        push(self._queue, Entry(self.now + delay_ns, _NORMAL + self._serial, function, argument))
+        self._queue.push(self.now + delay_ns, _NORMAL + self._serial, function, argument)
 
     def run(self, until: Event | None = None) -> Any:
         """
@@ -190,12 +190,13 @@ class Clock:
 
     def _run(self, until: Event | None) -> Any:
         queue = self._queue
-        while queue:
+        while queue.size:
             if until is not None and until.processed:
                 return until.value
-            entry = pop(queue)
+            entry = queue.pop()
             self.now = entry.at
             function, argument = entry.function, entry.argument
+            entry.argument = None  # nobody else keeps it alive
             if function is not None:
                 function(argument)
             else:
@@ -206,4 +207,4 @@ class Clock:
     @property
     def idle(self) -> bool:
         """Whether nothing is scheduled any more."""
-        return not self._queue
+        return self._queue.size == 0

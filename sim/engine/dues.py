@@ -8,7 +8,7 @@ from typing import final
 
 from mypy_extensions import i64, mypyc_attr
 
-from sim.engine.heap import Entry, pop, push
+from sim.engine.heap import Heap
 
 
 @mypyc_attr(free_list_len=1)
@@ -50,23 +50,25 @@ class Dues:
 
     def __init__(self) -> None:
         self.pushed_ns: i64 = 0
-        self._heap: list[Entry] = []
+        self._heap = Heap()
         self._number: i64 = 0
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self._heap)
+        return self._heap.size
 
     def add(self, due: Due) -> None:
         """Push a place back from now on."""
         self._number += 1
-        push(self._heap, Entry(due.enter(self), self._number, None, due))
+        self._heap.push(due.enter(self), self._number, None, due)
 
     def reach(self, now: i64) -> None:
         """Let those go that are reached by `now`."""
         heap = self._heap
-        while heap and heap[0].at + self.pushed_ns <= now:
-            due: Due = pop(heap).argument
+        while heap.size and heap.first_at + self.pushed_ns <= now:
+            entry = heap.pop()
+            due: Due = entry.argument
+            entry.argument = None
             due.leave()
 
     def push_back(self, now: i64, ns: i64) -> None:

@@ -7,59 +7,87 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, final
 
-from mypy_extensions import i64, mypyc_attr
+from mypy_extensions import i64
 
 
 @final
-@mypyc_attr(free_list_len=1)
 class Entry:
     """What is due at `at`, among equals by `order`: `function(argument)`, or, without one, `argument`."""
 
     __slots__ = ("argument", "at", "function", "order")
 
-    def __init__(self, at: i64, order: i64, function: Callable[[Any], None] | None, argument: Any) -> None:
-        self.at = at
-        self.order = order
-        self.function = function
-        self.argument = argument
+    def __init__(self) -> None:
+        self.at: i64 = 0
+        self.order: i64 = 0
+        self.function: Callable[[Any], None] | None = None
+        self.argument: Any = None
 
 
-def push(queue: list[Entry], entry: Entry) -> None:
-    """heappush()."""
-    due, order = entry.at, entry.order
-    at: i64 = len(queue)
-    queue.append(entry)
-    while at > 0:
-        parent = (at - 1) >> 1
-        above = queue[parent]
-        if above.at < due or (above.at == due and above.order < order):
-            break
-        queue[at] = above
-        at = parent
-    queue[at] = entry
+@final
+class Heap:
+    """
+    A binary heap (heapq's) whose entries are its own: one that was popped is filled anew by a later push.
 
+    size: how many there are. The list is as long as it ever had to be: an event queue comes and goes by the
+    entry, and a list that follows is allocated anew each time.
+    """
 
-def pop(queue: list[Entry]) -> Entry:
-    """heappop(): take what comes first."""
-    last = queue.pop()
-    size: i64 = len(queue)
-    if size == 0:
-        return last
-    first = queue[0]
-    due, order = last.at, last.order
-    at: i64 = 0
-    child: i64 = 1
-    while child < size:
-        below = queue[child]
-        if child + 1 < size:
-            other = queue[child + 1]
-            if other.at < below.at or (other.at == below.at and other.order < below.order):
-                below = other
-                child += 1
-        if due < below.at or (due == below.at and order < below.order):
-            break
-        queue[at] = below
-        at = child
-        child = 2 * at + 1
-    queue[at] = last
-    return first
+    __slots__ = ("_entries", "size")
+
+    def __init__(self) -> None:
+        self._entries: list[Entry] = []
+        self.size: i64 = 0
+
+    @property
+    def first_at(self) -> i64:
+        """When the first is due, of a heap that is not empty."""
+        return self._entries[0].at
+
+    def push(self, due: i64, order: i64, function: Callable[[Any], None] | None, argument: Any) -> None:
+        """heappush()."""
+        entries = self._entries
+        at = self.size
+        if at == len(entries):
+            entries.append(Entry())
+        entry = entries[at]
+        entry.at = due
+        entry.order = order
+        entry.function = function
+        entry.argument = argument
+        self.size = at + 1
+        while at > 0:
+            parent = (at - 1) >> 1
+            above = entries[parent]
+            if above.at < due or (above.at == due and above.order < order):
+                break
+            entries[at] = above
+            at = parent
+        entries[at] = entry
+
+    def pop(self) -> Entry:
+        """heappop(): take what comes first. It is the caller's until the next push."""
+        entries = self._entries
+        size = self.size - 1
+        self.size = size
+        first = entries[0]
+        if size == 0:
+            return first
+        last = entries[size]
+        entries[size] = first
+        due, order = last.at, last.order
+        at: i64 = 0
+        child: i64 = 1
+        while child < size:
+            below = entries[child]
+            if child + 1 < size:
+                other = entries[child + 1]
+                if other.at < below.at or (other.at == below.at and other.order < below.order):
+                    below = other
+                    child += 1
+            if due < below.at or (due == below.at and order < below.order):
+                break
+            entries[at] = below
+            at = child
+            child = 2 * at + 1
+        entries[at] = last
+        return first
