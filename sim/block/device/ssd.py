@@ -47,6 +47,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from librt.vecs import vec
 from mypy_extensions import i64
 
 from sim.block.device.constants import SsdModel, SsdWrite
@@ -73,9 +74,9 @@ class Ssd(WritableHardware):
         self._page_sectors = model.page_bytes // SECTOR_BYTES
         self._pages_per_stripe = model.stripe_bytes // model.page_bytes
         self._units = model.units
-        # When each unit is free: by unit number if striped, a heap if the least busy one is taken.
-        self._unit_free_ns = [0] * model.units
-        self._least_busy = model.placement == "least-busy"
+        # When each unit is free: a heap if the least busy one is taken, else by unit number.
+        self._soonest_ns = [0] * (model.units if model.placement == "least-busy" else 0)
+        self._unit_free_ns = vec[i64]([0] * model.units)
         # Rounded up, so that no sum of transfers is ever faster than the interface.
         self._transfer_ns = [
             -(-sectors * SECTOR_BYTES * NS_PER_S // model.bandwidth)
@@ -100,8 +101,8 @@ class Ssd(WritableHardware):
 
     def submit(self, sector: int, sectors: int, token: object, done: Callable[[object], None]) -> None:
         """Start reading `sectors` from `sector` on; `done(token)` follows when the last byte is there."""
-        now = self._clock.now
-        issued = self._controller_free_ns
+        now: i64 = self._clock.now
+        issued: i64 = self._controller_free_ns
         if issued < now:
             issued = now
         issued += self._command_ns
@@ -114,27 +115,29 @@ class Ssd(WritableHardware):
         units: i64 = self._units
         at: i64 = sector
         page: i64 = at // page_sectors
-        free = self._unit_free_ns
+        soonest, free = self._soonest_ns, self._unit_free_ns
         last_sector = at + sectors
         interface = self._interface
         transfers_ns = self._transfer_ns
-        constant_ns = self._constant_ns
-        end = transferred_ns = 0
+        page_ns: i64 = transfers_ns[page_sectors]
+        constant_ns: i64 = self._constant_ns
+        end: i64 = 0
+        transferred_ns: i64 = 0
         # One round a page: this loop decides what simulating a large read costs.
         while at < last_sector:
             next_sector = (page + 1) * page_sectors
             if next_sector > last_sector:
                 next_sector = last_sector
-            unit = 0 if self._least_busy else page // pages_per_stripe % units
-            read = free[unit]
+            unit = page // pages_per_stripe % units
+            read: i64 = soonest[0] if soonest else free[unit]
             if read < issued:
                 read = issued
             read += constant_ns if constant_ns >= 0 else self._latency.draw()
-            if self._least_busy:
-                heapreplace(free, read)
+            if soonest:
+                heapreplace(soonest, read)
             else:
                 free[unit] = read
-            transfer_ns = transfers_ns[next_sector - at]
+            transfer_ns = page_ns if next_sector - at == page_sectors else transfers_ns[next_sector - at]
             transferred_ns += transfer_ns
             arrived = interface.reserve(read, transfer_ns, now)
             if arrived > end:
@@ -226,38 +229,41 @@ class Interface:
     stays taken: earlier reservations have priority, and the link never idles while data waits.
     """
 
-    __slots__ = ("_ends", "_starts", "end_ns")
+    __slots__ = ("_ends", "_last_start", "_starts", "end_ns")
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
-        self.end_ns = 0
+        # The last interval, which most transfers come behind, is by itself; it ends at end_ns.
+        self._last_start: i64 = 0
+        self.end_ns: i64 = 0
         """The end of the last reservation."""
 
-    def reserve(self, ready_ns: int, duration_ns: int, now_ns: int) -> int:
+    def reserve(self, ready_ns: i64, duration_ns: i64, now_ns: i64) -> i64:
         """Take the link for `duration_ns` in all, from `ready_ns` >= `now_ns` on; return when it is done."""
-        starts, ends = self._starts, self._ends
-        if not ends:
-            pass
-        elif ends[-1] <= now_ns:  # nothing is asked for in the past any more
-            starts.clear()
-            ends.clear()
-        elif ends[0] <= now_ns:
+        ends = self._ends
+        if ends and ends[0] <= now_ns:  # nothing is asked for in the past any more
             past = bisect_right(ends, now_ns)
-            del starts[:past], ends[:past]
-        if ready_ns >= self.end_ns:
-            self.end_ns = end = ready_ns + duration_ns
-            if not ends:
-                self._starts, self._ends = [ready_ns], [end]
-            elif ends[-1] == ready_ns:
-                ends[-1] = end
-            else:
-                starts.append(ready_ns)
-                ends.append(end)
-            return end
-        if starts and ready_ns >= starts[-1]:  # it waits for the last one: the case of a busy link
-            self.end_ns = ends[-1] = end = ends[-1] + duration_ns
-            return end
+            del self._starts[:past], ends[:past]
+        last_end = self.end_ns
+        if ready_ns > last_end:
+            if last_end > now_ns:
+                self._starts.append(self._last_start)
+                ends.append(last_end)
+            self._last_start = ready_ns
+            end = ready_ns + duration_ns
+        elif ready_ns >= self._last_start:  # it waits for the last one: the case of a busy link
+            end = last_end + duration_ns
+        else:
+            return self._between(ready_ns, duration_ns)
+        self.end_ns = end
+        return end
+
+    def _between(self, ready_ns: int, duration_ns: int) -> int:
+        """Reserve what is ready before the last interval begins."""
+        starts, ends = self._starts, self._ends
+        starts.append(self._last_start)
+        ends.append(self.end_ns)
         first = following = bisect_left(ends, ready_ns)  # the first that touches ready_ns or lies later
         at, left = ready_ns, duration_ns
         while following < len(starts):
@@ -276,8 +282,8 @@ class Interface:
         begin = min(ready_ns, starts[first])
         starts[first:following] = [begin]
         ends[first:following] = [taken_until]
-        if end > self.end_ns:
-            self.end_ns = end
+        self._last_start = starts.pop()
+        self.end_ns = ends.pop()
         return end
 
 

@@ -25,7 +25,7 @@ from sim.block.hardware import Hardware, WritableHardware
 from sim.block.media import NO_BAD_SECTORS, BadSectors
 from sim.block.opf import REQ_FUA, REQ_OP_WRITE, action
 from sim.block.queue.flush import FlushQueue
-from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
+from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits
 from sim.block.queue.schedulers import Fifo, MqDeadline, Scheduler
 from sim.block.queue.sites import RunSites, SubmitSites, kickers
 from sim.block.queue.tags import Tags
@@ -227,7 +227,7 @@ class Dispatcher:
         """Hand a request to the hardware."""
         stats, sectors = self.stats, request.sectors
         stats.issued += 1
-        count_size(stats.request_sectors, sectors, 1)
+        stats.request_sizes.add(sectors, 1)
         if self._tracer is not None:
             self._tracer(action("D", request.opf), self._clock.now, request.sector, sectors)
         if self._recording:

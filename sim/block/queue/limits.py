@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import final
+
+from mypy_extensions import i64
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,50 @@ class QueueLimits:
     rest_checked: bool = True
 
 
+@final
+class SizeHistogram:
+    """
+    How often each size came, in sectors.
+
+    Sizes that are alike come one after another: they are added up, and entered when another comes.
+    """
+
+    __slots__ = ("_counts", "_size", "_waiting")
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+        self._size: i64 = 0
+        self._waiting: i64 = 0
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both counted the same."""
+        return isinstance(other, SizeHistogram) and self.counts == other.counts
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        """The counts by size."""
+        return repr(self.counts)
+
+    def add(self, size: i64, count: i64) -> None:
+        """Count `count` of a size."""
+        if size != self._size:
+            self._enter()
+            self._size = size
+        self._waiting += count
+
+    def _enter(self) -> None:
+        if self._waiting:
+            self._counts[self._size] = self._counts.get(self._size, 0) + self._waiting
+            self._waiting = 0
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """How many there are of each size, in the order in which the sizes first came."""
+        self._enter()
+        return self._counts
+
+
 @dataclass(slots=True)
 class BlockStats:
     """
@@ -74,8 +121,8 @@ class BlockStats:
     write_requests: int = 0
     flush_bios: int = 0
     flushes: int = 0
-    bio_sectors: dict[int, int] = field(default_factory=dict)
-    request_sectors: dict[int, int] = field(default_factory=dict)
+    bio_sizes: SizeHistogram = field(default_factory=SizeHistogram)
+    request_sizes: SizeHistogram = field(default_factory=SizeHistogram)
     most_segments: int = 0
     plugged: int = 0
     lists: int = 0
@@ -85,14 +132,19 @@ class BlockStats:
         """Bios that joined a request, from behind or before."""
         return self.back_merges + self.front_merges
 
+    @property
+    def bio_sectors(self) -> dict[int, int]:
+        """How many bios of each size in sectors were queued."""
+        return self.bio_sizes.counts
+
+    @property
+    def request_sectors(self) -> dict[int, int]:
+        """How many requests of each size in sectors were issued."""
+        return self.request_sizes.counts
+
 
 BlockTracer = Callable[[str, int, int, int], None]
 """
 Called with blktrace's letter, time in ns, sector, sectors. For what is no read, RWBS follows the letter after
 a blank: "Q WS", "D FF".
 """
-
-
-def count_size(histogram: dict[int, int], size: int, count: int) -> None:
-    """Count `count` of a size."""
-    histogram[size] = histogram.get(size, 0) + count

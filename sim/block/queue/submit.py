@@ -28,7 +28,7 @@ from sim.block.opf import FLUSH_FLAGS, REQ_OP_WRITE, REQ_PREFLUSH, action
 from sim.block.protocols import BioQueue
 from sim.block.queue.dispatch import Arrived, Dispatcher
 from sim.block.queue.gaps import has_gap
-from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits, count_size
+from sim.block.queue.limits import BlockStats, BlockTracer, QueueLimits
 from sim.block.queue.merge import Merger, join
 from sim.block.queue.sites import SubmitSites
 from sim.block.queue.split import copies, cuts_of, segments_of
@@ -108,7 +108,7 @@ class BlockQueue(BioQueue):
         task.ps += self._sites.submit.charge_units(count, bio.segments)
         stats, limits = self.stats, self.limits
         stats.queued += count
-        count_size(stats.bio_sectors, sectors, count)
+        stats.bio_sizes.add(sectors, count)
         stats.pending += count
         if self._tracer is not None:
             self.submitting = task, bio
@@ -226,7 +226,7 @@ class BlockQueue(BioQueue):
             return
         task.ps += self._sites.submit_flush.charge_units(1, bio.segments)
         stats.queued += 1
-        count_size(stats.bio_sectors, bio.sectors, 1)
+        stats.bio_sizes.add(bio.sectors, 1)
         stats.pending += 1
         stats.flush_bios += 1
         if bio.sectors:
