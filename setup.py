@@ -21,6 +21,8 @@ from setuptools.command.build_py import build_py
 LEVEL = os.environ.get("READPATH_OPT", "2")
 
 INTERPRETED = {
+    "sim/cache/make_bytes.py",  # asks whether the others are compiled
+    "sim/cache/plain_bytes.py",  # extends bytearray
     "sim/engine/costs.py",  # tables, read once
     "sim/engine/pace.py",
     "sim/fs/mballoc/image.py",  # bitmaps of an image, read once

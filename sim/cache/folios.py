@@ -182,12 +182,12 @@ class FolioMapping(Mapping):
         end = first + (1 << order)
         self.orders[first:end] = filled(order, end - first)
         if marked:
-            self.state[first:end] = filled(LOCKED | MARKED, end - first)
+            self.state.fill(first, end, LOCKED | MARKED)
 
     def clear_mark(self, page: int) -> None:
         """Take PG_readahead from the folio that holds `page`."""
         first, end = self.bounds(page)
-        self.state[first:end] = filled(self.state[page] & ~MARKED, end - first)
+        self.state.fill(first, end, self.state[page] & ~MARKED)
 
     def blocks_come(self, lblk: int, blocks: int, blocks_per_page: int, brought: Any = None) -> int:
         """Count blocks as read; unlock the folios of which they were the last; return how many."""

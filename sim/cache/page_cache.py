@@ -108,14 +108,14 @@ class PageCache:
             mapping.state[start] = LOCKED | MARKED if mark == start else LOCKED
             mapping.access[start] = LISTED
         else:
-            mapping.state[start:end] = filled(LOCKED, count)
-            mapping.access[start:end] = filled(LISTED, count)
+            mapping.state.fill(start, end, LOCKED)
+            mapping.access.fill(start, end, LISTED)
             if start <= mark < end:
                 mapping.state[mark] = LOCKED | MARKED
         self._inactive.append((mapping, start, end))
         if mapping.shadows:
             for first, last in self._workingset.refaulted(mapping, start, end, self._active_pages):
-                mapping.access[first:last] = filled(ACTIVE | LISTED, last - first)
+                mapping.access.fill(first, last, ACTIVE | LISTED)
                 self._activate(mapping, first, last)
         self.inserted += count
         self.cached += count
@@ -166,12 +166,11 @@ class PageCache:
         for first in range(start, end, step):
             last = min(first + step, end)
             self.insert(mapping, first, last)
-            count = last - first
-            mapping.access[first:last] = filled(REFERENCED | LISTED, count)
+            mapping.access.fill(first, last, REFERENCED | LISTED)
             if known_blocks is None:
-                mapping.state[first:last] = filled(UPTODATE, count)
+                mapping.state.fill(first, last, UPTODATE)
             else:
-                mapping.state[first:last] = filled(PRESENT, count)
+                mapping.state.fill(first, last, PRESENT)
                 mapping.known_blocks.update(dict.fromkeys(range(first, last), known_blocks))
             if buffers:
                 self.attach_buffers(mapping, first, last)
@@ -184,8 +183,8 @@ class PageCache:
         was = access[start]
         if count == 1:
             access[start] = _ACCESSED[was]
-        elif access[start:end] == filled(was, count):
-            access[start:end] = filled(_ACCESSED[was], count)
+        elif access.run(start, end, was) == count:
+            access.fill(start, end, _ACCESSED[was])
         else:
             self._mark_unlike(mapping, start, end)
             return
@@ -195,8 +194,8 @@ class PageCache:
     def _mark_unlike(self, mapping: Mapping, start: int, end: int) -> None:
         """The same for pages that were not all accessed alike before."""
         access = mapping.access
-        before = access[start:end]
-        access[start:end] = before.translate(_ACCESSED)
+        before = access.part(start, end)
+        access.turn(start, end, _ACCESSED)
         activated = before.count(REFERENCED) + before.count(REFERENCED | LISTED)
         if activated == end - start:
             self._activated(mapping, start, end)
@@ -228,7 +227,7 @@ class PageCache:
 
     def check(self, mappings: list[Mapping]) -> None:
         """Raise InvariantError unless the books agree with the pages; `mappings`: all there are."""
-        present = sum(len(mapping.state) - mapping.state.count(ABSENT) for mapping in mappings)
+        present = sum(mapping.present for mapping in mappings)
         active = sum(active_pages(mapping, 0, len(mapping.state)) for mapping in mappings)
         heads = sum(mapping.buffered.count(1) for mapping in mappings if mapping.buffered is not None)
         if self._heads(heads) != self.buffer_heads:
@@ -289,7 +288,7 @@ class PageCache:
                 return self._take_around(mapping, start, end, kept)
         gone = self._evict_run(mapping, start, end, include_active=False)
         if gone < end - start:
-            mapping.access[start:end] = mapping.access[start:end].translate(_UNLISTED)
+            mapping.access.turn(start, end, _UNLISTED)
         return gone
 
     def _take_around(self, mapping: Mapping, start: int, end: int, kept: list[int]) -> int:
@@ -298,7 +297,7 @@ class PageCache:
         for page in [*kept, end]:
             if first < page:
                 gone += self._evict_run(mapping, first, page, include_active=False)
-                mapping.access[first:page] = mapping.access[first:page].translate(_UNLISTED)
+                mapping.access.turn(first, page, _UNLISTED)
             first = page + 1
         for page in kept:
             left = mapping.stale.pop(page) - 1
@@ -320,7 +319,7 @@ class PageCache:
                 if access[page] & LISTED:  # its place of before is not its place now
                     mapping.stale[page] = mapping.stale.get(page, 0) + 1
             self._active_pages -= last - first
-            access[first:last] = access[first:last].translate(_DEACTIVATED)
+            access.turn(first, last, _DEACTIVATED)
             self._inactive.append((mapping, first, last))
 
     def _evict_run(self, mapping: Mapping, start: int, end: int, include_active: bool) -> int:
@@ -330,7 +329,8 @@ class PageCache:
         none_active = not active_pages(mapping, start, end)
         if state.count(UPTODATE, start, end) == count and none_active and not mapping.holds(start, end):
             pages = range(start, end)
-            state[start:end] = access[start:end] = filled(0, count)
+            state.fill(start, end, ABSENT)
+            access.fill(start, end, 0)
             if not include_active:
                 self._workingset.evicted(mapping, start, end)
         else:

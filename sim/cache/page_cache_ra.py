@@ -14,7 +14,7 @@ from typing import Any, Final
 from sim.cache.address_space import OpenFile, PageRange, ReadPath
 from sim.cache.folios import MIN_WINDOW_PAGES, PAGES, FolioRules, more_slots, split_window, window_order
 from sim.cache.page_cache import PageCache
-from sim.cache.pages import Mapping
+from sim.cache.pages import ABSENT, Mapping
 from sim.cache.ra_log import RaLog
 from sim.cache.readahead import ReadaheadPolicy, Window
 from sim.engine.cpu import Task
@@ -268,8 +268,7 @@ class PageCacheRa:
         at = start
         batch: list[PageRange] = []
         while True:
-            rest = mapping.state[at:end]
-            absent = len(rest) - len(rest.lstrip(b"\0"))
+            absent = mapping.state.run(at, end, ABSENT)
             if absent:
                 self.insert(task, mapping, at, at + absent, mark)
                 task.ps += self._added(mapping, absent)

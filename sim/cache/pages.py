@@ -1,8 +1,8 @@
 """
 Page state: which pages of a file are cached, locked, up to date, marked.
 
-State is one byte a page in a bytearray per file, never an object per page: scans and updates of a window
-are slice operations.
+State is one byte a page in an array per file (PageBytes), never an object per page: scans and updates of a
+window are one operation each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from array import array
 from contextlib import suppress
 from typing import Any, Final
 
-from sim.cache.page_runs import filled
+from sim.cache.make_bytes import page_bytes
+from sim.cache.waiters import Waiters
 from sim.cache.write_tags import WriteTags
 from sim.engine.clock import Clock, Event
 from sim.errors import InvariantError
@@ -35,7 +36,6 @@ CONTENT_SLACK_BYTES: Final = 64
 """Room behind the contents of a mapping, for ciphers that ask for more than they write."""
 
 _MAP_NORESERVE: Final = 0x4000  # mmap.MAP_NORESERVE, which Python knows from 3.13 on
-_PLAIN: Final = bytes((UPTODATE,))
 
 
 class Mapping(WriteTags):
@@ -48,7 +48,7 @@ class Mapping(WriteTags):
     pages that are read in parts (a page of which all blocks are read needs an entry only between its parts).
     failed: of pages under I/O of which a block did not come, which of their blocks are up to date once they
     are unlocked; mapped: PRESENT pages whose blocks are mapped, for they were read in vain; unmapped: pages
-    under I/O of which a block has no map. waiters: events of tasks that wait for a page. known_blocks: of
+    under I/O of which a block has no map. waiters: the tasks that wait for a page. known_blocks: of
     each PRESENT page, which of its blocks are up to date: bit n for block n. buffered: one byte a page, 1 if
     it has buffer heads; None as long as no page had. held: ranges that a reader holds a reference on and has
     not copied yet; they are not reclaimed. content: with real data, the bytes of the file as far as cached,
@@ -83,8 +83,8 @@ class Mapping(WriteTags):
         self.large = False
         self.max_order = 0
         self.min_order = 0
-        self.state = bytearray(pages)
-        self.access = bytearray(pages)
+        self.state = page_bytes(pages)
+        self.access = page_bytes(pages)
         self.shadows: dict[int, array[int]] = {}
         self.last_eviction: dict[int, int] = {}
         self.stale: dict[int, int] = {}
@@ -94,7 +94,7 @@ class Mapping(WriteTags):
         self.unmapped: set[int] = set()
         self.mapped: set[int] = set()
         self.buffered: bytearray | None = None
-        self.waiters: dict[int, Event] = {}
+        self.waiters = Waiters()
         self.held: list[tuple[int, int]] = []
         self._memory: mmap.mmap | None = None
         self.content: memoryview | None = None
@@ -111,7 +111,9 @@ class Mapping(WriteTags):
         more = pages - self.pages
         if more <= 0:
             return
-        for kept in (self.state, self.access, self.buffered, self.dirty, self.writeback, self.journalled):
+        self.state.grow(more)
+        self.access.grow(more)
+        for kept in (self.buffered, self.dirty, self.writeback, self.journalled):
             if kept is not None:
                 kept.extend(bytes(more))
         self.pages = pages
@@ -135,9 +137,16 @@ class Mapping(WriteTags):
         return self.state.find(LOCKED, start, end) >= 0 or self.state.find(LOCKED | MARKED, start, end) >= 0
 
     @property
+    def present(self) -> int:
+        """Pages that are cached."""
+        pages = len(self.state)
+        return pages - self.state.count(ABSENT, 0, pages)
+
+    @property
     def locked(self) -> int:
         """Pages under I/O."""
-        return self.state.count(LOCKED) + self.state.count(LOCKED | MARKED)
+        state, pages = self.state, len(self.state)
+        return state.count(LOCKED, 0, pages) + state.count(LOCKED | MARKED, 0, pages)
 
     def forget(self, start: int, end: int) -> None:
         """Give the contents of pages back to the system; they read as zeros from now on."""
@@ -207,21 +216,11 @@ class Mapping(WriteTags):
 
     def plain_run(self, start: int, end: int) -> int:
         """Return how many pages from `start` (before `end`) are up to date and not marked."""
-        state = self.state
-        if start >= end or state[start] != UPTODATE:
-            return 0
-        if end - start == 1:
-            return 1
-        run = state[start:end]
-        if run == filled(UPTODATE, end - start):
-            return end - start
-        return len(run) - len(run.lstrip(_PLAIN))
+        return self.state.run(start, end, UPTODATE) if start < end else 0
 
     def all_absent(self, start: int, end: int) -> bool:
         """Return whether none of [start, end) is cached."""
-        if end - start == 1:
-            return self.state[start] == ABSENT
-        return self.state[start:end] == filled(ABSENT, end - start)
+        return self.state.run(start, end, ABSENT) == end - start
 
     def next_miss(self, index: int, max_scan: int) -> int:
         """Return the first uncached page from `index`, or `index + max_scan`; past EOF all are."""
@@ -253,17 +252,16 @@ class Mapping(WriteTags):
             return
         if end - start == 1:
             state[start] = (state[start] & MARKED) | UPTODATE
-            if waiters:
-                self._wake(start, brought)
+            if waiters.count:
+                waiters.wake(start, brought)
             return
-        if state[start:end] == filled(LOCKED, end - start):
-            state[start:end] = filled(UPTODATE, end - start)
+        if state.run(start, end, LOCKED) == end - start:
+            state.fill(start, end, UPTODATE)
         else:
             for page in range(start, end):
                 state[page] = (state[page] & MARKED) | UPTODATE
-        if waiters:
-            for page in [page for page in waiters if start <= page < end]:
-                self._wake(page, brought)
+        if waiters.count:
+            waiters.wake_within(start, end, brought)
 
     def lock(self, page: int) -> bool:
         """Lock a page that is to be filled by who writes it; False: it is up to date, nobody waits for it."""
@@ -280,14 +278,13 @@ class Mapping(WriteTags):
             return
         self.known_blocks[page] = known
         self.state[page] = PRESENT
-        if self.waiters:
-            self._wake(page, None)
+        self.waiters.wake(page, None)
 
     def map_failed(self, page: int) -> None:
         """Unlock a page that is not read, for it could not be mapped: it stays, not up to date."""
         self.known_blocks[page] = 0
         self.state[page] = (self.state[page] & MARKED) | PRESENT
-        self._wake(page, None)
+        self.waiters.wake(page, None)
 
     def block_unmapped(self, lblk: int, blocks_per_page: int) -> None:
         """Note a block of a locked page with buffer heads that could not be mapped: it will not come."""
@@ -315,14 +312,7 @@ class Mapping(WriteTags):
                     self.unmapped.discard(page)
                 else:
                     self.mapped.add(page)
-            self._wake(page, brought)
-
-    def _wake(self, page: int, brought: Any) -> None:
-        """Wake who waits for a page, if anyone does."""
-        event = self.waiters.get(page)
-        if event is not None:
-            del self.waiters[page]
-            event.succeed(brought)
+            self.waiters.wake(page, brought)
 
     def blocks_done(self, page: int, blocks: int, blocks_per_page: int, brought: Any = None) -> bool:
         """
@@ -338,7 +328,4 @@ class Mapping(WriteTags):
 
     def waiter(self, page: int, clock: Clock) -> Event:
         """Return the event on which to wait for `page`, a new one of the clock's if there is none."""
-        event = self.waiters.get(page)
-        if event is None:
-            event = self.waiters[page] = clock.event()
-        return event
+        return self.waiters.event(page, clock)

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from sim.cache.page_bytes import PageBytes
+
 SLOT_BITS: Final = 6
 SLOTS: Final = 1 << SLOT_BITS
 
@@ -27,7 +29,7 @@ class Walk:
 
     __slots__ = ("_orders", "_state", "index", "level", "slot")
 
-    def __init__(self, state: bytearray, orders: bytearray, index: int) -> None:
+    def __init__(self, state: PageBytes, orders: bytearray, index: int) -> None:
         self._state = state
         self._orders = orders
         self.index = index
@@ -76,7 +78,8 @@ class Walk:
                 return False
             if self.level == 1 and self._holds(first) and self._orders[first] >= SLOT_BITS:
                 return True
-            if not any(self._state[first : first + (1 << shift)]):
+            stop = min(first + (1 << shift), len(self._state))
+            if stop <= first or self._state.run(first, stop, 0) == stop - first:
                 return False
             self.level -= 1
             self.slot = self.slot * SLOTS + self._offset()
@@ -86,7 +89,7 @@ class Walk:
         return 0 <= page < len(self._state) and self._state[page] != 0
 
 
-def next_miss(state: bytearray, orders: bytearray, index: int, max_scan: int) -> int:
+def next_miss(state: PageBytes, orders: bytearray, index: int, max_scan: int) -> int:
     """Return where page_cache_next_miss() says that the first hole from `index` on is."""
     walk = Walk(state, orders, index)
     there = walk.load()
@@ -97,7 +100,7 @@ def next_miss(state: bytearray, orders: bytearray, index: int, max_scan: int) ->
     return walk.index + 1 if there else walk.index
 
 
-def prev_miss(state: bytearray, orders: bytearray, index: int, max_scan: int) -> int:
+def prev_miss(state: PageBytes, orders: bytearray, index: int, max_scan: int) -> int:
     """Return where page_cache_prev_miss() says that the last hole up to `index` is."""
     walk = Walk(state, orders, index)
     there = walk.load()

@@ -99,7 +99,8 @@ def pages_with_buffers(
 
 def _runs(mapping: Mapping, state: int, start: int = 0, end: int | None = None) -> list[list[int]]:
     """Return [start, end) of the runs of pages in `state`, within a range of them."""
-    there = np.array(mapping.state, np.uint8)[start:end] == state
+    pages = mapping.state.part(start, len(mapping.state) if end is None else end)
+    there = np.frombuffer(pages, np.uint8) == state
     runs = np.flatnonzero(np.diff(there, prepend=False, append=False)).reshape(-1, 2) + start
     return runs.tolist()
 

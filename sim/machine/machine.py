@@ -298,8 +298,8 @@ class Machine:
             mappings = (*mappings, *self._lower_mappings)
             self.cache.check(list(mappings))
         for mapping in mappings:
-            if mapping.parts or mapping.waiters or mapping.locked:
-                parts, waited = len(mapping.parts), len(mapping.waiters)
+            if mapping.parts or mapping.waiters.count or mapping.locked:
+                parts, waited = len(mapping.parts), mapping.waiters.count
                 raise InvariantError(f"{mapping.locked} pages locked, {parts} in parts, {waited} waited for")
 
 

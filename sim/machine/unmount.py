@@ -15,7 +15,6 @@ from typing import Any, Final
 from sim.block.bio import Plug
 from sim.block.opf import REQ_FUA, REQ_META, REQ_OP_WRITE, REQ_PRIO, REQ_SYNC
 from sim.cache.page_cache import PageCache
-from sim.cache.pages import ABSENT
 from sim.engine.cpu import Task
 from sim.engine.ledger import TASK, Ledger
 from sim.fs.bdev_buffers import BH_SYMBOLS
@@ -92,7 +91,7 @@ class Unmount:
         writer, mapping = self._writer, inode.mapping
         journal = writer.journal
         pages = buffered_pages(inode)
-        if inode.journalled and journal is not None and mapping.pages > mapping.state.count(ABSENT):
+        if inode.journalled and journal is not None and mapping.present:
             task.ps += self._s_journalled.charge(1)
             yield from journal.complete(task, inode.datasync_tid)
             yield from writer.sync.write_and_wait(task, inode)

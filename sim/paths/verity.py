@@ -10,7 +10,7 @@ time; a file that is encrypted, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final
 
 from sim.block.bio import Bio, Plug
@@ -28,7 +28,7 @@ ENQUEUE: Final = "fsverity_enqueue_verify_work"
 _VERIFY: Final = "fsverity_verify_bio"
 _BLOCK: Final = f"{_VERIFY};fsverity_verify_pending_blocks;verify_data_block"
 
-ReadBatch = Callable[[Task, OpenFile, list[PageRange], Plug], Generator[Any, Any, None]]
+ReadBatch = Callable[[Task, OpenFile, list[PageRange], Plug], Iterable[Any]]
 """->readahead of a batch of locked pages, under a plug that goes on."""
 
 
@@ -127,6 +127,6 @@ def awaited(bio: Bio, block_size: int) -> bool:
     for lblk, count in bio.blocks:
         first, last = lblk // per_page, (lblk + count - 1) // per_page
         for start, end in state.tree.page_ranges(first, last - first + 1):
-            if any(value & LOCKED for value in pages[start:end]):
+            if any(value & LOCKED for value in pages.part(start, end)):
                 return True
     return False

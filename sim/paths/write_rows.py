@@ -11,7 +11,6 @@ have them, nor is a page whose buffer heads went with reclaim while the write sl
 from __future__ import annotations
 
 from sim.cache.page_cache import PageCache
-from sim.cache.page_runs import filled
 from sim.cache.pages import ABSENT, UPTODATE
 from sim.engine.cpu import Task
 from sim.engine.ledger import Site
@@ -146,7 +145,7 @@ class WriteRows:
             return 0
         if not model.state & BH_MAPPED:
             most = min(most, self._of_entry(inode, model))
-        pages = _run(mapping.state, model.page_state, first, most)
+        pages = mapping.state.run(first, first + most, model.page_state)
         if model.page_state == ABSENT:
             if mapping.shadows or not self._cache.has_room(pages):
                 return 0
@@ -189,7 +188,7 @@ class WriteRows:
         base, blocks = first * per_page, pages * per_page
         if model.page_state == ABSENT:
             self._cache.insert(mapping, first, end)
-            mapping.state[first:end] = filled(UPTODATE, pages)
+            mapping.state.fill(first, end, UPTODATE)
         fresh = 0 if model.has_buffers else self._cache.attach_buffers(mapping, first, end)
         for site, passes in zip(self._sites, before[0], strict=True):
             if site.passes != passes:

@@ -35,7 +35,7 @@ def test_every_byte_is_copied_and_paid_for() -> None:
 def test_a_page_read_piece_by_piece_is_accessed_once() -> None:
     """folio_mark_accessed(): not again for the page that the read before ended in, but for the next."""
     rig = cached(4)
-    rig.mapping.access[:] = bytes(4)
+    rig.mapping.access.fill(0, 4, 0)
     calls = rig.run([(0, 1000), (1000, 1000), (2000, 3000)])
     assert 2 == calls["folio_mark_accessed"]
     assert 0 == active_pages(rig.mapping, 0, 4)

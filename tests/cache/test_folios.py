@@ -285,7 +285,7 @@ def test_under_memory_pressure_folios_go_as_a_whole() -> None:
     page = 0
     while page < mapping.pages:
         first, end = mapping.bounds(page) if mapping.state[page] else (page, page + 1)
-        assert 1 == len(set(mapping.state[first:end]))
+        assert 1 == len(set(mapping.state.part(first, end)))
         page = end
     assert rig.machine.cache.evicted > 0
 

@@ -22,7 +22,8 @@ from sim.units import KIB, MIB, PAGE_BYTES
 def test_scans_agree_with_a_loop(states: list[int], index: int, scan: int) -> None:
     """next_miss, prev_miss and plain_run say what walking the pages one by one says."""
     mapping = Mapping(len(states), False)
-    mapping.state[:] = bytes(states)
+    for page, state in enumerate(states):
+        mapping.state[page] = state
 
     def absent(page: int) -> bool:
         return not 0 <= page < len(states) or states[page] == ABSENT
@@ -82,7 +83,7 @@ def test_locked_pages_are_never_evicted() -> None:
     assert 6 == cache.cached
     mapping.set_uptodate(0, 6)
     cache.insert(mapping, 6, 7)
-    assert [0, 0, 0] == list(mapping.state[0:3])
+    assert [0, 0, 0] == list(mapping.state.part(0, 3))
     assert 4 == cache.cached
 
 
@@ -137,10 +138,10 @@ def test_dropping_a_file_keeps_what_cannot_go_within_reach_of_reclaim() -> None:
     cache.insert(mapping, 2, 4)
     mapping.set_uptodate(2, 4)
     assert 2 == cache.drop(mapping)
-    assert [1, 1, 0, 0] == list(mapping.state[0:4])
+    assert [1, 1, 0, 0] == list(mapping.state.part(0, 4))
     mapping.set_uptodate(0, 2)
     cache.insert(mapping, 10, 14)
-    assert [0, 0] == list(mapping.state[0:2])
+    assert [0, 0] == list(mapping.state.part(0, 2))
     assert 4 == cache.cached
 
 

@@ -42,9 +42,9 @@ def test_the_last_window_has_no_mark() -> None:
     """A file of 64 pages: the window [32, 64) reaches its end, and no folio of it is marked."""
     rig, log = logged(256 * KIB, [(0, 128 * KIB)])
     assert [[0, 32, 16, 0], [32, 32, 32, 2]] == log.windows
-    assert not any(value & MARKED for value in rig.mapping.state[32:])
+    assert not any(value & MARKED for value in list(rig.mapping.state)[32:])
     rig, log = logged(260 * KIB, [(0, 128 * KIB)])
-    assert [MARKED] * 4 == [value & MARKED for value in rig.mapping.state[32:36]]
+    assert [MARKED] * 4 == [value & MARKED for value in rig.mapping.state.part(32, 36)]
 
 
 def test_behind_a_cached_page_the_rest_of_the_window_is_read() -> None:

@@ -23,7 +23,7 @@ def mapping(*folios: tuple[int, int], pages: int = 256) -> FolioMapping:
     made = FolioMapping(pages, False, slots=True)
     for first, order in folios:
         end = first + (1 << order)
-        made.state[first:end] = bytes((UPTODATE,)) * (end - first)
+        made.state.fill(first, end, UPTODATE)
         made.orders[first:end] = bytes((order,)) * (end - first)
     return made
 
@@ -137,7 +137,7 @@ def test_a_kernel_without_it_sees_every_hole() -> None:
     """6.1 is modelled by its pages."""
     pages = mapping((32, 4))
     plain = FolioMapping(pages.pages, False)
-    plain.state[:], plain.orders[:] = pages.state, pages.orders
+    plain.state, plain.orders[:] = pages.state, pages.orders
     assert 48 == plain.next_miss(33, 32)
 
 

@@ -146,7 +146,7 @@ def test_pages_with_buffers_can_be_reclaimed_and_dropped() -> None:
     rig = Rig("iomap", [(0, 1000, 64)], 256 * KIB, memory_pages=8)
     pages_with_buffers(rig.machine, rig.mapping, rig.inode, [(0, 8)])
     cache_pages(rig.machine, rig.mapping, rig.inode, [(20, 24)])
-    assert [0] * 4 + [PRESENT] * 4 == list(rig.mapping.state[:8])
+    assert [0] * 4 + [PRESENT] * 4 == list(rig.mapping.state.part(0, 8))
     assert 8 == rig.machine.cache.drop(rig.mapping)
     assert not rig.mapping.known_blocks
     rig.machine.check_quiet(rig.mapping)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.block.queue.limits import QueueLimits
+from sim.cache.pages import UPTODATE
 from sim.fs.file_tags import FileTags
 from sim.units import KIB, MIB, PAGE_BYTES
 
@@ -76,7 +77,8 @@ def test_a_run_is_read_as_a_whole(path: str) -> None:
     calls = machine.run([(110 * PAGE_BYTES, 4 * KIB)], random=True)
     assert 2 == calls["ext4_data_csum_verify"]
     assert 64 == machine.machine.cache.inserted
-    assert [100, 164] == [machine.mapping.state.find(2), len(machine.mapping.state.rstrip(b"\0"))]
+    state = bytes(machine.mapping.state)
+    assert [100, 164] == [state.find(UPTODATE), len(state.rstrip(b"\0"))]
     assert 1 == calls["readahead_expand"]
     sums = machine.machine.sums
     assert sums is not None
@@ -146,7 +148,7 @@ class _Watches(Refuses):
         sums, state, size = self.machine.machine.sums, self.machine.mapping.state, self.block_size
         assert sums is not None
         assert not sums.cache.missing(self.tags.tag_blocks(physical, blocks))
-        assert all(state[lblk * size // PAGE_BYTES : -(-(lblk + blocks) * size // PAGE_BYTES)])
+        assert all(state.part(lblk * size // PAGE_BYTES, -(-(lblk + blocks) * size // PAGE_BYTES)))
         self.all_verified()
         self.seen.update(range(lblk, lblk + blocks))
         return []

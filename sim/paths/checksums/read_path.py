@@ -207,8 +207,7 @@ class ChecksumPath(ReadPath):
         added: list[PageRange] = []
         page = mapping.state.find(ABSENT, start, end)
         while page >= 0:
-            rest = mapping.state[page:end]
-            stop = page + len(rest) - len(rest.lstrip(b"\0"))
+            stop = page + mapping.state.run(page, end, ABSENT)
             self._reclaim.pay(task, self._cache.insert(mapping, page, stop))
             task.ps += self._s_add.charge(stop - page)
             self.more_pages += stop - page
