@@ -21,7 +21,7 @@ from sim.cache.folios import PAGES, FolioRules
 from sim.cache.page_cache import PageCache
 from sim.cache.page_cache_ra import GET_PAGES, INSERT_SYMBOLS, PageCacheRa
 from sim.cache.page_cache_ra_order import StreamOrderRa
-from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE
+from sim.cache.pages import ABSENT, LOCKED, MARKED, PRESENT, UPTODATE, Mapping
 from sim.cache.ra_log import RaLog
 from sim.cache.readahead import ReadaheadPolicy
 from sim.engine.clock import Clock, Event
@@ -122,7 +122,11 @@ class Filemap:
             if first == UPTODATE:
                 at = mapping.batch_end(index, limit, batch)
             border = state[at] if at < limit and mapping.folios(index, at) < batch else ABSENT
-            if border != ABSENT:
+            if border == LOCKED and at == index:
+                event = self._locked(task, mapping, at)
+                if (yield from task.wait(event)):
+                    self._slept(task, event, self._s_sleep)
+            elif border != ABSENT:
                 stop = offset + length
                 at = yield from self._batch_border(task, file, position, at, border, last_index, stop)
                 if at < 0:
@@ -158,8 +162,7 @@ class Filemap:
                 yield from task.settle()
             border = mapping.state[at]
         if border == LOCKED:
-            task.ps += self._s_wait.charge(1)
-            event = mapping.waiter(at, self._clock)
+            event = self._locked(task, mapping, at)
             if (yield from task.wait(event)):
                 self._slept(task, event, self._s_sleep)
         elif border == UPTODATE:
@@ -259,6 +262,11 @@ class Filemap:
             return True
         file.shrink_readahead()  # or another reader reads it again by now
         return False
+
+    def _locked(self, task: Task, mapping: Mapping, index: int) -> Event:
+        """Charge the wait for a locked folio; return the event of its unlocking."""
+        task.ps += self._s_wait.charge(1)
+        return mapping.waiter(index, self._clock)
 
     def _slept(self, task: Task, event: Event, slept: Site) -> None:
         """The task has slept until a folio was unlocked; `slept`: where that is charged, by who waits."""

@@ -43,16 +43,37 @@ from sim.units import PAGE_BYTES
 
 @mypyc_attr(free_list_len=1)
 class _Call:
-    """The state of one call: the carried map, the bio, what a page is charged to, who reads the confused."""
+    """
+    The state of one call: the carried map, the bio, what a page is charged to, who reads the confused.
 
-    __slots__ = ("bio", "confused", "lblk", "left", "length", "page", "physical", "plug")
+    page, end: what is left of the range at hand; left: pages of all. found: a map of the page at hand that
+    was asked for and does not hold all of it.
+    """
 
-    def __init__(self, bio: PageBio, pages: int, plug: Plug, page: Site, confused: BufferHeadReader) -> None:
+    __slots__ = (
+        "bio",
+        "charged",
+        "confused",
+        "end",
+        "found",
+        "lblk",
+        "left",
+        "length",
+        "page",
+        "physical",
+        "plug",
+    )
+
+    def __init__(
+        self, bio: PageBio, pages: int, plug: Plug, charged: Site, confused: BufferHeadReader
+    ) -> None:
         self.bio = bio
         self.left = pages
         self.plug = plug
-        self.page = page
+        self.charged = charged
         self.confused = confused
+        self.found: Mapped | None = None
+        self.page = self.end = 0
         self.lblk = 0
         self.physical = 0
         self.length = 0
@@ -127,30 +148,59 @@ class MpagePath(ReadPath):
 
     def _read_batch(
         self, task: Task, file: OpenFile, ranges: list[PageRange], plug: Plug, ends: bool = False
-    ) -> Generator[Any, Any, None]:
+    ) -> Iterable[Any]:
         """The same under a plug that ends with it, or goes on."""
         task.ps += self._s_call.charge(1)
-        bio = self._bios.open(task, file, plug)
         pages = 0
         for start, end in ranges:
             pages += end - start
-        call = _Call(bio, pages, plug, self._s_page, self._fallback)
+        call = _Call(self._bios.open(task, file, plug), pages, plug, self._s_page, self._fallback)
+        if len(ranges) == 1:
+            call.page, call.end = ranges[0]
+            if self._add_known(task, file, call):
+                call.bio.submit()
+                if task.blocked is None:
+                    if ends:
+                        self._queue.finish_plug(task, plug)
+                    return ()
+        return self._read_rest(task, file, ranges, call, ends)
+
+    def _read_rest(
+        self, task: Task, file: OpenFile, ranges: list[PageRange], call: _Call, ends: bool
+    ) -> Generator[Any, Any, None]:
+        """The pages of a batch that are not added yet: ask for maps, and wait where there is something to."""
         for start, end in ranges:
-            page = start
-            while page < end:
-                done = 0 if file.mapping.large else self._whole_pages(task, file, call, page, end)
-                if not done:
-                    done = file.mapping.folio_pages(page)
-                    yield from self._one_page(task, file, call, page, done)
+            if len(ranges) > 1:
+                call.page, call.end = start, end
+            while not self._add_known(task, file, call):
+                if task.blocked is None:
+                    pages = file.mapping.folio_pages(call.page)
+                    yield from self._one_page(task, file, call, call.page, pages)
+                    call.page += pages
+                    call.left -= pages
                 if task.blocked is not None:
                     yield from self._queue.wait_for_tag(task)
-                page += done
-                call.left -= done
-        bio.submit()
+        call.bio.submit()
         if task.blocked is not None:
             yield from self._queue.wait_for_tag(task)
         if ends:
-            self._queue.finish_plug(task, plug)
+            self._queue.finish_plug(task, call.plug)
+
+    def _add_known(self, task: Task, file: OpenFile, call: _Call) -> bool:
+        """
+        Add the pages of a range that lie wholly in known maps; return whether that were all.
+
+        If not, the next page is at a border of what is known, or the task is blocked.
+        """
+        while task.blocked is None:
+            if call.page == call.end:
+                return True
+            done = 0 if file.mapping.large else self._whole_pages(task, file, call, call.page, call.end)
+            if not done:
+                return False
+            call.page += done
+            call.left -= done
+        return False
 
     def read_folio(self, task: Task, file: OpenFile, page: int) -> Generator[Any, Any, None]:
         """Read a page alone (ReadPath); one that has buffer heads is confused at once."""
@@ -170,11 +220,11 @@ class MpagePath(ReadPath):
             yield from self._fallback_alone.read_kept(task, file, page, known, plug)
 
     def _whole_pages(self, task: Task, file: OpenFile, call: _Call, page: int, end: int) -> int:
-        """Add the pages that lie wholly in the carried map; return how many."""
+        """Add the pages that lie wholly in the carried map, or one that is known; return how many."""
         lblk = page * self._per_page
         if self._per_block:
             return self._whole_pages_each(task, file.inode, call, page, end)
-        if not call.lblk < lblk < call.lblk + call.length:
+        if not call.lblk < lblk < call.lblk + call.length and not self._carry_known(task, file, call, lblk):
             return 0
         offset = lblk - call.lblk
         pages = min((call.length - offset) // self._per_page, end - page)
@@ -184,6 +234,21 @@ class MpagePath(ReadPath):
             if self._boundary is not None and self._boundary(lblk + pages * self._per_page):
                 call.bio.submit()
         return pages
+
+    def _carry_known(self, task: Task, file: OpenFile, call: _Call, lblk: int) -> bool:
+        """Ask for a map that needs no wait, and carry it on, if all of the page at `lblk` lies in it."""
+        inode: FsInode = file.inode
+        last = self._last(inode, call, lblk)
+        if lblk >= last or call.found is not None:
+            return False
+        found = self._mapper.known(task, inode.map, lblk, last - lblk)
+        if found is None:
+            return False
+        if found.kind != WRITTEN or found.length < self._per_page:
+            call.found = found
+            return False
+        self._carry(task, call, lblk, found)
+        return True
 
     def _whole_pages_each(self, task: Task, inode: FsInode, call: _Call, page: int, end: int) -> int:
         """The counterfactual's pages that lie wholly in one known run: a call for each of their blocks."""
@@ -205,6 +270,10 @@ class MpagePath(ReadPath):
                 call.bio.submit()
         return pages
 
+    def _last(self, inode: FsInode, call: _Call, lblk: int) -> int:
+        """Return the block that a map of `lblk` is asked for up to: what the window still needs."""
+        return min(lblk + call.left * PAGE_BYTES // self._block_size, inode.mappable)
+
     def _carry(self, task: Task, call: _Call, lblk: int, found: Mapped) -> int:
         """Carry the answer for `lblk` on; return how many blocks are mapped, 0: a hole, -1: an error."""
         task.ps += self._s_get.charge(1)
@@ -225,10 +294,10 @@ class MpagePath(ReadPath):
         per_page = pages * PAGE_BYTES // self._block_size
         inode: FsInode = file.inode
         first = page * PAGE_BYTES // self._block_size
-        last = min(first + call.left * PAGE_BYTES // self._block_size, inode.mappable)
+        last = self._last(inode, call, first)
         if self._per_block:
             last = min(last, first + per_page)
-        task.ps += call.page.charge(1)
+        task.ps += call.charged.charge(1)
         at, start = 0, -1
         if call.lblk < first < call.lblk + call.length:
             start = call.physical + first - call.lblk
@@ -240,7 +309,7 @@ class MpagePath(ReadPath):
             mapped = 0
             if first + at < last:
                 want = 1 if self._per_block else last - first - at
-                found = self._mapper.known(task, inode.map, first + at, want)
+                found, call.found = call.found, None
                 if found is None:
                     found = yield from self._mapper.map(task, inode.map, first + at, want, call.plug)
                 mapped = self._carry(task, call, first + at, found)
