@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,19 +47,20 @@ RUN = [*READPATH, "run", "sweep.toml", "--no-figures", "--quiet"]
 QUIET = {"DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error"}
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def address_in(written: Path, by: subprocess.Popen[bytes]) -> str:
+    """Return where a scheduler listens, as soon as it has written it: on a port that the system gave it."""
+    while by.poll() is None:
+        with suppress(FileNotFoundError, json.JSONDecodeError):
+            return str(json.loads(written.read_text())["address"])
+        time.sleep(0.05)
+    raise AssertionError(f"the scheduler ended with {by.returncode}")
 
 
 @pytest.fixture
 def dask(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
     """A scheduler and two workers, each a process of its own."""
     pytest.importorskip("distributed", reason="dask.distributed is not installed")
-    port = free_port()
-    address = f"tcp://127.0.0.1:{port}"
+    written = tmp_path / "scheduler.json"
     env = {**os.environ, **QUIET}
     program = [
         sys.executable,
@@ -66,10 +69,15 @@ def dask(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes]]]]:
         "--host",
         "127.0.0.1",
         "--no-dashboard",
+        "--port",
+        "0",
+        "--scheduler-file",
+        str(written),
     ]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env, "cwd": tmp_path}
-    processes = [subprocess.Popen([*program, "--port", str(port)], **quiet)]  # type: ignore[call-overload]
+    processes = [subprocess.Popen(program, **quiet)]  # type: ignore[call-overload]
+    address = address_in(written, processes[0])
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny"]
     processes += [subprocess.Popen([*worker, "--no-dashboard"], **quiet) for _ in range(2)]  # type: ignore[call-overload]
     yield address, processes
     for process in processes:
