@@ -129,10 +129,9 @@ def fit_times(phases: Sequence[Phase], instructions: Values) -> Values:
     """Return ns of constants, fitted to phases. instructions: of constants."""
     constants = _constants(phases, instructions)
     names, shares = _shares(constants, instructions)
-    found = fit_paces(phases, instructions)
-    prior = shares @ np.array([found[name] for name in names])
-    least = shares @ np.array([_expected(name)[0] for name in names])  # a pace may come out as nothing
     matrix, taken = _matrix(phases, constants)
+    prior = shares @ _paces(matrix, taken, names, shares)
+    least = shares @ np.array([_expected(name)[0] for name in names])  # a pace may come out as nothing
     fitted = fit(matrix, taken, SIGMA * taken, prior, OWN_WIDTH * np.maximum(prior, least / 2))
     return dict(zip(constants, map(float, fitted), strict=True))
 
@@ -141,10 +140,13 @@ def fit_paces(phases: Sequence[Phase], instructions: Values) -> dict[str, float]
     """Return ns of an instruction by group of costs, of a byte, and of each of PACES by its words."""
     constants = _constants(phases, instructions)
     names, shares = _shares(constants, instructions)
+    return dict(zip(names, map(float, _paces(*_matrix(phases, constants), names, shares)), strict=True))
+
+
+def _paces(matrix: Array, taken: Array, names: list[str], shares: Array) -> Array:
+    """Return ns of each named pace, fitted to what phases took."""
     expected = np.array([_expected(name) for name in names])
-    matrix, taken = _matrix(phases, constants)
-    fitted = fit(matrix @ shares, taken, SIGMA * taken, expected[:, 0], expected[:, 1])
-    return dict(zip(names, map(float, fitted), strict=True))
+    return fit(matrix @ shares, taken, SIGMA * taken, expected[:, 0], expected[:, 1])
 
 
 def _constants(phases: Sequence[Phase], instructions: Values) -> list[Constant]:
