@@ -122,8 +122,8 @@ def _chosen(
         elif (file.parent / VOLUMES).exists():
             writes += load_write_cases(file)
         else:
-            cases += load_cases(file, layouts or file.parent / "layouts")
-    cases = [case for case in cases if fnmatch(case.name, glob) and "counts" in case.record]
+            cases += load_cases(file, layouts or file.parent / "layouts", glob)
+    cases = [case for case in cases if "counts" in case.record]
     writes = [case for case in writes if fnmatch(case.name, glob)]
     verity = [case for case in verity if fnmatch(case.name, glob)]
     peers = [case for case in peers if fnmatch(case.name, glob)]

@@ -14,6 +14,8 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +69,20 @@ class Case:
         return hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).hexdigest()[:16]
 
 
-def load_cases(counts: Path, layouts: Path) -> list[Case]:
+def load_cases(counts: Path, layouts: Path, glob: str = "*") -> list[Case]:
     """
-    Return the cases of a counts file (JSON lines), with layouts from a folder.
+    Return the cases of a counts file (JSON lines) whose name matches `glob`, with layouts from a folder.
 
-    Raises ConfigError for a file that is not readable or not of this form.
+    Of the others no more is read than the name. Raises ConfigError for a file that is not readable or not of
+    this form.
     """
     folder = LayoutFolder(layouts)
     kernel = kernel_of_folder(counts.resolve().parent.name)
     cases = []
     for number, record in enumerate(read_lines(counts), start=1):
         at = f"{counts}:{number}"
+        if isinstance(name := record.get("case"), str) and not fnmatch(name, glob):
+            continue
         check_record(record, at)
         record.setdefault("kernel", kernel)
         device_name(record, at)
@@ -218,7 +223,8 @@ def _rewritten(record: dict[str, Any], at: str) -> dict[int, int]:
     return {page: len(blocks) for page, blocks in blocks_of.items()}
 
 
-def page_order(pages: int) -> list[int]:
+@cache
+def page_order(pages: int) -> tuple[int, ...]:
     """Return the rig's random order: a Fisher-Yates shuffle on a 32-bit xorshift from 12345."""
     order = list(range(pages))
     x = 12345
@@ -228,7 +234,7 @@ def page_order(pages: int) -> list[int]:
         x ^= (x << 5) & 0xFFFFFFFF
         j = x % (i + 1)
         order[i], order[j] = order[j], order[i]
-    return order
+    return tuple(order)
 
 
 _ENCRYPTION = {

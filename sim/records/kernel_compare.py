@@ -204,9 +204,11 @@ def _misplaced(case: Case, machine: Machine, seen: list[list[int]]) -> Iterator[
     block_sectors = machine.spec.block_size // SECTOR_BYTES
 
     def placed(sector: int, sectors: int) -> list[int]:
+        if case.layout.tree_blocks is not None:
+            return [sector, sectors]
         block = sector // block_sectors
         inside = any(e.physical <= block < e.physical + e.length for e in case.layout.extents)
-        return [sector, sectors] if inside or case.layout.tree_blocks is not None else [-1, sectors]
+        return [sector, sectors] if inside else [-1, sectors]
 
     recorded = [
         placed(sector, sectors)

@@ -13,7 +13,7 @@ from sim.block.opf import REQ_META
 from sim.errors import ConfigError
 from sim.peers.script import Request, Step, steps
 from sim.peers.tally import REQ_RAHEAD, Queued, Tally
-from sim.records.json_lines import read_lines
+from sim.records.json_lines import parse, read_lines, read_text
 from sim.records.write_bios import FLAGS, RAHEAD
 from sim.units import PAGE_BYTES, SECTOR_BYTES
 
@@ -137,10 +137,10 @@ class Prediction:
 def is_of_peers(path: Path) -> bool:
     """Tell whether a file's first record is one of a peer; False also for what cannot be read."""
     try:
-        first = read_lines(path)[:1]
+        first = parse(read_text(path).partition("\n")[0], str(path))
     except ConfigError:
         return False
-    return bool(first) and "group" in first[0] and "setup" in first[0]
+    return isinstance(first, dict) and "group" in first and "setup" in first
 
 
 def load_peer_cases(path: Path) -> list[PeerCase]:

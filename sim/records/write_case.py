@@ -97,7 +97,7 @@ class WriteCase:
 
     def log_head(self) -> int:
         """Return where in the journal the first recorded transaction begins."""
-        places = {place: number for number, place in enumerate(self.volume.journal_places()) if number}
+        places = self.volume.journal_numbers
         per = self.volume.block_size // 512
         for bio in self.record["bios"]:
             if bio[5] == "j" and bio[3] & 4 and bio[1] // per in places:

@@ -107,7 +107,7 @@ def compare_write_case(case: WriteCase) -> WriteOutcome:
     differences: list[WriteDifference] = []
     compared = 0
     out: dict[str, str] = {}
-    log = case.volume.journal_sectors()
+    log = case.volume.journal_sectors
     for numbers, name, recorded, counted in _phases(case, ours):
         mine = left_out(case.record, case.probes, name, happened)
         which, why = bios_left_out(case.record, name, happened)

@@ -6,6 +6,7 @@ The volumes of the write recordings: metadata, journal, free blocks and files, a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,14 @@ class WriteVolume:
         """Return the blocks of the journal in order."""
         return [block for first, length in self._said["journal"] for block in range(first, first + length)]
 
+    @cached_property
+    def journal_numbers(self) -> dict[int, int]:
+        """Where in the journal its blocks are, but the first, which is its superblock."""
+        return {place: number for number, place in enumerate(self.journal_places()) if number}
+
+    @cached_property
     def journal_sectors(self) -> frozenset[int]:
-        """Return the sectors of the journal at which its blocks begin."""
+        """The sectors of the journal at which its blocks begin."""
         per = self.block_size // SECTOR_BYTES
         return frozenset(block * per for block in self.journal_places())
 
@@ -188,7 +195,12 @@ class WriteVolume:
 
 def load_volumes(path: Path) -> dict[str, WriteVolume]:
     """Return the volumes of a volumes.json by name. Raises ConfigError for a file that is none."""
-    document = parse_json(read_text(path, str(path), "a file of volumes"), str(path), "an object by volume")
+    return dict(_volumes(read_text(path, str(path), "a file of volumes"), path))
+
+
+@lru_cache(2)  # a dozen files of recordings have one beside them
+def _volumes(text: str, path: Path) -> dict[str, WriteVolume]:
+    document = parse_json(text, str(path), "an object by volume")
     try:
         volumes = {}
         for name, said in document.items():

@@ -71,6 +71,41 @@ def test_wrong_form_is_wrong_input(tmp_path: Path, change: dict[str, Any], messa
 
 
 @pytest.mark.parametrize(
+    ("bios", "message"),
+    [
+        ([[8, 8]], "blk.first_bios.0: [8, 8] is too short"),
+        ([[8, 8, 0, 0]], "blk.first_bios.0: Expected at most 3 items but found 1"),
+        ([[8, 8, 0], [8, 8, 8]], "blk.first_bios.1.2: 8 is greater than the maximum of 7"),
+        ([[-8, 8, 0]], "blk.first_bios.0.0: -8 is less than the minimum of 0"),
+        ([[8, 8, True]], "blk.first_bios.0.2: True is not of type 'integer'"),
+        ([[8.0, 8, 0]], "blk.first_bios.0.0: 8.0 is not of type 'integer'"),
+        ([[8, 8, 0]] * 17, "blk.first_bios: [[8, 8, 0], "),
+        ([8], "blk.first_bios.0: 8 is not of type 'array'"),
+        ({"0": [8, 8, 0]}, "blk.first_bios: {'0': [8, 8, 0]} is not of type 'array'"),
+    ],
+)
+def test_first_bios_that_are_none(tmp_path: Path, bios: object, message: str) -> None:
+    """Sector, sectors and flags, sixteen at most: anything else is what the schema says of it."""
+    blk = record_of(PLAIN)["blk"] | {"first_bios": bios}
+    file = _write(tmp_path, record_of(PLAIN, blk=blk))
+    with pytest.raises(ConfigError) as error:
+        load_cases(file, LAYOUTS)
+    assert f"{file}:1: {message}" in str(error.value)
+
+
+def test_of_cases_that_are_not_asked_for_only_the_name_is_read(tmp_path: Path) -> None:
+    """A record that matches is checked as ever; what is wrong with another is told to who asks for it."""
+    file = tmp_path / "mine.jsonl"
+    records = record_of(PLAIN), record_of(DM_CRYPT, ok=0)
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert [PLAIN] == [case.name for case in load_cases(file, LAYOUTS, "nullmq*")]
+    assert [] == load_cases(file, LAYOUTS, "xfs*")
+    for glob in ("*", "dmcrypt*"):
+        with pytest.raises(ConfigError, match=r"mine\.jsonl:2: ok: 1 was expected"):
+            load_cases(file, LAYOUTS, glob)
+
+
+@pytest.mark.parametrize(
     ("blocks", "message"),
     [
         ([9, 10, 11], r"blocks \[1, 2, 3\] of page 2; allowed: the first blocks of a page, and not all"),
