@@ -13,6 +13,7 @@ from sim.crypto.keys.keyfile import read_keys
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image
+from sim.files import code_digest
 from sim.volume import images
 from sim.volume.image_digests import recorded_digest
 from sim.volume.images import ensure_image, image_hash, keys_of, plaintext_digests
@@ -95,6 +96,7 @@ def test_what_decides_the_bytes_decides_the_name(tmp_path):
 )
 def test_the_code_that_makes_an_image_decides_its_name(tmp_path, monkeypatch, name):
     """A changed byte in a file that images are made with is another image."""
+    monkeypatch.setattr(images, "code_digest", code_digest)  # not what conftest keeps
     before, read = image_hash(_cell(tmp_path)), Path.read_bytes
     monkeypatch.setattr(
         Path, "read_bytes", lambda path: read(path) + b"#" * path.as_posix().endswith(f"sim/{name}")
