@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from shared_images import shared_image
 
 from sim.config.cell import Cell
 from sim.config.cell_result import CellResult
@@ -19,7 +20,6 @@ from sim.machine.crash.history import FileHistory
 from sim.machine.crash.judge import Verdicts
 from sim.machine.mounted_bytes import MountedBytes
 from sim.machine.run_cell import run_cell
-from sim.volume.images import ensure_image
 
 VOLUME = """
 block_size = "1KiB"
@@ -58,7 +58,7 @@ def cell_of(text: str, folder: Path) -> tuple[Cell, Path]:
     path = folder / "x.toml"
     path.write_text(text)
     (cell,) = load_experiment(path).cells
-    return cell, ensure_image(cell, folder / "images")
+    return cell, shared_image(cell)
 
 
 @dataclass

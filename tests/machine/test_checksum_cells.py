@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shared_images import shared_image
 from tools import mke2fs
 
 from sim.config.cell import Cell
@@ -18,7 +19,6 @@ from sim.integrity.protect import check_data
 from sim.integrity.reading import Reader
 from sim.machine.run_cell import played_cell
 from sim.units import KIB
-from sim.volume.images import ensure_image
 from sim.volume.protected_image import protect_image, secrets_for, tags_of
 
 TEXT = """\
@@ -55,7 +55,7 @@ def cell_of(folder: Path, sums: str, **said: object) -> tuple[Cell, Path]:
     words = {"path": "page_io", "size": 4, "scheme": "none", "rw": "read"} | said
     (folder / "e.toml").write_text(TEXT.format(sums=sums, **words))
     (cell,) = load_experiment(folder / "e.toml").cells
-    return cell, ensure_image(cell, root=folder / "images")
+    return cell, shared_image(cell)
 
 
 def ran(folder: Path, sums: str, **said: object) -> CellResult:
@@ -183,7 +183,7 @@ def test_what_was_decrypted_before_is_verified_as_it_was_stored(tmp_path: Path, 
     text = (tmp_path / "e.toml").read_text().replace("[cache]", "[cache]\npages = { every = 2 }")
     (tmp_path / "e.toml").write_text(text)
     (cell,) = load_experiment(tmp_path / "e.toml", ["workload.job.invalidate=0"]).cells
-    metrics = played_cell(cell, ensure_image(cell, root=tmp_path / "images"))[0].metrics
+    metrics = played_cell(cell, shared_image(cell))[0].metrics
     assert 1 == metrics["digest_ok"]
     assert "reads_eio" not in metrics
     assert 64 == metrics["pages_read"]
@@ -197,7 +197,7 @@ def test_memory_that_has_the_checksums_reads_none(tmp_path: Path) -> None:
     for status in ("warm", "es_cold"):
         (tmp_path / "e.toml").write_text(text.replace("all_cold", status))
         (cell,) = load_experiment(tmp_path / "e.toml").cells
-        found[status] = played_cell(cell, ensure_image(cell, root=tmp_path / "images"))[0].metrics
+        found[status] = played_cell(cell, shared_image(cell))[0].metrics
     assert [0, 0] == [found[status]["checksum_bytes_read"] for status in found]
     assert base["checksum_bytes_hashed"] == found["es_cold"]["checksum_bytes_hashed"]
     assert int(found["warm"]["checksums_verified"]) + 1 == found["es_cold"]["checksums_verified"]

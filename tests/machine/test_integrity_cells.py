@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from integrity_bench import Counted, Noted, Sent
+from shared_images import shared_image
 
 from sim.config.cell import Cell
 from sim.config.cell_result import CellResult
@@ -18,7 +19,6 @@ from sim.machine.machine import Machine
 from sim.machine.run_cell import played_cell
 from sim.stack.dm_integrity import IntegrityTarget
 from sim.units import KIB
-from sim.volume.images import ensure_image
 
 TEXT = """\
 title = "t"
@@ -69,7 +69,7 @@ def cell_of(folder: Path, said: str, **more: object) -> Cell:
 def ran(folder: Path, said: str, trace: bool = False, **more: object) -> tuple[CellResult, Machine]:
     """Return the result of a cell, and its machine."""
     cell = cell_of(folder, said, **more)
-    return played_cell(cell, ensure_image(cell, root=folder / "images"), trace)
+    return played_cell(cell, shared_image(cell), trace)
 
 
 @pytest.mark.parametrize("mode", ["direct", "journal", "bitmap"])
@@ -171,7 +171,7 @@ def test_below_ext4_too_the_disk_gets_what_the_rules_ask_for(
     monkeypatch.setattr(of_machine, "IntegrityTarget", made)
     said = f'mode = "{mode}"\njournal_sectors = 2048'
     cell = cell_of(tmp_path, said, job=job, kind=kind, size=size, scheme=scheme, barrier="false")
-    _, machine = played_cell(cell, ensure_image(cell, root=tmp_path / "images"))
+    _, machine = played_cell(cell, shared_image(cell))
     counted, wanted = Counted(cell.config.integrity.layout, machine.spec.limits.max_sectors), Counter[Sent]()
     for bio in above[0].bios:
         wanted += counted.run(*bio)
@@ -250,7 +250,7 @@ def test_what_is_refused(tmp_path: Path, said: str, more: dict[str, object], tol
 def test_an_image_of_small_blocks_is_refused_when_it_is_opened(tmp_path: Path) -> None:
     """Which blocks it has is not known before."""
     made = cell_of(tmp_path, 'mode = "none"', size=1)
-    image = ensure_image(made, root=tmp_path / "images")
+    image = shared_image(made)
     text = (tmp_path / "e.toml").read_text().replace('mode = "none"', 'mode = "direct"\nblock_size = 4096')
     start, end = text.index("block_size"), text.index("[encryption]")
     (tmp_path / "e.toml").write_text(f'{text[:start]}image = "{image}"\n{text[end:]}')

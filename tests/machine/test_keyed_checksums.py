@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from shared_images import shared_image
 from test_checksum_cells import cell_of, checked_image, flipped, ran, told
 
 from sim.config.cell import Cell
@@ -21,7 +22,7 @@ from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image, Inode
 from sim.integrity.tables import geometry
 from sim.machine.run_cell import played_cell
-from sim.volume.images import ensure_image, plaintext_digests
+from sim.volume.images import plaintext_digests
 from sim.volume.keyed_image import wrapped_keys
 from sim.volume.protected_image import tags_of
 from sim.volume.scheme_image import key_ring, openers
@@ -151,7 +152,7 @@ def damaged(folder: Path, sums: str, path: str, kind: str) -> dict[str, object]:
 def cell_of_text(folder: Path) -> tuple[Cell, Path]:
     """Return the cell of an experiment as it stands in its file, and its image."""
     (cell,) = load_experiment(folder / "e.toml").cells
-    return cell, ensure_image(cell, root=folder / "images")
+    return cell, shared_image(cell)
 
 
 @pytest.mark.parametrize("path", ["page_io", "buffer_head"])

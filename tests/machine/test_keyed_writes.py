@@ -23,6 +23,7 @@ from sim.ext4.read.reader import Image
 from sim.integrity.tables import geometry
 from sim.machine.checksums import volume_tags
 from sim.machine.run_cell import run_cell
+from sim.volume.images import ensure_image
 from sim.volume.keyed_image import wrapped_keys
 from sim.volume.protected_image import tags_of
 from sim.volume.scheme_image import key_ring, openers
@@ -131,7 +132,8 @@ def test_no_nonce_comes_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             return super().seal(nonce, data, context)
 
     monkeypatch.setattr("sim.integrity.tagger.Aead", Spy)
-    cell, path = cell_of(text_of(AEAD), tmp_path)
+    cell, _ = cell_of(text_of(AEAD), tmp_path)
+    path = ensure_image(cell, tmp_path)  # made under these eyes
     made, used[:] = dict(used), []
     assert {1} == set(made.values())
     run_cell(cell, path, trace=False)

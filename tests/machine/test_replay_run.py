@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from shared_images import shared_image
 
 from sim.config.cell_result import CellResult
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.machine.run_cell import run_cell
-from sim.volume.images import ensure_image
 
 SYSTEM = """\
 title = "t"
@@ -37,7 +37,7 @@ def played(
     said = SYSTEM.format(data=data, device=device)
     path.write_text(f"{said}{volume}\n[workload]\n{workload}\n")
     (cell,) = load_experiment(path).cells
-    return run_cell(cell, ensure_image(cell, root=folder / "images"), True)
+    return run_cell(cell, shared_image(cell), True)
 
 
 def table(*rows: tuple[int, int], step_us: int = 0) -> str:

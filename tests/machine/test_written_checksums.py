@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from shared_images import shared_image
 
 from sim.config.cell_result import Number
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.machine.run_cell import played_cell
-from sim.volume.images import ensure_image
 
 TEXT = """\
 title = "t"
@@ -52,7 +52,7 @@ def ran(folder: Path, sums: str = TABLE, **said: object) -> dict[str, Number]:
     }
     (folder / "e.toml").write_text(TEXT.format(sums=sums, **words | said))
     (cell,) = load_experiment(folder / "e.toml").cells
-    return played_cell(cell, ensure_image(cell, root=folder / "images"))[0].metrics
+    return played_cell(cell, shared_image(cell))[0].metrics
 
 
 @pytest.mark.parametrize("mode", ["ordered", "writeback", "journal"])

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from fio_log import needs_fio
+from shared_images import shared_image
 
 from sim.config.cell import Cell
 from sim.experiment.loading import load_experiment
 from sim.ext4.read.reader import Image
 from sim.machine.faults.device import FaultyDevice
 from sim.machine.run_cell import run_cell
-from sim.volume.images import ensure_image
 
 PRELOAD = """
 #define _GNU_SOURCE
@@ -58,7 +58,7 @@ def cell_of(folder: Path, *sets: str) -> tuple[Cell, Path]:
     """Return the experiment's only cell, and its image."""
     (folder / "e.toml").write_text(EXPERIMENT)
     (cell,) = load_experiment(folder / "e.toml", list(sets)).cells
-    return cell, ensure_image(cell, root=folder / "images")
+    return cell, shared_image(cell)
 
 
 def ran(folder: Path, *sets: str) -> dict[str, Any]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from shared_images import shared_image
 
 from sim.config.cell_result import CellResult
 from sim.errors import ConfigError
 from sim.experiment.loading import load_experiment
 from sim.machine.run_cell import run_cell
-from sim.volume.images import ensure_image
 
 EXPERIMENT = """\
 title = "t"
@@ -28,7 +28,7 @@ def _run(folder, jobs: str) -> CellResult:
     (folder / "e.toml").write_text(EXPERIMENT)
     (folder / "x.fio").write_text(GLOBAL + jobs)
     (cell,) = load_experiment(folder / "e.toml").cells
-    return run_cell(cell, ensure_image(cell, root=folder / "images"), False)
+    return run_cell(cell, shared_image(cell), False)
 
 
 def test_stonewall_puts_jobs_one_after_another(tmp_path):
@@ -100,7 +100,7 @@ def test_pages_cached_before_the_run_are_not_read(tmp_path, path, pages, read):
     (tmp_path / "e.toml").write_text(text)
     (tmp_path / "x.fio").write_text(GLOBAL + "[a]\ninvalidate=0\n")
     (cell,) = load_experiment(tmp_path / "e.toml").cells
-    result = run_cell(cell, ensure_image(cell, root=tmp_path / "images"), False)
+    result = run_cell(cell, shared_image(cell), False)
     assert (1, read) == (result.metrics["digest_ok"], result.metrics["pages_read"])
 
 
@@ -109,7 +109,7 @@ def test_a_job_behind_a_stonewall_drops_what_the_first_found_cached(tmp_path):
     (tmp_path / "e.toml").write_text(EXPERIMENT + '[cache]\npages = "warm"\n')
     (tmp_path / "x.fio").write_text(GLOBAL + "[a]\ninvalidate=0\n[b]\nstonewall\n")
     (cell,) = load_experiment(tmp_path / "e.toml").cells
-    result = run_cell(cell, ensure_image(cell, root=tmp_path / "images"), False)
+    result = run_cell(cell, shared_image(cell), False)
     assert (1, 256) == (result.metrics["digest_ok"], result.metrics["pages_read"])
 
 
@@ -117,7 +117,7 @@ def _traced(folder, jobs: str, *sets: str) -> CellResult:
     (folder / "e.toml").write_text(EXPERIMENT)
     (folder / "x.fio").write_text(GLOBAL + jobs)
     (cell,) = load_experiment(folder / "e.toml", sets).cells
-    return run_cell(cell, ensure_image(cell, root=folder / "images"), True)
+    return run_cell(cell, shared_image(cell), True)
 
 
 def _spans(result: CellResult) -> dict[str, tuple[int, int]]:
